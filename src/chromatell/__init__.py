@@ -1,0 +1,28 @@
+"""Predict chromatin accessibility and chromatin marks from what is cheaper to measure.
+
+``import chromatell as ctl`` loads neither torch nor scvi-tools: each namespace is imported where it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from importlib.metadata import version
+from types import ModuleType
+
+from chromatell._settings import settings
+from chromatell._validate import ChromatellError, ChromatellWarning
+
+__version__ = version("chromatell")
+
+_NAMESPACES = ("pp", "tl", "pl", "models", "datasets", "metrics", "genome", "io", "data")
+__all__ = [*_NAMESPACES, "ChromatellError", "ChromatellWarning", "__version__", "settings"]
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name in _NAMESPACES:
+        return importlib.import_module(f"chromatell.{name}")
+    raise AttributeError(f"module 'chromatell' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

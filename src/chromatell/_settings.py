@@ -1,0 +1,78 @@
+"""Package-wide settings: ``ctl.settings``."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from dataclasses import dataclass, field
+
+from rich.console import Console
+from rich.logging import RichHandler
+
+logger = logging.getLogger("chromatell")
+
+
+@dataclass
+class Settings:
+    """Knobs that every function reads when its own argument is left at None.
+
+    Attributes
+    ----------
+    seed
+        The one seed from which every generator is spawned. Follows `scvi.settings.seed` where that was set and this was not.
+    verbosity
+        0 silent, 1 warnings, 2 what was found and done, with progress bars (default), 3 everything.
+    n_jobs
+        Worker processes or threads for work that is split; 1 does it in this process.
+    dense_limit
+        Bytes above which a dense cells x regions matrix is not made unless a store on disk is named.
+    """
+
+    seed: int | None = None
+    n_jobs: int = 1
+    dense_limit: int = 4 * 1024**3
+    _verbosity: int = field(default=2, repr=False)
+
+    @property
+    def verbosity(self) -> int:
+        """0 silent, 1 warnings, 2 information and progress bars, 3 everything."""
+        return self._verbosity
+
+    @verbosity.setter
+    def verbosity(self, level: int) -> None:
+        if level not in (0, 1, 2, 3):
+            raise ValueError(f"settings.verbosity is {level!r}; it must be 0, 1, 2 or 3.")
+        self._verbosity = level
+        logger.setLevel((logging.ERROR, logging.WARNING, logging.INFO, logging.DEBUG)[level])
+
+    def resolve_seed(self, seed: int | None = None) -> int:
+        """Return `seed`, else the setting, else scvi-tools' own, else 0."""
+        if seed is not None:
+            return int(seed)
+        if self.seed is not None:
+            return int(self.seed)
+        scvi = sys.modules.get("scvi")  # never imported for this: it takes seconds
+        scvi_seed = getattr(getattr(scvi, "settings", None), "seed", None)
+        return 0 if scvi_seed is None else int(scvi_seed)
+
+    @property
+    def progress(self) -> bool:
+        """True where a progress bar would be seen: a terminal or a notebook, and verbosity of at least 2."""
+        interactive = sys.stderr.isatty() or "ipykernel" in sys.modules
+        return self._verbosity >= 2 and interactive and os.environ.get("CI", "") != "true"
+
+
+settings = Settings()
+
+
+def _attach_handler() -> None:
+    if not logger.handlers:
+        handler = RichHandler(console=Console(stderr=True), show_path=False, show_time=False)
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        logger.addHandler(handler)
+        logger.propagate = False
+    logger.setLevel(logging.INFO)
+
+
+_attach_handler()

@@ -1,0 +1,188 @@
+"""Checks of the user's input. Each error names the object, what was found, what is needed and the call that mends it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from anndata import AnnData
+from mudata import MuData
+
+from chromatell._keys import ATAC, RNA, SPLIT, SPLITS, TRAIN
+
+
+class ChromatellError(ValueError):
+    """What was given cannot be used; the message says what to do."""
+
+
+class ChromatellWarning(UserWarning):
+    """What was given can be used, but the user should know something about it."""
+
+
+def warn(message: str) -> None:
+    """Warn as the package does, pointing at the caller's caller."""
+    warnings.warn(message, ChromatellWarning, stacklevel=3)
+
+
+def examples(values: Iterable[Any], n: int = 3) -> str:
+    """Return the first few values, quoted, for a message."""
+    values = list(values)
+    shown = ", ".join(repr(str(v)) for v in values[:n])
+    return shown + (", ..." if len(values) > n else "")
+
+
+def modality(mdata: MuData, name: str) -> AnnData:
+    """Return ``mdata.mod[name]``, which must be there and hold at least one cell and one variable."""
+    if not isinstance(mdata, MuData):
+        raise ChromatellError(
+            f"Expected a MuData with modalities 'rna' and 'atac', got {type(mdata).__name__}. "
+            "Make one with mudata.MuData({'rna': rna, 'atac': atac})."
+        )
+    if name not in mdata.mod:
+        raise ChromatellError(
+            f"The MuData has no modality {name!r}; it has {sorted(mdata.mod)}. "
+            f"Rename yours with mdata.mod[{name!r}] = mdata.mod.pop('its name'); mdata.update()."
+        )
+    adata = mdata.mod[name]
+    if adata.n_obs == 0 or adata.n_vars == 0:
+        raise ChromatellError(
+            f"mdata.mod[{name!r}] is empty ({adata.n_obs} cells x {adata.n_vars} variables). Check the filters before this call."
+        )
+    unique_names(adata, name)
+    return adata
+
+
+def unique_names(adata: AnnData, name: str) -> None:
+    """Raise where barcodes or variable names repeat."""
+    for index, what, cure in (
+        (adata.obs_names, "barcodes", "obs_names_make_unique"),
+        (adata.var_names, "names of variables", "var_names_make_unique"),
+    ):
+        if not index.is_unique:
+            repeated = index[index.duplicated()].unique()
+            raise ChromatellError(
+                f"mdata.mod[{name!r}] has {len(repeated)} repeated {what} (such as {examples(repeated)}). "
+                f"They must be unique: mdata.mod[{name!r}].{cure}()."
+            )
+
+
+def paired(mdata: MuData) -> tuple[AnnData, AnnData]:
+    """Return (rna, atac), which must hold the same barcodes in the same order.
+
+    Raises
+    ------
+    ChromatellError
+        A modality is absent or empty, a barcode repeats, or the two do not name the same cells in the same order.
+    """
+    rna, atac = modality(mdata, RNA), modality(mdata, ATAC)
+    if not rna.obs_names.equals(atac.obs_names):
+        shared = rna.obs_names.intersection(atac.obs_names)
+        if len(shared) == rna.n_obs == atac.n_obs:
+            found = "the same barcodes in a different order"
+        else:
+            found = f"{rna.n_obs} and {atac.n_obs} barcodes, {len(shared)} shared"
+        raise ChromatellError(
+            f"mdata.mod['rna'] and mdata.mod['atac'] must hold the same cells in the same order; found {found}. "
+            "Keep the shared cells with mudata.MuData({'rna': rna[shared].copy(), 'atac': atac[shared].copy()}), "
+            "shared = rna.obs_names.intersection(atac.obs_names)."
+        )
+    if not mdata.obs_names.equals(rna.obs_names):
+        raise ChromatellError(
+            f"mdata.obs ({mdata.n_obs} cells) is not in step with its modalities ({rna.n_obs} cells). Call mdata.update() first."
+        )
+    return rna, atac
+
+
+def values(x: Any) -> np.ndarray:
+    """Return the stored values of a dense or sparse matrix, without a copy."""
+    return x.data if sp.issparse(x) else np.asarray(x)
+
+
+def nonnegative(adata: AnnData, name: str) -> None:
+    """Raise where ``adata.X`` holds NaN, infinite or negative values. Works in blocks of rows."""
+    x = adata.X
+    if x is None:
+        raise ChromatellError(f"mdata.mod[{name!r}].X is None. Put the matrix there, e.g. .X = .layers['counts'].")
+    v = values(x)
+    flat = v.reshape(-1)
+    n_nan = n_negative = 0
+    for i in range(0, flat.size, 10_000_000):
+        block = flat[i : i + 10_000_000]
+        n_nan += int((~np.isfinite(block)).sum())
+        n_negative += int((block < 0).sum())
+    if n_nan:
+        raise ChromatellError(
+            f"mdata.mod[{name!r}].X holds {n_nan} NaN or infinite values; every value must be a finite number. "
+            f"Set them, e.g. mdata.mod[{name!r}].X = np.nan_to_num(mdata.mod[{name!r}].X)."
+        )
+    if n_negative:
+        raise ChromatellError(
+            f"mdata.mod[{name!r}].X holds {n_negative} negative values (smallest {float(flat.min()):.3g}); counts or "
+            f"log-normalised values, which are never negative, are needed. Use the matrix before scaling: "
+            f"mdata.mod[{name!r}].X = mdata.mod[{name!r}].layers['counts']."
+        )
+
+
+def is_counts(x: Any) -> bool:
+    """Return whether every value of a matrix is a non-negative integer. Reads all values of up to 10 million, else a spread of them."""
+    v = values(x).reshape(-1)
+    if v.size > 10_000_000:
+        v = v[:: v.size // 10_000_000 + 1]
+    return bool(v.size == 0 or (np.all(v >= 0) and np.all(v == np.floor(v))))
+
+
+def expressed(rna: AnnData) -> None:
+    """Raise where a cell has no expression at all: nothing can be predicted for it."""
+    total = np.asarray(rna.X.sum(axis=1)).ravel()
+    empty = total <= 0
+    if empty.any():
+        raise ChromatellError(
+            f"{int(empty.sum())} of {rna.n_obs} cells have no expression at all (such as {examples(rna.obs_names[empty])}). "
+            "Remove them from both modalities: keep = np.asarray(rna.X.sum(1)).ravel() > 0; mdata = mdata[keep].copy()."
+        )
+
+
+def split_of(mdata: MuData, require: Iterable[str] = (TRAIN,)) -> np.ndarray:
+    """Return ``mdata.obs['ctl_split']`` as an object array of 'train' / 'val' / 'test', each of `require` being present."""
+    if SPLIT not in mdata.obs:
+        raise ChromatellError(f"Did not find mdata.obs[{SPLIT!r}]. Run ctl.pp.split_cells(mdata) first.")
+    column = mdata.obs[SPLIT]
+    found = set(pd.unique(column.dropna().astype(str)))
+    if column.isna().any() or not found <= set(SPLITS):
+        raise ChromatellError(
+            f"mdata.obs[{SPLIT!r}] must hold only 'train', 'val' and 'test'; found {sorted(found)}"
+            f"{' and missing values' if column.isna().any() else ''}. Run ctl.pp.split_cells(mdata) again."
+        )
+    for name in require:
+        if name not in found:
+            raise ChromatellError(
+                f"mdata.obs[{SPLIT!r}] holds no {name!r} cell; found {sorted(found)}. "
+                "Run ctl.pp.split_cells(mdata, fractions=(0.7, 0.1, 0.2))."
+            )
+    return column.astype(str).to_numpy(dtype=object)
+
+
+def column(table: pd.DataFrame, key: str, where: str) -> pd.Series:
+    """Return a column of `obs` or `var`, or say which ones there are."""
+    if key not in table:
+        raise ChromatellError(f"Did not find {where}[{key!r}]; columns there: {examples(table.columns, 12) or 'none'}.")
+    return table[key]
+
+
+def one_of(value: str, allowed: Iterable[str], argument: str) -> str:
+    """Return `value`, which must be one of `allowed`."""
+    allowed = list(allowed)
+    if value not in allowed:
+        raise ChromatellError(f"{argument}={value!r} is not known; choose one of {allowed}.")
+    return value
+
+
+def store_key(key: str) -> str:
+    """Return a key that survives in `.h5mu` and `.zarr`: letters, digits, '_', '-' and '.' only."""
+    if not key or not all(c.isalnum() and c.isascii() or c in "_-." for c in key) or key in (".", ".."):
+        raise ChromatellError(f"key {key!r} cannot be stored; use letters, digits, '_', '-' and '.' only.")
+    return key

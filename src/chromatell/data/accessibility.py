@@ -1,0 +1,115 @@
+"""Accessibility as target: open or closed, fragment counts, and the depth of a cell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from anndata import AnnData
+
+from chromatell._keys import SELECTED
+from chromatell._settings import logger
+from chromatell._validate import column, values
+
+_DEPTH_COLUMNS = ("n_fragments", "atac_fragments", "nCount_ATAC")
+
+
+def true_depth(atac: AnnData, depth_key: str | None = None) -> np.ndarray:
+    """Return each cell's depth, float64 (n_obs,): its fragments where `obs` knows them, else its counts over all regions of `atac`.
+
+    Parameters
+    ----------
+    atac
+        All regions, *before* any selection.
+    depth_key
+        A column of `atac.obs`; None looks for `n_fragments`, `atac_fragments` and `nCount_ATAC`.
+    """
+    key = depth_key or next((c for c in _DEPTH_COLUMNS if c in atac.obs), None)
+    if key is not None:
+        return column(atac.obs, key, "mdata.mod['atac'].obs").to_numpy(dtype=np.float64)
+    return np.asarray(atac.X.sum(axis=1), dtype=np.float64).ravel()
+
+
+def selected(adata: AnnData) -> np.ndarray:
+    """Return which variables are in use: ``var['ctl_selected']`` where it is, else all; bool (n_vars,)."""
+    if SELECTED not in adata.var:
+        return np.ones(adata.n_vars, dtype=bool)
+    return adata.var[SELECTED].to_numpy(dtype=bool)
+
+
+def open_matrix(atac: AnnData, rows: Any = slice(None), cols: Any = slice(None)) -> sp.csr_matrix:
+    """Return 1 where a region has any count in a cell, float32 CSR (rows, cols)."""
+    x = sp.csr_matrix(atac.X[rows][:, cols], copy=True)
+    x.sum_duplicates()
+    x.eliminate_zeros()
+    x.data = np.ones_like(x.data, dtype=np.float32)
+    return x.astype(np.float32)
+
+
+def fragment_counts(atac: AnnData, rows: Any = slice(None), cols: Any = slice(None)) -> sp.csr_matrix:
+    """Return fragment counts, float32 CSR (rows, cols).
+
+    Cut-site counts come in pairs: where over 90% of the non-zero counts are even they are halved (rounded up) and that is said.
+    Counting fragments suits a Poisson likelihood (Martens et al., Nature Methods 2024).
+    """
+    x = sp.csr_matrix(atac.X[rows][:, cols], copy=True).astype(np.float32)
+    x.eliminate_zeros()
+    if counts_are_cut_sites(atac.X):
+        logger.info("Counts are nearly all even: taken as cut sites and halved into fragments.")
+        x.data = np.ceil(x.data / 2)
+    return x
+
+
+def counts_are_cut_sites(x: Any) -> bool:
+    """Return whether over 90% of the non-zero counts are even (two cut sites a fragment)."""
+    v = values(x).reshape(-1)[:5_000_000]
+    v = v[v > 0]
+    return bool(v.size and np.mean(v % 2 == 0) > 0.9)
+
+
+@dataclass(frozen=True)
+class DepthModel:
+    """Log depth of a cell from its expression: ridge regression on the expression's principal components and log library size.
+
+    Attributes
+    ----------
+    coef
+        float64 (g + 1,): weights of the z-scored genes, then of the library size.
+    mean, sd
+        Of ``log1p(depth)`` over the training cells.
+    """
+
+    coef: np.ndarray
+    intercept: float
+    mean: float
+    sd: float
+
+    @classmethod
+    def fit(cls, z: np.ndarray, library: np.ndarray, components: np.ndarray, depth: np.ndarray, alpha: float = 10.0) -> DepthModel:
+        """Fit on training cells: `z` (cells, g), `library` (cells,), `components` (g, k), `depth` (cells,)."""
+        target = np.log1p(depth)
+        mean, sd = float(target.mean()), float(target.std()) or 1.0
+        scores = z @ components
+        scale = np.maximum(scores.std(axis=0), 1e-6)
+        design = np.column_stack([scores / scale, library]).astype(np.float64)
+        centre = design.mean(axis=0)
+        d = design - centre
+        beta = np.linalg.solve(d.T @ d + alpha * np.eye(d.shape[1]), d.T @ ((target - mean) / sd))
+        coef = np.append(components.astype(np.float64) @ (beta[:-1] / scale), beta[-1])
+        return cls(coef=coef, intercept=float(-centre @ beta), mean=mean, sd=sd)
+
+    def predict(self, z: np.ndarray, library: np.ndarray) -> np.ndarray:
+        """Return the predicted standardised log depth, float32 (cells,)."""
+        return (z @ self.coef[:-1] + library * self.coef[-1] + self.intercept).astype(np.float32)
+
+    def standardise(self, depth: np.ndarray) -> np.ndarray:
+        """Return an observed depth on the same scale, float32 (cells,)."""
+        return ((np.log1p(depth) - self.mean) / self.sd).astype(np.float32)
+
+
+def region_names(atac: AnnData, cols: np.ndarray | slice = slice(None)) -> pd.Index:
+    """Return the names of the given regions."""
+    return atac.var_names[cols]

@@ -1,0 +1,192 @@
+"""Expression as the models read it: normalised, log1p, z-scored with the statistics of the training cells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from anndata import AnnData
+from sklearn.utils.extmath import randomized_svd
+
+from chromatell._settings import logger
+from chromatell._validate import ChromatellError, examples, is_counts, warn
+
+Kind = Literal["counts", "normalised"]
+_BLOCK = 4096  # cells densified at a time
+
+
+@dataclass(frozen=True)
+class Expression:
+    """The map from a cell's expression to the input of a model, fitted on training cells.
+
+    Counts are divided by the cell's total over `genes`, multiplied by `target_sum` and log1p-transformed; values that are
+    not counts are taken as already normalised. Then each gene is z-scored and clipped to ``[-clip, clip]``. Because the
+    total runs over `genes` alone, other genes in a query change nothing.
+
+    Attributes
+    ----------
+    genes
+        Names of the genes, length g.
+    kind
+        'counts' or 'normalised', as found in the training cells.
+    mean, sd
+        float32 (g,), of the normalised training values; `sd` is 1 where a gene does not vary.
+    share
+        float32 (g,), each gene's share of the training total: estimates the total of a query that misses genes.
+    """
+
+    genes: pd.Index
+    kind: Kind
+    target_sum: float
+    mean: np.ndarray
+    sd: np.ndarray
+    share: np.ndarray
+    library_mean: float
+    library_sd: float
+    clip: float = 10.0
+
+    @classmethod
+    def fit(cls, x: Any, genes: pd.Index, clip: float = 10.0) -> Expression:
+        """Fit on training cells `x` (cells x genes; dense or CSR; counts or normalised). Peak memory: one block of 4,096 cells."""
+        kind: Kind = "counts" if is_counts(x) else "normalised"
+        if kind == "normalised":
+            logger.info("Expression is not integer: taken as already normalised (no size factor, no log1p).")
+        total = np.asarray(x.sum(axis=1), dtype=np.float64).ravel()
+        positive = total[total > 0]
+        if positive.size == 0:
+            raise ChromatellError("No training cell expresses any selected gene. Select more genes: ctl.pp.select_features(mdata).")
+        target_sum = float(np.median(positive)) if kind == "counts" else 0.0
+        n = x.shape[0]
+        s1 = np.zeros(x.shape[1])
+        s2 = np.zeros(x.shape[1])
+        for block in _blocks(x):
+            values = _normalise(block, kind, target_sum).astype(np.float64)
+            s1 += values.sum(axis=0)
+            s2 += (values**2).sum(axis=0)
+        mean = s1 / n
+        sd = np.sqrt(np.maximum(s2 / n - mean**2, 0))
+        gene_total = np.asarray(x.sum(axis=0), dtype=np.float64).ravel()
+        library = np.log1p(total)
+        return cls(
+            genes=pd.Index(genes),
+            kind=kind,
+            target_sum=target_sum,
+            mean=mean.astype(np.float32),
+            sd=np.where(sd > 1e-6, sd, 1.0).astype(np.float32),
+            share=(gene_total / gene_total.sum()).astype(np.float32),
+            library_mean=float(library.mean()),
+            library_sd=float(library.std()) or 1.0,
+            clip=clip,
+        )
+
+    def align(self, rna: AnnData, floor: float = 0.5) -> tuple[Any, np.ndarray]:
+        """Return the model's genes of a query in the model's order, and which of them are there.
+
+        Parameters
+        ----------
+        rna
+            Any cells; its genes may be in any order, with others among them.
+        floor
+            Share of the model's genes below which the query is refused.
+
+        Returns
+        -------
+        x : CSR or dense, (n_obs, present)
+            The genes that are there.
+        present : bool (g,)
+
+        Raises
+        ------
+        ChromatellError
+            Fewer than `floor` of the genes are there, or the values are of another kind than in training.
+        """
+        position = rna.var_names.get_indexer(self.genes)
+        present = position >= 0
+        n_missing = int((~present).sum())
+        if present.mean() < floor:
+            raise ChromatellError(
+                f"The query holds {int(present.sum())} of the model's {len(self.genes)} genes ({present.mean():.0%}; at least "
+                f"{floor:.0%} are needed). The model's names look like {examples(self.genes)}, the query's like "
+                f"{examples(rna.var_names)}. Set rna.var_names to the same kind of name, then rna.var_names_make_unique()."
+            )
+        if n_missing:
+            warn(
+                f"{n_missing} of the model's {len(self.genes)} genes are not in the query (such as "
+                f"{examples(self.genes[~present])}); they are set to the training mean."
+            )
+        x = rna.X[:, position[present]]
+        kind = "counts" if is_counts(x) else "normalised"
+        if kind != self.kind:
+            cure = "rna.X = rna.layers['counts']" if self.kind == "counts" else "sc.pp.normalize_total(rna); sc.pp.log1p(rna)"
+            raise ChromatellError(f"The model was trained on {self.kind} expression; the query's X holds {kind} values. {cure}.")
+        return (sp.csr_matrix(x) if sp.issparse(x) else np.asarray(x)), present
+
+    def transform(self, x: Any, present: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Return (z, library): the z-scored expression, float32 (cells, g), and the standardised log total, float32 (cells,).
+
+        `x` holds the genes marked in `present` (all where None); a gene that is not there becomes 0, the training mean.
+        """
+        if present is None or present.all():
+            keep, mass = slice(None), 1.0
+        else:
+            keep, mass = np.flatnonzero(present), float(self.share[present].sum())
+        block = np.asarray(x.todense() if sp.issparse(x) else x, dtype=np.float32)
+        library = np.log1p(block.sum(axis=1, dtype=np.float64) / max(mass, 1e-6))
+        values = _normalise(block, self.kind, self.target_sum * mass)
+        z = np.zeros((block.shape[0], len(self.genes)), dtype=np.float32)
+        z[:, keep] = np.clip((values - self.mean[keep]) / self.sd[keep], -self.clip, self.clip)
+        return z, ((library - self.library_mean) / self.library_sd).astype(np.float32)
+
+    def blocks(self, x: Any, present: np.ndarray | None = None) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
+        """Yield (rows, z, library) for 4,096 cells at a time."""
+        for start in range(0, x.shape[0], _BLOCK):
+            rows = slice(start, min(start + _BLOCK, x.shape[0]))
+            yield rows, *self.transform(x[rows], present)
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """Principal components of the z-scored training expression.
+
+    Attributes
+    ----------
+    components
+        float32 (g, k), orthonormal columns.
+    sd
+        float32 (k,), standard deviation of each score over the training cells.
+    """
+
+    components: np.ndarray
+    sd: np.ndarray
+
+    @classmethod
+    def fit(cls, expression: Expression, x: Any, n_components: int = 50, max_cells: int = 20_000, seed: int = 0) -> Embedding:
+        """Fit on training cells `x` (raw values), of which at most `max_cells` are read. Peak memory: max_cells x g floats."""
+        rng = np.random.default_rng(seed)
+        rows = np.sort(rng.choice(x.shape[0], max_cells, replace=False)) if x.shape[0] > max_cells else slice(None)
+        z, _ = expression.transform(x[rows])
+        k = int(min(n_components, min(z.shape) - 1)) or 1
+        _, _, vt = randomized_svd(z, k, n_iter=4, random_state=seed)
+        scores = z @ vt.T
+        return cls(np.ascontiguousarray(vt.T, dtype=np.float32), np.maximum(scores.std(axis=0), 1e-6).astype(np.float32))
+
+    def transform(self, z: np.ndarray) -> np.ndarray:
+        """Return the scores, float32 (cells, k)."""
+        return z @ self.components
+
+
+def _normalise(block: np.ndarray, kind: Kind, target_sum: float) -> np.ndarray:
+    if kind == "normalised":
+        return block
+    total = block.sum(axis=1, keepdims=True, dtype=np.float32)
+    return np.log1p(block * (target_sum / np.maximum(total, 1.0)))
+
+
+def _blocks(x: Any) -> Iterator[np.ndarray]:
+    for start in range(0, x.shape[0], _BLOCK):
+        block = x[start : start + _BLOCK]
+        yield np.asarray(block.todense() if sp.issparse(block) else block, dtype=np.float32)

@@ -1,0 +1,133 @@
+"""Predictions inside a MuData: ``mdata.mod['atac_pred']``, written and read in one way by every model, baseline and tool."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from mudata import MuData, set_options
+
+from chromatell._keys import ATAC, ATAC_PRED, PRED_PREFIX, REGION, SPLIT, UNS
+from chromatell._validate import ChromatellError, store_key
+
+X_KEY = "x_key"  # uns['ctl'] of atac_pred: which prediction stands in X
+PROVENANCE = "provenance"
+
+
+def write_prediction(
+    mdata: MuData, key: str, values: np.ndarray, regions: pd.Index, provenance: dict[str, Any], *, main: bool = True
+) -> None:
+    """Write one prediction into ``mdata.mod['atac_pred']``.
+
+    `X` holds the most recent model; ``layers[key]`` holds the others. Baselines and other tools' outputs (``main=False``) go to
+    a layer unless nothing is in `X` yet.
+
+    Parameters
+    ----------
+    values
+        Probabilities, float32 (n_obs, n regions); rows are the cells of `mdata`.
+    regions
+        Names of the regions, as in ``mdata.mod['atac']`` where that is there.
+    provenance
+        Plain strings and numbers: model family, hash, depth mode, seed.
+
+    Raises
+    ------
+    ChromatellError
+        ``atac_pred`` is there with other regions.
+    """
+    store_key(key)
+    values = np.ascontiguousarray(values, dtype=np.float32)
+    record = {k: v for k, v in provenance.items() if v is not None}
+    record["date"] = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    pred = mdata.mod.get(ATAC_PRED)
+    if pred is None:
+        pred = _new_modality(mdata, key, values, regions)
+        _attach(mdata, pred)
+    else:
+        present = pd.Index(pred.var[REGION].astype(str))
+        if not present.equals(pd.Index(regions).astype(str)):
+            raise ChromatellError(
+                f"mdata.mod['atac_pred'] holds {len(present)} regions that are not the {len(regions)} of {key!r}. "
+                "All predictions of one MuData share their regions; remove the old ones first: del mdata.mod['atac_pred']."
+            )
+        current = pred.uns[UNS][X_KEY]
+        if current == key:
+            pred.X = values
+        elif main:
+            pred.layers[current] = pred.X
+            pred.layers.pop(key, None)
+            pred.X = values
+            pred.uns[UNS][X_KEY] = key
+        else:
+            pred.layers[key] = values
+    pred.uns[UNS].setdefault(PROVENANCE, {})[key] = record
+
+
+def prediction_keys(mdata: MuData) -> list[str]:
+    """Return the keys of the predictions that `mdata` holds, the one in `X` first."""
+    pred = mdata.mod.get(ATAC_PRED)
+    if pred is None:
+        return []
+    x_key = pred.uns.get(UNS, {}).get(X_KEY, ATAC_PRED)
+    return [x_key, *(k for k in pred.layers if k != x_key)]
+
+
+def read_prediction(mdata: MuData, key: str) -> np.ndarray:
+    """Return one prediction, float32 (n_obs, n regions).
+
+    Raises
+    ------
+    ChromatellError
+        There is none of that name; the message lists those there are.
+    """
+    keys = prediction_keys(mdata)
+    if key not in keys:
+        raise ChromatellError(
+            f"No prediction {key!r} in mdata.mod['atac_pred']; there: {keys or 'none'}. Run ctl.tl.dense(mdata) or ctl.tl.baseline(mdata, {key!r})."
+        )
+    pred = mdata.mod[ATAC_PRED]
+    return np.asarray(pred.X if key == keys[0] else pred.layers[key])
+
+
+def predicted_regions(mdata: MuData) -> pd.Index:
+    """Return the target modality's names of the regions in ``atac_pred``."""
+    if ATAC_PRED not in mdata.mod:
+        raise ChromatellError("Did not find mdata.mod['atac_pred']. Run ctl.tl.dense(mdata) first.")
+    return pd.Index(mdata.mod[ATAC_PRED].var[REGION].astype(str))
+
+
+def _new_modality(mdata: MuData, key: str, values: np.ndarray, regions: pd.Index) -> AnnData:
+    regions = pd.Index(regions).astype(str)
+    var = pd.DataFrame({REGION: regions.to_numpy()}, index=PRED_PREFIX + regions)
+    if ATAC in mdata.mod:
+        source = mdata.mod[ATAC].var.loc[regions]
+        for name in source.columns:
+            if name != REGION:
+                var[name] = source[name].to_numpy()
+    obs = pd.DataFrame(index=mdata.obs_names)
+    if SPLIT in mdata.obs:
+        obs[SPLIT] = mdata.obs[SPLIT].to_numpy()
+        obs[SPLIT] = obs[SPLIT].astype("category")
+    return AnnData(values, obs=obs, var=var, uns={UNS: {X_KEY: key}})
+
+
+def _attach(mdata: MuData, pred: AnnData) -> None:
+    """Add a modality and bring the shapes up to date; the user's own columns keep values and dtypes."""
+    obs, var = mdata.obs.copy(), mdata.var.copy()
+    mdata.mod[ATAC_PRED] = pred
+    with set_options(pull_on_update=False):
+        mdata.update()
+    for column in obs:
+        mdata.obs[column] = obs[column].reindex(mdata.obs_names)
+    for column in var:
+        old = var[column]
+        filled = old.reindex(mdata.var_names)
+        if pd.api.types.is_integer_dtype(old.dtype):
+            filled = filled.astype("Int64")  # an int column would turn into float with NaN
+        elif pd.api.types.is_bool_dtype(old.dtype):
+            filled = filled.astype("boolean")
+        mdata.var[column] = filled
