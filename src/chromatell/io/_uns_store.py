@@ -1,0 +1,147 @@
+"""A model inside ``mdata.uns['ctl']['models'][key]``: text and arrays that survive in `.h5mu` and `.zarr`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from anndata import AnnData
+from mudata import MuData
+
+from chromatell._keys import MODELS, UNS
+from chromatell._validate import ChromatellError, store_key
+from chromatell.io._record import NAMES, RESAVE, Record, content_hash, dump_json, join_name, split_name, verified
+
+TEXTS = ("manifest", "hash", "card")
+
+
+def write_record(mdata: MuData | AnnData, key: str, record: Record) -> None:
+    """Write a model into ``mdata.uns['ctl']['models'][key]``, in place of one that is there.
+
+    Parameters
+    ----------
+    key
+        Letters, digits, ``_ . -``.
+    record
+        The model; its arrays are copied.
+
+    Returns
+    -------
+    None
+        ``mdata.uns['ctl']['models'][key]`` : dict of ``manifest``, ``hash``, ``card`` (text), ``names`` (uint8 array),
+        ``weights``, ``scaling``, ``history``, ``arrays`` (dicts of arrays; those that are empty are left out).
+
+    Raises
+    ------
+    ChromatellError
+        The key cannot be stored, or ``uns['ctl']`` is not a dict.
+
+    Examples
+    --------
+    >>> import mudata, anndata, numpy as np
+    >>> from chromatell.io import Record, model_keys, write_record
+    >>> mdata = mudata.MuData({"rna": anndata.AnnData(np.zeros((2, 3), "float32"))})
+    >>> write_record(mdata, "dense", Record("dense", 1, {}, {"weights.b": np.zeros(3)}))
+    >>> model_keys(mdata)
+    ['dense']
+    """
+    store_key(key)
+    own = mdata.uns.get(UNS, {})
+    if not isinstance(own, Mapping) or not isinstance(own.get(MODELS, {}), Mapping):
+        raise ChromatellError(f"uns[{UNS!r}] is not a dict of this package; remove it first: del mdata.uns[{UNS!r}].")
+    entry = to_entry(record)
+    # The outer dicts are made anew, so that a shallow copy of the user's object does not see the new model.
+    mdata.uns[UNS] = {**own, MODELS: {**own.get(MODELS, {}), key: entry}}
+
+
+def to_entry(record: Record) -> dict[str, Any]:
+    """Return the dict that stands in ``uns['ctl']['models'][key]``; it shares no memory with the record."""
+    arrays = {name: array.copy() for name, array in record.arrays.items()}
+    entry: dict[str, Any] = {
+        "manifest": record.manifest,
+        "hash": content_hash(record),
+        "card": dump_json(record.card, "card"),
+    }
+    entry[NAMES] = record.names_blob
+    for name, array in arrays.items():
+        group, part = split_name(name)
+        entry.setdefault(group, {})[part] = array
+    return entry
+
+
+def from_entry(entry: Mapping[str, Any], where: str) -> Record:
+    """Return the verified record from what stands in ``uns['ctl']['models'][key]``."""
+    arrays: dict[str, np.ndarray] = {}
+    for part, value in entry.items():
+        if part in TEXTS:
+            continue
+        items = {part: value} if part == NAMES else {join_name(part, k): v for k, v in _mapping(value, where).items()}
+        for name, array in items.items():
+            arrays[name] = np.asarray(array)
+    texts = {t: entry.get(t) for t in TEXTS}
+    absent = [t for t, v in texts.items() if not isinstance(v, str)] + [NAMES] * (NAMES not in arrays)
+    if absent:
+        raise ChromatellError(f"{where} is not a whole chromatell model: {', '.join(absent)} missing. {RESAVE}")
+    return verified(str(texts["manifest"]), str(texts["hash"]), arrays, str(texts["card"]), where)
+
+
+def read_record(mdata: MuData | AnnData, key: str | None = None) -> Record:
+    """Return the model of a name from ``mdata.uns['ctl']['models']``; its content hash is verified.
+
+    Parameters
+    ----------
+    key
+        Name of the model; may be left out where there is only one.
+
+    Raises
+    ------
+    ChromatellError
+        No such model, several and none named, weights that were changed, or a newer schema.
+
+    Examples
+    --------
+    >>> import mudata, anndata, numpy as np
+    >>> from chromatell.io import Record, read_record, write_record
+    >>> mdata = mudata.MuData({"rna": anndata.AnnData(np.zeros((2, 3), "float32"))})
+    >>> write_record(mdata, "dense", Record("dense", 1, {"n_hidden": 8}, {"weights.b": np.zeros(3)}))
+    >>> read_record(mdata).config
+    {'n_hidden': 8}
+    """
+    keys = model_keys(mdata)
+    key = choose_key(keys, key, f"mdata.uns[{UNS!r}][{MODELS!r}]")
+    return from_entry(_mapping(mdata.uns[UNS][MODELS][key], key), f"the model {key!r} in mdata.uns")
+
+
+def model_keys(mdata: MuData | AnnData) -> list[str]:
+    """Return the names of the models in ``mdata.uns['ctl']['models']``.
+
+    Examples
+    --------
+    >>> import mudata, anndata, numpy as np
+    >>> from chromatell.io import model_keys
+    >>> model_keys(mudata.MuData({"rna": anndata.AnnData(np.zeros((2, 3), "float32"))}))
+    []
+    """
+    own = mdata.uns.get(UNS, {})
+    models = own.get(MODELS, {}) if isinstance(own, Mapping) else {}
+    return sorted(models) if isinstance(models, Mapping) else []
+
+
+def choose_key(keys: list[str], key: str | None, where: str) -> str:
+    """Return `key`, or the only one there is."""
+    if not keys:
+        raise ChromatellError(
+            f"There is no model in {where}. Train one with ctl.tl.dense(mdata), or ctl.io.import_model(path, mdata)."
+        )
+    if key is None and len(keys) > 1:
+        raise ChromatellError(f"{where} holds {len(keys)} models; name one of them with key=: {sorted(keys)}.")
+    if key is not None and key not in keys:
+        raise ChromatellError(f"There is no model {key!r} in {where}; choose one of {sorted(keys)}.")
+    return keys[0] if key is None else key
+
+
+def _mapping(value: Any, where: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise ChromatellError(f"{where} is not a whole chromatell model: a group of arrays was expected. {RESAVE}")
+    return value
