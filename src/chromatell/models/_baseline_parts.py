@@ -1,0 +1,217 @@
+"""The arithmetic behind the baselines, without the user's object: neighbours, ridge, LSI, gene activity."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from anndata import AnnData
+from mudata import MuData
+from scipy.special import expit, logit
+from sklearn.decomposition import TruncatedSVD
+
+from chromatell._keys import CHROM
+from chromatell._validate import column, is_counts, paired
+from chromatell.genome.regions import normalise_chrom, region_table
+
+EPS = 1e-6
+ROWS = 512  # cells predicted at a time
+ACTIVITY_SCALE = 5_000.0  # bp
+
+
+def blocks(n: int) -> Iterator[slice]:
+    """Yield slices of at most 512 cells."""
+    for start in range(0, n, ROWS):
+        yield slice(start, min(start + ROWS, n))
+
+
+def labels_of(mdata: MuData, key: str) -> pd.Series:
+    """Return a column of labels of the cells, from ``mdata.obs`` or else from a modality's `obs`.
+
+    Parameters
+    ----------
+    mdata
+        Paired cells.
+    key
+        Name of the column, such as ``'cell_type'``; ``'rna:cell_type'`` is understood too.
+
+    Returns
+    -------
+    pandas.Series
+        One label a cell, object, indexed by barcode; missing labels stay missing.
+
+    Raises
+    ------
+    ChromatellError
+        No such column anywhere.
+    """
+    rna, atac = paired(mdata)
+    for obs in (mdata.obs, atac.obs, rna.obs):
+        if key in obs:
+            values = obs[key].astype(object)
+            return values.where(values.isna(), values.astype(str))
+    for prefix, adata in (("rna:", rna), ("atac:", atac)):
+        if key.startswith(prefix) and key.removeprefix(prefix) in adata.obs:
+            return labels_of(mdata, key.removeprefix(prefix))
+    return column(mdata.obs, key, "mdata.obs")  # raises, and lists the columns there are
+
+
+@dataclass(frozen=True)
+class Ridge:
+    """Cell scores = (design - centre) @ beta; probability = region mean + scores @ components."""
+
+    centre: np.ndarray  # (k + 1,)
+    beta: np.ndarray  # (k + 1, rank)
+    components: np.ndarray  # (rank, regions)
+
+    def predict(self, design: np.ndarray, mean: np.ndarray, cols: Any = slice(None)) -> np.ndarray:
+        """Return probabilities, float32 (cells, regions)."""
+        scores = ((design - self.centre) @ self.beta).astype(np.float32)
+        return np.clip(mean[cols] + scores @ self.components[:, cols], EPS, 1 - EPS)
+
+
+class RidgePath:
+    """Ridge regressions from a design to the leading components of the open matrix, for any rank and penalty.
+
+    Parameters
+    ----------
+    design
+        float64 (cells, k + 1), of training cells.
+    truth
+        CSR (cells, regions), 1 where open.
+    rank
+        The highest rank that will be asked for.
+    """
+
+    def __init__(self, design: np.ndarray, truth: sp.csr_matrix, rank: int, seed: int) -> None:
+        self.rank = max(min(rank, truth.shape[1] - 1, truth.shape[0] - 1), 1)
+        self._components = TruncatedSVD(self.rank, random_state=seed).fit(truth).components_
+        target = truth @ self._components.T
+        self._centre = design.mean(axis=0)
+        d = design - self._centre
+        self._values, self._vectors = np.linalg.eigh(d.T @ d)
+        self._moment = self._vectors.T @ (d.T @ (target - target.mean(axis=0)))
+
+    def at(self, rank: int, alpha: float) -> Ridge:
+        """Return the regression of one rank and penalty."""
+        beta = self._vectors @ (self._moment[:, :rank] / (np.maximum(self._values, 0) + alpha)[:, None])
+        return Ridge(self._centre, beta, self._components[:rank].astype(np.float32))
+
+
+def without_self(near: np.ndarray, among: np.ndarray, rows: np.ndarray, k: int) -> np.ndarray:
+    """Return the first `k` neighbours of each row that are not the cell itself."""
+    own = among[near] == rows[:, None]
+    order = np.argsort(own, axis=1, kind="stable")  # itself to the end
+    return np.take_along_axis(near, order, axis=1)[:, : min(k, max(near.shape[1] - int(own.any()), 1))]
+
+
+def lsi(x: sp.csr_matrix, train: np.ndarray, seed: int, k: int = 30) -> np.ndarray:
+    """TF-IDF and truncated SVD fitted on training cells; the first component, which is depth, is left out."""
+    seen = np.asarray(x[train].sum(axis=0)).ravel()
+    idf = np.log1p(train.size / np.maximum(seen, 1)) * (seen > 0)
+    total = np.asarray(x.sum(axis=1)).ravel()
+    tf = sp.diags(1.0 / np.maximum(total, 1)) @ x @ sp.diags(idf)
+    tf = sp.csr_matrix(tf, dtype=np.float32)
+    tf.data = np.log1p(1e4 * tf.data)
+    k = int(min(k, x.shape[1] - 1, train.size - 1))
+    if k < 2:
+        return np.asarray(tf.sum(axis=1), dtype=np.float32)
+    svd = TruncatedSVD(k, random_state=seed).fit(tf[train])
+    scores = (tf @ svd.components_[1:].T).astype(np.float32)
+    return scores / np.maximum(np.linalg.norm(scores, axis=1, keepdims=True), EPS)
+
+
+class LinkedExpression:
+    """Expression of the genes linked to each region, summed, and its map to a probability.
+
+    Parameters
+    ----------
+    rna
+        All cells.
+    train
+        Positions of the training cells, whose statistics are used.
+    regions
+        Names of the regions to predict.
+    links
+        ``mdata.uns['ctl']['links']``: sparse `distance` (genes, regions; bp + 1), names `gene` and `region`.
+    """
+
+    def __init__(self, rna: AnnData, train: np.ndarray, regions: pd.Index, links: Any) -> None:
+        distance = sp.coo_matrix(links["distance"])
+        gene = rna.var_names.get_indexer(pd.Index(links["gene"]).astype(str))[distance.row]
+        region = regions.get_indexer(pd.Index(links["region"]).astype(str))[distance.col]
+        keep = (gene >= 0) & (region >= 0)
+        # as ArchR weighs a gene's surroundings
+        weight = np.exp(-(distance.data[keep] - 1) / ACTIVITY_SCALE) + np.exp(-1)
+        shape = (rna.n_vars, len(regions))
+        self._links = sp.csr_matrix((weight, (gene[keep], region[keep])), shape=shape, dtype=np.float32)
+        self._x = rna.X
+        self._counts = is_counts(rna.X)
+        total = np.asarray(rna.X.sum(axis=1), dtype=np.float64).ravel()
+        self._factor = np.median(total[train]) / np.maximum(total, 1)
+        s1, s2 = np.zeros(shape[1]), np.zeros(shape[1])
+        for block in blocks(train.size):
+            a = self._sum(train[block])
+            s1 += np.asarray(a.sum(axis=0)).ravel()
+            s2 += np.asarray(a.multiply(a).sum(axis=0)).ravel()
+        self._mean = s1 / train.size
+        sd = np.sqrt(np.maximum(s2 / train.size - self._mean**2, 0))
+        self.linked = sd > 1e-5  # a region without a link, or whose genes do not vary, keeps its mean
+        self._sd = np.where(self.linked, sd, np.inf)
+        self._weights = np.array([0.0, 1.0, 0.0])
+
+    def _sum(self, rows: np.ndarray) -> sp.csr_matrix:
+        x = sp.csr_matrix(self._x[rows], dtype=np.float32)
+        if self._counts:
+            x = (sp.diags(self._factor[rows]) @ x).tocsr()
+            x.data = np.log1p(x.data)
+        return (x @ self._links).tocsr()
+
+    def activity(self, rows: np.ndarray, cols: Any = slice(None)) -> np.ndarray:
+        """Return the z-scored sums, float64 (rows, cols); 0 where a region has no link."""
+        return (self._sum(rows)[:, cols].toarray() - self._mean[cols]) / self._sd[cols]
+
+    def fit(self, rows: np.ndarray, cols: np.ndarray, truth: np.ndarray, mean: np.ndarray) -> None:
+        """Fit logit(p) = a + b logit(region mean) + c activity, c >= 0, on cells `rows` and linked regions `cols`."""
+        if cols.size:
+            offset = np.broadcast_to(logit(mean[cols].astype(np.float64)), truth.shape)
+            features = np.stack([offset.ravel(), self.activity(rows, cols).ravel()], axis=1)
+            self._weights = logistic(features, truth.ravel())
+
+    def predict(self, rows: np.ndarray, mean: np.ndarray) -> np.ndarray:
+        """Return probabilities, float64 (rows, regions)."""
+        intercept, of_mean, of_activity = self._weights
+        p = expit(intercept + of_mean * logit(mean.astype(np.float64)) + of_activity * self.activity(rows))
+        return np.where(self.linked, p, mean)
+
+
+def chromosome_halves(atac: AnnData) -> np.ndarray:
+    """Return 0 or 1 for each region: chromosomes in two halves of about as many regions; all 0 where there is one."""
+    chrom = normalise_chrom(region_table(atac)[CHROM])
+    sizes = chrom.value_counts().sort_index().sort_values(ascending=False, kind="stable")
+    total, half = [0, 0], {}
+    for name, n in sizes.items():
+        half[name] = int(total[1] < total[0])
+        total[half[name]] += int(n)
+    return chrom.map(half).to_numpy(dtype=np.int64)
+
+
+def logistic(features: np.ndarray, y: np.ndarray, steps: int = 25) -> np.ndarray:
+    """Logistic regression by Newton's method, float64 (1 + features,); the last weight is kept from falling below 0."""
+    x = np.column_stack([np.ones(len(y)), features])
+    w = np.zeros(x.shape[1])
+    w[1] = 1.0  # starts at the region mean
+    for _ in range(steps):
+        p = expit(x @ w)
+        hessian = (x * (p * (1 - p))[:, None]).T @ x + 1e-3 * np.eye(x.shape[1])
+        step = np.linalg.solve(hessian, x.T @ (y - p) - 1e-3 * (w - np.eye(x.shape[1])[1]))
+        w += step
+        if np.abs(step).max() < 1e-8:
+            break
+    if w[-1] < 0:  # more expression may not mean less accessibility
+        return np.array([0.0, 1.0, 0.0])
+    return w
