@@ -13,12 +13,14 @@ from anndata import AnnData
 from mudata import MuData
 from scipy.special import expit, logit
 from sklearn.decomposition import TruncatedSVD
+from sklearn.neighbors import NearestNeighbors
 
 from chromatell._keys import CHROM
 from chromatell._validate import column, is_counts, paired
 from chromatell.genome.regions import normalise_chrom, region_table
 
 EPS = 1e-6
+NEIGHBOUR_PRIOR = 1.0  # training cells' worth of region mean: no probability is 0
 ROWS = 512  # cells predicted at a time
 ACTIVITY_SCALE = 5_000.0  # bp
 
@@ -102,7 +104,33 @@ class RidgePath:
         return Ridge(self._centre, beta, self._components[:rank].astype(np.float32))
 
 
-def without_self(near: np.ndarray, among: np.ndarray, rows: np.ndarray, k: int) -> np.ndarray:
+def neighbour_mean(
+    space: np.ndarray, rows: np.ndarray, k: int, among: np.ndarray, truth: sp.csr_matrix, mean: np.ndarray
+) -> np.ndarray:
+    """Return the mean of `truth` over the `k` nearest of the cells `among`, with one cell's worth of the region mean.
+
+    Parameters
+    ----------
+    space
+        float32 (cells, d); neighbours are near in Euclidean distance.
+    rows, among
+        Positions of the cells that are predicted and of the training cells; none is its own neighbour.
+    truth
+        CSR (among, regions), 1 where open.
+    mean
+        float32 (regions,).
+    """
+    k = min(k, among.size)
+    index = NearestNeighbors(n_neighbors=min(k + 1, among.size), algorithm="brute").fit(space[among])
+    near = _without_self(index.kneighbors(space[rows], return_distance=False), among, rows, k)
+    weights = sp.csr_matrix(
+        (np.ones(near.size, dtype=np.float32), near.ravel(), np.arange(0, near.size + 1, near.shape[1])),
+        shape=(rows.size, among.size),
+    )
+    return ((weights @ truth).toarray() + NEIGHBOUR_PRIOR * mean) / (near.shape[1] + NEIGHBOUR_PRIOR)
+
+
+def _without_self(near: np.ndarray, among: np.ndarray, rows: np.ndarray, k: int) -> np.ndarray:
     """Return the first `k` neighbours of each row that are not the cell itself."""
     own = among[near] == rows[:, None]
     order = np.argsort(own, axis=1, kind="stable")  # itself to the end

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 from mudata import MuData
-from sklearn.neighbors import NearestNeighbors
 
 from chromatell._keys import LINKS, TRAIN, UNS, VAL
 from chromatell._settings import logger
@@ -26,7 +24,7 @@ from chromatell.models._baseline_parts import (
     chromosome_halves,
     labels_of,
     lsi,
-    without_self,
+    neighbour_mean,
 )
 
 BASELINES: dict[str, str] = {
@@ -46,7 +44,6 @@ NEIGHBOURS = (15, 50, 150, 500)
 RANKS = (5, 15, 50)
 ALPHAS = (1.0, 10.0, 100.0, 1_000.0, 10_000.0)
 LABEL_PRIOR = 5.0  # training cells' worth of region mean in a label's mean: a rare label has few cells
-NEIGHBOUR_PRIOR = 1.0
 _MAX_REFERENCE = 50_000  # training cells among which neighbours are sought
 _TUNE_CELLS, _TUNE_REGIONS = 1_000, 5_000
 
@@ -76,11 +73,11 @@ class BaselineFitter:
     Notes
     -----
     Everything is fitted on the training cells; `k`, rank and penalty are chosen by the Brier score on at most 1,000
-    validation cells x 5,000 regions. The neighbour and label means hold a few cells' worth of the region mean (1 and 5),
-    so that no probability is 0 and a rare label is not noise. `region_mean_depth` scales the Poisson rate of a count above
-    zero, which keeps probabilities under 1. `gene_activity` weighs genes by ``exp(-distance / 5 kb) + exp(-1)`` (Granja
-    et al., Nature Genetics 2021); `knn_atac` uses TF-IDF and truncated SVD without the first component (Cusanovich et al.,
-    Cell 2018).
+    validation cells x 5,000 regions. The neighbour and label means hold a few cells' worth of the region mean (1 and
+    5), so that no probability is 0 and a rare label is not noise. `region_mean_depth` scales the Poisson rate of a
+    count above zero, which keeps probabilities under 1. `gene_activity` weighs genes by ``exp(-distance / 5 kb) +
+    exp(-1)`` (Granja et al., Nature Genetics 2021); `knn_atac` uses TF-IDF and truncated SVD without the first
+    component (Cusanovich et al., Cell 2018).
 
     Memory: the sparse open matrix of the training cells (twice for `knn_atac`), 51 floats a cell, 50 floats a region
     (`svd_ridge`), labels x regions (`celltype_mean`), and what `predict` returns; work runs over 512 cells at a time.
@@ -289,16 +286,7 @@ class BaselineFitter:
     def _knn_mean(
         self, space: np.ndarray, rows: np.ndarray, k: int, truth: sp.csr_matrix, mean: np.ndarray
     ) -> np.ndarray:
-        """Mean of `truth` over the `k` nearest reference cells, with `NEIGHBOUR_PRIOR` cells' worth of the region mean."""
-        among = self.train[self._reference]
-        k = min(k, among.size)
-        index = NearestNeighbors(n_neighbors=min(k + 1, among.size), algorithm="brute").fit(space[among])
-        near = without_self(index.kneighbors(space[rows], return_distance=False), among, rows, k)
-        weights = sp.csr_matrix(
-            (np.ones(near.size, dtype=np.float32), near.ravel(), np.arange(0, near.size + 1, near.shape[1])),
-            shape=(rows.size, among.size),
-        )
-        return ((weights @ truth).toarray() + NEIGHBOUR_PRIOR * mean) / (near.shape[1] + NEIGHBOUR_PRIOR)
+        return neighbour_mean(space, rows, k, self.train[self._reference], truth, mean)
 
     def _choose_k(self, predict: Callable[[np.ndarray, int, np.ndarray], np.ndarray], kind: str) -> int:
         if not self.val.size:
