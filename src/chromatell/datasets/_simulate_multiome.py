@@ -35,14 +35,14 @@ def simulate_multiome(
     r"""Paired expression and accessibility counts with known probabilities.
 
     Each cell is a mixture :math:`\theta_c` of programmes: housekeeping, one for each cell type, and the two ends of a
-    continuous factor. A programme is a distribution over genes and another one over regions, and a region within 50 kb of a
-    gene's TSS follows that gene across programmes. With :math:`d_c` the cell's depth,
+    continuous factor. A programme is a distribution over genes and another one over regions, and a region within 50 kb
+    of a gene's TSS follows that gene across programmes. With :math:`d_c` the cell's depth,
 
     .. math:: y_{cr} \sim \mathrm{Poisson}(d_c \textstyle\sum_k \theta_{ck} \beta_{kr}), \qquad
               P(\text{open}) = 1 - e^{-d_c \sum_k \theta_{ck} \beta_{kr}}.
 
-    Depth and library size are log-normal (sd 0.5 and 0.4) with correlation 0.5 of their logs. Time and memory grow with the
-    number of fragments, not with cells x regions, unless `truth` is asked for.
+    Depth and library size are log-normal (sd 0.5 and 0.4) with correlation 0.5 of their logs. Time and memory grow with
+    the number of fragments, not with cells x regions, unless `truth` is asked for.
 
     Parameters
     ----------
@@ -63,8 +63,8 @@ def simulate_multiome(
     -------
     mudata.MuData
         - ``mod['rna'].X``: counts, float32 CSR; `var`: `gene_id`, `chrom`, `tss` (0-based), `strand`.
-        - ``mod['atac'].X``: fragment counts, float32 CSR; `var`: `chrom`, `start`, `end` (0-based, half-open), `linked_gene`
-          (``''`` where there is none).
+        - ``mod['atac'].X``: fragment counts, float32 CSR; `var`: `chrom`, `start`, `end` (0-based, half-open),
+          `linked_gene` (``''`` where there is none).
         - ``mod['atac'].layers['truth']``: P(open) given the cell's state and its depth, float32 (n_cells, n_regions).
         - ``mod['atac'].obs['expected_fragments']``: the depth :math:`d_c`, float64.
         - ``obs`` (also of both modalities): `cell_type`, `donor` (categorical), `factor` (float64, 0 to 1).

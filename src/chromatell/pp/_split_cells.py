@@ -36,14 +36,14 @@ def split_cells(
     mdata
         Paired cells, or an AnnData of either assay.
     by
-        Column of ``mdata.obs``, or else of a modality's `obs`. Without `holdout`, all cells that share a label (a donor, a
-        batch) get the same part; sizes come as near to `fractions` as whole groups allow.
+        Column of ``mdata.obs``, or else of a modality's `obs`. Without `holdout`, all cells that share a label (a
+        donor, a batch) get the same part; sizes come near to `fractions` as far as whole groups allow.
     fractions
         Shares of (train, val, test), which sum to 1. Val or test may be 0.
     holdout
-        Whole labels held out as test: one or more labels of `by`, or a dict of ``{column: labels}``. All other cells are
-        train or val, at random in the ratio of the first two fractions; where a dict and `by` are both given, in whole
-        groups of `by`.
+        Whole labels held out as test: one or more labels of `by`, or a dict of ``{column: labels}``. All other cells
+        are train or val, at random in the ratio of the first two fractions; where a dict and `by` are both given, in
+        whole groups of `by`.
     seed
         Same seed, same split. None follows ``ctl.settings.seed``.
     key_added
@@ -57,14 +57,14 @@ def split_cells(
 
     ``obs[key_added]`` : categorical of 'train', 'val', 'test'
     ``uns['ctl']['split']`` : dict
-        How: `by` (``''`` at random), `holdout` (JSON of ``{column: labels}``, or ``''``), `seed`, `fractions` (float64, 3).
-        Under `key_added` instead of 'split' where that is not the default.
+        How: `by` (``''`` at random), `holdout` (JSON of ``{column: labels}``, or ``''``), `seed`, `fractions`
+        (float64, 3). Under `key_added` instead of 'split' where that is not the default.
 
     Raises
     ------
     ChromatellError
-        Fractions that are negative, do not sum to 1 or leave a part without cells; fewer groups than parts; a column or a
-        label that is not there; cells without a label.
+        Fractions that are negative, do not sum to 1 or leave a part without cells; fewer groups than parts; a column or
+        a label that is not there; cells without a label.
 
     Examples
     --------
@@ -103,8 +103,6 @@ def split_cells(
         "fractions": np.array(fractions, dtype=np.float64),
     }
     target = mdata.copy() if copy else mdata
-    if isinstance(target, AnnData) and target.is_view:
-        target._init_as_actual(target.copy())  # what anndata does itself on the first write, without its warning
     target.obs[key_added] = pd.Categorical.from_codes(code, list(SPLITS))
     target.uns[UNS] = {**target.uns.get(UNS, {}), (_HOW if key_added == SPLIT else key_added): how}
     sizes = np.bincount(code, minlength=3)
@@ -144,7 +142,8 @@ def _check_fractions(fractions: Sequence[float]) -> np.ndarray:
         )
     if not np.isfinite(parts).all() or (parts < 0).any() or abs(parts.sum() - 1) > 1e-6:
         raise ChromatellError(
-            f"fractions={fractions!r} must not be negative and must sum to 1; they sum to {parts.sum():g}. Try (0.7, 0.1, 0.2)."
+            f"fractions={fractions!r} must not be negative and must sum to 1; they sum to {parts.sum():g}. "
+            "Try (0.7, 0.1, 0.2)."
         )
     if parts[0] == 0:
         raise ChromatellError(f"fractions={fractions!r} leaves no cell to train on. Try (0.7, 0.1, 0.2).")
@@ -173,7 +172,8 @@ def _holdout_dict(by: str | None, holdout: Any) -> dict[str, list[str]]:
     if not isinstance(holdout, Mapping):
         if by is None:
             raise ChromatellError(
-                f"holdout={holdout!r} needs the column of these labels: give by='cell_type', or holdout={{'cell_type': ...}}."
+                f"holdout={holdout!r} needs the column of these labels: give by='cell_type', "
+                "or holdout={'cell_type': ...}."
             )
         holdout = {by: holdout}
     as_list = {k: [v] if isinstance(v, str) or not np.iterable(v) else list(v) for k, v in holdout.items()}
@@ -205,7 +205,8 @@ def _random(rng: np.random.Generator, n: int, parts: np.ndarray) -> np.ndarray:
     empty = [f"{SPLITS[i]} ({parts[i]:g})" for i in range(3) if parts[i] > 0 and sizes[i] == 0]
     if empty:
         raise ChromatellError(
-            f"fractions give no cell to {', '.join(empty)} of the {n} cells that are split. Use larger fractions, or 0 for none."
+            f"fractions give no cell to {', '.join(empty)} of the {n} cells that are split. "
+            "Use larger fractions, or 0 for none."
         )
     return rng.permutation(np.repeat(np.arange(3, dtype=np.int8), sizes))
 
@@ -215,8 +216,9 @@ def _grouped(rng: np.random.Generator, groups: np.ndarray, parts: np.ndarray, by
     wanted = np.flatnonzero(parts > 0)
     if len(names) < len(wanted):
         raise ChromatellError(
-            f"{by!r} has {len(names)} groups ({examples(names)}) for {len(wanted)} parts ({', '.join(SPLITS[i] for i in wanted)}). "
-            f"Set a fraction to 0, or split over cells: ctl.pp.split_cells(mdata, by=None)."
+            f"{by!r} has {len(names)} groups ({examples(names)}) for {len(wanted)} parts "
+            f"({', '.join(SPLITS[i] for i in wanted)}). Set a fraction to 0, or split over cells: "
+            "ctl.pp.split_cells(mdata, by=None)."
         )
     target = parts * sizes.sum()
     draws = [_assign(rng, sizes, target, wanted) for _ in range(_DRAWS)]

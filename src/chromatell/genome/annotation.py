@@ -1,0 +1,263 @@
+"""Genes and their transcription start sites, read from GTF, BED or a table."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TextIO
+
+import numpy as np
+import pandas as pd
+
+from chromatell._keys import CHROM, END, START
+from chromatell._settings import logger
+from chromatell._validate import ChromatellError, examples
+
+COLUMNS = ("gene", "gene_id", CHROM, "tss", "strand", "gene_type")
+_MAX_LINE = 65_536  # characters; the longest BED12 or GTF lines in use have about 10,000
+_MAX_FIELD = 512  # of a name, an id or a type
+_MAX_TOTAL = 4_000_000_000  # characters after decompression; a full GENCODE release has 1.6 billion
+_ALIASES = {
+    CHROM: ("chrom", "chr", "chromosome", "seqname", "seqnames"),
+    START: ("start", "chromstart", "txstart"),
+    END: ("end", "chromend", "txend"),
+    "gene": ("gene", "gene_name", "name", "symbol", "gene_symbol"),
+    "gene_id": ("gene_id", "gene_ids", "ensembl_id"),
+    "tss": ("tss",),
+    "strand": ("strand",),
+    "gene_type": ("gene_type", "gene_biotype", "biotype"),
+}
+_CURE = (
+    "Needed: a GTF, a BED with the strand in column 6, or a table with a header that names chrom, name, and tss or "
+    "start, end and strand; plain text or gzip."
+)
+
+
+def read_genes(source: str | Path | pd.DataFrame) -> pd.DataFrame:
+    """Transcription start sites, one row each.
+
+    Parameters
+    ----------
+    source
+        - GTF (1-based, closed): its `gene` lines; else its `transcript` lines; else transcripts put together from
+          `exon` lines.
+        - BED of six or more columns (0-based, half-open), a gene or a transcript a line; a name such as
+          ``gene|transcript|type`` is taken apart.
+        - A table with a header (tab or comma) or a DataFrame: `chrom`, `name` (or `gene`) and/or `gene_id`, and `tss`
+          (0-based) or else `start`, `end` (0-based, half-open) and `strand`; `gene_type` if there. A DataFrame without
+          a column of names is named by its index.
+
+        Plain text, gzip or bgzip, told by content and not by suffix.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `gene` (``''`` where only an id is known), `gene_id` (``''`` where none), `chrom`, as in the source; `tss`,
+        int64, 0-based position of the first transcribed base; `strand`, '+', '-' or '.'; `gene_type`. A gene with
+        several start sites has several rows; equal rows are kept once.
+
+    Raises
+    ------
+    ChromatellError
+        The file is absent, cut short, binary, of another format, or has lines that do not parse or fields past 512
+        characters.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from chromatell.genome.annotation import read_genes
+    >>> table = pd.DataFrame({"chrom": ["chr1"], "start": [100], "end": [900], "name": ["A"], "strand": ["-"]})
+    >>> int(read_genes(table)["tss"][0])
+    899
+    """
+    if isinstance(source, pd.DataFrame):
+        genes = _from_table(source, "the table")
+    else:
+        path = Path(source)
+        if not path.is_file():
+            raise ChromatellError(f"No annotation file at {str(path)!r}. {_CURE}")
+        try:
+            genes = _read_file(path)
+        except (UnicodeDecodeError, EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise ChromatellError(
+                f"{str(path)!r} is not a whole text file ({type(error).__name__}: {error}). {_CURE}"
+            ) from error
+    genes = genes.drop_duplicates(ignore_index=True)
+    if genes.empty:
+        raise ChromatellError(f"The annotation holds no gene with a start site. {_CURE}")
+    return genes
+
+
+def strip_version(ids: pd.Series) -> pd.Series:
+    """Return Ensembl ids without their version: ``ENSG00000233866.1`` becomes ``ENSG00000233866``; others stay."""
+    return ids.astype(str).str.replace(r"^(ENS[A-Z]*\d+)\.\d+", r"\1", regex=True)
+
+
+def _read_file(path: Path) -> pd.DataFrame:
+    with path.open("rb") as handle:
+        compressed = handle.read(2) == b"\x1f\x8b"
+    opener: Callable[..., TextIO] = gzip.open if compressed else open
+    with opener(path, "rt", encoding="utf-8") as handle:
+        lines = _lines(handle, path)
+        first = next((line for line in lines if not _is_preamble(line)), "")
+        fields = first.split("\t")
+        if _is_gtf(fields):
+            return _from_gtf(first, lines, path)
+        if len(fields) >= 3 and _is_int(fields[1]) and _is_int(fields[2]):
+            return _from_bed(first, lines, path)
+        header = first.lstrip("#").split("\t" if "\t" in first else ",")
+        if len(header) >= 3 and _find([h.strip().lower() for h in header], CHROM) is not None:
+            sep = "\t" if "\t" in first else ","
+            rows = [line.split(sep) for line in lines if line and not line.startswith("#")]
+            _same_length(rows, len(header), path)
+            return _from_table(pd.DataFrame(rows, columns=[h.strip() for h in header]), str(path))
+    raise ChromatellError(f"{str(path)!r} is not an annotation that can be read; it begins {first[:80]!r}. {_CURE}")
+
+
+def _lines(handle: TextIO, path: Path) -> Iterator[str]:
+    total = number = 0
+    while line := handle.readline(_MAX_LINE + 1):
+        number, total = number + 1, total + len(line)
+        if len(line) > _MAX_LINE or "\x00" in line:
+            what = "binary data" if "\x00" in line else f"over {_MAX_LINE} characters"
+            raise ChromatellError(f"{str(path)!r}, line {number}: {what}. {_CURE}")
+        if total > _MAX_TOTAL:
+            raise ChromatellError(f"{str(path)!r} holds over {_MAX_TOTAL} characters. Give the lines of genes alone.")
+        yield line.rstrip("\r\n")
+
+
+def _is_preamble(line: str) -> bool:
+    if not line.strip() or line.startswith(("##", "#!", "track", "browser")):
+        return True
+    return line.startswith("#") and _find(line.lstrip("# ").lower().replace(",", "\t").split("\t"), CHROM) is None
+
+
+def _is_int(text: str) -> bool:
+    return text.strip().isascii() and text.strip().isdigit() and len(text) < 12
+
+
+def _is_gtf(fields: list[str]) -> bool:
+    return len(fields) == 9 and _is_int(fields[3]) and _is_int(fields[4]) and fields[6] in ("+", "-", ".")
+
+
+def _same_length(rows: list[list[str]], n: int, path: Path) -> None:
+    bad = next((row for row in rows if len(row) != n), None)
+    if bad is not None:
+        raise ChromatellError(
+            f"{str(path)!r}: a line has {len(bad)} columns where {n} are needed: {bad[:4]}. Mend the file."
+        )
+
+
+def _from_gtf(first: str, lines: Iterator[str], path: Path) -> pd.DataFrame:
+    kinds: dict[str, list[list[str]]] = {"gene": [], "transcript": [], "mRNA": [], "exon": []}
+    line: str | None = first
+    while line is not None:
+        head = line.split("\t", 3)
+        # one kind is enough: exons are a hundred times the genes
+        if len(head) > 2 and head[2] in kinds and not line.startswith("#"):
+            better = list(kinds)[: list(kinds).index(head[2])]
+            if not any(kinds[k] for k in better):
+                fields = line.split("\t")
+                if not _is_gtf(fields):
+                    raise ChromatellError(f"{str(path)!r}: not a line of GTF: {line[:120]!r}. Mend the file.")
+                kinds[head[2]].append(fields)
+        line = next(lines, None)
+    kind = next((k for k in kinds if kinds[k]), None)
+    if kind is None:
+        raise ChromatellError(f"{str(path)!r} has no 'gene', 'transcript' or 'exon' line. {_CURE}")
+    rows = kinds[kind]
+    if not _attribute(rows[0][8], "gene_id"):
+        raise ChromatellError(
+            f"{str(path)!r} has no gene_id in its attributes ({rows[0][8][:60]!r}); is it GFF3? "
+            "Convert it to GTF: gffread -T."
+        )
+    table = pd.DataFrame(
+        {
+            "gene": [_attribute(r[8], "gene_name") for r in rows],
+            "gene_id": [_attribute(r[8], "gene_id") for r in rows],
+            CHROM: [r[0] for r in rows],
+            START: np.array([int(r[3]) - 1 for r in rows], dtype=np.int64),  # 1-based, closed
+            END: np.array([int(r[4]) for r in rows], dtype=np.int64),
+            "strand": [r[6] for r in rows],
+            "gene_type": [_attribute(r[8], "gene_type") or _attribute(r[8], "gene_biotype") for r in rows],
+        }
+    )
+    if kind == "exon":
+        table["transcript"] = [_attribute(r[8], "transcript_id") or _attribute(r[8], "gene_id") for r in rows]
+        keys = ["transcript", "gene", "gene_id", CHROM, "strand", "gene_type"]
+        table = table.groupby(keys, sort=False).agg({START: "min", END: "max"}).reset_index()
+    return _from_table(table, str(path))
+
+
+def _attribute(text: str, key: str) -> str:
+    """Return one attribute of a GTF line; ``''`` where it is not there."""
+    at = 0
+    while (at := text.find(key + " ", at)) >= 0:
+        if at == 0 or text[at - 1] in " ;\t":
+            return text[at + len(key) + 1 :].split(";", 1)[0].strip().strip('"')
+        at += 1
+    return ""
+
+
+def _from_bed(first: str, lines: Iterator[str], path: Path) -> pd.DataFrame:
+    rows = [first.split("\t"), *(line.split("\t") for line in lines if line and not line.startswith(("#", "track")))]
+    _same_length(rows, len(rows[0]), path)
+    if len(rows[0]) < 6:
+        raise ChromatellError(
+            f"{str(path)!r} has {len(rows[0])} columns; a start site needs the strand, column 6 of a BED. {_CURE}"
+        )
+    parts = [row[3].split("|") for row in rows]
+    table = pd.DataFrame([row[:3] + [row[5]] for row in rows], columns=[CHROM, START, END, "strand"])
+    table["gene"] = [p[0] for p in parts]
+    table["gene_id"] = [p[0] if p[0].startswith("ENS") else "" for p in parts]
+    table["gene_type"] = [p[2] if len(p) == 3 else "" for p in parts]
+    return _from_table(table, str(path))
+
+
+def _find(names: list[str], wanted: str) -> int | None:
+    return next((names.index(a) for a in _ALIASES[wanted] if a in names), None)
+
+
+def _from_table(table: pd.DataFrame, where: str) -> pd.DataFrame:
+    lower = [str(c).lower() for c in table.columns]
+    found = {key: table.iloc[:, at] for key in _ALIASES if (at := _find(lower, key)) is not None}
+    if "gene" not in found and table.index.dtype.kind not in "iuf":
+        found["gene"] = pd.Series(table.index, index=table.index)
+    interval = {START, END, "strand"} <= set(found)
+    if CHROM not in found or not ({"gene", "gene_id"} & set(found)) or not ("tss" in found or interval):
+        raise ChromatellError(f"{where} has columns {examples(table.columns, 12)}. {_CURE}")
+    n = len(table)
+    text = {k: _text(found[k], k, where) if k in found else np.full(n, "", dtype=object) for k in COLUMNS if k != "tss"}
+    if "strand" not in found:
+        text["strand"] = np.full(n, ".", dtype=object)
+    if "tss" in found:
+        tss = _position(found["tss"], "tss", where)
+        keep = np.ones(n, dtype=bool)
+    else:
+        start, end = _position(found[START], "start", where), _position(found[END], "end", where)
+        keep = np.isin(text["strand"], ["+", "-"])
+        tss = np.where(text["strand"] == "-", end - 1, start)
+    if not keep.all():
+        logger.info("%d of %d genes have no strand, so no start site; they are left out.", int((~keep).sum()), n)
+    columns = {k: tss if k == "tss" else text[k] for k in COLUMNS}
+    return pd.DataFrame({k: v[keep] for k, v in columns.items()})
+
+
+def _text(column: pd.Series, name: str, where: str) -> np.ndarray:
+    values = column.astype(object).where(column.notna(), "").astype(str).str.strip()
+    if values.str.len().max() > _MAX_FIELD:
+        raise ChromatellError(f"{where}: a {name} has over {_MAX_FIELD} characters. Mend the file.")
+    return values.to_numpy(dtype=object)
+
+
+def _position(column: pd.Series, name: str, where: str) -> np.ndarray:
+    numbers = pd.to_numeric(column, errors="coerce")
+    bad = numbers.isna() | (numbers < 0) | (numbers > 1e11) | (numbers % 1 != 0)
+    if bad.any():
+        raise ChromatellError(
+            f"{where}: {int(bad.sum())} values of {name} are not positions (such as {examples(column[bad])}); "
+            "0-based whole numbers are needed. Mend the table."
+        )
+    return numbers.to_numpy(dtype=np.int64)
