@@ -102,18 +102,22 @@ def values(x: Any) -> np.ndarray:
     return x.data if sp.issparse(x) else np.asarray(x)
 
 
-def nonnegative(adata: AnnData, name: str) -> None:
-    """Raise where ``adata.X`` holds NaN, infinite or negative values. Works in blocks of rows."""
+def nonnegative(adata: AnnData, name: str, *, smoothed: bool = False) -> None:
+    """Raise where ``adata.X`` holds NaN, infinite or negative values. Works in blocks of rows.
+
+    With ``smoothed=True``, negative values within 5% of the largest value are let through: smoothing and imputation leave such.
+    """
     x = adata.X
     if x is None:
         raise ChromatellError(f"mdata.mod[{name!r}].X is None. Put the matrix there, e.g. .X = .layers['counts'].")
     v = values(x)
     flat = v.reshape(-1)
     n_nan = n_negative = 0
+    floor = -0.05 * float(flat.max(initial=0)) if smoothed and not is_counts(x) else 0.0
     for i in range(0, flat.size, 10_000_000):
         block = flat[i : i + 10_000_000]
         n_nan += int((~np.isfinite(block)).sum())
-        n_negative += int((block < 0).sum())
+        n_negative += int((block < floor).sum())
     if n_nan:
         raise ChromatellError(
             f"mdata.mod[{name!r}].X holds {n_nan} NaN or infinite values; every value must be a finite number. "

@@ -1,1 +1,1 @@
-
+"""Data as the models read it."""

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 
@@ -88,11 +87,19 @@ class DepthModel:
     sd: float
 
     @classmethod
-    def fit(cls, z: np.ndarray, library: np.ndarray, components: np.ndarray, depth: np.ndarray, alpha: float = 10.0) -> DepthModel:
+    def fit(
+        cls, z: np.ndarray, library: np.ndarray, components: np.ndarray, depth: np.ndarray, alpha: float = 10.0
+    ) -> DepthModel:
         """Fit on training cells: `z` (cells, g), `library` (cells,), `components` (g, k), `depth` (cells,)."""
+        return cls.fit_scores(z @ components, library, components, depth, alpha)
+
+    @classmethod
+    def fit_scores(
+        cls, scores: np.ndarray, library: np.ndarray, components: np.ndarray, depth: np.ndarray, alpha: float = 10.0
+    ) -> DepthModel:
+        """Fit on training cells whose `scores` (cells, k) on the `components` (g, k) are known."""
         target = np.log1p(depth)
         mean, sd = float(target.mean()), float(target.std()) or 1.0
-        scores = z @ components
         scale = np.maximum(scores.std(axis=0), 1e-6)
         design = np.column_stack([scores / scale, library]).astype(np.float64)
         centre = design.mean(axis=0)
@@ -108,8 +115,3 @@ class DepthModel:
     def standardise(self, depth: np.ndarray) -> np.ndarray:
         """Return an observed depth on the same scale, float32 (cells,)."""
         return ((np.log1p(depth) - self.mean) / self.sd).astype(np.float32)
-
-
-def region_names(atac: AnnData, cols: np.ndarray | slice = slice(None)) -> pd.Index:
-    """Return the names of the given regions."""
-    return atac.var_names[cols]

@@ -58,7 +58,9 @@ class Expression:
         total = np.asarray(x.sum(axis=1), dtype=np.float64).ravel()
         positive = total[total > 0]
         if positive.size == 0:
-            raise ChromatellError("No training cell expresses any selected gene. Select more genes: ctl.pp.select_features(mdata).")
+            raise ChromatellError(
+                "No training cell expresses any selected gene. Select more genes: ctl.pp.select_features(mdata)."
+            )
         target_sum = float(np.median(positive)) if kind == "counts" else 0.0
         n = x.shape[0]
         s1 = np.zeros(x.shape[1])
@@ -70,7 +72,7 @@ class Expression:
         mean = s1 / n
         sd = np.sqrt(np.maximum(s2 / n - mean**2, 0))
         gene_total = np.asarray(x.sum(axis=0), dtype=np.float64).ravel()
-        library = np.log1p(total)
+        library = np.log1p(np.maximum(total, 0))
         return cls(
             genes=pd.Index(genes),
             kind=kind,
@@ -121,8 +123,14 @@ class Expression:
         x = rna.X[:, position[present]]
         kind = "counts" if is_counts(x) else "normalised"
         if kind != self.kind:
-            cure = "rna.X = rna.layers['counts']" if self.kind == "counts" else "sc.pp.normalize_total(rna); sc.pp.log1p(rna)"
-            raise ChromatellError(f"The model was trained on {self.kind} expression; the query's X holds {kind} values. {cure}.")
+            cure = (
+                "rna.X = rna.layers['counts']"
+                if self.kind == "counts"
+                else "sc.pp.normalize_total(rna); sc.pp.log1p(rna)"
+            )
+            raise ChromatellError(
+                f"The model was trained on {self.kind} expression; the query's X holds {kind} values. {cure}."
+            )
         return (sp.csr_matrix(x) if sp.issparse(x) else np.asarray(x)), present
 
     def transform(self, x: Any, present: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -135,7 +143,7 @@ class Expression:
         else:
             keep, mass = np.flatnonzero(present), float(self.share[present].sum())
         block = np.asarray(x.todense() if sp.issparse(x) else x, dtype=np.float32)
-        library = np.log1p(block.sum(axis=1, dtype=np.float64) / max(mass, 1e-6))
+        library = np.log1p(np.maximum(block.sum(axis=1, dtype=np.float64), 0) / max(mass, 1e-6))
         values = _normalise(block, self.kind, self.target_sum * mass)
         z = np.zeros((block.shape[0], len(self.genes)), dtype=np.float32)
         z[:, keep] = np.clip((values - self.mean[keep]) / self.sd[keep], -self.clip, self.clip)
@@ -164,7 +172,9 @@ class Embedding:
     sd: np.ndarray
 
     @classmethod
-    def fit(cls, expression: Expression, x: Any, n_components: int = 50, max_cells: int = 20_000, seed: int = 0) -> Embedding:
+    def fit(
+        cls, expression: Expression, x: Any, n_components: int = 50, max_cells: int = 20_000, seed: int = 0
+    ) -> Embedding:
         """Fit on training cells `x` (raw values), of which at most `max_cells` are read. Peak memory: max_cells x g floats."""
         rng = np.random.default_rng(seed)
         rows = np.sort(rng.choice(x.shape[0], max_cells, replace=False)) if x.shape[0] > max_cells else slice(None)
@@ -172,7 +182,9 @@ class Embedding:
         k = int(min(n_components, min(z.shape) - 1)) or 1
         _, _, vt = randomized_svd(z, k, n_iter=4, random_state=seed)
         scores = z @ vt.T
-        return cls(np.ascontiguousarray(vt.T, dtype=np.float32), np.maximum(scores.std(axis=0), 1e-6).astype(np.float32))
+        return cls(
+            np.ascontiguousarray(vt.T, dtype=np.float32), np.maximum(scores.std(axis=0), 1e-6).astype(np.float32)
+        )
 
     def transform(self, z: np.ndarray) -> np.ndarray:
         """Return the scores, float32 (cells, k)."""

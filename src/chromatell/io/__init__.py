@@ -1,1 +1,64 @@
+"""Files that are safe to open: ``ctl.io``."""
 
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from chromatell.io._disk import load_record, save_record
+    from chromatell.io._export import export_model, import_model
+    from chromatell.io._file import read_record_file
+    from chromatell.io._guard import check_file, read, resolve_sibling
+    from chromatell.io._record import Record, content_hash
+    from chromatell.io._uns_store import model_keys, read_record, write_record
+    from chromatell.io._zarr_writer import PredictionWriter, open_prediction
+
+# name -> file that defines it; loaded where it is first used
+_WHERE = {
+    "Record": "_record",
+    "content_hash": "_record",
+    "write_record": "_uns_store",
+    "read_record": "_uns_store",
+    "model_keys": "_uns_store",
+    "save_record": "_disk",
+    "load_record": "_disk",
+    "read_record_file": "_file",
+    "read": "_guard",
+    "check_file": "_guard",
+    "resolve_sibling": "_guard",
+    "export_model": "_export",
+    "import_model": "_export",
+    "PredictionWriter": "_zarr_writer",
+    "open_prediction": "_zarr_writer",
+}
+
+__all__ = [
+    "PredictionWriter",
+    "Record",
+    "check_file",
+    "content_hash",
+    "export_model",
+    "import_model",
+    "load_record",
+    "model_keys",
+    "open_prediction",
+    "read",
+    "read_record",
+    "read_record_file",
+    "resolve_sibling",
+    "save_record",
+    "write_record",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _WHERE:
+        value = getattr(importlib.import_module(f"{__name__}.{_WHERE[name]}"), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

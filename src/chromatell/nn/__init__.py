@@ -1,1 +1,1 @@
-
+"""Losses and blocks that families share."""

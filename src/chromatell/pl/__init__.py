@@ -1,1 +1,38 @@
+"""Plots: ``ctl.pl``."""
 
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from chromatell.pl._calibration import calibration
+    from chromatell.pl._confusion import confusion
+    from chromatell.pl._history import history
+    from chromatell.pl._leaderboard import leaderboard
+    from chromatell.pl._per_cell_per_region import per_cell_per_region
+    from chromatell.pl._pr_curve import pr_curve
+
+# name -> file that defines it; loaded where it is first used
+_WHERE = {
+    "history": "_history",
+    "pr_curve": "_pr_curve",
+    "per_cell_per_region": "_per_cell_per_region",
+    "leaderboard": "_leaderboard",
+    "calibration": "_calibration",
+    "confusion": "_confusion",
+}
+
+__all__ = ["calibration", "confusion", "history", "leaderboard", "per_cell_per_region", "pr_curve"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _WHERE:
+        value = getattr(importlib.import_module(f"{__name__}.{_WHERE[name]}"), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

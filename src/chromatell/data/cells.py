@@ -1,0 +1,178 @@
+"""Batches of cells for models that read expression: dense input, sparse targets, nothing larger than the batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from chromatell.data.expression import Expression
+from chromatell.data.smoothing import Smoothing
+from chromatell.nn.losses import SparseTarget
+
+_CACHE_BYTES = 1024**3  # encoder inputs of all cells are kept in memory up to this size
+
+
+@dataclass
+class CellBatch:
+    """Cells of one step.
+
+    Attributes
+    ----------
+    x
+        float32 (cells, genes or principal components): what the encoder reads.
+    genes
+        float32 (cells, genes): z-scored expression, where a skip or a reconstruction needs it.
+    covariates
+        float32 (cells, 1 + covariates): log library size first.
+    depth
+        float32 (cells,): standardised log depth.
+    target
+        Sparse targets of all regions; None in prediction.
+    """
+
+    x: Tensor
+    genes: Tensor | None
+    covariates: Tensor
+    depth: Tensor
+    target: SparseTarget | None = None
+
+    def to(self, device: Any, **kwargs: Any) -> CellBatch:
+        """Return the batch on another device."""
+        move = {name: value.to(device, **kwargs) for name, value in vars(self).items() if isinstance(value, Tensor)}
+        if self.target is not None:
+            t = self.target
+            move["target"] = SparseTarget(t.indptr.to(device), t.cell.to(device), t.value.to(device))
+        return replace(self, **move)
+
+
+class CellInput:
+    """What a model reads of each cell, made batch by batch from the raw expression (cached while it is small).
+
+    Parameters
+    ----------
+    x
+        Raw expression, CSR or dense (cells, present genes).
+    present
+        Which of the model's genes `x` holds; None for all.
+    projection
+        float32 (genes, pcs), or None to read the genes themselves.
+    covariates
+        float32 (cells, covariates), without the library size.
+    keep_genes
+        Whether the z-scored genes are wanted beside their projection.
+    """
+
+    def __init__(
+        self,
+        x: Any,
+        expression: Expression,
+        *,
+        present: np.ndarray | None = None,
+        projection: np.ndarray | None = None,
+        covariates: np.ndarray | None = None,
+        keep_genes: bool = False,
+    ):
+        self.x, self.expression, self.present = x, expression, present
+        self.projection, self.covariates, self.keep_genes = projection, covariates, keep_genes
+        width = projection.shape[1] if projection is not None else len(expression.genes)
+        self._cache: tuple[np.ndarray, np.ndarray] | None = None
+        if not keep_genes and x.shape[0] * width * 4 <= _CACHE_BYTES:
+            parts = [(self._project(z), library) for _, z, library in expression.blocks(x, present)]
+            self._cache = np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
+
+    def __len__(self) -> int:
+        return self.x.shape[0]
+
+    def _project(self, z: np.ndarray) -> np.ndarray:
+        return z if self.projection is None else z @ self.projection
+
+    def __call__(self, rows: Any, depth: np.ndarray, target: SparseTarget | None = None) -> CellBatch:
+        """Return the batch of the given rows; `depth` is that of all cells."""
+        if self._cache is not None:
+            x, library, genes = self._cache[0][rows], self._cache[1][rows], None
+        else:
+            z, library = self.expression.transform(self.x[rows], self.present)
+            x, genes = self._project(z), z if self.keep_genes else None
+        covariates = library[:, None]
+        if self.covariates is not None and self.covariates.shape[1]:
+            covariates = np.hstack([covariates, self.covariates[rows]])
+        return CellBatch(
+            x=torch.from_numpy(np.ascontiguousarray(x)),
+            genes=None if genes is None else torch.from_numpy(genes),
+            covariates=torch.from_numpy(np.ascontiguousarray(covariates, dtype=np.float32)),
+            depth=torch.from_numpy(np.ascontiguousarray(depth[rows], dtype=np.float32)),
+            target=target,
+        )
+
+
+class CellDataset(Dataset):
+    """Map-style data set over *batches*: its index is an array of rows, its item a `CellBatch`.
+
+    Parameters
+    ----------
+    targets
+        float32 CSR (cells, regions): 1 where open, or counts.
+    smoothing
+        Averages the targets over expression neighbours, a batch at a time.
+    """
+
+    def __init__(
+        self, inputs: CellInput, targets: sp.csr_matrix, depth: np.ndarray, smoothing: Smoothing | None = None
+    ):
+        self.inputs, self.targets, self.depth, self.smoothing = inputs, targets, depth, smoothing
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def __getitem__(self, rows: Any) -> CellBatch:
+        rows = np.asarray(rows)
+        y = self.targets[rows] if self.smoothing is None else self.smoothing(self.targets, rows)
+        by_region = y.tocsc()
+        target = SparseTarget(
+            indptr=torch.from_numpy(by_region.indptr.astype(np.int64)),
+            cell=torch.from_numpy(by_region.indices.astype(np.int64)),
+            value=torch.from_numpy(by_region.data.astype(np.float32, copy=False)),
+        )
+        return self.inputs(rows, self.depth, target)
+
+
+class EpochBatches(Sampler):
+    """Batches of rows; the order of an epoch depends on (seed, epoch) alone, so that a resumed run sees what an unbroken one does."""
+
+    def __init__(self, n: int, batch_size: int, *, shuffle: bool, seed: int):
+        self.n, self.batch_size, self.shuffle, self.seed, self.epoch = n, min(batch_size, n), shuffle, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Set the epoch; Lightning calls this."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        # a last batch of one cell would stop batch norm
+        return -(-self.n // self.batch_size) - int(self.shuffle and self.n > 1 and self.n % self.batch_size == 1)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        order = (
+            np.random.default_rng([self.seed, self.epoch]).permutation(self.n) if self.shuffle else np.arange(self.n)
+        )
+        for i in range(len(self)):
+            yield order[i * self.batch_size : (i + 1) * self.batch_size]
+
+
+def cell_loader(dataset: CellDataset, batch_size: int, *, shuffle: bool, seed: int) -> DataLoader:
+    """Return a loader of batches."""
+    return DataLoader(
+        dataset, sampler=EpochBatches(len(dataset), batch_size, shuffle=shuffle, seed=seed), batch_size=None
+    )
+
+
+def row_blocks(n: int, size: int) -> Iterator[slice]:
+    """Yield slices that cover ``range(n)``."""
+    for start in range(0, n, size):
+        yield slice(start, min(start + size, n))

@@ -1,0 +1,130 @@
+"""Batches and continuous covariates as numbers; a level that training never saw takes the mean effect."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from mudata import MuData
+
+from chromatell._keys import RNA
+from chromatell._validate import ChromatellError, examples, warn
+
+
+def find_obs(data: MuData, key: str | None) -> str | None:
+    """Return the modality whose `obs` holds a column, None for ``mdata.obs`` (or no key)."""
+    if key is None or key in data.obs:
+        return None
+    for name, adata in data.mod.items():
+        if key in adata.obs:
+            return name
+    raise ChromatellError(
+        f"Did not find a column {key!r} in mdata.obs or in a modality's obs. mdata.obs has {examples(data.obs.columns, 8) or 'none'}, "
+        f"mdata.mod['rna'].obs has {examples(data.mod[RNA].obs.columns, 8) if RNA in data.mod else 'none'}."
+    )
+
+
+@dataclass(frozen=True)
+class Covariates:
+    """One-hot batch levels, then z-scored continuous covariates.
+
+    Attributes
+    ----------
+    levels
+        Batch levels of the training cells.
+    frequency
+        float64 (levels,): their shares, which stand for an unknown level.
+    """
+
+    batch_key: str | None
+    levels: list[str]
+    frequency: np.ndarray
+    keys: list[str]
+    mean: np.ndarray
+    sd: np.ndarray
+
+    @classmethod
+    def fit(cls, data: MuData, rows: np.ndarray, batch_key: str | None, keys: list[str]) -> Covariates:
+        """Fit on training rows."""
+        levels, frequency = [], np.zeros(0)
+        if batch_key is not None:
+            counts = _column(data, batch_key).iloc[rows].astype(str).value_counts().sort_index()
+            levels, frequency = list(counts.index), (counts / counts.sum()).to_numpy(dtype=np.float64)
+        numbers = [_numbers(data, key)[rows] for key in keys]
+        mean = np.array([v.mean() for v in numbers], dtype=np.float64)
+        sd = np.array([v.std() or 1.0 for v in numbers], dtype=np.float64)
+        return cls(batch_key, levels, frequency, list(keys), mean, sd)
+
+    @property
+    def width(self) -> int:
+        """Number of columns."""
+        return len(self.levels) + len(self.keys)
+
+    def transform(self, data: MuData | AnnData, rows: np.ndarray) -> np.ndarray:
+        """Return float32 (rows, width). A batch that is absent or unseen takes the mean effect, with a warning."""
+        out = np.zeros((len(rows), self.width), dtype=np.float32)
+        if self.batch_key is not None:
+            out[:, : len(self.levels)] = self._one_hot(data, rows)
+        for j, key in enumerate(self.keys):
+            out[:, len(self.levels) + j] = (_numbers(data, key)[rows] - self.mean[j]) / self.sd[j]
+        return out
+
+    def _one_hot(self, data: MuData | AnnData, rows: np.ndarray) -> np.ndarray:
+        column = _column(data, self.batch_key or "", required=False)
+        if column is None:
+            warn(f"The query has no column {self.batch_key!r}: the mean effect of the training batches is used.")
+            return np.tile(self.frequency, (len(rows), 1))
+        code = pd.Index(self.levels).get_indexer(column.iloc[rows].astype(str))
+        unseen = sorted(set(column.iloc[rows].astype(str)[code < 0]))
+        if unseen:
+            warn(
+                f"{len(unseen)} levels of {self.batch_key!r} were not in training (such as {examples(unseen)}): the mean effect is used."
+            )
+        return np.where((code < 0)[:, None], self.frequency, np.eye(len(self.levels))[np.maximum(code, 0)])
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return the numbers, for a record."""
+        return (
+            {"batch_frequency": self.frequency, "covariate_mean": self.mean, "covariate_sd": self.sd}
+            if self.width
+            else {}
+        )
+
+    def plain(self) -> dict[str, Any]:
+        """Return the names, for a record."""
+        return {"batch_key": self.batch_key, "levels": self.levels, "keys": self.keys}
+
+    @classmethod
+    def from_plain(cls, plain: dict[str, Any], arrays: dict[str, np.ndarray]) -> Covariates:
+        """Take both back from a record."""
+        none = np.zeros(0)
+        return cls(
+            plain["batch_key"],
+            list(plain["levels"]),
+            arrays.get("scaling.batch_frequency", none),
+            list(plain["keys"]),
+            arrays.get("scaling.covariate_mean", none),
+            arrays.get("scaling.covariate_sd", none),
+        )
+
+
+def _column(data: MuData | AnnData, key: str, required: bool = True) -> pd.Series | None:
+    tables = [data.obs] + [a.obs for a in data.mod.values()] if isinstance(data, MuData) else [data.obs]
+    found = next((t[key] for t in tables if key in t), None)
+    if found is None and required:
+        raise ChromatellError(
+            f"Did not find the covariate {key!r} in obs; columns there: {examples(tables[0].columns, 8) or 'none'}."
+        )
+    return found
+
+
+def _numbers(data: MuData | AnnData, key: str) -> np.ndarray:
+    values = pd.to_numeric(_column(data, key), errors="coerce").to_numpy(dtype=np.float64)
+    if not np.isfinite(values).all():
+        raise ChromatellError(
+            f"The covariate {key!r} holds {int((~np.isfinite(values)).sum())} values that are not numbers."
+        )
+    return values

@@ -1,0 +1,443 @@
+"""What the four families share: set-up, training, blockwise prediction, and a record that travels without pickle."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import logging
+import warnings
+from abc import abstractmethod
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import pandas as pd
+import torch
+from anndata import AnnData
+from mudata import MuData, set_options
+from scvi.model.base import BaseModelClass
+from scvi.train import Trainer, TrainRunner
+from torch.utils.data import DataLoader
+
+from chromatell._keys import ATAC, RNA, TRAIN, VAL
+from chromatell._settings import logger, settings
+from chromatell._validate import ChromatellError
+from chromatell.io import Record, content_hash, load_record, save_record
+from chromatell.models._plan import BestWeights, Loaders, Plan, SaveState, TrainConfig
+
+DEPTHS = ("predicted", "fixed", "observed")
+
+
+class _SafeTrainer(Trainer):
+    """Resumes from tensors and plain values only."""
+
+    def fit(self, *args: Any, **kwargs: Any) -> None:
+        super().fit(*args, weights_only=True, **kwargs)
+
+
+class _Runner(TrainRunner):
+    _trainer_cls = _SafeTrainer
+
+
+class ChromatinModel(BaseModelClass):
+    """A model of chromatin, as in scvi-tools: ``setup_mudata``, then the constructor, ``train``, ``predict``, ``save``, ``load``.
+
+    It differs from scvi-tools' base in one thing: nothing is ever pickled. A trained model is a `Record` (plain arrays and JSON),
+    which is saved as safetensors, travels in ``mdata.uns``, and is checked by its hash. A model made from a record has no data.
+
+    A family writes `family`, `schema` and the abstract methods below.
+    """
+
+    family: ClassVar[str]
+    schema: ClassVar[int] = 1
+    module: torch.nn.Module
+    config: dict[str, Any]
+    train_config: TrainConfig
+
+    def __init__(self, data: MuData | AnnData | None = None):
+        if data is None:
+            super().__init__(registry={"field_registries": {}, "model_name": type(self).__name__, "setup_args": {}})
+        else:
+            super().__init__(data)
+        self.card: dict[str, Any] = {}
+        self.history_: dict[str, list[float]] | None = None
+
+    # ---- what a family writes -------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def _fit_stats(self, data: Any, seed: int) -> None:
+        """Fit statistics (means, components, depth) on training rows only."""
+
+    @abstractmethod
+    def _build(self) -> None:
+        """Make `self.module` from the configuration and the statistics."""
+
+    @abstractmethod
+    def _loader(self, data: Any, split: str, seed: int) -> DataLoader | None:
+        """Return the batches of one split, or None where it holds nothing."""
+
+    @abstractmethod
+    def _predict_blocks(
+        self, data: Any, regions: pd.Index, *, depth: str, depth_key: str | None
+    ) -> Iterator[tuple[slice, slice, np.ndarray]]:
+        """Yield (rows, columns, float32 block) until every row and column is covered."""
+
+    @abstractmethod
+    def _arrays(self) -> dict[str, np.ndarray]:
+        """Return weights (`weights.*`) and statistics (`scaling.*`) as plain arrays."""
+
+    @abstractmethod
+    def _set_arrays(self, arrays: dict[str, np.ndarray]) -> None:
+        """Take them back: restore the statistics, build the module, check names, dtypes and shapes."""
+
+    @property
+    @abstractmethod
+    def var_names(self) -> dict[str, list[str]]:
+        """Names of the variables in use, by modality."""
+
+    # ---- training ---------------------------------------------------------------------------------------------------------------
+
+    def train(
+        self,
+        max_epochs: int | None = None,
+        *,
+        accelerator: str = "auto",
+        devices: int | list[int] | str = "auto",
+        seed: int | None = None,
+        checkpoint_dir: str | Path | None = None,
+        precision: str = "auto",
+        trainer_kwargs: dict[str, Any] | None = None,
+        **train_config: Any,
+    ) -> None:
+        """Train on the cells marked `train`; stop early on, and keep the best weights of, those marked `val`.
+
+        Parameters
+        ----------
+        max_epochs
+            None takes the preset's.
+        accelerator, devices
+            As in Lightning; ``trainer_kwargs={'strategy': 'ddp'}`` for several.
+        seed
+            The same seed gives the same weights on the same machine.
+        checkpoint_dir
+            Folder for the state after each epoch. A run that was stopped and is started again with the same folder goes on.
+        precision
+            'auto': bfloat16 autocast on a GPU that has it, float32 elsewhere; or any of Lightning's names.
+        train_config
+            Fields of the preset to change: `batch_size`, `optimizer`, `lr`, `weight_decay`, `schedule`, `gradient_clip`,
+            `early_stopping`, `patience`.
+
+        Raises
+        ------
+        ChromatellError
+            There is no data, no training cell, or an unknown option.
+        """
+        if self._adata is None:
+            raise ChromatellError(
+                f"This {type(self).__name__} was loaded and has no data to train on. Make one: {type(self).__name__}.setup_mudata(mdata); "
+                f"{type(self).__name__}(mdata).train()."
+            )
+        changes = {k: v for k, v in {"max_epochs": max_epochs, **train_config}.items() if v is not None}
+        unknown = sorted(set(changes) - set(asdict(self.train_config)))
+        if unknown:
+            raise ChromatellError(f"train() knows no option {unknown}; it knows {sorted(asdict(self.train_config))}.")
+        self.train_config = replace(self.train_config, **changes)
+        seed = settings.resolve_seed(seed)
+        self.config["seed"] = seed
+        with torch.random.fork_rng(), quiet_lightning():
+            torch.manual_seed(seed)
+            self._fit_stats(self._adata, seed)
+            self._build()
+            self._fit(
+                self._adata,
+                seed,
+                accelerator=accelerator,
+                devices=devices,
+                checkpoint_dir=checkpoint_dir,
+                precision=precision,
+                **(trainer_kwargs or {}),
+            )
+        self.is_trained_ = True
+
+    def _fit(
+        self,
+        data: Any,
+        seed: int,
+        *,
+        checkpoint_dir: str | Path | None,
+        precision: str,
+        accelerator: str,
+        devices: Any,
+        **kwargs: Any,
+    ) -> None:
+        """Fit by gradient descent through scvi-tools' runner and Lightning. A family that fits otherwise overrides this."""
+        config = self.train_config
+        train, val = self._loader(data, TRAIN, seed), self._loader(data, VAL, seed)
+        if train is None:
+            raise ChromatellError("There is no training cell. Run ctl.pp.split_cells(mdata) first.")
+        callbacks: list[Any] = list(kwargs.pop("callbacks", []))
+        resume = None
+        if val is not None:
+            callbacks.append(BestWeights())
+        if checkpoint_dir is not None:
+            state = Path(checkpoint_dir) / "last.ckpt"
+            resume = state if state.exists() else None
+            callbacks.append(SaveState(state))
+        early = (
+            {}
+            if val is None
+            else {"early_stopping": config.early_stopping, "early_stopping_monitor": "validation_loss"}
+        )
+        runner = _Runner(
+            self,
+            training_plan=Plan(self.module, config, steps_per_epoch=len(train), seed=seed),
+            data_splitter=Loaders(train, val),
+            max_epochs=config.max_epochs,
+            accelerator=accelerator,
+            devices=devices,
+            callbacks=callbacks,
+            ckpt_path=resume,
+            precision=_precision(precision, accelerator),
+            gradient_clip_val=config.gradient_clip or None,
+            check_val_every_n_epoch=1,
+            early_stopping_patience=config.patience,
+            enable_progress_bar=settings.progress,
+            **early,
+            **kwargs,
+        )
+        self.history_ = None
+        self.is_trained_ = False
+        runner()
+        frames = runner.trainer.logger.history if runner.trainer.is_global_zero else {}
+        keep = ("train_loss", "validation_loss")
+        self.history_ = {k: [float(v) for v in f.iloc[:, 0]] for k, f in frames.items() if k in keep}
+        self.module.eval()
+
+    @property
+    def history(self) -> dict[str, list[float]] | None:
+        """`train_loss` and `validation_loss`, a value an epoch; None before training."""
+        return self.history_
+
+    @property
+    def device(self) -> torch.device:  # type: ignore[override]  # scvi-tools' modules have the attribute, plain ones do not
+        """Where the weights are."""
+        return next(self.module.parameters()).device
+
+    # ---- prediction ---------------------------------------------------------------------------------------------------------------
+
+    def predict(
+        self,
+        data: MuData | AnnData | None = None,
+        *,
+        regions: list[str] | pd.Index | None = None,
+        depth: str = "predicted",
+        depth_key: str | None = None,
+        out: str | Path | None = None,
+        dtype: str = "float32",
+    ) -> np.ndarray | Path:
+        """Return the probability that each region is open in each cell.
+
+        Parameters
+        ----------
+        data
+            Cells with expression: an AnnData, or a MuData whose modality `rna` is read. None takes the training data.
+            Genes may be in any order, with others among them.
+        regions
+            Names of regions, as in training; None for all.
+        depth
+            'predicted' from expression; 'fixed' at the training mean; 'observed', the cell's own (reads its ATAC: an upper bound).
+        out
+            Path of a Zarr store to write instead, block by block; needed above ``ctl.settings.dense_limit``.
+        dtype
+            Of the store: 'float32' or 'float16'.
+
+        Returns
+        -------
+        numpy.ndarray or pathlib.Path
+            float32 (cells, regions), or the path of the store, which holds a valid AnnData. Peak memory grows with the matrix, or,
+            with `out`, with a block of cells x regions alone.
+        """
+        self._require_trained()
+        source = self._adata if data is None else data
+        rna = source.mod[RNA] if isinstance(source, MuData) and RNA in source.mod else source
+        if not isinstance(rna, AnnData):
+            raise ChromatellError(
+                f"predict() takes an AnnData of expression or a MuData with modality 'rna'; got {_what(source)}."
+            )
+        names = pd.Index(self.var_names[ATAC])
+        columns = names if regions is None else pd.Index(regions)
+        missing = columns.difference(names)
+        if len(missing):
+            raise ChromatellError(
+                f"{len(missing)} of the {len(columns)} regions are not among the {len(names)} that the model was trained on "
+                f"(such as {missing[0]!r}). This family predicts the regions of its training: model.var_names['atac']."
+            )
+        blocks = self._predict_blocks(source, columns, depth=depth, depth_key=depth_key)
+        if out is not None:
+            from chromatell.io import PredictionWriter
+
+            with PredictionWriter(out, obs_names=rna.obs_names, var_names=columns, dtype=dtype) as writer:
+                for rows, cols, block in blocks:
+                    writer.write(rows, cols, block)
+            return Path(out)
+        check_dense(rna.n_obs, len(columns))
+        result = np.empty((rna.n_obs, len(columns)), dtype=np.float32)
+        for rows, cols, block in blocks:
+            result[rows, cols] = block
+        return result
+
+    def _require_trained(self) -> None:
+        if not self.is_trained_:
+            raise ChromatellError(f"This {type(self).__name__} is not trained. Call model.train() first.")
+
+    # ---- the record -----------------------------------------------------------------------------------------------------------------
+
+    def to_record(self) -> Record:
+        """Return the trained model as plain arrays and JSON."""
+        self._require_trained()
+        arrays = self._arrays()
+        for name, values in (self.history_ or {}).items():
+            arrays[f"history.{name}"] = np.asarray(values, dtype=np.float64)
+        card = {
+            "package": version("chromatell"),
+            "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        }
+        return Record(
+            family=self.family,
+            schema=self.schema,
+            config={**self.config, "train": asdict(self.train_config)},
+            arrays=arrays,
+            var_names=self.var_names,
+            card={**card, **self.card},
+        )
+
+    @classmethod
+    def from_record(cls, record: Record) -> Self:
+        """Return a model that predicts, without data, from a record."""
+        if record.family != cls.family:
+            raise ChromatellError(
+                f"The record holds a {record.family!r} model, not {cls.family!r}. Use ctl.models.load(path)."
+            )
+        if record.schema > cls.schema:
+            raise ChromatellError(
+                f"The model has schema {record.schema}; this chromatell ({version('chromatell')}) reads up to {cls.schema}. "
+                "Upgrade: pip install -U chromatell."
+            )
+        model = cls.__new__(cls)
+        ChromatinModel.__init__(model)
+        model.config = {k: v for k, v in record.config.items() if k != "train"}
+        model.train_config = TrainConfig(**record.config["train"])
+        model._restore(record)
+        model.history_ = {
+            k.removeprefix("history."): [float(v) for v in a]
+            for k, a in record.arrays.items()
+            if k.startswith("history.")
+        }
+        model.card = dict(record.card)
+        model.is_trained_ = True
+        return model
+
+    def _restore(self, record: Record) -> None:
+        """Take names and arrays from a record. Damaged content becomes one clear error."""
+        try:
+            self._set_names(record.var_names)
+            self._set_arrays(record.arrays)
+        except (KeyError, TypeError, IndexError, RuntimeError) as error:
+            raise ChromatellError(
+                f"The {self.family!r} model does not fit its own description ({error}). Ask for the file again, or train anew."
+            ) from error
+        self.module.eval()
+
+    @abstractmethod
+    def _set_names(self, var_names: dict[str, list[str]]) -> None:
+        """Take the names of the variables from a record."""
+
+    @property
+    def content_hash(self) -> str:
+        """SHA-256 of the model's configuration, names and arrays."""
+        return content_hash(self.to_record())
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> None:  # type: ignore[override]  # scvi-tools pickles here
+        """Save the model to a folder, as safetensors and JSON; the data is not saved."""
+        save_record(self.to_record(), path, overwrite=overwrite)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:  # type: ignore[override]  # scvi-tools unpickles here
+        """Load a model from a folder, a `.h5mu` or a `.zarr`. Nothing in it is executed."""
+        return cls.from_record(load_record(path))
+
+    @classmethod
+    def setup_anndata(cls, adata: AnnData, **kwargs: Any) -> None:
+        """Raise: this family trains on paired modalities."""
+        raise ChromatellError(
+            f"{cls.__name__} trains on paired cells: {cls.__name__}.setup_mudata(mdata) with modalities 'rna' and 'atac'."
+        )
+
+    def forget(self) -> None:
+        """Drop the data and scvi-tools' registrations of it, so that nothing keeps it in memory."""
+        if self._adata is not None:
+            self.deregister_manager(self._adata)
+            self._per_instance_manager_store.pop(self.id, None)
+            self._adata = self._adata_manager = None
+
+
+def shared_view(mdata: MuData, modalities: tuple[str, ...]) -> MuData:
+    """Return a MuData that shares matrices with `mdata`, for scvi-tools to write its columns on instead of the user's."""
+    mods = {}
+    for name in modalities:
+        source = mdata.mod[name]
+        mods[name] = AnnData(source.X, obs=source.obs.copy(), var=source.var.copy(), uns={})
+    with set_options(pull_on_update=False):
+        inner = MuData(mods)
+    for name in mdata.obs.columns:
+        inner.obs[name] = mdata.obs[name].reindex(inner.obs_names)
+    inner.uns["ctl"] = dict(mdata.uns.get("ctl", {}))
+    return inner
+
+
+def check_dense(n_cells: int, n_regions: int) -> None:
+    """Raise where a dense matrix of predictions would be over ``settings.dense_limit``."""
+    size = n_cells * n_regions * 4
+    if size > settings.dense_limit:
+        raise ChromatellError(
+            f"{n_cells:,} cells x {n_regions:,} regions are {size / 1e9:.1f} GB as a dense matrix, over settings.dense_limit "
+            f"({settings.dense_limit / 1e9:.1f} GB). Write a store, out='predictions.zarr', or ask for fewer, regions=[...]."
+        )
+
+
+@contextlib.contextmanager
+def quiet_lightning() -> Iterator[None]:
+    """Keep Lightning's hardware lines out of the notebook, and its advice on loader workers: batches are made in memory here."""
+    loggers = [
+        logging.getLogger(name)
+        for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero")
+    ]
+    levels = [item.level for item in loggers]
+    for item in loggers:
+        item.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+            warnings.filterwarnings("ignore", message=".*logging interval.*")
+            warnings.filterwarnings("ignore", message=".*Checkpoint directory.*")
+            warnings.filterwarnings("ignore", message=".*`lr_scheduler.step\\(\\)`.*")
+            yield
+    finally:
+        for item, level in zip(loggers, levels, strict=True):
+            item.setLevel(level)
+
+
+def _precision(precision: str, accelerator: str) -> str:
+    if precision != "auto":
+        return precision
+    on_gpu = accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available() and torch.cuda.is_bf16_supported()
+    if on_gpu:
+        logger.debug("Training in bfloat16 autocast; loss in float32.")
+    return "bf16-mixed" if on_gpu else "32-true"
+
+
+def _what(data: Any) -> str:
+    return f"a MuData with {sorted(data.mod)}" if isinstance(data, MuData) else type(data).__name__

@@ -1,0 +1,160 @@
+"""The one LightningModule: optimiser, schedule, logging; and the callbacks that training needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
+from torch import Tensor, nn
+
+OPTIMIZERS = ("adamw", "adam", "rmsprop")
+SCHEDULES = ("cosine", "plateau", "none")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How a network is fitted; every field is stored with the model."""
+
+    max_epochs: int = 30
+    batch_size: int = 256
+    optimizer: str = "adamw"
+    lr: float = 2e-3
+    weight_decay: float = 1e-2
+    schedule: str = "cosine"
+    warmup: float = 0.05  # share of all steps
+    gradient_clip: float = 1.0
+    early_stopping: bool = True
+    patience: int = 8
+
+
+class Plan(LightningModule):
+    """Fits any module that has ``loss(batch)``; logs `train_loss` and `validation_loss` once an epoch."""
+
+    def __init__(self, module: nn.Module, config: TrainConfig, *, steps_per_epoch: int, seed: int):
+        super().__init__()
+        self.module = module
+        self.config = config
+        self.seed = seed
+        self.total_steps = max(1, steps_per_epoch * config.max_epochs)
+
+    def on_train_epoch_start(self) -> None:
+        """Seed dropout by (seed, epoch): a resumed run draws what an unbroken one does. The caller forked the generator."""
+        torch.manual_seed(self.seed * 100_003 + self.current_epoch)
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        """Return the loss of one batch."""
+        loss = self.module.loss(batch)  # type: ignore[operator]
+        if not torch.isfinite(loss):
+            raise FloatingPointError(
+                f"The training loss became {loss.item()} at epoch {self.current_epoch}. "
+                "Lower the learning rate: train(lr=...), or clip harder: train(gradient_clip=...)."
+            )
+        self.log("train_loss", loss.detach(), on_step=False, on_epoch=True, prog_bar=True, batch_size=1)
+        return loss
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        """Log the loss of one validation batch, weighted by its cells."""
+        loss = self.module.loss(batch)  # type: ignore[operator]
+        self.log(
+            "validation_loss",
+            loss,
+            on_step=False,
+            on_epoch=True,
+            prog_bar=True,
+            batch_size=batch.x.shape[0],
+            sync_dist=True,
+        )
+
+    def configure_optimizers(self) -> Any:
+        """Decay matrices only: biases, norms and per-region terms are left alone."""
+        c = self.config
+        decayed = [p for p in self.module.parameters() if p.ndim >= 2 and not getattr(p, "no_decay", False)]
+        other = [p for p in self.module.parameters() if p.ndim < 2 or getattr(p, "no_decay", False)]
+        groups = [{"params": decayed, "weight_decay": c.weight_decay}, {"params": other, "weight_decay": 0.0}]
+        optimizer: torch.optim.Optimizer
+        if c.optimizer == "rmsprop":
+            optimizer = torch.optim.RMSprop(groups, lr=c.lr)
+        elif c.optimizer == "adam":
+            optimizer = torch.optim.Adam(groups, lr=c.lr)
+        else:
+            optimizer = torch.optim.AdamW(groups, lr=c.lr)
+        if c.schedule == "cosine":
+            cosine = torch.optim.lr_scheduler.OneCycleLR(
+                optimizer,
+                c.lr,
+                self.total_steps,
+                pct_start=c.warmup,
+                cycle_momentum=False,
+                div_factor=25,
+                final_div_factor=100,
+            )
+            return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cosine, "interval": "step"}}
+        if c.schedule == "plateau":
+            plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.5, patience=2)
+            return {"optimizer": optimizer, "lr_scheduler": {"scheduler": plateau, "monitor": "validation_loss"}}
+        return optimizer
+
+
+class BestWeights(Callback):
+    """Keeps the weights of the epoch with the lowest validation loss, in memory, and puts them back at the end."""
+
+    def __init__(self) -> None:
+        self.best = float("inf")
+        self.best_epoch = -1
+        self.weights: dict[str, Tensor] = {}
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Compare this epoch with the best so far."""
+        value = trainer.callback_metrics.get("validation_loss")
+        if value is not None and float(value) < self.best:
+            self.best, self.best_epoch = float(value), trainer.current_epoch
+            state = pl_module.module.state_dict()  # type: ignore[union-attr,operator]
+            self.weights = {k: v.detach().clone() for k, v in state.items()}
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Put the best weights back."""
+        if self.weights:
+            pl_module.module.load_state_dict(self.weights)  # type: ignore[union-attr,operator]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps: tensors and plain values only."""
+        return {"best": self.best, "best_epoch": self.best_epoch, "weights": self.weights}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take it back when a stopped run resumes."""
+        self.best, self.best_epoch = state_dict["best"], state_dict["best_epoch"]
+        self.weights = state_dict["weights"]
+
+
+class SaveState(Callback):
+    """Writes the state of the run after each epoch, beside and renamed, so that a stopped run can go on."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write tensors and plain values; nothing else is read back (``weights_only=True``)."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        beside = self.path.with_suffix(".partial")
+        trainer.save_checkpoint(beside)
+        if trainer.is_global_zero:
+            beside.replace(self.path)
+
+
+class Loaders(LightningDataModule):
+    """The training and validation loaders of one run."""
+
+    def __init__(self, train: Any, val: Any | None):
+        super().__init__()
+        self._train, self._val = train, val
+
+    def train_dataloader(self) -> Any:
+        """Return the training loader."""
+        return self._train
+
+    def val_dataloader(self) -> Any:
+        """Return the validation loader, or none."""
+        return self._val if self._val is not None else []

@@ -1,0 +1,72 @@
+"""Links between genes and regions as the network reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+import torch
+from mudata import MuData
+
+from chromatell._keys import LINKS, UNS
+from chromatell._settings import logger
+from chromatell._validate import ChromatellError
+from chromatell.models.dense._module import ScoreMap
+
+_DECAY = 5_000.0  # bp: weight of a linked gene falls as exp(-distance / decay), as in gene-activity scores (Granja et al. 2021)
+
+
+def linked_pairs(mdata: MuData, genes: pd.Index, regions: pd.Index) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return (gene, region, distance) of the links among the selected features, sorted by region.
+
+    Raises
+    ------
+    ChromatellError
+        ``pp.link_genes`` was not run, or none of its links is between selected features.
+    """
+    links = mdata.uns.get(UNS, {}).get(LINKS)
+    if links is None:
+        raise ChromatellError("Did not find mdata.uns['ctl']['links']. Run ctl.pp.link_genes(mdata, annotation) first.")
+    gene_row = pd.Index(np.asarray(links["gene"]).astype(str)).get_indexer(genes)
+    region_col = pd.Index(np.asarray(links["region"]).astype(str)).get_indexer(regions)
+    if (gene_row < 0).any() or (region_col < 0).any():
+        raise ChromatellError(
+            "mdata changed after ctl.pp.link_genes: some features have no entry. Run ctl.pp.link_genes(mdata, ...) again."
+        )
+    part = sp.csc_matrix(links["distance"])[:, region_col].tocsr()[gene_row].tocsc()
+    part.sort_indices()
+    if part.nnz == 0:
+        raise ChromatellError(
+            "No selected gene is linked to a selected region. Link further, ctl.pp.link_genes(..., max_distance=...), or select others."
+        )
+    region = np.repeat(np.arange(part.shape[1]), np.diff(part.indptr))
+    logger.info(
+        f"{part.nnz:,} links join {len(np.unique(part.indices)):,} genes and {len(np.unique(region)):,} regions."
+    )
+    return part.indices.astype(np.int64), region.astype(np.int64), part.data - 1.0
+
+
+def score_map(
+    gene: np.ndarray, region: np.ndarray, distance: np.ndarray, genes: pd.Index, gene_sets: Mapping[str, list[str]]
+) -> ScoreMap:
+    """Return the map from genes to features: a score a linked region (weights fall with distance), then one a gene set; unit length."""
+    linked, feature = np.unique(region, return_inverse=True)
+    index = [np.stack([feature, gene])]
+    value = [np.exp(-distance / _DECAY) + 1e-3]
+    n = len(linked)
+    for name, members in gene_sets.items():
+        found = genes.get_indexer(pd.Index(members))
+        found = np.unique(found[found >= 0])
+        if found.size == 0:
+            raise ChromatellError(
+                f"The gene set {name!r} holds none of the {len(genes)} selected genes. Leave it out, or select its genes."
+            )
+        index.append(np.stack([np.full(found.size, n), found]))
+        value.append(np.ones(found.size))
+        n += 1
+    all_index, all_value = np.concatenate(index, axis=1), np.concatenate(value)
+    norm = np.sqrt(np.bincount(all_index[0], all_value**2, n))
+    weight = (all_value / norm[all_index[0]]).astype(np.float32)
+    return torch.from_numpy(all_index.astype(np.int64)), torch.from_numpy(weight), n

@@ -1,0 +1,460 @@
+"""`Dense`: the class that users meet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, fields, replace
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+import torch
+from anndata import AnnData
+from mudata import MuData
+from scvi.data import AnnDataManager, fields as scvi_fields
+from torch.utils.data import DataLoader
+
+from chromatell._keys import ATAC, RNA, TRAIN
+from chromatell._validate import ChromatellError, expressed, nonnegative, one_of, paired, split_of, warn
+from chromatell.data.accessibility import DepthModel, fragment_counts, open_matrix, selected, true_depth
+from chromatell.data.cells import CellBatch, CellDataset, CellInput, cell_loader, row_blocks
+from chromatell.data.covariates import Covariates, find_obs
+from chromatell.data.expression import Embedding, Expression
+from chromatell.data.smoothing import Smoothing, fit_smoothing
+from chromatell.models._base import DEPTHS, ChromatinModel
+from chromatell.models.dense._links import linked_pairs, score_map
+from chromatell.models.dense._module import ENCODERS, DenseConfig, DenseModule
+from chromatell.models.dense._presets import PRESETS, SmoothingConfig
+from chromatell.nn.losses import LOSSES, LossConfig
+
+_ROWS = 512  # cells predicted at a time
+_CLAMP = 1e-4  # a region open nowhere (or everywhere) in training keeps a finite bias
+
+
+class Dense(ChromatinModel):
+    """Expression of a cell -> probability that each region is open.
+
+    A network reads the z-scored expression of the selected genes and returns, through a low-rank output, the logit of every selected
+    region; to it come a bias per region, which starts at the logit of the training mean, and a weight per region on the cell's log
+    depth. Depth is the cell's own in training and predicted from expression later, so that the network need not spend itself on it.
+
+    Parameters
+    ----------
+    mdata
+        MuData after ``Dense.setup_mudata(mdata)``.
+    preset
+        'default', chosen on validation cells of two data sets, or 'wizel2025', the published recipe: 10,000 most variable genes and
+        500 most variable regions (``ctl.pp.select_features``), z-scores, binary targets, fully connected Swish layers, sigmoid output,
+        focal + Dice loss, RMSProp, batches of 32, 50 epochs, 20% test and 10% validation. Left open there, chosen here: two hidden
+        layers of 512, no norm, dropout 0.2, learning rate 1e-4, focal alpha 0.25 and gamma 2, no depth term.
+    encoder
+        'mlp'; 'autoencoder' (adds the reconstruction of expression to the loss); 'transformer' (learned queries attend over gene
+        tokens); 'shared' (expression is first carried into the space of regions: a score for each region from its linked genes, and
+        for each gene set where `gene_sets` is given; needs ``ctl.pp.link_genes``).
+    likelihood
+        'bernoulli' on open or closed, or 'poisson' on fragment counts (cut-site counts are recognised and halved).
+    loss
+        'bce', 'focal', 'dice', 'focal_dice', or a `LossConfig` with gamma, alpha and weights. Poisson has its own.
+    linked_genes
+        Add a weight for each gene on each region linked to it (needs ``ctl.pp.link_genes``).
+    gene_sets
+        Name -> genes, for ``encoder='shared'``.
+    smoothing
+        `SmoothingConfig`, or None for none: targets averaged over neighbours among the training cells.
+    network
+        Other fields of `DenseConfig`: `n_pcs`, `n_hidden`, `n_layers`, `n_latent`, `norm`, `dropout`, `n_members`, `block`, ...
+
+    Raises
+    ------
+    ChromatellError
+        `setup_mudata` was not called, or an option is unknown.
+
+    Notes
+    -----
+    Training memory grows with the number of training cells x (principal components or genes), up to 1 GB and then block by block, and
+    with batch x `block` of regions; the matrix cells x regions is never made.
+
+    References
+    ----------
+    Lin et al., ICCV 2017 (focal loss); Milletari et al., 3DV 2016 (Dice loss); Martens et al., Nature Methods 2024 (counts).
+
+    Examples
+    --------
+    >>> import chromatell as ctl
+    >>> mdata = ctl.datasets.simulate_multiome(300, 50, 80, seed=0)
+    >>> ctl.pp.split_cells(mdata, seed=0)
+    >>> ctl.models.Dense.setup_mudata(mdata)
+    >>> model = ctl.models.Dense(mdata)
+    >>> model.train(max_epochs=2)
+    >>> model.predict(mdata).shape
+    (300, 80)
+    """
+
+    family: ClassVar[str] = "dense"
+    module: DenseModule
+
+    def __init__(
+        self,
+        mdata: MuData | None = None,
+        *,
+        preset: str = "default",
+        encoder: str | None = None,
+        likelihood: str | None = None,
+        loss: str | LossConfig | None = None,
+        linked_genes: bool = False,
+        gene_sets: Mapping[str, list[str]] | None = None,
+        smoothing: SmoothingConfig | None | str = "preset",
+        **network: Any,
+    ):
+        chosen = PRESETS[one_of(preset, PRESETS, "preset")]
+        super().__init__(mdata)
+        self.train_config = chosen.training
+        self.smoothing = chosen.smoothing if smoothing == "preset" else smoothing or SmoothingConfig(mix=0.0)
+        self.network = _network(chosen.network, encoder, likelihood, loss, linked_genes, network)
+        self.gene_sets = dict(gene_sets or {})
+        setup = dict(self.registry_.get("setup_args", {}))
+        self.config = {
+            "preset": preset,
+            "setup": setup,
+            "smoothing": asdict(self.smoothing),
+            "network": asdict(self.network),
+        }
+
+    @classmethod
+    def setup_mudata(
+        cls,
+        mdata: MuData,
+        *,
+        batch_key: str | None = None,
+        continuous_covariate_keys: list[str] | None = None,
+        depth_key: str | None = None,
+    ) -> None:
+        """Register paired cells, as in scvi-tools (which writes its own columns on `mdata`; ``ctl.tl.dense`` does not).
+
+        Parameters
+        ----------
+        mdata
+            Modalities `rna` and `atac` with the same cells; ``obs['ctl_split']`` from ``ctl.pp.split_cells``; ``var['ctl_selected']``
+            from ``ctl.pp.select_features`` where only some features are wanted.
+        batch_key
+            Column of labels; a level not seen in training later takes the mean effect.
+        continuous_covariate_keys
+            Columns of numbers.
+        depth_key
+            Column of `atac.obs` with each cell's fragments; else they are looked for, else counts are summed.
+
+        Raises
+        ------
+        ChromatellError
+            Barcodes do not match or repeat, a modality is absent or empty, values are NaN or negative, a cell has no expression, or
+            there is no split.
+        """
+        rna, atac = paired(mdata)
+        split_of(mdata)
+        nonnegative(rna, RNA, smoothed=True)
+        nonnegative(atac, ATAC)
+        expressed(rna)
+        for adata, name in ((rna, RNA), (atac, ATAC)):
+            if not selected(adata).any():
+                raise ChromatellError(
+                    f"mdata.mod[{name!r}].var['ctl_selected'] selects nothing. Run ctl.pp.select_features(mdata)."
+                )
+        batch_mod = find_obs(mdata, batch_key)
+        continuous = list(continuous_covariate_keys or [])
+        setup_method_args = {
+            "model_name": cls.__name__,
+            "setup_method_name": "setup_mudata",
+            "setup_args": {"batch_key": batch_key, "continuous_covariate_keys": continuous, "depth_key": depth_key},
+        }
+        registered: list[Any] = [
+            scvi_fields.MuDataLayerField("X", None, is_count_data=False, mod_key=RNA, mod_required=True),
+            scvi_fields.MuDataLayerField("atac", None, is_count_data=False, mod_key=ATAC, mod_required=True),
+            scvi_fields.MuDataCategoricalObsField("batch", batch_key, mod_key=batch_mod),
+        ]
+        for key in continuous:
+            registered.append(scvi_fields.MuDataNumericalObsField(key, key, mod_key=find_obs(mdata, key)))
+        manager = AnnDataManager(fields=registered, setup_method_args=setup_method_args)
+        manager.register_fields(mdata)
+        cls.register_manager(manager)
+
+    # ---- statistics and module ----------------------------------------------------------------------------------------------------
+
+    def _fit_stats(self, data: MuData, seed: int) -> None:
+        rna, atac = data.mod[RNA], data.mod[ATAC]
+        rows = np.flatnonzero(split_of(data) == TRAIN)
+        genes, regions = selected(rna), selected(atac)
+        self.genes, self.regions = rna.var_names[genes], atac.var_names[regions]
+        x = _rows(rna.X, rows, genes)
+        self.expression = Expression.fit(x, self.genes)
+        n_pcs = min(self.network.n_pcs, min(x.shape) - 1) if self.network.encoder in ("mlp", "autoencoder") else 0
+        embedding = Embedding.fit(self.expression, x, max(n_pcs, 50), seed=seed)
+        parts = [(embedding.transform(z), library) for _, z, library in self.expression.blocks(x)]
+        scores, library = np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
+        self.projection = None
+        if n_pcs:
+            scale = float(np.sqrt((scores[:, :n_pcs] ** 2).mean()))
+            self.projection = embedding.components[:, :n_pcs] / np.float32(scale)
+        depth = true_depth(atac, self.config["setup"].get("depth_key"))[rows]
+        self.depth_model = DepthModel.fit_scores(scores, library, embedding.components, depth)
+        setup = self.config["setup"]
+        self.covariates = Covariates.fit(
+            data, rows, setup.get("batch_key"), setup.get("continuous_covariate_keys") or []
+        )
+        targets = self._targets(atac, rows, regions)
+        if targets.nnz == 0:
+            raise ChromatellError(
+                "No selected region is open in any training cell: there is nothing to learn. Check mdata.mod['atac'].X and "
+                "run ctl.pp.select_features(mdata) again."
+            )
+        mean = np.clip(np.asarray(targets.mean(axis=0)).ravel(), _CLAMP, None)
+        poisson = self.network.likelihood == "poisson"
+        self.start_bias = np.log(mean if poisson else np.minimum(mean, 1 - _CLAMP) / (1 - np.minimum(mean, 1 - _CLAMP)))
+        self._smoother: Smoothing | None = None
+        if self.smoothing.mix > 0:
+            s = self.smoothing
+            top = scores[:, : n_pcs or 30]
+            self._smoother = fit_smoothing(top, targets, depth, space=s.space, k=s.k, mix=s.mix, seed=seed)
+        self.network = replace(
+            self.network,
+            n_genes=len(self.genes),
+            n_regions=len(self.regions),
+            n_covariates=self.covariates.width,
+            n_pcs=n_pcs,
+        )
+        self.config["network"] = asdict(self.network)
+        self._links = linked_pairs(data, self.genes, self.regions) if self._needs_links else None
+
+    @property
+    def _needs_links(self) -> bool:
+        return self.network.linked_genes or self.network.encoder == "shared"
+
+    def _targets(self, atac: AnnData, rows: np.ndarray, regions: np.ndarray) -> sp.csr_matrix:
+        make = fragment_counts if self.network.likelihood == "poisson" else open_matrix
+        return make(atac, rows, regions)
+
+    def _build(self) -> None:
+        pairs = scores = None
+        if self._links is not None:
+            gene, region, distance = self._links
+            pairs = (torch.from_numpy(gene), torch.from_numpy(region))
+            if self.network.encoder == "shared":
+                scores = score_map(gene, region, distance, self.genes, self.gene_sets)
+        slope = self.depth_model.sd
+        self.module = DenseModule(
+            self.network, torch.from_numpy(self.start_bias.astype(np.float32)), slope, pairs, scores
+        )
+
+    def _loader(self, data: MuData, split: str, seed: int) -> DataLoader | None:
+        rna, atac = data.mod[RNA], data.mod[ATAC]
+        rows = np.flatnonzero(split_of(data) == split)
+        if rows.size == 0:
+            return None
+        inputs = CellInput(
+            _rows(rna.X, rows, selected(rna)),
+            self.expression,
+            projection=self.projection,
+            covariates=self.covariates.transform(data, rows),
+            keep_genes=self._keep_genes,
+        )
+        targets = self._targets(atac, rows, selected(atac))
+        depth = self.depth_model.standardise(true_depth(atac, self.config["setup"].get("depth_key"))[rows])
+        training = split == TRAIN
+        dataset = CellDataset(inputs, targets, depth, self._smoother if training else None)
+        return cell_loader(dataset, self.train_config.batch_size, shuffle=training, seed=seed)
+
+    @property
+    def _keep_genes(self) -> bool:
+        return self.network.linked_genes or self.network.encoder == "autoencoder"
+
+    # ---- prediction ---------------------------------------------------------------------------------------------------------------
+
+    def _predict_blocks(
+        self, data: MuData | AnnData, regions: pd.Index, *, depth: str, depth_key: str | None
+    ) -> Iterator[tuple[slice, slice, np.ndarray]]:
+        one_of(depth, DEPTHS, "depth")
+        rna = data.mod[RNA] if isinstance(data, MuData) else data
+        nonnegative(rna, RNA, smoothed=True)
+        expressed(rna)
+        x, present = self.expression.align(rna)
+        observed = self._observed_depth(data, depth_key) if depth == "observed" else None
+        covariates = self.covariates.transform(data, np.arange(rna.n_obs))
+        position = self.regions.get_indexer(regions)
+        for rows in row_blocks(rna.n_obs, _ROWS):
+            z, library = self.expression.transform(x[rows], present)
+            if depth == "predicted":
+                log_depth = self.depth_model.predict(z, library)
+            else:
+                log_depth = np.zeros(z.shape[0], dtype=np.float32) if observed is None else observed[rows]
+            batch = self._batch(z, library, covariates[rows], log_depth).to(self.device)
+            for cols, block in self._decode(batch, position):
+                yield rows, cols, block
+
+    def _batch(self, z: np.ndarray, library: np.ndarray, covariates: np.ndarray, depth: np.ndarray) -> CellBatch:
+        x = z if self.projection is None else z @ self.projection
+        return CellBatch(
+            x=torch.from_numpy(x),
+            genes=torch.from_numpy(z) if self._keep_genes else None,
+            covariates=torch.from_numpy(np.column_stack([library, covariates]).astype(np.float32)),
+            depth=torch.from_numpy(depth),
+        )
+
+    def _decode(self, batch: CellBatch, position: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+        """Yield (columns, block) of the regions at the given positions, in runs that a block of the network covers."""
+        size = self.network.block
+        with torch.no_grad():
+            latent = self.module.encode(batch)
+            for cols in row_blocks(len(position), size):
+                wanted = position[cols]
+                first, last = int(wanted.min()), int(wanted.max()) + 1
+                if last - first <= 2 * size:
+                    block = self.module.probability(latent, batch, first, last)[:, wanted - first]
+                else:  # scattered over many regions: a stretch at a time
+                    parts = np.empty((batch.x.shape[0], len(wanted)), dtype=np.float32)
+                    for start in range(first, last, size):
+                        inside = (wanted >= start) & (wanted < start + size)
+                        if inside.any():
+                            stretch = self.module.probability(latent, batch, start, min(start + size, last))
+                            parts[:, inside] = stretch[:, wanted[inside] - start].cpu().numpy()
+                    yield cols, parts
+                    continue
+                yield cols, block.cpu().numpy()
+
+    def _observed_depth(self, data: MuData | AnnData, depth_key: str | None) -> np.ndarray:
+        if not isinstance(data, MuData) or ATAC not in data.mod:
+            raise ChromatellError(
+                "depth='observed' reads each cell's own ATAC, and the query has none. Use depth='predicted' (from expression) or 'fixed'."
+            )
+        warn(
+            "depth='observed' uses the target assay: take these predictions as an upper bound, not as predictions from expression."
+        )
+        return self.depth_model.standardise(
+            true_depth(data.mod[ATAC], depth_key or self.config["setup"].get("depth_key"))
+        )
+
+    # ---- record ---------------------------------------------------------------------------------------------------------------------
+
+    @property
+    def var_names(self) -> dict[str, list[str]]:
+        """Names of the genes read and of the regions predicted."""
+        return {RNA: list(map(str, self.genes)), ATAC: list(map(str, self.regions))}
+
+    def _set_names(self, var_names: dict[str, list[str]]) -> None:
+        self.genes, self.regions = pd.Index(var_names[RNA]), pd.Index(var_names[ATAC])
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        arrays = {f"weights.{k}": v.detach().cpu().numpy() for k, v in self.module.state_dict().items()}
+        e, d = self.expression, self.depth_model
+        arrays |= {
+            "scaling.gene_mean": e.mean,
+            "scaling.gene_sd": e.sd,
+            "scaling.gene_share": e.share,
+            "scaling.expression": np.array([e.target_sum, e.library_mean, e.library_sd, e.clip]),
+            "scaling.depth_coef": d.coef,
+            "scaling.depth": np.array([d.intercept, d.mean, d.sd]),
+        }
+        if self.projection is not None:
+            arrays["scaling.projection"] = self.projection
+        arrays |= {f"scaling.{k}": v for k, v in self.covariates.arrays().items()}
+        self.config["expression_kind"] = e.kind
+        self.config["covariates"] = self.covariates.plain()
+        return arrays
+
+    def _set_arrays(self, arrays: dict[str, np.ndarray]) -> None:
+        raw = dict(self.config["network"])
+        self.network = DenseConfig(**{**raw, "loss": LossConfig(**raw["loss"])})
+        self.smoothing = SmoothingConfig(**self.config["smoothing"])
+        self.gene_sets = {}
+        _check_sizes(self.network, len(self.genes), len(self.regions))
+        target_sum, library_mean, library_sd, clip = _vector(arrays, "scaling.expression", 4)
+        n = len(self.genes)
+        self.expression = Expression(
+            genes=self.genes,
+            kind=one_of(self.config["expression_kind"], ("counts", "normalised"), "expression_kind"),  # type: ignore[arg-type]
+            target_sum=target_sum,
+            mean=_vector(arrays, "scaling.gene_mean", n),
+            sd=_vector(arrays, "scaling.gene_sd", n),
+            share=_vector(arrays, "scaling.gene_share", n),
+            library_mean=float(library_mean),
+            library_sd=float(library_sd),
+            clip=float(clip),
+        )
+        intercept, mean, sd = _vector(arrays, "scaling.depth", 3)
+        self.depth_model = DepthModel(
+            _vector(arrays, "scaling.depth_coef", n + 1), float(intercept), float(mean), float(sd)
+        )
+        self.projection = arrays.get("scaling.projection")
+        if self.network.n_pcs and (self.projection is None or self.projection.shape != (n, self.network.n_pcs)):
+            raise ChromatellError(
+                "The stored projection does not have the shape (genes, n_pcs). Ask for the file again."
+            )
+        self.covariates = Covariates.from_plain(self.config["covariates"], arrays)
+        self._build_empty(arrays)
+
+    def _build_empty(self, arrays: dict[str, np.ndarray]) -> None:
+        """Make the module without memory of its own, then give it the stored arrays: a wrong shape is refused, not allocated."""
+        state = {
+            k.removeprefix("weights."): torch.from_numpy(v.copy())
+            for k, v in arrays.items()
+            if k.startswith("weights.")
+        }
+        pairs = scores = None
+        if "linked.link_gene" in state:
+            pairs = (state["linked.link_gene"], state["linked.link_region"])
+        if self.network.encoder == "shared":
+            index, value = state["encoders.0.score_index"], state["encoders.0.score_value"]
+            scores = (index, value, int(index[0].max()) + 1)
+        with torch.device("meta"):
+            self.module = DenseModule(self.network, torch.empty(self.network.n_regions), 1.0, pairs, scores)
+        self.module.load_state_dict(state, strict=True, assign=True)
+
+
+def _network(
+    base: DenseConfig,
+    encoder: str | None,
+    likelihood: str | None,
+    loss: str | LossConfig | None,
+    linked: bool,
+    other: dict[str, Any],
+) -> DenseConfig:
+    known = {f.name for f in fields(DenseConfig)} - {"n_genes", "n_regions", "n_covariates", "loss"}
+    unknown = sorted(set(other) - known)
+    if unknown:
+        raise ChromatellError(f"Dense knows no option {unknown}; it knows {sorted(known)}.")
+    network = replace(base, linked_genes=linked or base.linked_genes, **other)
+    if encoder is not None:
+        network = replace(network, encoder=one_of(encoder, ENCODERS, "encoder"))
+    if likelihood is not None:
+        network = replace(network, likelihood=one_of(likelihood, ("bernoulli", "poisson"), "likelihood"))
+    if loss is not None:
+        config = LossConfig(name=loss) if isinstance(loss, str) else loss
+        network = replace(network, loss=replace(config, name=one_of(config.name, LOSSES, "loss")))
+    one_of(network.norm, ("none", "batch", "layer"), "norm")
+    if network.likelihood == "poisson":
+        network = replace(network, loss=replace(network.loss, name="poisson"))
+    elif network.loss.name == "poisson":
+        raise ChromatellError("loss='poisson' goes with likelihood='poisson'.")
+    return network
+
+
+def _rows(x: Any, rows: np.ndarray, columns: np.ndarray) -> Any:
+    part = x[rows]
+    part = part if columns.all() else part[:, columns]
+    return sp.csr_matrix(part) if sp.issparse(part) else np.asarray(part)
+
+
+def _vector(arrays: dict[str, np.ndarray], name: str, n: int) -> np.ndarray:
+    if arrays[name].shape != (n,):
+        raise ChromatellError(
+            f"The stored {name!r} has shape {arrays[name].shape}, not ({n},). Ask for the file again."
+        )
+    return arrays[name]
+
+
+def _check_sizes(c: DenseConfig, n_genes: int, n_regions: int) -> None:
+    if (c.n_genes, c.n_regions) != (n_genes, n_regions):
+        raise ChromatellError(
+            f"The model says {c.n_genes} genes and {c.n_regions} regions but names {n_genes} and {n_regions}. Ask for the file again."
+        )
+    if not (1 <= c.n_members <= 64 and 0 <= c.n_layers <= 64 and 1 <= c.block and c.encoder in ENCODERS):
+        raise ChromatellError(f"The model's description is out of range: {asdict(c)}. Ask for the file again.")

@@ -1,0 +1,168 @@
+"""Dense: expression of a cell -> logit (or log rate) of every region. Plain PyTorch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from chromatell.data.cells import CellBatch
+from chromatell.nn.blocks import MLP, GeneAttention, LinkedGenes
+from chromatell.nn.losses import LossConfig, blocked_loss
+
+ScoreMap = tuple[Tensor, Tensor, int]
+ENCODERS = ("mlp", "autoencoder", "transformer", "shared")
+
+
+@dataclass(frozen=True)
+class DenseConfig:
+    """Sizes and choices of the network; every field is stored with the model."""
+
+    n_genes: int = 0
+    n_regions: int = 0
+    n_covariates: int = 0  # batch levels and continuous covariates
+    encoder: str = "mlp"
+    n_pcs: int = 0  # project expression onto this many principal components first; 0 reads the genes themselves
+    n_hidden: int = 256
+    n_layers: int = 1
+    n_latent: int = 64
+    norm: str = "layer"
+    dropout: float = 0.2
+    dropout_in: float = 0.2
+    n_members: int = 1  # networks trained side by side, their probabilities averaged
+    linked_genes: bool = False
+    reconstruction_weight: float = 0.1  # autoencoder only
+    likelihood: str = "bernoulli"
+    depth_term: bool = True
+    block: int = 16_384  # regions at a time in loss and prediction
+    loss: LossConfig = field(default_factory=LossConfig)
+
+
+class DenseModule(nn.Module):
+    """``logit[c, r] = bias[r] + z[c] . w[r] + depth[c] * d[r] + skip``, with ``z = encoder(expression)``, for each member.
+
+    Parameters
+    ----------
+    bias
+        float32 (regions,): logit (or log) of the training mean, where training starts.
+    depth_slope
+        Where the depth weights start: the sd of log depth.
+    links
+        (gene, region) indices of linked pairs, sorted by region; for ``linked_genes`` and ``encoder='shared'``.
+    scores
+        For ``encoder='shared'``, the map from genes to per-region and gene-set scores: (feature, gene) indices, int64 (2, entries),
+        float32 weights (entries,), and the number of features.
+    """
+
+    def __init__(
+        self,
+        config: DenseConfig,
+        bias: Tensor,
+        depth_slope: float,
+        links: tuple[Tensor, Tensor] | None = None,
+        scores: ScoreMap | None = None,
+    ):
+        super().__init__()
+        self.config = c = config
+        self.encoders = nn.ModuleList(self._encoder(scores) for _ in range(c.n_members))
+        # (members, regions, latent): a block of regions is a contiguous stretch of each member
+        self.weight = nn.Parameter(torch.randn(c.n_members, c.n_regions, c.n_latent) * 0.3 * c.n_latent**-0.5)
+        self.bias = nn.Parameter(bias.expand(c.n_members, -1).clone())
+        self.depth_weight = nn.Parameter(torch.full((c.n_regions,), depth_slope)) if c.depth_term else None
+        self.linked = LinkedGenes(*links) if links is not None and c.linked_genes else None
+        self.reconstruct = nn.Linear(c.n_latent, c.n_genes) if c.encoder == "autoencoder" else None
+
+    def _encoder(self, scores: ScoreMap | None) -> nn.Module:
+        c = self.config
+        n_in = (c.n_pcs or c.n_genes) + 1 + c.n_covariates
+        mlp = {"n_hidden": c.n_hidden, "n_layers": c.n_layers, "norm": c.norm, "dropout": c.dropout}
+        if c.encoder == "transformer":
+            return AttentionEncoder(c, mlp)
+        if c.encoder == "shared":
+            assert scores is not None  # the model class builds them
+            return SharedEncoder(c, mlp, scores)
+        return MLP(n_in, c.n_latent, dropout_in=c.dropout_in, **mlp)
+
+    def encode(self, batch: CellBatch) -> Tensor:
+        """Return the latent state of each cell, (members, cells, latent)."""
+        x = torch.cat([batch.x, batch.covariates], dim=1)
+        return torch.stack([encoder(x) for encoder in self.encoders])
+
+    def decode(self, z: Tensor, batch: CellBatch, start: int, stop: int) -> Tensor:
+        """Return the logits (log rates) of regions `start` to `stop`, (members, cells, stop - start)."""
+        logits = torch.baddbmm(self.bias[:, None, start:stop], z, self.weight[:, start:stop].transpose(1, 2))
+        if self.depth_weight is not None:
+            logits = logits + batch.depth[:, None] * self.depth_weight[start:stop]
+        if self.linked is not None and batch.genes is not None:
+            logits = logits + self.linked(batch.genes, start, stop)
+        return logits
+
+    def probability(self, z: Tensor, batch: CellBatch, start: int, stop: int) -> Tensor:
+        """Return the probability that each region is open, (cells, stop - start), float32: the mean over members."""
+        logits = self.decode(z, batch, start, stop).float()
+        if self.config.likelihood == "poisson":
+            return -torch.expm1(-logits.exp()).mean(dim=0)  # P(at least one fragment)
+        return logits.sigmoid().mean(dim=0)
+
+    def forward(self, batch: CellBatch) -> Tensor:
+        """Return the probability that each region is open, (cells, regions)."""
+        return self.probability(self.encode(batch), batch, 0, self.config.n_regions)
+
+    def loss(self, batch: CellBatch) -> Tensor:
+        """Return the loss of the batch, summed over members (each is fitted on its own), a scalar."""
+        assert batch.target is not None
+        z = self.encode(batch)
+        per_member = blocked_loss(
+            lambda start, stop: self.decode(z, batch, start, stop),
+            batch.target,
+            n_cells=batch.x.shape[0],
+            n_regions=self.config.n_regions,
+            block=self.config.block,
+            config=self.config.loss,
+        )
+        if self.reconstruct is not None and batch.genes is not None:
+            target = batch.genes.expand(z.shape[0], -1, -1)
+            per_member = per_member + self.config.reconstruction_weight * F.mse_loss(
+                self.reconstruct(z), target, reduction="none"
+            ).mean((1, 2))
+        return per_member.sum()
+
+
+class AttentionEncoder(nn.Module):
+    """Gene tokens -> learned queries -> MLP."""
+
+    def __init__(self, c: DenseConfig, mlp: dict):
+        super().__init__()
+        d, n_queries = 64, 8
+        self.n_genes = c.n_pcs or c.n_genes
+        self.attention = GeneAttention(self.n_genes, d=d, n_queries=n_queries, n_heads=4, n_layers=1, dropout=c.dropout)
+        self.head = MLP(n_queries * d + 1 + c.n_covariates, c.n_latent, **mlp)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(cells, genes + 1 + covariates) -> (cells, latent)``."""
+        genes, covariates = x[:, : self.n_genes], x[:, self.n_genes :]
+        return self.head(torch.cat([self.attention(genes), covariates], dim=1))
+
+
+class SharedEncoder(nn.Module):
+    """Expression carried into the space of regions (and gene sets) by a fixed sparse map, then an MLP."""
+
+    score_index: Tensor
+    score_value: Tensor
+
+    def __init__(self, c: DenseConfig, mlp: dict, scores: ScoreMap):
+        super().__init__()
+        self.n_genes = c.n_genes
+        index, value, self.n_features = scores
+        self.register_buffer("score_index", index)
+        self.register_buffer("score_value", value)
+        self.head = MLP(self.n_features + 1 + c.n_covariates, c.n_latent, dropout_in=c.dropout_in, **mlp)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(cells, genes + 1 + covariates) -> (cells, latent)``."""
+        shape = (self.n_features, self.n_genes)
+        to_scores = torch.sparse_coo_tensor(self.score_index, self.score_value, shape, check_invariants=False)
+        scores = torch.sparse.mm(to_scores, x[:, : self.n_genes].T.float()).T  # (cells, features)
+        return self.head(torch.cat([scores, x[:, self.n_genes :]], dim=1))

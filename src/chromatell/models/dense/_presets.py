@@ -1,0 +1,59 @@
+"""Named settings of the Dense family."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from chromatell.models._plan import TrainConfig
+from chromatell.models.dense._module import DenseConfig
+from chromatell.nn.losses import LossConfig
+
+
+@dataclass(frozen=True)
+class SmoothingConfig:
+    """Targets averaged over neighbours among the training cells; ``mix=0`` leaves them as they are."""
+
+    k: int = 20
+    mix: float = 0.0
+    space: str = "joint"
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A network, how its targets are made, and how it is trained."""
+
+    network: DenseConfig
+    training: TrainConfig
+    smoothing: SmoothingConfig = SmoothingConfig()
+
+
+PRESETS: dict[str, Preset] = {
+    "default": Preset(
+        network=DenseConfig(n_pcs=30, n_hidden=256, n_layers=1, n_latent=64, n_members=4, dropout=0.2, dropout_in=0.2),
+        training=TrainConfig(max_epochs=12, batch_size=256, lr=2e-3, weight_decay=1e-2),
+        smoothing=SmoothingConfig(k=20, mix=0.5, space="joint"),
+    ),
+    # What the recipe gives: fully connected Swish layers, sigmoid output, focal + Dice, RMSProp, batches of 32, 50 epochs.
+    # What it leaves open, and our choice: two layers of 512, no norm, dropout 0.2, learning rate 1e-4, alpha 0.25 and gamma 2.
+    "wizel2025": Preset(
+        network=DenseConfig(
+            n_hidden=512,
+            n_layers=2,
+            n_latent=512,
+            norm="none",
+            dropout=0.2,
+            dropout_in=0.0,
+            depth_term=False,
+            loss=LossConfig(name="focal_dice", focal_gamma=2.0, focal_alpha=0.25),
+        ),
+        training=TrainConfig(
+            max_epochs=50,
+            batch_size=32,
+            optimizer="rmsprop",
+            lr=1e-4,
+            weight_decay=0.0,
+            schedule="none",
+            early_stopping=False,
+        ),
+    ),
+}

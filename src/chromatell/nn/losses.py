@@ -1,0 +1,125 @@
+"""Losses over all regions of a batch, computed one block of regions at a time from sparse targets.
+
+The dense matrix of logits or targets, (cells, regions), is never built: a block's logits are recomputed in the backward pass, so
+memory is O(cells x block). Every loss equals its plain dense formula.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+LOSSES = ("bce", "focal", "dice", "focal_dice", "poisson")
+
+
+@dataclass(frozen=True)
+class SparseTarget:
+    """Targets of a batch, sorted by region (compressed columns).
+
+    Attributes
+    ----------
+    indptr
+        int64 (regions + 1,): where each region's entries start.
+    cell
+        int64 (entries,): row in the batch.
+    value
+        float32 (entries,): 1 for open, a probability where targets were smoothed, or a count.
+    """
+
+    indptr: Tensor
+    cell: Tensor
+    value: Tensor
+
+    def block(self, start: int, stop: int, n_cells: int) -> Tensor:
+        """Return the dense targets of one block of regions, (cells, stop - start)."""
+        first, last = int(self.indptr[start]), int(self.indptr[stop])
+        width = self.indptr[start : stop + 1].diff()
+        region = torch.repeat_interleave(torch.arange(stop - start, device=width.device), width)
+        dense = self.value.new_zeros(n_cells, stop - start)
+        dense[self.cell[first:last], region] = self.value[first:last]
+        return dense
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """Which loss, and its weights.
+
+    `focal_dice` is ``focal + dice_weight * dice``; focal as in Lin et al. 2017 (``gamma``, ``alpha``; alpha None leaves the two
+    classes unweighted), Dice as in Milletari et al. 2016 over all (cell, region) pairs of the batch.
+    """
+
+    name: str = "bce"
+    focal_gamma: float = 2.0
+    focal_alpha: float | None = None
+    dice_weight: float = 1.0
+    dice_smooth: float = 1.0
+
+
+def region_sums(logits: Tensor, target: Tensor, config: LossConfig) -> Tensor:
+    """Return what a block adds to the loss: (members, 4) sums of cross entropy, p*y, p and y, over its (cell, region) pairs.
+
+    `logits` is (members, cells, block), float32; `target` is (cells, block).
+    """
+    zero = logits.new_zeros(logits.shape[0])
+    if config.name == "poisson":  # logits are log rates
+        return torch.stack([(logits.exp() - target * logits).sum((1, 2)), zero, zero, zero], dim=1)
+    if config.name == "bce":
+        return torch.stack([(F.softplus(logits) - target * logits).sum((1, 2)), zero, zero, zero], dim=1)
+    p = logits.sigmoid()
+    entropy = zero
+    if "focal" in config.name:
+        p_true = p * target + (1 - p) * (1 - target)
+        focal = (1 - p_true).pow(config.focal_gamma) * (F.softplus(logits) - target * logits)
+        if config.focal_alpha is not None:
+            focal = focal * (config.focal_alpha * target + (1 - config.focal_alpha) * (1 - target))
+        entropy = focal.sum((1, 2))
+    y_sum = target.sum().expand(logits.shape[0])
+    return torch.stack([entropy, (p * target).sum((1, 2)), p.sum((1, 2)), y_sum], dim=1)
+
+
+def combine(sums: Tensor, n_pairs: int, config: LossConfig) -> Tensor:
+    """Return the loss of each member, (members,), from the sums over all blocks."""
+    entropy, inter, p_sum, y_sum = sums.unbind(dim=1)
+    loss = entropy / n_pairs
+    if "dice" in config.name:
+        dice = 1 - (2 * inter + config.dice_smooth) / (p_sum + y_sum + config.dice_smooth)
+        loss = dice if config.name == "dice" else loss + config.dice_weight * dice
+    return loss
+
+
+def blocked_loss(
+    decode: Callable[[int, int], Tensor],
+    target: SparseTarget,
+    *,
+    n_cells: int,
+    n_regions: int,
+    block: int,
+    config: LossConfig,
+) -> Tensor:
+    """Return the loss of each member over all regions, (members,).
+
+    Parameters
+    ----------
+    decode
+        ``decode(start, stop)`` returns the logits of those regions, (members, cells, stop - start).
+    block
+        Regions at a time: memory grows with cells x block, not with cells x regions.
+    """
+
+    def sums_of(start: int, stop: int) -> Tensor:
+        return region_sums(decode(start, stop).float(), target.block(start, stop, n_cells), config)
+
+    starts = range(0, n_regions, block)
+    if len(starts) == 1 or not torch.is_grad_enabled():
+        parts = [sums_of(s, min(s + block, n_regions)) for s in starts]
+    else:
+        parts = [
+            checkpoint(sums_of, s, min(s + block, n_regions), use_reentrant=False, preserve_rng_state=False)
+            for s in starts
+        ]
+    return combine(torch.stack(parts).sum(dim=0), n_cells * n_regions, config)

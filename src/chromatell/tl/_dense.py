@@ -1,0 +1,89 @@
+"""``ctl.tl.dense``: train on paired cells, store the model, predict."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from mudata import MuData
+
+from chromatell.models import family_class
+from chromatell.tl._train import train_and_store
+
+
+def dense(
+    mdata: MuData,
+    *,
+    preset: str = "default",
+    key_added: str = "dense",
+    batch_key: str | None = None,
+    continuous_covariate_keys: list[str] | None = None,
+    depth: str = "predicted",
+    depth_key: str | None = None,
+    out: str | Path | None = None,
+    seed: int | None = None,
+    train_kwargs: dict[str, Any] | None = None,
+    copy: bool = False,
+    **model_kwargs: Any,
+) -> MuData | None:
+    """Train a `Dense` model on expression and accessibility, keep it in `mdata`, and predict every cell.
+
+    Parameters
+    ----------
+    mdata
+        Modalities `rna` and `atac` of the same cells, with ``obs['ctl_split']`` from ``ctl.pp.split_cells``. Where
+        ``ctl.pp.select_features`` was run, the selected genes and regions are used.
+    preset
+        'default' or 'wizel2025', see `chromatell.models.Dense`.
+    key_added
+        Name of the model and of its prediction.
+    batch_key, continuous_covariate_keys
+        Columns of `obs`.
+    depth
+        Depth at which cells are predicted: 'predicted' from expression, 'fixed', or 'observed' (reads their ATAC).
+    depth_key
+        Column of `atac.obs` with each cell's fragments.
+    out
+        Path of a Zarr store for the predictions, needed above ``ctl.settings.dense_limit``; ``mdata.uns`` then holds its name and hash.
+    train_kwargs
+        Passed to `Dense.train`: `max_epochs`, `lr`, `accelerator`, `checkpoint_dir`, ...
+    model_kwargs
+        Passed to `Dense`: `encoder`, `likelihood`, `loss`, `n_latent`, ...
+
+    Returns
+    -------
+    None, or a new MuData with ``copy=True``. Written:
+
+    ``mdata.mod['atac_pred']`` : AnnData
+        `X`, float32 (n_obs, n regions): probability that the region is open. Other models of the same MuData are in `layers`.
+    ``mdata.uns['ctl']['models'][key_added]`` : dict
+        The model: it travels with the file.
+
+    Raises
+    ------
+    ChromatellError
+        The input cannot be used; nothing was changed.
+
+    Notes
+    -----
+    Peak memory: the training expression (up to 1 GB, then block by block) and the predictions, n_obs x n regions float32.
+
+    Examples
+    --------
+    >>> import chromatell as ctl
+    >>> mdata = ctl.datasets.simulate_multiome(300, 50, 80, seed=0)
+    >>> ctl.pp.split_cells(mdata, seed=0)
+    >>> ctl.tl.dense(mdata, train_kwargs={"max_epochs": 2})
+    >>> mdata.mod["atac_pred"].shape
+    (300, 80)
+    """
+    return train_and_store(
+        family_class("dense"),
+        mdata,
+        key=key_added,
+        setup={"batch_key": batch_key, "continuous_covariate_keys": continuous_covariate_keys, "depth_key": depth_key},
+        model={"preset": preset, **model_kwargs},
+        train={"seed": seed, **(train_kwargs or {})},
+        predict={"depth": depth, "out": out},
+        copy=copy,
+    )

@@ -1,0 +1,104 @@
+"""``ctl.tl.predict``: apply any stored model to new cells."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from anndata import AnnData
+from mudata import MuData, set_options
+
+from chromatell._keys import ATAC, PREDICTIONS, RNA, UNS
+from chromatell._validate import ChromatellError, modality, unique_names
+from chromatell.data.predictions import write_prediction
+from chromatell.models import load
+from chromatell.models._base import ChromatinModel
+from chromatell.tl._train import provenance, store_hash
+
+
+def predict(
+    data: AnnData | MuData | str | Path,
+    model: Any,
+    *,
+    key: str | None = None,
+    regions: list[str] | pd.Index | None = None,
+    depth: str = "predicted",
+    out: str | Path | None = None,
+) -> MuData:
+    """Return a new MuData in which a stored model has predicted the accessibility of each cell of `data`.
+
+    Parameters
+    ----------
+    data
+        Cells with expression: an AnnData, a MuData with modality `rna`, or the path of a `.h5ad` or `.h5mu`. Genes are matched by name;
+        others among them change nothing, missing ones are set to the training mean and named, and under half of them is refused.
+    model
+        A `.h5mu`, `.zarr` or exported model (path), a MuData that carries a model, or a model. Of a file only the model is read, never
+        its cells, and nothing in it is executed.
+    key
+        Which model, where there are several.
+    regions
+        Names of regions to predict; None for all that the model knows.
+    depth
+        'predicted' from expression, 'fixed' at the training mean, or 'observed' (the cell's own, from its ATAC: an upper bound).
+    out
+        Path of a Zarr store for the predictions, needed above ``ctl.settings.dense_limit``.
+
+    Returns
+    -------
+    MuData
+        Modality `rna` is the given one (not copied); ``mod['atac_pred'].X`` is float32 (n_obs, n regions), the probability that each
+        region is open. With `out`, ``uns['ctl']['predictions']`` names the store instead, and ``ctl.io.open_prediction`` opens it.
+
+    Raises
+    ------
+    ChromatellError
+        The model or the query cannot be used.
+
+    Examples
+    --------
+    >>> import chromatell as ctl
+    >>> mdata = ctl.datasets.simulate_multiome(300, 50, 80, seed=0)
+    >>> ctl.pp.split_cells(mdata, seed=0)
+    >>> ctl.tl.dense(mdata, train_kwargs={"max_epochs": 2})
+    >>> query = ctl.tl.predict(mdata.mod["rna"], model=mdata)
+    >>> query.mod["atac_pred"].shape
+    (300, 80)
+    """
+    loaded = model if isinstance(model, ChromatinModel) else load(model, key=key)
+    source = _read(data)
+    rna = modality(source, RNA) if isinstance(source, MuData) else source
+    if not isinstance(rna, AnnData):
+        raise ChromatellError(
+            f"predict() takes an AnnData of expression, a MuData or a path; got {type(data).__name__}."
+        )
+    if rna.n_obs == 0 or rna.n_vars == 0:
+        raise ChromatellError(
+            f"The query is empty ({rna.n_obs} cells x {rna.n_vars} genes). Check the filters before this call."
+        )
+    unique_names(rna, RNA)
+    values = loaded.predict(source, regions=regions, depth=depth, out=out)
+    mods = {RNA: rna}
+    if isinstance(source, MuData) and ATAC in source.mod:
+        mods[ATAC] = source.mod[ATAC]
+    with set_options(pull_on_update=False):
+        result = MuData(mods)
+    if isinstance(source, MuData):
+        for name in source.obs.columns:
+            result.obs[name] = source.obs[name].reindex(result.obs_names)
+    name = key or loaded.family
+    if isinstance(values, Path):
+        result.uns[UNS] = {PREDICTIONS: {name: {"path": values.name, "hash": store_hash(values)}}}
+    else:
+        columns = pd.Index(loaded.var_names[ATAC] if regions is None else regions)
+        write_prediction(result, name, values, columns, provenance(loaded, depth))
+    return result
+
+
+def _read(data: Any) -> Any:
+    if not isinstance(data, str | Path):
+        return data
+    from chromatell.io import read
+
+    return read(data)

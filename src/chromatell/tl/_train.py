@@ -1,0 +1,89 @@
+"""What every family's ``tl`` verb does: set up on a shared view, train, store the model, predict."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from mudata import MuData
+
+from chromatell._keys import ATAC, ATAC_PRED, PREDICTIONS, REGION, RNA, UNS
+from chromatell._validate import ChromatellError, paired, store_key
+from chromatell.data.predictions import write_prediction
+from chromatell.io import write_record
+from chromatell.models._base import ChromatinModel, check_dense, shared_view
+
+
+def train_and_store(
+    family: type[ChromatinModel],
+    mdata: MuData,
+    *,
+    key: str,
+    setup: dict[str, Any],
+    model: dict[str, Any],
+    train: dict[str, Any],
+    predict: dict[str, Any],
+    copy: bool,
+) -> MuData | None:
+    """Train a family on `mdata` and write the model and its prediction. Nothing is written before everything was computed."""
+    store_key(key)
+    paired(mdata)
+    inner = shared_view(mdata, (RNA, ATAC))
+    family.setup_mudata(inner, **setup)
+    fitted = family(inner, **model)
+    try:
+        regions = inner.mod[ATAC].var_names[_selected(inner)]
+        if predict.get("out") is None:
+            check_dense(mdata.n_obs, len(regions))
+            _same_regions(mdata, regions, key)
+        fitted.train(**train)
+        values = fitted.predict(inner, depth_key=setup.get("depth_key"), **predict)
+    finally:
+        fitted.forget()
+    target = mdata.copy() if copy else mdata
+    record = fitted.to_record()
+    write_record(target, key, record)
+    if isinstance(values, Path):
+        stores = target.uns.setdefault(UNS, {}).setdefault(PREDICTIONS, {})
+        stores[key] = {"path": values.name, "hash": store_hash(values)}
+    else:
+        write_prediction(target, key, values, regions, provenance(fitted, predict["depth"]))
+    return target if copy else None
+
+
+def provenance(model: ChromatinModel, depth: str) -> dict[str, Any]:
+    """Return where a prediction comes from, as plain values."""
+    return {
+        "family": model.family,
+        "package": model.to_record().card["package"],
+        "hash": model.content_hash,
+        "depth": depth,
+        "uses_target_assay": depth == "observed",
+        "seed": int(model.config.get("seed", 0)),
+    }
+
+
+def store_hash(path: Path) -> str:
+    """Return the hash that the store was written with."""
+    import zarr
+
+    return str(dict(zarr.open_group(path, mode="r")["uns/ctl"].attrs).get("hash", ""))
+
+
+def _selected(mdata: MuData) -> Any:
+    from chromatell.data.accessibility import selected
+
+    return selected(mdata.mod[ATAC])
+
+
+def _same_regions(mdata: MuData, regions: pd.Index, key: str) -> None:
+    """Raise before training where the prediction would not fit beside those there."""
+    if ATAC_PRED not in mdata.mod:
+        return
+    present = pd.Index(mdata.mod[ATAC_PRED].var[REGION].astype(str))
+    if not present.equals(regions.astype(str)):
+        raise ChromatellError(
+            f"mdata.mod['atac_pred'] holds {len(present)} regions that are not the {len(regions)} now selected for {key!r}. "
+            "All predictions of one MuData share their regions; remove the old ones first: del mdata.mod['atac_pred']."
+        )
