@@ -48,7 +48,7 @@ class Record:
     config
         Whatever rebuilds the model, JSON-able: strings, numbers, booleans, None, lists and dicts with text keys.
     arrays
-        ``'weights.*'``, ``'scaling.*'``, ``'history.*'`` or any other name of letters, digits, ``_ . -``. Kept in C order,
+        ``'weights.*'``, ``'scaling.*'``, ``'history.*'`` or any other name of letters, digits, ``_ . -``. In C order,
         little-endian: booleans, integers or floats. A 0-d array becomes shape ``(1,)``, bfloat16 ``uint16``.
     var_names
         Modality to the names of its variables, in the model's order.
@@ -214,14 +214,14 @@ def verified(manifest: str, stored_hash: str, arrays: Mapping[str, np.ndarray], 
 RESAVE = "Ask its author for a new copy made with ctl.io.export_model."
 
 
-def parse_json(text: str, what: str, limit: int = MAX_JSON) -> Any:
+def parse_json(text: str, what: str, limit: int = MAX_JSON, *, allow_nan: bool = False) -> Any:
     """Return what strict JSON says: bounded in size and depth, no NaN, no infinity."""
     if len(text) > limit or len(text.encode("utf-8", "surrogatepass")) > limit:
         raise ChromatellError(f"{what} is JSON of more than {limit // 1024**2} MB, which no model needs. {RESAVE}")
 
     def number(token: str) -> float:
         value = float(token)
-        if not np.isfinite(value):
+        if not (allow_nan or np.isfinite(value)):
             raise ValueError(f"{token} is not a finite number")
         return value
 

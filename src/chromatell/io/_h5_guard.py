@@ -1,0 +1,186 @@
+"""HDF5 files of strangers, looked at by metadata alone: nothing is read, followed or decompressed before."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import h5py
+from h5py import h5a, h5d, h5g, h5l, h5o, h5t, h5z
+
+from chromatell._validate import ChromatellError
+from chromatell.io._limits import REFUSED, Budget
+
+# HDF5's own filters that NumPy data are stored with, and the common plug-ins where they are installed.
+_DEFLATE, _SHUFFLE, _FLETCHER32, _LZF = 1, 2, 3, 32000
+_MODEL_FILTERS = frozenset({_DEFLATE, _SHUFFLE, _FLETCHER32, _LZF})
+_PLUGINS = frozenset(
+    {4, 5, 6, 32001, 32004, 32008, 32015, 32026}
+)  # szip nbit scaleoffset blosc lz4 bitshuffle zstd blosc2
+_MAX_CHUNK = (
+    4 * 1024**2
+)  # deflate inflates up to 1032-fold, chunk by chunk: no chunk of a model may pass 4 GB on the way
+_MAX_ATTRIBUTE = 16 * 1024**2
+
+
+@contextmanager
+def open_h5(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
+    """Open an HDF5 file to read; what HDF5 cannot read becomes one clear error."""
+    path = Path(path)
+    try:
+        with h5py.File(path, "r") as file:
+            yield file
+    except ChromatellError:
+        raise
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, UnicodeError) as err:
+        what = str(err).splitlines()[0][:160] if str(err) else type(err).__name__
+        raise ChromatellError(
+            f"{path} cannot be read as an HDF5 file ({what}). It is cut short, damaged or of another format: "
+            "copy or download it again, and compare its size with the original."
+        ) from err
+
+
+def group_at(file: h5py.File, *names: str) -> h5py.Group | None:
+    """Return the group at a path, or None where there is none; each step must be a group of this very file."""
+    group: h5py.Group = file["/"]
+    for name in names:
+        if not group.id.links.exists(name.encode()):
+            return None
+        child = _open(group.id, name.encode(), f"{group.name.rstrip('/')}/{name}")
+        if not isinstance(child, h5g.GroupID):
+            return None
+        group = h5py.Group(child)
+    return group
+
+
+def check_group(group: h5py.Group, budget: Budget) -> None:
+    """Walk a group by metadata and raise at the first thing that is not plain data of bounded size."""
+    _walk(group.id, group.name or "/", budget, (), 0)
+    budget.finish()
+
+
+def _walk(group: h5g.GroupID, where: str, budget: Budget, above: tuple[Any, ...], depth: int) -> None:
+    budget.deeper(where, depth)
+    address = _address(group)
+    if address in above:
+        raise ChromatellError(f"{where} is a group that contains itself. {REFUSED}")
+    _check_attributes(group, where)
+    budget.count(where, group.get_num_objs())
+    names: list[bytes] = []
+    group.links.iterate(names.append)
+    for name in names:
+        at = f"{where.rstrip('/')}/{name.decode('utf-8', 'replace')}"
+        child = _open(group, name, at)
+        if isinstance(child, h5g.GroupID):
+            _walk(child, at, budget, (*above, address), depth + 1)
+        elif isinstance(child, h5d.DatasetID):
+            _check_dataset(child, at, budget)
+        else:
+            raise ChromatellError(f"{at} is a named HDF5 type, not data. {REFUSED}")
+
+
+def _open(group: h5g.GroupID, name: bytes, where: str) -> Any:
+    kind = group.links.get_info(name).type
+    if kind != h5l.TYPE_HARD:
+        what = {h5l.TYPE_SOFT: "a soft link", h5l.TYPE_EXTERNAL: "a link to another file"}.get(
+            kind, "a link of unknown kind"
+        )
+        raise ChromatellError(f"{where} is {what}; only data inside the file itself is read. {REFUSED}")
+    return h5o.open(group, name)
+
+
+def _address(node: Any) -> Any:
+    info = h5o.get_info(node)
+    return info.fileno, info.addr
+
+
+def _check_attributes(node: Any, where: str) -> None:
+    for i in range(h5a.get_num_attrs(node)):
+        attribute = h5a.open(node, index=i)
+        kind = attribute.get_type()
+        at = f"{where}@{attribute.name.decode('utf-8', 'replace')}"
+        _check_type(kind, at, model=False)
+        if prod(attribute.shape or ()) * kind.get_size() > _MAX_ATTRIBUTE:
+            raise ChromatellError(f"{at} is an attribute of more than 16 MB. {REFUSED}")
+
+
+def _check_dataset(dataset: h5d.DatasetID, where: str, budget: Budget) -> None:
+    plist = dataset.get_create_plist()
+    layout = plist.get_layout()
+    if layout == h5d.VIRTUAL:
+        raise ChromatellError(f"{where} is a virtual dataset, made of other files. {REFUSED}")
+    if plist.get_external_count() > 0:
+        raise ChromatellError(f"{where} keeps its values in another file ({plist.get_external(0)[0]!r}). {REFUSED}")
+    _check_attributes(dataset, where)
+    kind = dataset.get_type()
+    scalar = dataset.shape == ()
+    _check_type(kind, where, model=budget.model and not (scalar and isinstance(kind, h5t.TypeStringID)))
+    filters = _check_filters(plist, where, budget.model)
+    stored = dataset.get_storage_size()
+    logical = prod(dataset.shape or ()) * kind.get_size()
+    if layout == h5d.CHUNKED:
+        chunk = prod(plist.get_chunk()) * kind.get_size()
+        logical = max(logical, chunk)
+        if budget.model and filters:
+            _check_chunks(dataset, where, chunk)
+    budget.add(where, logical, stored)
+
+
+def _check_type(kind: Any, where: str, *, model: bool) -> None:
+    """Raise for a type that is not numbers or text; a model's arrays are numbers only."""
+    if isinstance(kind, h5t.TypeIntegerID | h5t.TypeFloatID) and kind.get_size() <= (8 if model else 16):
+        return
+    if isinstance(kind, h5t.TypeEnumID):
+        return _check_type(kind.get_super(), where, model=model)
+    if not model and isinstance(kind, h5t.TypeStringID | h5t.TypeFloatID):
+        return None
+    if not model and isinstance(kind, h5t.TypeArrayID):
+        return _check_type(kind.get_super(), where, model=model)
+    if not model and isinstance(kind, h5t.TypeCompoundID):
+        for i in range(kind.get_nmembers()):
+            _check_type(kind.get_member_type(i), where, model=model)
+        return None
+    name = type(kind).__name__.removeprefix("Type").removesuffix("ID").lower()
+    found = {
+        "vlen": "objects of variable length",
+        "reference": "references",
+        "opaque": "opaque bytes",
+        "string": "text",
+    }
+    raise ChromatellError(
+        f"{where} holds {found.get(name, name)} (HDF5 type {name!r}), which could hide anything, a pickle for one; "
+        f"only {'numbers' if model else 'numbers and text'} may stand there. {REFUSED}"
+    )
+
+
+def _check_filters(plist: Any, where: str, model: bool) -> list[int]:
+    filters = [plist.get_filter(i)[0] for i in range(plist.get_nfilters())]
+    for code in filters:
+        known = code in _MODEL_FILTERS or (not model and code in _PLUGINS)
+        if not known:
+            raise ChromatellError(
+                f"{where} is compressed by HDF5 filter {code}, which is not one that is read here. "
+                "Write the file again with mdata.write(path, compression='gzip')."
+            )
+        if not h5z.filter_avail(code):
+            raise ChromatellError(
+                f"{where} is compressed by HDF5 filter {code}, which is not installed: pip install hdf5plugin, then "
+                "import hdf5plugin first."
+            )
+    return filters
+
+
+def _check_chunks(dataset: h5d.DatasetID, where: str, chunk: int) -> None:
+    sizes = [chunk]
+    if dataset.get_num_chunks() > 100_000:
+        raise ChromatellError(f"{where} is cut into over 100,000 chunks, which no model needs. {REFUSED}")
+    dataset.chunk_iter(lambda info: sizes.append(info.size))
+    if max(sizes) > _MAX_CHUNK:
+        raise ChromatellError(
+            f"{where} has a compressed chunk of {max(sizes)} bytes, at most {_MAX_CHUNK} are read since it "
+            f"could inflate to gigabytes. {REFUSED}"
+        )
