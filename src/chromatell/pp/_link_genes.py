@@ -77,14 +77,16 @@ def link_genes(
     if not gene.size:
         raise ChromatellError(
             f"None of the {rna.n_vars} genes is in the annotation. Genes look like {examples(rna.var_names)}, "
-            f"the annotation's like {examples(annotated['gene'])} and {examples(annotated['gene_id'])}. Is it of another species?"
+            f"the annotation's like {examples(annotated['gene'])} and {examples(annotated['gene_id'])}. "
+            "Is it of another species?"
         )
     distance = _distances(gene, annotated.iloc[row], regions, (rna.n_vars, atac.n_vars), int(max_distance))
     if distance.nnz == 0:
         raise ChromatellError(
             f"No region lies within {max_distance} bp of a start site of the {np.unique(gene).size} genes found. "
-            f"Regions look like {examples(atac.var_names)} on chromosomes {examples(regions[CHROM].unique())}, the annotation has "
-            f"{examples(annotated[CHROM].unique())}. Is it of another build, or max_distance too small?"
+            f"Regions look like {examples(atac.var_names)} on chromosomes {examples(regions[CHROM].unique())}, "
+            f"the annotation has {examples(annotated[CHROM].unique())}. "
+            "Is it of another build, or max_distance too small?"
         )
     target = mdata.copy() if copy else mdata
     links = {
