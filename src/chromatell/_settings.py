@@ -20,7 +20,8 @@ class Settings:
     Attributes
     ----------
     seed
-        The one seed from which every generator is spawned. Follows `scvi.settings.seed` where that was set and this was not.
+        The one seed from which every generator is spawned. Follows `scvi.settings.seed` where that was set and this was
+        not.
     verbosity
         0 silent, 1 warnings, 2 what was found and done, with progress bars (default), 3 everything.
     n_jobs

@@ -1,4 +1,4 @@
-"""Checks of the user's input. Each error names the object, what was found, what is needed and the call that mends it."""
+"""Checks of the user's input: each error names the object, what was found, what is needed and the cure."""
 
 from __future__ import annotations
 
@@ -50,7 +50,8 @@ def modality(mdata: MuData, name: str) -> AnnData:
     adata = mdata.mod[name]
     if adata.n_obs == 0 or adata.n_vars == 0:
         raise ChromatellError(
-            f"mdata.mod[{name!r}] is empty ({adata.n_obs} cells x {adata.n_vars} variables). Check the filters before this call."
+            f"mdata.mod[{name!r}] is empty ({adata.n_obs} cells x {adata.n_vars} variables). Check the filters before "
+            "this call."
         )
     unique_names(adata, name)
     return adata
@@ -92,7 +93,8 @@ def paired(mdata: MuData) -> tuple[AnnData, AnnData]:
         )
     if not mdata.obs_names.equals(rna.obs_names):
         raise ChromatellError(
-            f"mdata.obs ({mdata.n_obs} cells) is not in step with its modalities ({rna.n_obs} cells). Call mdata.update() first."
+            f"mdata.obs ({mdata.n_obs} cells) is not in step with its modalities ({rna.n_obs} cells). Call "
+            "mdata.update() first."
         )
     return rna, atac
 
@@ -105,7 +107,8 @@ def values(x: Any) -> np.ndarray:
 def nonnegative(adata: AnnData, name: str, *, smoothed: bool = False) -> None:
     """Raise where ``adata.X`` holds NaN, infinite or negative values. Works in blocks of rows.
 
-    With ``smoothed=True``, negative values within 5% of the largest value are let through: smoothing and imputation leave such.
+    With ``smoothed=True``, negative values within 5% of the largest value are let through: smoothing and imputation
+    leave such.
     """
     x = adata.X
     if x is None:
@@ -132,7 +135,7 @@ def nonnegative(adata: AnnData, name: str, *, smoothed: bool = False) -> None:
 
 
 def is_counts(x: Any) -> bool:
-    """Return whether every value of a matrix is a non-negative integer. Reads all values of up to 10 million, else a spread of them."""
+    """Return whether every value of a matrix is a non-negative integer; above 10 million values a spread is read."""
     v = values(x).reshape(-1)
     if v.size > 10_000_000:
         v = v[:: v.size // 10_000_000 + 1]
@@ -145,13 +148,14 @@ def expressed(rna: AnnData) -> None:
     empty = total <= 0
     if empty.any():
         raise ChromatellError(
-            f"{int(empty.sum())} of {rna.n_obs} cells have no expression at all (such as {examples(rna.obs_names[empty])}). "
+            f"{int(empty.sum())} of {rna.n_obs} cells have no expression at all (such as "
+            f"{examples(rna.obs_names[empty])}). "
             "Remove them from both modalities: keep = np.asarray(rna.X.sum(1)).ravel() > 0; mdata = mdata[keep].copy()."
         )
 
 
 def split_of(mdata: MuData, require: Iterable[str] = (TRAIN,)) -> np.ndarray:
-    """Return ``mdata.obs['ctl_split']`` as an object array of 'train' / 'val' / 'test', each of `require` being present."""
+    """Return ``mdata.obs['ctl_split']`` as an object array; each of `require` must be present."""
     if SPLIT not in mdata.obs:
         raise ChromatellError(f"Did not find mdata.obs[{SPLIT!r}]. Run ctl.pp.split_cells(mdata) first.")
     column = mdata.obs[SPLIT]

@@ -17,7 +17,7 @@ _DEPTH_COLUMNS = ("n_fragments", "atac_fragments", "nCount_ATAC")
 
 
 def true_depth(atac: AnnData, depth_key: str | None = None) -> np.ndarray:
-    """Return each cell's depth, float64 (n_obs,): its fragments where `obs` knows them, else its counts over all regions of `atac`.
+    """Return each cell's depth, float64 (n_obs,): its fragments where `obs` knows them, else its counts.
 
     Parameters
     ----------
@@ -51,7 +51,8 @@ def open_matrix(atac: AnnData, rows: Any = slice(None), cols: Any = slice(None))
 def fragment_counts(atac: AnnData, rows: Any = slice(None), cols: Any = slice(None)) -> sp.csr_matrix:
     """Return fragment counts, float32 CSR (rows, cols).
 
-    Cut-site counts come in pairs: where over 90% of the non-zero counts are even they are halved (rounded up) and that is said.
+    Cut-site counts come in pairs: where over 90% of the non-zero counts are even they are halved (rounded up) and that
+    is said.
     Counting fragments suits a Poisson likelihood (Martens et al., Nature Methods 2024).
     """
     x = sp.csr_matrix(atac.X[rows][:, cols], copy=True).astype(np.float32)
@@ -71,7 +72,7 @@ def counts_are_cut_sites(x: Any) -> bool:
 
 @dataclass(frozen=True)
 class DepthModel:
-    """Log depth of a cell from its expression: ridge regression on the expression's principal components and log library size.
+    """Log depth of a cell from its expression: ridge on the principal components and the log library size.
 
     Attributes
     ----------

@@ -144,7 +144,7 @@ class CellDataset(Dataset):
 
 
 class EpochBatches(Sampler):
-    """Batches of rows; the order of an epoch depends on (seed, epoch) alone, so that a resumed run sees what an unbroken one does."""
+    """Batches of rows, in an order that depends on (seed, epoch) alone, also in a run that resumes."""
 
     def __init__(self, n: int, batch_size: int, *, shuffle: bool, seed: int):
         self.n, self.batch_size, self.shuffle, self.seed, self.epoch = n, min(batch_size, n), shuffle, seed, 0

@@ -22,7 +22,8 @@ def find_obs(data: MuData, key: str | None) -> str | None:
         if key in adata.obs:
             return name
     raise ChromatellError(
-        f"Did not find a column {key!r} in mdata.obs or in a modality's obs. mdata.obs has {examples(data.obs.columns, 8) or 'none'}, "
+        f"Did not find a column {key!r} in mdata.obs or in a modality's obs. mdata.obs has "
+        f"{examples(data.obs.columns, 8) or 'none'}, "
         f"mdata.mod['rna'].obs has {examples(data.mod[RNA].obs.columns, 8) if RNA in data.mod else 'none'}."
     )
 
@@ -51,7 +52,7 @@ class Covariates:
         """Fit on training rows."""
         levels, frequency = [], np.zeros(0)
         if batch_key is not None:
-            counts = _column(data, batch_key).iloc[rows].astype(str).value_counts().sort_index()
+            counts = _required(data, batch_key).iloc[rows].astype(str).value_counts().sort_index()
             levels, frequency = list(counts.index), (counts / counts.sum()).to_numpy(dtype=np.float64)
         numbers = [_numbers(data, key)[rows] for key in keys]
         mean = np.array([v.mean() for v in numbers], dtype=np.float64)
@@ -73,7 +74,7 @@ class Covariates:
         return out
 
     def _one_hot(self, data: MuData | AnnData, rows: np.ndarray) -> np.ndarray:
-        column = _column(data, self.batch_key or "", required=False)
+        column = _column(data, self.batch_key or "")
         if column is None:
             warn(f"The query has no column {self.batch_key!r}: the mean effect of the training batches is used.")
             return np.tile(self.frequency, (len(rows), 1))
@@ -81,7 +82,8 @@ class Covariates:
         unseen = sorted(set(column.iloc[rows].astype(str)[code < 0]))
         if unseen:
             warn(
-                f"{len(unseen)} levels of {self.batch_key!r} were not in training (such as {examples(unseen)}): the mean effect is used."
+                f"{len(unseen)} levels of {self.batch_key!r} were not in training (such as {examples(unseen)}): the "
+                "mean effect is used."
             )
         return np.where((code < 0)[:, None], self.frequency, np.eye(len(self.levels))[np.maximum(code, 0)])
 
@@ -111,18 +113,21 @@ class Covariates:
         )
 
 
-def _column(data: MuData | AnnData, key: str, required: bool = True) -> pd.Series | None:
+def _column(data: MuData | AnnData, key: str) -> pd.Series | None:
     tables = [data.obs] + [a.obs for a in data.mod.values()] if isinstance(data, MuData) else [data.obs]
-    found = next((t[key] for t in tables if key in t), None)
-    if found is None and required:
-        raise ChromatellError(
-            f"Did not find the covariate {key!r} in obs; columns there: {examples(tables[0].columns, 8) or 'none'}."
-        )
+    return next((t[key] for t in tables if key in t), None)
+
+
+def _required(data: MuData | AnnData, key: str) -> pd.Series:
+    found = _column(data, key)
+    if found is None:
+        there = examples(data.obs.columns, 8) or "none"
+        raise ChromatellError(f"Did not find the covariate {key!r} in obs; columns there: {there}.")
     return found
 
 
 def _numbers(data: MuData | AnnData, key: str) -> np.ndarray:
-    values = pd.to_numeric(_column(data, key), errors="coerce").to_numpy(dtype=np.float64)
+    values = pd.to_numeric(_required(data, key), errors="coerce").to_numpy(dtype=np.float64)
     if not np.isfinite(values).all():
         raise ChromatellError(
             f"The covariate {key!r} holds {int((~np.isfinite(values)).sum())} values that are not numbers."

@@ -23,7 +23,8 @@ _BLOCK = 4096  # cells densified at a time
 class Expression:
     """The map from a cell's expression to the input of a model, fitted on training cells.
 
-    Counts are divided by the cell's total over `genes`, multiplied by `target_sum` and log1p-transformed; values that are
+    Counts are divided by the cell's total over `genes`, multiplied by `target_sum` and log1p-transformed; values that
+    are
     not counts are taken as already normalised. Then each gene is z-scored and clipped to ``[-clip, clip]``. Because the
     total runs over `genes` alone, other genes in a query change nothing.
 
@@ -51,7 +52,7 @@ class Expression:
 
     @classmethod
     def fit(cls, x: Any, genes: pd.Index, clip: float = 10.0) -> Expression:
-        """Fit on training cells `x` (cells x genes; dense or CSR; counts or normalised). Peak memory: one block of 4,096 cells."""
+        """Fit on training cells `x` (cells x genes, dense or CSR). Peak memory: one block of 4,096 cells."""
         kind: Kind = "counts" if is_counts(x) else "normalised"
         if kind == "normalised":
             logger.info("Expression is not integer: taken as already normalised (no size factor, no log1p).")
@@ -111,9 +112,11 @@ class Expression:
         n_missing = int((~present).sum())
         if present.mean() < floor:
             raise ChromatellError(
-                f"The query holds {int(present.sum())} of the model's {len(self.genes)} genes ({present.mean():.0%}; at least "
+                f"The query holds {int(present.sum())} of the model's {len(self.genes)} genes ({present.mean():.0%}; "
+                "at least "
                 f"{floor:.0%} are needed). The model's names look like {examples(self.genes)}, the query's like "
-                f"{examples(rna.var_names)}. Set rna.var_names to the same kind of name, then rna.var_names_make_unique()."
+                f"{examples(rna.var_names)}. Set rna.var_names to the same kind of name, then "
+                "rna.var_names_make_unique()."
             )
         if n_missing:
             warn(
@@ -134,12 +137,13 @@ class Expression:
         return (sp.csr_matrix(x) if sp.issparse(x) else np.asarray(x)), present
 
     def transform(self, x: Any, present: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Return (z, library): the z-scored expression, float32 (cells, g), and the standardised log total, float32 (cells,).
+        """Return (z, library), float32 (cells, g) and (cells,): z-scored expression and standardised log total.
 
         `x` holds the genes marked in `present` (all where None); a gene that is not there becomes 0, the training mean.
         """
         if present is None or present.all():
-            keep, mass = slice(None), 1.0
+            keep: Any = slice(None)
+            mass = 1.0
         else:
             keep, mass = np.flatnonzero(present), float(self.share[present].sum())
         block = np.asarray(x.todense() if sp.issparse(x) else x, dtype=np.float32)
@@ -175,7 +179,7 @@ class Embedding:
     def fit(
         cls, expression: Expression, x: Any, n_components: int = 50, max_cells: int = 20_000, seed: int = 0
     ) -> Embedding:
-        """Fit on training cells `x` (raw values), of which at most `max_cells` are read. Peak memory: max_cells x g floats."""
+        """Fit on training cells `x` (raw), at most `max_cells` of them. Peak memory: max_cells x g floats."""
         rng = np.random.default_rng(seed)
         rows = np.sort(rng.choice(x.shape[0], max_cells, replace=False)) if x.shape[0] > max_cells else slice(None)
         z, _ = expression.transform(x[rows])

@@ -1,4 +1,4 @@
-"""Predictions inside a MuData: ``mdata.mod['atac_pred']``, written and read in one way by every model, baseline and tool."""
+"""Predictions inside a MuData, ``mdata.mod['atac_pred']``: one way in, one way out, for models, baselines and tools."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ def write_prediction(
 ) -> None:
     """Write one prediction into ``mdata.mod['atac_pred']``.
 
-    `X` holds the most recent model; ``layers[key]`` holds the others. Baselines and other tools' outputs (``main=False``) go to
+    `X` holds the most recent model; ``layers[key]`` holds the others. Baselines and other tools' outputs
+    (``main=False``) go to
     a layer unless nothing is in `X` yet.
 
     Parameters
@@ -52,7 +53,8 @@ def write_prediction(
         if not present.equals(pd.Index(regions).astype(str)):
             raise ChromatellError(
                 f"mdata.mod['atac_pred'] holds {len(present)} regions that are not the {len(regions)} of {key!r}. "
-                "All predictions of one MuData share their regions; remove the old ones first: del mdata.mod['atac_pred']."
+                "All predictions of one MuData share their regions; remove the old ones first: del "
+                "mdata.mod['atac_pred']."
             )
         current = pred.uns[UNS][X_KEY]
         if current == key:
@@ -87,7 +89,8 @@ def read_prediction(mdata: MuData, key: str) -> np.ndarray:
     keys = prediction_keys(mdata)
     if key not in keys:
         raise ChromatellError(
-            f"No prediction {key!r} in mdata.mod['atac_pred']; there: {keys or 'none'}. Run ctl.tl.dense(mdata) or ctl.tl.baseline(mdata, {key!r})."
+            f"No prediction {key!r} in mdata.mod['atac_pred']; there: {keys or 'none'}. Run ctl.tl.dense(mdata) or "
+            f"ctl.tl.baseline(mdata, {key!r})."
         )
     pred = mdata.mod[ATAC_PRED]
     return np.asarray(pred.X if key == keys[0] else pred.layers[key])

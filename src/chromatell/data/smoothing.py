@@ -38,9 +38,10 @@ class Smoothing:
 
 
 def lsi(targets: sp.csr_matrix, n_components: int, seed: int) -> np.ndarray:
-    """Return the LSI embedding of cells, float32 (cells, n_components): log TF-IDF, SVD, first component dropped, unit length.
+    """Return the LSI embedding of cells, float32 (cells, n_components): log TF-IDF, SVD, unit length.
 
-    Cells with no open region lie at the origin (Cusanovich et al. 2018, log variant as in Signac).
+    The first component, which follows depth, is dropped. Cells with no open region lie at the origin (Cusanovich et al.
+    2018; log variant as in Signac).
     """
     total = np.asarray(targets.sum(axis=1)).ravel()
     open_in = np.asarray((targets > 0).sum(axis=0)).ravel()
@@ -81,7 +82,8 @@ def fit_smoothing(
     depth
         (cells,): true depth.
     space
-        'rna' (expression only) or 'joint' (expression and the cells' own ATAC, each scaled to the same total variance): both are
+        'rna' (expression only) or 'joint' (expression and the cells' own ATAC, each scaled to the same total variance):
+        both are
         known for training cells, and nothing of a validation or test cell is read.
     """
     scale = np.sqrt((scores**2).sum(axis=1).mean())

@@ -50,7 +50,8 @@ def region_table(atac: AnnData) -> pd.DataFrame:
     Parameters
     ----------
     atac
-        Its `var` holds `chrom`, `start`, `end` (any of `chr`, `seqnames`, `chromosome` for the first is understood), or an
+        Its `var` holds `chrom`, `start`, `end` (any of `chr`, `seqnames`, `chromosome` for the first is understood), or
+        an
         `interval` column, or its `var_names` are coordinates.
 
     Returns

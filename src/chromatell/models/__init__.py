@@ -21,7 +21,8 @@ def family_class(family: str) -> type[ChromatinModel]:
     """Return the class of a family, by the name that its records carry."""
     if family not in FAMILIES:
         raise ChromatellError(
-            f"The model is of family {family!r}; this chromatell knows {sorted(FAMILIES)}. Upgrade: pip install -U chromatell."
+            f"The model is of family {family!r}; this chromatell knows {sorted(FAMILIES)}. Upgrade: pip install -U "
+            "chromatell."
         )
     module, name = FAMILIES[family]
     return getattr(importlib.import_module(module), name)
@@ -33,7 +34,8 @@ def load(source: Any, *, key: str | None = None) -> ChromatinModel:
     Parameters
     ----------
     source
-        A `.h5mu`, `.zarr` or exported model (path), a MuData that carries a model, or a `chromatell.io.Record`. Of a file only the
+        A `.h5mu`, `.zarr` or exported model (path), a MuData that carries a model, or a `chromatell.io.Record`. Of a
+        file only the
         model is read, never its cells.
     key
         Which model, where there are several.

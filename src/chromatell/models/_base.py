@@ -43,10 +43,11 @@ class _Runner(TrainRunner):
 
 
 class ChromatinModel(BaseModelClass):
-    """A model of chromatin, as in scvi-tools: ``setup_mudata``, then the constructor, ``train``, ``predict``, ``save``, ``load``.
+    """A model of chromatin, as in scvi-tools: ``setup_mudata``, constructor, ``train``, ``predict``, ``save``.
 
-    It differs from scvi-tools' base in one thing: nothing is ever pickled. A trained model is a `Record` (plain arrays and JSON),
-    which is saved as safetensors, travels in ``mdata.uns``, and is checked by its hash. A model made from a record has no data.
+    It differs from scvi-tools' base in one thing: nothing is ever pickled. A trained model is a `Record` (plain arrays
+    and JSON), which is saved as safetensors, travels in ``mdata.uns``, and is checked by its hash. A model made from a
+    record has no data.
 
     A family writes `family`, `schema` and the abstract methods below.
     """
@@ -55,6 +56,7 @@ class ChromatinModel(BaseModelClass):
     schema: ClassVar[int] = 1
     module: torch.nn.Module
     config: dict[str, Any]
+    _adata: Any
     train_config: TrainConfig
 
     def __init__(self, data: MuData | AnnData | None = None):
@@ -65,7 +67,7 @@ class ChromatinModel(BaseModelClass):
         self.card: dict[str, Any] = {}
         self.history_: dict[str, list[float]] | None = None
 
-    # ---- what a family writes -------------------------------------------------------------------------------------------------
+    # ---- what a family writes
 
     @abstractmethod
     def _fit_stats(self, data: Any, seed: int) -> None:
@@ -98,7 +100,7 @@ class ChromatinModel(BaseModelClass):
     def var_names(self) -> dict[str, list[str]]:
         """Names of the variables in use, by modality."""
 
-    # ---- training ---------------------------------------------------------------------------------------------------------------
+    # ---- training
 
     def train(
         self,
@@ -123,11 +125,13 @@ class ChromatinModel(BaseModelClass):
         seed
             The same seed gives the same weights on the same machine.
         checkpoint_dir
-            Folder for the state after each epoch. A run that was stopped and is started again with the same folder goes on.
+            Folder for the state after each epoch. A run that was stopped and is started again with the same folder goes
+            on.
         precision
             'auto': bfloat16 autocast on a GPU that has it, float32 elsewhere; or any of Lightning's names.
         train_config
-            Fields of the preset to change: `batch_size`, `optimizer`, `lr`, `weight_decay`, `schedule`, `gradient_clip`,
+            Fields of the preset to change: `batch_size`, `optimizer`, `lr`, `weight_decay`, `schedule`,
+            `gradient_clip`,
             `early_stopping`, `patience`.
 
         Raises
@@ -137,7 +141,8 @@ class ChromatinModel(BaseModelClass):
         """
         if self._adata is None:
             raise ChromatellError(
-                f"This {type(self).__name__} was loaded and has no data to train on. Make one: {type(self).__name__}.setup_mudata(mdata); "
+                f"This {type(self).__name__} was loaded and has no data to train on. Make one: "
+                f"{type(self).__name__}.setup_mudata(mdata); "
                 f"{type(self).__name__}(mdata).train()."
             )
         changes = {k: v for k, v in {"max_epochs": max_epochs, **train_config}.items() if v is not None}
@@ -173,7 +178,7 @@ class ChromatinModel(BaseModelClass):
         devices: Any,
         **kwargs: Any,
     ) -> None:
-        """Fit by gradient descent through scvi-tools' runner and Lightning. A family that fits otherwise overrides this."""
+        """Fit by gradient descent, through scvi-tools' runner and Lightning; a family may fit otherwise."""
         config = self.train_config
         train, val = self._loader(data, TRAIN, seed), self._loader(data, VAL, seed)
         if train is None:
@@ -222,11 +227,11 @@ class ChromatinModel(BaseModelClass):
         return self.history_
 
     @property
-    def device(self) -> torch.device:  # type: ignore[override]  # scvi-tools' modules have the attribute, plain ones do not
+    def device(self) -> torch.device:
         """Where the weights are."""
         return next(self.module.parameters()).device
 
-    # ---- prediction ---------------------------------------------------------------------------------------------------------------
+    # ---- prediction
 
     def predict(
         self,
@@ -248,7 +253,8 @@ class ChromatinModel(BaseModelClass):
         regions
             Names of regions, as in training; None for all.
         depth
-            'predicted' from expression; 'fixed' at the training mean; 'observed', the cell's own (reads its ATAC: an upper bound).
+            'predicted' from expression; 'fixed' at the training mean; 'observed', the cell's own (reads its ATAC: an
+            upper bound).
         out
             Path of a Zarr store to write instead, block by block; needed above ``ctl.settings.dense_limit``.
         dtype
@@ -257,7 +263,8 @@ class ChromatinModel(BaseModelClass):
         Returns
         -------
         numpy.ndarray or pathlib.Path
-            float32 (cells, regions), or the path of the store, which holds a valid AnnData. Peak memory grows with the matrix, or,
+            float32 (cells, regions), or the path of the store, which holds a valid AnnData. Peak memory grows with the
+            matrix, or,
             with `out`, with a block of cells x regions alone.
         """
         self._require_trained()
@@ -272,7 +279,8 @@ class ChromatinModel(BaseModelClass):
         missing = columns.difference(names)
         if len(missing):
             raise ChromatellError(
-                f"{len(missing)} of the {len(columns)} regions are not among the {len(names)} that the model was trained on "
+                f"{len(missing)} of the {len(columns)} regions are not among the {len(names)} that the model was "
+                "trained on "
                 f"(such as {missing[0]!r}). This family predicts the regions of its training: model.var_names['atac']."
             )
         blocks = self._predict_blocks(source, columns, depth=depth, depth_key=depth_key)
@@ -293,7 +301,7 @@ class ChromatinModel(BaseModelClass):
         if not self.is_trained_:
             raise ChromatellError(f"This {type(self).__name__} is not trained. Call model.train() first.")
 
-    # ---- the record -----------------------------------------------------------------------------------------------------------------
+    # ---- the record
 
     def to_record(self) -> Record:
         """Return the trained model as plain arrays and JSON."""
@@ -323,7 +331,8 @@ class ChromatinModel(BaseModelClass):
             )
         if record.schema > cls.schema:
             raise ChromatellError(
-                f"The model has schema {record.schema}; this chromatell ({version('chromatell')}) reads up to {cls.schema}. "
+                f"The model has schema {record.schema}; this chromatell ({version('chromatell')}) reads up to "
+                f"{cls.schema}. "
                 "Upgrade: pip install -U chromatell."
             )
         model = cls.__new__(cls)
@@ -347,7 +356,8 @@ class ChromatinModel(BaseModelClass):
             self._set_arrays(record.arrays)
         except (KeyError, TypeError, IndexError, RuntimeError) as error:
             raise ChromatellError(
-                f"The {self.family!r} model does not fit its own description ({error}). Ask for the file again, or train anew."
+                f"The {self.family!r} model does not fit its own description ({error}). Ask for the file again, or "
+                "train anew."
             ) from error
         self.module.eval()
 
@@ -360,12 +370,12 @@ class ChromatinModel(BaseModelClass):
         """SHA-256 of the model's configuration, names and arrays."""
         return content_hash(self.to_record())
 
-    def save(self, path: str | Path, *, overwrite: bool = False) -> None:  # type: ignore[override]  # scvi-tools pickles here
+    def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Save the model to a folder, as safetensors and JSON; the data is not saved."""
         save_record(self.to_record(), path, overwrite=overwrite)
 
     @classmethod
-    def load(cls, path: str | Path) -> Self:  # type: ignore[override]  # scvi-tools unpickles here
+    def load(cls, path: str | Path) -> Self:
         """Load a model from a folder, a `.h5mu` or a `.zarr`. Nothing in it is executed."""
         return cls.from_record(load_record(path))
 
@@ -373,7 +383,8 @@ class ChromatinModel(BaseModelClass):
     def setup_anndata(cls, adata: AnnData, **kwargs: Any) -> None:
         """Raise: this family trains on paired modalities."""
         raise ChromatellError(
-            f"{cls.__name__} trains on paired cells: {cls.__name__}.setup_mudata(mdata) with modalities 'rna' and 'atac'."
+            f"{cls.__name__} trains on paired cells: {cls.__name__}.setup_mudata(mdata) with modalities 'rna' and "
+            "'atac'."
         )
 
     def forget(self) -> None:
@@ -385,7 +396,7 @@ class ChromatinModel(BaseModelClass):
 
 
 def shared_view(mdata: MuData, modalities: tuple[str, ...]) -> MuData:
-    """Return a MuData that shares matrices with `mdata`, for scvi-tools to write its columns on instead of the user's."""
+    """Return a MuData that shares matrices with `mdata`: scvi-tools writes its columns there, not on the user's."""
     mods = {}
     for name in modalities:
         source = mdata.mod[name]
@@ -403,14 +414,16 @@ def check_dense(n_cells: int, n_regions: int) -> None:
     size = n_cells * n_regions * 4
     if size > settings.dense_limit:
         raise ChromatellError(
-            f"{n_cells:,} cells x {n_regions:,} regions are {size / 1e9:.1f} GB as a dense matrix, over settings.dense_limit "
-            f"({settings.dense_limit / 1e9:.1f} GB). Write a store, out='predictions.zarr', or ask for fewer, regions=[...]."
+            f"{n_cells:,} cells x {n_regions:,} regions are {size / 1e9:.1f} GB as a dense matrix, over "
+            "settings.dense_limit "
+            f"({settings.dense_limit / 1e9:.1f} GB). Write a store, out='predictions.zarr', or ask for fewer, "
+            "regions=[...]."
         )
 
 
 @contextlib.contextmanager
 def quiet_lightning() -> Iterator[None]:
-    """Keep Lightning's hardware lines out of the notebook, and its advice on loader workers: batches are made in memory here."""
+    """Keep Lightning's hardware lines and its advice on workers out of the notebook: batches are made in memory."""
     loggers = [
         logging.getLogger(name)
         for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero")

@@ -41,12 +41,12 @@ class Plan(LightningModule):
         self.total_steps = max(1, steps_per_epoch * config.max_epochs)
 
     def on_train_epoch_start(self) -> None:
-        """Seed dropout by (seed, epoch): a resumed run draws what an unbroken one does. The caller forked the generator."""
+        """Seed dropout by (seed, epoch), so that a resumed run goes on alike. The caller forked the generator."""
         torch.manual_seed(self.seed * 100_003 + self.current_epoch)
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Return the loss of one batch."""
-        loss = self.module.loss(batch)  # type: ignore[operator]
+        loss = self.module.loss(batch)
         if not torch.isfinite(loss):
             raise FloatingPointError(
                 f"The training loss became {loss.item()} at epoch {self.current_epoch}. "
@@ -57,7 +57,7 @@ class Plan(LightningModule):
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         """Log the loss of one validation batch, weighted by its cells."""
-        loss = self.module.loss(batch)  # type: ignore[operator]
+        loss = self.module.loss(batch)
         self.log(
             "validation_loss",
             loss,
@@ -111,13 +111,13 @@ class BestWeights(Callback):
         value = trainer.callback_metrics.get("validation_loss")
         if value is not None and float(value) < self.best:
             self.best, self.best_epoch = float(value), trainer.current_epoch
-            state = pl_module.module.state_dict()  # type: ignore[union-attr,operator]
+            state = pl_module.module.state_dict()
             self.weights = {k: v.detach().clone() for k, v in state.items()}
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Put the best weights back."""
         if self.weights:
-            pl_module.module.load_state_dict(self.weights)  # type: ignore[union-attr,operator]
+            pl_module.module.load_state_dict(self.weights)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a checkpoint keeps: tensors and plain values only."""

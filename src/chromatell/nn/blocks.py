@@ -30,7 +30,8 @@ class MLP(nn.Sequential):
 class GeneAttention(nn.Module):
     """Attention over gene tokens: a few learned queries read all genes, so the cost is linear in the number of genes.
 
-    A gene's token is ``embedding + value * direction``; `n_queries` learned queries cross-attend to all tokens and then to each other
+    A gene's token is ``embedding + value * direction``; `n_queries` learned queries cross-attend to all tokens and then
+    to each other
     (as in the Perceiver, Jaegle et al. 2021). ``(cells, genes) -> (cells, n_queries * d)``.
     """
 

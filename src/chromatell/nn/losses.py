@@ -1,6 +1,7 @@
 """Losses over all regions of a batch, computed one block of regions at a time from sparse targets.
 
-The dense matrix of logits or targets, (cells, regions), is never built: a block's logits are recomputed in the backward pass, so
+The dense matrix of logits or targets, (cells, regions), is never built: a block's logits are recomputed in the backward
+pass, so
 memory is O(cells x block). Every loss equals its plain dense formula.
 """
 
@@ -49,7 +50,8 @@ class SparseTarget:
 class LossConfig:
     """Which loss, and its weights.
 
-    `focal_dice` is ``focal + dice_weight * dice``; focal as in Lin et al. 2017 (``gamma``, ``alpha``; alpha None leaves the two
+    `focal_dice` is ``focal + dice_weight * dice``; focal as in Lin et al. 2017 (``gamma``, ``alpha``; alpha None leaves
+    the two
     classes unweighted), Dice as in Milletari et al. 2016 over all (cell, region) pairs of the batch.
     """
 
@@ -61,7 +63,7 @@ class LossConfig:
 
 
 def region_sums(logits: Tensor, target: Tensor, config: LossConfig) -> Tensor:
-    """Return what a block adds to the loss: (members, 4) sums of cross entropy, p*y, p and y, over its (cell, region) pairs.
+    """Return what a block adds to the loss, (members, 4): sums of cross entropy, p*y, p and y.
 
     `logits` is (members, cells, block), float32; `target` is (cells, block).
     """

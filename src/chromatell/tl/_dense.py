@@ -44,7 +44,8 @@ def dense(
     depth_key
         Column of `atac.obs` with each cell's fragments.
     out
-        Path of a Zarr store for the predictions, needed above ``ctl.settings.dense_limit``; ``mdata.uns`` then holds its name and hash.
+        Path of a Zarr store for the predictions, needed above ``ctl.settings.dense_limit``; ``mdata.uns`` then holds
+        its name and hash.
     train_kwargs
         Passed to `Dense.train`: `max_epochs`, `lr`, `accelerator`, `checkpoint_dir`, ...
     model_kwargs
@@ -55,7 +56,8 @@ def dense(
     None, or a new MuData with ``copy=True``. Written:
 
     ``mdata.mod['atac_pred']`` : AnnData
-        `X`, float32 (n_obs, n regions): probability that the region is open. Other models of the same MuData are in `layers`.
+        `X`, float32 (n_obs, n regions): probability that the region is open. Other models of the same MuData are in
+        `layers`.
     ``mdata.uns['ctl']['models'][key_added]`` : dict
         The model: it travels with the file.
 
@@ -66,7 +68,8 @@ def dense(
 
     Notes
     -----
-    Peak memory: the training expression (up to 1 GB, then block by block) and the predictions, n_obs x n regions float32.
+    Peak memory: the training expression (up to 1 GB, then block by block) and the predictions, n_obs x n regions
+    float32.
 
     Examples
     --------

@@ -31,25 +31,31 @@ def predict(
     Parameters
     ----------
     data
-        Cells with expression: an AnnData, a MuData with modality `rna`, or the path of a `.h5ad` or `.h5mu`. Genes are matched by name;
-        others among them change nothing, missing ones are set to the training mean and named, and under half of them is refused.
+        Cells with expression: an AnnData, a MuData with modality `rna`, or the path of a `.h5ad` or `.h5mu`. Genes are
+        matched by name;
+        others among them change nothing, missing ones are set to the training mean and named, and under half of them is
+        refused.
     model
-        A `.h5mu`, `.zarr` or exported model (path), a MuData that carries a model, or a model. Of a file only the model is read, never
+        A `.h5mu`, `.zarr` or exported model (path), a MuData that carries a model, or a model. Of a file only the model
+        is read, never
         its cells, and nothing in it is executed.
     key
         Which model, where there are several.
     regions
         Names of regions to predict; None for all that the model knows.
     depth
-        'predicted' from expression, 'fixed' at the training mean, or 'observed' (the cell's own, from its ATAC: an upper bound).
+        'predicted' from expression, 'fixed' at the training mean, or 'observed' (the cell's own, from its ATAC: an
+        upper bound).
     out
         Path of a Zarr store for the predictions, needed above ``ctl.settings.dense_limit``.
 
     Returns
     -------
     MuData
-        Modality `rna` is the given one (not copied); ``mod['atac_pred'].X`` is float32 (n_obs, n regions), the probability that each
-        region is open. With `out`, ``uns['ctl']['predictions']`` names the store instead, and ``ctl.io.open_prediction`` opens it.
+        Modality `rna` is the given one (not copied); ``mod['atac_pred'].X`` is float32 (n_obs, n regions), the
+        probability that each
+        region is open. With `out`, ``uns['ctl']['predictions']`` names the store instead, and
+        ``ctl.io.open_prediction`` opens it.
 
     Raises
     ------

@@ -26,7 +26,7 @@ def train_and_store(
     predict: dict[str, Any],
     copy: bool,
 ) -> MuData | None:
-    """Train a family on `mdata` and write the model and its prediction. Nothing is written before everything was computed."""
+    """Train a family on `mdata`, then write model and prediction: all is computed before anything is written."""
     store_key(key)
     paired(mdata)
     inner = shared_view(mdata, (RNA, ATAC))
@@ -84,6 +84,7 @@ def _same_regions(mdata: MuData, regions: pd.Index, key: str) -> None:
     present = pd.Index(mdata.mod[ATAC_PRED].var[REGION].astype(str))
     if not present.equals(regions.astype(str)):
         raise ChromatellError(
-            f"mdata.mod['atac_pred'] holds {len(present)} regions that are not the {len(regions)} now selected for {key!r}. "
+            f"mdata.mod['atac_pred'] holds {len(present)} regions that are not the {len(regions)} now selected for "
+            f"{key!r}. "
             "All predictions of one MuData share their regions; remove the old ones first: del mdata.mod['atac_pred']."
         )

@@ -15,7 +15,8 @@ from chromatell._settings import logger
 from chromatell._validate import ChromatellError
 from chromatell.models.dense._module import ScoreMap
 
-_DECAY = 5_000.0  # bp: weight of a linked gene falls as exp(-distance / decay), as in gene-activity scores (Granja et al. 2021)
+# bp: the weight of a linked gene falls as exp(-distance / decay), as in gene-activity scores (Granja et al. 2021)
+_DECAY = 5_000.0
 
 
 def linked_pairs(mdata: MuData, genes: pd.Index, regions: pd.Index) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -33,13 +34,15 @@ def linked_pairs(mdata: MuData, genes: pd.Index, regions: pd.Index) -> tuple[np.
     region_col = pd.Index(np.asarray(links["region"]).astype(str)).get_indexer(regions)
     if (gene_row < 0).any() or (region_col < 0).any():
         raise ChromatellError(
-            "mdata changed after ctl.pp.link_genes: some features have no entry. Run ctl.pp.link_genes(mdata, ...) again."
+            "mdata changed after ctl.pp.link_genes: some features have no entry. Run ctl.pp.link_genes(mdata, ...) "
+            "again."
         )
     part = sp.csc_matrix(links["distance"])[:, region_col].tocsr()[gene_row].tocsc()
     part.sort_indices()
     if part.nnz == 0:
         raise ChromatellError(
-            "No selected gene is linked to a selected region. Link further, ctl.pp.link_genes(..., max_distance=...), or select others."
+            "No selected gene is linked to a selected region. Link further, ctl.pp.link_genes(..., max_distance=...), "
+            "or select others."
         )
     region = np.repeat(np.arange(part.shape[1]), np.diff(part.indptr))
     logger.info(
@@ -51,7 +54,7 @@ def linked_pairs(mdata: MuData, genes: pd.Index, regions: pd.Index) -> tuple[np.
 def score_map(
     gene: np.ndarray, region: np.ndarray, distance: np.ndarray, genes: pd.Index, gene_sets: Mapping[str, list[str]]
 ) -> ScoreMap:
-    """Return the map from genes to features: a score a linked region (weights fall with distance), then one a gene set; unit length."""
+    """Return the map from genes to features: a score a linked region, falling with distance, then one a gene set."""
     linked, feature = np.unique(region, return_inverse=True)
     index = [np.stack([feature, gene])]
     value = [np.exp(-distance / _DECAY) + 1e-3]
@@ -61,7 +64,8 @@ def score_map(
         found = np.unique(found[found >= 0])
         if found.size == 0:
             raise ChromatellError(
-                f"The gene set {name!r} holds none of the {len(genes)} selected genes. Leave it out, or select its genes."
+                f"The gene set {name!r} holds none of the {len(genes)} selected genes. Leave it out, or select its "
+                "genes."
             )
         index.append(np.stack([np.full(found.size, n), found]))
         value.append(np.ones(found.size))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, fields, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,8 @@ import scipy.sparse as sp
 import torch
 from anndata import AnnData
 from mudata import MuData
-from scvi.data import AnnDataManager, fields as scvi_fields
+from scvi.data import AnnDataManager
+from scvi.data import fields as scvi_fields
 from torch.utils.data import DataLoader
 
 from chromatell._keys import ATAC, RNA, TRAIN
@@ -35,22 +36,30 @@ _CLAMP = 1e-4  # a region open nowhere (or everywhere) in training keeps a finit
 class Dense(ChromatinModel):
     """Expression of a cell -> probability that each region is open.
 
-    A network reads the z-scored expression of the selected genes and returns, through a low-rank output, the logit of every selected
-    region; to it come a bias per region, which starts at the logit of the training mean, and a weight per region on the cell's log
-    depth. Depth is the cell's own in training and predicted from expression later, so that the network need not spend itself on it.
+    A network reads the z-scored expression of the selected genes and returns, through a low-rank output, the logit of
+    every selected
+    region; to it come a bias per region, which starts at the logit of the training mean, and a weight per region on the
+    cell's log
+    depth. Depth is the cell's own in training and predicted from expression later, so that the network need not spend
+    itself on it.
 
     Parameters
     ----------
     mdata
         MuData after ``Dense.setup_mudata(mdata)``.
     preset
-        'default', chosen on validation cells of two data sets, or 'wizel2025', the published recipe: 10,000 most variable genes and
-        500 most variable regions (``ctl.pp.select_features``), z-scores, binary targets, fully connected Swish layers, sigmoid output,
-        focal + Dice loss, RMSProp, batches of 32, 50 epochs, 20% test and 10% validation. Left open there, chosen here: two hidden
+        'default', chosen on validation cells of two data sets, or 'wizel2025', the published recipe: 10,000 most
+        variable genes and
+        500 most variable regions (``ctl.pp.select_features``), z-scores, binary targets, fully connected Swish layers,
+        sigmoid output,
+        focal + Dice loss, RMSProp, batches of 32, 50 epochs, 20% test and 10% validation. Left open there, chosen here:
+        two hidden
         layers of 512, no norm, dropout 0.2, learning rate 1e-4, focal alpha 0.25 and gamma 2, no depth term.
     encoder
-        'mlp'; 'autoencoder' (adds the reconstruction of expression to the loss); 'transformer' (learned queries attend over gene
-        tokens); 'shared' (expression is first carried into the space of regions: a score for each region from its linked genes, and
+        'mlp'; 'autoencoder' (adds the reconstruction of expression to the loss); 'transformer' (learned queries attend
+        over gene
+        tokens); 'shared' (expression is first carried into the space of regions: a score for each region from its
+        linked genes, and
         for each gene set where `gene_sets` is given; needs ``ctl.pp.link_genes``).
     likelihood
         'bernoulli' on open or closed, or 'poisson' on fragment counts (cut-site counts are recognised and halved).
@@ -63,7 +72,8 @@ class Dense(ChromatinModel):
     smoothing
         `SmoothingConfig`, or None for none: targets averaged over neighbours among the training cells.
     network
-        Other fields of `DenseConfig`: `n_pcs`, `n_hidden`, `n_layers`, `n_latent`, `norm`, `dropout`, `n_members`, `block`, ...
+        Other fields of `DenseConfig`: `n_pcs`, `n_hidden`, `n_layers`, `n_latent`, `norm`, `dropout`, `n_members`,
+        `block`, ...
 
     Raises
     ------
@@ -72,12 +82,14 @@ class Dense(ChromatinModel):
 
     Notes
     -----
-    Training memory grows with the number of training cells x (principal components or genes), up to 1 GB and then block by block, and
+    Training memory grows with the number of training cells x (principal components or genes), up to 1 GB and then block
+    by block, and
     with batch x `block` of regions; the matrix cells x regions is never made.
 
     References
     ----------
-    Lin et al., ICCV 2017 (focal loss); Milletari et al., 3DV 2016 (Dice loss); Martens et al., Nature Methods 2024 (counts).
+    Lin et al., ICCV 2017 (focal loss); Milletari et al., 3DV 2016 (Dice loss); Martens et al., Nature Methods 2024
+    (counts).
 
     Examples
     --------
@@ -104,13 +116,15 @@ class Dense(ChromatinModel):
         loss: str | LossConfig | None = None,
         linked_genes: bool = False,
         gene_sets: Mapping[str, list[str]] | None = None,
-        smoothing: SmoothingConfig | None | str = "preset",
+        smoothing: SmoothingConfig | Literal["preset"] | None = "preset",
         **network: Any,
     ):
         chosen = PRESETS[one_of(preset, PRESETS, "preset")]
         super().__init__(mdata)
         self.train_config = chosen.training
-        self.smoothing = chosen.smoothing if smoothing == "preset" else smoothing or SmoothingConfig(mix=0.0)
+        if smoothing == "preset":
+            smoothing = chosen.smoothing
+        self.smoothing = smoothing or SmoothingConfig(mix=0.0)
         self.network = _network(chosen.network, encoder, likelihood, loss, linked_genes, network)
         self.gene_sets = dict(gene_sets or {})
         setup = dict(self.registry_.get("setup_args", {}))
@@ -135,7 +149,8 @@ class Dense(ChromatinModel):
         Parameters
         ----------
         mdata
-            Modalities `rna` and `atac` with the same cells; ``obs['ctl_split']`` from ``ctl.pp.split_cells``; ``var['ctl_selected']``
+            Modalities `rna` and `atac` with the same cells; ``obs['ctl_split']`` from ``ctl.pp.split_cells``;
+            ``var['ctl_selected']``
             from ``ctl.pp.select_features`` where only some features are wanted.
         batch_key
             Column of labels; a level not seen in training later takes the mean effect.
@@ -147,7 +162,8 @@ class Dense(ChromatinModel):
         Raises
         ------
         ChromatellError
-            Barcodes do not match or repeat, a modality is absent or empty, values are NaN or negative, a cell has no expression, or
+            Barcodes do not match or repeat, a modality is absent or empty, values are NaN or negative, a cell has no
+            expression, or
             there is no split.
         """
         rna, atac = paired(mdata)
@@ -178,7 +194,7 @@ class Dense(ChromatinModel):
         manager.register_fields(mdata)
         cls.register_manager(manager)
 
-    # ---- statistics and module ----------------------------------------------------------------------------------------------------
+    # ---- statistics and module
 
     def _fit_stats(self, data: MuData, seed: int) -> None:
         rna, atac = data.mod[RNA], data.mod[ATAC]
@@ -204,7 +220,8 @@ class Dense(ChromatinModel):
         targets = self._targets(atac, rows, regions)
         if targets.nnz == 0:
             raise ChromatellError(
-                "No selected region is open in any training cell: there is nothing to learn. Check mdata.mod['atac'].X and "
+                "No selected region is open in any training cell: there is nothing to learn. Check mdata.mod['atac'].X "
+                "and "
                 "run ctl.pp.select_features(mdata) again."
             )
         mean = np.clip(np.asarray(targets.mean(axis=0)).ravel(), _CLAMP, None)
@@ -267,7 +284,7 @@ class Dense(ChromatinModel):
     def _keep_genes(self) -> bool:
         return self.network.linked_genes or self.network.encoder == "autoencoder"
 
-    # ---- prediction ---------------------------------------------------------------------------------------------------------------
+    # ---- prediction
 
     def _predict_blocks(
         self, data: MuData | AnnData, regions: pd.Index, *, depth: str, depth_key: str | None
@@ -323,16 +340,18 @@ class Dense(ChromatinModel):
     def _observed_depth(self, data: MuData | AnnData, depth_key: str | None) -> np.ndarray:
         if not isinstance(data, MuData) or ATAC not in data.mod:
             raise ChromatellError(
-                "depth='observed' reads each cell's own ATAC, and the query has none. Use depth='predicted' (from expression) or 'fixed'."
+                "depth='observed' reads each cell's own ATAC, and the query has none. Use depth='predicted' (from "
+                "expression) or 'fixed'."
             )
         warn(
-            "depth='observed' uses the target assay: take these predictions as an upper bound, not as predictions from expression."
+            "depth='observed' uses the target assay: take these predictions as an upper bound, not as predictions from "
+            "expression."
         )
         return self.depth_model.standardise(
             true_depth(data.mod[ATAC], depth_key or self.config["setup"].get("depth_key"))
         )
 
-    # ---- record ---------------------------------------------------------------------------------------------------------------------
+    # ---- record
 
     @property
     def var_names(self) -> dict[str, list[str]]:
@@ -392,7 +411,7 @@ class Dense(ChromatinModel):
         self._build_empty(arrays)
 
     def _build_empty(self, arrays: dict[str, np.ndarray]) -> None:
-        """Make the module without memory of its own, then give it the stored arrays: a wrong shape is refused, not allocated."""
+        """Make the module without memory, then give it the stored arrays: a wrong shape is refused, not allocated."""
         state = {
             k.removeprefix("weights."): torch.from_numpy(v.copy())
             for k, v in arrays.items()
@@ -454,7 +473,8 @@ def _vector(arrays: dict[str, np.ndarray], name: str, n: int) -> np.ndarray:
 def _check_sizes(c: DenseConfig, n_genes: int, n_regions: int) -> None:
     if (c.n_genes, c.n_regions) != (n_genes, n_regions):
         raise ChromatellError(
-            f"The model says {c.n_genes} genes and {c.n_regions} regions but names {n_genes} and {n_regions}. Ask for the file again."
+            f"The model says {c.n_genes} genes and {c.n_regions} regions but names {n_genes} and {n_regions}. Ask for "
+            "the file again."
         )
-    if not (1 <= c.n_members <= 64 and 0 <= c.n_layers <= 64 and 1 <= c.block and c.encoder in ENCODERS):
+    if not (1 <= c.n_members <= 64 and 0 <= c.n_layers <= 64 and c.block >= 1 and c.encoder in ENCODERS):
         raise ChromatellError(f"The model's description is out of range: {asdict(c)}. Ask for the file again.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -41,7 +42,7 @@ class DenseConfig:
 
 
 class DenseModule(nn.Module):
-    """``logit[c, r] = bias[r] + z[c] . w[r] + depth[c] * d[r] + skip``, with ``z = encoder(expression)``, for each member.
+    """``logit[c, r] = bias[r] + z[c] . w[r] + depth[c] * d[r] + skip``, with ``z = encoder(x)``, for each member.
 
     Parameters
     ----------
@@ -52,8 +53,8 @@ class DenseModule(nn.Module):
     links
         (gene, region) indices of linked pairs, sorted by region; for ``linked_genes`` and ``encoder='shared'``.
     scores
-        For ``encoder='shared'``, the map from genes to per-region and gene-set scores: (feature, gene) indices, int64 (2, entries),
-        float32 weights (entries,), and the number of features.
+        For ``encoder='shared'``, the map from genes to per-region and gene-set scores: (feature, gene) indices, int64
+        (2, entries), float32 weights (entries,), and the number of features.
     """
 
     def __init__(
@@ -77,7 +78,7 @@ class DenseModule(nn.Module):
     def _encoder(self, scores: ScoreMap | None) -> nn.Module:
         c = self.config
         n_in = (c.n_pcs or c.n_genes) + 1 + c.n_covariates
-        mlp = {"n_hidden": c.n_hidden, "n_layers": c.n_layers, "norm": c.norm, "dropout": c.dropout}
+        mlp: dict[str, Any] = {"n_hidden": c.n_hidden, "n_layers": c.n_layers, "norm": c.norm, "dropout": c.dropout}
         if c.encoder == "transformer":
             return AttentionEncoder(c, mlp)
         if c.encoder == "shared":

@@ -33,8 +33,10 @@ PRESETS: dict[str, Preset] = {
         training=TrainConfig(max_epochs=12, batch_size=256, lr=2e-3, weight_decay=1e-2),
         smoothing=SmoothingConfig(k=20, mix=0.5, space="joint"),
     ),
-    # What the recipe gives: fully connected Swish layers, sigmoid output, focal + Dice, RMSProp, batches of 32, 50 epochs.
-    # What it leaves open, and our choice: two layers of 512, no norm, dropout 0.2, learning rate 1e-4, alpha 0.25 and gamma 2.
+    # What the recipe gives: fully connected Swish layers, sigmoid output, focal + Dice, RMSProp, batches of 32, 50
+    # epochs.
+    # What it leaves open, and our choice: two layers of 512, no norm, dropout 0.2, learning rate 1e-4, alpha 0.25 and
+    # gamma 2.
     "wizel2025": Preset(
         network=DenseConfig(
             n_hidden=512,
