@@ -1,0 +1,102 @@
+"""``ctl.tl.baseline``: a simple predictor, written as if it were a model."""
+
+from __future__ import annotations
+
+import numpy as np
+from mudata import MuData
+
+from chromatell._settings import settings
+from chromatell._validate import one_of, paired
+from chromatell.data.predictions import write_prediction
+from chromatell.models._baselines import BASELINES, BaselineFitter, uses_target_assay
+from chromatell.tl._targets import fits_in_memory, replaceable, target_regions
+
+FAMILY = "baseline"
+
+
+def baseline(
+    mdata: MuData,
+    kind: str = "region_mean",
+    *,
+    key_added: str | None = None,
+    labels: str = "cell_type",
+    depth_key: str | None = None,
+    seed: int | None = None,
+    copy: bool = False,
+) -> MuData | None:
+    """Write a simple predictor into ``mdata.mod['atac_pred']`` as if it were a model.
+
+    Fitted on the training cells, tuned on the validation cells, predicted for every cell.
+
+    Parameters
+    ----------
+    mdata
+        Modalities `rna` and `atac` of the same cells, with ``obs['ctl_split']``. Regions are those of ``atac_pred``
+        where that is there, else the selected ones.
+    kind
+        `region_mean`, the share of training cells in which the region is open; `region_mean_depth`, the same x the
+        depth predicted from expression; `celltype_mean`, region mean within the cell's label; `knn`, mean over the
+        nearest training cells in expression; `svd_ridge`, ridge regression from expression to the leading components
+        of the open matrix; `gene_activity`, summed expression of linked genes through a logistic map; and two
+        references, which read the ATAC of the very cells that they predict: `region_mean_true_depth` and `knn_atac`,
+        neighbours in the cell's own ATAC on the other chromosomes.
+    key_added
+        Name of the prediction; None takes `kind`.
+    labels
+        Column of ``mdata.obs`` or of a modality's `obs` with cell types; read by `celltype_mean` only.
+    depth_key
+        Column of ``mdata.mod['atac'].obs`` with each cell's fragments; None looks for the usual ones, then sums the
+        counts.
+    seed
+        None follows ``ctl.settings.seed``.
+    copy
+        Return a new object; the one that was given stays as it is.
+
+    Returns
+    -------
+    None, or a new MuData with ``copy=True``. Written:
+
+    ``mdata.mod['atac_pred'].layers[key_added]`` : numpy.ndarray (n_obs, n regions), float32
+        Probability that the region is open; in `X` where nothing was there. ``uns['ctl']['provenance'][key_added]``
+        says whether the target assay was read (`uses_target_assay`).
+
+    Raises
+    ------
+    ChromatellError
+        `kind` is not known, the data lacks what it needs (labels, links, a split), `key_added` is a model's, or the
+        dense prediction is above ``ctl.settings.dense_limit``. Nothing was changed.
+
+    Notes ----- Peak memory: the predictions, n_obs x n regions float32, beside what
+    :class:`~chromatell.models._baselines.BaselineFitter` holds. That single-cell models must be compared with such
+    predictors: Luecken et al., Nature Methods 2022.
+
+    Examples
+    --------
+    >>> import chromatell as ctl
+    >>> mdata = ctl.datasets.simulate_multiome(200, 30, 60, seed=0)
+    >>> ctl.pp.split_cells(mdata, seed=0)
+    >>> ctl.tl.baseline(mdata, "knn")
+    >>> mdata.mod["atac_pred"].shape
+    (200, 60)
+    """
+    one_of(kind, BASELINES, "kind")
+    key = kind if key_added is None else key_added
+    paired(mdata)
+    regions = target_regions(mdata)
+    replaceable(mdata, key, FAMILY)
+    fits_in_memory(mdata.n_obs, len(regions))
+    seed = settings.resolve_seed(seed)
+    labels_key = labels if kind == "celltype_mean" else None
+    fitter = BaselineFitter(mdata, regions, labels_key=labels_key, depth_key=depth_key, seed=seed)
+    values = fitter.predict(kind, np.arange(mdata.n_obs))
+    target = mdata.copy() if copy else mdata
+    provenance = {
+        "family": FAMILY,
+        "kind": kind,
+        "labels": labels_key,
+        "seed": seed,
+        "uses_target_assay": uses_target_assay(kind),
+        **fitter.chosen(),
+    }
+    write_prediction(target, key, values, regions, provenance, main=False)
+    return target if copy else None

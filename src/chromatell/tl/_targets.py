@@ -1,0 +1,50 @@
+"""What `baseline`, `add_prediction` and `fisher` ask of the user's object alike."""
+
+from __future__ import annotations
+
+import pandas as pd
+from mudata import MuData
+
+from chromatell._keys import ATAC, ATAC_PRED, UNS
+from chromatell._settings import settings
+from chromatell._validate import ChromatellError, modality, store_key
+from chromatell.data.accessibility import selected
+from chromatell.data.predictions import PROVENANCE, predicted_regions, prediction_keys
+
+
+def target_regions(mdata: MuData) -> pd.Index:
+    """Return the regions that a new prediction must have: those of ``atac_pred``, else the selected ones."""
+    if isinstance(mdata, MuData) and ATAC_PRED in mdata.mod:
+        return predicted_regions(mdata)
+    atac = modality(mdata, ATAC)
+    regions = atac.var_names[selected(atac)]
+    if not len(regions):
+        raise ChromatellError("No region is selected (atac.var['ctl_selected']). Run ctl.pp.select_features(mdata).")
+    return regions
+
+
+def fits_in_memory(n_cells: int, n_regions: int) -> None:
+    """Raise where a dense float32 matrix would be above ``ctl.settings.dense_limit``."""
+    size = 4 * n_cells * n_regions
+    if size > settings.dense_limit:
+        raise ChromatellError(
+            f"{n_cells} cells x {n_regions} regions are {size / 1024**3:.1f} GiB of float32, above "
+            "ctl.settings.dense_limit "
+            f"({settings.dense_limit / 1024**3:.1f} GiB). Use fewer regions, ctl.pp.select_features(mdata, "
+            "n_regions=...), "
+            f"or allow it: ctl.settings.dense_limit = {size}."
+        )
+
+
+def replaceable(mdata: MuData, key: str, family: str) -> None:
+    """Raise where `key` cannot be stored, or names a prediction of another family: that one is not written over."""
+    store_key(key)
+    if key not in prediction_keys(mdata):
+        return
+    provenance = mdata.mod[ATAC_PRED].uns.get(UNS, {}).get(PROVENANCE, {}).get(key, {})
+    found = str(provenance.get("family", "unknown"))
+    if found != family:
+        raise ChromatellError(
+            f"mdata.mod['atac_pred'] already holds {key!r}, of family {found!r}, which would be lost. Choose another "
+            "key."
+        )
