@@ -56,7 +56,8 @@ def select_features(
           distance :math:`d_r`. Needs :func:`link_genes`.
 
         Lasso and forest read at most 5,000 training cells and score the 3,000 most variable genes; the other genes
-        follow them in order of variance, with score 0. The components are 10 singular vectors of the cells' TF-IDF.
+        follow them in order of variance, with score 0. The components are 10 singular vectors of the
+        cells' TF-IDF, each cell of length 1.
     min_open
         Share of training cells in which a region must be open, from 0 to 1.
     seed
@@ -245,13 +246,14 @@ def _predictive(
 def _components(x: Any, cells: np.ndarray, kept: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Return standardised scores (cells, k) of the TF-IDF of open regions, and their shares of variance (k,)."""
     from sklearn.decomposition import TruncatedSVD
+    from sklearn.preprocessing import normalize
 
     opened = sp.vstack([sp.csr_matrix(block) for block in _blocks(x, cells)], format="csr")[:, np.flatnonzero(kept)]
     opened.eliminate_zeros()
     opened.data = np.ones_like(opened.data, dtype=np.float32)
-    number = np.maximum(np.asarray(opened.sum(axis=1)).ravel(), 1)  # so that depth does not lead
     idf = np.log1p(cells.size / np.maximum(np.asarray(opened.sum(axis=0)).ravel(), 1))
-    tfidf = sp.diags(1 / number) @ opened @ sp.diags(idf)
+    # rows of length 1, so that depth does not lead; of six ways tried, cell types show most in these components
+    tfidf = normalize(opened @ sp.diags(idf))
     k = max(1, min(_COMPONENTS, *(s - 1 for s in tfidf.shape)))
     scores = TruncatedSVD(k, random_state=seed).fit_transform(tfidf)
     scores = scores - scores.mean(axis=0)
@@ -282,9 +284,8 @@ def _lasso(z: np.ndarray, components: np.ndarray, weight: np.ndarray) -> np.ndar
         top = np.abs(xy[:, k]).max() / n
         if top <= 0:
             continue
-        _, coef, _ = lasso_path(
-            z, components[:, k], alphas=top * np.array([0.5, 0.25, 0.1, 0.05]), precompute=gram, Xy=xy[:, k], tol=1e-3
-        )  # fmt: skip
+        alphas = top * np.array([0.5, 0.25, 0.1, 0.05])
+        _, coef, _ = lasso_path(z, components[:, k], alphas=alphas, precompute=gram, Xy=xy[:, k], tol=1e-3)
         score += weight[k] * np.abs(coef[:, -1])
     return score
 
