@@ -1,0 +1,319 @@
+"""``ctl.tl.fisher``: a 2 x 2 table of predicted against observed open, beside the baselines at the same share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from mudata import MuData
+from scipy.special import gammaln, logsumexp
+from scipy.stats import fisher_exact
+
+from chromatell._keys import FISHER, SPLITS, UNS, VAL
+from chromatell._settings import logger, settings
+from chromatell._validate import ChromatellError, one_of, paired, split_of
+from chromatell.data.accessibility import open_matrix
+from chromatell.data.predictions import predicted_regions, prediction_keys, read_prediction
+from chromatell.models._baselines import BaselineFitter, labels_of, uses_target_assay
+
+NOTE = (
+    "Pairs of cells and regions are not independent (a cell's pairs share its depth, a region's its mean), so the "
+    "p-value "
+    "of Fisher's exact test is far too small; read the log odds ratio with its bootstrap interval over cells, beside "
+    "the "
+    "baselines at the same share of predicted positives."
+)
+_ROWS = 512
+
+
+def fisher(
+    mdata: MuData,
+    model: str | None = None,
+    *,
+    threshold: float | Literal["f1"] = "f1",
+    split: str = "test",
+    baselines: Literal["all"] | Sequence[str] = "all",
+    labels: str | None = "cell_type",
+    depth_key: str | None = None,
+    n_bootstrap: int = 200,
+    seed: int | None = None,
+    copy: bool = False,
+) -> MuData | None:
+    r"""Test whether pairs predicted to be open are open more often, and whether more so than a baseline's.
+
+    Each (cell, region) pair of a split is called positive where the prediction is at or above the threshold. With the
+    table's counts,
+
+    .. math:: \text{odds ratio} = \frac{tp \cdot tn}{fp \cdot fn}.
+
+    An odds ratio alone measures the threshold: few and certain calls have a higher one. So each baseline gets the
+    threshold at which it calls as many pairs as the model does; pairs tied there count in part, as if drawn from
+    among them at random.
+
+    Parameters
+    ----------
+    mdata
+        With ``obs['ctl_split']``, ``atac`` and ``atac_pred``.
+    model
+        Key of a prediction; None takes the one in `X`.
+    threshold
+        ``'f1'``: the one with the highest F1 score over all pairs of the validation cells; or a probability.
+    split
+        The cells that are tabulated: 'train', 'val' or 'test'.
+    baselines
+        'all' that are available, or a list of kinds, which may be empty.
+    labels
+        Column with cell types for `celltype_mean`; left out where there is none.
+    depth_key
+        Column of ``mdata.mod['atac'].obs`` with each cell's fragments.
+    n_bootstrap
+        Resamples of the cells, the same for the model and every baseline.
+    seed
+        None follows ``ctl.settings.seed``.
+    copy
+        Return a new object; the one that was given stays as it is.
+
+    Returns
+    -------
+    None, or a new MuData with ``copy=True``. Written:
+
+    ``mdata.uns['ctl']['fisher']`` : pandas.DataFrame
+        The model in the first row, then the baselines: `model`, `threshold`, `split`, `tp`, `fp`, `fn`, `tn` (pairs),
+        `share_positive` (predicted), `precision`, `recall`, `odds_ratio`, `log_odds_ratio` (natural), `ci_low`,
+        `ci_high` (of the log odds ratio, 95%), `p_value` (two-sided), `log10_p`, `is_baseline`, `uses_target_assay`
+        (a reference, not a baseline to beat). An earlier table is replaced. `odds_ratio` is infinite, or NaN, where a
+        margin is empty, as in SciPy; there the interval adds half a pair to each count.
+
+    Raises
+    ------
+    ChromatellError
+        No such prediction, no split, no validation cell for ``threshold='f1'``, or no open pair among them. Nothing was
+        changed.
+
+    Warnings -------- Pairs are not independent: a cell's pairs share its depth, a region's its mean. The p-value is
+    far too small; the interval, which resamples cells, is what can be read. ``log10_p`` holds what underflows in
+    `p_value`.
+
+    Notes ----- Peak memory: one prediction of the split beside those in `mdata`, split cells x regions float32.
+    Fisher, J. R. Stat. Soc. 1922.
+
+    Examples
+    --------
+    >>> import chromatell as ctl
+    >>> mdata = ctl.datasets.simulate_multiome(200, 30, 60, seed=0)
+    >>> ctl.pp.split_cells(mdata, seed=0)
+    >>> ctl.tl.baseline(mdata, "svd_ridge", key_added="mine")
+    >>> ctl.tl.fisher(mdata, "mine", baselines=["region_mean", "knn"])
+    >>> mdata.uns["ctl"]["fisher"]["model"].tolist()
+    ['mine', 'region_mean', 'knn']
+    """
+    _, atac = paired(mdata)
+    one_of(split, SPLITS, "split")
+    by_f1 = threshold == "f1"
+    if not by_f1 and not (isinstance(threshold, int | float) and 0 <= threshold <= 1):
+        raise ChromatellError(f"threshold={threshold!r} is not known; give 'f1' or a probability in [0, 1].")
+    if not isinstance(n_bootstrap, int | np.integer) or n_bootstrap < 1:
+        raise ChromatellError(f"n_bootstrap={n_bootstrap!r} must be a whole number of at least 1, such as 200.")
+    splits = split_of(mdata, require=(VAL, split) if by_f1 else (split,))
+    regions = predicted_regions(mdata)
+    model = prediction_keys(mdata)[0] if model is None else model
+    values = read_prediction(mdata, model)
+    seed = settings.resolve_seed(seed)
+    fitter, kinds = _baselines(mdata, regions, baselines, labels, depth_key, seed)
+
+    cols = atac.var_names.get_indexer(regions)
+    rows = np.flatnonzero(splits == split)
+    truth = _truth(atac, rows, cols, split)
+    if by_f1:
+        val = np.flatnonzero(splits == VAL)
+        threshold = best_f1_threshold(values, val, _truth(atac, val, cols, VAL))
+    counts = cell_tables(values, rows, truth, float(threshold))
+    weights = _resamples(rows.size, n_bootstrap, seed)
+    table = [_row(model, float(threshold), split, counts, weights, is_baseline=False)]
+    n_called = round(float(counts[:, :2].sum()))
+    for kind in kinds:
+        predicted = fitter.predict(kind, rows)
+        cut, counts = same_share(predicted, truth, n_called)
+        table.append(_row(kind, cut, split, counts, weights, is_baseline=True))
+    target = mdata.copy() if copy else mdata
+    target.uns[UNS] = {**target.uns.get(UNS, {}), FISHER: pd.DataFrame(table)}
+    logger.info(NOTE)
+    return target if copy else None
+
+
+def _baselines(
+    mdata: MuData, regions: pd.Index, baselines: Any, labels: str | None, depth_key: str | None, seed: int
+) -> tuple[BaselineFitter, list[str]]:
+    """Return the fitter and the kinds that are asked for, each of which must be available."""
+    if labels is not None:
+        try:
+            labels_of(mdata, labels)
+        except ChromatellError:
+            if not isinstance(baselines, str) and "celltype_mean" in baselines:
+                raise
+            labels = None
+    fitter = BaselineFitter(mdata, regions, labels_key=labels, depth_key=depth_key, seed=seed)
+    available = fitter.available()
+    if isinstance(baselines, str):
+        one_of(baselines, ["all"], "baselines")
+        return fitter, available
+    for kind in baselines:
+        one_of(kind, available, "baselines")
+    return fitter, list(baselines)
+
+
+def _truth(atac: Any, rows: np.ndarray, cols: np.ndarray, split: str) -> sp.csr_matrix:
+    truth = open_matrix(atac, rows, cols)
+    if truth.nnz == 0:
+        raise ChromatellError(
+            f"No region is open in any of the {rows.size} {split!r} cells; a table needs open pairs. "
+            "Run ctl.pp.split_cells(mdata) again, or select more open regions."
+        )
+    return truth
+
+
+def best_f1_threshold(values: np.ndarray, rows: np.ndarray, truth: sp.csr_matrix) -> float:
+    """Return the value at which calling pairs at or above it has the highest F1 score.
+
+    Only values of open pairs can be it, so these alone are sorted; the others are counted between them, block by block.
+    """
+    cells = np.repeat(np.arange(rows.size), np.diff(truth.indptr))
+    candidates, n_open = np.unique(values[rows[cells], truth.indices], return_counts=True)
+    called = np.zeros(candidates.size, dtype=np.int64)
+    for start in range(0, rows.size, _ROWS):
+        at = np.searchsorted(candidates, values[rows[start : start + _ROWS]].ravel(), side="right")
+        called += np.bincount(at, minlength=candidates.size + 1)[1:]
+    tp = np.cumsum(n_open[::-1])[::-1]  # at or above each candidate
+    called = np.cumsum(called[::-1])[::-1]
+    f1 = 2 * tp / (called + truth.nnz)
+    return float(candidates[np.argmax(f1)])
+
+
+def cell_tables(values: np.ndarray, rows: np.ndarray, truth: sp.csr_matrix, threshold: float) -> np.ndarray:
+    """Return tp, fp, fn, tn of each cell, float64 (cells, 4); `values` at or above the threshold are called open."""
+    called = np.concatenate(
+        [(values[rows[i : i + _ROWS]] >= np.float32(threshold)).sum(axis=1) for i in range(0, rows.size, _ROWS)]
+    )
+    cells = np.repeat(np.arange(rows.size), np.diff(truth.indptr))
+    hit = values[rows[cells], truth.indices] >= np.float32(threshold)
+    return _tables(np.bincount(cells, weights=hit, minlength=rows.size), called.astype(np.float64), truth)
+
+
+def same_share(values: np.ndarray, truth: sp.csr_matrix, n_called: int) -> tuple[float, np.ndarray]:
+    """Return the value at which `n_called` pairs are called, and tp, fp, fn, tn of each cell, float64 (cells, 4).
+
+    Where the pairs at that value are more than are needed, each counts in part: the expectation over a random choice
+    of them.
+    """
+    n_cells = values.shape[0]
+    if n_called == 0:
+        return float(np.nextafter(values.max(), np.float32(np.inf))), _tables(
+            np.zeros(n_cells), np.zeros(n_cells), truth
+        )
+    cut = _nth_largest(values, n_called)
+    cells = np.repeat(np.arange(n_cells), np.diff(truth.indptr))
+    open_values = values[cells, truth.indices]
+    above, tied = _count(values, cut)
+    share = (n_called - above.sum()) / tied.sum()
+    tp = np.bincount(cells, weights=(open_values > cut) + share * (open_values == cut), minlength=n_cells)
+    return float(cut), _tables(tp, above + share * tied, truth)
+
+
+def _count(values: np.ndarray, cut: np.float32) -> tuple[np.ndarray, np.ndarray]:
+    """Return how many values of each row are above `cut`, and how many equal it."""
+    above = np.zeros(values.shape[0], dtype=np.int64)
+    tied = np.zeros(values.shape[0], dtype=np.int64)
+    for start in range(0, values.shape[0], _ROWS):
+        block = values[start : start + _ROWS]
+        above[start : start + _ROWS] = (block > cut).sum(axis=1)
+        tied[start : start + _ROWS] = (block == cut).sum(axis=1)
+    return above, tied
+
+
+def _nth_largest(values: np.ndarray, n: int) -> np.float32:
+    """Return the n-th largest of non-negative float32 values, by bisection on their bits: no copy, no sort."""
+    bits = values.view(np.int32)  # of the same order as the values, which are not negative
+    low, high = max(int(bits.min()), 0), int(bits.max())
+    while low < high:  # the largest value that at least n reach
+        middle = (low + high + 1) // 2
+        reached = sum(int((bits[i : i + _ROWS] >= middle).sum()) for i in range(0, len(bits), _ROWS))
+        low, high = (middle, high) if reached >= n else (low, middle - 1)
+    return np.int32(low).view(np.float32)
+
+
+def _tables(tp: np.ndarray, called: np.ndarray, truth: sp.csr_matrix) -> np.ndarray:
+    n_open = np.diff(truth.indptr)
+    return np.column_stack([tp, called - tp, n_open - tp, truth.shape[1] - called - n_open + tp])
+
+
+def _resamples(n_cells: int, n_bootstrap: int, seed: int) -> np.ndarray:
+    """Return how often each cell is drawn, int32 (n_bootstrap, cells)."""
+    rng = np.random.default_rng(seed)
+    draws = (np.bincount(rng.integers(n_cells, size=n_cells), minlength=n_cells) for _ in range(n_bootstrap))
+    return np.stack([d.astype(np.int32) for d in draws])
+
+
+def _row(
+    model: str, threshold: float, split: str, counts: np.ndarray, weights: np.ndarray, *, is_baseline: bool
+) -> dict[str, Any]:
+    called = round(float(counts[:, :2].sum()))
+    n_open = round(float(counts[:, [0, 2]].sum()))
+    total = round(float(counts.sum()))
+    tp = round(float(counts[:, 0].sum()))  # ties may have left a fraction
+    fp, fn = called - tp, n_open - tp
+    tn = total - tp - fp - fn
+    resampled = log_odds(weights @ counts)
+    low, high = np.quantile(resampled, [0.025, 0.975])
+    odds, p, log10_p = fisher_test(tp, fp, fn, tn)
+    with np.errstate(divide="ignore"):
+        log = float(np.log(odds))
+    return {
+        "model": model,
+        "threshold": threshold,
+        "split": split,
+        "tp": tp,
+        "fp": fp,
+        "fn": fn,
+        "tn": tn,
+        "share_positive": called / total,
+        "precision": tp / called if called else np.nan,
+        "recall": tp / n_open,
+        "odds_ratio": odds,
+        "log_odds_ratio": log,
+        "ci_low": float(low),
+        "ci_high": float(high),
+        "p_value": p,
+        "log10_p": log10_p,
+        "is_baseline": is_baseline,
+        "uses_target_assay": is_baseline and uses_target_assay(model),
+    }
+
+
+def log_odds(counts: np.ndarray) -> np.ndarray:
+    """Return the log odds ratio of each row of tp, fp, fn, tn; half a pair is added to each where one is 0."""
+    counts = np.asarray(counts, dtype=np.float64)
+    counts = counts + 0.5 * (counts <= 0).any(axis=1, keepdims=True)
+    return np.log(counts[:, 0]) + np.log(counts[:, 3]) - np.log(counts[:, 1]) - np.log(counts[:, 2])
+
+
+def fisher_test(tp: int, fp: int, fn: int, tn: int) -> tuple[float, float, float]:
+    """Return the odds ratio, the two-sided p-value of Fisher's exact test, and its log10."""
+    test = fisher_exact([[tp, fp], [fn, tn]])
+    p = float(test.pvalue)
+    if p > 1e-250:
+        return float(test.statistic), p, float(np.log10(p))
+    return float(test.statistic), p, _log10_p(tp, fp, fn, tn)
+
+
+def _log10_p(tp: int, fp: int, fn: int, tn: int) -> float:
+    """Return log10 of the summed probability of all tables, of the same margins, that are no likelier than this one."""
+    called, n_open, total = tp + fp, tp + fn, tp + fp + fn + tn
+    k = np.arange(max(0, called + n_open - total), min(called, n_open) + 1, dtype=np.float64)
+    log_p = (
+        -gammaln(k + 1) - gammaln(called - k + 1) - gammaln(n_open - k + 1) - gammaln(total - called - n_open + k + 1)
+    )
+    at = log_p[int(tp - k[0])]
+    return float((logsumexp(log_p[log_p <= at + 1e-7]) - logsumexp(log_p)) / np.log(10))
