@@ -61,7 +61,7 @@ def read_record_file(path: str | os.PathLike[str], key: str | None = None) -> Re
         if group is None:
             raise ChromatellError(f"The model {key!r} in {path} is not a group of arrays. {REFUSED}")
         check_group(group, Budget(f"The model {key!r} in {path}", model=True))
-        return from_entry(_read_h5(group), f"the model {key!r} in {path}")
+        return from_entry(read_group_h5(group), f"the model {key!r} in {path}")
 
 
 def _record_from_zarr(path: Path, key: str | None) -> Record:
@@ -75,21 +75,21 @@ def _record_from_zarr(path: Path, key: str | None) -> Record:
     if folder is None:
         raise ChromatellError(f"The model {key!r} in {path} is not a group of arrays. {REFUSED}")
     check_store(folder, Budget(f"The model {key!r} in {path}", model=True))
-    return from_entry(_read_zarr(folder), f"the model {key!r} in {path}")
+    return from_entry(read_group_zarr(folder), f"the model {key!r} in {path}")
 
 
-def _read_h5(group: h5py.Group) -> dict[str, Any]:
+def read_group_h5(group: h5py.Group) -> dict[str, Any]:
     """Return a checked group as nested dicts of arrays and text."""
     out: dict[str, Any] = {}
     for name, child in group.items():
         if isinstance(child, h5py.Group):
-            out[name] = _read_h5(child)
+            out[name] = read_group_h5(child)
         else:
             out[name] = child.asstr()[()] if h5py.check_string_dtype(child.dtype) else child[()]
     return out
 
 
-def _read_zarr(folder: Path) -> dict[str, Any]:
+def read_group_zarr(folder: Path) -> dict[str, Any]:
     """Return a checked group as nested dicts of arrays and text."""
     import zarr
 

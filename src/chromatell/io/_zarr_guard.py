@@ -126,9 +126,16 @@ def _check_consolidated(entries: Any, folder: Path, budget: Budget) -> None:
         if ".." in key.split("/") or key.startswith("/") or not isinstance(value, dict):
             raise ChromatellError(f"{folder} has consolidated metadata for {key!r}, outside of it. {REFUSED}")
         if key.endswith(".zarray") or value.get("node_type") == "array":
-            _layout(value, f"{folder}/{key}", budget.model)
-        if value.get("consolidated_metadata"):
-            raise ChromatellError(f"{folder} has consolidated metadata within consolidated metadata. {REFUSED}")
+            own = folder / key if key.endswith(".zarray") else folder / key / "zarr.json"
+            there = own.is_file() and not own.is_symlink()
+            if not there or _layout(_json(own), str(own), budget.model) != _layout(
+                value, f"{folder}/{key}", budget.model
+            ):
+                raise ChromatellError(
+                    f"{folder} has consolidated metadata that disagree with those of {key!r}. {REFUSED}"
+                )
+        elif value.get("consolidated_metadata"):
+            _check_consolidated(value["consolidated_metadata"].get("metadata", {}), folder / key, budget)
 
 
 def _check_array(folder: Path, metadata: dict[str, Any], budget: Budget) -> None:

@@ -1,0 +1,341 @@
+"""Predictions too large for memory: written block by block into a Zarr store of their own, opened lazily."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from mudata import MuData
+
+from chromatell._keys import PREDICTIONS, UNS
+from chromatell._settings import settings
+from chromatell._validate import ChromatellError, one_of
+from chromatell.io._guard import existing, resolve_sibling
+from chromatell.io._h5_guard import check_group, group_at, open_h5
+from chromatell.io._limits import REFUSED, Budget
+from chromatell.io._uns_store import choose_key
+from chromatell.io._write import beside
+from chromatell.io._zarr_guard import check_store, is_zarr, step_into
+
+_ROOT = "zarr.json"
+_FILES = "ctl_files"  # attribute of the root: each file's size and SHA-256, so that the root's own hash covers them all
+_CHUNKS = (512, 4096)
+
+
+class PredictionWriter(AbstractContextManager["PredictionWriter"]):
+    """A Zarr store that fills block by block and is a valid AnnData when it closes.
+
+    It is written beside its place and renamed at the end; where the ``with`` block raises, or cells or regions are left
+    out, nothing stays behind and a store that was there before is untouched. Blocks of whole `chunks` are the fastest.
+
+    Parameters
+    ----------
+    path
+        The folder to make, such as ``'predictions.zarr'``.
+    obs_names
+        Names of the cells, or the table `obs` with them as its index.
+    var
+        Table of the regions, its index being their names.
+    dtype
+        ``'float16'`` takes half the space and keeps three digits.
+    chunks
+        Cells and regions of a chunk.
+    uns
+        Plain values to keep with it.
+    overwrite
+        Replace a store that is there.
+
+    Raises
+    ------
+    ChromatellError
+        The folder exists, names repeat, or a block does not fit.
+
+    Examples
+    --------
+    >>> import tempfile, anndata, numpy as np, pandas as pd
+    >>> from chromatell.io import PredictionWriter
+    >>> path = tempfile.mkdtemp() + "/predictions.zarr"
+    >>> var = pd.DataFrame(index=["chr1:0-500", "chr1:500-1000"])
+    >>> with PredictionWriter(path, ["cell1", "cell2", "cell3"], var) as writer:
+    ...     for rows in (slice(0, 2), slice(2, 3)):
+    ...         writer.write(rows, slice(0, 2), np.full((rows.stop - rows.start, 2), 0.5))
+    >>> anndata.read_zarr(path).X.mean()
+    np.float32(0.5)
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        obs_names: Sequence[str] | pd.Index | pd.DataFrame,
+        var: pd.DataFrame,
+        *,
+        dtype: Literal["float32", "float16"] = "float32",
+        chunks: tuple[int, int] | None = None,
+        uns: Mapping[str, Any] | None = None,
+        overwrite: bool = False,
+    ) -> None:
+        self.path = Path(path)
+        self.obs = (
+            obs_names if isinstance(obs_names, pd.DataFrame) else pd.DataFrame(index=pd.Index(obs_names, dtype=str))
+        )
+        self.var = var
+        self.dtype = one_of(dtype, ("float32", "float16"), "dtype")
+        self.uns = dict(uns or {})
+        self.shape = (len(self.obs), len(self.var))
+        rows, columns = chunks or _CHUNKS
+        self.chunks = (max(1, min(rows, self.shape[0])), max(1, min(columns, self.shape[1])))
+        self.hash = ""
+        self._covered = np.zeros(self.shape[0], dtype=np.int64)
+        if 0 in self.shape:
+            raise ChromatellError(f"There is nothing to write: {self.shape[0]} cells x {self.shape[1]} regions.")
+        for index, what in ((self.obs.index, "cells"), (self.var.index, "regions")):
+            if not index.is_unique:
+                raise ChromatellError(f"The names of {what} repeat; give each its own name before predicting.")
+        if self.path.exists() and not overwrite:
+            raise ChromatellError(f"{self.path} exists. Choose another path, or pass overwrite=True.")
+
+    def __enter__(self) -> PredictionWriter:
+        import zarr
+
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._beside = beside(self.path)
+        self._temporary = self._beside.__enter__()
+        self._root = zarr.open_group(str(self._temporary), mode="w", zarr_format=3)
+        self._root.attrs.update({"encoding-type": "anndata", "encoding-version": "0.1.0"})
+        self._x = self._root.create_array(
+            "X",
+            shape=self.shape,
+            chunks=self.chunks,
+            dtype=self.dtype,
+            compressors=zarr.codecs.BloscCodec(cname="zstd", clevel=1, shuffle="shuffle"),
+            attributes={"encoding-type": "array", "encoding-version": "0.2.0"},
+        )
+        return self
+
+    def write(self, rows: slice, columns: slice, values: np.ndarray) -> None:
+        """Write one block.
+
+        Parameters
+        ----------
+        rows, columns
+            Which cells and which regions; steps of one.
+        values
+            Predictions, shape (cells of the block, regions of the block), finite.
+        """
+        spans = [s.indices(n) for s, n in zip((rows, columns), self.shape, strict=True)]
+        expected = tuple(max(0, stop - start) for start, stop, _ in spans)
+        given = [
+            stop for s, n in zip((rows, columns), self.shape, strict=True) if (stop := s.stop) is not None and stop > n
+        ]
+        if values.shape != expected or given or any(step != 1 for *_, step in spans):
+            raise ChromatellError(
+                f"A block of shape {values.shape} does not fit rows {rows} and columns {columns} of a store "
+                f"of {self.shape}. Give slices within it, of the block's own shape."
+            )
+        block = np.asarray(values).astype(self.dtype)
+        if not np.isfinite(block).all():
+            raise ChromatellError(
+                f"Predictions of rows {rows} are not all finite in {self.dtype}; write float32, or find the NaN."
+            )
+        self._x[rows, columns] = block
+        self._covered[rows] += block.shape[1]
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> Literal[False]:
+        if error is None:
+            try:
+                self._finish()
+            except BaseException as err:
+                self._beside.__exit__(type(err), err, err.__traceback__)
+                raise
+        self._beside.__exit__(kind, error, trace)
+        return False
+
+    def reference(self) -> dict[str, str]:
+        """Return what stands in ``uns['ctl']['predictions'][key]``: the store's name beside the file, and its hash."""
+        if not self.hash:
+            raise ChromatellError(f"{self.path} is not written yet; call reference() after the with block.")
+        return {"path": self.path.name, "hash": self.hash}
+
+    def _finish(self) -> None:
+        import zarr
+        from anndata.io import write_elem
+
+        wrong = np.flatnonzero(self._covered != self.shape[1])
+        if wrong.size:
+            raise ChromatellError(
+                f"{wrong.size} of {self.shape[0]} cells are not written exactly once (such as "
+                f"{self.obs.index[wrong[0]]!r}: {self._covered[wrong[0]]} of {self.shape[1]} regions). "
+                "Write every block once."
+            )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of formats to come in zarr and anndata; either can be read
+            for name, table in (("obs", self.obs), ("var", self.var)):
+                write_elem(self._root, name, table)
+            write_elem(self._root, "uns", self.uns)
+            self._root.attrs[_FILES] = _listing(self._temporary, hashes=True)
+            zarr.consolidate_metadata(self._root.store, zarr_format=3)
+        self.hash = _sha256(self._temporary / _ROOT)
+
+
+def open_prediction(
+    source: MuData | AnnData | str | os.PathLike[str],
+    key: str | None = None,
+    *,
+    folder: str | os.PathLike[str] | None = None,
+    verify: bool = False,
+) -> AnnData:
+    """Return predictions kept in a Zarr store as an AnnData whose `X` is read when it is used.
+
+    Parameters
+    ----------
+    source
+        A MuData with ``uns['ctl']['predictions']``, the `.h5mu` of one, or the store itself.
+    key
+        Name of the prediction; may be left out where there is only one.
+    folder
+        Where the store lies, for a MuData in memory; None is the folder of its file, else the working folder.
+    verify
+        Hash every chunk, which reads the whole store; else only names and sizes of files are compared.
+
+    Returns
+    -------
+    AnnData
+        ``X`` : dask array, float32 or float16 (n_obs, n regions). Where dask is not installed (``chromatell[dask]``)
+        it is read at once, up to ``settings.dense_limit``.
+
+    Raises
+    ------
+    ChromatellError
+        No such prediction, the store is not beside its file, it is refused, or it was changed.
+
+    Examples
+    --------
+    >>> import tempfile, numpy as np, pandas as pd
+    >>> from chromatell.io import PredictionWriter, open_prediction
+    >>> path = tempfile.mkdtemp() + "/predictions.zarr"
+    >>> with PredictionWriter(path, ["cell1"], pd.DataFrame(index=["chr1:0-500"])) as writer:
+    ...     writer.write(slice(0, 1), slice(0, 1), np.ones((1, 1)))
+    >>> open_prediction(path).shape
+    (1, 1)
+    """
+    store, expected = _locate(source, key, folder)
+    if not is_zarr(store):
+        raise ChromatellError(f"{store} is not a Zarr store. Write predictions with ctl.tl.predict(..., store=path).")
+    check_store(store, Budget(str(store), model=False))
+    _compare(store, expected, verify)
+    return _open(store)
+
+
+def _locate(source: Any, key: str | None, folder: str | os.PathLike[str] | None) -> tuple[Path, str | None]:
+    """Return the store and the hash it should have."""
+    if isinstance(source, MuData | AnnData):
+        own = source.uns.get(UNS, {})
+        entries: Mapping[str, Any] = own.get(PREDICTIONS, {}) if isinstance(own, Mapping) else {}
+        file = getattr(source, "filename", None)
+        base = Path(folder) / "mdata" if folder is not None else Path(file) if file else Path.cwd() / "mdata"
+        where = "mdata.uns['ctl']['predictions']"
+    else:
+        base = existing(source)
+        if base.is_dir() and step_into(base, "mod") is None and step_into(base, "X") is not None:
+            return base, None
+        entries, where = _entries(base), str(base)
+    if not entries:
+        raise ChromatellError(
+            f"There is no stored prediction in {where}. Write one with ctl.tl.predict(..., store=path)."
+        )
+    entry = entries[choose_key(sorted(entries), key, where)]
+    if not isinstance(entry, Mapping) or not {"path", "hash"} <= entry.keys():
+        raise ChromatellError(f"The prediction {key!r} in {where} has no 'path' and 'hash'. {REFUSED}")
+    return resolve_sibling(base, str(entry["path"])), str(entry["hash"])
+
+
+def _entries(path: Path) -> dict[str, Any]:
+    from chromatell.io._file import read_group_h5, read_group_zarr
+
+    name = f"The list of predictions in {path}"
+    if path.is_dir():
+        found = step_into(path, "uns", UNS, PREDICTIONS)
+        if found is None:
+            return {}
+        check_store(found, Budget(name, model=True))
+        return read_group_zarr(found)
+    with open_h5(path) as file:
+        group = group_at(file, "uns", UNS, PREDICTIONS)
+        if group is None:
+            return {}
+        check_group(group, Budget(name, model=True))
+        return read_group_h5(group)
+
+
+def _compare(store: Path, expected: str | None, verify: bool) -> None:
+    if expected is not None and (not (store / _ROOT).is_file() or _sha256(store / _ROOT) != expected):
+        raise ChromatellError(
+            f"{store} is not the store that was written with this file: its hash differs. "
+            "Copy both again, or predict again."
+        )
+    import zarr
+
+    said = zarr.open_group(str(store), mode="r").attrs.get(_FILES)
+    if not isinstance(said, dict):
+        if expected is None:
+            return  # an AnnData store that another tool wrote
+        raise ChromatellError(f"{store} does not list its files. {REFUSED}")
+    found = _listing(store, hashes=verify)
+    changed = [
+        n
+        for n in found.keys() | said.keys()
+        if (found.get(n) or [None])[: 1 + verify] != (said.get(n) or [0])[: 1 + verify]
+    ]
+    if changed:
+        raise ChromatellError(
+            f"{len(changed)} files of {store} are missing, added or changed (such as {sorted(changed)[0]!r}). "
+            "Copy it again, or predict again."
+        )
+
+
+def _open(store: Path) -> AnnData:
+    import zarr
+    from anndata.io import read_elem
+
+    root = zarr.open_group(str(store), mode="r")
+    x = root["X"]
+    try:
+        import dask.array as da
+
+        matrix: Any = da.from_zarr(x)
+    except ImportError:
+        size = int(np.prod(x.shape)) * x.dtype.itemsize
+        if size > settings.dense_limit:
+            raise ChromatellError(
+                f"X of {store} takes {size / 1024**3:.3g} GB, over ctl.settings.dense_limit. To read it lazily: "
+                "pip install 'chromatell[dask]'."
+            ) from None
+        matrix = x[...]
+    obs, var = read_elem(root["obs"]), read_elem(root["var"])
+    return AnnData(matrix, obs=obs, var=var, uns=read_elem(root["uns"]) if "uns" in root else {})
+
+
+def _listing(store: Path, *, hashes: bool) -> dict[str, list[Any]]:
+    """Return {file: [size] or [size, SHA-256]} of a store, its root metadata left out."""
+    found: dict[str, list[Any]] = {}
+    for path in sorted(store.rglob("*")):
+        name = path.relative_to(store).as_posix()
+        if path.is_file() and name != _ROOT:
+            found[name] = [path.stat().st_size, *([_sha256(path)] if hashes else [])]
+    return found
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()

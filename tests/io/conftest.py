@@ -1,0 +1,45 @@
+"""A small model and a small MuData that carries it."""
+
+from __future__ import annotations
+
+import anndata
+import mudata
+import numpy as np
+import pandas as pd
+import pytest
+
+from chromatell.io import Record, write_record
+
+
+@pytest.fixture
+def record() -> Record:
+    rng = np.random.default_rng(1)
+    names = ["bool", "float16", "float32", "float64", *(f"{k}{b}" for k in ("int", "uint") for b in (8, 16, 32, 64))]
+    arrays = {f"weights.as_{name}": (rng.random((3, 4)) * 5).astype(name) for name in names}
+    arrays |= {
+        "weights.encoder.0.bias": np.array([-0.0, 0.0, np.nan, np.inf], "float32"),
+        "weights.zeros": np.zeros((5, 2), "float32"),
+        "weights.big_endian": np.arange(4, dtype=">f4"),
+        "weights.fortran": np.asfortranarray(rng.random((4, 3))),
+        "weights.empty": np.zeros((0, 4), "float32"),
+        "scaling.scalar": np.float32(3),
+        "history.train_loss": np.array([1.0, np.nan, 0.5]),
+        "region.embedding": rng.random((2, 2)),
+    }
+    config = {"n_hidden": [8, 4], "dropout": 1e-7, "norm": None, "covariates": {"batch": ["ü", "b"]}}
+    names = {"rna": ["Sox2", "Näß", "遺伝子", ""], "atac": []}
+    return Record("dense", 1, config, arrays, names, {"data": {"n_obs": 5}, "date": "2026-01-01"})
+
+
+@pytest.fixture
+def mdata(record: Record) -> mudata.MuData:
+    rna = anndata.AnnData(
+        np.ones((5, 3), "float32"),
+        obs=pd.DataFrame(index=[f"BARCODE{i}" for i in range(5)]),
+        var=pd.DataFrame(index=["Sox2", "Pax6", "Gad1"]),
+    )
+    with mudata.set_options(pull_on_update=False):
+        made = mudata.MuData({"rna": rna})
+    made.uns["mine"] = {"text": "kept", "numbers": np.arange(3)}
+    write_record(made, "my.model-1", record)
+    return made
