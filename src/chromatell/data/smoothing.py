@@ -51,7 +51,9 @@ def lsi(targets: sp.csr_matrix, n_components: int, seed: int) -> np.ndarray:
     k = min(n_components + 1, min(x.shape) - 1)
     u, s, _ = randomized_svd(x.astype(np.float32), k, n_iter=4, random_state=seed)
     z = (u * s)[:, 1:]
-    return (z / np.maximum(np.linalg.norm(z, axis=1, keepdims=True), 1e-6)).astype(np.float32)
+    z = z / np.maximum(np.linalg.norm(z, axis=1, keepdims=True), 1e-6)
+    z[total == 0] = 0  # rounding leaves a direction there
+    return z.astype(np.float32)
 
 
 def neighbor_graph(space: np.ndarray, k: int, seed: int) -> sp.csr_matrix:

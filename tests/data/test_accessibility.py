@@ -1,0 +1,98 @@
+"""Targets, depth and neighbours."""
+
+from __future__ import annotations
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from sklearn.linear_model import Ridge
+
+from chromatell.data.accessibility import DepthModel, fragment_counts, open_matrix, true_depth
+from chromatell.data.smoothing import Smoothing, fit_smoothing, lsi, neighbor_graph
+
+
+def atac(x) -> ad.AnnData:
+    return ad.AnnData(sp.csr_matrix(np.asarray(x, dtype=np.float32)))
+
+
+def test_open_matrix_is_one_where_counted():
+    x = atac([[0, 2, 1], [1, 0, 0]])
+    x.X.data[-1] = 0  # an explicit zero is not open
+    np.testing.assert_array_equal(open_matrix(x).toarray(), [[0, 1, 1], [0, 0, 0]])
+    assert x.X[0, 1] == 2  # the user's matrix is as it was
+
+
+def test_cut_sites_are_halved_and_fragments_are_not():
+    np.testing.assert_array_equal(fragment_counts(atac([[2, 4, 0], [2, 0, 6]])).toarray(), [[1, 2, 0], [1, 0, 3]])
+    np.testing.assert_array_equal(fragment_counts(atac([[1, 4, 0], [2, 0, 3]])).toarray(), [[1, 4, 0], [2, 0, 3]])
+
+
+def test_depth_is_fragments_where_known():
+    x = atac([[1, 2], [0, 0]])
+    np.testing.assert_array_equal(true_depth(x), [3, 0])
+    x.obs["n_fragments"] = [70.0, 10.0]
+    np.testing.assert_array_equal(true_depth(x), [70, 10])
+    x.obs["mine"] = [7.0, 1.0]
+    np.testing.assert_array_equal(true_depth(x, "mine"), [7, 1])
+
+
+def test_depth_model_is_ridge(rng):
+    z = rng.normal(size=(200, 6))
+    components = np.linalg.qr(rng.normal(size=(6, 3)))[0]
+    library = rng.normal(size=200)
+    depth = np.exp(5 + 0.5 * (z @ components)[:, 0] + 0.3 * library + 0.1 * rng.normal(size=200))
+    model = DepthModel.fit(z, library, components, depth, alpha=10.0)
+    scores = z @ components
+    design = np.column_stack([scores / scores.std(0), library])
+    target = np.log1p(depth)
+    oracle = Ridge(alpha=10.0).fit(design, (target - target.mean()) / target.std())
+    np.testing.assert_allclose(model.predict(z, library), oracle.predict(design), atol=1e-5)
+    np.testing.assert_allclose(model.standardise(depth), (target - target.mean()) / target.std(), atol=1e-5)
+
+
+def test_smoothing_by_hand():
+    targets = sp.csr_matrix(np.array([[1, 0], [0, 1], [0, 0]], dtype=np.float32))
+    neighbors = sp.csr_matrix(np.array([[0.5, 0.5, 0], [0, 0.5, 0.5], [0, 0, 1.0]], dtype=np.float32))
+    smoothing = Smoothing(neighbors, rate=np.ones(3, dtype=np.float32), mix=0.5)
+    got = smoothing(targets, np.array([0, 1, 2])).toarray()
+    np.testing.assert_allclose(got, [[0.75, 0.25], [0, 0.75], [0, 0]], atol=1e-6)
+
+
+def test_neighbours_stay_within_their_group(rng):
+    space = np.concatenate([rng.normal(size=(20, 3)), rng.normal(size=(20, 3)) + 50])
+    graph = neighbor_graph(space, 5, seed=0)
+    assert graph[:20, 20:].nnz == 0
+    np.testing.assert_allclose(np.asarray(graph.sum(1)).ravel(), 1, atol=1e-6)
+    assert (graph.diagonal() > 0).all()
+
+
+def test_lsi_separates_types_and_survives_an_empty_cell(rng):
+    p = np.full((2, 60), 0.05)
+    p[0, :20], p[1, 20:40] = 0.5, 0.5
+    label = np.repeat([0, 1], 50)
+    x = (rng.random((100, 60)) < p[label]).astype(np.float32)
+    x[0] = 0
+    z = lsi(sp.csr_matrix(x), 5, seed=0)
+    assert np.isfinite(z).all()
+    assert (z[0] == 0).all()
+    first = z[1:, 0]
+    assert abs(first[label[1:] == 0].mean() - first[label[1:] == 1].mean()) > 3 * first.std() / 10**0.5
+
+
+def test_joint_smoothing_raises_agreement_with_the_truth(rng):
+    """The point of smoothing: the mean over neighbours is closer to the true probability than the cell's own draw."""
+    truth = np.clip(rng.beta(0.5, 4, size=(3, 80)), 0.01, 0.9)
+    label = np.repeat([0, 1, 2], 60)
+    y = (rng.random((180, 80)) < truth[label]).astype(np.float32)
+    scores = np.eye(3)[label] * 5 + rng.normal(size=(180, 3))
+    smooth = fit_smoothing(scores.astype(np.float32), sp.csr_matrix(y), y.sum(1), space="joint", k=20, mix=1.0, seed=0)
+    got = smooth(sp.csr_matrix(y), np.arange(180)).toarray()
+    error = ((got - truth[label]) ** 2).mean()
+    assert error < 0.5 * ((y - truth[label]) ** 2).mean()
+
+
+def test_index_is_untouched():
+    x = ad.AnnData(np.eye(2, dtype=np.float32), var=pd.DataFrame(index=["a", "b"]))
+    open_matrix(x)
+    np.testing.assert_array_equal(x.X, np.eye(2))

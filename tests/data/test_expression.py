@@ -1,0 +1,107 @@
+"""Expression as the models read it, against scanpy and scikit-learn."""
+
+from __future__ import annotations
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+import scanpy as sc
+import scipy.sparse as sp
+from sklearn.decomposition import PCA
+
+from chromatell import ChromatellError, ChromatellWarning
+from chromatell.data.expression import Embedding, Expression
+
+GENES = pd.Index([f"g{i}" for i in range(12)])
+
+
+@pytest.fixture
+def counts(rng):
+    x = rng.poisson(rng.gamma(1, 2, size=12), size=(60, 12)).astype(np.float32)
+    x[:, 5] = 0  # a gene never seen
+    x[0, 0] += 1
+    return x
+
+
+@pytest.mark.parametrize("make", [np.asarray, sp.csr_matrix])
+def test_counts_as_scanpy_does(counts, make):
+    expression = Expression.fit(make(counts), GENES)
+    z, library = expression.transform(make(counts))
+    adata = ad.AnnData(counts.copy())
+    sc.pp.normalize_total(adata, target_sum=float(np.median(counts.sum(1))))
+    sc.pp.log1p(adata)
+    sd = adata.X.std(0)
+    want = (adata.X - adata.X.mean(0)) / np.where(sd > 0, sd, 1)
+    np.testing.assert_allclose(z, want, atol=1e-5)
+    total = np.log1p(counts.sum(1))
+    np.testing.assert_allclose(library, (total - total.mean()) / total.std(), atol=1e-5)
+    assert expression.kind == "counts"
+    assert np.isfinite(z).all()
+    assert (z[:, 5] == 0).all()
+
+
+def test_normalised_is_detected_and_left_alone(counts):
+    x = np.log1p(counts / 3)
+    expression = Expression.fit(x, GENES)
+    z, _ = expression.transform(x)
+    assert expression.kind == "normalised"
+    sd = x.std(0)
+    np.testing.assert_allclose(z, (x - x.mean(0)) / np.where(sd > 0, sd, 1), atol=1e-4)
+
+
+def test_order_and_extra_genes_change_nothing(counts):
+    expression = Expression.fit(counts, GENES)
+    want, want_library = expression.transform(counts)
+    order = np.random.default_rng(1).permutation(12)
+    extra = np.full((60, 2), 50, dtype=np.float32)
+    query = ad.AnnData(
+        np.hstack([extra, counts[:, order]]), var=pd.DataFrame(index=["other1", "other2", *GENES[order]])
+    )
+    x, present = expression.align(query)
+    got, library = expression.transform(x, present)
+    assert present.all()
+    np.testing.assert_allclose(got, want, atol=1e-6)
+    np.testing.assert_allclose(library, want_library, atol=1e-6)
+
+
+def test_missing_genes_stand_at_the_training_mean(counts):
+    expression = Expression.fit(counts, GENES)
+    query = ad.AnnData(counts[:, :9], var=pd.DataFrame(index=GENES[:9]))
+    with pytest.warns(ChromatellWarning, match="3 of the model's 12 genes are not in the query"):
+        x, present = expression.align(query)
+    z, _ = expression.transform(x, present)
+    assert (z[:, 9:] == 0).all()
+    full, _ = expression.transform(counts)
+    assert np.corrcoef(z[:, :9].ravel(), full[:, :9].ravel())[0, 1] > 0.95
+
+
+def test_under_half_of_the_genes_is_refused(counts):
+    expression = Expression.fit(counts, GENES)
+    query = ad.AnnData(counts[:, :5], var=pd.DataFrame(index=GENES[:5]))
+    with pytest.raises(ChromatellError, match=r"5 of the model's 12 genes \(42%; at least 50% are needed\)"):
+        expression.align(query)
+
+
+def test_other_kind_of_values_is_refused(counts):
+    expression = Expression.fit(counts, GENES)
+    query = ad.AnnData(counts + 0.5, var=pd.DataFrame(index=GENES))
+    with pytest.raises(ChromatellError, match="trained on counts expression; the query's X holds normalised"):
+        expression.align(query)
+
+
+def test_embedding_spans_what_scikit_learn_finds(counts):
+    expression = Expression.fit(counts, GENES)
+    z, _ = expression.transform(counts)
+    ours = Embedding.fit(expression, counts, 3).transform(z)
+    theirs = PCA(3, svd_solver="full").fit_transform(z)
+    overlap = np.abs(np.corrcoef(ours.T, theirs.T)[:3, 3:])
+    np.testing.assert_allclose(np.diag(overlap), 1, atol=1e-2)
+
+
+def test_blocks_equal_the_whole(counts):
+    big = np.tile(counts, (100, 1))
+    expression = Expression.fit(big, GENES)
+    whole, _ = expression.transform(big)
+    parts = np.concatenate([z for _, z, _ in expression.blocks(sp.csr_matrix(big))])
+    np.testing.assert_allclose(parts, whole, atol=1e-6)
