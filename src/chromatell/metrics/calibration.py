@@ -1,0 +1,164 @@
+"""Do predicted probabilities mean what they say? Reliability curve, expected calibration error, Brier score."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from chromatell._validate import ChromatellError, one_of
+
+_BLOCK = 4_000_000  # values looked at at a time
+
+
+def reliability_curve(y: Any, probability: np.ndarray, *, n_bins: int = 15, strategy: str = "mass") -> np.ndarray:
+    """Mean predicted probability beside the observed share of positives, in bins of the prediction.
+
+    Parameters
+    ----------
+    y
+        Labels, bool or 0/1; (n,) or (n, m), dense or scipy sparse.
+    probability
+        Predicted probabilities of the same shape, within 0 to 1.
+    n_bins
+        At most so many bins; those without a pair are dropped.
+    strategy
+        ``'mass'``: bins of equal numbers of pairs (quantiles of the prediction, duplicates dropped); ``'width'``:
+        bins of equal width in 0 to 1. Accessibility is rare, so that with equal widths nearly all pairs share one
+        bin.
+
+    Returns
+    -------
+    numpy.ndarray, float64 (3, bins)
+        Rows: mean predicted, observed share, number of pairs.
+
+    Raises
+    ------
+    ChromatellError
+        The shapes differ, or a probability is NaN or outside 0 to 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> reliability_curve(np.array([0, 0, 1, 1]), np.array([0.1, 0.1, 0.9, 0.9]), n_bins=2).tolist()
+    [[0.1, 0.9], [0.0, 1.0], [2.0, 2.0]]
+    """
+    one_of(strategy, ("mass", "width"), "strategy")
+    p = _check(y, probability)
+    grid = np.linspace(0, 1, n_bins + 1)
+    edges = grid[1:-1] if strategy == "width" else np.unique(np.quantile(_spread(p), grid[1:-1]).astype(p.dtype))
+    count = np.zeros(edges.size + 1)
+    total, positive = count.copy(), count.copy()
+    flat, where = p.reshape(-1), _positives(y, p.shape)
+    for start in range(0, flat.size, _BLOCK):
+        values = flat[start : start + _BLOCK]
+        bins = np.searchsorted(edges, values, side="right")
+        count += np.bincount(bins, minlength=count.size)
+        total += np.bincount(bins, values, minlength=count.size)
+        here = where[np.searchsorted(where, start) : np.searchsorted(where, start + _BLOCK)] - start
+        positive += np.bincount(bins[here], minlength=count.size)
+    held = count > 0
+    return np.stack([total[held] / count[held], positive[held] / count[held], count[held]])
+
+
+def expected_calibration_error(y: Any, probability: np.ndarray, *, n_bins: int = 15, strategy: str = "mass") -> float:
+    """Mean distance between predicted probability and observed share over the bins, weighted by their pairs.
+
+    Parameters
+    ----------
+    y, probability, n_bins, strategy
+        As in :func:`reliability_curve`; the default bins hold equal numbers of pairs.
+
+    Returns
+    -------
+    float
+        0 is calibrated. On the scale of a probability, so compare it with the prevalence.
+
+    Notes
+    -----
+    Naeini, Cooper & Hauskrecht, AAAI 2015.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> round(expected_calibration_error(np.array([0, 0, 1, 1]), np.array([0.1, 0.1, 0.9, 0.9]), n_bins=2), 6)
+    0.1
+    """
+    return curve_error(reliability_curve(y, probability, n_bins=n_bins, strategy=strategy))
+
+
+def curve_error(curve: np.ndarray) -> float:
+    """Return the expected calibration error of a reliability curve (3, bins)."""
+    predicted, observed, count = curve
+    return float((np.abs(predicted - observed) * count).sum() / max(count.sum(), 1))
+
+
+def brier_score(y: Any, probability: np.ndarray, axis: int | None = None) -> Any:
+    """Mean squared distance between predicted probability and label, over all pairs, each column or each row.
+
+    Parameters
+    ----------
+    y, probability
+        As in :func:`reliability_curve`.
+    axis
+        None for one number, 0 for one a column, 1 for one a row.
+
+    Returns
+    -------
+    float, or numpy.ndarray float64
+
+    Notes
+    -----
+    Brier, Monthly Weather Review 78 (1950).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> round(float(brier_score(np.array([0, 1]), np.array([0.1, 0.8]))), 6)
+    0.025
+    """
+    p = _check(y, probability)
+    if axis is None:
+        p = p.reshape(1, -1)
+        row, col = np.zeros(1, dtype=np.int64), _positives(y, np.shape(y))
+        row = np.zeros_like(col)
+    else:
+        row, col = np.divmod(_positives(y, p.shape), p.shape[1])
+        if axis == 0:
+            p, row, col = p.T, col, row
+    squares = np.array([np.einsum("i,i->", r, r, dtype=np.float64) for r in p])
+    hits = np.bincount(row, 1.0 - 2.0 * p[row, col].astype(np.float64), minlength=p.shape[0])
+    score = (squares + hits) / p.shape[1]
+    return float(score[0]) if axis is None else score
+
+
+def _spread(p: np.ndarray, size: int = 1_000_000) -> np.ndarray:
+    """Return about a million values, evenly spaced: enough for quantiles."""
+    flat = p.reshape(-1)
+    return flat[:: max(1, flat.size // size) | 1]  # an odd step, so that it does not fall in with the rows
+
+
+def _positives(y: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """Return the flat places of the positives, ascending."""
+    if sp.issparse(y):
+        coo = y.tocoo()
+        keep = coo.data != 0
+        return np.unique(coo.row[keep].astype(np.int64) * shape[1] + coo.col[keep])
+    return np.flatnonzero(np.asarray(y))
+
+
+def _check(y: Any, probability: np.ndarray) -> np.ndarray:
+    p = np.asarray(probability)
+    if p.dtype not in (np.float32, np.float64):
+        p = p.astype(np.float64)
+    if np.shape(y) != p.shape:
+        raise ChromatellError(
+            f"y has shape {np.shape(y)} and probability {p.shape}; they must be the same. Align them first."
+        )
+    if p.size and not (p.min() >= 0 and p.max() <= 1):  # a NaN fails both
+        raise ChromatellError(
+            f"Probabilities run from {float(p.min()):.3g} to {float(p.max()):.3g}; each must lie within 0 to 1. "
+            "Map the scores first, e.g. 1 / (1 + np.exp(-score))."
+        )
+    return p

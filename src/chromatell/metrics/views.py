@@ -1,0 +1,265 @@
+"""What depth cannot buy: strata of equal depth, cell types, pseudobulk profiles. Pure arrays in, arrays out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from chromatell._validate import ChromatellError
+from chromatell.metrics._sorting import rank_rows
+from chromatell.metrics.delong import RegionScores, region_auroc
+
+PROFILE_METRICS = ("pearson", "spearman", "deviation_pearson", "deviation_spearman")
+
+
+def depth_strata(depth: np.ndarray, n_bins: int = 10) -> np.ndarray:
+    """Bins of cells of equal depth: quantiles of the depth, edges that repeat dropped.
+
+    Parameters
+    ----------
+    depth
+        (n,) depth of each cell, finite.
+    n_bins
+        10 gives deciles.
+
+    Returns
+    -------
+    numpy.ndarray, int64 (n,)
+        From 0; an edge belongs to the bin above it, the largest depth to the last bin.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> depth_strata(np.array([1, 1, 1, 2, 3, 9]), n_bins=3).tolist()
+    [0, 0, 0, 0, 1, 1]
+    """
+    depth = np.asarray(depth, dtype=np.float64)
+    if not np.isfinite(depth).all():
+        raise ChromatellError(
+            "depth holds NaN or infinite values. Name another column, depth_key=..., or None to count over all regions."
+        )
+    edges = np.unique(np.quantile(depth, np.linspace(0, 1, n_bins + 1)))
+    return np.clip(np.searchsorted(edges, depth, side="right") - 1, 0, max(edges.size - 2, 0))
+
+
+def type_strata(
+    labels: np.ndarray, depth: np.ndarray | None = None, *, min_cells: int = 50, n_bins: int = 10, min_bin: int = 20
+) -> np.ndarray:
+    """Strata of cells of one label, or of one label and about one depth.
+
+    Parameters
+    ----------
+    labels
+        (n,) labels; missing ones are left out.
+    depth
+        (n,) depth of each cell; None makes one stratum a label.
+    min_cells
+        Labels with fewer cells are left out.
+    n_bins, min_bin
+        Depth bins within a label: at most `n_bins`, fewer where they would hold under `min_bin` cells.
+
+    Returns
+    -------
+    numpy.ndarray, int64 (n,)
+        From 0, -1 for cells that are left out.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> type_strata(np.array(["a", "b", "a"]), min_cells=2).tolist()
+    [0, -1, 0]
+    """
+    code, _, _ = label_codes(labels)
+    strata = np.full(code.size, -1, dtype=np.int64)
+    used = 0
+    for label in range(code.max(initial=-1) + 1):
+        cells = np.flatnonzero(code == label)
+        if cells.size < min_cells:
+            continue
+        inner = (
+            0 if depth is None else depth_strata(np.asarray(depth)[cells], max(1, min(n_bins, cells.size // min_bin)))
+        )
+        strata[cells] = used + inner
+        used = int(strata[cells].max()) + 1
+    return strata
+
+
+def label_codes(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return whole numbers for labels (-1 where missing), the sorted names, and the number of cells of each."""
+    labels = np.asarray(labels, dtype=object)
+    missing = np.array([v is None or v != v for v in labels], dtype=bool)  # NaN differs from itself
+    names, inverse, count = np.unique(labels[~missing].astype(str), return_inverse=True, return_counts=True)
+    code = np.full(labels.size, -1, dtype=np.int64)
+    code[~missing] = inverse
+    return code, names, count
+
+
+def most_open(y: Any, top: int | None) -> np.ndarray:
+    """Return the places of the `top` regions that are open in most cells, ascending; all where `top` is None.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> most_open(np.array([[1, 0, 1], [1, 0, 0]]), 2).tolist()
+    [0, 2]
+    """
+    m = np.shape(y)[1]
+    if top is None or top >= m:
+        return np.arange(m)
+    share = np.asarray((y != 0).sum(axis=0)).ravel()
+    return np.sort(np.argsort(-share, kind="stable")[:top])
+
+
+def depth_matched_auroc(
+    y: Any, score: np.ndarray, depth: np.ndarray, *, n_bins: int = 10, top: int | None = 2000, influence: bool = True
+) -> RegionScores:
+    """AUROC of each region among cells of about the same depth, so that knowing a cell's depth buys nothing.
+
+    Parameters
+    ----------
+    y
+        Labels, (cells, regions), dense or scipy sparse.
+    score
+        float32 (cells, regions).
+    depth
+        (cells,) true depth.
+    n_bins
+        Depth bins; 10 gives deciles.
+    top
+        Only the regions that are open in most of these cells; None takes all.
+    influence
+        Compute each cell's influence on the mean.
+
+    Returns
+    -------
+    RegionScores
+        Unweighted mean over the bins that hold both classes, in float64 (regions,); NaN outside `top`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> y = np.array([[0], [1], [0], [1]])
+    >>> depth = np.array([1.0, 1.0, 5.0, 5.0])
+    >>> s = np.array([[0.1], [0.1], [0.9], [0.9]])  # depth and nothing else
+    >>> float(region_auroc(y, s).mean), float(depth_matched_auroc(y, s, depth, n_bins=2).mean)
+    (0.5, 0.5)
+    """
+    return among(y, score, most_open(y, top), depth_strata(depth, n_bins), influence=influence)
+
+
+def among(
+    y: Any, score: np.ndarray, regions: np.ndarray, strata: np.ndarray | None, *, influence: bool = True
+) -> RegionScores:
+    """Return :func:`~chromatell.metrics.delong.region_auroc` of some regions, NaN for the others."""
+    if regions.size == np.shape(y)[1]:
+        return region_auroc(y, score, strata, influence=influence)
+    labels = sp.csc_matrix(y)[:, regions] if sp.issparse(y) else np.asarray(y)[:, regions]
+    part = region_auroc(labels, score[:, regions], strata, influence=influence)
+    full = np.full(np.shape(y)[1], np.nan)
+    full[regions] = part.score
+    return RegionScores(full, part.influence)
+
+
+def explained_by(labels: np.ndarray, values: np.ndarray) -> float:
+    """Return the share of the variance of `values` that lies between labels (eta squared), 0 where there is none.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> explained_by(np.array(["a", "a", "b", "b"]), np.array([0.0, 0.0, 1.0, 1.0]))
+    1.0
+    """
+    code, _, count = label_codes(labels)
+    held = code >= 0
+    if not held.any():
+        return 0.0
+    v, c = np.asarray(values, dtype=np.float64)[held], code[held]
+    total = ((v - v.mean()) ** 2).sum()
+    means = np.bincount(c, v) / count
+    return float((count * (means - v.mean()) ** 2).sum() / total) if total > 0 else 0.0
+
+
+def pseudobulk(x: Any, code: np.ndarray, weights: np.ndarray, n_types: int) -> np.ndarray:
+    """Mean over the cells of each type, in each replicate.
+
+    Parameters
+    ----------
+    x
+        (cells, regions), dense or CSR.
+    code
+        int (cells,): type of each cell from 0 to ``n_types - 1``; others are left out.
+    weights
+        (replicates, cells): how often each cell counts.
+    n_types
+        Number of types.
+
+    Returns
+    -------
+    numpy.ndarray, float32 (replicates, n_types, regions)
+        NaN where a type has no cell in a replicate.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> pseudobulk(np.array([[1.0], [0.0], [1.0]]), np.array([0, 0, 1]), np.ones((1, 3)), 2)[0, :, 0].tolist()
+    [0.5, 1.0]
+    """
+    result = np.empty((len(weights), n_types, x.shape[1]), dtype=np.float32)
+    for t in range(n_types):
+        cells = np.flatnonzero(code == t)
+        w = weights[:, cells].astype(np.float32)
+        total = w.sum(axis=1, keepdims=True)
+        summed = (x[cells].T @ w.T).T if sp.issparse(x) else w @ x[cells]
+        result[:, t] = np.divide(summed, total, out=np.full(summed.shape, np.nan, dtype=np.float32), where=total > 0)
+    return result
+
+
+def profile_correlation(truth: np.ndarray, predicted: np.ndarray, *, ranks: bool = True) -> np.ndarray:
+    """Correlation over regions of pseudobulk profiles, and of their deviations from the mean over types.
+
+    Parameters
+    ----------
+    truth, predicted
+        (replicates, types, regions), from :func:`pseudobulk`.
+    ranks
+        Compute Spearman too; NaN otherwise.
+
+    Returns
+    -------
+    numpy.ndarray, float64 (replicates, 4)
+        ``pearson``, ``spearman``, ``deviation_pearson``, ``deviation_spearman``, each the mean over types; NaN where
+        nothing varies.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> t = np.array([[[0.0, 1.0, 3.0], [2.0, 1.0, 0.0]]])
+    >>> profile_correlation(t, 2 * t + 1).round(6).tolist()
+    [[1.0, 1.0, 1.0, 1.0]]
+    """
+    result = np.full((len(truth), len(PROFILE_METRICS)), np.nan)
+    for i, (t, p) in enumerate(zip(truth, predicted, strict=True)):  # one replicate at a time stays in the cache
+        result[i, :2] = _correlations(t, p, ranks, floor=0.0)
+        if len(t) > 1:
+            # What is left of equal profiles is rounding, not a deviation.
+            floor = (1e-5 * max(float(np.nanmax(np.abs(t))), float(np.nanmax(np.abs(p))))) ** 2
+            result[i, 2:] = _correlations(t - np.nanmean(t, axis=0), p - np.nanmean(p, axis=0), ranks, floor)
+    return result
+
+
+def _correlations(a: np.ndarray, b: np.ndarray, ranks: bool, floor: float) -> tuple[float, float]:
+    """Pearson and Spearman over the last axis of (types, regions), each the mean over the types in which both vary."""
+    held = np.isfinite(a[:, 0]) & np.isfinite(b[:, 0])
+    held[held] = (a[held].var(axis=1) > floor) & (b[held].var(axis=1) > floor)
+    a, b = a[held], b[held]
+    return _mean_pearson(a, b), _mean_pearson(rank_rows(a), rank_rows(b)) if ranks else np.nan
+
+
+def _mean_pearson(a: np.ndarray, b: np.ndarray) -> float:
+    a = a - a.mean(axis=1, keepdims=True, dtype=np.float64).astype(a.dtype)
+    b = b - b.mean(axis=1, keepdims=True, dtype=np.float64).astype(b.dtype)
+    ab, aa, bb = (np.einsum("tm,tm->t", u, v, dtype=np.float64) for u, v in ((a, b), (a, a), (b, b)))
+    varies = (aa > 1e-12) & (bb > 1e-12)
+    return float((ab[varies] / np.sqrt(aa[varies] * bb[varies])).mean()) if varies.any() else float("nan")
