@@ -1,6 +1,6 @@
 """Cut the packaged example out of the PBMC multiome: ``python benchmarks/make_pbmc_example.py [output.h5mu]``.
 
-Reads ``multiome/pbmc10k_51genes.h5mu`` and ``annotation/hg38_genes.tsv.gz`` in ``$CHROMATELL_DATA``. The regions are the
+Reads ``multiome/pbmc10k_51genes.h5mu`` and ``annotation/hg38_genes.tsv.gz`` in ``$CHROMATELL_DATA``. Regions are the
 most open ones in the cells that are *not* kept, so the choice has seen no cell of the example.
 """
 

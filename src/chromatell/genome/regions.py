@@ -71,7 +71,7 @@ def region_table(atac: AnnData) -> pd.DataFrame:
     if chrom and start and end:
         table = pd.DataFrame(
             {
-                CHROM: var[chrom].astype(str).to_numpy(),
+                CHROM: var[chrom].astype(object).where(var[chrom].notna(), "").astype(str).to_numpy(),
                 START: pd.to_numeric(var[start], errors="coerce").fillna(-1).astype(np.int64).to_numpy(),
                 END: pd.to_numeric(var[end], errors="coerce").fillna(-1).astype(np.int64).to_numpy(),
             },
