@@ -1,0 +1,94 @@
+"""``ctl.pl.calibration``: observed against predicted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from mudata import MuData
+
+from chromatell._keys import EVALUATION
+from chromatell._validate import one_of
+from chromatell.pl._style import INK, Evaluation, Which, finish, legend, legend_labels, line_styles, name_of, new_axes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def calibration(
+    mdata: MuData,
+    models: str | Sequence[str] | None = None,
+    *,
+    baselines: Which = "best",
+    scale: Literal["log", "linear"] = "log",
+    key: str = EVALUATION,
+    ax: Axes | None = None,
+) -> Axes:
+    """Observed share of open pairs against the predicted probability, in bins of the prediction.
+
+    Parameters
+    ----------
+    mdata
+        After ``ctl.tl.evaluate(mdata)``.
+    models
+        Which predictions; None draws every model.
+    baselines
+        'best' (chosen on validation cells by the Brier score), 'all', 'none' or a list of kinds.
+    scale
+        'log', since most pairs have a low probability (bins without an open pair are then not seen), or 'linear'.
+    key
+        `key_added` of that call.
+    ax
+        Axes to draw on; None makes a figure.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        A line for each prediction, its expected calibration error in the legend; on the diagonal, probabilities are
+        right.
+
+    Raises
+    ------
+    ChromatellError
+        `tl.evaluate` was not run, or not for that model or the view `calibration`.
+
+    Examples
+    --------
+    >>> import chromatell as ctl
+    >>> mdata = ctl.datasets.simulate_multiome(300, 30, 60, n_types=2, seed=0)
+    >>> ctl.pp.split_cells(mdata, seed=0)
+    >>> ctl.tl.baseline(mdata, "svd_ridge")
+    >>> ctl.tl.evaluate(mdata, baselines=["region_mean"], views=["calibration"], n_bootstrap=0)
+    >>> ctl.pl.calibration(mdata, "svd_ridge").get_xscale()
+    'log'
+    """
+    one_of(scale, ("log", "linear"), "scale")
+    found = Evaluation(mdata, key)
+    names = found.chosen(models, "reliability")
+    others = found.others(baselines, names, "calibration", "brier", "reliability")
+    ax = new_axes(ax)
+    styles = line_styles(names, others)
+    text = {n: f"{name_of(n)}, ECE {found.value(n, 'calibration', 'ece'):.4f}" for n in (*names, *others)}
+    labels = legend_labels(text, others, grouped=baselines == "all")
+    seen = []
+    for name in (*names, *others):
+        predicted, observed = found.curve(name, "reliability")[:2]
+        ax.plot(predicted, observed, marker="o", markersize=3, label=labels[name], **styles[name])
+        seen += [predicted, observed]
+    values = np.concatenate(seen)
+    positive = values[values > 0]
+    low = float(positive.min()) * 0.8 if scale == "log" and positive.size else 0.0
+    high = float(min(values.max() * 1.1, 1.0)) or 1.0
+    ax.plot(
+        [low, high],
+        [low, high],
+        color=INK,
+        linewidth=0.8,
+        linestyle=(0, (1, 2)),
+        label="predicted = observed",
+        zorder=1,
+    )
+    ax.set(xscale=scale, yscale=scale, xlim=(low, high), ylim=(low, high))
+    legend(ax, loc="best")
+    return finish(ax, "Predicted probability of being open", "Observed share of open pairs")

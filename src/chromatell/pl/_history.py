@@ -1,0 +1,101 @@
+"""``ctl.pl.history``: loss against epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.ticker import MaxNLocator
+from mudata import MuData
+
+from chromatell._keys import MODELS
+from chromatell._validate import ChromatellError, examples
+from chromatell.pl._style import BASELINE, OKABE_ITO, finish, font_size, legend, new_axes, read_table
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_LINES = {
+    "train_loss": ("training", BASELINE, "-"),
+    "validation_loss": ("validation", OKABE_ITO["blue"], "-"),
+}
+
+
+def history(data: MuData | Any, key: str | None = None, *, ax: Axes | None = None) -> Axes:
+    """Training and validation loss against epoch, with the epoch whose weights were kept.
+
+    Parameters
+    ----------
+    data
+        A MuData that carries a model, or a model.
+    key
+        Which model, where the MuData carries several.
+    ax
+        Axes to draw on; None makes a figure.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        A line for each loss; a dot marks the lowest validation loss.
+
+    Raises
+    ------
+    ChromatellError
+        There is no model, no such one, several and no `key`, or it has no history.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> import chromatell as ctl
+    >>> model = SimpleNamespace(history={"train_loss": [0.5, 0.4], "validation_loss": [0.6, 0.5]})
+    >>> ctl.pl.history(model).get_xlabel()
+    'Epoch'
+    """
+    losses = _losses(data, key)
+    ax = new_axes(ax)
+    for name, (label, colour, style) in _LINES.items():
+        if name in losses:
+            values = losses[name]
+            ax.plot(np.arange(1, values.size + 1), values, style, color=colour, label=label, linewidth=1.6)
+    if np.isfinite(losses.get("validation_loss", np.array([np.nan]))).any():
+        best = int(np.nanargmin(losses["validation_loss"]))
+        low = float(losses["validation_loss"][best])
+        ax.plot(
+            [best + 1],
+            [low],
+            "o",
+            color=OKABE_ITO["blue"],
+            markersize=font_size(ax) * 0.6,
+            label=f"lowest: epoch {best + 1}",
+        )
+    last = max(v.size for v in losses.values())
+    margin = 0.02 * last + 0.2
+    ax.set_xlim(1 - margin, last + margin)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    legend(ax)
+    return finish(ax, "Epoch", "Loss (mean of the training objective)")
+
+
+def _losses(data: Any, key: str | None) -> dict[str, np.ndarray]:
+    if isinstance(data, MuData):
+        stored = read_table(data, MODELS, "ctl.tl.dense(mdata)")
+        if key is None and len(stored) != 1:
+            raise ChromatellError(f"The MuData carries {len(stored)} models ({examples(stored, 8)}); name one: key=.")
+        key = next(iter(stored)) if key is None else key
+        if key not in stored:
+            raise ChromatellError(f"No model {key!r} in mdata.uns['ctl']['models']; there: {examples(stored, 8)}.")
+        found = stored[key].get("history")
+        what = f"The model {key!r}"
+    else:
+        found = getattr(data, "history", None)
+        what = f"This {type(data).__name__}"
+    losses = {}
+    if isinstance(found, Mapping):
+        losses = {k: np.asarray(v, dtype=np.float64).ravel() for k, v in found.items() if k in _LINES}
+    losses = {k: v for k, v in losses.items() if v.size}
+    if not losses:
+        raise ChromatellError(
+            f"{what} has no 'train_loss' or 'validation_loss' in its history. Train it first: .train()."
+        )
+    return losses

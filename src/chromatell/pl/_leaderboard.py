@@ -1,0 +1,154 @@
+"""``ctl.pl.leaderboard``: every prediction and baseline, with intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from mudata import MuData
+
+from chromatell._keys import EVALUATION
+from chromatell._validate import ChromatellError
+from chromatell.models._baselines import REFERENCES
+from chromatell.pl._style import BASELINE, INK, OKABE_ITO, Evaluation, finish, font_size, metric_label, name_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+MAIN = (("overall", "ap"), ("per_cell", "auroc"), ("depth_matched", "auroc"))
+_FIRST_METRIC = {"overall": "ap", "profile": "pearson", "calibration": "brier"}
+LOWER_IS_BETTER = frozenset({"ece", "brier"})
+
+
+def leaderboard(
+    mdata: MuData,
+    *,
+    views: str | Sequence[str | tuple[str, str]] | None = None,
+    models: Sequence[str] | None = None,
+    key: str = EVALUATION,
+    ax: Axes | Sequence[Axes] | None = None,
+) -> Axes | np.ndarray:
+    """Scores of models and baselines with 95% intervals, a panel for each view.
+
+    Parameters
+    ----------
+    mdata
+        After ``ctl.tl.evaluate(mdata)``.
+    views
+        Views, or pairs of view and metric such as ``('per_cell', 'auroc')``. None takes the average precision over
+        all pairs, the AUROC per cell and the depth-matched AUROC; where a single `ax` is given, the depth-matched
+        AUROC.
+    models
+        Which models and baselines; None takes all.
+    key
+        `key_added` of that call.
+    ax
+        Axes to draw on, one for each view; None makes a figure.
+
+    Returns
+    -------
+    matplotlib.axes.Axes, or an array of them
+        One for each view. Rows are sorted by the last view, the best on top: models are filled blue circles,
+        baselines grey squares, references, which read the ATAC of the cells that they predict, open diamonds. The
+        dotted line is the baseline that was chosen on the validation cells.
+
+    Raises
+    ------
+    ChromatellError
+        `tl.evaluate` was not run, or not in that view; the number of axes is not that of views.
+
+    Examples
+    --------
+    >>> import chromatell as ctl
+    >>> mdata = ctl.datasets.simulate_multiome(300, 30, 60, n_types=2, seed=0)
+    >>> ctl.pp.split_cells(mdata, seed=0)
+    >>> ctl.tl.baseline(mdata, "svd_ridge")
+    >>> ctl.tl.evaluate(mdata, baselines=["region_mean"], views=["per_cell"], n_bootstrap=20)
+    >>> ctl.pl.leaderboard(mdata, views="per_cell").get_xlabel()
+    'AUROC (per cell)'
+    """
+    found = Evaluation(mdata, key)
+    table = found.table if models is None else found.table[found.table["model"].isin(list(models))]
+    pairs = _pairs(table, views, single=ax is not None and not isinstance(ax, Sequence | np.ndarray), call=found.call)
+    panels = _panels(ax, len(pairs), table["model"].nunique())
+    order = _order(table, *pairs[-1])
+    for panel, (view, metric) in zip(panels, pairs, strict=True):
+        rows = table[(table["view"] == view) & (table["metric"] == metric)].set_index("model").reindex(order)
+        _draw(panel, rows, view, metric, found.best_baseline(view, metric), two_lines=len(pairs) > 1)
+    for panel in panels[1:]:
+        panel.set_yticklabels([])
+    return panels[0] if len(pairs) == 1 else np.array(panels, dtype=object)
+
+
+def _pairs(table: pd.DataFrame, views: Any, *, single: bool, call: str) -> list[tuple[str, str]]:
+    there = list(dict.fromkeys(zip(table["view"].astype(str), table["metric"].astype(str), strict=True)))
+    if views is None:
+        wanted = [p for p in (MAIN[-1:] if single else MAIN) if p in there] or there[:1]
+    else:
+        listed = [views] if isinstance(views, str) else list(views)
+        wanted = [(v, _FIRST_METRIC.get(v, "auroc")) if isinstance(v, str) else (str(v[0]), str(v[1])) for v in listed]
+    missing = [p for p in wanted if p not in there]
+    if missing or not wanted:
+        raise ChromatellError(
+            f"No scores of {missing or 'any view'} in mdata.uns['ctl']; there: {there}. Run {call} with those views."
+        )
+    return wanted
+
+
+def _panels(ax: Any, n: int, n_rows: int) -> list[Axes]:
+    if ax is None:
+        import matplotlib.pyplot as plt
+
+        size = (6.0 if n == 1 else 2.2 + 2.0 * n, max(2.0, 0.9 + 0.28 * n_rows))
+        _, axes = plt.subplots(1, n, figsize=size, sharey=False, squeeze=False, layout="constrained")
+        return list(axes[0])
+    panels = list(np.ravel(np.asarray(ax, dtype=object)))
+    if len(panels) != n:
+        raise ChromatellError(f"{len(panels)} axes were given for {n} views; give one for each, or views= of one view.")
+    return panels
+
+
+def _order(table: pd.DataFrame, view: str, metric: str) -> list[str]:
+    """Return the models from the worst, which stands at the bottom, to the best."""
+    values = table[(table["view"] == view) & (table["metric"] == metric)].set_index("model")["value"].astype(float)
+    values = values.reindex(pd.unique(table["model"]))
+    return list(values.sort_values(ascending=metric not in LOWER_IS_BETTER, kind="stable", na_position="first").index)
+
+
+def _draw(ax: Axes, rows: pd.DataFrame, view: str, metric: str, best: str | None, *, two_lines: bool) -> None:
+    size = font_size(ax)
+    for y, (name, row) in enumerate(rows.iterrows()):
+        if not np.isfinite(row["value"]):
+            continue
+        style = _marker(str(name), bool(row["is_baseline"]))
+        if np.isfinite(row["ci_low"]) and np.isfinite(row["ci_high"]):
+            ax.plot([row["ci_low"], row["ci_high"]], [y, y], color=style["markeredgecolor"], linewidth=1.4, zorder=2)
+        ax.plot([row["value"]], [y], markersize=size * 0.6, linestyle="none", zorder=3, **style)
+    if best in rows.index:
+        ax.axvline(float(rows.loc[best, "value"]), color=BASELINE, linewidth=0.9, linestyle=(0, (1, 2)), zorder=1)
+        at = (float(rows.loc[best, "value"]), len(rows) - 0.4)
+        ax.annotate(
+            "best baseline", at, (0, 1), textcoords="offset points", fontsize=size - 1, color=BASELINE, ha="right"
+        )
+    ax.set_yticks(range(len(rows)), [name_of(str(n)) for n in rows.index])
+    ax.set_ylim(-0.6, len(rows) - 0.4)
+    ax.grid(axis="y", color="#EBEBEB", linewidth=0.7)
+    ax.set_axisbelow(True)
+    ax.locator_params(axis="x", nbins=4)
+    better = " (lower is better)" if metric in LOWER_IS_BETTER else ""
+    finish(ax, metric_label(view, metric, lines=two_lines) + better, "")
+    ax.spines["left"].set_visible(False)
+    ax.tick_params(axis="y", length=0)
+    for label, name in zip(ax.get_yticklabels(), rows.index, strict=True):
+        label.set_color(BASELINE if bool(rows.loc[name, "is_baseline"]) else INK)
+        label.set_fontweight("normal" if bool(rows.loc[name, "is_baseline"]) else "bold")
+
+
+def _marker(name: str, is_baseline: bool) -> dict[str, Any]:
+    if name in REFERENCES:
+        return {"marker": "D", "markerfacecolor": "white", "markeredgecolor": BASELINE}
+    if is_baseline:
+        return {"marker": "s", "markerfacecolor": BASELINE, "markeredgecolor": BASELINE}
+    return {"marker": "o", "markerfacecolor": OKABE_ITO["blue"], "markeredgecolor": OKABE_ITO["blue"]}

@@ -1,0 +1,87 @@
+"""``ctl.pl.pr_curve``: precision against recall."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from mudata import MuData
+
+from chromatell._keys import EVALUATION
+from chromatell.pl._style import (
+    INK,
+    PREVALENCE,
+    Evaluation,
+    Which,
+    finish,
+    legend,
+    legend_labels,
+    line_styles,
+    name_of,
+    new_axes,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def pr_curve(
+    mdata: MuData,
+    models: str | Sequence[str] | None = None,
+    *,
+    baselines: Which = "best",
+    key: str = EVALUATION,
+    ax: Axes | None = None,
+) -> Axes:
+    """Precision against recall over all (cell, region) pairs, beside the baselines and the prevalence.
+
+    Parameters
+    ----------
+    mdata
+        After ``ctl.tl.evaluate(mdata)``.
+    models
+        Which predictions; None draws every model.
+    baselines
+        'best' (chosen on validation cells by average precision), 'all', 'none' or a list of kinds.
+    key
+        `key_added` of that call.
+    ax
+        Axes to draw on; None makes a figure.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        A line for each prediction, its average precision in the legend (where all baselines are drawn, that of the best
+        one only), and a dotted one at the prevalence, which is
+        what chance reaches.
+
+    Raises
+    ------
+    ChromatellError
+        `tl.evaluate` was not run, or not for that model or the view `overall`.
+
+    Examples
+    --------
+    >>> import chromatell as ctl
+    >>> mdata = ctl.datasets.simulate_multiome(300, 30, 60, n_types=2, seed=0)
+    >>> ctl.pp.split_cells(mdata, seed=0)
+    >>> ctl.tl.baseline(mdata, "svd_ridge")
+    >>> ctl.tl.evaluate(mdata, baselines=["region_mean"], views=["overall"], n_bootstrap=0)
+    >>> ctl.pl.pr_curve(mdata, "svd_ridge").get_ylabel()
+    'Precision'
+    """
+    found = Evaluation(mdata, key)
+    names = found.chosen(models, "pr")
+    others = found.others(baselines, names, "overall", "ap", "pr")
+    ax = new_axes(ax)
+    styles = line_styles(names, others)
+    text = {n: f"{name_of(n)}, AP {found.value(n, 'overall', 'ap'):.3f}" for n in (*names, *others)}
+    labels = legend_labels(text, others, grouped=baselines == "all")
+    for name in (*names, *others):
+        ax.plot(*found.curve(name, "pr"), label=labels[name], **styles[name])
+    prevalence = float(found.curves[PREVALENCE])
+    ax.axhline(prevalence, color=INK, linewidth=0.8, linestyle=(0, (1, 2)), label=f"prevalence {prevalence:.3f}")
+    ax.set_xlim(0, 1)
+    ax.set_ylim(bottom=0)
+    legend(ax, loc="upper right")
+    return finish(ax, "Recall", "Precision")

@@ -1,0 +1,211 @@
+"""What the plots share: colours, sizes, and reading the tables that `tl` wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pandas as pd
+from matplotlib import rcParams
+from mudata import MuData
+
+from chromatell._keys import CURVES, EVALUATION, GAINS, UNS
+from chromatell._validate import ChromatellError
+from chromatell.models._baselines import REFERENCES
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Which = Literal["best", "all", "none"] | Sequence[str]
+
+# Okabe & Ito (2008): told apart with every common kind of colour vision. Grey and black are for baselines.
+OKABE_ITO = {
+    "blue": "#0072B2",
+    "vermillion": "#D55E00",
+    "green": "#009E73",
+    "purple": "#CC79A7",
+    "orange": "#E69F00",
+    "sky": "#56B4E9",
+    "yellow": "#F0E442",
+}
+MODEL_COLOURS = [c for name, c in OKABE_ITO.items() if name != "orange"]  # which is for references
+BASELINE, FAINT, INK = "#595959", "#B5B5B5", "#1A1A1A"
+PREVALENCE = "_prevalence"
+
+VIEW_LABELS = {
+    "overall": "all pairs",
+    "per_cell": "per cell",
+    "per_region": "per region",
+    "depth_matched": "depth-matched",
+    "within_type": "within type",
+    "within_type_depth_matched": "within type, depth-matched",
+    "profile": "cell-type profile",
+    "calibration": "calibration",
+    "self_expected": "self-expected",
+}
+METRIC_LABELS = {
+    "auroc": "AUROC",
+    "ap": "average precision",
+    "normalised_ap": "normalised AP",
+    "pearson": "Pearson r",
+    "spearman": "Spearman rho",
+    "deviation_pearson": "Pearson r of deviation",
+    "deviation_spearman": "Spearman rho of deviation",
+    "ece": "calibration error",
+    "brier": "Brier score",
+}
+
+
+def metric_label(view: str, metric: str, *, lines: bool = False) -> str:
+    """Return the text of an axis, such as 'AUROC (per cell)'; on two lines where space is short."""
+    between = "\n" if lines else " "
+    return f"{METRIC_LABELS.get(metric, metric)}{between}({VIEW_LABELS.get(view, view)})"
+
+
+def new_axes(ax: Axes | None, figsize: tuple[float, float] = (6.0, 4.0)) -> Axes:
+    """Return `ax`, or the axes of a new figure. pyplot is touched only where no axes were given."""
+    if ax is not None:
+        return ax
+    import matplotlib.pyplot as plt
+
+    _, ax = plt.subplots(figsize=figsize, layout="constrained")
+    return ax
+
+
+def font_size(ax: Axes) -> float:
+    """Return a size of text, in points, that fits the figure: 6.5 at 3.3 inches (one column), at most 10."""
+    figure = ax.get_figure(root=True)
+    width = 6.4 if figure is None else figure.get_size_inches()[0]
+    return float(np.clip(4.6 + 0.58 * width, 6.0, min(10.0, rcParams["font.size"])))
+
+
+def finish(ax: Axes, xlabel: str, ylabel: str, title: str = "") -> Axes:
+    """Label the axes, drop the frame's upper and right side, and set every text to the figure's size."""
+    size = font_size(ax)
+    ax.set_xlabel(xlabel, fontsize=size)
+    ax.set_ylabel(ylabel, fontsize=size)
+    if title:
+        ax.set_title(title, fontsize=size, loc="left")
+    ax.tick_params(labelsize=size - 0.5, length=3)
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax
+
+
+def legend(ax: Axes, **kwargs: Any) -> None:
+    """Draw a legend without a frame, in the figure's size of text."""
+    ax.legend(frameon=False, fontsize=font_size(ax) - 0.5, handlelength=1.8, labelspacing=0.35, **kwargs)
+
+
+def beside(key: str, name: str) -> str:
+    """Return the name of the table `name` that `tl.evaluate(key_added=key)` wrote."""
+    return name if key == EVALUATION else f"{key}_{name}"
+
+
+def read_table(mdata: MuData, key: str, call: str) -> Any:
+    """Return ``mdata.uns['ctl'][key]``, or say which call writes it."""
+    if not isinstance(mdata, MuData):
+        raise ChromatellError(f"Expected a MuData with the tables of {call}, got {type(mdata).__name__}.")
+    own = mdata.uns.get(UNS, {})
+    if key not in own:
+        raise ChromatellError(f"Did not find mdata.uns['ctl'][{key!r}]. Run {call} first.")
+    return own[key]
+
+
+class Evaluation:
+    """The tables that one call of `tl.evaluate` wrote."""
+
+    def __init__(self, mdata: MuData, key: str) -> None:
+        call = "ctl.tl.evaluate(mdata)" if key == EVALUATION else f"ctl.tl.evaluate(mdata, key_added={key!r})"
+        self.call = call
+        self.table: pd.DataFrame = read_table(mdata, key, call)
+        self.gains: pd.DataFrame = read_table(mdata, beside(key, GAINS), call)
+        self.curves: Mapping[str, Any] = read_table(mdata, beside(key, CURVES), call)
+        flags = self.table.drop_duplicates("model").set_index("model")["is_baseline"].astype(bool)
+        self.models = [str(m) for m in flags.index[~flags]]
+        self.baselines = [str(m) for m in flags.index[flags]]
+
+    @property
+    def split(self) -> str:
+        """The cells that were scored."""
+        return str(self.table["split"].iloc[0])
+
+    def value(self, model: str, view: str, metric: str) -> float:
+        """Return one score, NaN where it was not computed."""
+        t = self.table
+        found = t.loc[(t["model"] == model) & (t["view"] == view) & (t["metric"] == metric), "value"]
+        return float(found.iloc[0]) if len(found) else float("nan")
+
+    def best_baseline(self, view: str, metric: str) -> str | None:
+        """Return the baseline that was chosen on the validation cells for a score, None where there is none."""
+        g = self.gains
+        found = g.loc[(g["view"] == view) & (g["metric"] == metric), "baseline"]
+        return str(found.iloc[0]) if len(found) else None
+
+    def chosen(self, models: str | Sequence[str] | None, curve: str) -> list[str]:
+        """Return what to draw: all models where None, or all baselines without one; each must have the curve."""
+        if models is None:
+            names = [m for m in (self.models or self.baselines) if self.has(m, curve)]
+        else:
+            names = [models] if isinstance(models, str) else list(models)
+        missing = [m for m in names if not self.has(m, curve)]
+        if missing or not names:
+            there = [m for m in (*self.models, *self.baselines) if self.has(m, curve)]
+            raise ChromatellError(
+                f"No curve {curve!r} of {missing or 'any model'} in mdata.uns['ctl']; there: {there or 'none'}. "
+                f"Run {self.call} with that model and view."
+            )
+        return names
+
+    def others(self, baselines: Which, models: Sequence[str], view: str, metric: str, curve: str) -> list[str]:
+        """Return the baselines to draw beside the models; the best one comes first."""
+        best = self.best_baseline(view, metric)
+        if isinstance(baselines, str):
+            if baselines not in ("best", "all", "none"):
+                raise ChromatellError(f"baselines={baselines!r} is not known; choose 'best', 'all', 'none' or a list.")
+            wanted: Iterable[str] = {"best": [best] if best else [], "all": self.baselines, "none": []}[baselines]
+        else:
+            wanted = self.chosen(list(baselines), curve) if len(baselines) else []
+        names = [b for b in wanted if b not in models and self.has(b, curve)]
+        return sorted(names, key=lambda b: (b != best, b in REFERENCES))
+
+    def has(self, model: str, curve: str) -> bool:
+        """Return whether a curve of a model was stored and is not empty."""
+        return model in self.curves and np.size(self.curves[model].get(curve, ())) > 0
+
+    def curve(self, model: str, curve: str) -> np.ndarray:
+        """Return a stored curve."""
+        return np.asarray(self.curves[model][curve])
+
+
+def line_styles(models: Sequence[str], baselines: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Return how to draw each line: models in colour and solid; baselines grey, told apart by their dashes."""
+    dashes: list[Any] = ["--", ":", "-.", (0, (5, 1)), (0, (1, 1)), (0, (3, 1, 1, 1)), (0, (8, 2)), (0, (2, 4))]
+    styles: dict[str, dict[str, Any]] = {}
+    for i, name in enumerate(models):
+        styles[name] = {"color": MODEL_COLOURS[i % len(MODEL_COLOURS)], "linestyle": "-", "linewidth": 1.8, "zorder": 3}
+    for i, name in enumerate(baselines):
+        colour = OKABE_ITO["orange"] if name in REFERENCES else BASELINE if i == 0 else FAINT
+        styles[name] = {"color": colour, "linestyle": dashes[i % len(dashes)], "linewidth": 1.3, "zorder": 2}
+    return styles
+
+
+def name_of(model: str) -> str:
+    """Return a name for a legend or an axis: references say that they read the target assay."""
+    return f"{model} (reads ATAC)" if model in REFERENCES else model
+
+
+def legend_labels(text: Mapping[str, str], baselines: Sequence[str], *, grouped: bool) -> dict[str, str]:
+    """Return the label of each line; grouped, all baselines but the first share one, and so do the references.
+
+    A label that starts with an underscore is not shown, so that a legend of eight baselines does not cover the curves.
+    """
+    labels = dict(text)
+    if not grouped:
+        return labels
+    references = [b for b in baselines if b in REFERENCES]
+    others = [b for b in baselines[1:] if b not in REFERENCES]
+    for group, name in ((others, "other baselines"), (references, "references (read ATAC)")):
+        for i, member in enumerate(group):
+            labels[member] = f"_{name}" if i else name
+    return labels
