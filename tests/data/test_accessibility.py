@@ -54,7 +54,7 @@ def test_depth_model_is_ridge(rng):
 def test_smoothing_by_hand():
     targets = sp.csr_matrix(np.array([[1, 0], [0, 1], [0, 0]], dtype=np.float32))
     neighbors = sp.csr_matrix(np.array([[0.5, 0.5, 0], [0, 0.5, 0.5], [0, 0, 1.0]], dtype=np.float32))
-    smoothing = Smoothing(neighbors, rate=np.ones(3, dtype=np.float32), mix=0.5)
+    smoothing = Smoothing(neighbors, mix=0.5)
     got = smoothing(targets, np.array([0, 1, 2])).toarray()
     np.testing.assert_allclose(got, [[0.75, 0.25], [0, 0.75], [0, 0]], atol=1e-6)
 
@@ -86,7 +86,7 @@ def test_joint_smoothing_raises_agreement_with_the_truth(rng):
     label = np.repeat([0, 1, 2], 60)
     y = (rng.random((180, 80)) < truth[label]).astype(np.float32)
     scores = np.eye(3)[label] * 5 + rng.normal(size=(180, 3))
-    smooth = fit_smoothing(scores.astype(np.float32), sp.csr_matrix(y), y.sum(1), space="joint", k=20, mix=1.0, seed=0)
+    smooth = fit_smoothing(scores.astype(np.float32), sp.csr_matrix(y), space="joint", k=20, mix=1.0, seed=0)
     got = smooth(sp.csr_matrix(y), np.arange(180)).toarray()
     error = ((got - truth[label]) ** 2).mean()
     assert error < 0.5 * ((y - truth[label]) ** 2).mean()

@@ -30,7 +30,7 @@ class CellBatch:
     genes
         float32 (cells, genes): z-scored expression, where a skip or a reconstruction needs it.
     covariates
-        float32 (cells, 1 + covariates): log library size first.
+        float32 (cells, 2 + covariates): log total and log number of detected genes first.
     depth
         float32 (cells,): standardised log depth.
     target
@@ -84,28 +84,30 @@ class CellInput:
         width = projection.shape[1] if projection is not None else len(expression.genes)
         self._cache: tuple[np.ndarray, np.ndarray] | None = None
         if not keep_genes and x.shape[0] * width * 4 <= _CACHE_BYTES:
-            parts = [(self._project(z), library) for _, z, library in expression.blocks(x, present)]
+            parts = [self._read(rows)[:2] for rows in row_blocks(x.shape[0], 4096)]
             self._cache = np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
 
     def __len__(self) -> int:
         return self.x.shape[0]
 
-    def _project(self, z: np.ndarray) -> np.ndarray:
-        return z if self.projection is None else z @ self.projection
+    def _read(self, rows: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return (x, sizes, genes) of some cells."""
+        raw = self.x[rows]
+        z, library = self.expression.transform(raw, self.present)
+        sizes = np.column_stack([library, self.expression.detected(raw, self.present)])
+        return (z if self.projection is None else z @ self.projection), sizes, z
 
     def __call__(self, rows: Any, depth: np.ndarray, target: SparseTarget | None = None) -> CellBatch:
         """Return the batch of the given rows; `depth` is that of all cells."""
         if self._cache is not None:
-            x, library, genes = self._cache[0][rows], self._cache[1][rows], None
+            x, covariates, genes = self._cache[0][rows], self._cache[1][rows], None
         else:
-            z, library = self.expression.transform(self.x[rows], self.present)
-            x, genes = self._project(z), z if self.keep_genes else None
-        covariates = library[:, None]
+            x, covariates, genes = self._read(rows)
         if self.covariates is not None and self.covariates.shape[1]:
             covariates = np.hstack([covariates, self.covariates[rows]])
         return CellBatch(
             x=torch.from_numpy(np.ascontiguousarray(x)),
-            genes=None if genes is None else torch.from_numpy(genes),
+            genes=torch.from_numpy(genes) if self.keep_genes and genes is not None else None,
             covariates=torch.from_numpy(np.ascontiguousarray(covariates, dtype=np.float32)),
             depth=torch.from_numpy(np.ascontiguousarray(depth[rows], dtype=np.float32)),
             target=target,

@@ -38,6 +38,8 @@ class Expression:
         float32 (g,), of the normalised training values; `sd` is 1 where a gene does not vary.
     share
         float32 (g,), each gene's share of the training total: estimates the total of a query that misses genes.
+    rate
+        float32 (g,), share of the training cells in which a gene is above zero: likewise for the number detected.
     """
 
     genes: pd.Index
@@ -46,8 +48,11 @@ class Expression:
     mean: np.ndarray
     sd: np.ndarray
     share: np.ndarray
+    rate: np.ndarray
     library_mean: float
     library_sd: float
+    detected_mean: float
+    detected_sd: float
     clip: float = 10.0
 
     @classmethod
@@ -66,14 +71,20 @@ class Expression:
         n = x.shape[0]
         s1 = np.zeros(x.shape[1])
         s2 = np.zeros(x.shape[1])
+        above = np.zeros(x.shape[1])
+        detected = []
         for block in _blocks(x):
             values = _normalise(block, kind, target_sum).astype(np.float64)
+            positive_values = block > 0
+            above += positive_values.sum(axis=0)
+            detected.append(np.log1p(positive_values.sum(axis=1)))
             s1 += values.sum(axis=0)
             s2 += (values**2).sum(axis=0)
         mean = s1 / n
         sd = np.sqrt(np.maximum(s2 / n - mean**2, 0))
         gene_total = np.asarray(x.sum(axis=0), dtype=np.float64).ravel()
         library = np.log1p(np.maximum(total, 0))
+        n_detected = np.concatenate(detected)
         return cls(
             genes=pd.Index(genes),
             kind=kind,
@@ -81,8 +92,11 @@ class Expression:
             mean=mean.astype(np.float32),
             sd=np.where(sd > 1e-6, sd, 1.0).astype(np.float32),
             share=(gene_total / gene_total.sum()).astype(np.float32),
+            rate=(above / n).astype(np.float32),
             library_mean=float(library.mean()),
             library_sd=float(library.std()) or 1.0,
+            detected_mean=float(n_detected.mean()),
+            detected_sd=float(n_detected.std()),
             clip=clip,
         )
 
@@ -152,6 +166,14 @@ class Expression:
         z = np.zeros((block.shape[0], len(self.genes)), dtype=np.float32)
         z[:, keep] = np.clip((values - self.mean[keep]) / self.sd[keep], -self.clip, self.clip)
         return z, ((library - self.library_mean) / self.library_sd).astype(np.float32)
+
+    def detected(self, x: Any, present: np.ndarray | None = None) -> np.ndarray:
+        """Return the standardised log number of detected genes, float32 (cells,); 0 where training does not vary."""
+        if self.detected_sd < 1e-3:
+            return np.zeros(x.shape[0], dtype=np.float32)
+        mass = 1.0 if present is None else float(self.rate[present].sum() / self.rate.sum())
+        count = np.asarray((x > 0).sum(axis=1), dtype=np.float64).ravel()
+        return ((np.log1p(count / max(mass, 1e-6)) - self.detected_mean) / self.detected_sd).astype(np.float32)
 
     def blocks(self, x: Any, present: np.ndarray | None = None) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
         """Yield (rows, z, library) for 4,096 cells at a time."""

@@ -14,27 +14,21 @@ _EXACT_LIMIT = 50_000  # above this, neighbours are approximate
 
 @dataclass(frozen=True)
 class Smoothing:
-    """``(1 - mix) * own target + mix * neighbours' mean``, per unit of depth and put back at the cell's own depth.
+    """``(1 - mix) * own target + mix * neighbours' mean``.
 
     Attributes
     ----------
     neighbors
         float32 CSR (cells, cells): rows sum to one.
-    rate
-        float32 (cells,): depth relative to the mean.
     """
 
     neighbors: sp.csr_matrix
-    rate: np.ndarray
     mix: float
 
     def __call__(self, targets: sp.csr_matrix, rows: np.ndarray) -> sp.csr_matrix:
         """Return the smoothed targets of some cells, CSR (len(rows), regions)."""
-        weights = self.neighbors[rows]
-        factor = self.mix * self.rate[rows] / np.maximum(weights @ self.rate, 1e-6)
-        smooth = sp.diags(factor.astype(np.float32)) @ (weights @ targets)
-        smooth.data = np.minimum(smooth.data, 1.0) if targets.data.max(initial=0) <= 1 else smooth.data
-        return (targets[rows] * np.float32(1 - self.mix) + smooth).tocsr()
+        own = targets[rows] * np.float32(1 - self.mix)
+        return (own + (self.neighbors[rows] * np.float32(self.mix)) @ targets).tocsr()
 
 
 def lsi(targets: sp.csr_matrix, n_components: int, seed: int) -> np.ndarray:
@@ -71,7 +65,7 @@ def neighbor_graph(space: np.ndarray, k: int, seed: int) -> sp.csr_matrix:
 
 
 def fit_smoothing(
-    scores: np.ndarray, targets: sp.csr_matrix, depth: np.ndarray, *, space: str, k: int, mix: float, seed: int
+    scores: np.ndarray, targets: sp.csr_matrix, *, space: str, k: int, mix: float, seed: int
 ) -> Smoothing:
     """Find neighbours among training cells.
 
@@ -81,8 +75,6 @@ def fit_smoothing(
         float32 (cells, pcs): the cells' expression, in principal components.
     targets
         float32 CSR (cells, regions).
-    depth
-        (cells,): true depth.
     space
         'rna' (expression only) or 'joint' (expression and the cells' own ATAC, each scaled to the same total variance):
         both are
@@ -92,5 +84,4 @@ def fit_smoothing(
     parts = [scores / max(float(scale), 1e-6)]
     if space == "joint":
         parts.append(lsi(targets, 30, seed))
-    rate = np.maximum(depth, 1).astype(np.float32)
-    return Smoothing(neighbor_graph(np.hstack(parts).astype(np.float32), k, seed), rate / rate.mean(), mix)
+    return Smoothing(neighbor_graph(np.hstack(parts).astype(np.float32), k, seed), mix)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from chromatell.io._guard import check_file, read, resolve_sibling
     from chromatell.io._record import Record, content_hash
     from chromatell.io._uns_store import model_keys, read_record, write_record
-    from chromatell.io._zarr_writer import PredictionWriter, open_prediction
+    from chromatell.io._zarr_writer import PredictionWriter, open_prediction, prediction_reference
 
 # name -> file that defines it; loaded where it is first used
 _WHERE = {
@@ -31,6 +31,7 @@ _WHERE = {
     "import_model": "_export",
     "PredictionWriter": "_zarr_writer",
     "open_prediction": "_zarr_writer",
+    "prediction_reference": "_zarr_writer",
 }
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "load_record",
     "model_keys",
     "open_prediction",
+    "prediction_reference",
     "read",
     "read_record",
     "read_record_file",

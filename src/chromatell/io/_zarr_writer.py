@@ -188,6 +188,11 @@ class PredictionWriter(AbstractContextManager["PredictionWriter"]):
         self.hash = _sha256(self._temporary / _ROOT)
 
 
+def prediction_reference(path: str | os.PathLike[str]) -> dict[str, str]:
+    """Return what stands in ``uns['ctl']['predictions'][key]`` for a store: its name beside the file, and its hash."""
+    return {"path": Path(path).name, "hash": _sha256(Path(path) / _ROOT)}
+
+
 def open_prediction(
     source: MuData | AnnData | str | os.PathLike[str],
     key: str | None = None,
@@ -231,7 +236,7 @@ def open_prediction(
     """
     store, expected = _locate(source, key, folder)
     if not is_zarr(store):
-        raise ChromatellError(f"{store} is not a Zarr store. Write predictions with ctl.tl.predict(..., store=path).")
+        raise ChromatellError(f"{store} is not a Zarr store. Write predictions with ctl.tl.predict(..., out=path).")
     check_store(store, Budget(str(store), model=False))
     _compare(store, expected, verify)
     return _open(store)
@@ -252,7 +257,7 @@ def _locate(source: Any, key: str | None, folder: str | os.PathLike[str] | None)
         entries, where = _entries(base), str(base)
     if not entries:
         raise ChromatellError(
-            f"There is no stored prediction in {where}. Write one with ctl.tl.predict(..., store=path)."
+            f"There is no stored prediction in {where}. Write one with ctl.tl.predict(..., out=path)."
         )
     entry = entries[choose_key(sorted(entries), key, where)]
     if not isinstance(entry, Mapping) or not {"path", "hash"} <= entry.keys():

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import pandas as pd
@@ -241,7 +241,7 @@ class ChromatinModel(BaseModelClass):
         depth: str = "predicted",
         depth_key: str | None = None,
         out: str | Path | None = None,
-        dtype: str = "float32",
+        dtype: Literal["float32", "float16"] = "float32",
     ) -> np.ndarray | Path:
         """Return the probability that each region is open in each cell.
 
@@ -287,7 +287,7 @@ class ChromatinModel(BaseModelClass):
         if out is not None:
             from chromatell.io import PredictionWriter
 
-            with PredictionWriter(out, obs_names=rna.obs_names, var_names=columns, dtype=dtype) as writer:
+            with PredictionWriter(out, rna.obs_names, pd.DataFrame(index=columns), dtype=dtype) as writer:
                 for rows, cols, block in blocks:
                     writer.write(rows, cols, block)
             return Path(out)

@@ -24,8 +24,8 @@ class TrainConfig:
     lr: float = 2e-3
     weight_decay: float = 1e-2
     schedule: str = "cosine"
-    warmup: float = 0.05  # share of all steps
-    gradient_clip: float = 1.0
+    warmup: float = 0.1  # share of all steps
+    gradient_clip: float = 0.0  # largest norm of the gradient; 0 leaves it
     early_stopping: bool = True
     patience: int = 8
 

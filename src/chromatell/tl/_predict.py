@@ -12,9 +12,10 @@ from mudata import MuData, set_options
 from chromatell._keys import ATAC, PREDICTIONS, RNA, UNS
 from chromatell._validate import ChromatellError, modality, unique_names
 from chromatell.data.predictions import write_prediction
+from chromatell.io import prediction_reference
 from chromatell.models import load
 from chromatell.models._base import ChromatinModel
-from chromatell.tl._train import provenance, store_hash
+from chromatell.tl._train import provenance
 
 
 def predict(
@@ -95,7 +96,7 @@ def predict(
             result.obs[name] = source.obs[name].reindex(result.obs_names)
     name = key or loaded.family
     if isinstance(values, Path):
-        result.uns[UNS] = {PREDICTIONS: {name: {"path": values.name, "hash": store_hash(values)}}}
+        result.uns[UNS] = {PREDICTIONS: {name: prediction_reference(values)}}
     else:
         columns = pd.Index(loaded.var_names[ATAC] if regions is None else regions)
         write_prediction(result, name, values, columns, provenance(loaded, depth))

@@ -11,7 +11,7 @@ from mudata import MuData
 from chromatell._keys import ATAC, ATAC_PRED, PREDICTIONS, REGION, RNA, UNS
 from chromatell._validate import ChromatellError, paired, store_key
 from chromatell.data.predictions import write_prediction
-from chromatell.io import write_record
+from chromatell.io import prediction_reference, write_record
 from chromatell.models._base import ChromatinModel, check_dense, shared_view
 
 
@@ -46,7 +46,7 @@ def train_and_store(
     write_record(target, key, record)
     if isinstance(values, Path):
         stores = target.uns.setdefault(UNS, {}).setdefault(PREDICTIONS, {})
-        stores[key] = {"path": values.name, "hash": store_hash(values)}
+        stores[key] = prediction_reference(values)
     else:
         write_prediction(target, key, values, regions, provenance(fitted, predict["depth"]))
     return target if copy else None
@@ -62,13 +62,6 @@ def provenance(model: ChromatinModel, depth: str) -> dict[str, Any]:
         "uses_target_assay": depth == "observed",
         "seed": int(model.config.get("seed", 0)),
     }
-
-
-def store_hash(path: Path) -> str:
-    """Return the hash that the store was written with."""
-    import zarr
-
-    return str(dict(zarr.open_group(path, mode="r")["uns/ctl"].attrs).get("hash", ""))
 
 
 def _selected(mdata: MuData) -> Any:

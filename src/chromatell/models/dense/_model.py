@@ -203,7 +203,8 @@ class Dense(ChromatinModel):
         self.genes, self.regions = rna.var_names[genes], atac.var_names[regions]
         x = _rows(rna.X, rows, genes)
         self.expression = Expression.fit(x, self.genes)
-        n_pcs = min(self.network.n_pcs, min(x.shape) - 1) if self.network.encoder in ("mlp", "autoencoder") else 0
+        reads_genes = self.network.encoder not in ("mlp", "autoencoder") or len(self.genes) <= self.network.pca_above
+        n_pcs = 0 if reads_genes else min(self.network.n_pcs, min(x.shape) - 1)
         embedding = Embedding.fit(self.expression, x, max(n_pcs, 50), seed=seed)
         parts = [(embedding.transform(z), library) for _, z, library in self.expression.blocks(x)]
         scores, library = np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
@@ -231,13 +232,14 @@ class Dense(ChromatinModel):
         if self.smoothing.mix > 0:
             s = self.smoothing
             top = scores[:, : n_pcs or 30]
-            self._smoother = fit_smoothing(top, targets, depth, space=s.space, k=s.k, mix=s.mix, seed=seed)
+            self._smoother = fit_smoothing(top, targets, space=s.space, k=s.k, mix=s.mix, seed=seed)
         self.network = replace(
             self.network,
             n_genes=len(self.genes),
             n_regions=len(self.regions),
             n_covariates=self.covariates.width,
             n_pcs=n_pcs,
+            dropout_in=self.network.dropout_in if n_pcs else 0.0,
         )
         self.config["network"] = asdict(self.network)
         self._links = linked_pairs(data, self.genes, self.regions) if self._needs_links else None
@@ -275,10 +277,34 @@ class Dense(ChromatinModel):
             keep_genes=self._keep_genes,
         )
         targets = self._targets(atac, rows, selected(atac))
-        depth = self.depth_model.standardise(true_depth(atac, self.config["setup"].get("depth_key"))[rows])
         training = split == TRAIN
+        if training:
+            depth = self.depth_model.standardise(true_depth(atac, self.config["setup"].get("depth_key"))[rows])
+        else:  # as it will be for new cells; the network's own prediction, where it makes one, replaces it
+            depth = np.concatenate(
+                [self.depth_model.predict(z, size) for _, z, size in self.expression.blocks(inputs.x)]
+            )
         dataset = CellDataset(inputs, targets, depth, self._smoother if training else None)
         return cell_loader(dataset, self.train_config.batch_size, shuffle=training, seed=seed)
+
+    def _fit(self, data: MuData, seed: int, **kwargs: Any) -> None:
+        super()._fit(data, seed, **kwargs)
+        self._recalibrate(data, seed)
+
+    def _recalibrate(self, data: MuData, seed: int, n_cells: int = 2000, n_rounds: int = 3) -> None:
+        """Shift each region's bias until its mean prediction over training cells, at predicted depth, is its mean."""
+        rows = np.flatnonzero(split_of(data) == TRAIN)
+        some = np.sort(np.random.default_rng(seed).choice(rows, min(n_cells, len(rows)), replace=False))
+        mean = np.asarray(open_matrix(data.mod[ATAC], rows, selected(data.mod[ATAC])).mean(axis=0)).ravel()
+        x = _rows(data.mod[RNA].X, some, selected(data.mod[RNA]))
+        covariates = self.covariates.transform(data, some)
+        position = np.arange(len(self.regions))
+        for _ in range(n_rounds):
+            total = np.zeros(len(self.regions))
+            for _, cols, block in self._blocks(x, None, covariates, position, None):
+                total[cols] += block.sum(axis=0, dtype=np.float64)
+            shift = np.clip(np.log((mean + 1e-5) / (total / len(some) + 1e-5)), -1, 1)
+            self.module.bias.data += torch.from_numpy(shift.astype(np.float32)).to(self.module.bias.device)
 
     @property
     def _keep_genes(self) -> bool:
@@ -294,25 +320,35 @@ class Dense(ChromatinModel):
         nonnegative(rna, RNA, smoothed=True)
         expressed(rna)
         x, present = self.expression.align(rna)
-        observed = self._observed_depth(data, depth_key) if depth == "observed" else None
+        given = None
+        if depth == "observed":
+            given = self._observed_depth(data, depth_key)
+        elif depth == "fixed":
+            given = np.zeros(rna.n_obs, dtype=np.float32)  # the training mean
         covariates = self.covariates.transform(data, np.arange(rna.n_obs))
-        position = self.regions.get_indexer(regions)
-        for rows in row_blocks(rna.n_obs, _ROWS):
+        yield from self._blocks(x, present, covariates, self.regions.get_indexer(regions), given)
+
+    def _blocks(
+        self, x: Any, present: np.ndarray | None, covariates: np.ndarray, position: np.ndarray, depth: np.ndarray | None
+    ) -> Iterator[tuple[slice, slice, np.ndarray]]:
+        """Yield blocks of predictions; `depth` is standardised, None to predict it."""
+        for rows in row_blocks(x.shape[0], _ROWS):
             z, library = self.expression.transform(x[rows], present)
-            if depth == "predicted":
-                log_depth = self.depth_model.predict(z, library)
-            else:
-                log_depth = np.zeros(z.shape[0], dtype=np.float32) if observed is None else observed[rows]
-            batch = self._batch(z, library, covariates[rows], log_depth).to(self.device)
+            sizes = np.column_stack([library, self.expression.detected(x[rows], present), covariates[rows]])
+            log_depth = self.depth_model.predict(z, library) if depth is None else depth[rows]
+            batch = self._batch(z, sizes, log_depth).to(self.device)
+            if depth is None and self.network.depth_hidden:
+                with torch.no_grad():
+                    batch.depth = self.module.predict_depth(batch).mean(dim=0)
             for cols, block in self._decode(batch, position):
                 yield rows, cols, block
 
-    def _batch(self, z: np.ndarray, library: np.ndarray, covariates: np.ndarray, depth: np.ndarray) -> CellBatch:
+    def _batch(self, z: np.ndarray, covariates: np.ndarray, depth: np.ndarray) -> CellBatch:
         x = z if self.projection is None else z @ self.projection
         return CellBatch(
             x=torch.from_numpy(x),
             genes=torch.from_numpy(z) if self._keep_genes else None,
-            covariates=torch.from_numpy(np.column_stack([library, covariates]).astype(np.float32)),
+            covariates=torch.from_numpy(covariates.astype(np.float32)),
             depth=torch.from_numpy(depth),
         )
 
@@ -368,7 +404,10 @@ class Dense(ChromatinModel):
             "scaling.gene_mean": e.mean,
             "scaling.gene_sd": e.sd,
             "scaling.gene_share": e.share,
-            "scaling.expression": np.array([e.target_sum, e.library_mean, e.library_sd, e.clip]),
+            "scaling.gene_rate": e.rate,
+            "scaling.expression": np.array(
+                [e.target_sum, e.library_mean, e.library_sd, e.detected_mean, e.detected_sd, e.clip]
+            ),
             "scaling.depth_coef": d.coef,
             "scaling.depth": np.array([d.intercept, d.mean, d.sd]),
         }
@@ -385,18 +424,21 @@ class Dense(ChromatinModel):
         self.smoothing = SmoothingConfig(**self.config["smoothing"])
         self.gene_sets = {}
         _check_sizes(self.network, len(self.genes), len(self.regions))
-        target_sum, library_mean, library_sd, clip = _vector(arrays, "scaling.expression", 4)
+        numbers = [float(v) for v in _vector(arrays, "scaling.expression", 6)]
         n = len(self.genes)
         self.expression = Expression(
             genes=self.genes,
             kind=one_of(self.config["expression_kind"], ("counts", "normalised"), "expression_kind"),  # type: ignore[arg-type]
-            target_sum=target_sum,
+            target_sum=numbers[0],
             mean=_vector(arrays, "scaling.gene_mean", n),
             sd=_vector(arrays, "scaling.gene_sd", n),
             share=_vector(arrays, "scaling.gene_share", n),
-            library_mean=float(library_mean),
-            library_sd=float(library_sd),
-            clip=float(clip),
+            rate=_vector(arrays, "scaling.gene_rate", n),
+            library_mean=numbers[1],
+            library_sd=numbers[2],
+            detected_mean=numbers[3],
+            detected_sd=numbers[4],
+            clip=numbers[5],
         )
         intercept, mean, sd = _vector(arrays, "scaling.depth", 3)
         self.depth_model = DepthModel(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -14,6 +14,7 @@ from chromatell.nn.blocks import MLP, GeneAttention, LinkedGenes
 from chromatell.nn.losses import LossConfig, blocked_loss
 
 ScoreMap = tuple[Tensor, Tensor, int]
+N_SIZES = 2  # covariates of every cell: log total, log number of detected genes
 ENCODERS = ("mlp", "autoencoder", "transformer", "shared")
 
 
@@ -33,6 +34,9 @@ class DenseConfig:
     dropout: float = 0.2
     dropout_in: float = 0.2
     n_members: int = 1  # networks trained side by side, their probabilities averaged
+    shared_head: bool = True  # the members share the output weights
+    pca_above: int = 100  # with fewer genes than this they are read themselves, undropped
+    depth_hidden: int = 64  # width of the network that predicts depth; 0 leaves it to ridge regression
     linked_genes: bool = False
     reconstruction_weight: float = 0.1  # autoencoder only
     likelihood: str = "bernoulli"
@@ -68,23 +72,31 @@ class DenseModule(nn.Module):
         super().__init__()
         self.config = c = config
         self.encoders = nn.ModuleList(self._encoder(scores) for _ in range(c.n_members))
-        # (members, regions, latent): a block of regions is a contiguous stretch of each member
-        self.weight = nn.Parameter(torch.randn(c.n_members, c.n_regions, c.n_latent) * 0.3 * c.n_latent**-0.5)
-        self.bias = nn.Parameter(bias.expand(c.n_members, -1).clone())
+        # (members or 1, regions, latent): a block of regions is a contiguous stretch of each member
+        n_heads = 1 if c.shared_head else c.n_members
+        self.weight = nn.Parameter(torch.randn(n_heads, c.n_regions, c.n_latent) * 0.3 * c.n_latent**-0.5)
+        self.bias = nn.Parameter(bias.clone())
         self.depth_weight = nn.Parameter(torch.full((c.n_regions,), depth_slope)) if c.depth_term else None
         self.linked = LinkedGenes(*links) if links is not None and c.linked_genes else None
+        self.depth_heads = nn.ModuleList(
+            MLP(self._n_in, 1, n_hidden=c.depth_hidden, n_layers=1, norm="none", dropout=0.0)
+            for _ in range(c.n_members if c.depth_hidden else 0)
+        )
         self.reconstruct = nn.Linear(c.n_latent, c.n_genes) if c.encoder == "autoencoder" else None
+
+    @property
+    def _n_in(self) -> int:
+        return (self.config.n_pcs or self.config.n_genes) + N_SIZES + self.config.n_covariates
 
     def _encoder(self, scores: ScoreMap | None) -> nn.Module:
         c = self.config
-        n_in = (c.n_pcs or c.n_genes) + 1 + c.n_covariates
         mlp: dict[str, Any] = {"n_hidden": c.n_hidden, "n_layers": c.n_layers, "norm": c.norm, "dropout": c.dropout}
         if c.encoder == "transformer":
             return AttentionEncoder(c, mlp)
         if c.encoder == "shared":
             assert scores is not None  # the model class builds them
             return SharedEncoder(c, mlp, scores)
-        return MLP(n_in, c.n_latent, dropout_in=c.dropout_in, **mlp)
+        return MLP(self._n_in, c.n_latent, dropout_in=c.dropout_in, **mlp)
 
     def encode(self, batch: CellBatch) -> Tensor:
         """Return the latent state of each cell, (members, cells, latent)."""
@@ -93,12 +105,18 @@ class DenseModule(nn.Module):
 
     def decode(self, z: Tensor, batch: CellBatch, start: int, stop: int) -> Tensor:
         """Return the logits (log rates) of regions `start` to `stop`, (members, cells, stop - start)."""
-        logits = torch.baddbmm(self.bias[:, None, start:stop], z, self.weight[:, start:stop].transpose(1, 2))
+        weight = self.weight[:, start:stop].transpose(1, 2)  # (members or 1, latent, block)
+        logits = torch.matmul(z, weight[0] if weight.shape[0] == 1 else weight) + self.bias[start:stop]
         if self.depth_weight is not None:
             logits = logits + batch.depth[:, None] * self.depth_weight[start:stop]
         if self.linked is not None and batch.genes is not None:
             logits = logits + self.linked(batch.genes, start, stop)
         return logits
+
+    def predict_depth(self, batch: CellBatch) -> Tensor:
+        """Return the standardised log depth of each cell, predicted from expression, (members, cells)."""
+        x = torch.cat([batch.x, batch.covariates], dim=1)
+        return torch.stack([head(x).squeeze(-1) for head in self.depth_heads])
 
     def probability(self, z: Tensor, batch: CellBatch, start: int, stop: int) -> Tensor:
         """Return the probability that each region is open, (cells, stop - start), float32: the mean over members."""
@@ -112,12 +130,18 @@ class DenseModule(nn.Module):
         return self.probability(self.encode(batch), batch, 0, self.config.n_regions)
 
     def loss(self, batch: CellBatch) -> Tensor:
-        """Return the loss of the batch, summed over members (each is fitted on its own), a scalar."""
-        assert batch.target is not None
+        """Return the loss of the batch: of a cell, summed over regions; a mean over cells and members.
+
+        In training the cell's own depth is given; in validation it is predicted, as it will be for new cells.
+        """
+        target = batch.target
+        assert target is not None
+        if not self.training and self.depth_heads:
+            batch = replace(batch, depth=self.predict_depth(batch).mean(dim=0))
         z = self.encode(batch)
         per_member = blocked_loss(
             lambda start, stop: self.decode(z, batch, start, stop),
-            batch.target,
+            target,
             n_cells=batch.x.shape[0],
             n_regions=self.config.n_regions,
             block=self.config.block,
@@ -128,7 +152,10 @@ class DenseModule(nn.Module):
             per_member = per_member + self.config.reconstruction_weight * F.mse_loss(
                 self.reconstruct(z), target, reduction="none"
             ).mean((1, 2))
-        return per_member.sum()
+        loss = self.config.n_regions * per_member.mean()
+        if self.training and self.depth_heads:
+            loss = loss + F.mse_loss(self.predict_depth(batch), batch.depth.expand(len(self.depth_heads), -1))
+        return loss
 
 
 class AttentionEncoder(nn.Module):
@@ -139,10 +166,10 @@ class AttentionEncoder(nn.Module):
         d, n_queries = 64, 8
         self.n_genes = c.n_pcs or c.n_genes
         self.attention = GeneAttention(self.n_genes, d=d, n_queries=n_queries, n_heads=4, n_layers=1, dropout=c.dropout)
-        self.head = MLP(n_queries * d + 1 + c.n_covariates, c.n_latent, **mlp)
+        self.head = MLP(n_queries * d + N_SIZES + c.n_covariates, c.n_latent, **mlp)
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(cells, genes + 1 + covariates) -> (cells, latent)``."""
+        """``(cells, genes + covariates) -> (cells, latent)``."""
         genes, covariates = x[:, : self.n_genes], x[:, self.n_genes :]
         return self.head(torch.cat([self.attention(genes), covariates], dim=1))
 
@@ -159,10 +186,10 @@ class SharedEncoder(nn.Module):
         index, value, self.n_features = scores
         self.register_buffer("score_index", index)
         self.register_buffer("score_value", value)
-        self.head = MLP(self.n_features + 1 + c.n_covariates, c.n_latent, dropout_in=c.dropout_in, **mlp)
+        self.head = MLP(self.n_features + N_SIZES + c.n_covariates, c.n_latent, dropout_in=c.dropout_in, **mlp)
 
     def forward(self, x: Tensor) -> Tensor:
-        """``(cells, genes + 1 + covariates) -> (cells, latent)``."""
+        """``(cells, genes + covariates) -> (cells, latent)``."""
         shape = (self.n_features, self.n_genes)
         to_scores = torch.sparse_coo_tensor(self.score_index, self.score_value, shape, check_invariants=False)
         scores = torch.sparse.mm(to_scores, x[:, : self.n_genes].T.float()).T  # (cells, features)

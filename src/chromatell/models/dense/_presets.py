@@ -29,7 +29,7 @@ class Preset:
 
 PRESETS: dict[str, Preset] = {
     "default": Preset(
-        network=DenseConfig(n_pcs=30, n_hidden=256, n_layers=1, n_latent=64, n_members=4, dropout=0.2, dropout_in=0.2),
+        network=DenseConfig(n_pcs=30, n_hidden=256, n_layers=1, n_latent=64, n_members=2, dropout=0.2, dropout_in=0.2),
         training=TrainConfig(max_epochs=12, batch_size=256, lr=2e-3, weight_decay=1e-2),
         smoothing=SmoothingConfig(k=20, mix=0.5, space="joint"),
     ),
@@ -46,6 +46,7 @@ PRESETS: dict[str, Preset] = {
             dropout=0.2,
             dropout_in=0.0,
             depth_term=False,
+            depth_hidden=0,
             loss=LossConfig(name="focal_dice", focal_gamma=2.0, focal_alpha=0.25),
         ),
         training=TrainConfig(
