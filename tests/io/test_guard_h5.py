@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import shutil
 import time
 import zlib
 from pathlib import Path
@@ -29,8 +30,8 @@ class Trap:
 
 
 @pytest.fixture
-def path(mdata, tmp_path) -> Path:
-    mdata.write(tmp_path / "x.h5mu")
+def path(stores, tmp_path) -> Path:
+    shutil.copy(stores / "x.h5mu", tmp_path / "x.h5mu")
     with h5py.File(tmp_path / "secret.h5", "w") as f:
         f["data"] = np.arange(6.0)
     (tmp_path / "secret.bin").write_bytes(b"\0" * 4096)

@@ -102,7 +102,7 @@ def test_hash_sees_every_part_but_the_card(record):
 
 
 def test_bfloat16_is_stored_as_its_bits():
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch")  # seconds, unless another test has loaded it
     value = torch.tensor([1.0, -2.5, 0.1]).bfloat16()
     stored = Record("dense", 1, {}, {"weights.b": value}).arrays["weights.b"]
     assert stored.dtype == np.uint16

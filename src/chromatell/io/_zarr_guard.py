@@ -142,7 +142,7 @@ def _check_array(folder: Path, metadata: dict[str, Any], budget: Budget) -> None
     where = str(folder)
     shape, chunks, itemsize, packed = _layout(metadata, where, budget.model)
     chunk = prod(chunks) * max(itemsize, 1)
-    if itemsize == 0 and budget.model and (shape != () or folder.name not in ("manifest", "hash", "card")):
+    if itemsize == 0 and budget.model and shape != ():
         raise ChromatellError(f"{where} is an array of text; a model's arrays hold numbers only. {REFUSED}")
     stored = said = 0
     for path, size in _chunk_files(folder):

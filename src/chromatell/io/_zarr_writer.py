@@ -141,7 +141,8 @@ class PredictionWriter(AbstractContextManager["PredictionWriter"]):
                 f"A block of shape {values.shape} does not fit rows {rows} and columns {columns} of a store "
                 f"of {self.shape}. Give slices within it, of the block's own shape."
             )
-        block = np.asarray(values).astype(self.dtype)
+        with np.errstate(over="ignore"):  # found just below
+            block = np.asarray(values).astype(self.dtype)
         if not np.isfinite(block).all():
             raise ChromatellError(
                 f"Predictions of rows {rows} are not all finite in {self.dtype}; write float32, or find the NaN."
