@@ -54,7 +54,9 @@ def test_gtf_without_gene_lines(tmp_path):
 
 
 def test_bed(tmp_path):
-    bed = 'track name="x"\n#comment\nchr1\t100\t200\tA\t0\t+\nchr1\t100\t200\tENSG01\t0\t-\nchr1\t7\t9\tC|C-2|snRNA\t0\t-\n'
+    bed = (
+        "track name=x\n#comment\nchr1\t100\t200\tA\t0\t+\nchr1\t100\t200\tENSG01\t0\t-\nchr1\t7\t9\tC|C-2|snRNA\t0\t-\n"
+    )
     assert rows(read_genes(write(tmp_path / "g.bed", bed))) == [
         ("A", "", "chr1", 100, "+", ""),
         ("ENSG01", "ENSG01", "chr1", 199, "-", ""),
