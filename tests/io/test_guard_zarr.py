@@ -9,6 +9,7 @@ import shutil
 import time
 from pathlib import Path
 
+import anndata
 import numcodecs
 import numpy as np
 import pytest
@@ -198,8 +199,44 @@ def test_a_chunk_that_inflates_beyond_its_array(codec, store, version):
             read_record_file(store)
 
 
+def shards(store: Path) -> Path:
+    """Write the MuData again with sharded arrays and return the shard of one of the model's."""
+    whole = read(store)
+    shutil.rmtree(store)
+    with anndata.settings.override(zarr_write_format=3, auto_shard_zarr_v3=True):
+        whole.write_zarr(store)
+    return store / MODEL / "weights" / "as_float32" / "c" / "0" / "0"
+
+
+@pytest.mark.parametrize("version", [3], indirect=True)
+def test_shards_are_looked_into(store, small):
+    whole = shards(store)
+    check_file(store)
+    assert content_hash(read_record_file(store)) == content_hash(small)
+    metadata = json.loads((whole.parents[2] / "zarr.json").read_text())
+    assert metadata["codecs"][0]["name"] == "sharding_indexed"
+
+    raw = whole.read_bytes()
+    n = np.prod(metadata["chunk_grid"]["configuration"]["chunk_shape"]) // np.prod(
+        metadata["codecs"][0]["configuration"]["chunk_shape"]
+    )
+    index, rest = bytearray(raw[-(16 * n + 4) :]), raw[: -(16 * n + 4)]
+    packed = bytes(numcodecs.Zstd().encode(bytes(50_000_000)))
+    index[:16] = len(rest).to_bytes(8, "little") + len(packed).to_bytes(8, "little")
+    whole.write_bytes(rest + packed + index)
+    with pytest.raises(ChromatellError, match="would inflate to 50000000"):
+        read_record_file(store)
+    index[:16] = (10**6).to_bytes(8, "little") + len(packed).to_bytes(8, "little")
+    whole.write_bytes(rest + index)
+    with pytest.raises(ChromatellError, match="lie outside of it"):
+        read_record_file(store)
+    whole.write_bytes(raw[:10])
+    with pytest.raises(ChromatellError, match="shard cut short"):
+        read_record_file(store)
+
+
 def test_the_header_of_zstd_is_read_as_zstd_writes_it():
-    from chromatell.io._zarr_guard import _zstd_size
+    from chromatell.io._zarr_chunks import _zstd_size
 
     for n in (0, 1, 200, 255, 256, 257, 65_535, 65_791, 65_792, 10**6, 2**26):
         raw = numcodecs.Zstd().encode(bytes(n)) if n else b"\x28\xb5\x2f\xfd\x20\x00\x01\x00\x00"
