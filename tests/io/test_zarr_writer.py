@@ -10,7 +10,7 @@ import pytest
 
 import chromatell as ctl
 from chromatell import ChromatellError
-from chromatell.io import PredictionWriter, open_prediction, resolve_sibling
+from chromatell.io import PredictionWriter, open_prediction, prediction_reference, resolve_sibling
 
 CELLS, REGIONS = 7, 11
 
@@ -52,6 +52,7 @@ def test_store_is_an_anndata_whatever_the_blocks(dtype, chunks, values, obs, var
             pd.testing.assert_frame_equal(adata.obs, obs, check_categorical=False)
             pd.testing.assert_frame_equal(adata.var, var)
             assert adata.uns["model"] == "m"
+    assert prediction_reference(path) == writer.reference() == {"path": "p.zarr", "hash": writer.hash}
     assert anndata.experimental.read_lazy(path).shape == (CELLS, REGIONS)
 
 

@@ -85,7 +85,8 @@ def export_model(
     else:
         record, scores = read_record_file(source, key), []
     card = {name: record.card[name] for name in CARD_FIELDS if name in record.card}
-    card.setdefault("versions", {name: version(name) for name in _PACKAGES})
+    trained_with = {"chromatell": str(record.card["package"])} if "package" in record.card else None
+    card.setdefault("versions", trained_with or {name: version(name) for name in _PACKAGES})
     card.setdefault("date", datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"))
     if key is not None:
         card["key"] = key

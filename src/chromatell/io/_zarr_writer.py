@@ -166,7 +166,7 @@ class PredictionWriter(AbstractContextManager["PredictionWriter"]):
         """Return what stands in ``uns['ctl']['predictions'][key]``: the store's name beside the file, and its hash."""
         if not self.hash:
             raise ChromatellError(f"{self.path} is not written yet; call reference() after the with block.")
-        return {"path": self.path.name, "hash": self.hash}
+        return prediction_reference(self.path)
 
     def _finish(self) -> None:
         import zarr
@@ -190,7 +190,30 @@ class PredictionWriter(AbstractContextManager["PredictionWriter"]):
 
 
 def prediction_reference(path: str | os.PathLike[str]) -> dict[str, str]:
-    """Return what stands in ``uns['ctl']['predictions'][key]`` for a store: its name beside the file, and its hash."""
+    """Return what stands in ``uns['ctl']['predictions'][key]`` for a store: its name beside the file, and its hash.
+
+    Parameters
+    ----------
+    path
+        A store that `PredictionWriter` wrote.
+
+    Raises
+    ------
+    ChromatellError
+        There is no such store.
+
+    Examples
+    --------
+    >>> import tempfile, numpy as np, pandas as pd
+    >>> from chromatell.io import PredictionWriter, prediction_reference
+    >>> path = tempfile.mkdtemp() + "/predictions.zarr"
+    >>> with PredictionWriter(path, ["cell1"], pd.DataFrame(index=["chr1:0-500"])) as writer:
+    ...     writer.write(slice(0, 1), slice(0, 1), np.ones((1, 1)))
+    >>> prediction_reference(path)["path"]
+    'predictions.zarr'
+    """
+    if not (Path(path) / _ROOT).is_file():
+        raise ChromatellError(f"{path} is not a store that ctl.io.PredictionWriter wrote. Write it first.")
     return {"path": Path(path).name, "hash": _sha256(Path(path) / _ROOT)}
 
 
