@@ -1,0 +1,7 @@
+"""``chromatell demo | train | predict | evaluate``."""
+
+from __future__ import annotations
+
+from chromatell.cli._main import main
+
+__all__ = ["main"]

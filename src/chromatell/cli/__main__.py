@@ -1,0 +1,9 @@
+"""``python -m chromatell.cli``, where the command is not on the path."""
+
+from __future__ import annotations
+
+import sys
+
+from chromatell.cli._main import main
+
+sys.exit(main())

@@ -1,0 +1,96 @@
+"""Files of the commands: read safely, checked before any work is done, written beside and renamed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import mudata
+from mudata import MuData
+
+from chromatell._settings import logger
+from chromatell._validate import ChromatellError
+
+SUFFIXES = (".h5mu", ".zarr")
+
+
+class UsageError(Exception):
+    """The call itself is wrong, whatever the files hold."""
+
+
+def check_output(path: Path, inputs: Sequence[Path], *, overwrite: bool, suffixes: Sequence[str] = SUFFIXES) -> None:
+    """Raise, before hours of work, where the result could not be written to `path`.
+
+    Raises
+    ------
+    UsageError
+        Unknown ending, no such folder, a folder that is not ours to write, or one of the inputs without `overwrite`.
+    """
+    if path.suffix not in suffixes:
+        raise UsageError(f"The output {str(path)!r} must end in {' or '.join(suffixes)}.")
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        raise UsageError(f"The folder of the output, {folder}, does not exist. Make it first: mkdir -p {folder}")
+    if not os.access(folder, os.W_OK):
+        raise UsageError(f"The folder of the output, {folder}, is not writable. Name another with -o.")
+    if not path.exists():
+        return
+    if path.suffix != ".zarr" and path.is_dir():
+        raise UsageError(f"The output {str(path)!r} is a folder. Name a file.")
+    for given in inputs:
+        if given.exists() and path.samefile(given) and not overwrite:
+            raise UsageError(f"The output {str(path)!r} is an input too. Name another, or say --overwrite.")
+
+
+def check_store(store: Path | None, output: Path) -> None:
+    """Raise where a store of predictions could not be written, or not be found again from the output.
+
+    Raises
+    ------
+    UsageError
+        Not a `.zarr`, not beside the output, or there already.
+    """
+    if store is None:
+        return
+    if store.suffix != ".zarr":
+        raise UsageError(f"The store of predictions {str(store)!r} must end in .zarr.")
+    if store.absolute().parent.resolve() != output.absolute().parent.resolve():
+        raise UsageError(
+            f"The store {str(store)!r} must lie in the folder of the output {str(output)!r}: the output knows it by "
+            "its name beside it."
+        )
+    if store.exists() or store == output:
+        raise UsageError(f"The store {str(store)!r} is there already. Remove it, or name another.")
+
+
+def read_multiome(path: Path) -> MuData:
+    """Return the MuData in a file that may come from a stranger.
+
+    Raises
+    ------
+    ChromatellError
+        The file is refused, cut short, or holds no MuData.
+    """
+    from chromatell.io import read
+
+    data = read(path)
+    if not isinstance(data, MuData):
+        raise ChromatellError(
+            f"{path} holds one AnnData; paired cells, a MuData with modalities 'rna' and 'atac', are needed. "
+            "Write one: mudata.MuData({'rna': rna, 'atac': atac}).write('paired.h5mu')."
+        )
+    return data
+
+
+def write(mdata: MuData, path: Path) -> None:
+    """Write a MuData so that `path` is whole at any moment: it is written beside and renamed."""
+    from chromatell.io._write import beside
+
+    # mudata would otherwise pull the modalities' columns into .obs and .var, which the user did not ask for
+    with beside(path.absolute()) as temporary, mudata.set_options(pull_on_update=False):
+        if path.suffix == ".zarr":
+            mudata.write_zarr(temporary, mdata)
+        else:
+            mudata.write_h5mu(temporary, mdata)
+    logger.debug("Wrote %s.", path)

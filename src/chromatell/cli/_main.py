@@ -1,0 +1,87 @@
+"""The entry point: parse, run, and turn what the user can mend into one line and an exit code."""
+
+from __future__ import annotations
+
+import importlib
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TextIO
+
+from chromatell._settings import settings
+from chromatell._validate import ChromatellError, ChromatellWarning
+from chromatell.cli._console import say_error
+from chromatell.cli._files import UsageError
+from chromatell.cli._parser import build_parser
+
+OK, UNUSABLE, USAGE, STOPPED = 0, 1, 2, 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Return the exit code of one command: 0 done, 1 the input cannot be used, 2 a mistake in the call.
+
+    Parameters
+    ----------
+    argv
+        Words after ``chromatell``; None takes those of the process.
+
+    Raises
+    ------
+    SystemExit
+        From argparse: ``--help``, ``--version`` (0) and arguments that it refuses (2).
+
+    Examples
+    --------
+    >>> from chromatell.cli import main
+    >>> main(["predict", "absent.h5ad", "--model", "absent.h5mu", "-o", "out.h5mu"])
+    1
+    """
+    parser = build_parser()
+    args = parser.parse_args(argv)
+    if args.command is None:
+        parser.print_help()
+        return USAGE
+    before = settings.verbosity
+    settings.verbosity = min(3, max(0, args.verbosity + args.verbose - args.quiet))
+    try:
+        with _readable_warnings():
+            _command(args.command)(args)
+    except UsageError as error:
+        say_error(f"{error}\nSee: chromatell {args.command} --help")
+        return USAGE
+    except (ChromatellError, OSError, FloatingPointError) as error:
+        say_error(str(error))
+        return UNUSABLE
+    except KeyboardInterrupt:
+        say_error("Stopped; nothing was written.")
+        return STOPPED
+    finally:
+        settings.verbosity = before
+    return OK
+
+
+def _command(name: str) -> Callable[[Any], None]:
+    """Return the function of a command; only here are torch and scvi-tools about to be loaded."""
+    return importlib.import_module(f"chromatell.cli._{name}").run
+
+
+@contextmanager
+def _readable_warnings() -> Iterator[None]:
+    """Show this package's own warnings as one line; those of libraries, on which nobody here can act, only with -v."""
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        own = issubclass(category, ChromatellWarning)
+        say_error(str(message) if own else f"{category.__name__}: {message} ({filename}:{lineno})", "Warning")
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("default" if settings.verbosity == 3 else "ignore")
+        warnings.simplefilter("always" if settings.verbosity else "ignore", ChromatellWarning)
+        warnings.showwarning = show
+        yield

@@ -1,0 +1,243 @@
+"""The arguments of every command. Nothing here loads torch or scvi-tools: ``--help`` must be fast."""
+
+from __future__ import annotations
+
+import argparse
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+_EXIT_CODES = """\
+exit codes:
+  0  done
+  1  the input cannot be used; the message on stderr says what to do
+  2  a mistake in the call
+"""
+
+_MAIN = f"""\
+examples:
+  chromatell demo                                            a model trained, scored and shared, in a minute
+  chromatell train cells.h5mu -o shared.h5mu --n-regions 50000 --split-by donor
+  chromatell evaluate shared.h5mu -o shared.h5mu --overwrite --csv scores.csv
+  chromatell predict rna_only.h5ad --model shared.h5mu -o predicted.h5mu
+
+'chromatell COMMAND --help' lists the options of a command.
+
+{_EXIT_CODES}"""
+
+_DEMO = """\
+Train on the packaged example, 3,200 real blood cells, score the model beside the baselines that it must beat, and
+apply it to cells with expression only. Nothing is downloaded. Writes demo.h5mu and four figures, demo_*.png.
+"""
+
+_TRAIN = """\
+Train a Dense model on paired cells. The output holds the data, the model and its predictions: whoever gets it can
+apply the model to cells that have expression only.
+"""
+
+_TRAIN_EPILOG = f"""\
+examples:
+  chromatell train cells.h5mu -o shared.h5mu
+  chromatell train cells.h5mu -o shared.h5mu --split-by donor --n-genes 10000 --n-regions 50000 --seed 1
+  chromatell train cells.h5mu -o shared.h5mu --predictions shared_pred.zarr --checkpoint-dir checkpoints
+
+A run that was stopped goes on where it was when it is started again with the same --checkpoint-dir.
+
+{_EXIT_CODES}"""
+
+_PREDICT = """\
+Predict the accessibility of cells that have expression, with the model in a file. Of that file only the model is
+read, never its cells, and nothing in it is executed. Genes are matched by name.
+"""
+
+_PREDICT_EPILOG = f"""\
+examples:
+  chromatell predict rna_only.h5ad --model shared.h5mu -o predicted.h5mu
+  chromatell predict rna_only.h5ad --model shared.h5mu -o predicted.h5mu --out-store predicted_values.zarr
+
+{_EXIT_CODES}"""
+
+_EVALUATE = """\
+Score the predictions in a file on held-out cells, beside baselines fitted here, and print the leaderboard.
+"""
+
+_EVALUATE_EPILOG = f"""\
+examples:
+  chromatell evaluate shared.h5mu
+  chromatell evaluate shared.h5mu --csv scores.csv --baselines region_mean,knn --labels leiden
+  chromatell evaluate shared.h5mu -o shared.h5mu --overwrite
+
+{_EXIT_CODES}"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser; ``args.command`` is None where no command was given."""
+    parser = argparse.ArgumentParser(
+        prog="chromatell",
+        description="Predict chromatin accessibility from gene expression, and know how good the prediction is.",
+        epilog=_MAIN,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"chromatell {version('chromatell')}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    _demo(_command(commands, "demo", "the main job on a packaged real example", _DEMO, _EXIT_CODES, verbosity=1))
+    _train(
+        _command(
+            commands, "train", "paired cells in, a file with data, model and predictions out", _TRAIN, _TRAIN_EPILOG
+        )
+    )
+    _predict(_command(commands, "predict", "apply a stored model to cells with expression", _PREDICT, _PREDICT_EPILOG))
+    _evaluate(_command(commands, "evaluate", "score predictions beside baselines", _EVALUATE, _EVALUATE_EPILOG))
+    return parser
+
+
+def _command(
+    commands: Any, name: str, summary: str, description: str, epilog: str, *, verbosity: int = 2
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        name,
+        help=summary,
+        description=description,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(verbosity=verbosity)
+    told = parser.add_argument_group("messages")
+    told.add_argument("-v", "--verbose", action="count", default=0, help="say more, on stderr; may be repeated")
+    told.add_argument("-q", "--quiet", action="count", default=0, help="say less: -q warnings only, -qq errors only")
+    return parser
+
+
+def _demo(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path(),
+        metavar="DIR",
+        help="folder to write into; made where it is not there (default: the current one)",
+    )
+
+
+def _train(parser: argparse.ArgumentParser) -> None:
+    _files(parser, "IN", "paired cells: .h5mu or .zarr with modalities 'rna' and 'atac'", needs_output=True)
+    parser.add_argument(
+        "--predictions",
+        type=Path,
+        metavar="OUT.zarr",
+        help="write the predictions into this store, beside the output, instead of into it; needed for very large ones",
+    )
+    parser.add_argument("--key", default="dense", help="name of the model in the output (default: dense)")
+    _seed(parser)
+    cells = parser.add_argument_group(
+        "cells", "Where IN has no obs['ctl_split'], or one of these is given, a split is made; it is said so."
+    )
+    cells.add_argument("--split-by", metavar="COLUMN", help="column of obs, such as donor: whole groups are held out")
+    cells.add_argument(
+        "--fractions",
+        type=float,
+        nargs=3,
+        metavar=("TRAIN", "VAL", "TEST"),
+        help="shares of the cells (default: 0.7 0.1 0.2)",
+    )
+    features = parser.add_argument_group(
+        "features", "Where none is given, those selected in IN are used (var['ctl_selected']), else all."
+    )
+    features.add_argument("--n-genes", type=int, metavar="N", help="the N most variable genes")
+    features.add_argument("--n-regions", type=int, metavar="N", help="the N most variable regions")
+    features.add_argument(
+        "--min-open",
+        type=float,
+        metavar="SHARE",
+        help="regions open in at least this share of the training cells, such as 0.005",
+    )
+    model = parser.add_argument_group("model")
+    model.add_argument("--preset", default="default", help="default or wizel2025 (default: default)")
+    model.add_argument("--encoder", help="mlp, autoencoder, transformer or shared")
+    model.add_argument("--likelihood", help="bernoulli or poisson")
+    model.add_argument("--loss", help="bce, focal_dice, focal or dice")
+    model.add_argument("--batch-key", metavar="COLUMN", help="column of obs with the batch")
+    model.add_argument("--covariates", type=_listed, metavar="A,B", help="numeric columns of obs, joined by commas")
+    _depth(model)
+    model.add_argument("--depth-key", metavar="COLUMN", help="column of the atac obs with each cell's fragments")
+    training = parser.add_argument_group("training")
+    training.add_argument("--max-epochs", type=int, metavar="N", help="at most so many epochs")
+    training.add_argument("--batch-size", type=int, metavar="N", help="cells of a step")
+    training.add_argument("--lr", type=float, help="learning rate")
+    training.add_argument("--accelerator", metavar="NAME", help="auto, cpu or gpu (default: auto)")
+    training.add_argument("--checkpoint-dir", type=Path, metavar="DIR", help="keep the state of training here")
+
+
+def _predict(parser: argparse.ArgumentParser) -> None:
+    _files(parser, "QUERY", "cells with expression: .h5ad, .h5mu or .zarr", needs_output=True)
+    parser.add_argument("--model", type=Path, required=True, help=".h5mu, .zarr or exported model")
+    parser.add_argument("--key", help="which model, where there are several")
+    _depth(parser)
+    parser.add_argument(
+        "--out-store",
+        type=Path,
+        metavar="OUT.zarr",
+        help="write the predictions into this store, beside the output, instead of into it; needed for very large ones",
+    )
+
+
+def _evaluate(parser: argparse.ArgumentParser) -> None:
+    _files(parser, "IN", "cells with predictions: .h5mu or .zarr", needs_output=False)
+    parser.add_argument("--csv", type=Path, metavar="TABLE.csv", help="write every score to this table")
+    parser.add_argument("--models", type=_listed, metavar="A,B", help="which predictions (default: all)")
+    parser.add_argument(
+        "--baselines",
+        type=_listed,
+        default=["all"],
+        metavar="A,B",
+        help="all, none, or kinds joined by commas, such as region_mean,knn (default: all)",
+    )
+    parser.add_argument(
+        "--labels",
+        default="cell_type",
+        metavar="COLUMN",
+        help="column of obs with cell types, or none (default: cell_type)",
+    )
+    parser.add_argument(
+        "--split", default="test", choices=("test", "val", "train"), help="cells to score (default: test)"
+    )
+    parser.add_argument(
+        "--views", type=_listed, metavar="A,B", help="which views, such as overall,per_cell (default: all)"
+    )
+    parser.add_argument("--depth-key", metavar="COLUMN", help="column of the atac obs with each cell's fragments")
+    parser.add_argument(
+        "--n-bootstrap",
+        type=int,
+        default=200,
+        metavar="N",
+        help="replicates behind the intervals; 0 for none (default: 200)",
+    )
+    _seed(parser)
+
+
+def _files(parser: argparse.ArgumentParser, name: str, what: str, *, needs_output: bool) -> None:
+    parser.add_argument("input", type=Path, metavar=name, help=what)
+    parser.add_argument(
+        "-o", "--output", type=Path, required=needs_output, metavar="OUT", help=".h5mu or .zarr to write"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="let the output take the place of an input")
+
+
+def _seed(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--seed", type=int, metavar="N", help="of every random step (default: 0)")
+
+
+def _depth(parser: Any) -> None:
+    parser.add_argument(
+        "--depth",
+        default="predicted",
+        choices=("predicted", "fixed", "observed"),
+        help="depth of a cell: predicted from its expression (default), fixed, or observed, which reads its ATAC",
+    )
+
+
+def _listed(text: str) -> list[str]:
+    """Return the words between commas."""
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    if not words:
+        raise argparse.ArgumentTypeError("a name, or names joined by commas, is needed")
+    return words

@@ -1,0 +1,23 @@
+"""``chromatell predict``."""
+
+from __future__ import annotations
+
+import argparse
+
+from chromatell._settings import settings
+from chromatell.cli._console import output
+from chromatell.cli._files import check_output, check_store, write
+
+
+def run(args: argparse.Namespace) -> None:
+    """Apply a stored model to a file of cells, write."""
+    check_output(args.output, [args.input, args.model], overwrite=args.overwrite)
+    check_store(args.out_store, args.output)
+
+    from chromatell.tl import predict
+
+    result = predict(args.input, model=args.model, key=args.key, depth=args.depth, out=args.out_store)
+    write(result, args.output)
+    if settings.verbosity:
+        where = args.output if args.out_store is None else args.out_store
+        output().print(f"Wrote the predictions for {result.n_obs:,} cells to {where}.", soft_wrap=True, markup=False)

@@ -1,0 +1,120 @@
+"""What `tl.evaluate` wrote, as tables for a terminal of 80 columns."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from mudata import MuData
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from chromatell._keys import EVALUATION, GAINS, UNS
+
+Pair = tuple[str, str]  # view, metric
+
+MAIN: dict[Pair, str] = {
+    ("overall", "ap"): "AP\nall pairs",
+    ("per_cell", "auroc"): "AUROC\nper cell",
+    ("depth_matched", "auroc"): "AUROC\ndepth-matched",
+    ("profile", "deviation_pearson"): "Pearson r\nof deviation",
+}
+_AT_MOST = 4  # columns of scores that 80 characters hold
+
+
+def leaderboard(mdata: MuData, title: str, note: str = "") -> Table:
+    """Return models above baselines above references, with 95% intervals under the scores.
+
+    Parameters
+    ----------
+    mdata
+        After ``ctl.tl.evaluate(mdata)``.
+    title
+        Above the table.
+    note
+        Under it: what a reader must know of the data.
+    """
+    from chromatell.models._baselines import REFERENCES
+
+    scores: pd.DataFrame = mdata.uns[UNS][EVALUATION]
+    pairs = _pairs(scores)
+    table = _table(title, note)
+    table.add_column("", no_wrap=True)
+    for pair in pairs:
+        table.add_column(_header(pair), justify="right", no_wrap=True)
+    rank = {"model": 0, "baseline": 1, "reference": 2}
+    kind = {
+        str(m): "model" if not b else "reference" if m in REFERENCES else "baseline"
+        for m, b in zip(scores["model"], scores["is_baseline"].astype(bool), strict=True)
+    }
+    first = _column(scores, pairs[0])
+    names = sorted(kind, key=lambda m: (rank[kind[m]], -np.nan_to_num(first[m][0], nan=-np.inf)))
+    for name, following in zip(names, [*names[1:], None], strict=True):
+        cells = [_score(*_column(scores, pair).get(name, (np.nan,) * 3)) for pair in pairs]
+        label = Text(name, style="bold" if kind[name] == "model" else "")
+        if kind[name] == "reference":
+            label.append("\nreads the cells' ATAC", style="dim")
+        table.add_row(label, *cells, end_section=following is None or kind[following] != kind[name])
+    return table
+
+
+def gains(mdata: MuData) -> Table | None:
+    """Return by how much each model is above the best baseline in the views of the leaderboard; None without any."""
+    found: pd.DataFrame = mdata.uns[UNS][GAINS]
+    if found.empty:
+        return None
+    table = _table(
+        "Gain over the best baseline (paired)",
+        "The baseline is chosen on validation cells, for each score anew. 95% intervals; bold where they are above 0.",
+    )
+    for name in ("", "score", "best baseline"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("gain", justify="right", no_wrap=True)
+    table.add_column("95% interval", justify="right", no_wrap=True)
+    for pair in _pairs(found):
+        rows = found[(found["view"] == pair[0]) & (found["metric"] == pair[1])]
+        for row in rows.itertuples():
+            style = "bold" if row.ci_low > 0 else ""
+            header = _header(pair).replace("\n", ", ")
+            shown = (f"{row.gain:+.4f}", _signed_interval(row.ci_low, row.ci_high))
+            table.add_row(str(row.model), header, str(row.baseline), *(Text(t, style=style) for t in shown))
+    return table
+
+
+def _table(title: str, note: str) -> Table:
+    return Table(
+        title=Text(title, style="bold"),
+        title_justify="left",
+        caption=Text(note) if note else None,
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
+
+
+def _pairs(table: pd.DataFrame) -> list[Pair]:
+    """Return the main scores that the table holds, or the first ones where it holds none of them."""
+    there: list[Pair] = list(dict.fromkeys(zip(table["view"].astype(str), table["metric"].astype(str), strict=True)))
+    return [pair for pair in MAIN if pair in there] or there[:_AT_MOST]
+
+
+def _header(pair: Pair) -> str:
+    return MAIN.get(pair, f"{pair[1]}\n{pair[0]}".replace("_", " "))
+
+
+def _column(table: pd.DataFrame, pair: Pair) -> dict[str, tuple[float, float, float]]:
+    rows = table[(table["view"] == pair[0]) & (table["metric"] == pair[1])]
+    return {str(r.model): (float(r.value), float(r.ci_low), float(r.ci_high)) for r in rows.itertuples()}
+
+
+def _score(value: float, low: float, high: float) -> Text:
+    if not np.isfinite(value):
+        return Text("n/a", style="dim")
+    shown = Text(f"{value:.3f}")
+    return shown.append(f"\n{low:.3f}–{high:.3f}", style="dim") if np.isfinite(low) and np.isfinite(high) else shown
+
+
+def _signed_interval(low: float, high: float) -> str:
+    return f"{low:+.4f} to {high:+.4f}" if np.isfinite(low) and np.isfinite(high) else ""
