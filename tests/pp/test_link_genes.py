@@ -204,7 +204,7 @@ def test_real_cortex(data_dir, annotation):
     small = MuData({"rna": mdata.mod["rna"][:, part].copy(), "atac": mdata.mod["atac"]})
     got = links[::100].toarray()
     np.testing.assert_array_equal(got, brute_force(small, read_genes(path), 100_000))
-    # the set's own column names the gene whose neighbourhood a region comes from: most of the nearest genes are that one
+    # the set's own column names the gene whose neighbourhood a region comes from: mostly that is the nearest gene
     nearest = links.copy()
     nearest.data = 1 / nearest.data
     linked = np.flatnonzero(links.getnnz(axis=0))

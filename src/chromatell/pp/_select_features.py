@@ -15,7 +15,7 @@ from chromatell._settings import logger, settings
 from chromatell._validate import ChromatellError, is_counts, nonnegative, one_of, paired, split_of
 
 Method = Literal["variance", "lasso", "random_forest", "proximity"]
-_BLOCK = 4096  # cells read at a time
+_BLOCK = 2048  # cells read at a time
 _MAX_CELLS = 5000  # training cells that lasso and random_forest read
 _MAX_GENES = 3000  # genes that they score; the others follow in order of variance
 _COMPONENTS = 10  # of the regions, which they predict
@@ -159,7 +159,7 @@ def _take(
 
 
 def _blocks(x: Any, rows: np.ndarray) -> Iterator[Any]:
-    """Yield the given rows, 4,096 at a time, CSR or dense."""
+    """Yield the given rows, 2,048 at a time, CSR or dense."""
     if sp.issparse(x) and x.format != "csr":
         x = sp.csr_matrix(x)  # once: rows of a CSC are slow to read
     for i in range(0, rows.size, _BLOCK):
@@ -274,7 +274,7 @@ def _z_scores(x: Any, cells: np.ndarray, genes: np.ndarray) -> np.ndarray:
 
 
 def _lasso(z: np.ndarray, components: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Return summed absolute coefficients at a twentieth of each component's smallest penalty that leaves none."""
+    """Return summed absolute coefficients at a tenth of each component's smallest penalty that leaves none."""
     from sklearn.linear_model import lasso_path
 
     z, n = z.astype(np.float64), z.shape[0]
@@ -284,8 +284,8 @@ def _lasso(z: np.ndarray, components: np.ndarray, weight: np.ndarray) -> np.ndar
         top = np.abs(xy[:, k]).max() / n
         if top <= 0:
             continue
-        alphas = top * np.array([0.5, 0.25, 0.1, 0.05])
-        _, coef, _ = lasso_path(z, components[:, k], alphas=alphas, precompute=gram, Xy=xy[:, k], tol=1e-3)
+        alphas = top * np.array([0.5, 0.25, 0.1])  # a path: each starts from the one before
+        _, coef, _ = lasso_path(z, components[:, k], alphas=alphas, precompute=gram, Xy=xy[:, k], tol=1e-2)
         score += weight[k] * np.abs(coef[:, -1])
     return score
 
