@@ -253,3 +253,9 @@ def test_bad_input_changes_nothing(mdata, change, call, message):
     with pytest.raises(ChromatellError, match=message):
         fisher(mdata, **call)
     assert dict(mdata.uns.get("ctl", {})) == before
+
+
+def test_a_stored_baseline_is_not_listed_twice(mdata):
+    ctl.tl.baseline(mdata, "knn")
+    fisher(mdata, "knn", baselines=["region_mean", "knn"], n_bootstrap=5)
+    assert mdata.uns["ctl"]["fisher"]["model"].tolist() == ["knn", "region_mean"]

@@ -134,7 +134,7 @@ def fisher(
     weights = _resamples(rows.size, n_bootstrap, seed)
     table = [_row(model, float(threshold), split, counts, weights, is_baseline=False)]
     n_called = round(float(counts[:, :2].sum()))
-    for kind in kinds:
+    for kind in [k for k in kinds if k != model]:  # a baseline may itself stand in atac_pred
         predicted = fitter.predict(kind, rows)
         cut, counts = same_share(predicted, truth, n_called)
         table.append(_row(kind, cut, split, counts, weights, is_baseline=True))
