@@ -224,6 +224,15 @@ def test_matrix_that_does_not_fit(tmp_path):
         ctl.datasets.multiome_10x(path)
 
 
+def test_data_of_another_file_is_refused(tmp_path):
+    path, other = write_h5(tmp_path / "x.h5"), write_h5(tmp_path / "secret.h5")
+    with h5py.File(path, "r+") as f:
+        del f["matrix/barcodes"]
+        f["matrix/barcodes"] = h5py.ExternalLink(str(other), "matrix/barcodes")
+    with pytest.raises(ChromatellError, match="matrix/barcodes"):
+        ctl.datasets.multiome_10x(path)
+
+
 def test_survives_a_round_trip(tmp_path):
     mdata = ctl.datasets.multiome_10x(write_h5(tmp_path / "x.h5"))
     mdata.write(tmp_path / "m.h5mu")

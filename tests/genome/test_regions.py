@@ -23,6 +23,8 @@ from chromatell.genome.regions import normalise_chrom, parse_regions, region_tab
         ("chr1:100", ("", -1, -1)),
         ("chr1:-5-10", ("", -1, -1)),
         ("", ("", -1, -1)),
+        ("chr1:,-,", ("", -1, -1)),
+        ("chr1:99999999999999999999-5", ("", -1, -1)),
     ],
 )
 def test_parse(name, wanted):

@@ -11,7 +11,7 @@ from anndata import AnnData
 from chromatell._keys import CHROM, END, START
 from chromatell._validate import ChromatellError, examples
 
-_NAME = re.compile(r"^(?P<chrom>[^\s:]+)[:\-_](?P<start>[\d,]+)[\-_](?P<end>[\d,]+)$")
+_NAME = re.compile(r"^(?P<chrom>[^\s:]+)[:\-_](?P<start>\d[\d,]{0,14})[\-_](?P<end>\d[\d,]{0,14})$")
 
 
 def parse_regions(names: pd.Index | list[str]) -> pd.DataFrame:
@@ -30,8 +30,9 @@ def parse_regions(names: pd.Index | list[str]) -> pd.DataFrame:
 
     Examples
     --------
-    >>> parse_regions(["chr1:100-600"]).iloc[0].tolist()
-    ['chr1', 100, 600]
+    >>> from chromatell.genome.regions import parse_regions
+    >>> parse_regions(["chr1:100-600"]).to_dict("records")
+    [{'chrom': 'chr1', 'start': 100, 'end': 600}]
     """
     rows = [_NAME.match(str(name)) for name in names]
     return pd.DataFrame(
