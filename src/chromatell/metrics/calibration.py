@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 
 from chromatell._validate import ChromatellError, one_of
+from chromatell.metrics.ranking import flat_positives
 
 _BLOCK = 4_000_000  # values looked at at a time
 
@@ -50,7 +50,7 @@ def reliability_curve(y: Any, probability: np.ndarray, *, n_bins: int = 15, stra
     edges = grid[1:-1] if strategy == "width" else np.unique(np.quantile(_spread(p), grid[1:-1]).astype(p.dtype))
     count = np.zeros(edges.size + 1)
     total, positive = count.copy(), count.copy()
-    flat, where = p.reshape(-1), _positives(y, p.shape)
+    flat, where = p.reshape(-1), flat_positives(y)
     for start in range(0, flat.size, _BLOCK):
         values = flat[start : start + _BLOCK]
         bins = np.searchsorted(edges, values, side="right")
@@ -121,10 +121,10 @@ def brier_score(y: Any, probability: np.ndarray, axis: int | None = None) -> Any
     p = _check(y, probability)
     if axis is None:
         p = p.reshape(1, -1)
-        row, col = np.zeros(1, dtype=np.int64), _positives(y, np.shape(y))
+        col = flat_positives(y)
         row = np.zeros_like(col)
     else:
-        row, col = np.divmod(_positives(y, p.shape), p.shape[1])
+        row, col = np.divmod(flat_positives(y), p.shape[1])
         if axis == 0:
             p, row, col = p.T, col, row
     squares = np.array([np.einsum("i,i->", r, r, dtype=np.float64) for r in p])
@@ -137,15 +137,6 @@ def _spread(p: np.ndarray, size: int = 1_000_000) -> np.ndarray:
     """Return about a million values, evenly spaced: enough for quantiles."""
     flat = p.reshape(-1)
     return flat[:: max(1, flat.size // size) | 1]  # an odd step, so that it does not fall in with the rows
-
-
-def _positives(y: Any, shape: tuple[int, ...]) -> np.ndarray:
-    """Return the flat places of the positives, ascending."""
-    if sp.issparse(y):
-        coo = y.tocoo()
-        keep = coo.data != 0
-        return np.unique(coo.row[keep].astype(np.int64) * shape[1] + coo.col[keep])
-    return np.flatnonzero(np.asarray(y))
 
 
 def _check(y: Any, probability: np.ndarray) -> np.ndarray:

@@ -66,11 +66,12 @@ def region_auroc(
     Notes
     -----
     The influence is built from DeLong's structural components (DeLong, DeLong & Clarke-Pearson, Biometrics 44, 1988):
-    for an open cell the share of closed cells below it, for a closed cell the share of open cells above it, each
-    minus its expectation, divided by the size of its class; it is the infinitesimal jackknife of Efron (1982). Two
-    corrections for strata with one or two open cells, where a component minus its *stratum's* mean is near zero by
-    construction: components are centred at the mean of the region over its strata, and those of the k open cells of a
-    region are scaled by ``sqrt(k / (k - 1))``, as in DeLong's covariance.
+    for an open cell the share of closed cells below it, for a closed cell the share of open cells above it, each minus
+    its expectation, divided by the size of its class; it is the infinitesimal jackknife of Efron (1982). Corrected
+    for strata and regions with few open cells, where a component minus its own stratum's mean is near zero by
+    construction: components are centred at the mean of the region over its strata, those of the k open cells of a
+    region are scaled by ``sqrt(k / (k - 1))`` as in DeLong's covariance, and a region with one open cell is centred
+    at the mean over all regions.
 
     Examples
     --------
@@ -81,7 +82,7 @@ def region_auroc(
     ([0.75], [0.0])
     """
     cells, starts = _layout(strata, np.shape(y)[0])
-    total = np.zeros(cells.size)
+    total, uncentred = np.zeros(cells.size), np.zeros(cells.size)
     scores = [np.zeros(0)]
     for labels, values in _region_blocks(y, score, cells):
         component = np.zeros(labels.shape, dtype=np.float64)
@@ -102,8 +103,15 @@ def region_auroc(
         if influence:
             k = (labels & (weight > 0)).sum(axis=1)
             weight *= np.where(labels, np.sqrt(k / np.maximum(k - 1, 1))[:, None], 1.0) / np.maximum(held, 1)[:, None]
-            total += ((component - np.nan_to_num(mean)[:, None]) * weight).sum(axis=0)
-    return _finish(np.concatenate(scores), total if influence else None, cells, np.shape(y)[0])
+            lone = k == 1
+            centre = np.where(lone | (held == 0), 0.0, mean)
+            total += ((component - centre[:, None]) * weight).sum(axis=0)
+            uncentred += weight[lone].sum(axis=0)
+    result = np.concatenate(scores)
+    if not influence:
+        return RegionScores(result, None)
+    overall = RegionScores(result, None).mean
+    return _finish(result, total - np.nan_to_num(overall) * uncentred, cells, np.shape(y)[0])
 
 
 def region_ap(y: Any, score: np.ndarray, *, influence: bool = True) -> RegionScores:

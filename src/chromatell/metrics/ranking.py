@@ -198,13 +198,7 @@ def _check(y: Any, score: np.ndarray, axis: int | None) -> np.ndarray:
 def _rows(y: Any, score: np.ndarray, axis: int | None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield (scores (n,), places of the positives) for each column (axis 0) or row (1), or once for all pairs."""
     if axis is None:
-        if sp.issparse(y):
-            coo = y.tocoo()
-            keep = coo.data != 0
-            where = np.unique(coo.row[keep].astype(np.int64) * score.shape[1] + coo.col[keep])
-        else:
-            where = np.flatnonzero(np.asarray(y))
-        yield finite(score.reshape(-1)), where
+        yield finite(score.reshape(-1)), flat_positives(y)
         return
     major = score.T if axis == 0 else score
     step = max(1, BLOCK // max(major.shape[1], 1))
@@ -223,6 +217,18 @@ def _rows(y: Any, score: np.ndarray, axis: int | None) -> Iterator[tuple[np.ndar
             pointer = np.searchsorted(rows, np.arange(len(part) + 1))
         for i, row in enumerate(block):
             yield row, where[pointer[i] : pointer[i + 1]]
+
+
+def flat_positives(y: Any) -> np.ndarray:
+    """Return the places of the positives in the flattened labels, int64, ascending."""
+    if not sp.issparse(y):
+        return np.flatnonzero(np.asarray(y))
+    csr = sp.csr_matrix(y)
+    if not csr.has_canonical_format:
+        csr = csr.copy()
+        csr.sum_duplicates()
+    row = np.repeat(np.arange(csr.shape[0], dtype=np.int64), np.diff(csr.indptr))
+    return (row * csr.shape[1] + csr.indices)[csr.data != 0]
 
 
 def finite(score: np.ndarray) -> np.ndarray:

@@ -1,0 +1,132 @@
+"""Scores of regions over cells, and their sampling error against fresh draws and a brute-force bootstrap."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from scipy import stats
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from chromatell._validate import ChromatellError
+from chromatell.metrics.delong import paired_auroc_test, region_ap, region_auroc
+
+
+def _draw(rng, loadings, n, openness):
+    """Cells with depth and context; a good and a worse score."""
+    depth, context = rng.normal(0, 0.6, n), rng.normal(size=(n, loadings.shape[1]))
+    signal = context @ loadings.T
+    logit = np.log(openness) + depth[:, None] + signal
+    y = rng.random(logit.shape) < 1 / (1 + np.exp(-logit))
+    good = (logit + rng.normal(0, 0.7, logit.shape)).astype(np.float32)
+    worse = (logit - 0.5 * signal + rng.normal(0, 0.7, logit.shape)).astype(np.float32)
+    return y, good, worse, np.digitize(depth, np.quantile(depth, np.linspace(0, 1, 6))[1:-1])
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_plain_and_stratified_equal_sklearn(rng, ties):
+    y = rng.random((120, 30)) < rng.uniform(0.01, 0.4, 30)
+    s = (rng.integers(0, 4, y.shape) if ties else rng.normal(size=y.shape)).astype(np.float32)
+    strata = rng.integers(-1, 4, 120)
+    plain, inside = np.full(30, np.nan), np.full(30, np.nan)
+    for r in range(30):
+        if 0 < y[:, r].sum() < 120:
+            plain[r] = roc_auc_score(y[:, r], s[:, r])
+        values = []
+        for k in range(4):
+            i = strata == k
+            if 0 < y[i, r].sum() < i.sum():
+                values.append(roc_auc_score(y[i, r], s[i, r]))
+        if values:
+            inside[r] = np.mean(values)
+    for labels in (y, sp.csr_matrix(y)):
+        np.testing.assert_allclose(region_auroc(labels, s).score, plain, atol=1e-12)
+        got = region_auroc(labels, s, strata)
+        np.testing.assert_allclose(got.score, inside, atol=1e-12)
+        assert got.mean == pytest.approx(np.nanmean(inside))
+        assert got.n == np.isfinite(inside).sum()
+        assert (got.influence[strata == -1] == 0).all()
+        np.testing.assert_array_equal(region_auroc(labels, s, strata, influence=False).score, got.score)
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_region_ap_equals_sklearn(rng, ties):
+    y = rng.random((90, 25)) < 0.15
+    y[:, 0] = False
+    s = (rng.integers(0, 4, y.shape) if ties else rng.normal(size=y.shape)).astype(np.float32)
+    expected = [np.nan] + [average_precision_score(y[:, r], s[:, r]) for r in range(1, 25)]
+    np.testing.assert_allclose(region_ap(y, s).score, expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("score", [region_auroc, region_ap])
+def test_influence_is_the_derivative_in_the_weights(rng, score):
+    """Many open cells, so that the small-class corrections vanish: a copy of a cell changes the mean as predicted."""
+    n = 400
+    y = rng.random((n, 12)) < 0.4
+    s = (np.round(rng.normal(size=y.shape) + y, 1)).astype(np.float32)
+    whole = score(y, s)
+    cells = rng.integers(0, n, 15)
+    change = [score(np.vstack([y, y[[c]]]), np.vstack([s, s[[c]]])).mean - whole.mean for c in cells]
+    np.testing.assert_allclose(change, whole.influence[cells], rtol=0.05, atol=3e-5)
+    assert abs(whole.influence.sum()) < 1e-3
+
+
+@pytest.mark.parametrize(("openness", "n"), [(0.05, 400), (0.02, 300)])
+def test_error_of_a_paired_difference_matches_fresh_draws_and_brute_force(openness, n):
+    rng = np.random.default_rng(3)
+    loadings = rng.normal(0, 0.6, (80, 4))
+    kinds = {
+        "auroc": lambda y, s, k: region_auroc(y, s),
+        "stratified": region_auroc,
+        "ap": lambda y, s, k: region_ap(y, s),
+    }
+    differences, said, brute = ({k: [] for k in kinds} for _ in range(3))
+    for draw in range(50):
+        y, good, worse, strata = _draw(rng, loadings, n, openness)
+        for kind, f in kinds.items():
+            a, b = f(y, good, strata), f(y, worse, strata)
+            differences[kind].append(a.mean - b.mean)
+            said[kind].append(np.sqrt(((a.influence - b.influence) ** 2).sum()))
+            if draw < 2:
+                drawn = (rng.integers(0, n, n) for _ in range(30))
+                brute[kind].append(
+                    np.std([f(y[i], good[i], strata[i]).mean - f(y[i], worse[i], strata[i]).mean for i in drawn])
+                )
+    for kind in kinds:
+        spread = np.std(differences[kind])
+        assert 0.75 < np.mean(said[kind]) / spread < 1.4, kind
+        assert 0.7 < np.mean(said[kind]) / np.mean(brute[kind]) < 1.4, kind
+        covered = np.abs(np.array(differences[kind]) - np.mean(differences[kind])) < 1.96 * np.array(said[kind])
+        assert covered.mean() > 0.85, kind
+
+
+def test_paired_test_equals_delong_by_hand(rng):
+    y = rng.random(80) < 0.3
+    a, b = (y + rng.normal(size=80)).astype(np.float32), (0.5 * y + rng.normal(size=80)).astype(np.float32)
+    kernel = [np.sign(s[y][:, None] - s[~y][None]) / 2 + 0.5 for s in (a, b)]
+    off = kernel[0] - kernel[1]
+    variance = off.mean(axis=1).var(ddof=1) / y.sum() + off.mean(axis=0).var(ddof=1) / (~y).sum()
+    gain, p = paired_auroc_test(y[:, None], a[:, None], b[:, None])
+    assert gain[0] == pytest.approx(roc_auc_score(y, a) - roc_auc_score(y, b))
+    assert p[0] == pytest.approx(stats.t.sf(gain[0] / np.sqrt(variance), y.sum() - 1), rel=1e-6)
+
+
+def test_paired_test_keeps_its_level(rng):
+    y = rng.random((150, 600)) < 0.1
+    a, b = (rng.random(y.shape, dtype=np.float32) for _ in range(2))
+    gain, p = paired_auroc_test(y, a, b)
+    assert np.isfinite(gain).all()
+    assert 0.02 < (p < 0.05).mean() < 0.08
+    rare = np.zeros((150, 1), dtype=bool)
+    rare[:3] = True
+    assert paired_auroc_test(rare, a[:, :1], b[:, :1])[1][0] == 1
+    assert paired_auroc_test(y, a, a)[1].min() == 1  # no difference at all
+
+
+def test_bad_input():
+    with pytest.raises(ChromatellError, match="must be the same"):
+        region_auroc(np.zeros((3, 2)), np.zeros((2, 3)))
+    with pytest.raises(ChromatellError, match=r"one whole number a cell is needed: \(3,\)"):
+        region_auroc(np.zeros((3, 2)), np.zeros((3, 2)), np.zeros(2, dtype=int))
+    with pytest.raises(ChromatellError, match="NaN"):
+        region_auroc(np.eye(2), np.full((2, 2), np.nan))
