@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import pandas as pd
+import rich.pretty  # noqa: F401  # scvi-tools' view_anndata_setup uses it without importing it
 import torch
 from anndata import AnnData
 from mudata import MuData, set_options

@@ -20,6 +20,7 @@ class TrainConfig:
 
     max_epochs: int = 30
     batch_size: int = 256
+    min_steps: int = 24  # steps an epoch at least: fewer cells take smaller batches, down to 32
     optimizer: str = "adamw"
     lr: float = 2e-3
     weight_decay: float = 1e-2
@@ -28,6 +29,10 @@ class TrainConfig:
     gradient_clip: float = 0.0  # largest norm of the gradient; 0 leaves it
     early_stopping: bool = True
     patience: int = 8
+
+    def batch_for(self, n_train: int) -> int:
+        """Return the cells in a batch, given the number of training cells."""
+        return min(self.batch_size, max(32, n_train // self.min_steps))
 
 
 class Plan(LightningModule):

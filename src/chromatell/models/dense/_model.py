@@ -17,6 +17,7 @@ from scvi.data import fields as scvi_fields
 from torch.utils.data import DataLoader
 
 from chromatell._keys import ATAC, RNA, TRAIN
+from chromatell._settings import logger
 from chromatell._validate import ChromatellError, expressed, nonnegative, one_of, paired, split_of, warn
 from chromatell.data.accessibility import DepthModel, fragment_counts, open_matrix, selected, true_depth
 from chromatell.data.cells import CellBatch, CellDataset, CellInput, cell_loader, row_blocks
@@ -26,7 +27,7 @@ from chromatell.data.smoothing import Smoothing, fit_smoothing
 from chromatell.models._base import DEPTHS, ChromatinModel
 from chromatell.models.dense._links import linked_pairs, score_map
 from chromatell.models.dense._module import ENCODERS, DenseConfig, DenseModule
-from chromatell.models.dense._presets import PRESETS, SmoothingConfig
+from chromatell.models.dense._presets import PANEL, PRESETS, SmoothingConfig
 from chromatell.nn.losses import LOSSES, LossConfig
 
 _ROWS = 512  # cells predicted at a time
@@ -48,13 +49,12 @@ class Dense(ChromatinModel):
     mdata
         MuData after ``Dense.setup_mudata(mdata)``.
     preset
-        'default', chosen on validation cells of two data sets, or 'wizel2025', the published recipe: 10,000 most
-        variable genes and
-        500 most variable regions (``ctl.pp.select_features``), z-scores, binary targets, fully connected Swish layers,
-        sigmoid output,
-        focal + Dice loss, RMSProp, batches of 32, 50 epochs, 20% test and 10% validation. Left open there, chosen here:
-        two hidden
-        layers of 512, no norm, dropout 0.2, learning rate 1e-4, focal alpha 0.25 and gamma 2, no depth term.
+        'default', chosen on validation cells of two data sets (with at most 100 genes it becomes 'panel', which reads
+        the genes themselves rather than their principal components, and does not smooth); or 'wizel2025', the published
+        recipe: 10,000 most variable genes and 500 most variable regions (``ctl.pp.select_features``), z-scores, binary
+        targets, fully connected Swish layers, sigmoid output, focal + Dice loss, RMSProp, batches of 32, 50 epochs, 20%
+        test and 10% validation. Left open there, chosen here: two hidden layers of 512, no norm, dropout 0.2, learning
+        rate 1e-4, focal alpha 0.25 and gamma 2, no depth term.
     encoder
         'mlp'; 'autoencoder' (adds the reconstruction of expression to the loss); 'transformer' (learned queries attend
         over gene
@@ -119,8 +119,12 @@ class Dense(ChromatinModel):
         smoothing: SmoothingConfig | Literal["preset"] | None = "preset",
         **network: Any,
     ):
-        chosen = PRESETS[one_of(preset, PRESETS, "preset")]
+        one_of(preset, PRESETS, "preset")
         super().__init__(mdata)
+        if preset == "default" and mdata is not None and (n := int(selected(mdata.mod[RNA]).sum())) <= PANEL:
+            logger.info(f"{n} genes are a panel: preset 'panel', which reads the genes themselves.")
+            preset = "panel"
+        chosen = PRESETS[preset]
         self.train_config = chosen.training
         if smoothing == "preset":
             smoothing = chosen.smoothing
@@ -203,8 +207,8 @@ class Dense(ChromatinModel):
         self.genes, self.regions = rna.var_names[genes], atac.var_names[regions]
         x = _rows(rna.X, rows, genes)
         self.expression = Expression.fit(x, self.genes)
-        reads_genes = self.network.encoder not in ("mlp", "autoencoder") or len(self.genes) <= self.network.pca_above
-        n_pcs = 0 if reads_genes else min(self.network.n_pcs, min(x.shape) - 1)
+        reads_pcs = self.network.encoder in ("mlp", "autoencoder")
+        n_pcs = min(self.network.n_pcs, min(x.shape) - 1) if reads_pcs else 0
         embedding = Embedding.fit(self.expression, x, max(n_pcs, 50), seed=seed)
         parts = [(embedding.transform(z), library) for _, z, library in self.expression.blocks(x)]
         scores, library = np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
@@ -239,7 +243,6 @@ class Dense(ChromatinModel):
             n_regions=len(self.regions),
             n_covariates=self.covariates.width,
             n_pcs=n_pcs,
-            dropout_in=self.network.dropout_in if n_pcs else 0.0,
         )
         self.config["network"] = asdict(self.network)
         self._links = linked_pairs(data, self.genes, self.regions) if self._needs_links else None
@@ -281,11 +284,10 @@ class Dense(ChromatinModel):
         if training:
             depth = self.depth_model.standardise(true_depth(atac, self.config["setup"].get("depth_key"))[rows])
         else:  # as it will be for new cells; the network's own prediction, where it makes one, replaces it
-            depth = np.concatenate(
-                [self.depth_model.predict(z, size) for _, z, size in self.expression.blocks(inputs.x)]
-            )
+            depth = np.concatenate([self._predicted_depth(z, size) for _, z, size in self.expression.blocks(inputs.x)])
         dataset = CellDataset(inputs, targets, depth, self._smoother if training else None)
-        return cell_loader(dataset, self.train_config.batch_size, shuffle=training, seed=seed)
+        n_train = int((split_of(data) == TRAIN).sum())
+        return cell_loader(dataset, self.train_config.batch_for(n_train), shuffle=training, seed=seed)
 
     def _fit(self, data: MuData, seed: int, **kwargs: Any) -> None:
         super()._fit(data, seed, **kwargs)
@@ -335,13 +337,16 @@ class Dense(ChromatinModel):
         for rows in row_blocks(x.shape[0], _ROWS):
             z, library = self.expression.transform(x[rows], present)
             sizes = np.column_stack([library, self.expression.detected(x[rows], present), covariates[rows]])
-            log_depth = self.depth_model.predict(z, library) if depth is None else depth[rows]
+            log_depth = self._predicted_depth(z, library) if depth is None else depth[rows]
             batch = self._batch(z, sizes, log_depth).to(self.device)
             if depth is None and self.network.depth_hidden:
                 with torch.no_grad():
-                    batch.depth = self.module.predict_depth(batch).mean(dim=0)
+                    batch.depth = self.network.depth_shrink * self.module.predict_depth(batch).mean(dim=0)
             for cols, block in self._decode(batch, position):
                 yield rows, cols, block
+
+    def _predicted_depth(self, z: np.ndarray, library: np.ndarray) -> np.ndarray:
+        return np.float32(self.network.depth_shrink) * self.depth_model.predict(z, library)
 
     def _batch(self, z: np.ndarray, covariates: np.ndarray, depth: np.ndarray) -> CellBatch:
         x = z if self.projection is None else z @ self.projection

@@ -35,8 +35,9 @@ class DenseConfig:
     dropout_in: float = 0.2
     n_members: int = 1  # networks trained side by side, their probabilities averaged
     shared_head: bool = True  # the members share the output weights
-    pca_above: int = 100  # with fewer genes than this they are read themselves, undropped
     depth_hidden: int = 64  # width of the network that predicts depth; 0 leaves it to ridge regression
+    depth_mix: float = 0.5  # share of training cells that are given their predicted depth instead of their own
+    depth_shrink: float = 0.8  # a predicted depth is drawn towards the mean: it is uncertain
     linked_genes: bool = False
     reconstruction_weight: float = 0.1  # autoencoder only
     likelihood: str = "bernoulli"
@@ -114,7 +115,7 @@ class DenseModule(nn.Module):
         return logits
 
     def predict_depth(self, batch: CellBatch) -> Tensor:
-        """Return the standardised log depth of each cell, predicted from expression, (members, cells)."""
+        """Return the standardised log depth of each cell, regressed on expression, (members, cells)."""
         x = torch.cat([batch.x, batch.covariates], dim=1)
         return torch.stack([head(x).squeeze(-1) for head in self.depth_heads])
 
@@ -132,12 +133,19 @@ class DenseModule(nn.Module):
     def loss(self, batch: CellBatch) -> Tensor:
         """Return the loss of the batch: of a cell, summed over regions; a mean over cells and members.
 
-        In training the cell's own depth is given; in validation it is predicted, as it will be for new cells.
+        In training a share of the cells is given its own depth; in validation it is predicted, as for new cells.
         """
         target = batch.target
         assert target is not None
-        if not self.training and self.depth_heads:
-            batch = replace(batch, depth=self.predict_depth(batch).mean(dim=0))
+        depth_loss: Tensor | float = 0.0
+        if self.depth_heads:
+            predicted = self.predict_depth(batch)
+            guess = self.config.depth_shrink * predicted.detach().mean(dim=0)
+            if self.training:
+                depth_loss = F.mse_loss(predicted, batch.depth.expand_as(predicted))
+                own = torch.rand_like(guess) >= self.config.depth_mix
+                guess = torch.where(own, batch.depth, guess)
+            batch = replace(batch, depth=guess)
         z = self.encode(batch)
         per_member = blocked_loss(
             lambda start, stop: self.decode(z, batch, start, stop),
@@ -152,10 +160,7 @@ class DenseModule(nn.Module):
             per_member = per_member + self.config.reconstruction_weight * F.mse_loss(
                 self.reconstruct(z), target, reduction="none"
             ).mean((1, 2))
-        loss = self.config.n_regions * per_member.mean()
-        if self.training and self.depth_heads:
-            loss = loss + F.mse_loss(self.predict_depth(batch), batch.depth.expand(len(self.depth_heads), -1))
-        return loss
+        return self.config.n_regions * per_member.mean() + depth_loss
 
 
 class AttentionEncoder(nn.Module):

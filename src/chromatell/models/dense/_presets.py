@@ -27,11 +27,17 @@ class Preset:
     smoothing: SmoothingConfig = SmoothingConfig()
 
 
+PANEL = 100  # up to this many genes 'default' becomes 'panel'
+
 PRESETS: dict[str, Preset] = {
     "default": Preset(
-        network=DenseConfig(n_pcs=30, n_hidden=256, n_layers=1, n_latent=64, n_members=2, dropout=0.2, dropout_in=0.2),
-        training=TrainConfig(max_epochs=12, batch_size=256, lr=2e-3, weight_decay=1e-2),
-        smoothing=SmoothingConfig(k=20, mix=0.5, space="joint"),
+        network=DenseConfig(n_pcs=30, n_members=2),
+        training=TrainConfig(max_epochs=10, batch_size=256, lr=2e-3, weight_decay=1e-2),
+        smoothing=SmoothingConfig(k=20, mix=0.25, space="joint"),
+    ),
+    "panel": Preset(
+        network=DenseConfig(n_pcs=0, dropout_in=0.0, n_members=2),
+        training=TrainConfig(max_epochs=20, batch_size=256, lr=2e-3, weight_decay=1e-2),
     ),
     # What the recipe gives: fully connected Swish layers, sigmoid output, focal + Dice, RMSProp, batches of 32, 50
     # epochs.
