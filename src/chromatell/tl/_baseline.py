@@ -66,7 +66,9 @@ def baseline(
         `kind` is not known, the data lacks what it needs (labels, links, a split), `key_added` is a model's, or the
         dense prediction is above ``ctl.settings.dense_limit``. Nothing was changed.
 
-    Notes ----- Peak memory: the predictions, n_obs x n regions float32, beside what
+    Notes
+    -----
+    Peak memory: the predictions, n_obs x n regions float32, beside what
     :class:`~chromatell.models._baselines.BaselineFitter` holds. That single-cell models must be compared with such
     predictors: Luecken et al., Nature Methods 2022.
 

@@ -93,11 +93,14 @@ def fisher(
         No such prediction, no split, no validation cell for ``threshold='f1'``, or no open pair among them. Nothing was
         changed.
 
-    Warnings -------- Pairs are not independent: a cell's pairs share its depth, a region's its mean. The p-value is
-    far too small; the interval, which resamples cells, is what can be read. ``log10_p`` holds what underflows in
-    `p_value`.
+    Warnings
+    --------
+    Pairs are not independent: a cell's pairs share its depth, a region's its mean. The p-value is far too small; the
+    interval, which resamples cells, is what can be read. ``log10_p`` holds what underflows in `p_value`.
 
-    Notes ----- Peak memory: one prediction of the split beside those in `mdata`, split cells x regions float32.
+    Notes
+    -----
+    Peak memory: one prediction of the split beside those in `mdata`, split cells x regions float32.
     Fisher, J. R. Stat. Soc. 1922.
 
     Examples

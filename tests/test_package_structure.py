@@ -1,0 +1,147 @@
+"""The shape of the package: what it loads, what its functions look like, and that each of them is tested."""
+
+from __future__ import annotations
+
+import ast
+import doctest
+import importlib
+import inspect
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import chromatell as ctl
+
+ROOT = Path(__file__).parents[1]
+SOURCE = Path(ctl.__file__).parent
+NAMESPACES = ("pp", "tl", "pl", "models", "datasets", "metrics", "genome", "io", "data")
+FUNCTIONS = [(ns, name) for ns in ("pp", "tl", "pl") for name in getattr(ctl, ns).__all__]
+# __main__ is left out: importing it runs it
+MODULES = sorted(
+    ".".join(path.relative_to(SOURCE.parent).with_suffix("").parts).removesuffix(".__init__")
+    for path in SOURCE.rglob("*.py")
+    if path.stem != "__main__"
+)
+CALLS = 2  # of each public function in the tests
+
+each_function = pytest.mark.parametrize(
+    ("namespace", "name"), FUNCTIONS, ids=[f"{ns}.{name}" for ns, name in FUNCTIONS]
+)
+
+
+def sections(doc: str) -> dict[str, str]:
+    """The parts of a numpydoc docstring by their titles."""
+    found = list(re.finditer(r"^([A-Z]\w*(?: \w+)?)\n-{3,}$", doc, flags=re.MULTILINE))
+    ends = [m.start() for m in found[1:]] + [len(doc)]
+    return {m[1]: doc[m.end() : end].strip() for m, end in zip(found, ends, strict=True)}
+
+
+def test_importing_it_loads_neither_torch_nor_scvi():
+    heavy = "{'torch', 'scvi', 'lightning', 'scanpy', 'sklearn', 'matplotlib', 'muon'}"
+    code = (
+        f"import sys, chromatell as ctl\nctl.pp, ctl.tl, ctl.pl, dir(ctl.tl)\nsys.exit(str({heavy} & set(sys.modules)))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert run.stderr.strip() == "set()"
+
+
+@pytest.mark.parametrize("namespace", ["", *NAMESPACES])
+def test_every_name_in_all_resolves(namespace):
+    module = importlib.import_module(f"chromatell.{namespace}".rstrip("."))
+    listed = list(getattr(module, "__all__", ()))
+    assert len(set(listed)) == len(listed)
+    assert [name for name in listed if not hasattr(module, name)] == []
+    assert set(listed) <= set(dir(module))
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error():
+    for module in (ctl, ctl.pp, ctl.tl, ctl.pl, ctl.io, ctl.datasets, ctl.models):
+        with pytest.raises(AttributeError, match="no_such_name"):
+            module.no_such_name  # noqa: B018
+
+
+@each_function
+def test_a_public_function_lives_in_a_file_of_its_name(namespace, name):
+    function = getattr(getattr(ctl, namespace), name)
+    assert inspect.isfunction(function)
+    assert function.__module__ == f"chromatell.{namespace}._{name}"
+
+
+@each_function
+def test_at_most_three_parameters_are_positional_and_copy_is_not(namespace, name):
+    parameters = inspect.signature(getattr(getattr(ctl, namespace), name)).parameters
+    positional = [p.name for p in parameters.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    assert len(positional) <= 3
+    if "copy" in parameters:
+        assert parameters["copy"].kind is inspect.Parameter.KEYWORD_ONLY
+        assert parameters["copy"].default is False
+
+
+@each_function
+def test_every_parameter_and_the_return_have_a_type(namespace, name):
+    signature = inspect.signature(getattr(getattr(ctl, namespace), name))
+    assert [p.name for p in signature.parameters.values() if p.annotation is p.empty] == []
+    assert signature.return_annotation is not signature.empty
+
+
+@each_function
+def test_the_docstring_has_its_sections(namespace, name):
+    function = getattr(getattr(ctl, namespace), name)
+    doc = inspect.getdoc(function) or ""
+    assert doc.split("\n")[0].endswith(".")
+    found = sections(doc)
+    assert {"Returns", "Raises", "Examples"} <= set(found)
+    assert ">>> import chromatell as ctl" in found["Examples"]
+    assert f"ctl.{namespace}.{name}(" in found["Examples"]
+    parameters = [p for p in inspect.signature(function).parameters if p != "copy"]
+    headings = {
+        w.strip("* ") for line in re.findall(r"^\S.*$", found.get("Parameters", ""), re.M) for w in line.split(",")
+    }
+    assert [p for p in parameters if p not in headings] == []
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_no_heading_of_a_docstring_was_run_into_its_text(module):
+    tree = ast.parse(source_of(module).read_text("utf-8"))
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef)
+    docs = [ast.get_docstring(node) or "" for node in ast.walk(tree) if isinstance(node, documented)]
+    assert [doc[:60] for doc in docs if re.search(r"\w -{4,}( |$)", doc)] == []
+
+
+@each_function
+def test_tests_call_every_public_function_twice(namespace, name):
+    own = Path(__file__)
+    texts = [path.read_text("utf-8") for path in (ROOT / "tests").rglob("test_*.py") if path != own]
+    calls = sum(len(re.findall(rf"\b{namespace}\.{name}\(", text)) for text in texts)
+    for text in texts:
+        if re.search(rf"from chromatell\.{namespace}\S* import [^\n]*\b{name}\b", text):
+            calls += len(re.findall(rf"(?<![\w.]){name}\(", text))
+    assert calls >= CALLS
+
+
+def test_arrows_between_layers_go_down_only(monkeypatch, capsys):
+    # not importlinter.cli: it resets the logging of the whole process
+    from importlinter import configuration
+    from importlinter.application import use_cases
+
+    monkeypatch.chdir(ROOT)
+    configuration.configure()
+    assert use_cases.lint_imports(config_filename="pyproject.toml", cache_dir=None), capsys.readouterr().out
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_examples_run(module, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    options = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
+    result = doctest.testmod(importlib.import_module(module), optionflags=options)
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
+    assert result.failed == 0, capsys.readouterr().out
+
+
+def source_of(module: str) -> Path:
+    path = SOURCE.parent.joinpath(*module.split("."))
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
