@@ -142,6 +142,16 @@ def test_examples_run(module, tmp_path, monkeypatch, capsys):
     assert result.failed == 0, capsys.readouterr().out
 
 
+def test_ci_runs_the_command_of_the_readme():
+    commands = re.findall(r"^python3 -m venv .*$", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE)
+    assert [command.split("&& ")[-1] for command in commands] == [".venv/bin/chromatell demo", ".venv/bin/pytest"]
+    assert commands[1] in (ROOT / ".ci" / "run").read_text("utf-8")
+
+
+def test_the_citation_names_this_version():
+    assert f"\nversion: {ctl.__version__}\n" in (ROOT / "CITATION.cff").read_text("utf-8")
+
+
 def source_of(module: str) -> Path:
     path = SOURCE.parent.joinpath(*module.split("."))
     return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
