@@ -42,7 +42,8 @@ def interval(values: np.ndarray) -> tuple[float, float, float]:
     from scipy import stats
 
     values = np.asarray(values, dtype=float)
-    half = stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
+    n = len(values)
+    half = stats.t.ppf(0.975, n - 1) * values.std(ddof=1) / np.sqrt(n) if n > 1 else np.nan
     return float(values.mean()), float(values.mean() - half), float(values.mean() + half)
 
 
