@@ -32,7 +32,20 @@ def mdata() -> md.MuData:
     for i, (name, is_baseline) in enumerate(MODELS.items()):
         for j, (view, metric) in enumerate(PAIRS):
             value = 0.8 - 0.02 * i - 0.05 * j
-            rows.append((name, is_baseline, "test", view, metric, value, value - 0.01, value + 0.02, 100))
+            rows.append(
+                (
+                    name,
+                    is_baseline,
+                    name in ("region_mean_true_depth", "knn_atac"),
+                    "test",
+                    view,
+                    metric,
+                    value,
+                    value - 0.01,
+                    value + 0.02,
+                    100,
+                )
+            )
             if not is_baseline:
                 gains.append((name, BEST.get(view, "knn"), "test", view, metric, 0.01, 0.0, 0.02, 100))
         recall = np.linspace(0.01, 1, 50)
@@ -43,7 +56,18 @@ def mdata() -> md.MuData:
             "per_region": np.append(np.clip(rng.normal(0.65, 0.1, 80), 0, 1), [np.nan, np.nan]).astype(np.float32),
         }
     curves["region_mean"]["per_region"][:] = 0.5
-    columns = ["model", "is_baseline", "split", "view", "metric", "value", "ci_low", "ci_high", "n"]
+    columns = [
+        "model",
+        "is_baseline",
+        "uses_target_assay",
+        "split",
+        "view",
+        "metric",
+        "value",
+        "ci_low",
+        "ci_high",
+        "n",
+    ]
     names = ["model", "baseline", "split", "view", "metric", "gain", "ci_low", "ci_high", "n"]
     fisher = pd.DataFrame(
         {

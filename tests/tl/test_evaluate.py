@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+import chromatell as ctl
 from chromatell._settings import settings
 from chromatell._validate import ChromatellError, ChromatellWarning
 from chromatell.data.predictions import write_prediction
@@ -371,3 +372,17 @@ def test_false_discovery_equals_scipy(rng):
     p = rng.random(200) ** 2
     np.testing.assert_allclose(false_discovery(p), false_discovery_control(p))
     assert false_discovery(np.zeros(0)).size == 0
+
+
+def test_what_reads_the_target_assay_says_so_and_ranks_have_no_calibration():
+    mdata = ctl.datasets.simulate_multiome(300, 30, 40, seed=2)
+    ctl.pp.split_cells(mdata, seed=0)
+    truth = np.asarray(mdata["atac"].layers["truth"])
+    ctl.tl.add_prediction(mdata, truth, key="upper", uses_target_assay=True)
+    ctl.tl.add_prediction(mdata, truth * 7, key="ranked", transform="rank")
+    ctl.tl.evaluate(mdata, baselines=["region_mean"], n_bootstrap=0)
+    table = mdata.uns["ctl"]["evaluation"]
+    marked = table.groupby("model")["uses_target_assay"].first().to_dict()
+    assert marked == {"upper": True, "ranked": False, "region_mean": False}
+    assert "calibration" in set(table.loc[table["model"] == "upper", "view"])
+    assert not {"calibration", "self_expected"} & set(table.loc[table["model"] == "ranked", "view"])

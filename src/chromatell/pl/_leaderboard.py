@@ -132,7 +132,8 @@ def _draw(ax: Axes, rows: pd.DataFrame, view: str, metric: str, best: str | None
         ax.annotate(
             "best baseline", at, (0, 1), textcoords="offset points", fontsize=size - 1, color=BASELINE, ha="right"
         )
-    ax.set_yticks(range(len(rows)), [name_of(str(n)) for n in rows.index])
+    names = [name_of(str(n), reads_target=bool(r)) for n, r in rows["uses_target_assay"].items()]
+    ax.set_yticks(range(len(rows)), names)
     ax.set_ylim(-0.6, len(rows) - 0.4)
     ax.grid(axis="y", color="#EBEBEB", linewidth=0.7)
     ax.set_axisbelow(True)

@@ -190,9 +190,9 @@ def line_styles(models: Sequence[str], baselines: Sequence[str]) -> dict[str, di
     return styles
 
 
-def name_of(model: str) -> str:
-    """Return a name for a legend or an axis: references say that they read the target assay."""
-    return f"{model} (reads ATAC)" if model in REFERENCES else model
+def name_of(model: str, *, reads_target: bool = False) -> str:
+    """Return a name for a legend or an axis: what reads the target assay says so."""
+    return f"{model} (reads ATAC)" if reads_target or model in REFERENCES else model
 
 
 def legend_labels(text: Mapping[str, str], baselines: Sequence[str], *, grouped: bool) -> dict[str, str]:

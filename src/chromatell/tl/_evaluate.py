@@ -17,7 +17,7 @@ from chromatell.data.predictions import prediction_keys
 from chromatell.metrics.delong import paired_auroc_test
 from chromatell.metrics.views import explained_by
 from chromatell.tl._evaluation_scores import DEPTH_VIEWS, Cells, Scores, score
-from chromatell.tl._evaluation_setting import Predictor, Setting
+from chromatell.tl._evaluation_setting import PROBABILITY_VIEWS, Predictor, Setting
 from chromatell.tl._evaluation_tables import best_baselines, evaluation_table, false_discovery, gain_table
 
 AUROC, AUROC_DEPTH_MATCHED, GAIN = "ctl_auroc", "ctl_auroc_depth_matched", "ctl_gain"
@@ -83,7 +83,8 @@ def evaluate(
     None, or a new MuData with ``copy=True``. Written:
 
     ``mdata.uns['ctl']['evaluation']`` : pandas.DataFrame
-        `model`, `is_baseline` (bool), `split`, `view`, `metric`, `value`, `ci_low`, `ci_high` (95%; NaN without), `n`
+        `model`, `is_baseline`, `uses_target_assay` (both bool), `split`, `view`, `metric`, `value`, `ci_low`, `ci_high`
+        (95%; NaN without), `n`
         (pairs, cells, regions or types behind the value).
     ``mdata.uns['ctl']['gains']`` : pandas.DataFrame
         `model`, `baseline`, `split`, `view`, `metric`, `gain`, `ci_low`, `ci_high`, `n`: model minus the baseline
@@ -150,11 +151,12 @@ def evaluate(
     scores: dict[str, Scores] = {}
     for predictor, stream in zip(predictors, rng[1].spawn(len(predictors)), strict=True):
         values = _checked(predictor.predict(cells.rows), predictor.name)
-        scores[predictor.name] = score(cells, values, setting.views, rng=None if predictor.is_baseline else stream)
+        views = tuple(v for v in setting.views if v not in PROBABILITY_VIEWS or predictor.is_probability)
+        scores[predictor.name] = score(cells, values, views, rng=None if predictor.is_baseline else stream)
     baseline_names = {p.name for p in predictors if p.is_baseline}
     chosen_on, best = _choose(setting, predictors, scores, rng[1])
     tables = {
-        key_added: evaluation_table(scores, baseline_names, split),
+        key_added: evaluation_table(scores, baseline_names, {p.name for p in predictors if p.is_reference}, split),
         _beside(key_added, GAINS): gain_table(scores, baseline_names, best, split),
         _beside(key_added, CURVES): {**{n: dict(s.curves) for n, s in scores.items()}, PREVALENCE: cells.prevalence},
     }

@@ -20,6 +20,7 @@ from chromatell.models import _baselines
 from chromatell.tl._evaluation_scores import LABEL_VIEWS, VIEWS, Cells
 
 _MIN_GROUPS = 3
+PROBABILITY_VIEWS = ("calibration", "self_expected")  # mean nothing for ranks
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Predictor:
     predict: Callable[[np.ndarray], np.ndarray]
     is_baseline: bool
     is_reference: bool  # reads the target assay of the cells that it predicts
+    is_probability: bool = True
 
 
 @dataclass(frozen=True)
@@ -142,8 +144,11 @@ class Setting:
         result = []
         for name in dict.fromkeys(names):
             values = read_prediction(self.mdata, name)  # raises where it is not there
-            kind = str(record.get(name, {}).get("kind", "")) if record.get(name, {}).get("family") == "baseline" else ""
-            result.append(Predictor(name, self._from(values), bool(kind), kind in _baselines.REFERENCES))
+            origin = record.get(name, {})
+            is_baseline = origin.get("family") == "baseline"
+            reads_target = bool(origin.get("uses_target_assay", False))
+            is_probability = origin.get("transform") != "rank"
+            result.append(Predictor(name, self._from(values), is_baseline, reads_target, is_probability))
         if kinds is None:
             return result
         fitter = _baselines.BaselineFitter(

@@ -10,18 +10,31 @@ import pandas as pd
 from chromatell.metrics.bootstrap import interval
 from chromatell.tl._evaluation_scores import LOWER_IS_BETTER, VIEWS, Key, Scores
 
-EVALUATION_COLUMNS = ("model", "is_baseline", "split", "view", "metric", "value", "ci_low", "ci_high", "n")
+EVALUATION_COLUMNS = (
+    "model",
+    "is_baseline",
+    "uses_target_assay",
+    "split",
+    "view",
+    "metric",
+    "value",
+    "ci_low",
+    "ci_high",
+    "n",
+)
 GAIN_COLUMNS = ("model", "baseline", "split", "view", "metric", "gain", "ci_low", "ci_high", "n")
 
 
-def evaluation_table(scores: Mapping[str, Scores], baselines: set[str], split: str) -> pd.DataFrame:
+def evaluation_table(
+    scores: Mapping[str, Scores], baselines: set[str], references: set[str], split: str
+) -> pd.DataFrame:
     """Return the tidy table: one row a prediction, view and metric."""
     rows = []
     for name, result in scores.items():
         for (view, metric), (value, n) in result.points.items():
             change = result.changes.get((view, metric))
             low, high = (np.nan, np.nan) if change is None else interval(value, change)
-            rows.append((name, name in baselines, split, view, metric, value, low, high, n))
+            rows.append((name, name in baselines, name in references, split, view, metric, value, low, high, n))
     return _typed(rows, EVALUATION_COLUMNS, VIEWS)
 
 
@@ -74,7 +87,7 @@ def _typed(rows: list[tuple], columns: tuple[str, ...], views: tuple[str, ...]) 
     table = pd.DataFrame(rows, columns=list(columns))
     place = table["view"].map({v: i for i, v in enumerate(views)})
     table = table.iloc[np.argsort(place.to_numpy(dtype=float), kind="stable")]
-    types: dict[str, type] = {"is_baseline": bool, "n": np.int64}
+    types: dict[str, type] = {"is_baseline": bool, "uses_target_assay": bool, "n": np.int64}
     for name in columns:
         if name in ("value", "gain", "ci_low", "ci_high"):
             types[name] = np.float64
