@@ -11,6 +11,7 @@ mpl.use("agg")
 import matplotlib.pyplot as plt
 import mudata
 import numpy as np
+from matplotlib.ticker import MultipleLocator
 from scipy.cluster.hierarchy import leaves_list, linkage
 
 import chromatell as ctl
@@ -48,8 +49,8 @@ def profiles(mdata: mudata.MuData) -> tuple[np.ndarray, np.ndarray, list[str]]:
 def draw(mdata: mudata.MuData, out: Path) -> None:
     """Two heat maps on the left, the leaderboard on the right."""
     observed, predicted, types = profiles(mdata)
-    figure = plt.figure(figsize=(10.5, 4.0), layout="constrained")
-    left, right = figure.subfigures(1, 2, width_ratios=(1.1, 1.0), wspace=0.02)
+    figure = plt.figure(figsize=(11.5, 4.0), layout="constrained")
+    left, right = figure.subfigures(1, 2, width_ratios=(1.0, 1.05), wspace=0.02)
     panels = left.subplots(2, 1, sharex=True)
     for ax, values, title in (
         (panels[0], predicted, "Predicted from expression alone"),
@@ -68,8 +69,8 @@ def draw(mdata: mudata.MuData, out: Path) -> None:
     bar.outline.set_visible(False)
     scores = right.subplots(1, 2)
     ctl.pl.leaderboard(mdata, ax=scores, views=["per_cell", "depth_matched"])
-    for ax in scores:
-        ax.locator_params(axis="x", nbins=3)
+    for ax, step in zip(scores, (0.04, 0.1), strict=True):
+        ax.xaxis.set_major_locator(MultipleLocator(step))
     right.suptitle("Beside the baselines that it must beat", fontsize=10)
     out.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(out, dpi=200)

@@ -1,0 +1,64 @@
+"""The Python of the README and of the user guide runs as it stands, a page at a time, in an empty folder."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import chromatell as ctl
+from chromatell.models._base import ChromatinModel
+
+ROOT = Path(__file__).parents[2]
+PAGES = (
+    "README.md",
+    "docs/installation.md",
+    "docs/user_guide/dense.md",
+    "docs/user_guide/evaluation.md",
+    "docs/user_guide/files.md",
+)
+
+
+def _shorten(monkeypatch):
+    """Two epochs and few replicates: that the calls work is what is tested, and the suite has little time."""
+    train, evaluate, fisher = ChromatinModel.train, ctl.tl.evaluate, ctl.tl.fisher
+
+    def short(self, max_epochs=None, **options):
+        train(self, min(max_epochs or 2, 2), **options)
+
+    monkeypatch.setattr(ChromatinModel, "train", short)
+    monkeypatch.setattr(ctl.tl, "evaluate", lambda *args, **options: evaluate(*args, **{"n_bootstrap": 10, **options}))
+    monkeypatch.setattr(ctl.tl, "fisher", lambda *args, **options: fisher(*args, **{"n_bootstrap": 10, **options}))
+
+
+@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.filterwarnings("ignore:Cell type explains:chromatell._validate.ChromatellWarning")
+def test_the_page_runs(page, tmp_path, monkeypatch):
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("agg")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(ctl.settings, "seed", None)
+    _shorten(monkeypatch)
+    verbosity = ctl.settings.verbosity
+    blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text(encoding="utf-8"), flags=re.M | re.S)
+    assert blocks
+    names: dict = {}
+    try:
+        for block in blocks:
+            exec(compile(block, page, "exec"), names)
+    finally:
+        ctl.settings.verbosity = verbosity
+
+
+def test_every_public_function_has_an_entry_in_the_api():
+    listed = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "docs" / "api").glob("*.rst"))
+    for space in ("pp", "tl", "pl", "datasets", "metrics", "io", "genome"):
+        for name in getattr(ctl, space).__all__:
+            assert f"chromatell.{space}.{name}\n" in listed, f"ctl.{space}.{name} has no entry in docs/api"
+
+
+def test_links_between_files_of_the_repository_lead_somewhere():
+    for page in ("README.md",):
+        for target in re.findall(r"\]\(([^)#:]+)\)", (ROOT / page).read_text(encoding="utf-8")):
+            assert (ROOT / target).exists(), f"{page} links to {target}, which is not there"
