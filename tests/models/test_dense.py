@@ -170,7 +170,12 @@ def test_linked_genes_and_shared_space(multiome, tmp_path):
         model = fit(mdata, **options)
         again = ctl.models.load(model.to_record())
         np.testing.assert_allclose(again.predict(mdata["rna"]), model.predict(mdata), atol=1e-6)
-    assert np.abs(model.to_record().arrays["weights.linked.weight"]).max() > 1e-4
+    record = model.to_record()
+    assert np.abs(record.arrays["weights.linked.weight"]).max() > 1e-4
+    outside = {**record.arrays, "weights.linked.link_gene": record.arrays["weights.linked.link_gene"] + 10_000}
+    crafted = ctl.io.Record("dense", 1, record.config, outside, record.var_names)
+    with pytest.raises(ChromatellError, match="points outside the 110 it counts"):
+        ctl.models.load(crafted)
 
 
 def fit(mdata, **options):
@@ -314,6 +319,12 @@ def test_crafted_records_are_refused(trained):
     wide = {**record.config, "network": {**record.config["network"], "n_hidden": 10**9}}
     with pytest.raises(ChromatellError, match="does not fit"):  # refused by shape, nothing allocated
         ctl.models.load(changed(config=wide))
+    doubles = {**record.arrays, "weights.bias": record.arrays["weights.bias"].astype(np.float64)}
+    with pytest.raises(ChromatellError, match=r"'weights.bias' is torch.float64, not torch.float32"):
+        ctl.models.load(changed(arrays=doubles))
+    nan = {**record.arrays, "scaling.gene_sd": record.arrays["scaling.gene_sd"] * np.nan}
+    with pytest.raises(ChromatellError, match=r"finite numbers of shape \(110,\) are needed"):
+        ctl.models.load(changed(arrays=nan))
     renamed = {**record.var_names, "rna": record.var_names["rna"][:-1]}
     with pytest.raises(ChromatellError, match="names 109 and 120"):
         ctl.models.load(changed(var_names=renamed))

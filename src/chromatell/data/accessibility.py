@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from anndata import AnnData
 from chromatell._keys import SELECTED
 from chromatell._settings import logger
 from chromatell._validate import column, values
+from chromatell.data.stored import stored
 
 _DEPTH_COLUMNS = ("n_fragments", "atac_fragments", "nCount_ATAC")
 
@@ -116,3 +118,13 @@ class DepthModel:
     def standardise(self, depth: np.ndarray) -> np.ndarray:
         """Return an observed depth on the same scale, float32 (cells,)."""
         return ((np.log1p(depth) - self.mean) / self.sd).astype(np.float32)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return the statistics as plain arrays, for a record."""
+        return {"scaling.depth_coef": self.coef, "scaling.depth": np.array([self.intercept, self.mean, self.sd])}
+
+    @classmethod
+    def from_arrays(cls, n_genes: int, arrays: Mapping[str, np.ndarray]) -> DepthModel:
+        """Return them from a record; shapes and values are checked."""
+        intercept, mean, sd = (float(v) for v in stored(arrays, "scaling.depth", (3,)))
+        return cls(stored(arrays, "scaling.depth_coef", (n_genes + 1,)), intercept, mean, sd)

@@ -178,3 +178,10 @@ def row_blocks(n: int, size: int) -> Iterator[slice]:
     """Yield slices that cover ``range(n)``."""
     for start in range(0, n, size):
         yield slice(start, min(start + size, n))
+
+
+def take(x: Any, rows: np.ndarray, columns: np.ndarray) -> Any:
+    """Return rows, and the columns that are True, of a dense or sparse matrix: CSR where it was sparse."""
+    part = x[rows]
+    part = part if columns.all() else part[:, columns]
+    return sp.csr_matrix(part) if sp.issparse(part) else np.asarray(part)

@@ -89,11 +89,9 @@ class Covariates:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return the numbers, for a record."""
-        return (
-            {"batch_frequency": self.frequency, "covariate_mean": self.mean, "covariate_sd": self.sd}
-            if self.width
-            else {}
-        )
+        names = ("scaling.batch_frequency", "scaling.covariate_mean", "scaling.covariate_sd")
+        values = (self.frequency, self.mean, self.sd)
+        return {name: value for name, value in zip(names, values, strict=True) if value.size}
 
     def plain(self) -> dict[str, Any]:
         """Return the names, for a record."""

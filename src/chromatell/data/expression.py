@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,8 @@ from anndata import AnnData
 from sklearn.utils.extmath import randomized_svd
 
 from chromatell._settings import logger
-from chromatell._validate import ChromatellError, examples, is_counts, warn
+from chromatell._validate import ChromatellError, examples, is_counts, one_of, warn
+from chromatell.data.stored import stored
 
 Kind = Literal["counts", "normalised"]
 _BLOCK = 4096  # cells densified at a time
@@ -97,6 +98,40 @@ class Expression:
             library_sd=float(library.std()) or 1.0,
             detected_mean=float(n_detected.mean()),
             detected_sd=float(n_detected.std()),
+            clip=clip,
+        )
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return the statistics as plain arrays, for a record."""
+        numbers = [self.target_sum, self.library_mean, self.library_sd, self.detected_mean, self.detected_sd, self.clip]
+        return {
+            "scaling.gene_mean": self.mean,
+            "scaling.gene_sd": self.sd,
+            "scaling.gene_share": self.share,
+            "scaling.gene_rate": self.rate,
+            "scaling.expression": np.array(numbers),
+        }
+
+    @classmethod
+    def from_arrays(cls, genes: pd.Index, kind: str, arrays: Mapping[str, np.ndarray]) -> Expression:
+        """Return them from a record; shapes and values are checked."""
+        one_of(kind, ("counts", "normalised"), "expression_kind")
+        n = (len(genes),)
+        target_sum, library_mean, library_sd, detected_mean, detected_sd, clip = (
+            float(v) for v in stored(arrays, "scaling.expression", (6,))
+        )
+        return cls(
+            genes=genes,
+            kind=cast("Kind", kind),
+            target_sum=target_sum,
+            mean=stored(arrays, "scaling.gene_mean", n),
+            sd=stored(arrays, "scaling.gene_sd", n),
+            share=stored(arrays, "scaling.gene_share", n),
+            rate=stored(arrays, "scaling.gene_rate", n),
+            library_mean=library_mean,
+            library_sd=library_sd,
+            detected_mean=detected_mean,
+            detected_sd=detected_sd,
             clip=clip,
         )
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
-import logging
-import warnings
 from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import asdict, replace
@@ -18,16 +15,17 @@ import pandas as pd
 import rich.pretty  # noqa: F401  # scvi-tools' view_anndata_setup uses it without importing it
 import torch
 from anndata import AnnData
-from mudata import MuData, set_options
+from mudata import MuData
 from scvi.model.base import BaseModelClass
 from scvi.train import Trainer, TrainRunner
 from torch.utils.data import DataLoader
 
 from chromatell._keys import ATAC, RNA, TRAIN, VAL
-from chromatell._settings import logger, settings
+from chromatell._settings import settings
 from chromatell._validate import ChromatellError
 from chromatell.io import Record, content_hash, load_record, save_record
 from chromatell.models._plan import BestWeights, Loaders, Plan, SaveState, TrainConfig
+from chromatell.models._support import check_dense, quiet_lightning, resolve_precision, what
 
 DEPTHS = ("predicted", "fixed", "observed")
 
@@ -206,7 +204,7 @@ class ChromatinModel(BaseModelClass):
             devices=devices,
             callbacks=callbacks,
             ckpt_path=resume,
-            precision=_precision(precision, accelerator),
+            precision=resolve_precision(precision, accelerator),
             gradient_clip_val=config.gradient_clip or None,
             check_val_every_n_epoch=1,
             early_stopping_patience=config.patience,
@@ -273,7 +271,7 @@ class ChromatinModel(BaseModelClass):
         rna = source.mod[RNA] if isinstance(source, MuData) and RNA in source.mod else source
         if not isinstance(rna, AnnData):
             raise ChromatellError(
-                f"predict() takes an AnnData of expression or a MuData with modality 'rna'; got {_what(source)}."
+                f"predict() takes an AnnData of expression or a MuData with modality 'rna'; got {what(source)}."
             )
         names = pd.Index(self.var_names[ATAC])
         columns = names if regions is None else pd.Index(regions)
@@ -394,64 +392,3 @@ class ChromatinModel(BaseModelClass):
             self.deregister_manager(self._adata)
             self._per_instance_manager_store.pop(self.id, None)
             self._adata = self._adata_manager = None
-
-
-def shared_view(mdata: MuData, modalities: tuple[str, ...]) -> MuData:
-    """Return a MuData that shares matrices with `mdata`: scvi-tools writes its columns there, not on the user's."""
-    mods = {}
-    for name in modalities:
-        source = mdata.mod[name]
-        mods[name] = AnnData(source.X, obs=source.obs.copy(), var=source.var.copy(), uns={})
-    with set_options(pull_on_update=False):
-        inner = MuData(mods)
-    for name in mdata.obs.columns:
-        inner.obs[name] = mdata.obs[name].reindex(inner.obs_names)
-    inner.uns["ctl"] = dict(mdata.uns.get("ctl", {}))
-    return inner
-
-
-def check_dense(n_cells: int, n_regions: int) -> None:
-    """Raise where a dense matrix of predictions would be over ``settings.dense_limit``."""
-    size = n_cells * n_regions * 4
-    if size > settings.dense_limit:
-        raise ChromatellError(
-            f"{n_cells:,} cells x {n_regions:,} regions are {size / 1e9:.1f} GB as a dense matrix, over "
-            "settings.dense_limit "
-            f"({settings.dense_limit / 1e9:.1f} GB). Write a store, out='predictions.zarr', or ask for fewer, "
-            "regions=[...]."
-        )
-
-
-@contextlib.contextmanager
-def quiet_lightning() -> Iterator[None]:
-    """Keep Lightning's hardware lines and its advice on workers out of the notebook: batches are made in memory."""
-    loggers = [
-        logging.getLogger(name)
-        for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero")
-    ]
-    levels = [item.level for item in loggers]
-    for item in loggers:
-        item.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-            warnings.filterwarnings("ignore", message=".*logging interval.*")
-            warnings.filterwarnings("ignore", message=".*Checkpoint directory.*")
-            warnings.filterwarnings("ignore", message=".*`lr_scheduler.step\\(\\)`.*")
-            yield
-    finally:
-        for item, level in zip(loggers, levels, strict=True):
-            item.setLevel(level)
-
-
-def _precision(precision: str, accelerator: str) -> str:
-    if precision != "auto":
-        return precision
-    on_gpu = accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available() and torch.cuda.is_bf16_supported()
-    if on_gpu:
-        logger.debug("Training in bfloat16 autocast; loss in float32.")
-    return "bf16-mixed" if on_gpu else "32-true"
-
-
-def _what(data: Any) -> str:
-    return f"a MuData with {sorted(data.mod)}" if isinstance(data, MuData) else type(data).__name__

@@ -12,7 +12,8 @@ from chromatell._keys import ATAC, ATAC_PRED, PREDICTIONS, REGION, RNA, UNS
 from chromatell._validate import ChromatellError, paired, store_key
 from chromatell.data.predictions import write_prediction
 from chromatell.io import prediction_reference, write_record
-from chromatell.models._base import ChromatinModel, check_dense, shared_view
+from chromatell.models._base import ChromatinModel
+from chromatell.models._support import check_dense, shared_view
 
 
 def train_and_store(

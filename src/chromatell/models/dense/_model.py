@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -20,15 +20,17 @@ from chromatell._keys import ATAC, RNA, TRAIN
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, expressed, nonnegative, one_of, paired, split_of, warn
 from chromatell.data.accessibility import DepthModel, fragment_counts, open_matrix, selected, true_depth
-from chromatell.data.cells import CellBatch, CellDataset, CellInput, cell_loader, row_blocks
+from chromatell.data.cells import CellBatch, CellDataset, CellInput, cell_loader, row_blocks, take
 from chromatell.data.covariates import Covariates, find_obs
 from chromatell.data.expression import Embedding, Expression
 from chromatell.data.smoothing import Smoothing, fit_smoothing
+from chromatell.data.stored import stored
 from chromatell.models._base import DEPTHS, ChromatinModel
 from chromatell.models.dense._links import linked_pairs, score_map
-from chromatell.models.dense._module import ENCODERS, DenseConfig, DenseModule
-from chromatell.models.dense._presets import PANEL, PRESETS, SmoothingConfig
-from chromatell.nn.losses import LOSSES, LossConfig
+from chromatell.models.dense._module import DenseConfig, DenseModule
+from chromatell.models.dense._presets import PANEL, PRESETS, SmoothingConfig, resolve_network
+from chromatell.models.dense._store import check_config, decode_blocks, module_from
+from chromatell.nn.losses import LossConfig
 
 _ROWS = 512  # cells predicted at a time
 _CLAMP = 1e-4  # a region open nowhere (or everywhere) in training keeps a finite bias
@@ -129,7 +131,7 @@ class Dense(ChromatinModel):
         if smoothing == "preset":
             smoothing = chosen.smoothing
         self.smoothing = smoothing or SmoothingConfig(mix=0.0)
-        self.network = _network(chosen.network, encoder, likelihood, loss, linked_genes, network)
+        self.network = resolve_network(chosen.network, encoder, likelihood, loss, linked_genes, network)
         self.gene_sets = dict(gene_sets or {})
         setup = dict(self.registry_.get("setup_args", {}))
         self.config = {
@@ -205,7 +207,7 @@ class Dense(ChromatinModel):
         rows = np.flatnonzero(split_of(data) == TRAIN)
         genes, regions = selected(rna), selected(atac)
         self.genes, self.regions = rna.var_names[genes], atac.var_names[regions]
-        x = _rows(rna.X, rows, genes)
+        x = take(rna.X, rows, genes)
         self.expression = Expression.fit(x, self.genes)
         reads_pcs = self.network.encoder in ("mlp", "autoencoder")
         n_pcs = min(self.network.n_pcs, min(x.shape) - 1) if reads_pcs else 0
@@ -273,7 +275,7 @@ class Dense(ChromatinModel):
         if rows.size == 0:
             return None
         inputs = CellInput(
-            _rows(rna.X, rows, selected(rna)),
+            take(rna.X, rows, selected(rna)),
             self.expression,
             projection=self.projection,
             covariates=self.covariates.transform(data, rows),
@@ -298,7 +300,7 @@ class Dense(ChromatinModel):
         rows = np.flatnonzero(split_of(data) == TRAIN)
         some = np.sort(np.random.default_rng(seed).choice(rows, min(n_cells, len(rows)), replace=False))
         mean = np.asarray(open_matrix(data.mod[ATAC], rows, selected(data.mod[ATAC])).mean(axis=0)).ravel()
-        x = _rows(data.mod[RNA].X, some, selected(data.mod[RNA]))
+        x = take(data.mod[RNA].X, some, selected(data.mod[RNA]))
         covariates = self.covariates.transform(data, some)
         position = np.arange(len(self.regions))
         for _ in range(n_rounds):
@@ -342,7 +344,7 @@ class Dense(ChromatinModel):
             if depth is None and self.network.depth_hidden:
                 with torch.no_grad():
                     batch.depth = self.network.depth_shrink * self.module.predict_depth(batch).mean(dim=0)
-            for cols, block in self._decode(batch, position):
+            for cols, block in decode_blocks(self.module, batch, position):
                 yield rows, cols, block
 
     def _predicted_depth(self, z: np.ndarray, library: np.ndarray) -> np.ndarray:
@@ -356,27 +358,6 @@ class Dense(ChromatinModel):
             covariates=torch.from_numpy(covariates.astype(np.float32)),
             depth=torch.from_numpy(depth),
         )
-
-    def _decode(self, batch: CellBatch, position: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
-        """Yield (columns, block) of the regions at the given positions, in runs that a block of the network covers."""
-        size = self.network.block
-        with torch.no_grad():
-            latent = self.module.encode(batch)
-            for cols in row_blocks(len(position), size):
-                wanted = position[cols]
-                first, last = int(wanted.min()), int(wanted.max()) + 1
-                if last - first <= 2 * size:
-                    block = self.module.probability(latent, batch, first, last)[:, wanted - first]
-                else:  # scattered over many regions: a stretch at a time
-                    parts = np.empty((batch.x.shape[0], len(wanted)), dtype=np.float32)
-                    for start in range(first, last, size):
-                        inside = (wanted >= start) & (wanted < start + size)
-                        if inside.any():
-                            stretch = self.module.probability(latent, batch, start, min(start + size, last))
-                            parts[:, inside] = stretch[:, wanted[inside] - start].cpu().numpy()
-                    yield cols, parts
-                    continue
-                yield cols, block.cpu().numpy()
 
     def _observed_depth(self, data: MuData | AnnData, depth_key: str | None) -> np.ndarray:
         if not isinstance(data, MuData) or ATAC not in data.mod:
@@ -403,24 +384,12 @@ class Dense(ChromatinModel):
         self.genes, self.regions = pd.Index(var_names[RNA]), pd.Index(var_names[ATAC])
 
     def _arrays(self) -> dict[str, np.ndarray]:
+        self.config["expression_kind"] = self.expression.kind
+        self.config["covariates"] = self.covariates.plain()
         arrays = {f"weights.{k}": v.detach().cpu().numpy() for k, v in self.module.state_dict().items()}
-        e, d = self.expression, self.depth_model
-        arrays |= {
-            "scaling.gene_mean": e.mean,
-            "scaling.gene_sd": e.sd,
-            "scaling.gene_share": e.share,
-            "scaling.gene_rate": e.rate,
-            "scaling.expression": np.array(
-                [e.target_sum, e.library_mean, e.library_sd, e.detected_mean, e.detected_sd, e.clip]
-            ),
-            "scaling.depth_coef": d.coef,
-            "scaling.depth": np.array([d.intercept, d.mean, d.sd]),
-        }
+        arrays |= self.expression.arrays() | self.depth_model.arrays() | self.covariates.arrays()
         if self.projection is not None:
             arrays["scaling.projection"] = self.projection
-        arrays |= {f"scaling.{k}": v for k, v in self.covariates.arrays().items()}
-        self.config["expression_kind"] = e.kind
-        self.config["covariates"] = self.covariates.plain()
         return arrays
 
     def _set_arrays(self, arrays: dict[str, np.ndarray]) -> None:
@@ -428,100 +397,11 @@ class Dense(ChromatinModel):
         self.network = DenseConfig(**{**raw, "loss": LossConfig(**raw["loss"])})
         self.smoothing = SmoothingConfig(**self.config["smoothing"])
         self.gene_sets = {}
-        _check_sizes(self.network, len(self.genes), len(self.regions))
-        numbers = [float(v) for v in _vector(arrays, "scaling.expression", 6)]
         n = len(self.genes)
-        self.expression = Expression(
-            genes=self.genes,
-            kind=one_of(self.config["expression_kind"], ("counts", "normalised"), "expression_kind"),  # type: ignore[arg-type]
-            target_sum=numbers[0],
-            mean=_vector(arrays, "scaling.gene_mean", n),
-            sd=_vector(arrays, "scaling.gene_sd", n),
-            share=_vector(arrays, "scaling.gene_share", n),
-            rate=_vector(arrays, "scaling.gene_rate", n),
-            library_mean=numbers[1],
-            library_sd=numbers[2],
-            detected_mean=numbers[3],
-            detected_sd=numbers[4],
-            clip=numbers[5],
-        )
-        intercept, mean, sd = _vector(arrays, "scaling.depth", 3)
-        self.depth_model = DepthModel(
-            _vector(arrays, "scaling.depth_coef", n + 1), float(intercept), float(mean), float(sd)
-        )
-        self.projection = arrays.get("scaling.projection")
-        if self.network.n_pcs and (self.projection is None or self.projection.shape != (n, self.network.n_pcs)):
-            raise ChromatellError(
-                "The stored projection does not have the shape (genes, n_pcs). Ask for the file again."
-            )
+        check_config(self.network, n, len(self.regions))
+        self.expression = Expression.from_arrays(self.genes, self.config["expression_kind"], arrays)
+        self.depth_model = DepthModel.from_arrays(n, arrays)
+        has_pcs = self.network.n_pcs > 0
+        self.projection = stored(arrays, "scaling.projection", (n, self.network.n_pcs)) if has_pcs else None
         self.covariates = Covariates.from_plain(self.config["covariates"], arrays)
-        self._build_empty(arrays)
-
-    def _build_empty(self, arrays: dict[str, np.ndarray]) -> None:
-        """Make the module without memory, then give it the stored arrays: a wrong shape is refused, not allocated."""
-        state = {
-            k.removeprefix("weights."): torch.from_numpy(v.copy())
-            for k, v in arrays.items()
-            if k.startswith("weights.")
-        }
-        pairs = scores = None
-        if "linked.link_gene" in state:
-            pairs = (state["linked.link_gene"], state["linked.link_region"])
-        if self.network.encoder == "shared":
-            index, value = state["encoders.0.score_index"], state["encoders.0.score_value"]
-            scores = (index, value, int(index[0].max()) + 1)
-        with torch.device("meta"):
-            self.module = DenseModule(self.network, torch.empty(self.network.n_regions), 1.0, pairs, scores)
-        self.module.load_state_dict(state, strict=True, assign=True)
-
-
-def _network(
-    base: DenseConfig,
-    encoder: str | None,
-    likelihood: str | None,
-    loss: str | LossConfig | None,
-    linked: bool,
-    other: dict[str, Any],
-) -> DenseConfig:
-    known = {f.name for f in fields(DenseConfig)} - {"n_genes", "n_regions", "n_covariates", "loss"}
-    unknown = sorted(set(other) - known)
-    if unknown:
-        raise ChromatellError(f"Dense knows no option {unknown}; it knows {sorted(known)}.")
-    network = replace(base, linked_genes=linked or base.linked_genes, **other)
-    if encoder is not None:
-        network = replace(network, encoder=one_of(encoder, ENCODERS, "encoder"))
-    if likelihood is not None:
-        network = replace(network, likelihood=one_of(likelihood, ("bernoulli", "poisson"), "likelihood"))
-    if loss is not None:
-        config = LossConfig(name=loss) if isinstance(loss, str) else loss
-        network = replace(network, loss=replace(config, name=one_of(config.name, LOSSES, "loss")))
-    one_of(network.norm, ("none", "batch", "layer"), "norm")
-    if network.likelihood == "poisson":
-        network = replace(network, loss=replace(network.loss, name="poisson"))
-    elif network.loss.name == "poisson":
-        raise ChromatellError("loss='poisson' goes with likelihood='poisson'.")
-    return network
-
-
-def _rows(x: Any, rows: np.ndarray, columns: np.ndarray) -> Any:
-    part = x[rows]
-    part = part if columns.all() else part[:, columns]
-    return sp.csr_matrix(part) if sp.issparse(part) else np.asarray(part)
-
-
-def _vector(arrays: dict[str, np.ndarray], name: str, n: int) -> np.ndarray:
-    if arrays[name].shape != (n,):
-        raise ChromatellError(
-            f"The stored {name!r} has shape {arrays[name].shape}, not ({n},). Ask for the file again."
-        )
-    return arrays[name]
-
-
-def _check_sizes(c: DenseConfig, n_genes: int, n_regions: int) -> None:
-    if (c.n_genes, c.n_regions) != (n_genes, n_regions):
-        raise ChromatellError(
-            f"The model says {c.n_genes} genes and {c.n_regions} regions but names {n_genes} and {n_regions}. Ask for "
-            "the file again."
-        )
-    if not (1 <= c.n_members <= 64 and 0 <= c.n_layers <= 64 and c.block >= 1 and c.encoder in ENCODERS):
-        raise ChromatellError(f"The model's description is out of range: {asdict(c)}. Ask for the file again.")
+        self.module = module_from(self.network, arrays)

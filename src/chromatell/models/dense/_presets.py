@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
+from chromatell._validate import ChromatellError, one_of
 from chromatell.models._plan import TrainConfig
-from chromatell.models.dense._module import DenseConfig
-from chromatell.nn.losses import LossConfig
+from chromatell.models.dense._module import ENCODERS, DenseConfig
+from chromatell.nn.losses import LOSSES, LossConfig
 
 
 @dataclass(frozen=True)
@@ -66,3 +68,32 @@ PRESETS: dict[str, Preset] = {
         ),
     ),
 }
+
+
+def resolve_network(
+    base: DenseConfig,
+    encoder: str | None,
+    likelihood: str | None,
+    loss: str | LossConfig | None,
+    linked: bool,
+    other: dict[str, Any],
+) -> DenseConfig:
+    """Return a preset's network with the user's choices in it; an unknown one is named."""
+    known = {f.name for f in fields(DenseConfig)} - {"n_genes", "n_regions", "n_covariates", "loss"}
+    unknown = sorted(set(other) - known)
+    if unknown:
+        raise ChromatellError(f"Dense knows no option {unknown}; it knows {sorted(known)}.")
+    network = replace(base, linked_genes=linked or base.linked_genes, **other)
+    if encoder is not None:
+        network = replace(network, encoder=one_of(encoder, ENCODERS, "encoder"))
+    if likelihood is not None:
+        network = replace(network, likelihood=one_of(likelihood, ("bernoulli", "poisson"), "likelihood"))
+    if loss is not None:
+        config = LossConfig(name=loss) if isinstance(loss, str) else loss
+        network = replace(network, loss=replace(config, name=one_of(config.name, LOSSES, "loss")))
+    one_of(network.norm, ("none", "batch", "layer"), "norm")
+    if network.likelihood == "poisson":
+        network = replace(network, loss=replace(network.loss, name="poisson"))
+    elif network.loss.name == "poisson":
+        raise ChromatellError("loss='poisson' goes with likelihood='poisson'.")
+    return network

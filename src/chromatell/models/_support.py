@@ -1,0 +1,79 @@
+"""What a model needs around it: a view of the data that may be written on, limits, quiet and precision of training."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from anndata import AnnData
+from mudata import MuData, set_options
+
+from chromatell._settings import logger, settings
+from chromatell._validate import ChromatellError
+
+
+def shared_view(mdata: MuData, modalities: tuple[str, ...]) -> MuData:
+    """Return a MuData that shares matrices with `mdata`: scvi-tools writes its columns there, not on the user's."""
+    mods = {}
+    for name in modalities:
+        source = mdata.mod[name]
+        mods[name] = AnnData(source.X, obs=source.obs.copy(), var=source.var.copy(), uns={})
+    with set_options(pull_on_update=False):
+        inner = MuData(mods)
+    for name in mdata.obs.columns:
+        inner.obs[name] = mdata.obs[name].reindex(inner.obs_names)
+    inner.uns["ctl"] = dict(mdata.uns.get("ctl", {}))
+    return inner
+
+
+def check_dense(n_cells: int, n_regions: int) -> None:
+    """Raise where a dense matrix of predictions would be over ``settings.dense_limit``."""
+    size = n_cells * n_regions * 4
+    if size > settings.dense_limit:
+        raise ChromatellError(
+            f"{n_cells:,} cells x {n_regions:,} regions are {size / 1e9:.1f} GB as a dense matrix, over "
+            "settings.dense_limit "
+            f"({settings.dense_limit / 1e9:.1f} GB). Write a store, out='predictions.zarr', or ask for fewer, "
+            "regions=[...]."
+        )
+
+
+@contextlib.contextmanager
+def quiet_lightning() -> Iterator[None]:
+    """Keep Lightning's hardware lines and its advice on workers out of the notebook: batches are made in memory."""
+    loggers = [
+        logging.getLogger(name)
+        for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero")
+    ]
+    levels = [item.level for item in loggers]
+    for item in loggers:
+        item.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+            warnings.filterwarnings("ignore", message=".*logging interval.*")
+            warnings.filterwarnings("ignore", message=".*Checkpoint directory.*")
+            warnings.filterwarnings("ignore", message=".*`lr_scheduler.step\\(\\)`.*")
+            yield
+    finally:
+        for item, level in zip(loggers, levels, strict=True):
+            item.setLevel(level)
+
+
+def resolve_precision(precision: str, accelerator: str) -> str:
+    """Return Lightning's name of a precision; 'auto' is bfloat16 autocast on a GPU that has it, else float32."""
+    if precision != "auto":
+        return precision
+    on_gpu = accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available() and torch.cuda.is_bf16_supported()
+    if on_gpu:
+        logger.debug("Training in bfloat16 autocast; loss in float32.")
+    return "bf16-mixed" if on_gpu else "32-true"
+
+
+def what(data: Any) -> str:
+    """Return what an object is, for a message."""
+    return f"a MuData with {sorted(data.mod)}" if isinstance(data, MuData) else type(data).__name__

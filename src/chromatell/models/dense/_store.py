@@ -1,0 +1,82 @@
+"""A Dense module from stored arrays, and its predictions block by block."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+
+import numpy as np
+import torch
+
+from chromatell._validate import ChromatellError
+from chromatell.data.cells import CellBatch, row_blocks
+from chromatell.data.stored import stored_index
+from chromatell.models.dense._module import ENCODERS, N_SIZES, DenseConfig, DenseModule
+
+
+def check_config(c: DenseConfig, n_genes: int, n_regions: int) -> None:
+    """Raise where a stored description does not fit its own names, or asks for more than any model has."""
+    if (c.n_genes, c.n_regions) != (n_genes, n_regions):
+        raise ChromatellError(
+            f"The model says {c.n_genes} genes and {c.n_regions} regions but names {n_genes} and {n_regions}. Ask for "
+            "the file again."
+        )
+    if not (1 <= c.n_members <= 64 and 0 <= c.n_layers <= 64 and c.block >= 1 and c.encoder in ENCODERS):
+        raise ChromatellError(f"The model's description is out of range: {asdict(c)}. Ask for the file again.")
+
+
+def module_from(config: DenseConfig, arrays: Mapping[str, np.ndarray]) -> DenseModule:
+    """Return the module of a record.
+
+    It is made without memory and then given the stored arrays: a wrong shape is refused, not allocated. Indices are
+    checked here, since a wrong one would read outside a tensor.
+    """
+    weights = {k.removeprefix("weights."): v for k, v in arrays.items() if k.startswith("weights.")}
+    state = {name: torch.from_numpy(value.copy()) for name, value in weights.items()}
+    pairs = scores = None
+    if "linked.link_gene" in state:
+        stored_index(weights["linked.link_gene"], config.n_genes, "weights.linked.link_gene")
+        stored_index(weights["linked.link_region"], config.n_regions, "weights.linked.link_region")
+        pairs = (state["linked.link_gene"], state["linked.link_region"])
+    if config.encoder == "shared":
+        index = weights["encoders.0.score_index"]
+        n_features = weights[
+            "encoders.0.head.0.weight" if config.dropout_in == 0 else "encoders.0.head.1.weight"
+        ].shape[1]
+        n_features -= N_SIZES + config.n_covariates
+        for i in range(config.n_members):
+            mine = weights[f"encoders.{i}.score_index"]
+            stored_index(mine[0], n_features, f"weights.encoders.{i}.score_index")
+            stored_index(mine[1], config.n_genes, f"weights.encoders.{i}.score_index")
+        scores = (torch.from_numpy(index.copy()), state["encoders.0.score_value"], n_features)
+    with torch.device("meta"):
+        module = DenseModule(config, torch.empty(config.n_regions), 1.0, pairs, scores)
+    for name, value in module.state_dict().items():
+        if name in state and state[name].dtype != value.dtype:
+            raise ChromatellError(
+                f"The stored 'weights.{name}' is {state[name].dtype}, not {value.dtype}. Ask for the file again."
+            )
+    module.load_state_dict(state, strict=True, assign=True)
+    return module
+
+
+def decode_blocks(module: DenseModule, batch: CellBatch, position: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+    """Yield (columns, block) of the regions at the given positions, in runs that a block of the network covers."""
+    size = module.config.block
+    with torch.no_grad():
+        latent = module.encode(batch)
+        for cols in row_blocks(len(position), size):
+            wanted = position[cols]
+            first, last = int(wanted.min()), int(wanted.max()) + 1
+            if last - first <= 2 * size:
+                block = module.probability(latent, batch, first, last)[:, wanted - first]
+            else:  # scattered over many regions: a stretch at a time
+                parts = np.empty((batch.x.shape[0], len(wanted)), dtype=np.float32)
+                for start in range(first, last, size):
+                    inside = (wanted >= start) & (wanted < start + size)
+                    if inside.any():
+                        stretch = module.probability(latent, batch, start, min(start + size, last))
+                        parts[:, inside] = stretch[:, wanted[inside] - start].cpu().numpy()
+                yield cols, parts
+                continue
+            yield cols, block.cpu().numpy()
