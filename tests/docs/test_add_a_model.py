@@ -72,7 +72,7 @@ def test_a_model_that_was_loaded_predicts_the_same_and_an_altered_one_is_refused
     np.testing.assert_allclose(model.predict(mdata, regions=regions), mdata.mod["atac_pred"].X[:, [5, 2]], atol=1e-6)
 
     record = ctl.io.load_record(folder)
-    for name in ("weights.up", "scaling.mean"):
+    for name in ("weights.up", "scaling.gene_mean"):
         arrays = {**record.arrays, name: record.arrays[name][..., :-1].copy()}
         wrong = ctl.io.Record(record.family, record.schema, record.config, arrays, record.var_names)
         with pytest.raises(ctl.ChromatellError, match="Ask for the file again"):

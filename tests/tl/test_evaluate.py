@@ -386,3 +386,15 @@ def test_what_reads_the_target_assay_says_so_and_ranks_have_no_calibration():
     assert marked == {"upper": True, "ranked": False, "region_mean": False}
     assert "calibration" in set(table.loc[table["model"] == "upper", "view"])
     assert not {"calibration", "self_expected"} & set(table.loc[table["model"] == "ranked", "view"])
+
+
+def test_predictions_in_a_store_are_evaluated_like_those_in_memory(tmp_path, monkeypatch):
+    mdata = ctl.datasets.simulate_multiome(300, 30, 40, seed=2)
+    ctl.pp.split_cells(mdata, seed=0)
+    kwargs = {"seed": 0, "train_kwargs": {"max_epochs": 2}}
+    memory = ctl.tl.dense(mdata, copy=True, **kwargs)
+    monkeypatch.chdir(tmp_path)
+    ctl.tl.dense(mdata, out="pred.zarr", **kwargs)
+    for each in (memory, mdata):
+        ctl.tl.evaluate(each, baselines=["region_mean"], n_bootstrap=20, seed=0)
+    pd.testing.assert_frame_equal(memory.uns["ctl"]["evaluation"], mdata.uns["ctl"]["evaluation"])

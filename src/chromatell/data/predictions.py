@@ -10,8 +10,9 @@ import pandas as pd
 from anndata import AnnData
 from mudata import MuData, set_options
 
-from chromatell._keys import ATAC, ATAC_PRED, PRED_PREFIX, REGION, SPLIT, UNS
+from chromatell._keys import ATAC, ATAC_PRED, PRED_PREFIX, PREDICTIONS, REGION, SPLIT, UNS
 from chromatell._validate import ChromatellError, store_key
+from chromatell.io import open_prediction
 
 X_KEY = "x_key"  # uns['ctl'] of atac_pred: which prediction stands in X
 PROVENANCE = "provenance"
@@ -70,16 +71,17 @@ def write_prediction(
 
 
 def prediction_keys(mdata: MuData) -> list[str]:
-    """Return the keys of the predictions that `mdata` holds, the one in `X` first."""
+    """Return the keys of the predictions of `mdata`: that in `X`, those in `layers`, those in Zarr stores beside it."""
     pred = mdata.mod.get(ATAC_PRED)
+    stores = [str(k) for k in mdata.uns.get(UNS, {}).get(PREDICTIONS, {})]
     if pred is None:
-        return []
+        return stores
     x_key = pred.uns.get(UNS, {}).get(X_KEY, ATAC_PRED)
-    return [x_key, *(k for k in pred.layers if k != x_key)]
+    return [x_key, *(k for k in pred.layers if k != x_key), *(k for k in stores if k != x_key and k not in pred.layers)]
 
 
-def read_prediction(mdata: MuData, key: str) -> np.ndarray:
-    """Return one prediction, float32 (n_obs, n regions).
+def read_prediction(mdata: MuData, key: str) -> Any:
+    """Return one prediction, (n_obs, n regions): float32, or read when it is used where it lies in a Zarr store.
 
     Raises
     ------
@@ -92,12 +94,17 @@ def read_prediction(mdata: MuData, key: str) -> np.ndarray:
             f"No prediction {key!r} in mdata.mod['atac_pred']; there: {keys or 'none'}. Run ctl.tl.dense(mdata) or "
             f"ctl.tl.baseline(mdata, {key!r})."
         )
-    pred = mdata.mod[ATAC_PRED]
+    pred = mdata.mod.get(ATAC_PRED)
+    if pred is None or key not in (keys[0], *pred.layers):
+        return open_prediction(mdata, key).X
     return np.asarray(pred.X if key == keys[0] else pred.layers[key])
 
 
 def predicted_regions(mdata: MuData) -> pd.Index:
     """Return the target modality's names of the regions in ``atac_pred``."""
+    keys = prediction_keys(mdata)
+    if ATAC_PRED not in mdata.mod and keys:
+        return pd.Index(open_prediction(mdata, keys[0]).var_names.astype(str))
     if ATAC_PRED not in mdata.mod:
         raise ChromatellError("Did not find mdata.mod['atac_pred']. Run ctl.tl.dense(mdata) first.")
     return pd.Index(mdata.mod[ATAC_PRED].var[REGION].astype(str))

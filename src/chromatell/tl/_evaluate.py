@@ -164,7 +164,8 @@ def evaluate(
     predictable = _predictable(setting, chosen_on, predictors, x_key, best.get(("per_region", "auroc")))
     target = mdata.copy() if copy else mdata
     target.uns[UNS] = {**target.uns.get(UNS, {}), **tables}
-    _write_columns(target.mod[ATAC_PRED], setting, cells, scores.get(x_key), predictable)
+    if ATAC_PRED in target.mod:
+        _write_columns(target.mod[ATAC_PRED], setting, cells, scores.get(x_key), predictable)
     return target if copy else None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -63,7 +64,7 @@ class Setting:
     ) -> Setting:
         rna, atac = paired(mdata)
         regions = predicted_regions(mdata)
-        if not mdata.mod[ATAC_PRED].obs_names.equals(rna.obs_names):
+        if ATAC_PRED in mdata.mod and not mdata.mod[ATAC_PRED].obs_names.equals(rna.obs_names):
             raise ChromatellError(
                 "mdata.mod['atac_pred'] does not hold the cells of mdata.mod['rna'] in their order. Remove it and "
                 "predict again: del mdata.mod['atac_pred']."
@@ -140,7 +141,8 @@ class Setting:
         """Return the stored predictions asked for, then the baselines."""
         stored = prediction_keys(self.mdata)
         names = stored if models is None else _listed(models)
-        record = self.mdata.mod[ATAC_PRED].uns.get(UNS, {}).get(PROVENANCE, {})
+        pred = self.mdata.mod.get(ATAC_PRED)
+        record = {} if pred is None else pred.uns.get(UNS, {}).get(PROVENANCE, {})
         result = []
         for name in dict.fromkeys(names):
             values = read_prediction(self.mdata, name)  # raises where it is not there
@@ -177,9 +179,9 @@ class Setting:
             self.labels is not None or _labels_or_none(self.mdata, self.labels_key, quiet=True) is not None
         )
 
-    def _from(self, values: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    def _from(self, values: Any) -> Callable[[np.ndarray], np.ndarray]:
         whole = self.cols.size == values.shape[1]
-        return lambda rows: values[rows] if whole else values[np.ix_(rows, self.cols)]
+        return lambda rows: np.asarray(values[rows] if whole else values[rows][:, self.cols])
 
 
 def _labels_or_none(mdata: MuData, key: str, *, quiet: bool = False) -> np.ndarray | None:
