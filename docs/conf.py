@@ -43,6 +43,7 @@ napoleon_google_docstring = False
 napoleon_numpy_docstring = True
 napoleon_use_rtype = False
 napoleon_use_ivar = True
+napoleon_custom_sections = ["Returns"]  # as written: what is returned or written into the data is no parameter list
 
 # Notebooks are kept without outputs and run with every build
 nb_execution_mode = "force"

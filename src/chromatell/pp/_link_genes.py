@@ -52,6 +52,7 @@ def link_genes(
     `region` : numpy.ndarray (n_regions,)
         ``atac.var_names``.
     `max_distance` : int
+        As given.
 
     Raises
     ------

@@ -70,6 +70,7 @@ def select_features(
     None, or with ``copy=True`` a new MuData. Written into `var` of both modalities:
 
     ``var['ctl_selected']`` : bool
+        Whether the feature is in use.
     ``var['ctl_score']`` : float32
         What the features were ranked by.
 

@@ -55,7 +55,8 @@ def split_cells(
     -------
     None, or with ``copy=True`` a new object. Written:
 
-    ``obs[key_added]`` : categorical of 'train', 'val', 'test'
+    ``obs[key_added]`` : categorical
+        'train', 'val' or 'test'.
     ``uns['ctl']['split']`` : dict
         How: `by` (``''`` at random), `holdout` (JSON of ``{column: labels}``, or ``''``), `seed`, `fractions`
         (float64, 3). Under `key_added` instead of 'split' where that is not the default.

@@ -11,6 +11,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from chromatell._keys import ATAC_PRED, CURVES, EVALUATION, GAINS, PREDICTABLE, SPLITS, UNS, VAL
+from chromatell._progress import progress
 from chromatell._settings import settings
 from chromatell._validate import ChromatellError, one_of, store_key, warn
 from chromatell.data.predictions import prediction_keys
@@ -94,8 +95,7 @@ def evaluate(
         For each prediction `pr` (2, k <= 200; recall, precision), `reliability` (3, bins; mean predicted, observed
         share, pairs; bins of equal mass), `per_cell` (n cells,) and `per_region` (n regions,) AUROC, all float32; and
         `_prevalence`, float.
-    ``atac_pred.obs['ctl_auroc']``, ``atac_pred.var['ctl_auroc']``, ``atac_pred.var['ctl_auroc_depth_matched']`` :
-    float64
+    ``atac_pred.obs['ctl_auroc']``, ``atac_pred.var['ctl_auroc']``, ``.var['ctl_auroc_depth_matched']`` : float64
         Of the model in `X`; NaN for other cells and where a class is absent.
     ``atac_pred.var['ctl_predictable']`` : bool, ``atac_pred.var['ctl_gain']`` : float64
         On the *validation* cells: whether the region's AUROC with the model in `X` is above that of the best baseline
@@ -149,10 +149,12 @@ def evaluate(
     _warn_of_confounding(cells, setting.views)
 
     scores: dict[str, Scores] = {}
-    for predictor, stream in zip(predictors, rng[1].spawn(len(predictors)), strict=True):
-        values = _checked(predictor.predict(cells.rows), predictor.name)
-        views = tuple(v for v in setting.views if v not in PROBABILITY_VIEWS or predictor.is_probability)
-        scores[predictor.name] = score(cells, values, views, rng=None if predictor.is_baseline else stream)
+    with progress("Scoring", len(predictors), "predictions") as advance:
+        for predictor, stream in zip(predictors, rng[1].spawn(len(predictors)), strict=True):
+            values = _checked(predictor.predict(cells.rows), predictor.name)
+            views = tuple(v for v in setting.views if v not in PROBABILITY_VIEWS or predictor.is_probability)
+            scores[predictor.name] = score(cells, values, views, rng=None if predictor.is_baseline else stream)
+            advance(1)
     baseline_names = {p.name for p in predictors if p.is_baseline}
     chosen_on, best = _choose(setting, predictors, scores, rng[1])
     tables = {
