@@ -21,6 +21,7 @@ from scvi.train import Trainer, TrainRunner
 from torch.utils.data import DataLoader
 
 from chromatell._keys import ATAC, RNA, TRAIN, VAL
+from chromatell._progress import progress
 from chromatell._settings import settings
 from chromatell._validate import ChromatellError
 from chromatell.io import Record, content_hash, load_record, save_record
@@ -283,17 +284,20 @@ class ChromatinModel(BaseModelClass):
                 f"(such as {missing[0]!r}). This family predicts the regions of its training: model.var_names['atac']."
             )
         blocks = self._predict_blocks(source, columns, depth=depth, depth_key=depth_key)
-        if out is not None:
-            from chromatell.io import PredictionWriter
+        with progress("Predicting", rna.n_obs, "cells") as advance:
+            if out is not None:
+                from chromatell.io import PredictionWriter
 
-            with PredictionWriter(out, rna.obs_names, pd.DataFrame(index=columns), dtype=dtype) as writer:
-                for rows, cols, block in blocks:
-                    writer.write(rows, cols, block)
-            return Path(out)
-        check_dense(rna.n_obs, len(columns))
-        result = np.empty((rna.n_obs, len(columns)), dtype=np.float32)
-        for rows, cols, block in blocks:
-            result[rows, cols] = block
+                with PredictionWriter(out, rna.obs_names, pd.DataFrame(index=columns), dtype=dtype) as writer:
+                    for rows, cols, block in blocks:
+                        writer.write(rows, cols, block)
+                        advance(block.shape[0] if cols.stop == len(columns) else 0)
+                return Path(out)
+            check_dense(rna.n_obs, len(columns))
+            result = np.empty((rna.n_obs, len(columns)), dtype=np.float32)
+            for rows, cols, block in blocks:
+                result[rows, cols] = block
+                advance(block.shape[0] if cols.stop == len(columns) else 0)
         return result
 
     def _require_trained(self) -> None:

@@ -18,6 +18,7 @@ from chromatell._validate import ChromatellError, one_of, paired, split_of
 from chromatell.data.accessibility import open_matrix
 from chromatell.data.predictions import predicted_regions, prediction_keys, read_prediction
 from chromatell.models._baselines import BaselineFitter, labels_of, uses_target_assay
+from chromatell.models._support import check_dense
 
 NOTE = (
     "Pairs of cells and regions are not independent (a cell's pairs share its depth, a region's its mean), so the "
@@ -124,6 +125,9 @@ def fisher(
     regions = predicted_regions(mdata)
     model = prediction_keys(mdata)[0] if model is None else model
     values = read_prediction(mdata, model)
+    if not isinstance(values, np.ndarray):  # in a Zarr store: thresholds need the values at hand
+        check_dense(*values.shape)
+        values = np.asarray(values, dtype=np.float32)
     seed = settings.resolve_seed(seed)
     fitter, kinds = _baselines(mdata, regions, baselines, labels, depth_key, seed)
 
