@@ -421,6 +421,17 @@ def test_stopping_it_is_not_a_traceback(cells, monkeypatch, capsys):
     assert names(cells.parent) == {"cells.h5mu"}
 
 
+def test_what_libraries_print_is_kept_from_the_results(cells, monkeypatch, capsys):
+    def loud(*args, **kwargs):
+        print("Monitored metric did not improve")
+        raise ctl.ChromatellError("stop here")
+
+    monkeypatch.setattr(ctl.tl, "dense", loud)
+    call = ["train", cells, "-o", cells.with_name("out.h5mu")]
+    assert "Monitored metric" in refused(call, capsys, 1)  # which has seen that stdout is empty
+    assert refused([*call, "-q"], capsys, 1) == "Error: stop here\n"
+
+
 def test_own_warnings_are_one_line_and_quiet_is_quiet(simulated, shared, tmp_path, capsys):
     query, out = tmp_path / "query.h5mu", tmp_path / "out.h5mu"
     simulated[:20].copy().write_h5mu(query)

@@ -358,3 +358,12 @@ def test_anndata_query_of_another_kind_is_refused(trained):
     query = ad.AnnData(np.log1p(mdata["rna"].X.toarray()), var=mdata["rna"].var.copy())
     with pytest.raises(ChromatellError, match="was trained on counts expression"):
         model.predict(query)
+
+
+def test_the_card_says_sizes_and_names_nobody(trained):
+    model, mdata = trained
+    card = model.to_record().card
+    assert card["data"]["cells"] == {"train": 630, "val": 90, "test": 180}
+    assert card["data"]["variables"] == {"rna": 110, "atac": 120}
+    assert card["split"] == {"by": "cells at random", "held_out_labels": False}
+    assert not any(str(name) in str(card) for name in mdata.obs_names)

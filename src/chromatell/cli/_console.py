@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import io
+import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, redirect_stdout
 
 from rich.console import Console
 from rich.logging import RichHandler
 from rich.text import Text
 
-from chromatell._settings import logger
+from chromatell._settings import logger, settings
 
 _WIDTH = 100  # where nobody watches, so that tables in log files are whole
 
@@ -33,6 +35,11 @@ def say_error(text: str, title: str = "Error") -> None:
     """Write a message to stderr as it is: not wrapped, so that it can be searched, and without markup."""
     shown = Text.assemble((f"{title}: ", "bold red" if title == "Error" else "bold yellow"), text)
     Console(stderr=True, highlight=False).print(shown, soft_wrap=True)
+
+
+def libraries_to_stderr() -> AbstractContextManager:
+    """Send what libraries print to stdout, such as scvi-tools on early stopping, to stderr; nowhere where -q asked."""
+    return redirect_stdout(sys.stderr if settings.verbosity >= 2 else io.StringIO())
 
 
 @contextmanager

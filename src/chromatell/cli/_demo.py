@@ -11,7 +11,7 @@ import numpy as np
 from mudata import MuData
 
 from chromatell._keys import ATAC_PRED, RNA, SPLIT, TEST
-from chromatell.cli._console import output, step
+from chromatell.cli._console import libraries_to_stderr, output, step
 from chromatell.cli._files import write
 from chromatell.cli._tables import gains, leaderboard
 
@@ -67,7 +67,7 @@ def _main_job(mdata: MuData) -> None:
     with step(f"Split the cells, select {N_REGIONS} regions"):
         pp.split_cells(mdata)
         pp.select_features(mdata, n_regions=N_REGIONS)
-    with step("Train a Dense model, predict every cell"):
+    with step("Train a Dense model, predict every cell"), libraries_to_stderr():
         tl.dense(mdata)
     with step("Fit all baselines, score on the test cells, resample for intervals"):
         tl.evaluate(mdata, baselines="all")

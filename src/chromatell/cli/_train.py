@@ -9,7 +9,7 @@ from mudata import MuData
 
 from chromatell._keys import SPLIT
 from chromatell._settings import logger, settings
-from chromatell.cli._console import output
+from chromatell.cli._console import libraries_to_stderr, output
 from chromatell.cli._files import check_output, check_store, read_multiome, write
 
 _FRACTIONS = (0.7, 0.1, 0.2)
@@ -25,19 +25,20 @@ def run(args: argparse.Namespace) -> None:
 
     from chromatell.tl import dense
 
-    dense(
-        mdata,
-        preset=args.preset,
-        key_added=args.key,
-        batch_key=args.batch_key,
-        continuous_covariate_keys=args.covariates,
-        depth=args.depth,
-        depth_key=args.depth_key,
-        out=args.predictions,
-        seed=args.seed,
-        train_kwargs=_given(args, "max_epochs", "batch_size", "lr", "accelerator", "checkpoint_dir"),
-        **_given(args, "encoder", "likelihood", "loss"),
-    )
+    with libraries_to_stderr():
+        dense(
+            mdata,
+            preset=args.preset,
+            key_added=args.key,
+            batch_key=args.batch_key,
+            continuous_covariate_keys=args.covariates,
+            depth=args.depth,
+            depth_key=args.depth_key,
+            out=args.predictions,
+            seed=args.seed,
+            train_kwargs=_given(args, "max_epochs", "batch_size", "lr", "accelerator", "checkpoint_dir"),
+            **_given(args, "encoder", "likelihood", "loss"),
+        )
     write(mdata, args.output)
     if settings.verbosity:
         there = "" if args.predictions is None else f" and its predictions to {args.predictions}"

@@ -26,7 +26,7 @@ from chromatell._settings import settings
 from chromatell._validate import ChromatellError
 from chromatell.io import Record, content_hash, load_record, save_record
 from chromatell.models._plan import BestWeights, Loaders, Plan, SaveState, TrainConfig
-from chromatell.models._support import check_dense, quiet_lightning, resolve_precision, what
+from chromatell.models._support import check_dense, describe, quiet_lightning, resolve_precision, what
 
 DEPTHS = ("predicted", "fixed", "observed")
 
@@ -166,6 +166,7 @@ class ChromatinModel(BaseModelClass):
                 **(trainer_kwargs or {}),
             )
         self.is_trained_ = True
+        self.card = describe(self._adata, self.var_names)
 
     def _fit(
         self,

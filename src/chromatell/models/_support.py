@@ -5,15 +5,17 @@ from __future__ import annotations
 import contextlib
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+import pandas as pd
 import torch
 from anndata import AnnData
 from mudata import MuData, set_options
 
+from chromatell._keys import SPLITS, UNS
 from chromatell._settings import logger, settings
-from chromatell._validate import ChromatellError
+from chromatell._validate import ChromatellError, split_of
 
 
 def shared_view(mdata: MuData, modalities: tuple[str, ...]) -> MuData:
@@ -77,3 +79,17 @@ def resolve_precision(precision: str, accelerator: str) -> str:
 def what(data: Any) -> str:
     """Return what an object is, for a message."""
     return f"a MuData with {sorted(data.mod)}" if isinstance(data, MuData) else type(data).__name__
+
+
+def describe(data: MuData, var_names: Mapping[str, list[str]]) -> dict[str, Any]:
+    """Return what a model card says of the data: sizes and how it was split; no cell, donor or label is named."""
+    counts = pd.Series(split_of(data)).value_counts()
+    how = data.uns.get(UNS, {}).get("split", {})
+    by = str(how.get("by", "")) or "cells at random"
+    return {
+        "data": {
+            "cells": {name: int(counts.get(name, 0)) for name in SPLITS},
+            "variables": {name: len(names) for name, names in var_names.items()},
+        },
+        "split": {"by": by, "held_out_labels": bool(how.get("holdout", ""))},
+    }
