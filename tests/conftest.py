@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import os
+
+# Two workers on two cores: threads of their own would wait for each other, spinning. Set before torch is imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 from pathlib import Path
 
 import mudata

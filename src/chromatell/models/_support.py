@@ -56,6 +56,7 @@ def quiet_lightning() -> Iterator[None]:
         item.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning's own use of torch's pytree
             warnings.filterwarnings("ignore", message=".*does not have many workers.*")
             warnings.filterwarnings("ignore", message=".*logging interval.*")
             warnings.filterwarnings("ignore", message=".*Checkpoint directory.*")
