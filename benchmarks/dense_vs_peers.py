@@ -15,6 +15,7 @@ import time
 import warnings
 
 import anndata as ad
+import mudata
 import numpy as np
 import scipy.sparse as sp
 from _data import load, prepare, save
@@ -46,14 +47,23 @@ def multivi(mdata, judge: Judge, lr: float, epochs: int, every: int) -> list[tup
     split = mdata.obs["ctl_split"].to_numpy()
     genes, regions = mdata["rna"], mdata["atac"][:, mdata["atac"].var["ctl_selected"].to_numpy()]
     y = open_matrix(mdata["atac"], slice(None), mdata["atac"].var["ctl_selected"].to_numpy())
-    hidden = y.copy()
-    hidden[np.flatnonzero(split != "train")] = 0
-    x = sp.hstack([sp.csr_matrix(genes.X), hidden]).tocsr()
-    adata = ad.AnnData(x)
-    adata.var_names = [*map(str, genes.var_names), *map(str, regions.var_names)]
-    adata.obs["modality"] = np.where(split == "train", "paired", "expression")
-    both = adata[split != "test"].copy()
-    scvi.model.MULTIVI.setup_anndata(both, batch_key="modality")
+    hidden = sp.diags((split == "train").astype(np.float32)) @ y
+    hidden = sp.csr_matrix(hidden)
+    hidden.eliminate_zeros()
+    train_or_val = np.flatnonzero(split != "test")
+    with mudata.set_options(pull_on_update=False):
+        both = mudata.MuData(
+            {
+                "rna": ad.AnnData(sp.csr_matrix(genes.X)[train_or_val], obs=genes.obs.iloc[train_or_val][[]].copy()),
+                "atac": ad.AnnData(hidden[train_or_val], obs=genes.obs.iloc[train_or_val][[]].copy()),
+            }
+        )
+    both["rna"].var_names, both["atac"].var_names = genes.var_names, regions.var_names
+    both.update()
+    both.obs["modality"] = np.where(split[train_or_val] == "train", "paired", "expression")
+    scvi.model.MULTIVI.setup_mudata(
+        both, batch_key="modality", modalities={"rna_layer": "rna", "atac_layer": "atac", "batch_key": None}
+    )
     model = scvi.model.MULTIVI(both, n_genes=genes.n_vars, n_regions=regions.n_vars)
     path, spent = [], 0.0
     rows = np.flatnonzero(both.obs["modality"] == "expression")
