@@ -49,8 +49,8 @@ def profiles(mdata: mudata.MuData) -> tuple[np.ndarray, np.ndarray, list[str]]:
 def draw(mdata: mudata.MuData, out: Path) -> None:
     """Two heat maps on the left, the leaderboard on the right."""
     observed, predicted, types = profiles(mdata)
-    figure = plt.figure(figsize=(11.5, 4.0), layout="constrained")
-    left, right = figure.subfigures(1, 2, width_ratios=(1.0, 1.05), wspace=0.02)
+    figure = plt.figure(figsize=(9.8, 3.9), layout="constrained")
+    left, right = figure.subfigures(1, 2, width_ratios=(1.0, 1.25), wspace=0.02)
     panels = left.subplots(2, 1, sharex=True)
     for ax, values, title in (
         (panels[0], predicted, "Predicted from expression alone"),
