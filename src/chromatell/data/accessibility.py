@@ -54,8 +54,7 @@ def fragment_counts(atac: AnnData, rows: Any = slice(None), cols: Any = slice(No
     """Return fragment counts, float32 CSR (rows, cols).
 
     Cut-site counts come in pairs: where over 90% of the non-zero counts are even they are halved (rounded up) and that
-    is said.
-    Counting fragments suits a Poisson likelihood (Martens et al., Nature Methods 2024).
+    is said. Counting fragments suits a Poisson likelihood (Martens et al., Nature Methods 2024).
     """
     x = sp.csr_matrix(atac.X[rows][:, cols], copy=True).astype(np.float32)
     x.eliminate_zeros()

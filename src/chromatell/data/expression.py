@@ -25,9 +25,8 @@ class Expression:
     """The map from a cell's expression to the input of a model, fitted on training cells.
 
     Counts are divided by the cell's total over `genes`, multiplied by `target_sum` and log1p-transformed; values that
-    are
-    not counts are taken as already normalised. Then each gene is z-scored and clipped to ``[-clip, clip]``. Because the
-    total runs over `genes` alone, other genes in a query change nothing.
+    are not counts are taken as already normalised. Then each gene is z-scored and clipped to ``[-clip, clip]``. Because
+    the total runs over `genes` alone, other genes in a query change nothing.
 
     Attributes
     ----------
@@ -162,9 +161,8 @@ class Expression:
         if present.mean() < floor:
             raise ChromatellError(
                 f"The query holds {int(present.sum())} of the model's {len(self.genes)} genes ({present.mean():.0%}; "
-                "at least "
-                f"{floor:.0%} are needed). The model's names look like {examples(self.genes)}, the query's like "
-                f"{examples(rna.var_names)}. Set rna.var_names to the same kind of name, then "
+                f"at least {floor:.0%} are needed). The model's names look like {examples(self.genes)}, the query's "
+                f"like {examples(rna.var_names)}. Set rna.var_names to the same kind of name, then "
                 "rna.var_names_make_unique()."
             )
         if n_missing:

@@ -24,8 +24,7 @@ def write_prediction(
     """Write one prediction into ``mdata.mod['atac_pred']``.
 
     `X` holds the most recent model; ``layers[key]`` holds the others. Baselines and other tools' outputs
-    (``main=False``) go to
-    a layer unless nothing is in `X` yet.
+    (``main=False``) go to a layer unless nothing is in `X` yet.
 
     Parameters
     ----------

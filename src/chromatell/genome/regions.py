@@ -52,8 +52,7 @@ def region_table(atac: AnnData) -> pd.DataFrame:
     ----------
     atac
         Its `var` holds `chrom`, `start`, `end` (any of `chr`, `seqnames`, `chromosome` for the first is understood), or
-        an
-        `interval` column, or its `var_names` are coordinates.
+        an `interval` column, or its `var_names` are coordinates.
 
     Returns
     -------

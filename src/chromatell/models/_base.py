@@ -131,8 +131,7 @@ class ChromatinModel(BaseModelClass):
             'auto': bfloat16 autocast on a GPU that has it, float32 elsewhere; or any of Lightning's names.
         train_config
             Fields of the preset to change: `batch_size`, `optimizer`, `lr`, `weight_decay`, `schedule`,
-            `gradient_clip`,
-            `early_stopping`, `patience`.
+            `gradient_clip`, `early_stopping`, `patience`.
 
         Raises
         ------
@@ -265,8 +264,7 @@ class ChromatinModel(BaseModelClass):
         -------
         numpy.ndarray or pathlib.Path
             float32 (cells, regions), or the path of the store, which holds a valid AnnData. Peak memory grows with the
-            matrix, or,
-            with `out`, with a block of cells x regions alone.
+            matrix, or, with `out`, with a block of cells x regions alone.
         """
         self._require_trained()
         source = self._adata if data is None else data
@@ -281,8 +279,8 @@ class ChromatinModel(BaseModelClass):
         if len(missing):
             raise ChromatellError(
                 f"{len(missing)} of the {len(columns)} regions are not among the {len(names)} that the model was "
-                "trained on "
-                f"(such as {missing[0]!r}). This family predicts the regions of its training: model.var_names['atac']."
+                f"trained on (such as {missing[0]!r}). This family predicts the regions of its training: "
+                "model.var_names['atac']."
             )
         blocks = self._predict_blocks(source, columns, depth=depth, depth_key=depth_key)
         with progress("Predicting", rna.n_obs, "cells") as advance:
@@ -336,8 +334,7 @@ class ChromatinModel(BaseModelClass):
         if record.schema > cls.schema:
             raise ChromatellError(
                 f"The model has schema {record.schema}; this chromatell ({version('chromatell')}) reads up to "
-                f"{cls.schema}. "
-                "Upgrade: pip install -U chromatell."
+                f"{cls.schema}. Upgrade: pip install -U chromatell."
             )
         model = cls.__new__(cls)
         ChromatinModel.__init__(model)

@@ -38,9 +38,8 @@ def check_dense(n_cells: int, n_regions: int) -> None:
     if size > settings.dense_limit:
         raise ChromatellError(
             f"{n_cells:,} cells x {n_regions:,} regions are {size / 1e9:.1f} GB as a dense matrix, over "
-            "settings.dense_limit "
-            f"({settings.dense_limit / 1e9:.1f} GB). Write a store, out='predictions.zarr', or ask for fewer, "
-            "regions=[...]."
+            f"settings.dense_limit ({settings.dense_limit / 1e9:.1f} GB). Write a store, out='predictions.zarr', or "
+            "ask for fewer, regions=[...]."
         )
 
 

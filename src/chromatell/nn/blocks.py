@@ -31,8 +31,7 @@ class GeneAttention(nn.Module):
     """Attention over gene tokens: a few learned queries read all genes, so the cost is linear in the number of genes.
 
     A gene's token is ``embedding + value * direction``; `n_queries` learned queries cross-attend to all tokens and then
-    to each other
-    (as in the Perceiver, Jaegle et al. 2021). ``(cells, genes) -> (cells, n_queries * d)``.
+    to each other (as in the Perceiver, Jaegle et al. 2021). ``(cells, genes) -> (cells, n_queries * d)``.
     """
 
     def __init__(self, n_genes: int, *, d: int, n_queries: int, n_heads: int, n_layers: int, dropout: float):

@@ -1,8 +1,7 @@
 """Losses over all regions of a batch, computed one block of regions at a time from sparse targets.
 
 The dense matrix of logits or targets, (cells, regions), is never built: a block's logits are recomputed in the backward
-pass, so
-memory is O(cells x block). Every loss equals its plain dense formula.
+pass, so memory is O(cells x block). Every loss equals its plain dense formula.
 """
 
 from __future__ import annotations
@@ -51,8 +50,7 @@ class LossConfig:
     """Which loss, and its weights.
 
     `focal_dice` is ``focal + dice_weight * dice``; focal as in Lin et al. 2017 (``gamma``, ``alpha``; alpha None leaves
-    the two
-    classes unweighted), Dice as in Milletari et al. 2016 over all (cell, region) pairs of the batch.
+    the two classes unweighted), Dice as in Milletari et al. 2016 over all (cell, region) pairs of the batch.
     """
 
     name: str = "bce"

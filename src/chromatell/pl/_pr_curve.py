@@ -52,8 +52,7 @@ def pr_curve(
     -------
     matplotlib.axes.Axes
         A line for each prediction, its average precision in the legend (where all baselines are drawn, that of the best
-        one only), and a dotted one at the prevalence, which is
-        what chance reaches.
+        one only), and a dotted one at the prevalence, which is what chance reaches.
 
     Raises
     ------

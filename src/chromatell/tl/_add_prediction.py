@@ -138,10 +138,8 @@ def _matched(mdata: MuData, prediction: AnnData, regions: pd.Index) -> np.ndarra
             missing = names[position < 0]
             raise ChromatellError(
                 f"The prediction lacks {len(missing)} of {len(names)} {what} (such as {examples(missing)}); its own "
-                "are named "
-                f"like {examples(own)}. Every cell of mdata and every region of the target is needed: predict them, or "
-                "name "
-                f"them as in mdata."
+                f"are named like {examples(own)}. Every cell of mdata and every region of the target is needed: "
+                "predict them, or name them as in mdata."
             )
     extra = prediction.n_obs - len(cells), prediction.n_vars - len(columns)
     if any(extra):
@@ -188,8 +186,7 @@ def _exact(mdata: MuData, prediction: Any, regions: pd.Index) -> np.ndarray:
     if prediction.shape != needed:
         raise ChromatellError(
             f"The prediction has shape {prediction.shape}; {needed} is needed: the cells of mdata.obs_names x the "
-            "regions of "
-            "the target, in that order. Give an AnnData with names to have them matched."
+            "regions of the target, in that order. Give an AnnData with names to have them matched."
         )
     return np.array(prediction.toarray() if sp.issparse(prediction) else prediction, dtype=np.float32)
 
@@ -207,9 +204,8 @@ def _as_probability(values: np.ndarray, transform: str | None, key: str) -> np.n
         if low < -_TOLERANCE or high > 1 + _TOLERANCE:
             raise ChromatellError(
                 f"The prediction {key!r} holds values from {low:.3g} to {high:.3g}; probabilities in [0, 1] are "
-                "needed. Say what "
-                "they are: transform='sigmoid' for logits, 'poisson' for expected counts, 'rank' to keep their order "
-                "alone."
+                "needed. Say what they are: transform='sigmoid' for logits, 'poisson' for expected counts, 'rank' to "
+                "keep their order alone."
             )
         return np.clip(values, 0, 1, out=values)
     if transform == "sigmoid":

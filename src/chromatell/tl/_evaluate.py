@@ -85,8 +85,7 @@ def evaluate(
 
     ``mdata.uns['ctl']['evaluation']`` : pandas.DataFrame
         `model`, `is_baseline`, `uses_target_assay` (both bool), `split`, `view`, `metric`, `value`, `ci_low`, `ci_high`
-        (95%; NaN without), `n`
-        (pairs, cells, regions or types behind the value).
+        (95%; NaN without), `n` (pairs, cells, regions or types behind the value).
     ``mdata.uns['ctl']['gains']`` : pandas.DataFrame
         `model`, `baseline`, `split`, `view`, `metric`, `gain`, `ci_low`, `ci_high`, `n`: model minus the baseline
         that is best on the *validation* cells in that view and metric; positive is better (`ece` and `brier` are
@@ -189,9 +188,8 @@ def _choose(
         problem = "no validation cell"
     if problem:
         warn(
-            f"There is {problem}: the best baseline is chosen on the scored cells themselves, and regions are "
-            "not tested. "
-            "Split again with ctl.pp.split_cells(mdata, fractions=(0.7, 0.1, 0.2))."
+            f"There is {problem}: the best baseline is chosen on the scored cells themselves, and regions are not "
+            "tested. Split again with ctl.pp.split_cells(mdata, fractions=(0.7, 0.1, 0.2))."
         )
         return None, best_baselines({p.name: scores[p.name] for p in candidates})
     return cells, best_baselines(
@@ -257,8 +255,7 @@ def _checked(values: np.ndarray, name: str) -> np.ndarray:
     if not np.isfinite(values).all():
         raise ChromatellError(
             f"The prediction {name!r} holds {int((~np.isfinite(values)).sum())} NaN or infinite values in the scored "
-            "cells. "
-            "Predict again, or leave it out: models=[...]."
+            "cells. Predict again, or leave it out: models=[...]."
         )
     return values
 

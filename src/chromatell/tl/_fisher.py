@@ -22,10 +22,8 @@ from chromatell.models._support import check_dense
 
 NOTE = (
     "Pairs of cells and regions are not independent (a cell's pairs share its depth, a region's its mean), so the "
-    "p-value "
-    "of Fisher's exact test is far too small; read the log odds ratio with its bootstrap interval over cells, beside "
-    "the "
-    "baselines at the same share of predicted positives."
+    "p-value of Fisher's exact test is far too small; read the log odds ratio with its bootstrap interval over cells, "
+    "beside the baselines at the same share of predicted positives."
 )
 _ROWS = 512
 

@@ -33,13 +33,11 @@ def predict(
     ----------
     data
         Cells with expression: an AnnData, a MuData with modality `rna`, or the path of a `.h5ad` or `.h5mu`. Genes are
-        matched by name;
-        others among them change nothing, missing ones are set to the training mean and named, and under half of them is
-        refused.
+        matched by name; others among them change nothing, missing ones are set to the training mean and named, and
+        under half of them is refused.
     model
         A `.h5mu`, `.zarr` or exported model (path), a MuData that carries a model, or a model. Of a file only the model
-        is read, never
-        its cells, and nothing in it is executed.
+        is read, never its cells, and nothing in it is executed.
     key
         Which model, where there are several.
     regions
@@ -54,8 +52,7 @@ def predict(
     -------
     MuData
         Modality `rna` is the given one (not copied); ``mod['atac_pred'].X`` is float32 (n_obs, n regions), the
-        probability that each
-        region is open. With `out`, ``uns['ctl']['predictions']`` names the store instead, and
+        probability that each region is open. With `out`, ``uns['ctl']['predictions']`` names the store instead, and
         ``ctl.io.open_prediction`` opens it.
 
     Raises

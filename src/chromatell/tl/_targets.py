@@ -29,10 +29,8 @@ def fits_in_memory(n_cells: int, n_regions: int) -> None:
     if size > settings.dense_limit:
         raise ChromatellError(
             f"{n_cells} cells x {n_regions} regions are {size / 1024**3:.1f} GiB of float32, above "
-            "ctl.settings.dense_limit "
-            f"({settings.dense_limit / 1024**3:.1f} GiB). Use fewer regions, ctl.pp.select_features(mdata, "
-            "n_regions=...), "
-            f"or allow it: ctl.settings.dense_limit = {size}."
+            f"ctl.settings.dense_limit ({settings.dense_limit / 1024**3:.1f} GiB). Use fewer regions, "
+            f"ctl.pp.select_features(mdata, n_regions=...), or allow it: ctl.settings.dense_limit = {size}."
         )
 
 

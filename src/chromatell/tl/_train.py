@@ -79,6 +79,6 @@ def _same_regions(mdata: MuData, regions: pd.Index, key: str) -> None:
     if not present.equals(regions.astype(str)):
         raise ChromatellError(
             f"mdata.mod['atac_pred'] holds {len(present)} regions that are not the {len(regions)} now selected for "
-            f"{key!r}. "
-            "All predictions of one MuData share their regions; remove the old ones first: del mdata.mod['atac_pred']."
+            f"{key!r}. All predictions of one MuData share their regions; remove the old ones first: del "
+            "mdata.mod['atac_pred']."
         )

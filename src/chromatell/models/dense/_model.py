@@ -40,11 +40,9 @@ class Dense(ChromatinModel):
     """Expression of a cell -> probability that each region is open.
 
     A network reads the z-scored expression of the selected genes and returns, through a low-rank output, the logit of
-    every selected
-    region; to it come a bias per region, which starts at the logit of the training mean, and a weight per region on the
-    cell's log
-    depth. Depth is the cell's own in training and predicted from expression later, so that the network need not spend
-    itself on it.
+    every selected region; to it come a bias per region, which starts at the logit of the training mean, and a weight
+    per region on the cell's log depth. Depth is the cell's own in training and predicted from expression later, so that
+    the network need not spend itself on it.
 
     Parameters
     ----------
@@ -59,10 +57,8 @@ class Dense(ChromatinModel):
         rate 1e-4, focal alpha 0.25 and gamma 2, no depth term.
     encoder
         'mlp'; 'autoencoder' (adds the reconstruction of expression to the loss); 'transformer' (learned queries attend
-        over gene
-        tokens); 'shared' (expression is first carried into the space of regions: a score for each region from its
-        linked genes, and
-        for each gene set where `gene_sets` is given; needs ``ctl.pp.link_genes``).
+        over gene tokens); 'shared' (expression is first carried into the space of regions: a score for each region from
+        its linked genes, and for each gene set where `gene_sets` is given; needs ``ctl.pp.link_genes``).
     likelihood
         'bernoulli' on open or closed, or 'poisson' on fragment counts (cut-site counts are recognised and halved).
     loss
@@ -85,8 +81,7 @@ class Dense(ChromatinModel):
     Notes
     -----
     Training memory grows with the number of training cells x (principal components or genes), up to 1 GB and then block
-    by block, and
-    with batch x `block` of regions; the matrix cells x regions is never made.
+    by block, and with batch x `block` of regions; the matrix cells x regions is never made.
 
     References
     ----------
@@ -156,8 +151,7 @@ class Dense(ChromatinModel):
         ----------
         mdata
             Modalities `rna` and `atac` with the same cells; ``obs['ctl_split']`` from ``ctl.pp.split_cells``;
-            ``var['ctl_selected']``
-            from ``ctl.pp.select_features`` where only some features are wanted.
+            ``var['ctl_selected']`` from ``ctl.pp.select_features`` where only some features are wanted.
         batch_key
             Column of labels; a level not seen in training later takes the mean effect.
         continuous_covariate_keys
@@ -169,8 +163,7 @@ class Dense(ChromatinModel):
         ------
         ChromatellError
             Barcodes do not match or repeat, a modality is absent or empty, values are NaN or negative, a cell has no
-            expression, or
-            there is no split.
+            expression, or there is no split.
         """
         rna, atac = paired(mdata)
         split_of(mdata)
@@ -228,8 +221,7 @@ class Dense(ChromatinModel):
         if targets.nnz == 0:
             raise ChromatellError(
                 "No selected region is open in any training cell: there is nothing to learn. Check mdata.mod['atac'].X "
-                "and "
-                "run ctl.pp.select_features(mdata) again."
+                "and run ctl.pp.select_features(mdata) again."
             )
         mean = np.clip(np.asarray(targets.mean(axis=0)).ravel(), _CLAMP, None)
         poisson = self.network.likelihood == "poisson"
