@@ -54,6 +54,7 @@ nb_execution_in_temp = True
 nb_output_stderr = "remove"
 nb_merge_streams = True
 os.environ["CI"] = "true"  # no progress bars in the pages
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # small batches gain nothing from more, and lose where cores are shared
 os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")
 
 (HERE / "tutorials").mkdir(exist_ok=True)
