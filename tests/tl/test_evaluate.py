@@ -398,3 +398,28 @@ def test_predictions_in_a_store_are_evaluated_like_those_in_memory(tmp_path, mon
     for each in (memory, mdata):
         ctl.tl.evaluate(each, baselines=["region_mean"], n_bootstrap=20, seed=0)
     pd.testing.assert_frame_equal(memory.uns["ctl"]["evaluation"], mdata.uns["ctl"]["evaluation"])
+
+
+def test_some_regions_alone_score_as_if_the_others_were_not_there():
+    mdata = ctl.datasets.simulate_multiome(400, 30, 60, seed=4)
+    ctl.pp.split_cells(mdata, seed=0)
+    truth = np.asarray(mdata["atac"].layers["truth"])
+    ctl.tl.add_prediction(mdata, truth, key="truth")
+    with pytest.raises(ChromatellError, match="Run ctl.tl.evaluate"):
+        ctl.tl.evaluate(mdata, regions="predictable")
+    ctl.tl.evaluate(mdata, baselines=["region_mean"], n_bootstrap=0)
+    columns = list(mdata["atac_pred"].var)
+    mdata["atac_pred"].var["ctl_predictable"] = np.arange(60) % 3 == 0
+    ctl.tl.evaluate(mdata, baselines=["region_mean"], n_bootstrap=0, regions="predictable", key_added="few")
+    rows = (mdata.obs["ctl_split"] == "test").to_numpy()
+    y = (mdata["atac"].X[rows][:, ::3] > 0).toarray()
+    table = mdata.uns["ctl"]["few"]
+    got = table.query("model == 'truth' and view == 'overall' and metric == 'auroc'")["value"].item()
+    assert got == pytest.approx(roc_auc_score(y.ravel(), truth[rows][:, ::3].ravel()), abs=1e-6)
+    assert list(mdata["atac_pred"].var) == columns
+    assert mdata["atac_pred"].var["ctl_predictable"].sum() == 20
+    with pytest.raises(ChromatellError, match="1 of the 1 regions asked for are not predicted"):
+        ctl.tl.evaluate(mdata, regions=["chr1:1-2"])
+    mdata["atac_pred"].var["ctl_predictable"] = False
+    with pytest.raises(ChromatellError, match="None of the 60 regions is predictable"):
+        ctl.tl.evaluate(mdata, regions="predictable")

@@ -151,7 +151,7 @@ def _train(parser: argparse.ArgumentParser) -> None:
         help="regions open in at least this share of the training cells, such as 0.005",
     )
     model = parser.add_argument_group("model")
-    model.add_argument("--preset", default="default", help="default or wizel2025 (default: default)")
+    model.add_argument("--preset", default="default", help="default, panel or wizel2025 (default: default)")
     model.add_argument("--encoder", help="mlp, autoencoder, transformer or shared")
     model.add_argument("--likelihood", help="bernoulli or poisson")
     model.add_argument("--loss", help="bce, focal_dice, focal or dice")

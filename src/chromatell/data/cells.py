@@ -122,13 +122,15 @@ class CellDataset(Dataset):
     targets
         float32 CSR (cells, regions): 1 where open, or counts.
     smoothing
-        Averages the targets over expression neighbours, a batch at a time.
+        Averages the targets over neighbours: once where the result is small, else a batch at a time.
     """
 
     def __init__(
         self, inputs: CellInput, targets: sp.csr_matrix, depth: np.ndarray, smoothing: Smoothing | None = None
     ):
         self.inputs, self.targets, self.depth, self.smoothing = inputs, targets, depth, smoothing
+        if smoothing is not None and smoothing.size(targets) <= _CACHE_BYTES // 2:
+            self.targets, self.smoothing = smoothing(targets, np.arange(targets.shape[0])), None
 
     def __len__(self) -> int:
         return len(self.inputs)

@@ -12,7 +12,6 @@ import scipy.sparse as sp
 from anndata import AnnData
 from sklearn.utils.extmath import randomized_svd
 
-from chromatell._settings import logger
 from chromatell._validate import ChromatellError, examples, is_counts, one_of, warn
 from chromatell.data.stored import stored
 
@@ -59,8 +58,6 @@ class Expression:
     def fit(cls, x: Any, genes: pd.Index, clip: float = 10.0) -> Expression:
         """Fit on training cells `x` (cells x genes, dense or CSR). Peak memory: one block of 4,096 cells."""
         kind: Kind = "counts" if is_counts(x) else "normalised"
-        if kind == "normalised":
-            logger.info("Expression is not integer: taken as already normalised (no size factor, no log1p).")
         total = np.asarray(x.sum(axis=1), dtype=np.float64).ravel()
         positive = total[total > 0]
         if positive.size == 0:

@@ -25,6 +25,10 @@ class Smoothing:
     neighbors: sp.csr_matrix
     mix: float
 
+    def size(self, targets: sp.csr_matrix) -> int:
+        """Return how many bytes the smoothed targets of all cells take at most."""
+        return int((self.neighbors != 0).astype(np.int64).dot(np.diff(targets.indptr)).sum()) * 8
+
     def __call__(self, targets: sp.csr_matrix, rows: np.ndarray) -> sp.csr_matrix:
         """Return the smoothed targets of some cells, CSR (len(rows), regions)."""
         own = targets[rows] * np.float32(1 - self.mix)

@@ -199,7 +199,7 @@ def _readme(record: Record) -> str:
 def _section(name: str, value: Any) -> list[str]:
     lines = ["", f"## {_safe(name.capitalize())}", ""]
     if isinstance(value, dict):
-        return lines + [f"- {_safe(k)}: {_safe(v)}" for k, v in value.items()]
+        return lines + [f"- {_safe(k)}: {_plain_text(v)}" for k, v in value.items()]
     return lines + [f"- {_safe(v)}" for v in (value if isinstance(value, list) else [value])]
 
 
@@ -215,10 +215,19 @@ def _score_table(scores: Any) -> list[str]:
     return lines
 
 
+def _plain_text(value: Any) -> str:
+    """Return a value, or a dict of values in one line."""
+    if isinstance(value, dict):
+        return ", ".join(f"{_safe(k)} {_safe(v)}" for k, v in value.items())
+    return _safe(value)
+
+
 def _safe(value: Any) -> str:
     """Return text that neither Markdown nor HTML takes for its own."""
-    text = html.escape(" ".join(str(value).split())[:500])
-    return re.sub(r"([\\`*_{}\[\]()#+!|~<>:@-])", r"\\\1", text)
+    text = " ".join(str(value).split())[:500]
+    # Markdown first: an escape in front of a character of an HTML entity would break the entity
+    text = re.sub(r"([\\`*_{}\[\]()#+!|~:@-])", r"\\\1", text)
+    return html.escape(text, quote=False)
 
 
 def _code(value: Any) -> str:

@@ -66,6 +66,8 @@ def load(source: Any, *, key: str | None = None) -> ChromatinModel:
 
 
 def __getattr__(name: str) -> Any:
+    if name in FAMILIES:
+        return importlib.import_module(FAMILIES[name][0])
     for module, class_name in FAMILIES.values():
         if name == class_name:
             return getattr(importlib.import_module(module), name)

@@ -15,6 +15,7 @@ import pandas as pd
 import rich.pretty  # noqa: F401  # scvi-tools' view_anndata_setup uses it without importing it
 import torch
 from anndata import AnnData
+from lightning.pytorch.callbacks import EarlyStopping
 from mudata import MuData
 from scvi.model.base import BaseModelClass
 from scvi.train import Trainer, TrainRunner
@@ -191,11 +192,9 @@ class ChromatinModel(BaseModelClass):
             state = Path(checkpoint_dir) / "last.ckpt"
             resume = state if state.exists() else None
             callbacks.append(SaveState(state))
-        early = (
-            {}
-            if val is None
-            else {"early_stopping": config.early_stopping, "early_stopping_monitor": "validation_loss"}
-        )
+        if val is not None and config.early_stopping:
+            # Lightning's own: scvi-tools' prints to stdout
+            callbacks.append(EarlyStopping("validation_loss", patience=config.patience, mode="min"))
         runner = _Runner(
             self,
             training_plan=Plan(self.module, config, steps_per_epoch=len(train), seed=seed),
@@ -208,9 +207,7 @@ class ChromatinModel(BaseModelClass):
             precision=resolve_precision(precision, accelerator),
             gradient_clip_val=config.gradient_clip or None,
             check_val_every_n_epoch=1,
-            early_stopping_patience=config.patience,
             enable_progress_bar=settings.progress,
-            **early,
             **kwargs,
         )
         self.history_ = None

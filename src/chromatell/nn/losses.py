@@ -69,7 +69,8 @@ def region_sums(logits: Tensor, target: Tensor, config: LossConfig) -> Tensor:
     if config.name == "poisson":  # logits are log rates
         return torch.stack([(logits.exp() - target * logits).sum((1, 2)), zero, zero, zero], dim=1)
     if config.name == "bce":
-        return torch.stack([(F.softplus(logits) - target * logits).sum((1, 2)), zero, zero, zero], dim=1)
+        entropy = F.binary_cross_entropy_with_logits(logits, target.expand_as(logits), reduction="none")
+        return torch.stack([entropy.sum((1, 2)), zero, zero, zero], dim=1)
     p = logits.sigmoid()
     entropy = zero
     if "focal" in config.name:

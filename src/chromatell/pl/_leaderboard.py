@@ -137,7 +137,8 @@ def _draw(ax: Axes, rows: pd.DataFrame, view: str, metric: str, best: str | None
     ax.set_ylim(-0.6, len(rows) - 0.4)
     ax.grid(axis="y", color="#EBEBEB", linewidth=0.7)
     ax.set_axisbelow(True)
-    ax.locator_params(axis="x", nbins=4)
+    width = ax.get_window_extent().width / ax.figure.dpi  # inches
+    ax.locator_params(axis="x", nbins=max(2, min(4, int(width / 0.5))))
     better = " (lower is better)" if metric in LOWER_IS_BETTER else ""
     finish(ax, metric_label(view, metric, lines=two_lines) + better, "")
     ax.spines["left"].set_visible(False)

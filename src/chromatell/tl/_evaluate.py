@@ -38,6 +38,7 @@ def evaluate(
     depth_key: str | None = None,
     n_bootstrap: int = 200,
     top: int = 2000,
+    regions: str | Sequence[str] | None = None,
     max_regions: int | None = None,
     seed: int | None = None,
     key_added: str = EVALUATION,
@@ -68,6 +69,9 @@ def evaluate(
         Bootstrap replicates; 0 computes no intervals.
     top
         Regions in the views `depth_matched` and within cell type: those open in most of the scored cells.
+    regions
+        Score these only: names, as in ``atac_pred.var['region']``, or 'predictable', those marked by an earlier call.
+        No column of ``atac_pred`` is written then.
     max_regions
         Score a random subset of so many regions; None does so only where one prediction would be above
         ``ctl.settings.dense_limit``. The subset is logged.
@@ -142,7 +146,7 @@ def evaluate(
     if n_bootstrap < 0 or top < 1:
         raise ChromatellError(f"n_bootstrap={n_bootstrap} must be at least 0 and top={top} at least 1.")
     rng = [np.random.default_rng(s) for s in np.random.SeedSequence(settings.resolve_seed(seed)).spawn(2)]
-    setting = Setting.read(mdata, split, views, labels, depth_key, top, max_regions, rng[0])
+    setting = Setting.read(mdata, split, views, labels, depth_key, top, max_regions, regions, rng[0])
     predictors = setting.predictors(models, baselines, settings.resolve_seed(seed))
     cells = setting.cells(split, n_bootstrap, rng[1])
     _warn_of_confounding(cells, setting.views)
@@ -165,7 +169,7 @@ def evaluate(
     predictable = _predictable(setting, chosen_on, predictors, x_key, best.get(("per_region", "auroc")))
     target = mdata.copy() if copy else mdata
     target.uns[UNS] = {**target.uns.get(UNS, {}), **tables}
-    if ATAC_PRED in target.mod:
+    if ATAC_PRED in target.mod and regions is None:
         _write_columns(target.mod[ATAC_PRED], setting, cells, scores.get(x_key), predictable)
     return target if copy else None
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from mudata import MuData
 
-from chromatell._keys import ATAC, ATAC_PRED, RNA, UNS
+from chromatell._keys import ATAC, ATAC_PRED, PREDICTABLE, RNA, UNS
 from chromatell._settings import logger, settings
 from chromatell._validate import ChromatellError, examples, one_of, paired, split_of, warn
 from chromatell.data.accessibility import open_matrix, true_depth
@@ -60,6 +60,7 @@ class Setting:
         depth_key: str | None,
         top: int,
         max_regions: int | None,
+        wanted_regions: str | Sequence[str] | None,
         rng: np.random.Generator,
     ) -> Setting:
         rna, atac = paired(mdata)
@@ -83,7 +84,8 @@ class Setting:
             found = _labels_or_none(mdata, labels_key)
         if found is None:
             wanted = tuple(v for v in wanted if v not in LABEL_VIEWS)
-        cols = _subset(len(regions), int((code == split).sum()), max_regions, rng)
+        among = _named(mdata, regions, wanted_regions)
+        cols = among[_subset(len(among), int((code == split).sum()), max_regions, rng)]
         depth = true_depth(atac, depth_key)
         if not np.isfinite(depth).all() or (depth < 0).any():
             raise ChromatellError(
@@ -193,6 +195,35 @@ def _labels_or_none(mdata: MuData, key: str, *, quiet: bool = False) -> np.ndarr
                 "No column %r in obs: views %s are left out; name one with labels=.", key, ", ".join(LABEL_VIEWS)
             )
         return None
+
+
+def _named(mdata: MuData, regions: pd.Index, wanted: str | Sequence[str] | None) -> np.ndarray:
+    """Return the places of the regions that the user asked for."""
+    if wanted is None:
+        return np.arange(len(regions))
+    if isinstance(wanted, str):
+        one_of(wanted, ("predictable",), "regions")
+        pred = mdata.mod.get(ATAC_PRED)
+        if pred is None or PREDICTABLE not in pred.var:
+            raise ChromatellError(
+                f"Did not find mdata.mod['atac_pred'].var[{PREDICTABLE!r}]. Run ctl.tl.evaluate(mdata) first, with "
+                "validation cells."
+            )
+        places = np.flatnonzero(pred.var[PREDICTABLE].to_numpy(dtype=bool))
+        if places.size == 0:
+            raise ChromatellError(
+                f"None of the {len(regions)} regions is predictable: on the validation cells no gain over the best "
+                "baseline stands up to a false-discovery rate of 5%. Score all of them: regions=None."
+            )
+        return places
+    places = regions.get_indexer(pd.Index(wanted))
+    if (places < 0).any() or len(set(places)) < len(places) or not len(places):
+        unknown = pd.Index(wanted)[places < 0]
+        raise ChromatellError(
+            f"{len(unknown)} of the {len(places)} regions asked for are not predicted (such as {examples(unknown)}), or "
+            "one is named twice. Names are those of mdata.mod['atac_pred'].var['region']."
+        )
+    return places
 
 
 def _subset(n_regions: int, n_cells: int, max_regions: int | None, rng: np.random.Generator) -> np.ndarray:

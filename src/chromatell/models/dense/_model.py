@@ -202,6 +202,8 @@ class Dense(ChromatinModel):
         self.genes, self.regions = rna.var_names[genes], atac.var_names[regions]
         x = take(rna.X, rows, genes)
         self.expression = Expression.fit(x, self.genes)
+        if self.expression.kind == "normalised":
+            logger.info("Expression is not integer: taken as already normalised (no size factor, no log1p).")
         reads_pcs = self.network.encoder in ("mlp", "autoencoder")
         n_pcs = min(self.network.n_pcs, min(x.shape) - 1) if reads_pcs else 0
         embedding = Embedding.fit(self.expression, x, max(n_pcs, 50), seed=seed)

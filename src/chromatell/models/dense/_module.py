@@ -106,10 +106,16 @@ class DenseModule(nn.Module):
 
     def decode(self, z: Tensor, batch: CellBatch, start: int, stop: int) -> Tensor:
         """Return the logits (log rates) of regions `start` to `stop`, (members, cells, stop - start)."""
-        weight = self.weight[:, start:stop].transpose(1, 2)  # (members or 1, latent, block)
-        logits = torch.matmul(z, weight[0] if weight.shape[0] == 1 else weight) + self.bias[start:stop]
+        # depth and bias are two more columns of the product: one pass over the block instead of three
+        columns = [self.bias[start:stop]]
+        states = [torch.ones_like(batch.depth)]
         if self.depth_weight is not None:
-            logits = logits + batch.depth[:, None] * self.depth_weight[start:stop]
+            columns.append(self.depth_weight[start:stop])
+            states.append(batch.depth)
+        weight = self.weight[:, start:stop]
+        weight = torch.cat([weight, torch.stack(columns, dim=1).expand(weight.shape[0], -1, -1)], dim=2).transpose(1, 2)
+        z = torch.cat([z, torch.stack(states, dim=1).expand(z.shape[0], -1, -1)], dim=2)
+        logits = torch.matmul(z, weight[0] if weight.shape[0] == 1 else weight)
         if self.linked is not None and batch.genes is not None:
             logits = logits + self.linked(batch.genes, start, stop)
         return logits
