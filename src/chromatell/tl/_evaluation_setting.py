@@ -220,8 +220,8 @@ def _named(mdata: MuData, regions: pd.Index, wanted: str | Sequence[str] | None)
     if (places < 0).any() or len(set(places)) < len(places) or not len(places):
         unknown = pd.Index(wanted)[places < 0]
         raise ChromatellError(
-            f"{len(unknown)} of the {len(places)} regions asked for are not predicted (such as {examples(unknown)}), or "
-            "one is named twice. Names are those of mdata.mod['atac_pred'].var['region']."
+            f"{len(unknown)} of the {len(places)} regions asked for are not predicted (such as {examples(unknown)}), "
+            "or one is named twice. Names are those of mdata.mod['atac_pred'].var['region']."
         )
     return places
 
