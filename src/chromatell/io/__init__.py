@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from chromatell._lazy import lazy
 
 if TYPE_CHECKING:
     from chromatell.io._disk import load_record, save_record
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from chromatell.io._uns_store import model_keys, read_record, write_record
     from chromatell.io._zarr_writer import PredictionWriter, open_prediction, prediction_reference
 
-# name -> file that defines it; loaded where it is first used
+# name -> file that defines it
 _WHERE = {
     "Record": "_record",
     "content_hash": "_record",
@@ -52,15 +53,4 @@ __all__ = [
     "save_record",
     "write_record",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _WHERE:
-        value = getattr(importlib.import_module(f"{__name__}.{_WHERE[name]}"), name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy(__name__, _WHERE)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from chromatell._lazy import lazy
 
 if TYPE_CHECKING:
     from chromatell.pl._calibration import calibration
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from chromatell.pl._per_cell_per_region import per_cell_per_region
     from chromatell.pl._pr_curve import pr_curve
 
-# name -> file that defines it; loaded where it is first used
+# name -> file that defines it
 _WHERE = {
     "history": "_history",
     "pr_curve": "_pr_curve",
@@ -24,15 +25,4 @@ _WHERE = {
 }
 
 __all__ = ["calibration", "confusion", "history", "leaderboard", "per_cell_per_region", "pr_curve"]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _WHERE:
-        value = getattr(importlib.import_module(f"{__name__}.{_WHERE[name]}"), name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy(__name__, _WHERE)

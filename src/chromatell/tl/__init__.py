@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from chromatell._lazy import lazy
 
 if TYPE_CHECKING:
     from chromatell.tl._add_prediction import add_prediction
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from chromatell.tl._fisher import fisher
     from chromatell.tl._predict import predict
 
-# name -> file that defines it; loaded where it is first used
+# name -> file that defines it
 _WHERE = {
     "dense": "_dense",
     "predict": "_predict",
@@ -24,15 +25,4 @@ _WHERE = {
 }
 
 __all__ = ["add_prediction", "baseline", "dense", "evaluate", "fisher", "predict"]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _WHERE:
-        value = getattr(importlib.import_module(f"{__name__}.{_WHERE[name]}"), name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy(__name__, _WHERE)
