@@ -23,7 +23,7 @@ VARIANTS: dict[str, dict] = {
     "focal": {"loss": "focal"},
     "1 member": {"n_members": 1},
     "4 members": {"n_members": 4},
-    "2 members, own heads": {"shared_head": False},
+    "members share the head": {"shared_head": True},
     "no smoothing": {"smoothing": None},
     "smoothing 0.25": {"smoothing": SmoothingConfig(k=20, mix=0.25)},
     "smoothing 0.5": {"smoothing": SmoothingConfig(k=20, mix=0.5)},

@@ -19,5 +19,5 @@ def trained(multiome):
     mdata = multiome.copy()
     ctl.models.Dense.setup_mudata(mdata)
     model = ctl.models.Dense(mdata)
-    model.train(max_epochs=12, seed=5)
+    model.train(max_epochs=20, seed=5)
     return model, mdata

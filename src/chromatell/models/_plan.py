@@ -45,9 +45,10 @@ class Plan(LightningModule):
         self.seed = seed
         self.total_steps = max(1, steps_per_epoch * config.max_epochs)
 
-    def on_train_epoch_start(self) -> None:
-        """Seed dropout by (seed, epoch), so that a resumed run goes on alike. The caller forked the generator."""
-        torch.manual_seed(self.seed * 100_003 + self.current_epoch)
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Seed dropout by (seed, epoch) once the loader is made, which draws too: a resumed run goes on alike."""
+        if batch_idx == 0:  # the caller forked the generator
+            torch.manual_seed(self.seed * 100_003 + self.current_epoch)
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Return the loss of one batch."""

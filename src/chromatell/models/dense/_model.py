@@ -50,8 +50,8 @@ class Dense(ChromatinModel):
         MuData after ``Dense.setup_mudata(mdata)``.
     preset
         'default', chosen on validation cells of two data sets (with at most 100 genes it becomes 'panel', which reads
-        the genes themselves rather than their principal components, and does not smooth); or 'wizel2025', the published
-        recipe: 10,000 most variable genes and 500 most variable regions (``ctl.pp.select_features``), z-scores, binary
+        the genes themselves rather than their principal components); or 'wizel2025', the published recipe: 10,000 most
+        variable genes and 500 most variable regions (``ctl.pp.select_features``), z-scores, binary
         targets, fully connected Swish layers, sigmoid output, focal + Dice loss, RMSProp, batches of 32, 50 epochs, 20%
         test and 10% validation. Left open there, chosen here: two hidden layers of 512, no norm, dropout 0.2, learning
         rate 1e-4, focal alpha 0.25 and gamma 2, no depth term.

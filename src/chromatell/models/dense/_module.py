@@ -34,7 +34,7 @@ class DenseConfig:
     dropout: float = 0.2
     dropout_in: float = 0.2
     n_members: int = 1  # networks trained side by side, their probabilities averaged
-    shared_head: bool = True  # the members share the output weights
+    shared_head: bool = False  # the members share the output weights
     depth_hidden: int = 64  # width of the network that predicts depth; 0 leaves it to ridge regression
     depth_mix: float = 0.5  # share of training cells that are given their predicted depth instead of their own
     depth_shrink: float = 0.8  # a predicted depth is drawn towards the mean: it is uncertain

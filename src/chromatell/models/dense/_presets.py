@@ -33,18 +33,17 @@ PANEL = 100  # up to this many genes 'default' becomes 'panel'
 
 PRESETS: dict[str, Preset] = {
     "default": Preset(
-        network=DenseConfig(n_pcs=30, n_members=2),
+        network=DenseConfig(encoder="autoencoder", reconstruction_weight=0.03, n_pcs=30, n_members=2),
         training=TrainConfig(max_epochs=10, batch_size=256, lr=2e-3, weight_decay=1e-2),
         smoothing=SmoothingConfig(k=20, mix=0.25, space="joint"),
     ),
     "panel": Preset(
-        network=DenseConfig(n_pcs=0, dropout_in=0.0, n_members=2),
+        network=DenseConfig(n_pcs=0, dropout_in=0.0, depth_hidden=0, n_members=2),
         training=TrainConfig(max_epochs=20, batch_size=256, lr=2e-3, weight_decay=1e-2),
+        smoothing=SmoothingConfig(k=20, mix=0.25, space="rna"),
     ),
-    # What the recipe gives: fully connected Swish layers, sigmoid output, focal + Dice, RMSProp, batches of 32, 50
-    # epochs.
-    # What it leaves open, and our choice: two layers of 512, no norm, dropout 0.2, learning rate 1e-4, alpha 0.25 and
-    # gamma 2.
+    # Given by the recipe: connected Swish layers, sigmoid output, focal + Dice, RMSProp, batches of 32, 50 epochs.
+    # Left open there, chosen here: two layers of 512, no norm, dropout 0.2, learning rate 1e-4, alpha 0.25 and gamma 2.
     "wizel2025": Preset(
         network=DenseConfig(
             n_hidden=512,
