@@ -81,11 +81,13 @@ class CellInput:
     ):
         self.x, self.expression, self.present = x, expression, present
         self.projection, self.covariates, self.keep_genes = projection, covariates, keep_genes
-        width = projection.shape[1] if projection is not None else len(expression.genes)
-        self._cache: tuple[np.ndarray, np.ndarray] | None = None
-        if not keep_genes and x.shape[0] * width * 4 <= _CACHE_BYTES:
-            parts = [self._read(rows)[:2] for rows in row_blocks(x.shape[0], 4096)]
-            self._cache = np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
+        width = projection.shape[1] if projection is not None else 0
+        if projection is None or keep_genes:
+            width += len(expression.genes)
+        self._cache: list[np.ndarray] | None = None
+        if x.shape[0] * width * 4 <= _CACHE_BYTES:
+            parts = [self._read(rows)[: 3 if keep_genes else 2] for rows in row_blocks(x.shape[0], 4096)]
+            self._cache = [np.concatenate(column) for column in zip(*parts, strict=True)]
 
     def __len__(self) -> int:
         return self.x.shape[0]
@@ -100,14 +102,14 @@ class CellInput:
     def __call__(self, rows: Any, depth: np.ndarray, target: SparseTarget | None = None) -> CellBatch:
         """Return the batch of the given rows; `depth` is that of all cells."""
         if self._cache is not None:
-            x, covariates, genes = self._cache[0][rows], self._cache[1][rows], None
+            x, covariates, *genes = [column[rows] for column in self._cache]
         else:
-            x, covariates, genes = self._read(rows)
+            x, covariates, *genes = self._read(rows)
         if self.covariates is not None and self.covariates.shape[1]:
             covariates = np.hstack([covariates, self.covariates[rows]])
         return CellBatch(
             x=torch.from_numpy(np.ascontiguousarray(x)),
-            genes=torch.from_numpy(genes) if self.keep_genes and genes is not None else None,
+            genes=torch.from_numpy(genes[0]) if self.keep_genes else None,
             covariates=torch.from_numpy(np.ascontiguousarray(covariates, dtype=np.float32)),
             depth=torch.from_numpy(np.ascontiguousarray(depth[rows], dtype=np.float32)),
             target=target,
