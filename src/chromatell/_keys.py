@@ -28,6 +28,3 @@ GAINS = "gains"
 FISHER = "fisher"
 CURVES = "curves"
 PREDICTIONS = "predictions"
-
-# .obsm
-X_PCA = "X_pca"

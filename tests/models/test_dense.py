@@ -293,6 +293,10 @@ def test_untrained_and_unknown_training_options(multiome):
         model.predict(mdata)
     with pytest.raises(ChromatellError, match=r"train\(\) knows no option \['epochs'\]"):
         model.train(epochs=3)
+    with pytest.raises(ChromatellError, match="optimizer='sgd' is not known; choose one of"):
+        model.train(optimizer="sgd")
+    with pytest.raises(ChromatellError, match="schedule='step' is not known; choose one of"):
+        model.train(schedule="step")
 
 
 def test_loaded_model_says_that_it_has_no_data(trained):

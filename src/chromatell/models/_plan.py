@@ -10,6 +10,8 @@ import torch
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from torch import Tensor, nn
 
+from chromatell._validate import one_of
+
 OPTIMIZERS = ("adamw", "adam", "rmsprop")
 SCHEDULES = ("cosine", "plateau", "none")
 
@@ -29,6 +31,10 @@ class TrainConfig:
     gradient_clip: float = 0.0  # largest norm of the gradient; 0 leaves it
     early_stopping: bool = True
     patience: int = 8
+
+    def __post_init__(self) -> None:
+        one_of(self.optimizer, OPTIMIZERS, "optimizer")
+        one_of(self.schedule, SCHEDULES, "schedule")
 
     def batch_for(self, n_train: int) -> int:
         """Return the cells in a batch, given the number of training cells."""
