@@ -16,6 +16,11 @@ PREDICTABLE = "ctl_predictable"
 REGION = "region"  # atac_pred.var: the target modality's own name of the region
 CHROM, START, END = "chrom", "start", "end"
 
+# varm and obsm
+DNA = "dna_code"  # int8 tokens of each region's sequence
+X_PCA = "X_pca"
+X_XCHROM = "X_xchrom"
+
 TRAIN, VAL, TEST = "train", "val", "test"
 SPLITS = (TRAIN, VAL, TEST)
 

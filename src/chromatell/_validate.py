@@ -174,6 +174,21 @@ def split_of(mdata: MuData, require: Iterable[str] = (TRAIN,)) -> np.ndarray:
     return column.astype(str).to_numpy(dtype=object)
 
 
+def region_split_of(atac: AnnData) -> np.ndarray:
+    """Return ``atac.var['ctl_split']`` as an object array; all 'train' where regions were not split."""
+    if SPLIT not in atac.var:
+        return np.full(atac.n_vars, TRAIN, dtype=object)
+    column = atac.var[SPLIT]
+    found = set(pd.unique(column.dropna().astype(str)))
+    if column.isna().any() or not found <= set(SPLITS) or TRAIN not in found:
+        raise ChromatellError(
+            f"mdata.mod['atac'].var[{SPLIT!r}] must hold 'train', and else only 'val' and 'test'; found {sorted(found)}"
+            f"{' and missing values' if column.isna().any() else ''}. Run ctl.pp.split_regions(mdata) again, or remove "
+            f"the column: del mdata.mod['atac'].var[{SPLIT!r}]."
+        )
+    return column.astype(str).to_numpy(dtype=object)
+
+
 def column(table: pd.DataFrame, key: str, where: str) -> pd.Series:
     """Return a column of `obs` or `var`, or say which ones there are."""
     if key not in table:
