@@ -43,6 +43,9 @@ class CellBatch:
     depth: Tensor
     target: SparseTarget | None = None
 
+    def __len__(self) -> int:
+        return self.x.shape[0]
+
     def to(self, device: Any, **kwargs: Any) -> CellBatch:
         """Return the batch on another device."""
         move = {name: value.to(device, **kwargs) for name, value in vars(self).items() if isinstance(value, Tensor)}

@@ -12,7 +12,10 @@ if TYPE_CHECKING:
     from chromatell.models._base import ChromatinModel
 
 # name of the family, as stored in a record -> where its class is
-FAMILIES = {"dense": ("chromatell.models.dense", "Dense")}
+FAMILIES = {
+    "dense": ("chromatell.models.dense", "Dense"),
+    "xchrom": ("chromatell.models.xchrom", "XChrom"),
+}
 
 __all__ = [*(name for _, name in FAMILIES.values()), "load"]
 

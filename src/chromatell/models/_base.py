@@ -22,12 +22,11 @@ from scvi.train import Trainer, TrainRunner
 from torch.utils.data import DataLoader
 
 from chromatell._keys import ATAC, RNA, TRAIN, VAL
-from chromatell._progress import progress
 from chromatell._settings import settings
 from chromatell._validate import ChromatellError
 from chromatell.io import Record, content_hash, load_record, save_record
 from chromatell.models._plan import BestWeights, Loaders, Plan, SaveState, TrainConfig
-from chromatell.models._support import check_dense, describe, quiet_lightning, resolve_precision, what
+from chromatell.models._support import check_dense, collect_blocks, describe, quiet_lightning, resolve_precision, what
 
 DEPTHS = ("predicted", "fixed", "observed")
 
@@ -279,22 +278,10 @@ class ChromatinModel(BaseModelClass):
                 f"trained on (such as {missing[0]!r}). This family predicts the regions of its training: "
                 "model.var_names['atac']."
             )
-        blocks = self._predict_blocks(source, columns, depth=depth, depth_key=depth_key)
-        with progress("Predicting", rna.n_obs, "cells") as advance:
-            if out is not None:
-                from chromatell.io import PredictionWriter
-
-                with PredictionWriter(out, rna.obs_names, pd.DataFrame(index=columns), dtype=dtype) as writer:
-                    for rows, cols, block in blocks:
-                        writer.write(rows, cols, block)
-                        advance(block.shape[0] if cols.stop == len(columns) else 0)
-                return Path(out)
+        if out is None:
             check_dense(rna.n_obs, len(columns))
-            result = np.empty((rna.n_obs, len(columns)), dtype=np.float32)
-            for rows, cols, block in blocks:
-                result[rows, cols] = block
-                advance(block.shape[0] if cols.stop == len(columns) else 0)
-        return result
+        blocks = self._predict_blocks(source, columns, depth=depth, depth_key=depth_key)
+        return collect_blocks(blocks, rna.obs_names, columns, out, dtype)
 
     def _require_trained(self) -> None:
         if not self.is_trained_:

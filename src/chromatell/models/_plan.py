@@ -24,6 +24,7 @@ class TrainConfig:
     batch_size: int = 256
     min_steps: int = 24  # steps an epoch at least: fewer cells take smaller batches, down to 32
     optimizer: str = "adamw"
+    betas: tuple[float, float] = (0.9, 0.999)  # of adam and adamw
     lr: float = 2e-3
     weight_decay: float = 1e-2
     schedule: str = "cosine"
@@ -35,6 +36,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         one_of(self.optimizer, OPTIMIZERS, "optimizer")
         one_of(self.schedule, SCHEDULES, "schedule")
+        object.__setattr__(self, "betas", tuple(self.betas))  # JSON knows lists only
 
     def batch_for(self, n_train: int) -> int:
         """Return the cells in a batch, given the number of training cells."""
@@ -68,7 +70,7 @@ class Plan(LightningModule):
         return loss
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
-        """Log the loss of one validation batch, weighted by its cells."""
+        """Log the loss of one validation batch, weighted by its size."""
         loss = self.module.loss(batch)
         self.log(
             "validation_loss",
@@ -76,7 +78,7 @@ class Plan(LightningModule):
             on_step=False,
             on_epoch=True,
             prog_bar=True,
-            batch_size=batch.x.shape[0],
+            batch_size=len(batch),
             sync_dist=True,
         )
 
@@ -90,9 +92,9 @@ class Plan(LightningModule):
         if c.optimizer == "rmsprop":
             optimizer = torch.optim.RMSprop(groups, lr=c.lr)
         elif c.optimizer == "adam":
-            optimizer = torch.optim.Adam(groups, lr=c.lr)
+            optimizer = torch.optim.Adam(groups, lr=c.lr, betas=c.betas)
         else:
-            optimizer = torch.optim.AdamW(groups, lr=c.lr)
+            optimizer = torch.optim.AdamW(groups, lr=c.lr, betas=c.betas)
         if c.schedule == "cosine":
             cosine = torch.optim.lr_scheduler.OneCycleLR(
                 optimizer,

@@ -6,16 +6,20 @@ import contextlib
 import logging
 import warnings
 from collections.abc import Iterator, Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 import torch
 from anndata import AnnData
 from mudata import MuData, set_options
 
 from chromatell._keys import SPLITS, UNS
+from chromatell._progress import progress
 from chromatell._settings import logger, settings
 from chromatell._validate import ChromatellError, split_of
+from chromatell.io import PredictionWriter
 
 
 def shared_view(mdata: MuData, modalities: tuple[str, ...]) -> MuData:
@@ -23,7 +27,14 @@ def shared_view(mdata: MuData, modalities: tuple[str, ...]) -> MuData:
     mods = {}
     for name in modalities:
         source = mdata.mod[name]
-        mods[name] = AnnData(source.X, obs=source.obs.copy(), var=source.var.copy(), uns={})
+        mods[name] = AnnData(
+            source.X,
+            obs=source.obs.copy(),
+            var=source.var.copy(),
+            obsm=dict(source.obsm),
+            varm=dict(source.varm),
+            uns={},
+        )
     with set_options(pull_on_update=False):
         inner = MuData(mods)
     for name in mdata.obs.columns:
@@ -41,6 +52,28 @@ def check_dense(n_cells: int, n_regions: int) -> None:
             f"settings.dense_limit ({settings.dense_limit / 1e9:.1f} GB). Write a store, out='predictions.zarr', or "
             "ask for fewer, regions=[...]."
         )
+
+
+def collect_blocks(
+    blocks: Iterator[tuple[slice, slice, np.ndarray]],
+    cells: pd.Index,
+    regions: pd.Index,
+    out: Any,
+    dtype: Literal["float32", "float16"],
+) -> np.ndarray | Path:
+    """Return blocks of a prediction as one float32 matrix, or write them to a Zarr store and return its path."""
+    with progress("Predicting", len(cells), "cells") as advance:
+        if out is not None:
+            with PredictionWriter(out, cells, pd.DataFrame(index=regions), dtype=dtype) as writer:
+                for rows, cols, block in blocks:
+                    writer.write(rows, cols, block)
+                    advance(block.shape[0] if cols.stop == len(regions) else 0)
+            return Path(out)
+        result = np.empty((len(cells), len(regions)), dtype=np.float32)
+        for rows, cols, block in blocks:
+            result[rows, cols] = block
+            advance(block.shape[0] if cols.stop == len(regions) else 0)
+    return result
 
 
 @contextlib.contextmanager

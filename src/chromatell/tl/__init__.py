@@ -13,10 +13,12 @@ if TYPE_CHECKING:
     from chromatell.tl._evaluate import evaluate
     from chromatell.tl._fisher import fisher
     from chromatell.tl._predict import predict
+    from chromatell.tl._xchrom import xchrom
 
 # name -> file that defines it
 _WHERE = {
     "dense": "_dense",
+    "xchrom": "_xchrom",
     "predict": "_predict",
     "baseline": "_baseline",
     "add_prediction": "_add_prediction",
@@ -24,5 +26,5 @@ _WHERE = {
     "fisher": "_fisher",
 }
 
-__all__ = ["add_prediction", "baseline", "dense", "evaluate", "fisher", "predict"]
+__all__ = ["add_prediction", "baseline", "dense", "evaluate", "fisher", "predict", "xchrom"]
 __getattr__, __dir__ = lazy(__name__, _WHERE)

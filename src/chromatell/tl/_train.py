@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from mudata import MuData
 
@@ -26,8 +28,12 @@ def train_and_store(
     train: dict[str, Any],
     predict: dict[str, Any],
     copy: bool,
+    also: Callable[[Any, MuData], dict[tuple[str, str, str], np.ndarray]] | None = None,
 ) -> MuData | None:
-    """Train a family on `mdata`, then write model and prediction: all is computed before anything is written."""
+    """Train a family on `mdata`, then write model and prediction: all is computed before anything is written.
+
+    `also` returns what else is written: (modality, 'obsm' or 'varm', key) -> array.
+    """
     store_key(key)
     paired(mdata)
     inner = shared_view(mdata, (RNA, ATAC))
@@ -40,6 +46,7 @@ def train_and_store(
             _same_regions(mdata, regions, key)
         fitted.train(**train)
         values = fitted.predict(inner, depth_key=setup.get("depth_key"), **predict)
+        more = {} if also is None else also(fitted, inner)
     finally:
         fitted.forget()
     target = mdata.copy() if copy else mdata
@@ -50,6 +57,8 @@ def train_and_store(
         stores[key] = prediction_reference(values)
     else:
         write_prediction(target, key, values, regions, provenance(fitted, predict["depth"]))
+    for (modality, place, name), array in more.items():
+        getattr(target.mod[modality], place)[name] = array
     return target if copy else None
 
 

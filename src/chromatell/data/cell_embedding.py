@@ -1,0 +1,215 @@
+"""The embedding of a cell that a model reads: the user's own, or principal components fitted on training cells."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+
+from chromatell._keys import RNA
+from chromatell._settings import logger
+from chromatell._validate import ChromatellError, examples, expressed, nonnegative, values
+from chromatell.data.accessibility import selected
+from chromatell.data.cells import row_blocks, take
+from chromatell.data.expression import Embedding, Expression
+from chromatell.data.stored import stored
+
+_ROWS = 4096
+_FITS = 1e-2  # a stored projection reproduces the embedding to this share of its spread
+
+
+@dataclass(frozen=True)
+class CellEmbedding:
+    """What the cell side of a model reads, standardised with the statistics of the training cells.
+
+    Attributes
+    ----------
+    key
+        Key of ``rna.obsm``; '' where the components were fitted here.
+    genes
+        Names of the genes that a query is projected from; none where a query must bring the embedding itself.
+    components
+        float32 (genes, d).
+    expression
+        Normalisation before the projection; None where the user's matrix is only centred.
+    gene_mean
+        float32 (genes,), what the user's projection centres by; with `components` of ``rna.varm['PCs']``.
+    mean, sd
+        float32 (d,), of the training cells.
+    """
+
+    key: str
+    genes: pd.Index
+    mean: np.ndarray
+    sd: np.ndarray
+    components: np.ndarray | None = None
+    gene_mean: np.ndarray | None = None
+    expression: Expression | None = None
+
+    @classmethod
+    def fit(cls, rna: AnnData, rows: np.ndarray, *, key: str | None, n_pcs: int, seed: int) -> CellEmbedding:
+        """Fit on the training cells at `rows`; `key` None computes principal components of the selected genes.
+
+        Peak memory: at most 20,000 training cells x genes as float32.
+        """
+        if key is not None:
+            given = embedding_of(rna, key)
+            part = given[rows]
+            mean, sd = part.mean(axis=0), part.std(axis=0)
+            own = _own_projection(rna, key, given)
+            genes, components, gene_mean = own if own is not None else (pd.Index([]), None, None)
+            return cls(key, genes, mean, np.where(sd > 1e-6, sd, 1).astype(np.float32), components, gene_mean)
+        keep = selected(rna)
+        x = take(rna.X, rows, keep)
+        expression = Expression.fit(x, rna.var_names[keep])
+        embedding = Embedding.fit(expression, x, n_pcs, seed=seed)
+        scores = np.concatenate([embedding.transform(z) for _, z, _ in expression.blocks(x)])
+        sd = np.maximum(scores.std(axis=0), 1e-6)
+        return cls("", expression.genes, scores.mean(axis=0), sd, embedding.components, expression=expression)
+
+    @property
+    def n_components(self) -> int:
+        """Length of the embedding."""
+        return len(self.mean)
+
+    def transform(self, rna: AnnData) -> tuple[np.ndarray, np.ndarray]:
+        """Return the standardised embedding, float32 (cells, d), and the log library size (cells,), 0 where unknown.
+
+        Raises
+        ------
+        ChromatellError
+            The query lacks the embedding, or too many genes to compute it.
+        """
+        if self.key and self.key in rna.obsm:
+            scores = embedding_of(rna, self.key, self.n_components)
+            library = np.zeros(rna.n_obs, dtype=np.float32)
+        elif self.expression is not None:
+            scores, library = self._project_counts(rna)
+        elif self.components is not None:
+            scores, library = self._project_centred(rna), np.zeros(rna.n_obs, dtype=np.float32)
+        else:
+            raise ChromatellError(
+                f"The model reads rna.obsm[{self.key!r}], which the query lacks; there: {_there(rna)}. Compute it with "
+                "the projection of the training cells (as sc.tl.ingest does; one that is fitted anew on the query means "
+                f"something else) and put it there: rna.obsm[{self.key!r}] = values ({self.n_components} columns)."
+            )
+        z = (scores - self.mean) / self.sd
+        return np.ascontiguousarray(np.clip(z, -20, 20), dtype=np.float32), library
+
+    def _project_counts(self, rna: AnnData) -> tuple[np.ndarray, np.ndarray]:
+        assert self.expression is not None
+        assert self.components is not None
+        nonnegative(rna, RNA, smoothed=True)
+        expressed(rna)
+        x, present = self.expression.align(rna)
+        scores = np.empty((rna.n_obs, self.n_components), dtype=np.float32)
+        library = np.empty(rna.n_obs, dtype=np.float32)
+        for rows in row_blocks(rna.n_obs, _ROWS):
+            z, library[rows] = self.expression.transform(x[rows], present)
+            scores[rows] = z @ self.components
+        return scores, library
+
+    def _project_centred(self, rna: AnnData) -> np.ndarray:
+        assert self.components is not None
+        assert self.gene_mean is not None
+        place = rna.var_names.get_indexer(self.genes)
+        if (place < 0).any():
+            raise ChromatellError(
+                f"The query has no rna.obsm[{self.key!r}] and lacks {int((place < 0).sum())} of the {len(place)} genes "
+                f"that it would be computed from (such as {examples(self.genes[place < 0])}). Give it the embedding: "
+                f"rna.obsm[{self.key!r}] = values, {self.n_components} columns."
+            )
+        logger.info(f"The query has no obsm[{self.key!r}]: projected with the training data's varm['PCs'].")
+        scores = np.empty((rna.n_obs, self.n_components), dtype=np.float32)
+        for rows in row_blocks(rna.n_obs, _ROWS):
+            x = rna.X[rows][:, place]
+            scores[rows] = (np.asarray(x.todense() if hasattr(x, "todense") else x) - self.gene_mean) @ self.components
+        return scores
+
+    # ---- the record
+
+    def plain(self) -> dict[str, Any]:
+        """Return what is not an array, for a record's configuration."""
+        return {
+            "key": self.key,
+            "projects": self.components is not None,
+            "expression_kind": "" if self.expression is None else self.expression.kind,
+        }
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return the statistics as plain arrays."""
+        arrays = {"scaling.embedding_mean": self.mean, "scaling.embedding_sd": self.sd}
+        if self.components is not None:
+            arrays["scaling.components"] = self.components
+        if self.gene_mean is not None:
+            arrays["scaling.centre"] = self.gene_mean
+        return arrays | (self.expression.arrays() if self.expression is not None else {})
+
+    @classmethod
+    def from_plain(
+        cls, plain: Mapping[str, Any], genes: pd.Index, n_components: int, arrays: Mapping[str, np.ndarray]
+    ) -> CellEmbedding:
+        """Return it from a record; shapes and values are checked."""
+        n, d = len(genes), (n_components,)
+        kind, projects = plain["expression_kind"], bool(plain["projects"])
+        return cls(
+            key=str(plain["key"]),
+            genes=genes,
+            mean=stored(arrays, "scaling.embedding_mean", d),
+            sd=np.maximum(stored(arrays, "scaling.embedding_sd", d), 1e-6),
+            components=stored(arrays, "scaling.components", (n, *d)) if projects else None,
+            gene_mean=stored(arrays, "scaling.centre", (n,)) if projects and not kind else None,
+            expression=Expression.from_arrays(genes, kind, arrays) if kind else None,
+        )
+
+
+def embedding_of(rna: AnnData, key: str, width: int | None = None) -> np.ndarray:
+    """Return ``rna.obsm[key]`` as finite float32 (cells, d)."""
+    if key not in rna.obsm:
+        raise ChromatellError(f"Did not find rna.obsm[{key!r}]; there: {_there(rna)}. Compute it, or name another.")
+    value = rna.obsm[key]
+    array = np.asarray(value.to_numpy() if isinstance(value, pd.DataFrame) else value)
+    if array.ndim != 2 or array.dtype.kind not in "fiu":
+        raise ChromatellError(
+            f"rna.obsm[{key!r}] is {array.dtype} {array.shape}; numbers, cells x components, are needed."
+        )
+    array = array.astype(np.float32)
+    bad = ~np.isfinite(array).all(axis=1)
+    if bad.any():
+        raise ChromatellError(
+            f"rna.obsm[{key!r}] holds NaN or infinite values in {int(bad.sum())} of {len(array)} cells (such as "
+            f"{examples(rna.obs_names[bad])}). Compute it again, or remove those cells."
+        )
+    if width is not None and array.shape[1] != width:
+        raise ChromatellError(
+            f"rna.obsm[{key!r}] has {array.shape[1]} columns; the model was trained on {width}. Use the projection of "
+            "the training cells."
+        )
+    return array
+
+
+def _there(rna: AnnData) -> str:
+    return examples(rna.obsm.keys(), 12) or "none"
+
+
+def _own_projection(rna: AnnData, key: str, given: np.ndarray) -> tuple[pd.Index, np.ndarray, np.ndarray] | None:
+    """Return (genes, components, centre) where ``varm['PCs']`` and the mean of `X` reproduce the embedding."""
+    if key != "X_pca" or "PCs" not in rna.varm or rna.varm["PCs"].shape[1] < given.shape[1]:
+        return None
+    loadings = np.asarray(rna.varm["PCs"], dtype=np.float32)[:, : given.shape[1]]
+    used = np.abs(loadings).sum(axis=1) > 0
+    if not used.any() or not np.isfinite(values(rna.X)).all():
+        return None
+    mean = np.asarray(rna.X.mean(axis=0), dtype=np.float32).ravel()[used]
+    rows = np.unique(np.linspace(0, rna.n_obs - 1, min(rna.n_obs, 500)).astype(int))
+    x = rna.X[rows][:, used]
+    again = (np.asarray(x.todense() if hasattr(x, "todense") else x) - mean) @ loadings[used]
+    shift = (given[rows] - again).mean(axis=0)  # scanpy centres by the cells it was fitted on, which may be others
+    if np.abs(again + shift - given[rows]).max() > _FITS * given[rows].std():
+        return None
+    centre = mean - np.linalg.lstsq(loadings[used].T, shift, rcond=None)[0].astype(np.float32)
+    return rna.var_names[used], np.ascontiguousarray(loadings[used]), centre

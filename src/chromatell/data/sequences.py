@@ -1,0 +1,159 @@
+"""Batches of regions x cells for models that read DNA: int8 tokens, sparse targets, nothing larger than the batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from chromatell.nn.losses import SparseTarget
+
+
+@dataclass
+class RegionBatch:
+    """Regions of one step, and the cells that they are learned from.
+
+    Attributes
+    ----------
+    tokens
+        int8 (regions, width): A C G T N = 0 1 2 3 4.
+    region
+        int64 (regions,): place among the regions with a term of their own; -1 for none.
+    cells
+        float32 (cells, components): the standardised embedding.
+    depth, predicted_depth
+        float32 (cells,): standardised log depth, the cell's own and as predicted from its expression.
+    target
+        Sparse, with regions in rows and cells in columns.
+    """
+
+    tokens: Tensor
+    region: Tensor
+    cells: Tensor
+    depth: Tensor
+    predicted_depth: Tensor
+    target: SparseTarget | None = None
+
+    def __len__(self) -> int:
+        return self.tokens.shape[0]
+
+    def to(self, device: Any, **kwargs: Any) -> RegionBatch:
+        """Return the batch on another device."""
+        move = {name: value.to(device, **kwargs) for name, value in vars(self).items() if isinstance(value, Tensor)}
+        if self.target is not None:
+            t = self.target
+            move["target"] = SparseTarget(t.indptr.to(device), t.cell.to(device), t.value.to(device))
+        return replace(self, **move)
+
+
+@dataclass(frozen=True)
+class Block:
+    """Regions and cells that may meet in a batch: all of `regions` come once an epoch, with all or some `cells`."""
+
+    regions: np.ndarray
+    cells: np.ndarray
+
+
+class RegionCells(Dataset):
+    """Map-style data set over *batches*: its index is a pair of arrays (regions, cells), its item a `RegionBatch`.
+
+    Parameters
+    ----------
+    tokens
+        int8 (n_regions, width).
+    open_by_region
+        float32 CSR (n_regions, n_cells), 1 where open.
+    cells, depth, predicted_depth
+        Of all cells, as in `RegionBatch`.
+    effect
+        int64 (n_regions,): place of each region's own term, -1 for none.
+    """
+
+    def __init__(
+        self,
+        tokens: np.ndarray,
+        open_by_region: sp.csr_matrix,
+        cells: np.ndarray,
+        depth: np.ndarray,
+        predicted_depth: np.ndarray,
+        effect: np.ndarray,
+    ):
+        self.tokens, self.open_by_region, self.effect = tokens, open_by_region, effect
+        self.cells, self.depth, self.predicted_depth = cells, depth, predicted_depth
+        self._columns: tuple[np.ndarray, sp.csr_matrix] | None = None
+
+    def __len__(self) -> int:
+        return self.tokens.shape[0]
+
+    def __getitem__(self, index: tuple[np.ndarray, np.ndarray]) -> RegionBatch:
+        regions, cells = index
+        by_cell = self._of(cells)[regions].tocsc()
+        return RegionBatch(
+            tokens=torch.from_numpy(np.ascontiguousarray(self.tokens[regions])),
+            region=torch.from_numpy(self.effect[regions]),
+            cells=torch.from_numpy(self.cells[cells]),
+            depth=torch.from_numpy(self.depth[cells]),
+            predicted_depth=torch.from_numpy(self.predicted_depth[cells]),
+            target=SparseTarget(
+                indptr=torch.from_numpy(by_cell.indptr.astype(np.int64)),
+                cell=torch.from_numpy(by_cell.indices.astype(np.int64)),
+                value=torch.from_numpy(by_cell.data.astype(np.float32, copy=False)),
+            ),
+        )
+
+    def _of(self, cells: np.ndarray) -> sp.csr_matrix:
+        """Return the columns of some cells; the last choice is kept, since most batches ask for the same cells."""
+        if self._columns is None or self._columns[0] is not cells:
+            whole = len(cells) == self.open_by_region.shape[1]
+            part = self.open_by_region if whole else self.open_by_region[:, cells]
+            self._columns = (cells, part)
+        return self._columns[1]
+
+
+class RegionBatches(Sampler):
+    """Batches of regions, in an order that depends on (seed, epoch) alone, also in a run that resumes.
+
+    Parameters
+    ----------
+    blocks
+        What is passed in an epoch.
+    cells_per_batch
+        Cells drawn for each step; 0 takes all of the block's.
+    """
+
+    def __init__(self, blocks: list[Block], batch_size: int, *, shuffle: bool, cells_per_batch: int = 0, seed: int = 0):
+        self.blocks = [b for b in blocks if b.regions.size and b.cells.size]
+        self.batch_size, self.shuffle, self.seed, self.epoch = batch_size, shuffle, seed, 0
+        self.cells_per_batch = cells_per_batch
+
+    def set_epoch(self, epoch: int) -> None:
+        """Set the epoch; Lightning calls this."""
+        self.epoch = epoch
+
+    def _sizes(self, n: int) -> int:
+        # a last batch of one region would stop batch norm
+        return -(-n // self.batch_size) - int(self.shuffle and n > self.batch_size and n % self.batch_size == 1)
+
+    def __len__(self) -> int:
+        return sum(self._sizes(b.regions.size) for b in self.blocks)
+
+    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        rng = np.random.default_rng([self.seed, self.epoch])
+        for block in self.blocks:
+            order = rng.permutation(block.regions) if self.shuffle else block.regions
+            for i in range(self._sizes(order.size)):
+                cells = block.cells
+                if 0 < self.cells_per_batch < cells.size:
+                    cells = np.sort(rng.choice(cells, self.cells_per_batch, replace=False))
+                yield order[i * self.batch_size : (i + 1) * self.batch_size], cells
+
+
+def region_loader(dataset: RegionCells, batches: RegionBatches) -> DataLoader:
+    """Return a loader of batches."""
+    return DataLoader(dataset, sampler=batches, batch_size=None)

@@ -1,0 +1,409 @@
+"""`XChrom`: the class that users meet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from anndata import AnnData
+from mudata import MuData
+from scvi.data import AnnDataManager
+from scvi.data import fields as scvi_fields
+from torch.utils.data import DataLoader
+
+from chromatell._keys import ATAC, DNA, RNA, TRAIN, X_PCA
+from chromatell._settings import logger
+from chromatell._validate import (
+    ChromatellError,
+    expressed,
+    nonnegative,
+    one_of,
+    paired,
+    region_split_of,
+    split_of,
+    warn,
+)
+from chromatell.data.accessibility import DepthModel, selected, true_depth
+from chromatell.data.cell_embedding import CellEmbedding, embedding_of
+from chromatell.data.cells import row_blocks
+from chromatell.data.stored import stored
+from chromatell.models._base import DEPTHS, ChromatinModel
+from chromatell.models._support import check_dense, collect_blocks, what
+from chromatell.models.xchrom._module import XChromModule
+from chromatell.models.xchrom._presets import PRESETS, resolve_network
+from chromatell.models.xchrom._regions import Regions, checked_tokens, resolve_regions
+from chromatell.models.xchrom._store import SequenceVectors, check_config, module_from
+from chromatell.models.xchrom._training import SHRINK, TrainingData
+
+_ROWS, _COLUMNS = 2048, 16_384  # cells and regions predicted at a time
+_SEQUENCES = 64  # sequences that the tower reads at a time
+
+
+class XChrom(ChromatinModel):
+    """DNA sequence x cell embedding -> probability that any region is open in any cell, seen or unseen.
+
+    A convolutional tower turns the sequence of a region into a short vector, a small network turns the embedding of a
+    cell into another, and their product is the logit. To it come a bias and a weight on the cell's log depth, both read
+    off the sequence, and, with ``region_effect=True``, a term of its own for each region that was seen in training.
+    Regions are predicted that no cell was measured for; cells need expression only.
+
+    Parameters
+    ----------
+    mdata
+        MuData after ``XChrom.setup_mudata(mdata)``.
+    preset
+        'small', which trains on two cores in minutes, or 'xchrom', the published towers and recipe, for a GPU.
+    region_effect
+        Add a term for each region seen in training. It helps new cells; regions never seen have none.
+    cells_per_batch
+        Cells drawn for each step; 0 takes all training cells.
+    n_pcs
+        Components of expression, where they are computed here (``embedding=None`` in `setup_mudata`).
+    network
+        Fields of `XChromConfig` and `TowerConfig` to change: `sequence_length`, `stem_filters`, `filters`, `n_embed`,
+        `dropout`, ...
+
+    Raises
+    ------
+    ChromatellError
+        `setup_mudata` was not called, or an option is unknown.
+
+    Notes
+    -----
+    The towers stay apart: the cell tower runs once a step, and the loss runs in blocks of 16,384 cells from the sparse
+    matrix. Memory grows with batch x activations of the sequence tower, with training cells x `n_hidden`, and with the
+    int8 sequences; regions x cells is never made.
+
+    References
+    ----------
+    Yuan and Kelley, Nature Methods 2022 (scBasset); Kelley, Snoek and Rinn, Genome Research 2016 (Basset).
+
+    Examples
+    --------
+    >>> import chromatell as ctl
+    >>> mdata = ctl.datasets.simulate_sequence_multiome(n_cells=200, n_regions=120, seed=0)
+    >>> ctl.pp.split_cells(mdata, seed=0)
+    >>> ctl.models.XChrom.setup_mudata(mdata)
+    >>> model = ctl.models.XChrom(mdata, stem_filters=8, filters=(8, 8))
+    >>> model.train(max_epochs=1)
+    >>> model.predict(mdata).shape
+    (200, 120)
+    """
+
+    family: ClassVar[str] = "xchrom"
+    module: XChromModule
+
+    def __init__(
+        self,
+        mdata: MuData | None = None,
+        *,
+        preset: str = "small",
+        region_effect: bool = False,
+        cells_per_batch: int = 0,
+        n_pcs: int | None = None,
+        **network: Any,
+    ):
+        one_of(preset, PRESETS, "preset")
+        super().__init__(mdata)
+        chosen = PRESETS[preset]
+        self.train_config = chosen.training
+        self.network = resolve_network(chosen.network, network)
+        self.config = {
+            "preset": preset,
+            "setup": dict(self.registry_.get("setup_args", {})),
+            "region_effect": bool(region_effect),
+            "cells_per_batch": int(cells_per_batch),
+            "n_pcs": int(n_pcs or chosen.n_pcs),
+            "network": asdict(self.network),
+        }
+
+    @classmethod
+    def setup_mudata(
+        cls, mdata: MuData, *, embedding: str | None = X_PCA, sequence: str = DNA, depth_key: str | None = None
+    ) -> None:
+        """Register paired cells and the sequences of their regions.
+
+        Parameters
+        ----------
+        mdata
+            Modalities `rna` and `atac` with the same cells; ``obs['ctl_split']`` from ``ctl.pp.split_cells``;
+            ``atac.varm['dna_code']`` from ``ctl.pp.add_sequence``; ``atac.var['ctl_split']`` from
+            ``ctl.pp.split_regions`` where regions are held out.
+        embedding
+            Key of ``rna.obsm`` that the cell tower reads; batch-corrected ones may be named too. Where 'X_pca' is not
+            there, or with None, principal components are fitted on the training cells; a query is projected on them.
+        sequence
+            Key of ``atac.varm`` with int8 tokens (n_regions, width).
+        depth_key
+            Column of `atac.obs` with each cell's fragments; else they are looked for, else counts are summed.
+
+        Raises
+        ------
+        ChromatellError
+            Barcodes do not match, a modality is absent, sequences or the embedding are missing or hold NaN, or there is
+            no split.
+        """
+        rna, atac = paired(mdata)
+        split_of(mdata)
+        region_split_of(atac)
+        nonnegative(atac, ATAC)
+        if sequence not in atac.varm:
+            raise ChromatellError(
+                f"Did not find mdata.mod['atac'].varm[{sequence!r}]. Run ctl.pp.add_sequence(mdata, 'genome.fa') first."
+            )
+        if not selected(atac).any():
+            raise ChromatellError(
+                "mdata.mod['atac'].var['ctl_selected'] selects nothing. Run ctl.pp.select_features(mdata)."
+            )
+        if embedding == X_PCA and X_PCA not in rna.obsm:
+            logger.info("No rna.obsm['X_pca']: principal components are fitted on the training cells.")
+            embedding = None
+        if embedding is None:
+            nonnegative(rna, RNA, smoothed=True)
+            expressed(rna)
+        else:
+            embedding_of(rna, embedding)
+            logger.info(
+                f"rna.obsm[{embedding!r}] is taken as it is. Where it was fitted on all cells, test cells shaped it: "
+                "embedding=None fits components on the training cells alone."
+            )
+        manager = AnnDataManager(
+            fields=[
+                scvi_fields.MuDataLayerField("X", None, is_count_data=False, mod_key=RNA, mod_required=True),
+                scvi_fields.MuDataLayerField("atac", None, is_count_data=False, mod_key=ATAC, mod_required=True),
+            ],
+            setup_method_args={
+                "model_name": cls.__name__,
+                "setup_method_name": "setup_mudata",
+                "setup_args": {"embedding": embedding, "sequence": sequence, "depth_key": depth_key},
+            },
+        )
+        manager.register_fields(mdata)
+        cls.register_manager(manager)
+
+    # ---- statistics and module
+
+    def _fit_stats(self, data: MuData, seed: int) -> None:
+        self._training = t = TrainingData.fit(data, self.config, self.sequence_length, seed)
+        self.regions, self.seen = t.regions, t.region_split == TRAIN
+        self.embedding, self.depth_model = t.embedding, t.depth_model
+        n_effects = int(self.seen.sum()) if self.config["region_effect"] else 0
+        self.network = replace(self.network, n_inputs=t.embedding.n_components, n_effects=n_effects)
+        self.config["network"] = asdict(self.network)
+
+    def _build(self) -> None:
+        self.module = XChromModule(self.network, self._training.start)
+
+    def _loader(self, data: MuData, split: str, seed: int) -> DataLoader | None:
+        size = self.train_config.batch_for(int(self.seen.sum()))
+        return self._training.loader(split, size, self.config["cells_per_batch"], seed)
+
+    def _fit(self, data: MuData, seed: int, **kwargs: Any) -> None:
+        super()._fit(data, seed, **kwargs)
+        self._vectors = self.region_vectors(self._training.tokens)
+        if self.module.effect is not None:  # it goes into the vectors
+            self._vectors[self.seen] += self.module.effect.detach().cpu().numpy()
+            self.module.effect = None
+            self.network = replace(self.network, n_effects=0)
+            self.config["network"] = asdict(self.network)
+        del self._training
+
+    # ---- the two sides, as arrays
+
+    @property
+    def sequence_length(self) -> int:
+        """Bases that the sequence tower reads; longer windows are cropped at the centre."""
+        return self.network.tower.sequence_length
+
+    def stored_vectors(self) -> np.ndarray:
+        """Return the vectors of the model's own regions, float32 (n_regions, n_embed + 2), with their own terms."""
+        self._require_trained()
+        return self._vectors
+
+    def region_vectors(self, tokens: np.ndarray) -> np.ndarray:
+        """Return the vector of each sequence, from sequence alone and averaged over both strands.
+
+        Parameters
+        ----------
+        tokens
+            int8 (n, width), A C G T N = 0 1 2 3 4; `width` at least `sequence_length`, of which the centre is read.
+
+        Returns
+        -------
+        numpy.ndarray
+            float32 (n, n_embed + 2): the embedding, the bias, the weight on depth.
+        """
+        tokens = checked_tokens(tokens, self.sequence_length)
+        self.module.eval()
+        out = np.empty((len(tokens), self.network.n_vector), dtype=np.float32)
+        with torch.inference_mode():
+            for rows in row_blocks(len(tokens), _SEQUENCES):
+                part = torch.from_numpy(np.ascontiguousarray(tokens[rows])).to(self.device)
+                out[rows] = self.module.regions(part).float().cpu().numpy()
+        return out
+
+    def cell_vectors(
+        self, data: MuData | AnnData, *, depth: str = "predicted", depth_key: str | None = None
+    ) -> np.ndarray:
+        """Return the vector of each cell, float32 (n_cells, n_embed + 2): the embedding, 1, its log depth.
+
+        Parameters
+        ----------
+        data
+            Cells with what the model reads of them: expression, or ``obsm`` with the embedding it was trained on.
+        depth
+            'predicted' from expression; 'fixed' at the training mean; 'observed' (reads the cell's ATAC).
+        depth_key
+            Column of `atac.obs` with each cell's fragments, for 'observed'.
+        """
+        one_of(depth, DEPTHS, "depth")
+        rna = _rna_of(data)
+        cells, library = self.embedding.transform(rna)
+        if depth == "predicted":
+            size = SHRINK * self.depth_model.predict(cells, library)
+        elif depth == "fixed":
+            size = np.zeros(rna.n_obs, dtype=np.float32)
+        else:
+            size = self._observed_depth(data, depth_key)
+        with torch.inference_mode():
+            x, d = torch.from_numpy(cells).to(self.device), torch.from_numpy(size).to(self.device)
+            return self.module.cells(x, d).float().cpu().numpy()
+
+    def _observed_depth(self, data: MuData | AnnData, depth_key: str | None) -> np.ndarray:
+        if not isinstance(data, MuData) or ATAC not in data.mod:
+            raise ChromatellError(
+                "depth='observed' reads each cell's own ATAC, and the query has none. Use depth='predicted' (from "
+                "expression) or 'fixed'."
+            )
+        warn(
+            "depth='observed' uses the target assay: take these predictions as an upper bound, not as predictions from "
+            "expression."
+        )
+        key = depth_key or self.config["setup"].get("depth_key")
+        return self.depth_model.standardise(true_depth(data.mod[ATAC], key))
+
+    def sequence_module(self) -> torch.nn.Module:
+        """Return the sequence side alone: float one-hot (n, 4, `sequence_length`) -> (n, n_embed + 2), in eval mode."""
+        self._require_trained()
+        return SequenceVectors(self.module).eval()
+
+    # ---- prediction
+
+    def predict(
+        self,
+        data: MuData | AnnData | None = None,
+        *,
+        regions: Regions = None,
+        fasta: Any = None,
+        cells: Any = None,
+        depth: str = "predicted",
+        depth_key: str | None = None,
+        out: str | Path | None = None,
+        dtype: Literal["float32", "float16"] = "float32",
+    ) -> np.ndarray | Path:
+        """Return the probability that each region is open in each cell; neither need have been seen before.
+
+        Parameters
+        ----------
+        data
+            Cells with expression (or the embedding that the model reads): an AnnData, or a MuData whose modality `rna`
+            is read. None takes the training data.
+        regions
+            None for the model's own; names; a BED file or a table with `chrom`, `start`, `end`; or sequences, int8
+            (n, width). Those that the model does not hold take their sequence from `fasta`.
+        fasta
+            Path of the genome, or a `chromatell.genome.Genome`; of another species too.
+        cells
+            Names, places or a mask of cells; None for all.
+        depth
+            'predicted' from expression; 'fixed' at the training mean (denoised: cells differ by their state alone); or
+            'observed', the cell's own (reads its ATAC: an upper bound).
+        out
+            Path of a Zarr store to write instead, block by block; needed above ``ctl.settings.dense_limit``.
+        dtype
+            Of the store: 'float32' or 'float16'.
+
+        Returns
+        -------
+        numpy.ndarray or pathlib.Path
+            float32 (cells, regions), or the path of the store. Peak memory grows with the matrix, or, with `out`, with
+            a block of 2,048 cells x 16,384 regions.
+
+        Raises
+        ------
+        ChromatellError
+            A region has no sequence, the query lacks what the model reads, or the matrix would be too large.
+        """
+        self._require_trained()
+        source = self._adata if data is None else data
+        if cells is not None:
+            source = source[cells]
+        rna = _rna_of(source)
+        asked = resolve_regions(self.regions, regions, fasta, self.sequence_length)
+        if out is None:
+            check_dense(rna.n_obs, len(asked.names))
+        w = self._vectors[asked.known]
+        if asked.tokens is not None:
+            w = w.copy()
+            w[asked.known < 0] = self.region_vectors(asked.tokens)
+        blocks = self._product(self.cell_vectors(source, depth=depth, depth_key=depth_key), w)
+        return collect_blocks(blocks, rna.obs_names, asked.names, out, dtype)
+
+    def denoise(self, data: MuData | AnnData | None = None, **kwargs: Any) -> np.ndarray | Path:
+        """Return `predict` at the training mean of depth, so that cells differ by their state alone."""
+        return self.predict(data, depth="fixed", **kwargs)
+
+    def _predict_blocks(
+        self, data: MuData | AnnData, regions: pd.Index, *, depth: str, depth_key: str | None
+    ) -> Iterator[tuple[slice, slice, np.ndarray]]:
+        w = self._vectors[self.regions.get_indexer(regions)]
+        return self._product(self.cell_vectors(data, depth=depth, depth_key=depth_key), w)
+
+    def _product(self, v: np.ndarray, w: np.ndarray) -> Iterator[tuple[slice, slice, np.ndarray]]:
+        for rows in row_blocks(len(v), _ROWS):
+            cells = torch.from_numpy(v[rows]).to(self.device)
+            for cols in row_blocks(len(w), _COLUMNS):
+                logits = cells @ torch.from_numpy(w[cols]).to(self.device).T
+                yield rows, cols, logits.sigmoid().cpu().numpy()
+
+    # ---- record
+
+    @property
+    def var_names(self) -> dict[str, list[str]]:
+        """Names of the genes read (none where a query brings its embedding) and of the regions held."""
+        return {RNA: list(map(str, self.embedding.genes)), ATAC: list(map(str, self.regions))}
+
+    def _set_names(self, var_names: dict[str, list[str]]) -> None:
+        self._genes, self.regions = pd.Index(var_names[RNA]), pd.Index(var_names[ATAC])
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        self.config["embedding"] = self.embedding.plain()
+        state = self.module.state_dict()
+        arrays = {f"weights.{k}": v.detach().cpu().numpy() for k, v in state.items() if "num_batches" not in k}
+        arrays |= self.embedding.arrays() | self.depth_model.arrays()
+        return arrays | {"regions.vectors": self._vectors, "regions.seen": self.seen}
+
+    def _set_arrays(self, arrays: dict[str, np.ndarray]) -> None:
+        self.network = check_config(self.config["network"])
+        d, n = self.network.n_inputs, len(self.regions)
+        self.embedding = CellEmbedding.from_plain(self.config["embedding"], self._genes, d, arrays)
+        self.depth_model = DepthModel.from_arrays(d, arrays)
+        self._vectors = stored(arrays, "regions.vectors", (n, self.network.n_vector)).astype(np.float32, copy=False)
+        self.seen = arrays["regions.seen"]
+        if self.seen.shape != (n,) or self.seen.dtype != bool:
+            raise ChromatellError(f"The stored 'regions.seen' does not fit the {n} regions. Ask for the file again.")
+        self.module = module_from(self.network, arrays)
+
+
+def _rna_of(source: Any) -> AnnData:
+    rna = source.mod[RNA] if isinstance(source, MuData) and RNA in source.mod else source
+    if not isinstance(rna, AnnData):
+        raise ChromatellError(
+            f"predict() takes an AnnData of expression or a MuData with modality 'rna'; got {what(source)}."
+        )
+    return rna

@@ -1,0 +1,125 @@
+"""XChrom: DNA sequence x cell embedding -> logit that a region is open in a cell. Plain PyTorch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from chromatell.data.sequences import RegionBatch
+from chromatell.nn.losses import LossConfig, blocked_loss
+from chromatell.nn.sequence_tower import SequenceTower, TowerConfig, augment, centre, one_hot, reverse_complement
+
+
+@dataclass(frozen=True)
+class XChromConfig:
+    """Sizes and choices of the two towers; every field is stored with the model."""
+
+    tower: TowerConfig = field(default_factory=TowerConfig)
+    n_inputs: int = 0  # components of the cell embedding
+    n_hidden: int = 64
+    n_embed: int = 32
+    noise: float = 0.01
+    depth_mix: float = 0.5  # share of training cells that are given their predicted depth instead of their own
+    n_effects: int = 0  # regions with a term of their own: those seen in training
+    effect_dropout: float = 0.5  # share of them that do without it in a step
+    effect_penalty: float = 0.1  # on the mean square of the terms
+    block: int = 16_384  # cells at a time in the loss
+
+    @property
+    def n_vector(self) -> int:
+        """Length of the two vectors whose product is the logit: embedding, bias, depth."""
+        return self.n_embed + 2
+
+
+class XChromModule(nn.Module):
+    """``logit[r, c] = w[r] . v[c]``; ``w = [u, bias, slope]`` from sequence, ``v = [v, 1, depth]`` from the cell.
+
+    Parameters
+    ----------
+    start
+        (bias, slope) where training starts: the logit of the share of open pairs, and the sd of log depth.
+    """
+
+    def __init__(self, config: XChromConfig, start: tuple[float, float] = (0.0, 1.0)):
+        super().__init__()
+        self.config = c = config
+        if c.tower.n_bottleneck != c.n_embed:
+            raise ValueError("the bottleneck of the sequence tower is the embedding of a region")
+        self.tower = SequenceTower(c.tower)
+        self.head = nn.Linear(c.n_embed, 2)  # a region's bias and depth slope, read off its embedding
+        nn.init.normal_(self.head.weight, std=0.01)
+        self.head.bias.data = torch.tensor(start)
+        self.cell_tower = nn.Sequential(
+            nn.LayerNorm(c.n_inputs), nn.Linear(c.n_inputs, c.n_hidden), nn.ReLU(), nn.Linear(c.n_hidden, c.n_embed)
+        )
+        self.effect = nn.Parameter(torch.zeros(c.n_effects, c.n_vector)) if c.n_effects else None
+
+    # ---- the two sides
+
+    def from_one_hot(self, x: Tensor) -> Tensor:
+        """Return the vector of each sequence, ``(n, 4, length) -> (n, n_vector)``."""
+        u = self.tower(x)
+        return torch.cat([u, self.head(u)], dim=1)
+
+    def regions(self, tokens: Tensor) -> Tensor:
+        """Return the vector of each sequence, ``int8 (n, >= length) -> (n, n_vector)``.
+
+        Training draws shift and strand; evaluation takes the centre and the mean over both strands.
+        """
+        c = self.config.tower
+        if self.training:
+            return self.from_one_hot(one_hot(augment(tokens, c.sequence_length, c.max_shift, c.reverse_complement)))
+        tokens = centre(tokens, c.sequence_length)
+        w = self.from_one_hot(one_hot(tokens))
+        if c.reverse_complement:
+            w = (w + self.from_one_hot(one_hot(reverse_complement(tokens)))) / 2
+        return w
+
+    def cells(self, x: Tensor, depth: Tensor) -> Tensor:
+        """Return the vector of each cell, ``(cells, n_inputs), (cells,) -> (cells, n_vector)``."""
+        if self.training and self.config.noise:
+            x = x + self.config.noise * torch.randn_like(x)
+        v = self.cell_tower(x)
+        return torch.cat([v, torch.ones_like(depth)[:, None], depth[:, None]], dim=1)
+
+    # ---- training
+
+    def forward(self, batch: RegionBatch) -> Tensor:
+        """Return the logits, (regions, cells), float32."""
+        return (self._regions(batch) @ self._cells(batch).T).float()
+
+    def loss(self, batch: RegionBatch) -> Tensor:
+        """Return the cross entropy, mean over regions and cells; in blocks over cells."""
+        assert batch.target is not None
+        w, v = self._regions(batch), self._cells(batch)
+        n_regions, n_cells = len(w), len(v)
+        entropy = blocked_loss(
+            lambda start, stop: (w @ v[start:stop].T)[None],  # (1, regions, block of cells)
+            batch.target,
+            n_cells=n_regions,  # the loss runs over the other side in blocks: cells here, regions in Dense
+            n_regions=n_cells,
+            block=self.config.block,
+            config=LossConfig("bce"),
+        )[0]
+        if self.effect is not None and self.training and self.config.effect_penalty:
+            own = self.effect[batch.region[batch.region >= 0]]
+            entropy = entropy + self.config.effect_penalty * own.square().mean() * (len(own) / n_regions)
+        return entropy
+
+    def _regions(self, batch: RegionBatch) -> Tensor:
+        w = self.regions(batch.tokens)
+        if self.effect is None:
+            return w
+        known = batch.region >= 0
+        if self.training and self.config.effect_dropout:
+            known = known & (torch.rand(len(known), device=w.device) >= self.config.effect_dropout)
+        return w + self.effect[batch.region.clamp(min=0)] * known[:, None]
+
+    def _cells(self, batch: RegionBatch) -> Tensor:
+        depth = batch.predicted_depth
+        if self.training:
+            own = torch.rand_like(depth) >= self.config.depth_mix
+            depth = torch.where(own, batch.depth, depth)
+        return self.cells(batch.cells, depth)

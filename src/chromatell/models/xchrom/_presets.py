@@ -1,0 +1,68 @@
+"""Named settings of the XChrom family."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from chromatell._validate import ChromatellError, one_of
+from chromatell.models._plan import TrainConfig
+from chromatell.models.xchrom._module import XChromConfig
+from chromatell.nn.sequence_tower import POOLS, TowerConfig
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Two towers and how they are trained."""
+
+    network: XChromConfig
+    training: TrainConfig
+    n_pcs: int = 32  # components of expression, where they are computed here
+
+
+PRESETS: dict[str, Preset] = {
+    "small": Preset(
+        network=XChromConfig(
+            tower=TowerConfig(stem_filters=64, stem_pool=4, filters=(64, 64, 96, 128), last_filters=32, dropout=0.1)
+        ),
+        training=TrainConfig(max_epochs=20, batch_size=64, lr=4e-3, weight_decay=1e-3, gradient_clip=1.0),
+    ),
+    # Published: the towers' sizes, Adam 0.01 with betas 0.95 and 0.9995, gradients clipped at 1, a decaying rate.
+    # Left open, chosen here: the rate is halved where the validation loss has not fallen for two epochs; the whole
+    # of early stopping looks at validation loss, never at training AUROC.
+    "xchrom": Preset(
+        network=XChromConfig(tower=TowerConfig(), depth_mix=0.0),
+        training=TrainConfig(
+            max_epochs=200,
+            batch_size=128,
+            min_steps=1,
+            optimizer="adam",
+            betas=(0.95, 0.9995),
+            lr=0.01,
+            weight_decay=0.0,
+            schedule="plateau",
+            gradient_clip=1.0,
+            patience=10,
+        ),
+    ),
+}
+
+
+def resolve_network(base: XChromConfig, options: dict[str, Any]) -> XChromConfig:
+    """Return a preset's network with the user's choices in it; an unknown one is named."""
+    of_tower = {f.name for f in fields(TowerConfig)} - {"n_bottleneck"}
+    own = {f.name for f in fields(XChromConfig)} - {"tower", "n_inputs", "n_effects"}
+    unknown = sorted(set(options) - of_tower - own)
+    if unknown:
+        raise ChromatellError(f"XChrom knows no option {unknown}; it knows {sorted(of_tower | own)}.")
+    tower = replace(base.tower, **{k: v for k, v in options.items() if k in of_tower})
+    network = replace(base, **{k: v for k, v in options.items() if k in own})
+    one_of(tower.pool, POOLS, "pool")
+    smallest = tower.stem_pool * 2 ** len(tower.filters)
+    if tower.sequence_length < smallest:
+        raise ChromatellError(
+            f"sequence_length={tower.sequence_length} is too short: {len(tower.filters) + 1} poolings need at least "
+            f"{smallest} bases. Use longer windows, ctl.pp.add_sequence(mdata, fasta, width={smallest}), or fewer "
+            "filters=(...)."
+        )
+    return replace(network, tower=replace(tower, n_bottleneck=network.n_embed))

@@ -1,0 +1,114 @@
+"""Which regions a prediction is asked for: the model's own, or any others with their sequence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+
+from chromatell._keys import CHROM, END, START
+from chromatell._validate import ChromatellError, examples
+from chromatell.genome.regions import parse_regions
+
+Regions: TypeAlias = Sequence[str] | pd.Index | pd.DataFrame | np.ndarray | str | Path | None
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Names in the order asked for; `known` is a place among the model's own regions, -1 where `tokens` has a row."""
+
+    names: pd.Index
+    known: np.ndarray
+    tokens: np.ndarray | None = None
+
+
+def resolve_regions(own: pd.Index, regions: Regions, fasta: Any, width: int) -> Asked:
+    """Return what was asked for; a region that the model does not hold takes its sequence from `fasta`."""
+    if regions is None:
+        return Asked(own, np.arange(len(own)))
+    if isinstance(regions, np.ndarray) and regions.dtype.kind in "iu":
+        tokens = checked_tokens(regions, width)
+        names = pd.Index([f"sequence_{i + 1}" for i in range(len(tokens))])
+        return Asked(names, np.full(len(tokens), -1), tokens)
+    table = None
+    if isinstance(regions, pd.DataFrame):
+        table = regions
+    elif isinstance(regions, str | Path):
+        table = read_bed(regions)
+    if table is not None:
+        missing = [c for c in (CHROM, START, END) if c not in table]
+        if missing:
+            raise ChromatellError(f"The table of regions lacks the columns {missing}; columns there: {list(table)}.")
+        places = zip(table[CHROM], table[START], table[END], strict=True)
+        names = pd.Index([f"{c}:{s}-{e}" for c, s, e in places])
+    else:
+        names = pd.Index(regions).astype(str)
+    if not len(names):
+        raise ChromatellError("regions= names no region. Leave it out for all of the model's.")
+    if not names.is_unique:
+        raise ChromatellError(f"regions= names {examples(names[names.duplicated()])} more than once.")
+    known = own.get_indexer(names)
+    new = np.flatnonzero(known < 0)
+    if not new.size:
+        return Asked(names, known)
+    if fasta is None:
+        raise ChromatellError(
+            f"{len(new)} of {len(names)} regions (such as {examples(names[new])}) are not among the {len(own)} that "
+            "the model holds. Name the genome for their sequence: fasta='genome.fa'."
+        )
+    table = parse_regions(names[new])
+    bad = (table[START] < 0) | (table[END] <= table[START])
+    if bad.any():
+        raise ChromatellError(
+            f"{int(bad.sum())} regions have no coordinates (such as {examples(table.index[bad])}); names like "
+            "'chr1:100-600' are needed, or a BED file."
+        )
+    from chromatell.genome.genome import Genome
+
+    genome = fasta if isinstance(fasta, Genome) else Genome(fasta)
+    tokens, _ = genome.windows(table, width)
+    empty = (tokens == 4).all(axis=1)
+    if empty.any():
+        raise ChromatellError(
+            f"{int(empty.sum())} regions (such as {examples(table.index[empty])}) have no sequence in the FASTA, which "
+            f"holds {examples(genome.chromosomes, 5)}. Check chromosome names and build, or leave them out."
+        )
+    return Asked(names, known, tokens)
+
+
+def checked_tokens(tokens: Any, width: int) -> np.ndarray:
+    """Return int8 tokens (n, >= width) with values 0 to 4, or say what is wrong."""
+    tokens = np.asarray(tokens)
+    if tokens.ndim != 2 or tokens.dtype.kind not in "iu" or not len(tokens):
+        raise ChromatellError(
+            f"Sequences are {tokens.dtype} {tokens.shape}; int8 (sequences, bases) is needed, A C G T N = 0 1 2 3 4. "
+            "ctl.pp.add_sequence(mdata, fasta) makes them."
+        )
+    if tokens.shape[1] < width:
+        raise ChromatellError(
+            f"Sequences are {tokens.shape[1]} bases long; the model reads {width}. Make longer windows: "
+            f"ctl.pp.add_sequence(mdata, fasta, width={width})."
+        )
+    low, high = int(tokens.min()), int(tokens.max())
+    if low < 0 or high > 4:
+        raise ChromatellError(f"Sequences hold tokens from {low} to {high}; A C G T N are 0 1 2 3 4.")
+    return tokens.astype(np.int8, copy=False)
+
+
+def read_bed(path: str | Path) -> pd.DataFrame:
+    """Return the first three columns of a BED file, plain or gzipped."""
+    path = Path(path)
+    if not path.is_file():
+        raise ChromatellError(f"{str(path)!r} is no file. regions= takes a BED file, names, a table or tokens.")
+    try:
+        table = pd.read_csv(path, sep="\t", comment="#", header=None, usecols=[0, 1, 2], names=[CHROM, START, END])
+        return table.astype({CHROM: str, START: np.int64, END: np.int64})
+    except (ValueError, UnicodeDecodeError, pd.errors.ParserError) as error:
+        raise ChromatellError(
+            f"{path.name!r} does not read as BED: chromosome, start, end in the first three columns, separated by tabs "
+            f"({error})."
+        ) from error

@@ -1,0 +1,61 @@
+"""An XChrom module from stored arrays, and its sequence side alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from chromatell._validate import ChromatellError
+from chromatell.models.xchrom._module import XChromConfig, XChromModule
+from chromatell.nn.sequence_tower import POOLS, TowerConfig
+
+_AGAIN = "Ask for the file again."
+
+
+class SequenceVectors(nn.Module):
+    """``(n, 4, length) -> (n, n_vector)``, the mean over both strands; it shares the weights of the module."""
+
+    def __init__(self, module: XChromModule):
+        super().__init__()
+        self.tower, self.head = module.tower, module.head
+        self.both = module.config.tower.reverse_complement
+
+    def forward(self, x: Tensor) -> Tensor:
+        """One-hot, A C G T in the second dimension; turned round in both is the other strand."""
+        u = self.tower(x)
+        w = torch.cat([u, self.head(u)], dim=1)
+        if self.both:
+            u = self.tower(x.flip((1, 2)))
+            w = (w + torch.cat([u, self.head(u)], dim=1)) / 2
+        return w
+
+
+def check_config(raw: Mapping[str, Any]) -> XChromConfig:
+    """Return the network of a stored description, or raise where it asks for more than any model has."""
+    config = XChromConfig(**{**raw, "tower": TowerConfig(**raw["tower"]), "n_effects": 0})
+    t = config.tower
+    sizes = (t.sequence_length, t.stem_filters, t.stem_kernel, t.stem_pool, t.kernel, t.n_bottleneck, *t.filters)
+    whole = all(isinstance(v, int) and 1 <= v <= 1_000_000 for v in (*sizes, config.n_inputs, config.n_hidden))
+    if not whole or len(t.filters) > 64 or t.pool not in POOLS or t.n_bottleneck != config.n_embed:
+        raise ChromatellError(f"The model's description is out of range: {dict(raw)}. {_AGAIN}")
+    if t.n_positions < 1 or not 0 <= t.last_filters <= 1_000_000:
+        raise ChromatellError(f"The model's sequence tower leaves no position: {dict(raw['tower'])}. {_AGAIN}")
+    return config
+
+
+def module_from(config: XChromConfig, arrays: Mapping[str, np.ndarray]) -> XChromModule:
+    """Return the module of a record: made without memory, then given the stored arrays, whose shapes must fit."""
+    state = {k.removeprefix("weights."): torch.from_numpy(v.copy()) for k, v in arrays.items() if "weights." in k}
+    with torch.device("meta"):
+        module = XChromModule(config)
+    for name, value in module.state_dict().items():
+        if name.endswith("num_batches_tracked"):
+            state[name] = torch.zeros((), dtype=torch.int64)
+        elif name in state and (state[name].dtype != value.dtype or not bool(torch.isfinite(state[name]).all())):
+            raise ChromatellError(f"The stored 'weights.{name}' is not finite {value.dtype}. {_AGAIN}")
+    module.load_state_dict(state, strict=True, assign=True)
+    return module

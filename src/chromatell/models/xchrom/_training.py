@@ -1,0 +1,92 @@
+"""What XChrom is trained on: statistics of training cells and training regions, and the batches of both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from mudata import MuData
+from torch.utils.data import DataLoader
+
+from chromatell._keys import ATAC, RNA, TRAIN, VAL
+from chromatell._validate import ChromatellError, region_split_of, split_of
+from chromatell.data.accessibility import DepthModel, open_matrix, selected, true_depth
+from chromatell.data.cell_embedding import CellEmbedding
+from chromatell.data.sequences import Block, RegionBatches, RegionCells, region_loader
+from chromatell.models.xchrom._regions import checked_tokens
+
+SHRINK = np.float32(0.8)  # a predicted depth is drawn towards the mean: it is uncertain
+_VAL_REGIONS = 2000
+
+
+@dataclass
+class TrainingData:
+    """The selected regions and all cells of a MuData, with statistics of its training part."""
+
+    regions: pd.Index
+    cell_split: np.ndarray
+    region_split: np.ndarray
+    tokens: np.ndarray
+    embedding: CellEmbedding
+    depth_model: DepthModel
+    dataset: RegionCells
+    share_open: float
+
+    @classmethod
+    def fit(cls, data: MuData, config: Mapping[str, Any], sequence_length: int, seed: int) -> TrainingData:
+        """Fit components, scales and depth on training cells; place each training region's own term where wanted."""
+        rna, atac = data.mod[RNA], data.mod[ATAC]
+        setup, cell_split, keep = config["setup"], split_of(data), selected(atac)
+        region_split, rows = region_split_of(atac)[keep], np.flatnonzero(cell_split == TRAIN)
+        seen = region_split == TRAIN
+        tokens = checked_tokens(atac.varm[setup["sequence"]][keep], sequence_length)
+        embedding = CellEmbedding.fit(rna, rows, key=setup["embedding"], n_pcs=config["n_pcs"], seed=seed)
+        cells, library = embedding.transform(rna)
+        depth = true_depth(atac, setup["depth_key"])
+        model = DepthModel.fit(cells[rows], library[rows], np.eye(cells.shape[1]), depth[rows])
+        opened = open_matrix(atac, slice(None), keep)
+        share = float(opened[rows][:, seen].mean()) if seen.any() else 0.0
+        if share == 0:
+            raise ChromatellError(
+                "No training region is open in any training cell: there is nothing to learn. Check mdata.mod['atac'].X "
+                "and the splits."
+            )
+        effect = np.full(len(seen), -1, dtype=np.int64)
+        if config["region_effect"]:
+            effect[seen] = np.arange(seen.sum())
+        by_region = opened.T.tocsr()
+        dataset = RegionCells(
+            tokens, by_region, cells, model.standardise(depth), SHRINK * model.predict(cells, library), effect
+        )
+        return cls(atac.var_names[keep], cell_split, region_split, tokens, embedding, model, dataset, share)
+
+    @property
+    def start(self) -> tuple[float, float]:
+        """Bias and depth slope where training starts: the logit of the share of open pairs, the sd of log depth."""
+        p = self.share_open
+        return float(np.log(p / (1 - p))), self.depth_model.sd
+
+    def loader(self, split: str, batch_size: int, cells_per_batch: int, seed: int) -> DataLoader | None:
+        """Return the batches of one split, or None where it holds nothing.
+
+        Validation looks at new regions, in all cells but the test cells, and at as many known regions in new cells.
+        """
+        cells, regions = self.cell_split, self.region_split
+        train = np.flatnonzero(regions == TRAIN)
+        if split == TRAIN:
+            blocks = [Block(train, np.flatnonzero(cells == TRAIN))]
+        else:
+            new = np.flatnonzero(regions == VAL)
+            n_known = min(train.size, new.size or _VAL_REGIONS)
+            known = np.sort(np.random.default_rng(seed).choice(train, n_known, replace=False))
+            blocks = [
+                Block(new, np.flatnonzero((cells == TRAIN) | (cells == VAL))),
+                Block(known, np.flatnonzero(cells == VAL)),
+            ]
+            cells_per_batch = 0
+        shuffle = split == TRAIN
+        batches = RegionBatches(blocks, batch_size, shuffle=shuffle, cells_per_batch=cells_per_batch, seed=seed)
+        return region_loader(self.dataset, batches) if len(batches) else None

@@ -1,0 +1,122 @@
+"""DNA sequence -> a short vector: convolutions over int8 tokens, one-hot only where they are read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+POOLS = ("max", "mean")
+
+
+@dataclass(frozen=True)
+class TowerConfig:
+    """Sizes of the tower; every field is stored with the model."""
+
+    sequence_length: int = 1344
+    stem_filters: int = 288
+    stem_kernel: int = 17
+    stem_pool: int = 3
+    filters: tuple[int, ...] = (288, 323, 363, 407, 456, 512)  # a convolution and a pooling by 2 each
+    kernel: int = 5
+    pool: str = "max"
+    last_filters: int = 256  # of a last convolution of width 1; 0 leaves it out
+    n_bottleneck: int = 32
+    dropout: float = 0.2
+    max_shift: int = 3  # random shift in training, in bases
+    reverse_complement: bool = True  # training draws the strand; prediction averages both
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "filters", tuple(self.filters))  # JSON knows lists only
+
+    @property
+    def n_positions(self) -> int:
+        """Positions that are left after all poolings."""
+        n = self.sequence_length // self.stem_pool
+        for _ in self.filters:
+            n //= 2
+        return n
+
+
+class QuickGELU(nn.Module):
+    """``x * sigmoid(1.702 x)``: the form of GELU that Basset's descendants use (Hendrycks and Gimpel 2016)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Elementwise."""
+        return x * torch.sigmoid(1.702 * x)
+
+
+def one_hot(tokens: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    """``int8 (n, length) -> (n, 4, length)``; an N (4) is all zeros."""
+    bases = torch.arange(4, dtype=tokens.dtype, device=tokens.device)
+    return (tokens.unsqueeze(1) == bases[:, None]).to(dtype)
+
+
+def reverse_complement(tokens: Tensor) -> Tensor:
+    """``int8 (n, length) -> (n, length)``: the other strand; N stays N."""
+    flipped = tokens.flip(1)
+    return torch.where(flipped < 4, 3 - flipped, flipped)
+
+
+def augment(tokens: Tensor, length: int, max_shift: int, both_strands: bool) -> Tensor:
+    """Return the central `length` bases, each sequence shifted at random and, half of the time, turned round."""
+    n, available = tokens.shape
+    offset = torch.full((n,), (available - length) // 2, device=tokens.device)
+    if max_shift:
+        offset = offset + torch.randint(-max_shift, max_shift + 1, (n,), device=tokens.device)
+    at = offset[:, None] + torch.arange(length, device=tokens.device)
+    inside = (at >= 0) & (at < available)
+    tokens = torch.where(inside, tokens.gather(1, at.clamp(0, available - 1)), 4)
+    if both_strands:
+        turned = torch.rand(n, device=tokens.device) < 0.5
+        tokens = torch.where(turned[:, None], reverse_complement(tokens), tokens)
+    return tokens.to(torch.int8)
+
+
+def centre(tokens: Tensor, length: int) -> Tensor:
+    """Return the central `length` bases, ``(n, length)``."""
+    start = (tokens.shape[1] - length) // 2
+    return tokens[:, start : start + length]
+
+
+class ConvBlock(nn.Sequential):
+    """GELU, convolution without bias, batch norm, pooling: ``(n, in, length) -> (n, out, length // pool)``.
+
+    The GELU of a block comes after the pooling of the block before it, on fewer values. The first block has none: on
+    one-hot input it is a constant factor, which the batch norm takes out.
+    """
+
+    def __init__(self, n_in: int, n_out: int, kernel: int, pool: int, *, first: bool = False, kind: str = "max"):
+        layers: list[nn.Module] = [] if first else [QuickGELU()]
+        layers += [nn.Conv1d(n_in, n_out, kernel, padding="same", bias=False), nn.BatchNorm1d(n_out)]
+        if pool > 1:
+            layers.append(nn.MaxPool1d(pool) if kind == "max" else nn.AvgPool1d(pool))
+        super().__init__(*layers)
+
+
+class SequenceTower(nn.Module):
+    """``(n, 4, length) -> (n, n_bottleneck)``, as in scBasset and XChrom."""
+
+    def __init__(self, config: TowerConfig):
+        super().__init__()
+        self.config = c = config
+        widths = [c.stem_filters, *c.filters]
+        blocks = [ConvBlock(4, c.stem_filters, c.stem_kernel, c.stem_pool, first=True, kind=c.pool)]
+        blocks += [ConvBlock(i, o, c.kernel, 2, kind=c.pool) for i, o in zip(widths[:-1], widths[1:], strict=True)]
+        if c.last_filters:
+            blocks.append(ConvBlock(widths[-1], c.last_filters, 1, 1))
+        self.blocks = nn.Sequential(*blocks)
+        n_flat = c.n_positions * (c.last_filters or widths[-1])
+        self.bottleneck = nn.Sequential(
+            QuickGELU(),
+            nn.Flatten(),
+            nn.Linear(n_flat, c.n_bottleneck),
+            nn.BatchNorm1d(c.n_bottleneck),
+            nn.Dropout(c.dropout),
+            QuickGELU(),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(n, 4, length) -> (n, n_bottleneck)``."""
+        return self.bottleneck(self.blocks(x))

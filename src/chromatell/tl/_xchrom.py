@@ -1,0 +1,116 @@
+"""``ctl.tl.xchrom``: train on paired cells and the sequences of their regions, store the model, predict."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mudata import MuData
+
+from chromatell._keys import ATAC, DNA, RNA, X_PCA, X_XCHROM
+from chromatell.models import family_class
+from chromatell.tl._train import train_and_store
+
+
+def xchrom(
+    mdata: MuData,
+    *,
+    preset: str = "small",
+    key_added: str = "xchrom",
+    embedding: str | None = X_PCA,
+    sequence: str = DNA,
+    region_effect: bool = False,
+    depth: str = "predicted",
+    depth_key: str | None = None,
+    out: str | Path | None = None,
+    seed: int | None = None,
+    train_kwargs: dict[str, Any] | None = None,
+    copy: bool = False,
+    **model_kwargs: Any,
+) -> MuData | None:
+    """Train an `XChrom` model on sequence and expression, keep it in `mdata`, and predict every region in every cell.
+
+    Parameters
+    ----------
+    mdata
+        Modalities `rna` and `atac` of the same cells, with ``obs['ctl_split']`` from ``ctl.pp.split_cells`` and
+        ``atac.varm['dna_code']`` from ``ctl.pp.add_sequence``. With ``atac.var['ctl_split']`` from
+        ``ctl.pp.split_regions`` the regions held out there are not learned from, and are predicted from sequence alone.
+    preset
+        'small' or 'xchrom', see `chromatell.models.XChrom`.
+    key_added
+        Name of the model and of its prediction.
+    embedding
+        Key of ``rna.obsm`` that the cell tower reads; None, or 'X_pca' where it is not there, fits principal components
+        on the training cells.
+    sequence
+        Key of ``atac.varm`` with the sequences.
+    region_effect
+        Add a term for each region seen in training.
+    depth
+        Depth at which cells are predicted: 'predicted' from expression, 'fixed', or 'observed' (reads their ATAC).
+    depth_key
+        Column of `atac.obs` with each cell's fragments.
+    out
+        Path of a Zarr store for the predictions, needed above ``ctl.settings.dense_limit``; ``mdata.uns`` then holds
+        its name and hash.
+    seed
+        The same seed gives the same weights on the same machine; None follows ``ctl.settings.seed``.
+    train_kwargs
+        Passed to `XChrom.train`: `max_epochs`, `lr`, `precision`, `accelerator`, `checkpoint_dir`, ...
+    model_kwargs
+        Passed to `XChrom`: `sequence_length`, `filters`, `cells_per_batch`, `n_pcs`, ...
+
+    Returns
+    -------
+    None, or a new MuData with ``copy=True``. Written:
+
+    ``mdata.mod['atac_pred']`` : AnnData
+        `X`, float32 (n_obs, n regions): probability that the region is open. Other models of the same MuData are in
+        `layers`.
+    ``mdata.mod['atac'].varm['X_xchrom']`` : numpy.ndarray
+        float32 (n regions of `atac`, n_embed): embedding of each region's sequence; NaN where it was not selected.
+    ``mdata.mod['rna'].obsm['X_xchrom']`` : numpy.ndarray
+        float32 (n_obs, n_embed): embedding of each cell. The keys end in `key_added` where that is another name.
+    ``mdata.uns['ctl']['models'][key_added]`` : dict
+        The model: it travels with the file.
+
+    Raises
+    ------
+    ChromatellError
+        The input cannot be used; nothing was changed.
+
+    Notes
+    -----
+    Peak memory: the int8 sequences, a batch in the sequence tower, and the predictions, n_obs x n regions float32.
+
+    Examples
+    --------
+    >>> import chromatell as ctl
+    >>> mdata = ctl.datasets.simulate_sequence_multiome(n_cells=200, n_regions=120, seed=0)
+    >>> ctl.pp.split_cells(mdata, seed=0)
+    >>> ctl.tl.xchrom(mdata, stem_filters=8, filters=(8, 8), train_kwargs={"max_epochs": 1})
+    >>> mdata.mod["atac"].varm["X_xchrom"].shape
+    (120, 32)
+    """
+    name = X_XCHROM if key_added == "xchrom" else f"X_{key_added}"
+
+    def embeddings(model: Any, inner: MuData) -> dict[tuple[str, str, str], np.ndarray]:
+        k = model.network.n_embed
+        of_regions = np.full((inner.mod[ATAC].n_vars, k), np.nan, dtype=np.float32)
+        of_regions[inner.mod[ATAC].var_names.get_indexer(model.regions)] = model.stored_vectors()[:, :k]
+        of_cells = model.cell_vectors(inner, depth="fixed")[:, :k]
+        return {(ATAC, "varm", name): of_regions, (RNA, "obsm", name): of_cells}
+
+    return train_and_store(
+        family_class("xchrom"),
+        mdata,
+        key=key_added,
+        setup={"embedding": embedding, "sequence": sequence, "depth_key": depth_key},
+        model={"preset": preset, "region_effect": region_effect, **model_kwargs},
+        train={"seed": seed, **(train_kwargs or {})},
+        predict={"depth": depth, "out": out},
+        also=embeddings,
+        copy=copy,
+    )
