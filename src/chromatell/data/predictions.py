@@ -112,7 +112,7 @@ def predicted_regions(mdata: MuData) -> pd.Index:
 def _new_modality(mdata: MuData, key: str, values: np.ndarray, regions: pd.Index) -> AnnData:
     regions = pd.Index(regions).astype(str)
     var = pd.DataFrame({REGION: regions.to_numpy()}, index=PRED_PREFIX + regions)
-    if ATAC in mdata.mod:
+    if ATAC in mdata.mod and regions.isin(mdata.mod[ATAC].var_names).all():
         source = mdata.mod[ATAC].var.loc[regions]
         for name in source.columns:
             if name != REGION:

@@ -269,8 +269,27 @@ class ChromatinModel(BaseModelClass):
             raise ChromatellError(
                 f"predict() takes an AnnData of expression or a MuData with modality 'rna'; got {what(source)}."
             )
+        columns = self.region_names(regions)
+        if out is None:
+            check_dense(rna.n_obs, len(columns))
+        blocks = self._predict_blocks(source, columns, depth=depth, depth_key=depth_key)
+        return collect_blocks(blocks, rna.obs_names, columns, out, dtype)
+
+    def region_names(self, regions: Any = None, *, fasta: Any = None) -> pd.Index:
+        """Return the names of the regions that ``predict(regions=...)`` gives, or raise where it cannot."""
         names = pd.Index(self.var_names[ATAC])
-        columns = names if regions is None else pd.Index(regions)
+        if fasta is not None:
+            raise ChromatellError(
+                f"fasta= was given, but a {type(self).__name__} model reads no sequence: leave it out. XChrom does."
+            )
+        if regions is None:
+            return names
+        if isinstance(regions, str | Path | pd.DataFrame):
+            raise ChromatellError(
+                f"A {type(self).__name__} model takes regions= as a list of names. New regions, from a BED file or a "
+                "table, need a model that reads sequence: XChrom."
+            )
+        columns = pd.Index(regions)
         missing = columns.difference(names)
         if len(missing):
             raise ChromatellError(
@@ -278,10 +297,7 @@ class ChromatinModel(BaseModelClass):
                 f"trained on (such as {missing[0]!r}). This family predicts the regions of its training: "
                 "model.var_names['atac']."
             )
-        if out is None:
-            check_dense(rna.n_obs, len(columns))
-        blocks = self._predict_blocks(source, columns, depth=depth, depth_key=depth_key)
-        return collect_blocks(blocks, rna.obs_names, columns, out, dtype)
+        return columns
 
     def _require_trained(self) -> None:
         if not self.is_trained_:

@@ -23,7 +23,8 @@ def predict(
     model: Any,
     *,
     key: str | None = None,
-    regions: list[str] | pd.Index | None = None,
+    regions: Any = None,
+    fasta: Any = None,
     depth: str = "predicted",
     out: str | Path | None = None,
 ) -> MuData:
@@ -41,7 +42,10 @@ def predict(
     key
         Which model, where there are several.
     regions
-        Names of regions to predict; None for all that the model knows.
+        Names of regions to predict; None for all that the model knows. An `XChrom` model also takes regions that it has
+        never seen: a BED file, a table with `chrom`, `start`, `end`, names like 'chr1:100-600', or int8 sequences.
+    fasta
+        Path of the genome, for regions that the model does not hold.
     depth
         'predicted' from expression, 'fixed' at the training mean, or 'observed' (the cell's own, from its ATAC: an
         upper bound).
@@ -82,7 +86,9 @@ def predict(
             f"The query is empty ({rna.n_obs} cells x {rna.n_vars} genes). Check the filters before this call."
         )
     unique_names(rna, RNA)
-    values = loaded.predict(source, regions=regions, depth=depth, out=out)
+    columns = loaded.region_names(regions, fasta=fasta)
+    asked = {"regions": regions, "depth": depth, "out": out}
+    values = loaded.predict(source, **asked, **({} if fasta is None else {"fasta": fasta}))
     mods = {RNA: rna}
     if isinstance(source, MuData) and ATAC in source.mod:
         mods[ATAC] = source.mod[ATAC]
@@ -95,7 +101,6 @@ def predict(
     if isinstance(values, Path):
         result.uns[UNS] = {PREDICTIONS: {name: prediction_reference(values)}}
     else:
-        columns = pd.Index(loaded.var_names[ATAC] if regions is None else regions)
         write_prediction(result, name, values, columns, provenance(loaded, depth))
     return result
 

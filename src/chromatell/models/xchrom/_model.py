@@ -354,6 +354,10 @@ class XChrom(ChromatinModel):
         blocks = self._product(self.cell_vectors(source, depth=depth, depth_key=depth_key), w)
         return collect_blocks(blocks, rna.obs_names, asked.names, out, dtype)
 
+    def region_names(self, regions: Any = None, *, fasta: Any = None) -> pd.Index:
+        """Return the names of the regions that ``predict(regions=...)`` gives, or raise where it cannot."""
+        return resolve_regions(self.regions, regions, fasta, self.sequence_length).names
+
     def denoise(self, data: MuData | AnnData | None = None, **kwargs: Any) -> np.ndarray | Path:
         """Return `predict` at the training mean of depth, so that cells differ by their state alone."""
         return self.predict(data, depth="fixed", **kwargs)
