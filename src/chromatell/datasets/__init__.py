@@ -10,13 +10,15 @@ if TYPE_CHECKING:
     from chromatell.datasets._multiome_10x import multiome_10x
     from chromatell.datasets._pbmc_example import pbmc_example
     from chromatell.datasets._simulate_multiome import simulate_multiome
+    from chromatell.datasets._simulate_sequence_multiome import simulate_sequence_multiome
 
 # name -> file that defines it
 _WHERE = {
     "pbmc_example": "_pbmc_example",
     "simulate_multiome": "_simulate_multiome",
+    "simulate_sequence_multiome": "_simulate_sequence_multiome",
     "multiome_10x": "_multiome_10x",
 }
 
-__all__ = ["multiome_10x", "pbmc_example", "simulate_multiome"]
+__all__ = ["multiome_10x", "pbmc_example", "simulate_multiome", "simulate_sequence_multiome"]
 __getattr__, __dir__ = lazy(__name__, _WHERE)

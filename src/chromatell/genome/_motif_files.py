@@ -1,0 +1,154 @@
+"""Where motifs come from: JASPAR, MEME files, arrays; each row is (name, id, matrix)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+
+from chromatell._validate import ChromatellError
+
+CURE = (
+    "Needed: names or ids of JASPAR ('CTCF', 'MA0139.2'), the path of a file in MEME text format, or a dict of name -> "
+    "(length, 4) array of probabilities or counts of A, C, G, T."
+)
+Row = tuple[str, str, Any]
+_MAX_LENGTH = 256  # bases of a motif
+_MAX_MOTIFS = 100_000
+_MAX_NAME = 256
+_MAX_LINE = 4096
+_MAX_FILE = 256 * 1024**2  # bytes; the whole of JASPAR in MEME format has 6 MB
+
+
+def looks_like_a_path(text: str) -> bool:
+    """Return whether a text names a file and not a motif."""
+    return (
+        "/" in text or "\\" in text or bool(re.search(r"\.(meme|txt|motifs?|pfm)$", text, re.I)) or Path(text).is_file()
+    )
+
+
+def from_jaspar(names: Iterable[str]) -> list[Row]:
+    """Return the matrices of names and ids of JASPAR."""
+    try:
+        from pyjaspar import jaspardb
+    except ImportError as error:
+        raise ChromatellError(
+            "Motifs of JASPAR need pyjaspar: pip install 'chromatell[sequence]'. Or give a MEME file, or a dict of "
+            "name -> (length, 4) array."
+        ) from error
+    database = jaspardb()
+    rows: list[Row] = []
+    for name in names:
+        is_id = re.fullmatch(r"MA\d{4}(\.\d+)?", name)
+        found = database.fetch_motif_by_id(name) if is_id else _by_name(database, name)
+        if found is None:
+            raise ChromatellError(f"{database.release} has no motif {name!r}. {CURE}")
+        matrix = np.array([found.counts[base] for base in "ACGT"], dtype=np.float64).T
+        rows.append((str(found.name) if is_id else name, str(found.matrix_id), matrix))
+    return rows
+
+
+def _by_name(database: Any, name: str) -> Any:
+    """Of several matrices, the one of vertebrates with the lowest id: the first that was deposited."""
+    found = [m for m in database.fetch_motifs_by_name(name) if m.collection == "CORE"]
+    if not found:
+        return None
+    return min(found, key=lambda m: (m.tax_group != "vertebrates", m.matrix_id))
+
+
+def read_meme(path: Path) -> list[Row]:
+    """Return the matrices of a file in MEME text format, whose size and fields are bounded."""
+    if not path.is_file():
+        raise ChromatellError(f"No motif file at {str(path)!r}. {CURE}")
+    if path.stat().st_size > _MAX_FILE:
+        raise ChromatellError(f"{str(path)!r} has over {_MAX_FILE // 1024**2} MB; give the motifs that you need.")
+    try:
+        with path.open(encoding="utf-8") as handle:
+            return _parse_meme(handle, str(path))
+    except UnicodeDecodeError as error:
+        raise ChromatellError(f"{str(path)!r} is not a text file ({error}). {CURE}") from error
+
+
+def _parse_meme(handle: TextIO, where: str) -> list[Row]:
+    lines = _lines(handle, where)
+    first = next((line for _, line in lines if line.strip()), "")
+    if not first.startswith("MEME version"):
+        raise ChromatellError(f"{where!r} does not begin with 'MEME version' but with {first[:60]!r}. {CURE}")
+    rows: list[Row] = []
+    name: tuple[str, str] | None = None
+    for number, line in lines:
+        if line.startswith("ALPHABET") and not re.match(r"ALPHABET=?\s*(\"?DNA|ACGT)", line):
+            raise ChromatellError(f"{where!r}, line {number}: {line.strip()!r}; only motifs of DNA (ACGT) can be used.")
+        if line.startswith("MOTIF"):
+            fields = line.split()[1:]
+            if not fields or max(len(f) for f in fields) > _MAX_NAME:
+                raise ChromatellError(f"{where!r}, line {number}: a motif without a name, or with too long a one.")
+            name = (fields[1] if len(fields) > 1 else fields[0], fields[0])
+        elif line.startswith("letter-probability matrix"):
+            if name is None:
+                raise ChromatellError(f"{where!r}, line {number}: a matrix before any 'MOTIF' line. Mend the file.")
+            rows.append((*name, _matrix(lines, line, f"{where!r}, motif {name[1]!r}")))
+            name = None
+            if len(rows) > _MAX_MOTIFS:
+                raise ChromatellError(f"{where!r} holds over {_MAX_MOTIFS} motifs; give those that you need.")
+    if not rows:
+        raise ChromatellError(f"{where!r} holds no 'letter-probability matrix'. {CURE}")
+    return rows
+
+
+def _lines(handle: TextIO, where: str) -> Iterable[tuple[int, str]]:
+    number = 0
+    while line := handle.readline(_MAX_LINE + 1):
+        number += 1
+        if len(line) > _MAX_LINE or "\x00" in line:
+            raise ChromatellError(f"{where!r}, line {number}: binary data or over {_MAX_LINE} characters. {CURE}")
+        yield number, line
+
+
+def _matrix(lines: Iterable[tuple[int, str]], header: str, where: str) -> np.ndarray:
+    """Return the rows below a header that tells their number, ``w=``."""
+    found = re.search(r"\bw\s*=\s*(\d{1,6})\b", header)
+    width = int(found[1]) if found else 0
+    if not 0 < width <= _MAX_LENGTH:
+        raise ChromatellError(f"{where}: its header must give 'w= 1' to 'w= {_MAX_LENGTH}'; found {header.strip()!r}.")
+    rows: list[list[float]] = []
+    for number, line in lines:
+        if not line.strip():
+            continue
+        try:
+            rows.append([float(v) for v in line.split()])
+        except ValueError:
+            raise ChromatellError(
+                f"{where}: line {number}, {line.strip()[:60]!r}, is not a row of numbers; {width} rows are needed, "
+                f"{len(rows)} found. Mend the file."
+            ) from None
+        if len(rows[-1]) != 4:
+            raise ChromatellError(f"{where}: line {number} has {len(rows[-1])} numbers where 4 are needed (A C G T).")
+        if len(rows) == width:
+            return np.array(rows)
+    raise ChromatellError(f"{where}: {len(rows)} rows where {width} are needed; the file is cut short. Get it again.")
+
+
+def probabilities(matrix: Any, name: str) -> np.ndarray:
+    """Return a matrix of probabilities or counts as float32 probabilities, or say what is wrong with it."""
+    try:
+        p = np.asarray(matrix, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ChromatellError(f"Motif {name!r} is not an array of numbers ({error}). {CURE}") from error
+    if p.ndim != 2 or p.shape[1] != 4 or not 0 < len(p) <= _MAX_LENGTH:
+        raise ChromatellError(f"Motif {name!r} has shape {p.shape}; (length, 4) is needed, up to {_MAX_LENGTH} bases.")
+    total = p.sum(axis=1)
+    if not np.isfinite(p).all() or (p < 0).any() or (total <= 0).any():
+        raise ChromatellError(
+            f"Motif {name!r} holds values that are neither probabilities nor counts (smallest {p.min():.3g}): scores "
+            "and NaN cannot be used. Give the counts of A, C, G, T."
+        )
+    if (np.abs(total - 1) > 0.05).any() and (p.max() < 1 or (p != np.floor(p)).any()) and total.std() > 0.05 * total[0]:
+        raise ChromatellError(
+            f"Motif {name!r}: its rows add up to {total.min():.3g} to {total.max():.3g}; probabilities add up to 1. "
+            "Give probabilities or counts of A, C, G, T."
+        )
+    return (p / total[:, None]).astype(np.float32)
