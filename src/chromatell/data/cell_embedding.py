@@ -94,8 +94,8 @@ class CellEmbedding:
         else:
             raise ChromatellError(
                 f"The model reads rna.obsm[{self.key!r}], which the query lacks; there: {_there(rna)}. Compute it "
-                "with the projection of the training cells (as sc.tl.ingest does; one that is fitted anew on the query "
-                f"means something else) and put it there: rna.obsm[{self.key!r}] = values ({self.n_components} columns)."
+                "with the projection of the training cells (as sc.tl.ingest does; one fitted anew on the query means "
+                f"something else) and put it there: rna.obsm[{self.key!r}] = values ({self.n_components} columns)."
             )
         z = (scores - self.mean) / self.sd
         return np.ascontiguousarray(np.clip(z, -20, 20), dtype=np.float32), library

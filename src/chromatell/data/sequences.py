@@ -23,8 +23,6 @@ class RegionBatch:
     ----------
     tokens
         int8 (regions, width): A C G T N = 0 1 2 3 4.
-    region
-        int64 (regions,): place among the regions with a term of their own; -1 for none.
     cells
         float32 (cells, components): the standardised embedding.
     depth, predicted_depth
@@ -34,7 +32,6 @@ class RegionBatch:
     """
 
     tokens: Tensor
-    region: Tensor
     cells: Tensor
     depth: Tensor
     predicted_depth: Tensor
@@ -71,8 +68,6 @@ class RegionCells(Dataset):
         float32 CSR (n_regions, n_cells), 1 where open.
     cells, depth, predicted_depth
         Of all cells, as in `RegionBatch`.
-    effect
-        int64 (n_regions,): place of each region's own term, -1 for none.
     """
 
     def __init__(
@@ -82,9 +77,8 @@ class RegionCells(Dataset):
         cells: np.ndarray,
         depth: np.ndarray,
         predicted_depth: np.ndarray,
-        effect: np.ndarray,
     ):
-        self.tokens, self.open_by_region, self.effect = tokens, open_by_region, effect
+        self.tokens, self.open_by_region = tokens, open_by_region
         self.cells, self.depth, self.predicted_depth = cells, depth, predicted_depth
         self._columns: tuple[np.ndarray, sp.csr_matrix] | None = None
 
@@ -96,7 +90,6 @@ class RegionCells(Dataset):
         by_cell = self._of(cells)[regions].tocsc()
         return RegionBatch(
             tokens=torch.from_numpy(np.ascontiguousarray(self.tokens[regions])),
-            region=torch.from_numpy(self.effect[regions]),
             cells=torch.from_numpy(self.cells[cells]),
             depth=torch.from_numpy(self.depth[cells]),
             predicted_depth=torch.from_numpy(self.predicted_depth[cells]),

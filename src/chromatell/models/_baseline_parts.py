@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,8 @@ from sklearn.decomposition import TruncatedSVD
 from sklearn.neighbors import NearestNeighbors
 
 from chromatell._keys import CHROM
-from chromatell._validate import column, is_counts, paired
+from chromatell._validate import ChromatellError, column, is_counts, paired
+from chromatell.data.accessibility import open_matrix
 from chromatell.genome.regions import normalise_chrom, region_table
 
 EPS = 1e-6
@@ -228,6 +230,82 @@ def chromosome_halves(atac: AnnData) -> np.ndarray:
         half[name] = int(total[1] < total[0])
         total[half[name]] += int(n)
     return chrom.map(half).to_numpy(dtype=np.int64)
+
+
+class OtherChromosomes:
+    """Neighbours of a cell in its own ATAC on the chromosomes that are not predicted.
+
+    Parameters
+    ----------
+    atac
+        All regions; their chromosomes are taken in two halves.
+    train
+        Places of the training cells.
+    cols
+        Places of the regions to predict.
+    """
+
+    def __init__(self, atac: AnnData, train: np.ndarray, cols: np.ndarray, seed: int) -> None:
+        self._atac, self._train, self._cols, self._seed = atac, train, cols, seed
+        self._parts: dict[int, sp.csr_matrix] = {}
+
+    @cached_property
+    def _halves(self) -> np.ndarray:
+        return chromosome_halves(self._atac)  # 0 or 1 for each region of the modality
+
+    @property
+    def possible(self) -> bool:
+        """Whether the regions have coordinates, on two chromosomes or more."""
+        try:
+            return len(np.unique(self._halves)) == 2
+        except ChromatellError:  # regions without coordinates
+            return False
+
+    @cached_property
+    def _lsi(self) -> tuple[np.ndarray, np.ndarray]:
+        """LSI of each half, float32 (cells, k) of unit length; a cell open nowhere in it has zeros."""
+        if len(np.unique(self._halves)) < 2:
+            raise ChromatellError(
+                "The baseline 'knn_atac' needs regions on two chromosomes or more; all are on one. Leave it out."
+            )
+        return lsi(self._half(0), self._train, self._seed), lsi(self._half(1), self._train, self._seed)
+
+    def _half(self, half: int) -> sp.csr_matrix:
+        return open_matrix(self._atac, slice(None), np.flatnonzero(self._halves == half))
+
+    def mean(
+        self, rows: np.ndarray, k: int, cols: np.ndarray, among: np.ndarray, truth: sp.csr_matrix, mean: np.ndarray
+    ) -> np.ndarray:
+        """Return the mean over the `k` nearest of the cells `among`, float32 (rows, cols).
+
+        Parameters
+        ----------
+        cols
+            Places among the regions to predict.
+        truth
+            CSR (among, regions to predict), 1 where open.
+        mean
+            float32 (regions to predict,), of the training cells; for a cell open nowhere on the other chromosomes.
+        """
+        out = np.empty((rows.size, cols.size), dtype=np.float32)
+        side = self._halves[self._cols[cols]]
+        for half in (0, 1):
+            here = cols[side == half]
+            space = self._lsi[1 - half]  # never the chromosomes that are predicted
+            known = np.any(space[rows] != 0, axis=1)
+            part = np.tile(mean[here], (rows.size, 1))
+            if here.size and known.any():
+                part[known] = neighbour_mean(space, rows[known], k, among, self._part(truth, here, half), mean[here])
+            out[:, side == half] = part
+        return out
+
+    def _part(self, truth: sp.csr_matrix, here: np.ndarray, half: int) -> sp.csr_matrix:
+        """Return some columns; those of all regions of a half are kept, since every block of cells asks for them."""
+        if here.size < int((self._halves[self._cols] == half).sum()):
+            return truth[:, here]
+        if half not in self._parts:
+            self._parts[half] = truth[:, here]
+        return self._parts[half]
 
 
 def logistic(features: np.ndarray, y: np.ndarray, steps: int = 25) -> np.ndarray:

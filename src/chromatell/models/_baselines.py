@@ -10,35 +10,25 @@ import pandas as pd
 import scipy.sparse as sp
 from mudata import MuData
 
-from chromatell._keys import LINKS, TRAIN, UNS, VAL
+from chromatell._keys import DNA, LINKS, TRAIN, UNS, VAL
 from chromatell._settings import logger
-from chromatell._validate import ChromatellError, examples, one_of, paired, split_of
+from chromatell._validate import ChromatellError, examples, one_of, paired, region_split_of, split_of
 from chromatell.data.accessibility import DepthModel, open_matrix, selected, true_depth
 from chromatell.data.expression import Embedding, Expression
+from chromatell.models._baseline_kinds import BASELINES, REFERENCES, SEQUENCE_BASELINES, UNSEEN, uses_target_assay
 from chromatell.models._baseline_parts import (
     EPS,
     LinkedExpression,
+    OtherChromosomes,
     Ridge,
     RidgePath,
     blocks,
-    chromosome_halves,
     labels_of,
-    lsi,
     neighbour_mean,
 )
+from chromatell.models._sequence_baselines import MIN_REGIONS, SequencePredictor, cell_factors
 
-BASELINES: dict[str, str] = {
-    "region_mean": "share of training cells in which the region is open; the same for every cell",
-    "region_mean_depth": "region mean x the cell's depth predicted from its expression",
-    "celltype_mean": "region mean within the cell's label (needs labels)",
-    "knn": "mean over the nearest training cells in expression",
-    "svd_ridge": "ridge regression from expression to the leading components of the open matrix",
-    "gene_activity": "summed expression of linked genes, through a logistic map (needs pp.link_genes)",
-    "region_mean_true_depth": "reference: region mean x the cell's true depth, which is read from its ATAC",
-    "knn_atac": "reference: mean over the nearest training cells in the cell's own ATAC on the other chromosomes",
-}
-# These read the target assay of the very cell that they predict: shown, but never the best baseline.
-REFERENCES = frozenset({"region_mean_true_depth", "knn_atac"})
+__all__ = ["BASELINES", "REFERENCES", "SEQUENCE_BASELINES", "BaselineFitter", "labels_of", "uses_target_assay"]
 
 NEIGHBOURS = (15, 50, 150, 500)
 RANKS = (5, 15, 50)
@@ -48,18 +38,13 @@ _MAX_REFERENCE = 50_000  # training cells among which neighbours are sought
 _TUNE_CELLS, _TUNE_REGIONS = 1_000, 5_000
 
 
-def uses_target_assay(kind: str) -> bool:
-    """Return whether a baseline reads the ATAC of the cells that it predicts."""
-    return kind in REFERENCES
-
-
 class BaselineFitter:
     """Fit and apply simple baselines, each when it is first asked for.
 
     Parameters
     ----------
     mdata
-        Paired cells with ``obs['ctl_split']``.
+        Paired cells with ``obs['ctl_split']``; where regions are split, with ``mdata.mod['atac'].var['ctl_split']``.
     regions
         Names of the regions to predict, from ``mdata.mod['atac'].var_names``.
     labels_key
@@ -77,7 +62,12 @@ class BaselineFitter:
     5), so that no probability is 0 and a rare label is not noise. `region_mean_depth` scales the Poisson rate of a
     count above zero, which keeps probabilities under 1. `gene_activity` weighs genes by ``exp(-distance / 5 kb) +
     exp(-1)`` (Granja et al., Nature Genetics 2021); `knn_atac` uses TF-IDF and truncated SVD without the first
-    component (Cusanovich et al., Cell 2018).
+    component (Cusanovich et al., Cell 2018). The three that read sequence are described at
+    :class:`~chromatell.models._sequence_baselines.SequenceRates`.
+
+    The ATAC of a held-out region (`ctl_split` 'val' or 'test') is read by `region_mean_true_depth` alone, which is a
+    reference. The other baselines that know a region by its ATAC give each held-out region the mean over the training
+    regions asked for beside it, and are refused where there is none.
 
     Memory: the sparse open matrix of the training cells (twice for `knn_atac`), 51 floats a cell, 50 floats a region
     (`svd_ridge`), labels x regions (`celltype_mean`), and what `predict` returns; work runs over 512 cells at a time.
@@ -109,13 +99,17 @@ class BaselineFitter:
         self._rna, self._atac = paired(mdata)
         split = split_of(mdata)
         self.regions = pd.Index(regions)
-        self._cols = self._atac.var_names.get_indexer(self.regions)
-        if (self._cols < 0).any():
-            missing = self.regions[self._cols < 0]
+        self._every = self._atac.var_names.get_indexer(self.regions)
+        if (self._every < 0).any():
+            missing = self.regions[self._every < 0]
             raise ChromatellError(
                 f"{len(missing)} of {len(self.regions)} regions (such as {examples(missing)}) are not in "
                 "mdata.mod['atac']. Predict regions of this object: regions=mdata.mod['atac'].var_names."
             )
+        region_split = region_split_of(self._atac)
+        self._n_train_regions = int((region_split == TRAIN).sum())
+        self._seen = np.flatnonzero(region_split[self._every] == TRAIN)  # among `regions`
+        self._cols = self._every[self._seen]  # the regions whose ATAC is read
         self._labels = None if labels_key is None else labels_of(mdata, labels_key).to_numpy(dtype=object)
         self._depth_key = depth_key
         self._seed = seed
@@ -127,23 +121,23 @@ class BaselineFitter:
 
     # ---- what the user calls
 
-    def available(self) -> list[str]:
-        """Return the kinds that can be predicted with what the data holds, in display order."""
-        absent = set()
+    def available(self, *, held_out: bool = False) -> list[str]:
+        """Return the kinds that can be predicted with what the data holds, in display order.
+
+        With ``held_out=True`` those that say something of a region whose ATAC was never read.
+        """
+        absent = set() if self._seen.size and not held_out else set(BASELINES) - set(UNSEEN)
         if self._labels is None:
             absent.add("celltype_mean")
         if self._links is None:
             absent.add("gene_activity")
-        try:
-            halves = self._halves
-        except ChromatellError:  # regions without coordinates
+        if not self._other_chromosomes.possible:
             absent.add("knn_atac")
-        else:
-            if len(np.unique(halves)) < 2:
-                absent.add("knn_atac")
+        if DNA not in self._atac.varm or self._n_train_regions < MIN_REGIONS:
+            absent |= set(SEQUENCE_BASELINES)
         return [kind for kind in BASELINES if kind not in absent]
 
-    def predict(self, kind: str, rows: np.ndarray) -> np.ndarray:
+    def predict(self, kind: str, rows: np.ndarray, cols: np.ndarray | None = None) -> np.ndarray:
         """Return the probability that each region is open, float32 (len(rows), len(regions)), in [0, 1].
 
         Parameters
@@ -152,6 +146,8 @@ class BaselineFitter:
             A key of `BASELINES`.
         rows
             Positions of the cells in `mdata`, int or bool. A training cell is never its own neighbour.
+        cols
+            Positions among `regions`; None predicts all of them.
 
         Raises
         ------
@@ -159,16 +155,32 @@ class BaselineFitter:
             `kind` is not known, or the data lacks what it needs.
         """
         one_of(kind, BASELINES, "kind")
+        if not self._seen.size and kind not in UNSEEN:
+            raise ChromatellError(
+                f"The baseline {kind!r} knows a region by its ATAC in the training cells, and all {len(self.regions)} "
+                f"regions asked for are held out. Use one that reads sequence: {', '.join(SEQUENCE_BASELINES)}."
+            )
         rows = np.asarray(rows)
         rows = np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.int64)
-        predict: Callable[[np.ndarray], np.ndarray] = getattr(self, f"_{kind}")
-        out = np.empty((rows.size, len(self.regions)), dtype=np.float32)
+        cols = np.arange(len(self.regions)) if cols is None else np.asarray(cols)
+        out = np.empty((rows.size, cols.size), dtype=np.float32)
         for block in blocks(rows.size):
-            out[block] = predict(rows[block])
+            if kind in SEQUENCE_BASELINES:
+                out[block] = self._sequence.predict(kind, rows[block], cols)
+            else:
+                out[block] = self._with_held_out(getattr(self, f"_{kind}")(rows[block]), cols)
         return out
 
+    def _with_held_out(self, p: np.ndarray, cols: np.ndarray) -> np.ndarray:
+        """Return the columns asked for of `p`, (cells, all regions) or (cells, training regions among them)."""
+        if p.shape[1] == len(self.regions):
+            return p if cols.size == p.shape[1] and np.array_equal(cols, np.arange(cols.size)) else p[:, cols]
+        full = np.repeat(p.mean(axis=1, keepdims=True, dtype=np.float64), len(self.regions), axis=1)
+        full[:, self._seen] = p
+        return full[:, cols]
+
     def chosen(self) -> dict[str, float]:
-        """Return what was chosen on the validation cells so far: `knn` k, `svd_ridge` rank and alpha, `knn_atac` k."""
+        """Return what was chosen so far: `knn` k, `svd_ridge` rank and alpha, `knn_atac` k, the penalty on 5-mers."""
         cached = self.__dict__
         found: dict[str, float] = {}
         if "_knn_k" in cached:
@@ -177,6 +189,8 @@ class BaselineFitter:
             found |= {"svd_ridge_rank": float(self._ridge[1]), "svd_ridge_alpha": float(self._ridge[2])}
         if "_knn_atac_k" in cached:
             found["knn_atac_k"] = float(self._knn_atac_k)
+        if "_sequence" in cached and "kmer_ridge" in self._sequence.fitted:
+            found["kmer_ridge_alpha"] = self._sequence.fitted["kmer_ridge"].penalty
         return found
 
     # ---- shared parts
@@ -187,9 +201,12 @@ class BaselineFitter:
 
     @cached_property
     def _mean(self) -> np.ndarray:
-        """Share of training cells, float32 (regions,), kept half a cell away from 0 and 1."""
+        """Share of training cells, float32 (training regions,), kept half a cell away from 0 and 1."""
+        return self._share_open(self._open)
+
+    def _share_open(self, truth: sp.csr_matrix) -> np.ndarray:
         n = self.train.size
-        mean = np.asarray(self._open.sum(axis=0), dtype=np.float64).ravel() / n
+        mean = np.asarray(truth.sum(axis=0), dtype=np.float64).ravel() / n
         return np.clip(mean, 0.5 / (n + 1), 1 - 0.5 / (n + 1)).astype(np.float32)
 
     @cached_property
@@ -219,7 +236,7 @@ class BaselineFitter:
         """Validation cells, positions of regions, and whether open: dense float32 (cells, regions), of bounded size."""
         cells, regions = (np.random.default_rng(s) for s in np.random.SeedSequence(self._seed).spawn(2))
         rows = np.sort(cells.permutation(self.val)[:_TUNE_CELLS])
-        cols = np.sort(regions.permutation(len(self.regions))[:_TUNE_REGIONS])
+        cols = np.sort(regions.permutation(self._cols.size)[:_TUNE_REGIONS])
         return rows, cols, open_matrix(self._atac, rows, self._cols[cols]).toarray()
 
     # ---- the baselines: positions of cells -> probabilities
@@ -227,9 +244,9 @@ class BaselineFitter:
     def _region_mean(self, rows: np.ndarray) -> np.ndarray:
         return np.broadcast_to(self._mean, (rows.size, self._mean.size))
 
-    def _scaled(self, ratio: np.ndarray) -> np.ndarray:
+    def _scaled(self, ratio: np.ndarray, mean: np.ndarray) -> np.ndarray:
         # The rate of a Poisson count is what scales with depth; P(count > 0) then stays below 1.
-        rate = -np.log1p(-self._mean.astype(np.float64))
+        rate = -np.log1p(-mean.astype(np.float64))
         return -np.expm1(-np.outer(ratio, rate))
 
     @cached_property
@@ -247,10 +264,23 @@ class BaselineFitter:
         return predicted / max(float(predicted[self.train].mean()), EPS)
 
     def _region_mean_depth(self, rows: np.ndarray) -> np.ndarray:
-        return self._scaled(self._predicted_ratio[rows])
+        return self._scaled(self._predicted_ratio[rows], self._mean)
+
+    @cached_property
+    def _mean_of_every(self) -> np.ndarray:
+        """Share of training cells of all regions, held out or not: for the reference alone."""
+        if self._seen.size == self._every.size:
+            return self._mean
+        return self._share_open(open_matrix(self._atac, self.train, self._every))
 
     def _region_mean_true_depth(self, rows: np.ndarray) -> np.ndarray:
-        return self._scaled(self._true_ratio[rows])
+        return self._scaled(self._true_ratio[rows], self._mean_of_every)
+
+    @cached_property
+    def _sequence(self) -> SequencePredictor:
+        ratio = self._predicted_ratio
+        factors = cell_factors(self._design, self.train, ratio)
+        return SequencePredictor(self._atac, self.train, factors, ratio, self._every, self._seed)
 
     @cached_property
     def _label_means(self) -> tuple[pd.Index, np.ndarray]:
@@ -335,7 +365,7 @@ class BaselineFitter:
             raise ChromatellError(
                 "The baseline 'gene_activity' needs links. Run ctl.pp.link_genes(mdata, annotation) first."
             )
-        linked = LinkedExpression(self._rna, self.train, self.regions, self._links)
+        linked = LinkedExpression(self._rna, self.train, self.regions[self._seen], self._links)
         cells, regions = (np.random.default_rng(s) for s in np.random.SeedSequence(self._seed + 1).spawn(2))
         rows = np.sort(cells.permutation(self.train.size)[:_TUNE_CELLS])
         cols = np.sort(regions.permutation(np.flatnonzero(linked.linked))[:_TUNE_REGIONS])
@@ -348,52 +378,17 @@ class BaselineFitter:
     # ---- the cell's own ATAC on other chromosomes
 
     @cached_property
-    def _halves(self) -> np.ndarray:
-        return chromosome_halves(self._atac)  # 0 or 1 for each region of mdata.mod['atac']
-
-    @cached_property
-    def _lsi(self) -> tuple[np.ndarray, np.ndarray]:
-        """LSI of each half, float32 (cells, k) of unit length; a cell open nowhere in it has zeros."""
-        if len(np.unique(self._halves)) < 2:
-            raise ChromatellError(
-                "The baseline 'knn_atac' needs regions on two chromosomes or more; all are on one. Leave it out."
-            )
-        return lsi(self._half(0), self.train, self._seed), lsi(self._half(1), self.train, self._seed)
-
-    def _half(self, half: int) -> sp.csr_matrix:
-        return open_matrix(self._atac, slice(None), np.flatnonzero(self._halves == half))
+    def _other_chromosomes(self) -> OtherChromosomes:
+        return OtherChromosomes(self._atac, self.train, self._cols, self._seed)
 
     @cached_property
     def _knn_atac_k(self) -> int:
         return self._choose_k(self._knn_atac_mean, "knn_atac")
 
-    @cached_property
-    def _open_by_half(self) -> list[tuple[np.ndarray, sp.csr_matrix]]:
-        """Positions of the predicted regions in each half, and the reference cells' open matrix over them."""
-        side = self._halves[self._cols]
-        return [(c := np.flatnonzero(side == half), self._reference_open[:, c]) for half in (0, 1)]
-
     def _knn_atac(self, rows: np.ndarray) -> np.ndarray:
-        out = np.empty((rows.size, len(self.regions)), dtype=np.float32)
-        for half, (cols, truth) in enumerate(self._open_by_half):
-            out[:, cols] = self._other_half_mean(half, rows, self._knn_atac_k, truth, self._mean[cols])
-        return out
+        return self._knn_atac_mean(rows, self._knn_atac_k, np.arange(self._cols.size))
 
     def _knn_atac_mean(self, rows: np.ndarray, k: int, cols: np.ndarray) -> np.ndarray:
-        out = np.empty((rows.size, cols.size), dtype=np.float32)
-        side = self._halves[self._cols[cols]]
-        for half in (0, 1):
-            here = cols[side == half]
-            truth = self._reference_open[:, here]
-            out[:, side == half] = self._other_half_mean(half, rows, k, truth, self._mean[here])
-        return out
-
-    def _other_half_mean(
-        self, half: int, rows: np.ndarray, k: int, truth: sp.csr_matrix, mean: np.ndarray
-    ) -> np.ndarray:
-        space = self._lsi[1 - half]  # never the chromosomes that are predicted
-        known = np.any(space[rows] != 0, axis=1)
-        out = np.tile(mean, (rows.size, 1))
-        if mean.size and known.any():
-            out[known] = self._knn_mean(space, rows[known], k, truth, mean)
-        return out
+        return self._other_chromosomes.mean(
+            rows, k, cols, self.train[self._reference], self._reference_open, self._mean
+        )

@@ -24,6 +24,7 @@ class TowerConfig:
     last_filters: int = 256  # of a last convolution of width 1; 0 leaves it out
     n_bottleneck: int = 32
     dropout: float = 0.2
+    gelu_after: bool = True  # as published, the vector of a region passes a GELU
     max_shift: int = 3  # random shift in training, in bases
     reverse_complement: bool = True  # training draws the strand; prediction averages both
 
@@ -108,15 +109,15 @@ class SequenceTower(nn.Module):
             blocks.append(ConvBlock(widths[-1], c.last_filters, 1, 1))
         self.blocks = nn.Sequential(*blocks)
         n_flat = c.n_positions * (c.last_filters or widths[-1])
-        self.bottleneck = nn.Sequential(
-            QuickGELU(),
-            nn.Flatten(),
-            nn.Linear(n_flat, c.n_bottleneck),
-            nn.BatchNorm1d(c.n_bottleneck),
-            nn.Dropout(c.dropout),
-            QuickGELU(),
+        self.last = nn.Linear(n_flat, c.n_bottleneck)
+        # as published: batch norm, dropout and GELU after it; else the vector is free, and dropout comes before
+        self.after = (
+            nn.Sequential(nn.BatchNorm1d(c.n_bottleneck), nn.Dropout(c.dropout), QuickGELU()) if c.gelu_after else None
         )
+        self.activation, self.dropout = QuickGELU(), nn.Dropout(0.0 if c.gelu_after else c.dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         """``(n, 4, length) -> (n, n_bottleneck)``."""
-        return self.bottleneck(self.blocks(x))
+        h = self.activation(self.blocks(x)).flatten(1)
+        u = self.last(self.dropout(h))
+        return u if self.after is None else self.after(u)

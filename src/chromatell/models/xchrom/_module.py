@@ -22,9 +22,8 @@ class XChromConfig:
     n_embed: int = 32
     noise: float = 0.01
     depth_mix: float = 0.5  # share of training cells that are given their predicted depth instead of their own
-    n_effects: int = 0  # regions with a term of their own: those seen in training
-    effect_dropout: float = 0.5  # share of them that do without it in a step
-    effect_penalty: float = 0.1  # on the mean square of the terms
+    warm_epochs: int = 10  # of a first fit of the cell tower against free vectors of regions; 0 leaves it out
+    freeze_cells: bool = True  # the cell tower then stays as it is
     block: int = 16_384  # cells at a time in the loss
 
     @property
@@ -54,7 +53,6 @@ class XChromModule(nn.Module):
         self.cell_tower = nn.Sequential(
             nn.LayerNorm(c.n_inputs), nn.Linear(c.n_inputs, c.n_hidden), nn.ReLU(), nn.Linear(c.n_hidden, c.n_embed)
         )
-        self.effect = nn.Parameter(torch.zeros(c.n_effects, c.n_vector)) if c.n_effects else None
 
     # ---- the two sides
 
@@ -88,38 +86,25 @@ class XChromModule(nn.Module):
 
     def forward(self, batch: RegionBatch) -> Tensor:
         """Return the logits, (regions, cells), float32."""
-        return (self._regions(batch) @ self._cells(batch).T).float()
+        return (self.regions(batch.tokens) @ self._cells(batch).T).float()
 
     def loss(self, batch: RegionBatch) -> Tensor:
         """Return the cross entropy, mean over regions and cells; in blocks over cells."""
         assert batch.target is not None
-        w, v = self._regions(batch), self._cells(batch)
-        n_regions, n_cells = len(w), len(v)
-        entropy = blocked_loss(
+        w, v = self.regions(batch.tokens), self._cells(batch)
+        return blocked_loss(
             lambda start, stop: (w @ v[start:stop].T)[None],  # (1, regions, block of cells)
             batch.target,
-            n_cells=n_regions,  # the loss runs over the other side in blocks: cells here, regions in Dense
-            n_regions=n_cells,
+            n_cells=len(w),  # the loss runs over the other side in blocks: cells here, regions in Dense
+            n_regions=len(v),
             block=self.config.block,
             config=LossConfig("bce"),
         )[0]
-        if self.effect is not None and self.training and self.config.effect_penalty:
-            own = self.effect[batch.region[batch.region >= 0]]
-            entropy = entropy + self.config.effect_penalty * own.square().mean() * (len(own) / n_regions)
-        return entropy
-
-    def _regions(self, batch: RegionBatch) -> Tensor:
-        w = self.regions(batch.tokens)
-        if self.effect is None:
-            return w
-        known = batch.region >= 0
-        if self.training and self.config.effect_dropout:
-            known = known & (torch.rand(len(known), device=w.device) >= self.config.effect_dropout)
-        return w + self.effect[batch.region.clamp(min=0)] * known[:, None]
 
     def _cells(self, batch: RegionBatch) -> Tensor:
-        depth = batch.predicted_depth
-        if self.training:
-            own = torch.rand_like(depth) >= self.config.depth_mix
-            depth = torch.where(own, batch.depth, depth)
+        depth = self.mixed_depth(batch.depth, batch.predicted_depth) if self.training else batch.predicted_depth
         return self.cells(batch.cells, depth)
+
+    def mixed_depth(self, own: Tensor, predicted: Tensor) -> Tensor:
+        """Return the depth that training cells are given: a share of them the predicted one, as new cells are."""
+        return torch.where(torch.rand_like(own) >= self.config.depth_mix, own, predicted)

@@ -23,7 +23,9 @@ class Preset:
 PRESETS: dict[str, Preset] = {
     "small": Preset(
         network=XChromConfig(
-            tower=TowerConfig(stem_filters=64, stem_pool=4, filters=(64, 64, 96, 128), last_filters=32, dropout=0.1)
+            tower=TowerConfig(
+                stem_filters=64, stem_pool=4, filters=(64, 64, 96, 128), last_filters=32, dropout=0.1, gelu_after=False
+            )
         ),
         training=TrainConfig(max_epochs=20, batch_size=64, lr=4e-3, weight_decay=1e-3, gradient_clip=1.0),
     ),
@@ -31,7 +33,7 @@ PRESETS: dict[str, Preset] = {
     # Left open, chosen here: the rate is halved where the validation loss has not fallen for two epochs; the whole
     # of early stopping looks at validation loss, never at training AUROC.
     "xchrom": Preset(
-        network=XChromConfig(tower=TowerConfig(), depth_mix=0.0),
+        network=XChromConfig(tower=TowerConfig(), depth_mix=0.0, warm_epochs=0, freeze_cells=False),
         training=TrainConfig(
             max_epochs=200,
             batch_size=128,
@@ -51,7 +53,7 @@ PRESETS: dict[str, Preset] = {
 def resolve_network(base: XChromConfig, options: dict[str, Any]) -> XChromConfig:
     """Return a preset's network with the user's choices in it; an unknown one is named."""
     of_tower = {f.name for f in fields(TowerConfig)} - {"n_bottleneck"}
-    own = {f.name for f in fields(XChromConfig)} - {"tower", "n_inputs", "n_effects"}
+    own = {f.name for f in fields(XChromConfig)} - {"tower", "n_inputs"}
     unknown = sorted(set(options) - of_tower - own)
     if unknown:
         raise ChromatellError(f"XChrom knows no option {unknown}; it knows {sorted(of_tower | own)}.")

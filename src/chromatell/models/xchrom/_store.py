@@ -36,7 +36,7 @@ class SequenceVectors(nn.Module):
 
 def check_config(raw: Mapping[str, Any]) -> XChromConfig:
     """Return the network of a stored description, or raise where it asks for more than any model has."""
-    config = XChromConfig(**{**raw, "tower": TowerConfig(**raw["tower"]), "n_effects": 0})
+    config = XChromConfig(**{**raw, "tower": TowerConfig(**raw["tower"])})
     t = config.tower
     sizes = (t.sequence_length, t.stem_filters, t.stem_kernel, t.stem_pool, t.kernel, t.n_bottleneck, *t.filters)
     whole = all(isinstance(v, int) and 1 <= v <= 1_000_000 for v in (*sizes, config.n_inputs, config.n_hidden))

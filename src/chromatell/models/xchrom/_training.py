@@ -37,7 +37,7 @@ class TrainingData:
 
     @classmethod
     def fit(cls, data: MuData, config: Mapping[str, Any], sequence_length: int, seed: int) -> TrainingData:
-        """Fit components, scales and depth on training cells; place each training region's own term where wanted."""
+        """Fit components, scales and depth on training cells; nothing of the others is looked at."""
         rna, atac = data.mod[RNA], data.mod[ATAC]
         setup, cell_split, keep = config["setup"], split_of(data), selected(atac)
         region_split, rows = region_split_of(atac)[keep], np.flatnonzero(cell_split == TRAIN)
@@ -54,13 +54,8 @@ class TrainingData:
                 "No training region is open in any training cell: there is nothing to learn. Check mdata.mod['atac'].X "
                 "and the splits."
             )
-        effect = np.full(len(seen), -1, dtype=np.int64)
-        if config["region_effect"]:
-            effect[seen] = np.arange(seen.sum())
-        by_region = opened.T.tocsr()
-        dataset = RegionCells(
-            tokens, by_region, cells, model.standardise(depth), SHRINK * model.predict(cells, library), effect
-        )
+        predicted = SHRINK * model.predict(cells, library)
+        dataset = RegionCells(tokens, opened.T.tocsr(), cells, model.standardise(depth), predicted)
         return cls(atac.var_names[keep], cell_split, region_split, tokens, embedding, model, dataset, share)
 
     @property

@@ -1,0 +1,274 @@
+"""Baselines that read a region's sequence: what GC, CpG and 5-mers say of a region whose ATAC was never seen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import scipy.sparse as sp
+from anndata import AnnData
+
+from chromatell._keys import DNA, TRAIN, VAL
+from chromatell._validate import ChromatellError, region_split_of
+from chromatell.data.accessibility import open_matrix, selected
+from chromatell.models._sequence_features import Features, PartialRidge
+
+PENALTIES = np.append(10.0 ** np.arange(7), np.inf)
+MIN_CHOICE = 20  # validation regions; with fewer the penalty is chosen by leaving out training regions in turn
+MIN_REGIONS = 20  # training regions with a sequence
+_MAX_REGIONS = 50_000  # of them that are used
+_ROWS = 1_024  # windows taken at a time
+_STEEPEST = 4.0  # of the log rate, by which a cell may differ from the others
+
+
+def tokens_of(atac: AnnData) -> np.ndarray:
+    """Return ``atac.varm['dna_code']``, int8 (n_regions, width), checked."""
+    if DNA not in atac.varm:
+        raise ChromatellError(
+            f"Did not find mdata.mod['atac'].varm[{DNA!r}], the sequence of each region. Run "
+            "ctl.pp.add_sequence(mdata, 'genome.fa') first."
+        )
+    tokens = np.asarray(atac.varm[DNA])
+    if tokens.ndim != 2 or tokens.dtype.kind not in "iu" or tokens.size == 0 or tokens.min() < 0 or tokens.max() > 4:
+        raise ChromatellError(
+            f"mdata.mod['atac'].varm[{DNA!r}] has dtype {tokens.dtype} and shape {tokens.shape}; whole numbers 0 to 4 "
+            "(A C G T N), n_regions x width, are needed. Run ctl.pp.add_sequence(mdata, 'genome.fa') again."
+        )
+    return tokens
+
+
+class SequencePredictor:
+    """The three baselines that read sequence, fitted on training cells x training regions when first asked for.
+
+    Parameters
+    ----------
+    atac
+        With ``varm['dna_code']``; regions are split by ``var['ctl_split']``, all are training regions without it.
+    train
+        Places of the training cells.
+    factors, ratio
+        float32 (cells, k) from :func:`cell_factors`, and predicted depth over its mean (cells,).
+    cols
+        Places of the regions to predict.
+    """
+
+    def __init__(
+        self, atac: AnnData, train: np.ndarray, factors: np.ndarray, ratio: np.ndarray, cols: np.ndarray, seed: int
+    ) -> None:
+        self._atac, self._train, self._cols = atac, train, cols
+        self._factors, self._ratio, self._seed = factors, ratio, seed
+        self._tokens = tokens_of(atac)
+        self.fitted: dict[str, SequenceRates] = {}
+        self._of_regions: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+
+    def predict(self, kind: str, rows: np.ndarray, cols: np.ndarray | slice = slice(None)) -> np.ndarray:
+        """Return probabilities, float64 (rows, regions), of cells and regions by their places."""
+        if kind not in self._of_regions:
+            train, val = self._shown
+            self.fitted[kind] = SequenceRates(kind, train, self._train.size, val)
+            self._of_regions[kind] = self.fitted[kind].predict(self._tokens[self._cols])
+        rate, response = self._of_regions[kind]
+        return probability(rate[cols], response[cols], self._factors[rows], self._ratio[rows])
+
+    @cached_property
+    def _shown(self) -> tuple[Regions, Regions]:
+        """Training and validation regions, at most 50,000 of each, with a known base, and selected."""
+        split, usable = region_split_of(self._atac), selected(self._atac)
+        found = []
+        for part in (TRAIN, VAL):
+            places = np.flatnonzero((split == part) & usable)
+            places = places[(self._tokens[places] < 4).any(axis=1)]
+            if places.size > _MAX_REGIONS:
+                places = np.sort(np.random.default_rng(self._seed).choice(places, _MAX_REGIONS, replace=False))
+            truth = open_matrix(self._atac, self._train, places)
+            found.append(Regions.read(self._tokens[places], truth, self._factors[self._train]))
+        if len(found[0].n_open) < MIN_REGIONS:
+            raise ChromatellError(
+                f"{len(found[0].n_open)} training regions have a sequence; a baseline that reads sequence needs "
+                f"{MIN_REGIONS}. Run ctl.pp.split_regions(mdata) with a larger share for training, or leave it out."
+            )
+        return found[0], found[1]
+
+
+@dataclass(frozen=True)
+class Regions:
+    """Regions with their sequence and what the training cells show of them.
+
+    Attributes
+    ----------
+    tokens
+        int8 (n, width).
+    n_open
+        float64 (n,), training cells in which each is open.
+    covariance
+        float64 (n, k), mean over the training cells of open x each cell factor.
+    """
+
+    tokens: np.ndarray
+    n_open: np.ndarray
+    covariance: np.ndarray
+
+    @classmethod
+    def read(cls, tokens: np.ndarray, truth: sp.csr_matrix, factors: np.ndarray) -> Regions:
+        """Return them from `truth`, CSR (training cells, n), and `factors` (training cells, k)."""
+        by_region = truth.T.tocsr()
+        return cls(
+            tokens, np.asarray(truth.sum(axis=0), dtype=np.float64).ravel(), (by_region @ factors) / len(factors)
+        )
+
+
+class SequenceRates:
+    """Log rate of a region in a cell, from the region's sequence and the cell's factors.
+
+    ``rate = depth ratio x exp(a + b mean(sequence) + factors . response(sequence))``, ``P(open) = 1 - exp(-rate)``.
+
+    Parameters
+    ----------
+    kind
+        'gc', 'gc_cpg' or 'kmer_ridge'; only the last has a response.
+    train
+        Training regions.
+    n_cells
+        Training cells.
+    val
+        Validation regions, on which penalties are chosen; with fewer than 20, and for None, each training region is
+        left out in turn instead.
+
+    Notes
+    -----
+    The mean is the complementary log-log of the share of cells, with half a cell added, weighted by the inverse of one
+    unit of variance between regions plus the Poisson variance. The map ``a + b`` of predictions that leave the region
+    out is fitted to the shares by complementary log-log regression, which keeps probabilities calibrated. The response
+    to a factor is a region's covariance with it over the derivative of the link, weighted by its information; each
+    factor has a penalty of its own, infinite where sequence says nothing of it.
+    """
+
+    def __init__(self, kind: str, train: Regions, n_cells: int, val: Regions | None = None) -> None:
+        self.kind = kind
+        if val is not None and len(val.n_open) < MIN_CHOICE:
+            val = None
+        self._features, (free, penalised) = Features.fit(kind, train.tokens)
+        target, weight = _log_rate(train.n_open, n_cells)
+        held = None if val is None else (self._features(val.tokens), *_log_rate(val.n_open, n_cells))
+        ridge = PartialRidge(free, penalised, target[:, None], weight)
+        alpha = choose(ridge, target[:, None], weight, held)
+        self._mean = ridge.at(alpha)
+        self.penalty = float(alpha[0])
+        self._map = _complementary_log_log(ridge.left_out(alpha)[:, 0], train.n_open / n_cells)
+        self._response: tuple[np.ndarray, np.ndarray] | None = None
+        self.penalties = np.zeros(0)
+        if kind == "kmer_ridge" and train.covariance.shape[1]:
+            target, weight = _response(train, n_cells)
+            held = None if val is None or held is None else (held[0], *_response(val, n_cells))
+            ridge = PartialRidge(free, penalised, target, weight)
+            self.penalties = choose(ridge, target, weight, held)
+            self._response = ridge.at(self.penalties)
+
+    def predict(self, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the log rate of each region, float64 (n,), and its response to the factors (n, k); k may be 0."""
+        rate, response = np.empty(len(tokens)), []
+        for a in range(0, len(tokens), _ROWS):
+            free, penalised = self._features(tokens[a : a + _ROWS])
+            rate[a : a + _ROWS] = self._map[0] + self._map[1] * _apply(self._mean, free, penalised)[:, 0]
+            if self._response is not None:
+                response.append(_apply(self._response, free, penalised))
+        return rate, np.concatenate(response) if response else np.zeros((len(tokens), 0))
+
+
+def probability(rate: np.ndarray, response: np.ndarray, factors: np.ndarray, ratio: np.ndarray) -> np.ndarray:
+    """Return the probability of being open, float64 (cells, regions).
+
+    Parameters
+    ----------
+    rate, response
+        Of the regions, from :meth:`SequenceRates.predict`.
+    factors, ratio
+        Of the cells: (cells, k), and depth over its mean (cells,).
+    """
+    own = factors[:, : response.shape[1]] @ response.T
+    # factors have unit variance: without the second term a region that differs between cells would be open more often
+    own = np.clip(own, -_STEEPEST, _STEEPEST) - (response**2).sum(axis=1) / 2
+    return -np.expm1(-ratio[:, None] * np.exp(np.minimum(rate + own, 50.0)))
+
+
+def choose(
+    ridge: PartialRidge,
+    target: np.ndarray,
+    weight: np.ndarray,
+    held: tuple[tuple[np.ndarray, np.ndarray], np.ndarray, np.ndarray] | None,
+) -> np.ndarray:
+    """Return for each target the penalty of the smallest weighted squared error, on `held` or by leaving out rows."""
+    errors = []
+    for alpha in PENALTIES:
+        every = np.full(target.shape[1], alpha)
+        if held is None:
+            off, w = ridge.left_out(every) - target, weight
+        else:
+            (free, penalised), true, w = held
+            off = _apply(ridge.at(every), free, penalised) - true.reshape(len(w), -1)
+        errors.append((w[:, None] * off**2).sum(axis=0))
+    return PENALTIES[np.argmin(np.stack(errors), axis=0)]
+
+
+def cell_factors(design: np.ndarray, train: np.ndarray, ratio: np.ndarray) -> np.ndarray:
+    """Return what expression says of a cell beyond its predicted depth, of unit variance in the training cells.
+
+    Parameters
+    ----------
+    design
+        float64 (cells, d), components of expression.
+    train
+        Places of the training cells.
+    ratio
+        (cells,), predicted depth over its mean; each column's linear part in it is taken out.
+
+    Returns
+    -------
+    numpy.ndarray, float32 (cells, k)
+        Uncorrelated in the training cells; k <= d.
+    """
+    depth = np.column_stack([np.ones(len(ratio)), ratio])
+    weights, *_ = np.linalg.lstsq(depth[train], design[train], rcond=None)
+    rest = design - depth @ weights
+    values, vectors = np.linalg.eigh(rest[train].T @ rest[train])
+    held = values > 1e-6 * max(float(values.max(initial=0)), 1e-12)
+    return (rest @ (vectors[:, held] / np.sqrt(values[held])) * np.sqrt(train.size)).astype(np.float32)
+
+
+def _apply(weights: tuple[np.ndarray, np.ndarray], free: np.ndarray, penalised: np.ndarray) -> np.ndarray:
+    return weights[0][0] + free @ weights[0][1:] + penalised @ weights[1]
+
+
+def _log_rate(n_open: np.ndarray, n_cells: int) -> tuple[np.ndarray, np.ndarray]:
+    share = np.minimum((n_open + 0.5) / (n_cells + 1), 1 - 0.5 / (n_cells + 1))
+    return np.log(-np.log1p(-share)), 1.0 / (1.0 + 1.0 / (n_open + 0.5))
+
+
+def _response(regions: Regions, n_cells: int) -> tuple[np.ndarray, np.ndarray]:
+    share = np.clip((regions.n_open + 0.5) / (n_cells + 1), None, 1 - 0.5 / (n_cells + 1))
+    slope = -(1 - share) * np.log1p(-share)  # of the probability in the log rate
+    return regions.covariance / slope[:, None], slope**2 / (share * (1 - share))
+
+
+def _complementary_log_log(x: np.ndarray, share: np.ndarray, steps: int = 50) -> tuple[float, float]:
+    """Return intercept and slope of ``log(-log(1 - p))`` on `x`, by Fisher scoring; a negative slope is set to 0."""
+    flat = float(np.log(-np.log1p(-np.clip(share.mean(), 1e-9, 1 - 1e-9))))
+    if x.std() < 1e-9:
+        return flat, 0.0
+    centre, scale = x.mean(), x.std()
+    design = np.column_stack([np.ones(x.size), (x - centre) / scale])
+    w = np.array([flat, 0.0])
+    for _ in range(steps):
+        rate = np.exp(np.clip(design @ w, -30, 3))
+        p = np.clip(-np.expm1(-rate), 1e-9, 1 - 1e-9)
+        slope = rate * (1 - p)
+        information = slope**2 / (p * (1 - p))
+        matrix = (design * information[:, None]).T @ design + 1e-9 * np.eye(2)
+        step = np.clip(np.linalg.solve(matrix, design.T @ (slope * (share - p) / (p * (1 - p)))), -2, 2)
+        w += step
+        if np.abs(step).max() < 1e-9:
+            break
+    if not np.isfinite(w).all() or w[1] <= 0:
+        return flat, 0.0
+    return float(w[0] - w[1] * centre / scale), float(w[1] / scale)

@@ -1,0 +1,172 @@
+"""What the baselines read of a sequence: GC, CpG and 5-mers, and the regression on them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import solve_triangular
+
+K = 5
+N_KMERS = 512  # a 5-mer and its reverse complement are one
+_ROWS = 1_024  # windows taken at a time
+_LIMIT = 3.0  # sd from the training mean within which a feature is believed
+
+
+def gc_and_cpg(tokens: np.ndarray) -> np.ndarray:
+    """Return the share of G and C among known bases, and CpG observed over expected.
+
+    Parameters
+    ----------
+    tokens
+        int8 (n, width): A C G T N = 0 1 2 3 4.
+
+    Returns
+    -------
+    numpy.ndarray, float64 (n, 2)
+        NaN where no base is known. CpG is ``n(CG) / (n(C) n(G) / n)``, 0 without C or G.
+
+    Notes
+    -----
+    Gardiner-Garden & Frommer, J. Mol. Biol. 196 (1987).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> gc_and_cpg(np.array([[1, 2, 0, 3], [0, 3, 4, 4]], dtype=np.int8)).tolist()
+    [[0.5, 4.0], [0.0, 0.0]]
+    """
+    result = np.empty((len(tokens), 2))
+    for a in range(0, len(tokens), _ROWS):
+        t = np.asarray(tokens[a : a + _ROWS])
+        c, g, known = ((part).sum(axis=1).astype(np.float64) for part in (t == 1, t == 2, (t >= 0) & (t < 4)))
+        cpg = ((t[:, :-1] == 1) & (t[:, 1:] == 2)).sum(axis=1)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            result[a : a + _ROWS, 0] = np.where(known > 0, (c + g) / known, np.nan)
+            result[a : a + _ROWS, 1] = np.where(known > 0, np.nan_to_num(cpg * known / (c * g), posinf=0.0), np.nan)
+    return result
+
+
+def kmer_shares(tokens: np.ndarray) -> np.ndarray:
+    """Return the share of each 5-mer, counted with its reverse complement, among those without an unknown base.
+
+    Parameters
+    ----------
+    tokens
+        int8 (n, width): A C G T N = 0 1 2 3 4.
+
+    Returns
+    -------
+    numpy.ndarray, float32 (n, 512)
+        Rows sum to 1; NaN where no 5-mer is known. In the order of each pair's first 5-mer.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> shares = kmer_shares(np.array([[0, 0, 0, 0, 0, 4, 3, 3, 3, 3, 3]], dtype=np.int8))  # AAAAA N TTTTT
+    >>> shares.shape, float(shares[0, 0])
+    ((1, 512), 1.0)
+    """
+    place = _canonical()
+    result = np.empty((len(tokens), N_KMERS), dtype=np.float32)
+    for a in range(0, len(tokens), _ROWS):
+        t = np.asarray(tokens[a : a + _ROWS]).astype(np.int32)
+        n = max(t.shape[1] - K + 1, 0)
+        code, known = np.zeros((len(t), n), dtype=np.int32), np.ones((len(t), n), dtype=bool)
+        for i in range(K):
+            part = t[:, i : i + n]
+            code = code * 4 + (part & 3)
+            known &= (part >= 0) & (part < 4)
+        at = np.where(known, place[code], N_KMERS) + np.arange(len(t))[:, None] * (N_KMERS + 1)
+        count = np.bincount(at.ravel(), minlength=len(t) * (N_KMERS + 1)).reshape(len(t), -1)[:, :N_KMERS]
+        with np.errstate(invalid="ignore"):
+            result[a : a + _ROWS] = count / count.sum(axis=1, keepdims=True)
+    return result
+
+
+def _canonical() -> np.ndarray:
+    """Return for each of the 1,024 5-mers its place among the 512 pairs."""
+    codes = np.arange(4**K)
+    digits = codes[:, None] // 4 ** np.arange(K - 1, -1, -1) % 4
+    other = ((3 - digits)[:, ::-1] * 4 ** np.arange(K - 1, -1, -1)).sum(axis=1)
+    return np.unique(np.minimum(codes, other), return_inverse=True)[1]
+
+
+class PartialRidge:
+    """Weighted regression in which some features are free and the others pay a penalty, for any penalty.
+
+    Parameters
+    ----------
+    free, penalised
+        float (n, f) and (n, p); an intercept is added to the first.
+    target
+        float64 (n, t).
+    weight
+        float64 (n,), positive; only their ratios matter.
+    """
+
+    def __init__(self, free: np.ndarray, penalised: np.ndarray, target: np.ndarray, weight: np.ndarray) -> None:
+        self._target = target
+        self._root = np.sqrt(weight / weight.mean())[:, None]
+        self._q, self._r = np.linalg.qr(self._root * np.column_stack([np.ones(len(free)), free]))
+        self._inside = self._q.T @ (self._root * target)
+        x = self._root * penalised
+        self._shadow = self._q.T @ x  # of the penalised features on the free ones
+        x = x - self._q @ self._shadow
+        self._values, self._vectors = np.linalg.eigh(x.T @ x)
+        self._values = np.maximum(self._values, 0)
+        self._scores = x @ self._vectors
+        self._moment = self._scores.T @ (self._root * target)
+
+    def at(self, alpha: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the weights of (intercept, free) and of the penalised features, one penalty for each target."""
+        alpha = np.asarray(alpha, dtype=np.float64)
+        beta = self._vectors @ (self._moment / (self._values[:, None] + alpha))
+        return solve_triangular(self._r, self._inside - self._shadow @ beta), beta
+
+    def left_out(self, alpha: np.ndarray) -> np.ndarray:
+        """Return the prediction of each row by a fit without it, (n, t); exact, from the leverages."""
+        alpha = np.asarray(alpha, dtype=np.float64)
+        fitted = self._q @ self._inside + self._scores @ (self._moment / (self._values[:, None] + alpha))
+        own = (self._q**2).sum(axis=1, keepdims=True) + self._scores**2 @ (1.0 / (self._values[:, None] + alpha))
+        residual = self._target - fitted / self._root
+        return self._target - residual / np.maximum(1.0 - own, 1e-3)
+
+
+@dataclass(frozen=True)
+class Features:
+    """Features of sequences, standardised with the training regions; an unknown one is at the training mean."""
+
+    kind: str
+    mean: tuple[np.ndarray, np.ndarray]
+    sd: tuple[np.ndarray, np.ndarray]
+
+    @classmethod
+    def fit(cls, kind: str, tokens: np.ndarray) -> tuple[Features, tuple[np.ndarray, np.ndarray]]:
+        """Return the map, and the features (free, penalised) of the training regions themselves."""
+        raw = cls._raw(kind, tokens)
+        mean = tuple(np.nan_to_num(_nanmean(x)) for x in raw)
+        sd = tuple(np.sqrt(np.nan_to_num(_nanmean((x - m) ** 2))) for x, m in zip(raw, mean, strict=True))
+        found = cls(kind, mean, tuple(np.where(s > 1e-9, s, np.inf) for s in sd))  # type: ignore[arg-type]
+        return found, found._scaled(raw)
+
+    def __call__(self, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return (free, penalised) features of other regions."""
+        return self._scaled(self._raw(self.kind, tokens))
+
+    @staticmethod
+    def _raw(kind: str, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        content = gc_and_cpg(tokens)[:, : 1 if kind == "gc" else 2]
+        return content, kmer_shares(tokens) if kind == "kmer_ridge" else np.zeros((len(tokens), 0), dtype=np.float32)
+
+    def _scaled(self, raw: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        free, penalised = (
+            np.clip(np.nan_to_num((x - m) / s), -_LIMIT, _LIMIT)
+            for x, m, s in zip(raw, self.mean, self.sd, strict=True)
+        )
+        return np.column_stack([free, free[:, 0] ** 2]), penalised
+
+
+def _nanmean(x: np.ndarray) -> np.ndarray:
+    known = np.isfinite(x)
+    return np.where(known, x, 0).sum(axis=0, dtype=np.float64) / np.maximum(known.sum(axis=0), 1)
