@@ -63,7 +63,7 @@ def reverse_complement(tokens: Tensor) -> Tensor:
 def augment(tokens: Tensor, length: int, max_shift: int, both_strands: bool) -> Tensor:
     """Return the central `length` bases, each sequence shifted at random and, half of the time, turned round."""
     n, available = tokens.shape
-    offset = torch.full((n,), (available - length) // 2, device=tokens.device)
+    offset = torch.full((n,), available // 2 - length // 2, device=tokens.device)
     if max_shift:
         offset = offset + torch.randint(-max_shift, max_shift + 1, (n,), device=tokens.device)
     at = offset[:, None] + torch.arange(length, device=tokens.device)
@@ -77,7 +77,7 @@ def augment(tokens: Tensor, length: int, max_shift: int, both_strands: bool) -> 
 
 def centre(tokens: Tensor, length: int) -> Tensor:
     """Return the central `length` bases, ``(n, length)``."""
-    start = (tokens.shape[1] - length) // 2
+    start = tokens.shape[1] // 2 - length // 2  # about the same base as a window of that width from the genome
     return tokens[:, start : start + length]
 
 
