@@ -78,7 +78,7 @@ class Genome:
     'ACGGNNNN'
     >>> tokens, n_padded = genome.windows(["chr1:4-6", "chr1:10-14"], 6)
     >>> ctl.genome.decode(tokens), n_padded.tolist()
-    (['GTACGT', 'ACGGNN'], [0, 2])
+    (['GTACGT', 'CGGNNN'], [0, 3])
     """
 
     def __init__(self, fasta: str | Path, *, cache_dir: str | Path | None = None) -> None:

@@ -1,0 +1,33 @@
+"""What the preprocessing of regions takes: a MuData with `atac`, or an AnnData of regions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from anndata import AnnData
+from mudata import MuData
+
+from chromatell._keys import ATAC, UNS
+from chromatell._validate import ChromatellError, modality, unique_names
+
+
+def regions_of(data: Any) -> AnnData:
+    """Return the AnnData whose variables are the regions, and raise where nothing could be written about them."""
+    if isinstance(data, AnnData):
+        unique_names(data, ATAC)
+        if data.n_vars == 0:
+            raise ChromatellError("The AnnData holds no region. Check the filters before this call.")
+        atac = data
+    else:
+        atac = modality(data, ATAC)
+    check_uns(data)
+    return atac
+
+
+def check_uns(data: MuData | AnnData) -> None:
+    """Raise where ``uns['ctl']`` is something else than the package's records."""
+    if not isinstance(data.uns.get(UNS, {}), Mapping):
+        raise ChromatellError(
+            f"uns[{UNS!r}] is not a dict; the package keeps its records there. Remove it: del mdata.uns[{UNS!r}]."
+        )

@@ -1,0 +1,270 @@
+"""Regions into train, val and test, so that no sequence is in two of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from mudata import MuData
+
+from chromatell._keys import ATAC, CHROM, DNA, END, SPLIT, SPLITS, START, TEST, UNS, VAL
+from chromatell._settings import logger, settings
+from chromatell._validate import ChromatellError, examples, one_of, store_key
+from chromatell.genome.regions import normalise_chrom, region_table
+from chromatell.pp._region_data import regions_of
+
+_DRAWS = 20  # the closest to the fractions is kept; more would leave one split of few chromosomes for every seed
+_FEW = 1000  # groups; with more, a draw that misses the fractions by _CLOSE of the regions ends the search
+_CLOSE = 0.005
+_HOW = "region_split"
+
+
+def split_regions(
+    mdata: MuData | AnnData,
+    *,
+    by: Literal["chromosome", "random"] = "chromosome",
+    fractions: Sequence[float] = (0.8, 0.1, 0.1),
+    holdout: Mapping[str, str | Iterable[str]] | str | Sequence[str] | None = None,
+    width: int | None = None,
+    gap: int = 0,
+    seed: int | None = None,
+    key_added: str = SPLIT,
+    copy: bool = False,
+) -> MuData | AnnData | None:
+    """Each region's part in training: train, val or test.
+
+    A model that reads sequence has seen a test region if a training window overlaps it. So regions are put apart in
+    whole chromosomes, or in whole groups of windows that overlap or lie next to each other.
+
+    Parameters
+    ----------
+    mdata
+        With modality `atac`, or an AnnData of regions. Coordinates: `var` columns `chrom`, `start`, `end` (0-based,
+        half-open), or names such as ``chr1:100-600``.
+    by
+        - ``'chromosome'``: whole chromosomes, in random order, so that the parts come near to `fractions` as far as
+          whole chromosomes allow. `1` and `chr1` are the same.
+        - ``'random'``: groups of regions at random. Two regions are in one group if their windows overlap, touch, or
+          are at most `gap` bp apart, directly or through others.
+    fractions
+        Shares of (train, val, test) of the regions, which sum to 1. Val or test may be 0.
+    holdout
+        Chromosomes held out: ``{'test': ['chr20'], 'val': 'chr8'}``, or one or more names, which are test. A part that
+        is not named is drawn from the other chromosomes as `by` says, in the ratio of its fraction to that of train.
+    width
+        In bp, of the window around a region's middle that the model reads. None takes that of ``varm['dna_code']``,
+        and without it the regions themselves. A region wider than its window counts as a whole.
+    gap
+        In bp. More than 0 puts windows that are near each other into one part as well.
+    seed
+        Same seed, same split. None follows ``ctl.settings.seed``.
+    key_added
+        Column to write. The rest of the package reads the default.
+    copy
+        Return a new object; the one that was given stays as it is.
+
+    Returns
+    -------
+    None, or with ``copy=True`` a new object. Written into ``mdata.mod['atac']``, or the AnnData:
+
+    ``var[key_added]`` : categorical
+        'train', 'val' or 'test'.
+
+    And into `uns` of what was given:
+
+    ``uns['ctl']['region_split']`` : dict
+        How: `by`, `holdout` (JSON of ``{part: chromosomes}``, or ``''``), `seed`, `fractions` (float64, 3), `width`,
+        `gap`, `n_groups` (chromosomes, or groups of windows). Under `key_added` where that is not the default.
+
+    Raises
+    ------
+    ChromatellError
+        Regions without coordinates; fractions that are negative, do not sum to 1 or leave a part without regions; fewer
+        chromosomes or groups than parts; a chromosome that is not there or is held out twice.
+
+    Notes
+    -----
+    Peak memory: a few integers a region. Held-out chromosomes keep whole domains and gene families apart, a random
+    split only the sequence itself: scores of the latter are higher.
+
+    References
+    ----------
+    Whole chromosomes are held out as by Schreiber, Singh, Bilmes and Noble, A pitfall for machine learning methods
+    aiming to predict across cell types (Genome Biology, 2020).
+
+    Examples
+    --------
+    >>> import chromatell as ctl
+    >>> mdata = ctl.datasets.simulate_multiome(50, 20, 400, seed=0)
+    >>> ctl.pp.split_regions(mdata, holdout={"test": ["chr2"]}, seed=0)
+    >>> atac = mdata.mod["atac"]
+    >>> sorted(atac.var["chrom"][atac.var["ctl_split"] == "test"].unique())
+    ['chr2']
+    >>> ctl.pp.split_regions(mdata, by="random", width=1344, seed=0)
+    """
+    one_of(by, ("chromosome", "random"), "by")
+    store_key(key_added)
+    atac = regions_of(mdata)
+    parts = _check_fractions(fractions)
+    window = _window(atac, width)
+    _check_whole(gap, "gap", 0)
+    table = region_table(atac)
+    chrom = normalise_chrom(table[CHROM]).to_numpy(dtype=object)
+    held = _holdout(holdout, chrom)
+    resolved = settings.resolve_seed(seed)
+    rng = np.random.default_rng(np.random.SeedSequence(resolved))
+
+    groups = pd.factorize(chrom)[0] if by == "chromosome" else connected(table, chrom, window, gap)
+    code = np.full(len(table), -1, dtype=np.int8)
+    for part, names in held.items():
+        code[np.isin(chrom, names)] = SPLITS.index(part)
+        parts[SPLITS.index(part)] = 0.0
+    rest = np.flatnonzero(code < 0)
+    if rest.size == 0:
+        raise ChromatellError(
+            f"holdout={holdout!r} holds out all {len(table)} regions; none is left to train on. Hold out fewer of them."
+        )
+    code[rest] = _assign(rng, groups[rest], parts / parts.sum(), by)
+
+    how = {
+        "by": by,
+        "holdout": json.dumps(held) if held else "",
+        "seed": resolved,
+        "fractions": np.array(fractions, dtype=np.float64),
+        "width": window,
+        "gap": int(gap),
+        "n_groups": int(groups.max()) + 1,
+    }
+    target = mdata.copy() if copy else mdata
+    written = target.mod[ATAC] if isinstance(target, MuData) else target
+    written.var[key_added] = pd.Categorical.from_codes(code, list(SPLITS))
+    target.uns[UNS] = {**target.uns.get(UNS, {}), (_HOW if key_added == SPLIT else key_added): how}
+    logger.info(
+        "Regions: %d train, %d val, %d test (%s%s).",
+        *np.bincount(code, minlength=3),
+        "whole chromosomes" if by == "chromosome" else f"{how['n_groups']} groups of windows",
+        f"; held out: {held}" if held else "",
+    )
+    return target if copy else None
+
+
+def connected(table: pd.DataFrame, chrom: np.ndarray, width: int, gap: int) -> np.ndarray:
+    """Return each region's group, int64, 0 to n - 1: windows that overlap, touch or are up to `gap` bp apart."""
+    start, end = table[START].to_numpy(), table[END].to_numpy()
+    if width:
+        low = (start + end) // 2 - width // 2
+        start, end = np.minimum(start, low), np.maximum(end, low + width)
+    codes = pd.factorize(chrom)[0]
+    order = np.lexsort((start, codes))
+    first, last, where = start[order], end[order], codes[order]
+    reach = pd.Series(last).groupby(where).cummax().to_numpy()  # how far the regions so far extend
+    new = np.ones(len(order), dtype=bool)
+    new[1:] = (where[1:] != where[:-1]) | (first[1:] > reach[:-1] + gap)
+    groups = np.empty(len(order), dtype=np.int64)
+    groups[order] = np.cumsum(new) - 1
+    return groups
+
+
+def _check_fractions(fractions: Sequence[float]) -> np.ndarray:
+    parts = np.array(fractions, dtype=np.float64)
+    if parts.shape != (3,):
+        raise ChromatellError(
+            f"fractions={fractions!r} must be three numbers: (train, val, test), such as (0.8, 0.1, 0.1)."
+        )
+    if not np.isfinite(parts).all() or (parts < 0).any() or abs(parts.sum() - 1) > 1e-6:
+        raise ChromatellError(
+            f"fractions={fractions!r} must not be negative and must sum to 1; they sum to {parts.sum():g}. "
+            "Try (0.8, 0.1, 0.1)."
+        )
+    if parts[0] == 0:
+        raise ChromatellError(f"fractions={fractions!r} leaves no region to train on. Try (0.8, 0.1, 0.1).")
+    return parts
+
+
+def _check_whole(value: Any, name: str, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+        raise ChromatellError(f"{name}={value!r} must be a whole number of bp, at least {least}.")
+
+
+def _window(atac: AnnData, width: int | None) -> int:
+    """Return the width of the window; 0 stands for the region itself."""
+    if width is not None:
+        _check_whole(width, "width", 1)
+        return int(width)
+    tokens = atac.varm[DNA] if DNA in atac.varm else np.empty((0, 0))
+    return int(tokens.shape[1])
+
+
+def _holdout(holdout: Any, chrom: np.ndarray) -> dict[str, list[str]]:
+    """Return {part: chromosomes}, in one style of names, each of them there and named once."""
+    if holdout is None:
+        return {}
+    if not isinstance(holdout, Mapping):
+        holdout = {TEST: holdout}
+    unknown = [part for part in holdout if part not in (VAL, TEST)]
+    if unknown:
+        raise ChromatellError(
+            f"holdout has the keys {examples(unknown)}; 'val' and 'test' are known, such as "
+            "holdout={'test': ['chr20'], 'val': ['chr8']}."
+        )
+    as_list = {part: [names] if isinstance(names, str) else list(names) for part, names in holdout.items()}
+    if not as_list or not all(as_list.values()):
+        raise ChromatellError(f"holdout={holdout!r} names no chromosome. Leave it out for a split at random.")
+    held = {part: normalise_chrom(pd.Series(names, dtype=object)).tolist() for part, names in as_list.items()}
+    there = sorted(set(chrom))
+    lacking = [name for names in held.values() for name in names if name not in there]
+    if lacking:
+        raise ChromatellError(
+            f"holdout: no region lies on {examples(lacking)}; chromosomes there: {examples(there, 40)}."
+        )
+    twice = set(held.get(VAL, [])) & set(held.get(TEST, []))
+    if twice:
+        raise ChromatellError(f"holdout names {examples(sorted(twice))} in both val and test; leave each in one.")
+    return held
+
+
+def _assign(rng: np.random.Generator, groups: np.ndarray, parts: np.ndarray, by: str) -> np.ndarray:
+    """Return codes 0, 1, 2 of the regions, whole groups together, near to the fractions."""
+    _, member, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    wanted = np.flatnonzero(parts > 0)
+    if len(sizes) < len(wanted):
+        what, cure = (
+            ("chromosomes", "ctl.pp.split_regions(mdata, by='random')")
+            if by == "chromosome"
+            else (
+                "groups of windows",
+                "ctl.pp.split_regions(mdata, by='random', gap=0, width=...) with a narrower width",
+            )
+        )
+        raise ChromatellError(
+            f"The regions to split lie in {len(sizes)} {what}, for {len(wanted)} parts "
+            f"({', '.join(SPLITS[i] for i in wanted)}). Set a fraction to 0, or use {cure}."
+        )
+    target = parts * sizes.sum()
+    best, least = np.empty(0, dtype=np.int8), np.inf
+    for _ in range(_DRAWS):
+        draw = _draw(rng, sizes, target, wanted.tolist())
+        miss = float(np.abs(np.bincount(draw, weights=sizes, minlength=3) - target).sum())
+        if miss < least:
+            best, least = draw, miss
+        if len(sizes) > _FEW and least <= _CLOSE * sizes.sum():
+            break
+    return best[member]
+
+
+def _draw(rng: np.random.Generator, sizes: np.ndarray, target: np.ndarray, wanted: list[int]) -> np.ndarray:
+    """Return each group's part: in random order, where most regions are lacking; no wanted part stays empty."""
+    part = np.empty(len(sizes), dtype=np.int8)
+    lacking = target.tolist()
+    empty = set(wanted)
+    for i, group in enumerate(rng.permutation(len(sizes)).tolist()):
+        choice = empty if empty and len(sizes) - i <= len(empty) else wanted
+        best = max(choice, key=lambda p: lacking[p])
+        part[group] = best
+        lacking[best] -= int(sizes[group])
+        empty.discard(best)
+    return part
