@@ -7,16 +7,22 @@ from typing import TYPE_CHECKING
 from chromatell._lazy import lazy
 
 if TYPE_CHECKING:
+    from chromatell.pp._add_sequence import add_sequence
     from chromatell.pp._link_genes import link_genes
+    from chromatell.pp._map_orthologs import map_orthologs
     from chromatell.pp._select_features import select_features
     from chromatell.pp._split_cells import split_cells
+    from chromatell.pp._split_regions import split_regions
 
 # name -> file that defines it
 _WHERE = {
     "split_cells": "_split_cells",
     "select_features": "_select_features",
     "link_genes": "_link_genes",
+    "add_sequence": "_add_sequence",
+    "split_regions": "_split_regions",
+    "map_orthologs": "_map_orthologs",
 }
 
-__all__ = ["link_genes", "select_features", "split_cells"]
+__all__ = ["add_sequence", "link_genes", "map_orthologs", "select_features", "split_cells", "split_regions"]
 __getattr__, __dir__ = lazy(__name__, _WHERE)
