@@ -8,11 +8,15 @@ from chromatell._lazy import lazy
 
 if TYPE_CHECKING:
     from chromatell.tl._add_prediction import add_prediction
+    from chromatell.tl._attribute import attribute
     from chromatell.tl._baseline import baseline
     from chromatell.tl._dense import dense
     from chromatell.tl._evaluate import evaluate
     from chromatell.tl._fisher import fisher
+    from chromatell.tl._ism import ism
     from chromatell.tl._predict import predict
+    from chromatell.tl._variant_effect import variant_effect
+    from chromatell.tl._tf_activity import tf_activity
     from chromatell.tl._xchrom import xchrom
 
 # name -> file that defines it
@@ -24,7 +28,22 @@ _WHERE = {
     "add_prediction": "_add_prediction",
     "evaluate": "_evaluate",
     "fisher": "_fisher",
+    "tf_activity": "_tf_activity",
+    "ism": "_ism",
+    "attribute": "_attribute",
+    "variant_effect": "_variant_effect",
 }
 
-__all__ = ["add_prediction", "baseline", "dense", "evaluate", "fisher", "predict", "xchrom"]
+__all__ = [
+    "add_prediction",
+    "attribute",
+    "baseline",
+    "dense",
+    "evaluate",
+    "fisher",
+    "ism",
+    "predict",
+    "variant_effect",
+    "xchrom",
+]
 __getattr__, __dir__ = lazy(__name__, _WHERE)
