@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from chromatell.tl._fisher import fisher
     from chromatell.tl._ism import ism
     from chromatell.tl._predict import predict
-    from chromatell.tl._variant_effect import variant_effect
     from chromatell.tl._tf_activity import tf_activity
+    from chromatell.tl._variant_effect import variant_effect
     from chromatell.tl._xchrom import xchrom
 
 # name -> file that defines it
@@ -43,6 +43,7 @@ __all__ = [
     "fisher",
     "ism",
     "predict",
+    "tf_activity",
     "variant_effect",
     "xchrom",
 ]
