@@ -32,6 +32,29 @@ def looks_like_a_path(text: str) -> bool:
 
 def from_jaspar(names: Iterable[str]) -> list[Row]:
     """Return the matrices of names and ids of JASPAR."""
+    database = _jaspar()
+    rows: list[Row] = []
+    for name in names:
+        is_id = re.fullmatch(r"MA\d{4}(\.\d+)?", name)
+        found = database.fetch_motif_by_id(name) if is_id else _by_name(database, name)
+        if found is None:
+            raise ChromatellError(f"{database.release} has no motif {name!r}. {CURE}")
+        rows.append((str(found.name) if is_id else name, str(found.matrix_id), _counts(found)))
+    return rows
+
+
+def of_vertebrates(genes: Iterable[str]) -> list[Row]:
+    """Return one matrix of each factor of vertebrates whose parts are all among some genes, sorted by name."""
+    known = {str(g).upper() for g in genes}
+    chosen: dict[str, Any] = {}
+    for found in _jaspar().fetch_motifs(collection="CORE", tax_group=["vertebrates"]):
+        name = str(found.name).upper()
+        if set(name.split("::")) <= known and (name not in chosen or found.matrix_id < chosen[name].matrix_id):
+            chosen[name] = found
+    return [(name, str(m.matrix_id), _counts(m)) for name, m in sorted(chosen.items())]
+
+
+def _jaspar() -> Any:
     try:
         from pyjaspar import jaspardb
     except ImportError as error:
@@ -39,16 +62,11 @@ def from_jaspar(names: Iterable[str]) -> list[Row]:
             "Motifs of JASPAR need pyjaspar: pip install 'chromatell[sequence]'. Or give a MEME file, or a dict of "
             "name -> (length, 4) array."
         ) from error
-    database = jaspardb()
-    rows: list[Row] = []
-    for name in names:
-        is_id = re.fullmatch(r"MA\d{4}(\.\d+)?", name)
-        found = database.fetch_motif_by_id(name) if is_id else _by_name(database, name)
-        if found is None:
-            raise ChromatellError(f"{database.release} has no motif {name!r}. {CURE}")
-        matrix = np.array([found.counts[base] for base in "ACGT"], dtype=np.float64).T
-        rows.append((str(found.name) if is_id else name, str(found.matrix_id), matrix))
-    return rows
+    return jaspardb()
+
+
+def _counts(motif: Any) -> np.ndarray:
+    return np.array([motif.counts[base] for base in "ACGT"], dtype=np.float64).T
 
 
 def _by_name(database: Any, name: str) -> Any:

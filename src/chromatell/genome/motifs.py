@@ -1,4 +1,4 @@
-"""Motifs: reading them, scoring sequences with them, and backgrounds to plant them in."""
+"""Motifs: reading them, scoring sequences with them, drawing sites from them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,15 @@ import numpy as np
 import pandas as pd
 
 from chromatell._validate import ChromatellError, examples
-from chromatell.genome._motif_files import CURE, from_jaspar, looks_like_a_path, probabilities, read_meme
+from chromatell.genome._motif_files import (
+    CURE,
+    from_jaspar,
+    looks_like_a_path,
+    of_vertebrates,
+    probabilities,
+    read_meme,
+)
+from chromatell.genome.sequence import check_tokens
 
 _FLOOR = 1e-3  # of background mixed into a motif's probabilities, so that no base is impossible
 _STEP = 0.01  # bits; log-odds are rounded to it, which makes the distribution of scores exact
@@ -76,6 +84,34 @@ def read_motifs(source: Motifs) -> dict[str, np.ndarray]:
             raise ChromatellError(f"Two motifs are named {key!r}. Give each its own name.")
         motifs[key] = probabilities(value, name)
     return motifs
+
+
+def vertebrate_motifs(genes: Iterable[str]) -> dict[str, np.ndarray]:
+    """Motifs of JASPAR's vertebrate core of those factors that are among some genes.
+
+    Parameters
+    ----------
+    genes
+        Symbols, in upper or lower case (``GATA1``, ``Gata1``). Of a dimer, such as ``FOS::JUN``, both must be there.
+
+    Returns
+    -------
+    dict of str to numpy.ndarray
+        As from `read_motifs`, by name; of several matrices of a factor the one with the lowest id. Empty where there is
+        none.
+
+    Raises
+    ------
+    ChromatellError
+        pyjaspar is not installed.
+
+    Examples
+    --------
+    >>> from chromatell.genome.motifs import vertebrate_motifs
+    >>> sorted(vertebrate_motifs(["Ctcf", "SPI1", "ACTB", "Fos", "Jun"]))
+    ['CTCF', 'FOS', 'FOS-JUN', 'JUN', 'SPI1']
+    """
+    return {safe_name(name): probabilities(matrix, name) for name, _, matrix in of_vertebrates(genes)}
 
 
 def safe_name(name: str) -> str:
@@ -146,8 +182,10 @@ def scan(tokens: np.ndarray, pwm: np.ndarray, *, background: Iterable[float] = (
     [[4.0, -19.94, -19.94, -inf], [-19.94, -19.94, 4.0, -inf]]
     """
     weights = log_odds(pwm, background=background)
-    tokens = _tokens(tokens)
+    tokens = check_tokens(tokens).astype(np.int8, copy=False)
     length = len(weights)
+    if tokens.ndim != 2:
+        raise ChromatellError(f"tokens has shape {tokens.shape}; (n, width) is needed. One sequence is tokens[None].")
     if tokens.shape[1] < length:
         raise ChromatellError(f"Sequences of {tokens.shape[1]} bases are shorter than the motif ({length} bases).")
     word = min(_WORD, length)
@@ -295,63 +333,6 @@ def consensus(pwm: np.ndarray) -> np.ndarray:
     return np.argmax(np.asarray(pwm), axis=1).astype(np.int8)
 
 
-def dinucleotide_shuffle(tokens: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Shuffle one sequence, keeping how often each pair of neighbouring bases occurs.
-
-    Parameters
-    ----------
-    tokens
-        int8 (width,).
-    rng
-        Generator.
-
-    Returns
-    -------
-    numpy.ndarray
-        int8 (width,): drawn uniformly from the sequences with the same counts of pairs, which begin and end as
-        `tokens` does.
-
-    References
-    ----------
-    Altschul and Erickson, Significance of nucleotide sequence alignments, Molecular Biology and Evolution 1985.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from chromatell.genome.motifs import dinucleotide_shuffle
-    >>> dinucleotide_shuffle(np.array([0, 0, 1, 0], dtype=np.int8), np.random.default_rng(0)).tolist()
-    [0, 1, 0, 0]
-    """
-    tokens = _tokens(np.asarray(tokens)[None])[0]
-    if tokens.size < 3:
-        return tokens.copy()
-    last = int(tokens[-1])
-    after = {int(b): tokens[1:][tokens[:-1] == b] for b in np.unique(tokens[:-1])}
-    while True:  # a walk that uses up every pair needs last exits that lead from each base to the final one
-        exits = {b: int(rng.integers(len(nexts))) for b, nexts in after.items() if b != last}
-        if all(_leads_to(last, b, {k: int(after[k][i]) for k, i in exits.items()}) for b in exits):
-            break
-    queue: dict[int, list[int]] = {}  # what follows each base, the first one last
-    for b, nexts in after.items():
-        end = exits.get(b)
-        rest = rng.permutation(nexts if end is None else np.delete(nexts, end)).tolist()
-        queue[b] = rest if end is None else [int(nexts[end]), *rest]
-    out = np.empty_like(tokens)
-    out[0] = at = int(tokens[0])
-    for i in range(1, tokens.size):
-        out[i] = at = queue[at].pop()
-    return out
-
-
-def _leads_to(goal: int, start: int, exits: Mapping[int, int]) -> bool:
-    at = start
-    for _ in range(len(exits) + 1):
-        if at == goal:
-            return True
-        at = exits[at]
-    return at == goal
-
-
 def _words(weights: np.ndarray, word: int) -> list[tuple[int, np.ndarray]]:
     """Cut a motif into words: (offset, score of each word as a number of base 5); every column counts once."""
     length = len(weights)
@@ -367,21 +348,6 @@ def _words(weights: np.ndarray, word: int) -> list[tuple[int, np.ndarray]]:
         parts.append((start, table.astype(np.float32)))
         done = start + word
     return parts
-
-
-def _tokens(tokens: np.ndarray) -> np.ndarray:
-    tokens = np.asarray(tokens)
-    if tokens.ndim != 2 or tokens.dtype.kind not in "iu":
-        raise ChromatellError(
-            f"Tokens must be int8 (n, width); found {tokens.dtype} {tokens.shape}. ctl.pp.add_sequence writes such to "
-            "mdata.mod['atac'].varm['dna_code']."
-        )
-    if tokens.size and (tokens.min() < 0 or tokens.max() > 4):
-        raise ChromatellError(
-            f"Tokens must be 0 to 4 (A C G T N); found {int(tokens.min())} to {int(tokens.max())}. Encode the sequence "
-            "again."
-        )
-    return tokens.astype(np.int8, copy=False)
 
 
 def _background(values: Iterable[float]) -> np.ndarray:
