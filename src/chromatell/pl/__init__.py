@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from chromatell.pl._leaderboard import leaderboard
     from chromatell.pl._per_cell_per_region import per_cell_per_region
     from chromatell.pl._pr_curve import pr_curve
+    from chromatell.pl._tf_activity import tf_activity
 
 # name -> file that defines it
 _WHERE = {
@@ -22,7 +23,8 @@ _WHERE = {
     "leaderboard": "_leaderboard",
     "calibration": "_calibration",
     "confusion": "_confusion",
+    "tf_activity": "_tf_activity",
 }
 
-__all__ = ["calibration", "confusion", "history", "leaderboard", "per_cell_per_region", "pr_curve"]
+__all__ = ["calibration", "confusion", "history", "leaderboard", "per_cell_per_region", "pr_curve", "tf_activity"]
 __getattr__, __dir__ = lazy(__name__, _WHERE)
