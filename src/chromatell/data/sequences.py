@@ -80,14 +80,13 @@ class RegionCells(Dataset):
     ):
         self.tokens, self.open_by_region = tokens, open_by_region
         self.cells, self.depth, self.predicted_depth = cells, depth, predicted_depth
-        self._columns: tuple[np.ndarray, sp.csr_matrix] | None = None
 
     def __len__(self) -> int:
         return self.tokens.shape[0]
 
     def __getitem__(self, index: tuple[np.ndarray, np.ndarray]) -> RegionBatch:
         regions, cells = index
-        by_cell = self._of(cells)[regions].tocsc()
+        by_cell = self.open_by_region[regions][:, cells].tocsc()  # rows first: columns of the whole matrix cost more
         return RegionBatch(
             tokens=torch.from_numpy(np.ascontiguousarray(self.tokens[regions])),
             cells=torch.from_numpy(self.cells[cells]),
@@ -99,14 +98,6 @@ class RegionCells(Dataset):
                 value=torch.from_numpy(by_cell.data.astype(np.float32, copy=False)),
             ),
         )
-
-    def _of(self, cells: np.ndarray) -> sp.csr_matrix:
-        """Return the columns of some cells; the last choice is kept, since most batches ask for the same cells."""
-        if self._columns is None or self._columns[0] is not cells:
-            whole = len(cells) == self.open_by_region.shape[1]
-            part = self.open_by_region if whole else self.open_by_region[:, cells]
-            self._columns = (cells, part)
-        return self._columns[1]
 
 
 class RegionBatches(Sampler):
