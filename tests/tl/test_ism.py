@@ -120,7 +120,11 @@ class Tower(torch.nn.Module):
     def __init__(self):
         super().__init__()
         torch.manual_seed(0)
-        self.tower = SequenceTower(TowerConfig(64, 8, 5, 2, (8, 8), 3, "max", 4, 5))
+        self.tower = SequenceTower(
+            TowerConfig(
+                64, stem_filters=8, stem_kernel=5, stem_pool=2, filters=(8, 8), kernel=3, last_filters=4, n_bottleneck=5
+            )
+        )
 
     def forward(self, x):
         return (self.tower(x) + self.tower(x.flip((1, 2)))) / 2

@@ -104,7 +104,7 @@ def group_vectors(mdata: MuData, model: Any, groupby: str | None, cells: Any) ->
     vectors = model.cell_vectors(rna if keep.all() and chosen.size == rna.n_obs else rna[chosen[keep]], depth="fixed")
     codes = pd.Categorical(labels[keep].astype(str), categories=groups).codes
     sums = np.zeros((len(groups), vectors.shape[1]))
-    np.add.at(sums, codes, vectors.astype(np.float64))
+    np.add.at(sums, codes, np.asarray(vectors, dtype=np.float64))
     return groups, (sums / np.bincount(codes, minlength=len(groups))[:, None]).astype(np.float32)
 
 
