@@ -68,7 +68,7 @@ def build_name(text: str) -> str:
     lower = str(text).strip().lower()
     for name in (*BUILDS, *_ALIASES):
         # a suffix such as .p13 or -2020-A is a release; two species together are no build
-        if re.fullmatch(rf"{re.escape(name)}([.\-_ ].*)?", lower) and "_and_" not in lower:
+        if re.fullmatch(rf"{re.escape(name)}([.\-_ ].*|v\d.*)?", lower) and "_and_" not in lower:
             return _ALIASES.get(name, name)
     return ""
 

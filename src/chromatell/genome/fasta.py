@@ -22,7 +22,7 @@ _MAX_DEFLINE = 1 << 20  # of the whole line
 _MAX_SEQUENCES = 5_000_000
 _AMINO = b"EFILPQZJefilpqzj"  # letters of proteins that no code of nucleotides uses
 _MAX_AMINO = 0.02  # share of a sequence
-_NEEDED = "Needed: a FASTA, plain or bgzip (.gz or .bgz), such as UCSC's hg38.fa."
+_NEEDED = "Needed: a FASTA, plain or bgzip (.gz or .bgz), lines of one length in a sequence, such as UCSC's hg38.fa."
 
 
 class MisfitError(ChromatellError):
@@ -82,7 +82,8 @@ class FastaReader:
         self._path, self._given = path, index is not None
         self._wrong = (
             pyfaidx.FastaIndexingError, pyfaidx.UnsupportedCompressionFormat, pyfaidx.FetchError, pyfaidx.RegionError,
-            pyfaidx.IndexNotFoundError, ValueError, OSError, EOFError, LookupError, zlib.error, struct.error,
+            pyfaidx.IndexNotFoundError, ValueError, OSError, EOFError, LookupError,
+            RuntimeError, zlib.error, struct.error,
         )  # fmt: skip
         with self._translated():
             _check_head(path)
@@ -192,8 +193,10 @@ def _open(pyfaidx: Any, path: Path, fai: Path, gzi: Path) -> Any:
 def _check_index(faidx: Any) -> None:
     """Raise where a record is not where the index says, or names are past their bounds."""
     n = len(faidx.index)
-    if not 0 < n <= _MAX_SEQUENCES:
-        raise ChromatellError(f"{faidx.filename!r} holds {n} sequences; 1 to {_MAX_SEQUENCES} can be read. {_NEEDED}")
+    if n == 0:
+        raise MisfitError(f"{faidx.filename!r} holds no sequence by its index. {_NEEDED}")
+    if n > _MAX_SEQUENCES:
+        raise ChromatellError(f"{faidx.filename!r} holds {n} sequences; up to {_MAX_SEQUENCES} can be read. {_NEEDED}")
     for name, record in faidx.index.items():
         if len(name) > _MAX_NAME or not name.isprintable():
             raise ChromatellError(
