@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from chromatell._keys import RNA
+from chromatell._keys import RNA, X_PCA
 from chromatell._settings import logger
-from chromatell._validate import ChromatellError, examples, expressed, nonnegative, values
+from chromatell._validate import ChromatellError, examples, expressed, is_counts, nonnegative, values
 from chromatell.data.accessibility import selected
 from chromatell.data.cells import row_blocks, take
 from chromatell.data.expression import Embedding, Expression
@@ -38,6 +38,8 @@ class CellEmbedding:
         Normalisation before the projection; None where the user's matrix is only centred.
     gene_mean
         float32 (genes,), what the user's projection centres by; with `components` of ``rna.varm['PCs']``.
+    kind
+        'counts' or 'normalised', what the user's projection was fitted on; '' where there is none.
     mean, sd
         float32 (d,), of the training cells.
     """
@@ -49,6 +51,7 @@ class CellEmbedding:
     components: np.ndarray | None = None
     gene_mean: np.ndarray | None = None
     expression: Expression | None = None
+    kind: str = ""
 
     @classmethod
     def fit(cls, rna: AnnData, rows: np.ndarray, *, key: str | None, n_pcs: int, seed: int) -> CellEmbedding:
@@ -58,18 +61,19 @@ class CellEmbedding:
         """
         if key is not None:
             given = embedding_of(rna, key)
-            part = given[rows]
-            mean, sd = part.mean(axis=0), part.std(axis=0)
+            mean, sd = _scale(given[rows])
             own = _own_projection(rna, key, given)
-            genes, components, gene_mean = own if own is not None else (pd.Index([]), None, None)
-            return cls(key, genes, mean, np.where(sd > 1e-6, sd, 1).astype(np.float32), components, gene_mean)
+            if own is None:
+                return cls(key, pd.Index([]), mean, sd)
+            genes, components, gene_mean = own
+            return cls(key, genes, mean, sd, components, gene_mean, kind=_kind(rna.X))
         keep = selected(rna)
         x = take(rna.X, rows, keep)
         expression = Expression.fit(x, rna.var_names[keep])
         embedding = Embedding.fit(expression, x, n_pcs, seed=seed)
         scores = np.concatenate([embedding.transform(z) for _, z, _ in expression.blocks(x)])
-        sd = np.maximum(scores.std(axis=0), 1e-6)
-        return cls("", expression.genes, scores.mean(axis=0), sd, embedding.components, expression=expression)
+        mean, sd = _scale(scores)
+        return cls("", expression.genes, mean, sd, embedding.components, expression=expression)
 
     @property
     def n_components(self) -> int:
@@ -123,11 +127,18 @@ class CellEmbedding:
                 f"that it would be computed from (such as {examples(self.genes[place < 0])}). Give it the embedding: "
                 f"rna.obsm[{self.key!r}] = values, {self.n_components} columns."
             )
+        if _kind(rna.X) != self.kind:
+            raise ChromatellError(
+                f"rna.obsm[{self.key!r}] of the training data was computed from {self.kind or 'no'} expression; the "
+                f"query's X holds {_kind(rna.X) or 'nothing'}. Give X the same treatment, or give the query the "
+                f"embedding: rna.obsm[{self.key!r}] = values, {self.n_components} columns."
+            )
         logger.info(f"The query has no obsm[{self.key!r}]: projected with the training data's varm['PCs'].")
         scores = np.empty((rna.n_obs, self.n_components), dtype=np.float32)
         for rows in row_blocks(rna.n_obs, _ROWS):
             x = rna.X[rows][:, place]
             scores[rows] = (np.asarray(x.todense() if hasattr(x, "todense") else x) - self.gene_mean) @ self.components
+        _finite(scores, rna, "X")
         return scores
 
     # ---- the record
@@ -137,6 +148,7 @@ class CellEmbedding:
         return {
             "key": self.key,
             "projects": self.components is not None,
+            "kind": self.kind,
             "expression_kind": "" if self.expression is None else self.expression.kind,
         }
 
@@ -164,6 +176,7 @@ class CellEmbedding:
             components=stored(arrays, "scaling.components", (n, *d)) if projects else None,
             gene_mean=stored(arrays, "scaling.centre", (n,)) if projects and not kind else None,
             expression=Expression.from_arrays(genes, kind, arrays) if kind else None,
+            kind=str(plain["kind"]),
         )
 
 
@@ -173,17 +186,14 @@ def embedding_of(rna: AnnData, key: str, width: int | None = None) -> np.ndarray
         raise ChromatellError(f"Did not find rna.obsm[{key!r}]; there: {_there(rna)}. Compute it, or name another.")
     value = rna.obsm[key]
     array = np.asarray(value.to_numpy() if isinstance(value, pd.DataFrame) else value)
-    if array.ndim != 2 or array.dtype.kind not in "fiu":
+    if array.ndim != 2 or array.dtype.kind not in "fiu" or not array.shape[1]:
         raise ChromatellError(
-            f"rna.obsm[{key!r}] is {array.dtype} {array.shape}; numbers, cells x components, are needed."
+            f"rna.obsm[{key!r}] is {type(value).__name__}, {array.dtype} {array.shape}; an array of numbers, cells x "
+            "components, is needed."
         )
-    array = array.astype(np.float32)
-    bad = ~np.isfinite(array).all(axis=1)
-    if bad.any():
-        raise ChromatellError(
-            f"rna.obsm[{key!r}] holds NaN or infinite values in {int(bad.sum())} of {len(array)} cells (such as "
-            f"{examples(rna.obs_names[bad])}). Compute it again, or remove those cells."
-        )
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite
+        array = array.astype(np.float32)
+    _finite(array, rna, f"obsm[{key!r}]")
     if width is not None and array.shape[1] != width:
         raise ChromatellError(
             f"rna.obsm[{key!r}] has {array.shape[1]} columns; the model was trained on {width}. Use the projection of "
@@ -192,13 +202,32 @@ def embedding_of(rna: AnnData, key: str, width: int | None = None) -> np.ndarray
     return array
 
 
+def _finite(array: np.ndarray, rna: AnnData, where: str) -> None:
+    bad = ~np.isfinite(array).all(axis=1)
+    if bad.any():
+        raise ChromatellError(
+            f"rna.{where} holds NaN or infinite values in {int(bad.sum())} of {len(array)} cells (such as "
+            f"{examples(rna.obs_names[bad])}). Compute it again, or remove those cells."
+        )
+
+
+def _scale(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and sd of each component; one that does not vary in training keeps its own scale."""
+    mean, sd = scores.mean(axis=0), scores.std(axis=0)
+    return mean, np.where(sd > 1e-5 * sd.max(), sd, 1).astype(np.float32)
+
+
+def _kind(x: Any) -> str:
+    return "" if x is None else "counts" if is_counts(x) else "normalised"
+
+
 def _there(rna: AnnData) -> str:
     return examples(rna.obsm.keys(), 12) or "none"
 
 
 def _own_projection(rna: AnnData, key: str, given: np.ndarray) -> tuple[pd.Index, np.ndarray, np.ndarray] | None:
     """Return (genes, components, centre) where ``varm['PCs']`` and the mean of `X` reproduce the embedding."""
-    if key != "X_pca" or "PCs" not in rna.varm or rna.varm["PCs"].shape[1] < given.shape[1]:
+    if key != X_PCA or rna.X is None or "PCs" not in rna.varm or rna.varm["PCs"].shape[1] < given.shape[1]:
         return None
     loadings = np.asarray(rna.varm["PCs"], dtype=np.float32)[:, : given.shape[1]]
     used = np.abs(loadings).sum(axis=1) > 0
