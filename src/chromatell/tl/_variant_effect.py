@@ -25,6 +25,7 @@ from chromatell.tl._sequences import (
 from chromatell.tl._variant_windows import GenomeWindows, RegionWindows, VariantWindows
 
 _ROWS = 1024  # variants read at a time
+_ROUNDING = 1e-5  # of the largest random effect: effects that are this close are equal
 
 
 def variant_effect(
@@ -171,7 +172,8 @@ def empirical_p(effect: np.ndarray, null: np.ndarray) -> np.ndarray:
     p = np.empty(effect.shape)
     for g in range(effect.shape[1]):
         ordered = np.sort(np.abs(null[:, g]))
-        as_large = len(ordered) - np.searchsorted(ordered, np.abs(effect[:, g]), side="left")
+        least = np.abs(effect[:, g]) - _ROUNDING * ordered[-1]
+        as_large = len(ordered) - np.searchsorted(ordered, least, side="left")
         p[:, g] = (1 + as_large) / (1 + len(ordered))
     return p
 
