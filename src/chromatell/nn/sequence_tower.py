@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 POOLS = ("max", "mean")
+HEADS = ("flatten", "mean_max")
 
 
 @dataclass(frozen=True)
@@ -18,11 +20,14 @@ class TowerConfig:
     stem_filters: int = 288
     stem_kernel: int = 17
     stem_pool: int = 3
+    both_strands: bool = False  # the stem scans both strands with the same filters and keeps the better match
     filters: tuple[int, ...] = (288, 323, 363, 407, 456, 512)  # a convolution and a pooling by 2 each
     kernel: int = 5
     pool: str = "max"
     last_filters: int = 256  # of a last convolution of width 1; 0 leaves it out
     n_bottleneck: int = 32
+    head: str = "flatten"  # all positions, or 'mean_max': mean and maximum over positions, wherever a motif lies
+    n_hidden: int = 0  # width of a hidden layer before the bottleneck; 0 for none
     dropout: float = 0.2
     gelu_after: bool = True  # as published, the vector of a region passes a GELU
     max_shift: int = 3  # random shift in training, in bases
@@ -30,6 +35,17 @@ class TowerConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "filters", tuple(self.filters))  # JSON knows lists only
+
+    @property
+    def is_symmetric(self) -> bool:
+        """Whether both strands of a sequence give the same vector by construction."""
+        one_convolution = not self.filters and not self.last_filters
+        return self.both_strands and one_convolution and self.head == "mean_max" and self.stem_pool == 1
+
+    @property
+    def turns_strands(self) -> bool:
+        """Whether training draws the strand and prediction averages both."""
+        return self.reverse_complement and not self.is_symmetric
 
     @property
     def n_positions(self) -> int:
@@ -96,20 +112,51 @@ class ConvBlock(nn.Sequential):
         super().__init__(*layers)
 
 
+class BothStrands(nn.Conv1d):
+    """A convolution that scans both strands with the same filters: ``(n, 4, length) -> (n, out, length)``.
+
+    At each position the better of the two matches is kept. The kernel width is odd, so that both are centred alike.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Turning filters round is cheaper than turning sequences."""
+        weight = torch.cat([self.weight, self.weight.flip((1, 2))])
+        forward, backward = F.conv1d(x, weight, padding="same").chunk(2, dim=1)
+        return torch.maximum(forward, backward)
+
+
 class SequenceTower(nn.Module):
-    """``(n, 4, length) -> (n, n_bottleneck)``, as in scBasset and XChrom."""
+    """``(n, 4, length) -> (n, n_bottleneck)``.
+
+    With ``head='flatten'`` the tower of scBasset and XChrom. With ``both_strands`` and ``head='mean_max'`` a bank of
+    motif detectors (as in DeepBind), each read by its mean and its best match: fewer sequences suffice to learn it.
+    """
 
     def __init__(self, config: TowerConfig):
         super().__init__()
         self.config = c = config
         widths = [c.stem_filters, *c.filters]
-        blocks = [ConvBlock(4, c.stem_filters, c.stem_kernel, c.stem_pool, first=True, kind=c.pool)]
+        stem = ConvBlock(4, c.stem_filters, c.stem_kernel, c.stem_pool, first=True, kind=c.pool)
+        if c.both_strands:
+            stem[0] = BothStrands(4, c.stem_filters, c.stem_kernel, bias=False)
+        blocks = [stem]
         blocks += [ConvBlock(i, o, c.kernel, 2, kind=c.pool) for i, o in zip(widths[:-1], widths[1:], strict=True)]
         if c.last_filters:
             blocks.append(ConvBlock(widths[-1], c.last_filters, 1, 1))
         self.blocks = nn.Sequential(*blocks)
-        n_flat = c.n_positions * (c.last_filters or widths[-1])
-        self.last = nn.Linear(n_flat, c.n_bottleneck)
+        n_read = (c.last_filters or widths[-1]) * (c.n_positions if c.head == "flatten" else 2)
+        self.hidden = (
+            nn.Sequential(
+                nn.BatchNorm1d(n_read),
+                nn.Dropout(c.dropout),
+                nn.Linear(n_read, c.n_hidden),
+                nn.BatchNorm1d(c.n_hidden),
+                nn.SiLU(),
+            )
+            if c.n_hidden
+            else None
+        )
+        self.last = nn.Linear(c.n_hidden or n_read, c.n_bottleneck)
         # as published: batch norm, dropout and GELU after it; else the vector is free, and dropout comes before
         self.after = (
             nn.Sequential(nn.BatchNorm1d(c.n_bottleneck), nn.Dropout(c.dropout), QuickGELU()) if c.gelu_after else None
@@ -118,6 +165,9 @@ class SequenceTower(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``(n, 4, length) -> (n, n_bottleneck)``."""
-        h = self.activation(self.blocks(x)).flatten(1)
+        h = self.activation(self.blocks(x))  # (n, channels, positions)
+        h = h.flatten(1) if self.config.head == "flatten" else torch.cat([h.mean(dim=2), h.amax(dim=2)], dim=1)
+        if self.hidden is not None:
+            h = self.hidden(h)
         u = self.last(self.dropout(h))
         return u if self.after is None else self.after(u)

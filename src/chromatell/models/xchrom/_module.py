@@ -68,10 +68,10 @@ class XChromModule(nn.Module):
         """
         c = self.config.tower
         if self.training:
-            return self.from_one_hot(one_hot(augment(tokens, c.sequence_length, c.max_shift, c.reverse_complement)))
+            return self.from_one_hot(one_hot(augment(tokens, c.sequence_length, c.max_shift, c.turns_strands)))
         tokens = centre(tokens, c.sequence_length)
         w = self.from_one_hot(one_hot(tokens))
-        if c.reverse_complement:
+        if c.turns_strands:
             w = (w + self.from_one_hot(one_hot(reverse_complement(tokens)))) / 2
         return w
 

@@ -24,10 +24,19 @@ PRESETS: dict[str, Preset] = {
     "small": Preset(
         network=XChromConfig(
             tower=TowerConfig(
-                stem_filters=64, stem_pool=4, filters=(64, 64, 96, 128), last_filters=32, dropout=0.1, gelu_after=False
+                sequence_length=600,
+                stem_filters=64,
+                stem_kernel=15,
+                stem_pool=1,
+                both_strands=True,
+                filters=(),
+                last_filters=0,
+                head="mean_max",
+                n_hidden=64,
+                gelu_after=False,
             )
         ),
-        training=TrainConfig(max_epochs=20, batch_size=64, lr=4e-3, weight_decay=1e-3, gradient_clip=1.0),
+        training=TrainConfig(max_epochs=20, batch_size=64, lr=1e-2, weight_decay=1e-3, gradient_clip=1.0),
     ),
     # Published: the towers' sizes, Adam 0.01 with betas 0.95 and 0.9995, gradients clipped at 1, a decaying rate.
     # Left open, chosen here: the rate is halved where the validation loss has not fallen for two epochs; the whole

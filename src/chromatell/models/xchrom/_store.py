@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from chromatell._validate import ChromatellError
 from chromatell.models.xchrom._module import XChromConfig, XChromModule
-from chromatell.nn.sequence_tower import POOLS, TowerConfig
+from chromatell.nn.sequence_tower import HEADS, POOLS, TowerConfig
 
 _AGAIN = "Ask for the file again."
 
@@ -22,7 +22,7 @@ class SequenceVectors(nn.Module):
     def __init__(self, module: XChromModule):
         super().__init__()
         self.tower, self.head = module.tower, module.head
-        self.both = module.config.tower.reverse_complement
+        self.both = module.config.tower.turns_strands
 
     def forward(self, x: Tensor) -> Tensor:
         """One-hot, A C G T in the second dimension; turned round in both is the other strand."""
@@ -40,9 +40,15 @@ def check_config(raw: Mapping[str, Any]) -> XChromConfig:
     t = config.tower
     sizes = (t.sequence_length, t.stem_filters, t.stem_kernel, t.stem_pool, t.kernel, t.n_bottleneck, *t.filters)
     whole = all(isinstance(v, int) and 1 <= v <= 1_000_000 for v in (*sizes, config.n_inputs, config.n_hidden))
-    if not whole or len(t.filters) > 64 or t.pool not in POOLS or t.n_bottleneck != config.n_embed:
+    if (
+        not whole
+        or len(t.filters) > 64
+        or t.pool not in POOLS
+        or t.head not in HEADS
+        or t.n_bottleneck != config.n_embed
+    ):
         raise ChromatellError(f"The model's description is out of range: {dict(raw)}. {_AGAIN}")
-    if t.n_positions < 1 or not 0 <= t.last_filters <= 1_000_000:
+    if t.n_positions < 1 or not all(0 <= n <= 1_000_000 for n in (t.last_filters, t.n_hidden)):
         raise ChromatellError(f"The model's sequence tower leaves no position: {dict(raw['tower'])}. {_AGAIN}")
     return config
 
