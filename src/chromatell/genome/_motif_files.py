@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TextIO
@@ -16,6 +17,7 @@ CURE = (
     "(length, 4) array of probabilities or counts of A, C, G, T."
 )
 Row = tuple[str, str, Any]
+_NAME = re.compile(r"[A-Za-z0-9_.:()+ -]{1,64}")  # of a factor in JASPAR
 _MAX_LENGTH = 256  # bases of a motif
 _MAX_MOTIFS = 100_000
 _MAX_NAME = 256
@@ -36,7 +38,11 @@ def from_jaspar(names: Iterable[str]) -> list[Row]:
     rows: list[Row] = []
     for name in names:
         is_id = re.fullmatch(r"MA\d{4}(\.\d+)?", name)
-        found = database.fetch_motif_by_id(name) if is_id else _by_name(database, name)
+        found = None
+        if _NAME.fullmatch(name):  # pyjaspar writes names into its SQL
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # what is not found is an error, below
+                found = database.fetch_motif_by_id(name) if is_id else _by_name(database, name)
         if found is None:
             raise ChromatellError(f"{database.release} has no motif {name!r}. {CURE}")
         rows.append((str(found.name) if is_id else name, str(found.matrix_id), _counts(found)))
@@ -46,11 +52,19 @@ def from_jaspar(names: Iterable[str]) -> list[Row]:
 def of_vertebrates(genes: Iterable[str]) -> list[Row]:
     """Return one matrix of each factor of vertebrates whose parts are all among some genes, sorted by name."""
     known = {str(g).upper() for g in genes}
+    database = _jaspar()
+    # names first: reading all matrices takes seconds
+    names = {str(row[0]) for row in database.conn.execute("SELECT DISTINCT NAME FROM MATRIX WHERE COLLECTION = 'CORE'")}
+    wanted = [n for n in names if set(n.upper().split("::")) <= known and _NAME.fullmatch(n)]
+    if not wanted:
+        return []
     chosen: dict[str, Any] = {}
-    for found in _jaspar().fetch_motifs(collection="CORE", tax_group=["vertebrates"]):
-        name = str(found.name).upper()
-        if set(name.split("::")) <= known and (name not in chosen or found.matrix_id < chosen[name].matrix_id):
-            chosen[name] = found
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # plants' factors of the same name alone: none found
+        for found in database.fetch_motifs(collection="CORE", tax_group=["vertebrates"], tf_name=wanted):
+            name = str(found.name).upper()
+            if name not in chosen or found.matrix_id < chosen[name].matrix_id:
+                chosen[name] = found
     return [(name, str(m.matrix_id), _counts(m)) for name, m in sorted(chosen.items())]
 
 

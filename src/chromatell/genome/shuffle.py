@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from chromatell._validate import ChromatellError
 from chromatell.genome.sequence import check_tokens
 
 
@@ -25,6 +26,11 @@ def dinucleotide_shuffle(tokens: np.ndarray, rng: np.random.Generator) -> np.nda
         int8 (width,): drawn uniformly from the sequences with the same counts of pairs, which begin and end as
         `tokens` does.
 
+    Raises
+    ------
+    ChromatellError
+        Several sequences, or values other than 0 to 4.
+
     References
     ----------
     Altschul and Erickson, Significance of nucleotide sequence alignments, Molecular Biology and Evolution 1985.
@@ -37,6 +43,10 @@ def dinucleotide_shuffle(tokens: np.ndarray, rng: np.random.Generator) -> np.nda
     [0, 1, 0, 0]
     """
     tokens = check_tokens(tokens).astype(np.int8, copy=False)
+    if tokens.ndim != 1:
+        raise ChromatellError(
+            f"tokens has shape {tokens.shape}; one sequence at a time is shuffled, such as tokens[0]."
+        )
     if tokens.size < 3:
         return tokens.copy()
     last = int(tokens[-1])
