@@ -62,6 +62,8 @@ class ChromatinModel(BaseModelClass):
     def __init__(self, data: MuData | AnnData | None = None):
         if data is None:
             super().__init__(registry={"field_registries": {}, "model_name": type(self).__name__, "setup_args": {}})
+        elif not isinstance(data, MuData | AnnData) or self._get_most_recent_anndata_manager(data) is None:
+            raise ChromatellError(f"{what(data)} is not set up: {type(self).__name__}.setup_mudata(mdata) comes first.")
         else:
             super().__init__(data)
         self.card: dict[str, Any] = {}
@@ -183,6 +185,8 @@ class ChromatinModel(BaseModelClass):
         train, val = self._loader(data, TRAIN, seed), self._loader(data, VAL, seed)
         if train is None:
             raise ChromatellError("There is no training cell. Run ctl.pp.split_cells(mdata) first.")
+        if val is None and config.schedule == "plateau":
+            raise ChromatellError("schedule='plateau' needs 'val' cells: ctl.pp.split_cells(mdata), or take 'cosine'.")
         callbacks: list[Any] = list(kwargs.pop("callbacks", []))
         resume = None
         if val is not None:
@@ -338,14 +342,9 @@ class ChromatinModel(BaseModelClass):
             )
         model = cls.__new__(cls)
         ChromatinModel.__init__(model)
-        model.config = {k: v for k, v in record.config.items() if k != "train"}
-        model.train_config = TrainConfig(**record.config["train"])
         model._restore(record)
-        model.history_ = {
-            k.removeprefix("history."): [float(v) for v in a]
-            for k, a in record.arrays.items()
-            if k.startswith("history.")
-        }
+        history = {k.removeprefix("history."): a for k, a in record.arrays.items() if k.startswith("history.")}
+        model.history_ = {k: [float(v) for v in a] for k, a in history.items()}
         model.card = dict(record.card)
         model.is_trained_ = True
         return model
@@ -353,9 +352,13 @@ class ChromatinModel(BaseModelClass):
     def _restore(self, record: Record) -> None:
         """Take names and arrays from a record. Damaged content becomes one clear error."""
         try:
+            self.config = {k: v for k, v in record.config.items() if k != "train"}
+            self.train_config = TrainConfig(**record.config["train"])
             self._set_names(record.var_names)
             self._set_arrays(record.arrays)
-        except (KeyError, TypeError, IndexError, RuntimeError) as error:
+        except ChromatellError:
+            raise
+        except (AttributeError, KeyError, TypeError, IndexError, ValueError, RuntimeError) as error:
             raise ChromatellError(
                 f"The {self.family!r} model does not fit its own description ({error}). Ask for the file again, or "
                 "train anew."
@@ -394,3 +397,4 @@ class ChromatinModel(BaseModelClass):
             self.deregister_manager(self._adata)
             self._per_instance_manager_store.pop(self.id, None)
             self._adata = self._adata_manager = None
+        self.trainer = None  # its loaders hold matrices too
