@@ -1,0 +1,111 @@
+"""What plots along a sequence share: which region, group and stretch to draw, and the axis of genomic positions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+from mudata import MuData
+
+from chromatell._validate import ChromatellError, examples
+from chromatell.pl._style import read_table
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+ISM = "ism"  # `method` of what tl.ism writes
+FIELDS = ("regions", "chrom", "start", "groups", "tokens", "effect", "method")
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Values along one region for one group.
+
+    Attributes
+    ----------
+    effect
+        float32 (4, width): of A, C, G, T in each place.
+    tokens
+        int8 (width,): the bases that are there.
+    start
+        0-based position of the first.
+    """
+
+    region: str
+    group: str
+    chrom: str
+    start: int
+    effect: np.ndarray
+    tokens: np.ndarray
+    is_ism: bool
+
+    @property
+    def title(self) -> str:
+        """The region and the group."""
+        return f"{self.region}, {'all cells' if self.group == 'all' else self.group}"
+
+
+def stretch(
+    mdata: MuData, key: str, region: str | None, group: str | None, start: int | None, end: int | None
+) -> Stretch:
+    """Return what to draw; None takes the first region, the first group, the whole window."""
+    call = "ctl.tl.attribute(mdata, regions)" if key == "attribution" else "ctl.tl.ism(mdata, regions)"
+    call = call if key in ("ism", "attribution") else call[:-1] + f", key_added={key!r})"
+    found = read_table(mdata, key, call)
+    if not isinstance(found, Mapping) or any(name not in found for name in FIELDS):
+        raise ChromatellError(
+            f"mdata.uns['ctl'][{key!r}] is not what tl.ism or tl.attribute writes. Run {call}, or name "
+            "another with key=."
+        )
+    r = _number(found["regions"], region, "region", key, call)
+    g = _number(found["groups"], group, "group", key, call)
+    first, tokens = int(found["start"][r]), np.asarray(found["tokens"])[r]
+    low, high = first if start is None else start, first + tokens.size if end is None else end
+    if not first <= low < high <= first + tokens.size:
+        raise ChromatellError(
+            f"start={start}, end={end} is not a stretch of {found['chrom'][r]}:{first}-{first + tokens.size} (0-based, "
+            f"half-open), which is what mdata.uns['ctl'][{key!r}] holds of {found['regions'][r]!r}. Write a wider one "
+            f"with {call[:-1]}, window=...)."
+        )
+    part = slice(int(low) - first, int(high) - first)
+    effect = np.asarray(found["effect"])[r, g][:, part]
+    return Stretch(
+        region=str(found["regions"][r]),
+        group=str(found["groups"][g]),
+        chrom=str(found["chrom"][r]),
+        start=int(low),
+        effect=effect,
+        tokens=tokens[part],
+        is_ism=str(found["method"]) == ISM,
+    )
+
+
+def _number(names: Any, wanted: str | None, what: str, key: str, call: str) -> int:
+    names = [str(name) for name in np.atleast_1d(names)]
+    if wanted is None:
+        return 0
+    if str(wanted) not in names:
+        raise ChromatellError(
+            f"No {what} {wanted!r} in mdata.uns['ctl'][{key!r}]; there: {examples(names, 8)}. Add it with {call}."
+        )
+    return names.index(str(wanted))
+
+
+def genomic_axis(ax: Axes, shown: Stretch) -> str:
+    """Set limits and ticks to positions, few enough to fit; return the label of the axis."""
+    width = shown.tokens.size
+    ax.set_xlim(shown.start - 0.5, shown.start + width - 0.5)
+    ax.xaxis.set_major_locator(MaxNLocator(3 if figure_size(ax)[0] < 5 else 5, integer=True))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
+    return f"Position on {shown.chrom} (bp, 0-based)"
+
+
+def figure_size(ax: Axes) -> tuple[float, float]:
+    """Return width and height of the whole figure, in inches."""
+    figure = ax.get_figure(root=True)
+    assert figure is not None  # axes on which something is drawn have one
+    width, height = figure.get_size_inches()
+    return float(width), float(height)
