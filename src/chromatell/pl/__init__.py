@@ -10,7 +10,9 @@ if TYPE_CHECKING:
     from chromatell.pl._calibration import calibration
     from chromatell.pl._confusion import confusion
     from chromatell.pl._history import history
+    from chromatell.pl._ism_heatmap import ism_heatmap
     from chromatell.pl._leaderboard import leaderboard
+    from chromatell.pl._logo import logo
     from chromatell.pl._per_cell_per_region import per_cell_per_region
     from chromatell.pl._pr_curve import pr_curve
     from chromatell.pl._tf_activity import tf_activity
@@ -24,7 +26,19 @@ _WHERE = {
     "calibration": "_calibration",
     "confusion": "_confusion",
     "tf_activity": "_tf_activity",
+    "logo": "_logo",
+    "ism_heatmap": "_ism_heatmap",
 }
 
-__all__ = ["calibration", "confusion", "history", "leaderboard", "per_cell_per_region", "pr_curve", "tf_activity"]
+__all__ = [
+    "calibration",
+    "confusion",
+    "history",
+    "ism_heatmap",
+    "leaderboard",
+    "logo",
+    "per_cell_per_region",
+    "pr_curve",
+    "tf_activity",
+]
 __getattr__, __dir__ = lazy(__name__, _WHERE)
