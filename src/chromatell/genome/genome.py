@@ -19,7 +19,7 @@ from chromatell._settings import logger
 from chromatell._validate import ChromatellError, examples
 from chromatell.genome.builds import identify
 from chromatell.genome.regions import normalise_chrom, parse_regions, region_table
-from chromatell.genome.sequence import UNKNOWN
+from chromatell.genome.sequence import UNKNOWN, count_unknown
 from chromatell.genome.token_cache import TokenCache, open_cache, write_cache
 
 _SUFFIX = ".ctl_tokens"
@@ -178,7 +178,7 @@ class Genome:
         tokens = self._gather(number, low, int(width))
         n_padded = np.empty(len(table), dtype=np.int64)
         for i in range(0, len(table), _ROWS):
-            n_padded[i : i + _ROWS] = np.count_nonzero(tokens[i : i + _ROWS] == UNKNOWN, axis=1)
+            n_padded[i : i + _ROWS] = count_unknown(tokens[i : i + _ROWS])
         return tokens, n_padded
 
     def find(self, chrom: pd.Series) -> np.ndarray:

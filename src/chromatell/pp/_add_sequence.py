@@ -17,7 +17,7 @@ from chromatell._validate import ChromatellError, examples, store_key
 from chromatell.genome.builds import build_name, builds_that_fit, chromosome_sizes, identify, normalised
 from chromatell.genome.genome import Genome
 from chromatell.genome.regions import region_table
-from chromatell.genome.sequence import UNKNOWN, check_tokens
+from chromatell.genome.sequence import check_tokens, count_unknown
 from chromatell.pp._region_data import regions_of
 
 UNKNOWN_SHARE = "ctl_unknown"
@@ -163,8 +163,7 @@ def _present(atac: AnnData, key: str, width: int | None) -> tuple[np.ndarray, np
             f"read sequence of that width: ctl.pp.add_sequence(mdata, 'genome.fa', width={width or _WIDTH})."
         )
     tokens = tokens.astype(np.int8, copy=False)
-    blocks = (tokens[i : i + _ROWS] == UNKNOWN for i in range(0, len(tokens), _ROWS))
-    return tokens, np.concatenate([np.count_nonzero(block, axis=1) for block in blocks])
+    return tokens, np.concatenate([count_unknown(tokens[i : i + _ROWS]) for i in range(0, len(tokens), _ROWS)])
 
 
 def _declared(mdata: MuData | AnnData, atac: AnnData) -> str:
