@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -202,6 +203,15 @@ def one_of(value: str, allowed: Iterable[str], argument: str) -> str:
     if value not in allowed:
         raise ChromatellError(f"{argument}={value!r} is not known; choose one of {allowed}.")
     return value
+
+
+def in_range(value: Any, low: float, high: float, argument: str, *, whole: bool = True) -> Any:
+    """Return a number as Python's own, which must lie between `low` and `high`, both included."""
+    number = isinstance(value, Integral if whole else Real) and not isinstance(value, bool)
+    if not number or not low <= value <= high:
+        kind = "whole number" if whole else "number"
+        raise ChromatellError(f"{argument}={value!r} is out of range: a {kind} from {low:,} to {high:,} is needed.")
+    return int(value) if whole else float(value)
 
 
 def store_key(key: str) -> str:

@@ -21,6 +21,7 @@ from chromatell._settings import logger
 from chromatell._validate import (
     ChromatellError,
     expressed,
+    in_range,
     nonnegative,
     one_of,
     paired,
@@ -37,7 +38,7 @@ from chromatell.models._support import check_dense, collect_blocks, what
 from chromatell.models.xchrom._effects import MAX_CELLS, PENALTIES, Effects, choose_penalty
 from chromatell.models.xchrom._module import XChromModule
 from chromatell.models.xchrom._presets import PRESETS, resolve_network
-from chromatell.models.xchrom._regions import Regions, checked_tokens, resolve_regions
+from chromatell.models.xchrom._regions import Regions, checked_tokens, chosen_cells, resolve_regions
 from chromatell.models.xchrom._store import SequenceVectors, check_config, module_from
 from chromatell.models.xchrom._training import SHRINK, TrainingData
 from chromatell.models.xchrom._warm_start import warm_start
@@ -119,8 +120,8 @@ class XChrom(ChromatinModel):
             "preset": preset,
             "setup": dict(self.registry_.get("setup_args", {})),
             "region_effect": bool(region_effect),
-            "cells_per_batch": int(cells_per_batch),
-            "n_pcs": int(n_pcs or chosen.n_pcs),
+            "cells_per_batch": in_range(cells_per_batch, 0, 10**9, "cells_per_batch"),
+            "n_pcs": chosen.n_pcs if n_pcs is None else in_range(n_pcs, 1, 10_000, "n_pcs"),
             "network": asdict(self.network),
         }
 
@@ -201,7 +202,7 @@ class XChrom(ChromatinModel):
         self.module = XChromModule(self.network, self._training.start)
 
     def _loader(self, data: MuData, split: str, seed: int) -> DataLoader | None:
-        size = self.train_config.batch_for(int(self.seen.sum()))
+        size = in_range(self.train_config.batch_for(int(self.seen.sum())), 2, 10**9, "batch_size")  # for batch norm
         return self._training.loader(split, size, self.config["cells_per_batch"], seed)
 
     def _fit(self, data: MuData, seed: int, **kwargs: Any) -> None:
@@ -271,6 +272,7 @@ class XChrom(ChromatinModel):
         numpy.ndarray
             float32 (n, n_embed + 2): the embedding, the bias, the weight on depth.
         """
+        self._require_trained()
         tokens = checked_tokens(tokens, self.sequence_length)
         self.module.eval()
         out = np.empty((len(tokens), self.network.n_vector), dtype=np.float32)
@@ -294,6 +296,7 @@ class XChrom(ChromatinModel):
         depth_key
             Column of `atac.obs` with each cell's fragments, for 'observed'.
         """
+        self._require_trained()
         one_of(depth, DEPTHS, "depth")
         rna = _rna_of(data)
         cells, library = self.embedding.transform(rna)
@@ -378,15 +381,15 @@ class XChrom(ChromatinModel):
         """
         self._require_trained()
         source = self._adata if data is None else data
-        if cells is not None:
-            source = source[cells]
         rna = _rna_of(source)
+        if cells is not None:
+            source = chosen_cells(source, cells)
+            rna = _rna_of(source)
         asked = resolve_regions(self.regions, regions, fasta, self.sequence_length)
         if out is None:
             check_dense(rna.n_obs, len(asked.names))
         w = self._vectors[asked.known]
         if asked.tokens is not None:
-            w = w.copy()
             w[asked.known < 0] = self.region_vectors(asked.tokens)
         blocks = self._product(self.cell_vectors(source, depth=depth, depth_key=depth_key), w)
         return collect_blocks(blocks, rna.obs_names, asked.names, out, dtype)

@@ -1,4 +1,4 @@
-"""Which regions a prediction is asked for: the model's own, or any others with their sequence."""
+"""Which regions and cells a prediction is asked for: regions are the model's own, or any others with their sequence."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import pandas as pd
 
 from chromatell._keys import CHROM, END, START
 from chromatell._validate import ChromatellError, examples
-from chromatell.genome.regions import parse_regions
+from chromatell.genome.regions import normalise_chrom, parse_regions
+from chromatell.genome.sequence import UNKNOWN
 
 Regions: TypeAlias = Sequence[str] | pd.Index | pd.DataFrame | np.ndarray | str | Path | None
 
@@ -52,6 +53,8 @@ def resolve_regions(own: pd.Index, regions: Regions, fasta: Any, width: int) -> 
     if not names.is_unique:
         raise ChromatellError(f"regions= names {examples(names[names.duplicated()])} more than once.")
     known = own.get_indexer(names)
+    if (known < 0).any():
+        known[known < 0] = _same_place(own, names[known < 0])
     new = np.flatnonzero(known < 0)
     if not new.size:
         return Asked(names, known)
@@ -71,13 +74,37 @@ def resolve_regions(own: pd.Index, regions: Regions, fasta: Any, width: int) -> 
 
     genome = fasta if isinstance(fasta, Genome) else Genome(fasta)
     tokens, _ = genome.windows(table, width)
-    empty = (tokens == 4).all(axis=1)
+    empty = tokens.min(axis=1) == UNKNOWN
     if empty.any():
         raise ChromatellError(
             f"{int(empty.sum())} regions (such as {examples(table.index[empty])}) have no sequence in the FASTA, which "
             f"holds {examples(genome.chromosomes, 5)}. Check chromosome names and build, or leave them out."
         )
     return Asked(names, known, tokens)
+
+
+def _same_place(own: pd.Index, names: pd.Index) -> np.ndarray:
+    """Return where `own` has a region of the same coordinates, however it is named; -1 for none."""
+
+    def key(table: pd.DataFrame) -> pd.MultiIndex:
+        return pd.MultiIndex.from_arrays([normalise_chrom(table[CHROM]), table[START], table[END]])
+
+    table = parse_regions(own)
+    there = key(table)
+    rows = np.flatnonzero((table[START] >= 0).to_numpy() & ~there.duplicated())
+    found = there[rows].get_indexer(key(parse_regions(names)))
+    return np.where(found >= 0, rows[found], -1) if rows.size else found
+
+
+def chosen_cells(data: Any, cells: Any) -> Any:
+    """Return some cells of a MuData or AnnData, by names, places or a mask."""
+    try:
+        return data[[cells] if isinstance(cells, str) else cells]
+    except (KeyError, IndexError, ValueError) as error:
+        raise ChromatellError(
+            f"cells= does not fit the {data.n_obs} cells, whose names look like {examples(data.obs_names)} ({error}). "
+            "It takes names, places or a mask of all cells."
+        ) from error
 
 
 def checked_tokens(tokens: Any, width: int) -> np.ndarray:

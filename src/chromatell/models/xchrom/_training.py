@@ -12,10 +12,11 @@ from mudata import MuData
 from torch.utils.data import DataLoader
 
 from chromatell._keys import ATAC, RNA, TRAIN, VAL
-from chromatell._validate import ChromatellError, region_split_of, split_of
+from chromatell._validate import ChromatellError, examples, region_split_of, split_of, warn
 from chromatell.data.accessibility import DepthModel, open_matrix, selected, true_depth
 from chromatell.data.cell_embedding import CellEmbedding
 from chromatell.data.sequences import Block, RegionBatches, RegionCells, region_loader
+from chromatell.genome.sequence import UNKNOWN
 from chromatell.models.xchrom._regions import checked_tokens
 
 SHRINK = np.float32(0.8)  # a predicted depth is drawn towards the mean: it is uncertain
@@ -43,12 +44,23 @@ class TrainingData:
         region_split, rows = region_split_of(atac)[keep], np.flatnonzero(cell_split == TRAIN)
         seen = region_split == TRAIN
         tokens = checked_tokens(atac.varm[setup["sequence"]][keep], sequence_length)
+        _with_sequence(tokens, atac.var_names[keep])
         embedding = CellEmbedding.fit(rna, rows, key=setup["embedding"], n_pcs=config["n_pcs"], seed=seed)
         cells, library = embedding.transform(rna)
         depth = true_depth(atac, setup["depth_key"])
+        if not np.isfinite(depth[rows]).all() or depth[rows].min() < 0:
+            raise ChromatellError(
+                "The fragments in mdata.mod['atac'].obs hold NaN or negative values for training cells. Mend the "
+                "column, or name another: depth_key='...'."
+            )
         model = DepthModel.fit(cells[rows], library[rows], np.eye(cells.shape[1]), depth[rows])
         opened = open_matrix(atac, slice(None), keep)
-        share = float(opened[rows][:, seen].mean()) if seen.any() else 0.0
+        if seen.sum() < 2:
+            raise ChromatellError(
+                f"Of the {len(seen)} selected regions {int(seen.sum())} are marked 'train'; at least 2, and better "
+                "thousands, are needed. Run ctl.pp.split_regions(mdata) again, or select more regions."
+            )
+        share = float(opened[rows][:, seen].mean())
         if share == 0:
             raise ChromatellError(
                 "No training region is open in any training cell: there is nothing to learn. Check mdata.mod['atac'].X "
@@ -61,7 +73,7 @@ class TrainingData:
     @property
     def start(self) -> tuple[float, float]:
         """Bias and depth slope where training starts: the logit of the share of open pairs, the sd of log depth."""
-        p = self.share_open
+        p = min(self.share_open, 1 - 1e-4)
         return float(np.log(p / (1 - p))), self.depth_model.sd
 
     def loader(self, split: str, batch_size: int, cells_per_batch: int, seed: int) -> DataLoader | None:
@@ -85,3 +97,16 @@ class TrainingData:
         shuffle = split == TRAIN
         batches = RegionBatches(blocks, batch_size, shuffle=shuffle, cells_per_batch=cells_per_batch, seed=seed)
         return region_loader(self.dataset, batches) if len(batches) else None
+
+
+def _with_sequence(tokens: np.ndarray, names: pd.Index) -> None:
+    empty = tokens.min(axis=1) == UNKNOWN
+    if empty.any():
+        message = (
+            f"{int(empty.sum())} of {len(names)} regions (such as {examples(names[empty])}) have no sequence: all N. "
+            "Leave them out, mdata.mod['atac'] = atac[:, atac.var['ctl_has_sequence']].copy(), or give the FASTA of "
+            "their build: ctl.pp.add_sequence(mdata, fasta)."
+        )
+        if empty.all():
+            raise ChromatellError(message)
+        warn(message)
