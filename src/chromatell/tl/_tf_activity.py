@@ -117,10 +117,9 @@ def tf_activity(
     _check_key(mdata, rna, key_added)
     found = _motifs(motifs, rna, model.sequence_length)
     seed = settings.resolve_seed(seed)
-    streams = np.random.SeedSequence(seed).spawn(2)
-    backgrounds = _backgrounds(mdata, model.sequence_length, n_backgrounds, np.random.default_rng(streams[0]))
+    backgrounds = _backgrounds(mdata, model.sequence_length, n_backgrounds, np.random.default_rng(seed))
 
-    shifts = _shifts(model, found, backgrounds, site, streams[1])  # (factors, backgrounds, K)
+    shifts = _shifts(model, found, backgrounds, site, seed)  # (factors, backgrounds, K)
     mean = shifts.mean(axis=1)
     names = list(found)
     activity = model.cell_vectors(rna, depth="fixed") @ mean.T  # (cells, factors)
@@ -194,20 +193,18 @@ def _backgrounds(mdata: MuData, length: int, n: int, rng: np.random.Generator) -
     return np.stack([dinucleotide_shuffle(tokens[i], rng) for i in drawn])
 
 
-def _shifts(
-    model: Any, motifs: Mapping[str, np.ndarray], backgrounds: np.ndarray, site: str, stream: np.random.SeedSequence
-) -> np.ndarray:
+def _shifts(model: Any, motifs: Mapping[str, np.ndarray], backgrounds: np.ndarray, site: str, seed: int) -> np.ndarray:
     """Return what each motif adds to the vector of each background, float32 (factors, backgrounds, K)."""
     n, length = backgrounds.shape
     without = model.region_vectors(backgrounds)
     out = np.empty((len(motifs), *without.shape), dtype=np.float32)
     with progress("Planting motifs", len(motifs), "motifs") as advance:
-        for i, (pwm, child) in enumerate(zip(motifs.values(), stream.spawn(len(motifs)), strict=True)):
+        for i, (name, pwm) in enumerate(motifs.items()):
+            # sites of a motif do not depend on what other motifs are asked for
+            rng = np.random.default_rng(np.random.SeedSequence([seed, *name.encode()]))
             first = length // 2 - len(pwm) // 2
             planted = backgrounds.copy()
-            planted[:, first : first + len(pwm)] = (
-                sample_sites(pwm, n, np.random.default_rng(child)) if site == "sampled" else consensus(pwm)
-            )
+            planted[:, first : first + len(pwm)] = sample_sites(pwm, n, rng) if site == "sampled" else consensus(pwm)
             out[i] = model.region_vectors(planted) - without
             advance(1)
     return out
