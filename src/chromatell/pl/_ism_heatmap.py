@@ -54,7 +54,7 @@ def ism_heatmap(
     Examples
     --------
     >>> import chromatell as ctl
-    >>> mdata = ctl.datasets.simulate_sequence_multiome(n_cells=200, n_regions=120, seed=0)
+    >>> mdata = ctl.datasets.simulate_sequence_multiome(n_cells=100, n_regions=60, seed=0)
     >>> ctl.pp.split_cells(mdata, seed=0)
     >>> ctl.tl.xchrom(mdata, train_kwargs={"max_epochs": 1})
     >>> ctl.tl.ism(mdata, mdata.mod["atac"].var_names[:1], window=20)

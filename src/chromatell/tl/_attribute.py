@@ -68,7 +68,7 @@ def attribute(
     key
         Name of the model in `mdata`.
     model
-        A model, or the path of one, in place of `key`.
+        A model, or the path of a file with one, in place of that in `mdata`; `key` chooses where a file holds several.
     method
         'deep_lift_shap'; or 'input_x_gradient', the gradient less its mean over the four bases, which is faster and
         says only what small changes do.
@@ -123,9 +123,9 @@ def attribute(
     Examples
     --------
     >>> import chromatell as ctl
-    >>> mdata = ctl.datasets.simulate_sequence_multiome(n_cells=200, n_regions=120, seed=0)
+    >>> mdata = ctl.datasets.simulate_sequence_multiome(n_cells=100, n_regions=60, seed=0)
     >>> ctl.pp.split_cells(mdata, seed=0)
-    >>> ctl.tl.xchrom(mdata, stem_filters=8, filters=(8, 8), train_kwargs={"max_epochs": 1})
+    >>> ctl.tl.xchrom(mdata, train_kwargs={"max_epochs": 1})
     >>> ctl.tl.attribute(mdata, mdata.mod["atac"].var_names[:2], groupby=None, n_shuffles=5, window=100)
     >>> mdata.uns["ctl"]["attribution"]["effect"].shape
     (2, 1, 4, 100)

@@ -60,7 +60,7 @@ def ism(
     key
         Name of the model in `mdata`.
     model
-        A model, or the path of one, in place of `key`.
+        A model, or the path of a file with one, in place of that in `mdata`; `key` chooses where a file holds several.
     groupby
         Column of `obs`; cells without a label are left out. None: the mean of all cells is one group, 'all'.
     cells
@@ -102,9 +102,9 @@ def ism(
     Examples
     --------
     >>> import chromatell as ctl
-    >>> mdata = ctl.datasets.simulate_sequence_multiome(n_cells=200, n_regions=120, seed=0)
+    >>> mdata = ctl.datasets.simulate_sequence_multiome(n_cells=100, n_regions=60, seed=0)
     >>> ctl.pp.split_cells(mdata, seed=0)
-    >>> ctl.tl.xchrom(mdata, stem_filters=8, filters=(8, 8), train_kwargs={"max_epochs": 1})
+    >>> ctl.tl.xchrom(mdata, train_kwargs={"max_epochs": 1})
     >>> ctl.tl.ism(mdata, mdata.mod["atac"].var_names[:2], groupby=None, window=20)
     >>> mdata.uns["ctl"]["ism"]["effect"].shape
     (2, 1, 4, 20)

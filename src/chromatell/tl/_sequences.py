@@ -76,7 +76,7 @@ def sequence_model(mdata: MuData, key: str, model: Any) -> Any:
             )
         model = load(mdata, key=key)
     elif isinstance(model, str | Path | MuData):
-        model = load(model)
+        model = _load(model, key)
     if not hasattr(model, "region_vectors") or not hasattr(model, "sequence_module"):
         family = getattr(model, "family", type(model).__name__)
         raise ChromatellError(
@@ -84,6 +84,17 @@ def sequence_model(mdata: MuData, key: str, model: Any) -> Any:
             "ctl.tl.xchrom(mdata), and name it with key=."
         )
     return model
+
+
+def _load(source: Any, key: str) -> Any:
+    """Return the model of a source, or, where it holds several, the one of that name."""
+    try:
+        return load(source)
+    except ChromatellError as first:
+        try:
+            return load(source, key=key)
+        except ChromatellError:
+            raise first from None  # which says what the source holds
 
 
 def group_vectors(mdata: MuData, model: Any, groupby: str | None, cells: Any) -> tuple[list[str], np.ndarray]:

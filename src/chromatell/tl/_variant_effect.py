@@ -63,7 +63,7 @@ def variant_effect(
     key
         Name of the model in `mdata`.
     model
-        A model, or the path of one, in place of `key`.
+        A model, or the path of a file with one, in place of that in `mdata`; `key` chooses where a file holds several.
     per
         Column of `obs` with groups; cells without a label are left out. None: the mean of all cells is one group,
         'all'.
@@ -114,9 +114,9 @@ def variant_effect(
     --------
     >>> import pandas as pd
     >>> import chromatell as ctl
-    >>> mdata = ctl.datasets.simulate_sequence_multiome(n_cells=200, n_regions=120, seed=0)
+    >>> mdata = ctl.datasets.simulate_sequence_multiome(n_cells=100, n_regions=60, seed=0)
     >>> ctl.pp.split_cells(mdata, seed=0)
-    >>> ctl.tl.xchrom(mdata, stem_filters=8, filters=(8, 8), train_kwargs={"max_epochs": 1})
+    >>> ctl.tl.xchrom(mdata, train_kwargs={"max_epochs": 1})
     >>> atac = mdata.mod["atac"]
     >>> middle = atac.varm["dna_code"].shape[1] // 2
     >>> base = "ACGTN"[atac.varm["dna_code"][0, middle]]
