@@ -5,31 +5,33 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 POOLS = ("max", "mean")
-HEADS = ("flatten", "mean_max")
+TOWERS = ("basset", "motifs")
 
 
 @dataclass(frozen=True)
 class TowerConfig:
-    """Sizes of the tower; every field is stored with the model."""
+    """Sizes of the tower; every field is stored with the model.
 
+    `kind` 'basset' is the published tower and reads all fields but `n_hidden`; 'motifs' reads `stem_filters`,
+    `stem_kernel`, `n_hidden` and `dropout`.
+    """
+
+    kind: str = "basset"
     sequence_length: int = 1344
     stem_filters: int = 288
     stem_kernel: int = 17
     stem_pool: int = 3
-    both_strands: bool = False  # the stem scans both strands with the same filters and keeps the better match
     filters: tuple[int, ...] = (288, 323, 363, 407, 456, 512)  # a convolution and a pooling by 2 each
     kernel: int = 5
     pool: str = "max"
     last_filters: int = 256  # of a last convolution of width 1; 0 leaves it out
+    gelu_after: bool = True  # as published, the vector of a region passes batch norm and a GELU
+    n_hidden: int = 64
     n_bottleneck: int = 32
-    head: str = "flatten"  # all positions, or 'mean_max': mean and maximum over positions, wherever a motif lies
-    n_hidden: int = 0  # width of a hidden layer before the bottleneck; 0 for none
     dropout: float = 0.2
-    gelu_after: bool = True  # as published, the vector of a region passes a GELU
     max_shift: int = 3  # random shift in training, in bases
     reverse_complement: bool = True  # training draws the strand; prediction averages both
 
@@ -37,19 +39,18 @@ class TowerConfig:
         object.__setattr__(self, "filters", tuple(self.filters))  # JSON knows lists only
 
     @property
-    def is_symmetric(self) -> bool:
-        """Whether both strands of a sequence give the same vector by construction."""
-        one_convolution = not self.filters and not self.last_filters
-        return self.both_strands and one_convolution and self.head == "mean_max" and self.stem_pool == 1
+    def turns_strands(self) -> bool:
+        """Whether training draws the strand and prediction averages both; 'motifs' reads both by itself."""
+        return self.reverse_complement and self.kind == "basset"
 
     @property
-    def turns_strands(self) -> bool:
-        """Whether training draws the strand and prediction averages both."""
-        return self.reverse_complement and not self.is_symmetric
+    def shortest(self) -> int:
+        """Bases that the tower needs at least."""
+        return self.stem_kernel if self.kind == "motifs" else self.stem_pool * 2 ** len(self.filters)
 
     @property
     def n_positions(self) -> int:
-        """Positions that are left after all poolings."""
+        """Positions that are left after all poolings of 'basset'."""
         n = self.sequence_length // self.stem_pool
         for _ in self.filters:
             n //= 2
@@ -112,62 +113,69 @@ class ConvBlock(nn.Sequential):
         super().__init__(*layers)
 
 
-class BothStrands(nn.Conv1d):
-    """A convolution that scans both strands with the same filters: ``(n, 4, length) -> (n, out, length)``.
-
-    At each position the better of the two matches is kept. The kernel width is odd, so that both are centred alike.
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Turning filters round is cheaper than turning sequences."""
-        weight = torch.cat([self.weight, self.weight.flip((1, 2))])
-        forward, backward = F.conv1d(x, weight, padding="same").chunk(2, dim=1)
-        return torch.maximum(forward, backward)
-
-
-class SequenceTower(nn.Module):
-    """``(n, 4, length) -> (n, n_bottleneck)``.
-
-    With ``head='flatten'`` the tower of scBasset and XChrom. With ``both_strands`` and ``head='mean_max'`` a bank of
-    motif detectors (as in DeepBind), each read by its mean and its best match: fewer sequences suffice to learn it.
-    """
+class BassetTower(nn.Module):
+    """``(n, 4, length) -> (n, n_bottleneck)``, as in scBasset and XChrom: convolutions, poolings, then all positions."""
 
     def __init__(self, config: TowerConfig):
         super().__init__()
-        self.config = c = config
+        c = config
         widths = [c.stem_filters, *c.filters]
-        stem = ConvBlock(4, c.stem_filters, c.stem_kernel, c.stem_pool, first=True, kind=c.pool)
-        if c.both_strands:
-            stem[0] = BothStrands(4, c.stem_filters, c.stem_kernel, bias=False)
-        blocks = [stem]
+        blocks = [ConvBlock(4, c.stem_filters, c.stem_kernel, c.stem_pool, first=True, kind=c.pool)]
         blocks += [ConvBlock(i, o, c.kernel, 2, kind=c.pool) for i, o in zip(widths[:-1], widths[1:], strict=True)]
         if c.last_filters:
             blocks.append(ConvBlock(widths[-1], c.last_filters, 1, 1))
         self.blocks = nn.Sequential(*blocks)
-        n_read = (c.last_filters or widths[-1]) * (c.n_positions if c.head == "flatten" else 2)
-        self.hidden = (
-            nn.Sequential(
-                nn.BatchNorm1d(n_read),
-                nn.Dropout(c.dropout),
-                nn.Linear(n_read, c.n_hidden),
-                nn.BatchNorm1d(c.n_hidden),
-                nn.SiLU(),
-            )
-            if c.n_hidden
-            else None
-        )
-        self.last = nn.Linear(c.n_hidden or n_read, c.n_bottleneck)
-        # as published: batch norm, dropout and GELU after it; else the vector is free, and dropout comes before
+        self.activation = QuickGELU()
+        self.dropout = nn.Dropout(0.0 if c.gelu_after else c.dropout)
+        self.last = nn.Linear(c.n_positions * (c.last_filters or widths[-1]), c.n_bottleneck)
         self.after = (
             nn.Sequential(nn.BatchNorm1d(c.n_bottleneck), nn.Dropout(c.dropout), QuickGELU()) if c.gelu_after else None
         )
-        self.activation, self.dropout = QuickGELU(), nn.Dropout(0.0 if c.gelu_after else c.dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         """``(n, 4, length) -> (n, n_bottleneck)``."""
-        h = self.activation(self.blocks(x))  # (n, channels, positions)
-        h = h.flatten(1) if self.config.head == "flatten" else torch.cat([h.mean(dim=2), h.amax(dim=2)], dim=1)
-        if self.hidden is not None:
-            h = self.hidden(h)
+        h = self.activation(self.blocks(x)).flatten(1)  # (n, channels * positions)
         u = self.last(self.dropout(h))
         return u if self.after is None else self.after(u)
+
+
+class MotifTower(nn.Module):
+    """``(n, 4, length) -> (n, n_bottleneck)``: a bank of motif detectors, each read by its mean and its best match.
+
+    As in DeepBind, one convolution wherever a motif lies and on whichever strand, then a small network. It needs fewer
+    sequences than a deep tower, and says nothing of how motifs are arranged. The filters scan both strands, so that a
+    sequence and its reverse complement give the same vector.
+    """
+
+    def __init__(self, config: TowerConfig):
+        super().__init__()
+        c = config
+        self.scan = nn.Conv1d(4, c.stem_filters, c.stem_kernel, padding=c.stem_kernel // 2)
+        self.activation = nn.ReLU()
+        self.best = nn.MaxPool1d(2 * (c.sequence_length + c.stem_kernel // 2 * 2 - c.stem_kernel + 1))
+        self.hidden = nn.Sequential(
+            nn.BatchNorm1d(2 * c.stem_filters),
+            nn.Dropout(c.dropout),
+            nn.Linear(2 * c.stem_filters, c.n_hidden),
+            nn.BatchNorm1d(c.n_hidden),
+            nn.SiLU(),
+            nn.Dropout(c.dropout),
+        )
+        self.last = nn.Linear(c.n_hidden, c.n_bottleneck)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(n, 4, length) -> (n, n_bottleneck)``."""
+        strands = torch.cat([x, x.flip((1, 2))])  # (2 n, 4, length): complementing reverses the order of the bases
+        score = self.scan(strands)  # (2 n, filters, positions)
+        mean = sum(self.activation(score).mean(dim=2).chunk(2)) / 2
+        if self.training:  # the same as below, and faster
+            best = torch.maximum(*score.max(dim=2).values.chunk(2))
+        else:  # as a layer, which attribution methods know
+            best = self.best(torch.cat(score.chunk(2), dim=2)).squeeze(2)
+        features = torch.cat([mean, best], dim=1)
+        return self.last(self.hidden(features))
+
+
+def sequence_tower(config: TowerConfig) -> BassetTower | MotifTower:
+    """Return the tower of the kind that was asked for."""
+    return MotifTower(config) if config.kind == "motifs" else BassetTower(config)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from chromatell.data.sequences import RegionBatch
 from chromatell.nn.losses import LossConfig, blocked_loss
-from chromatell.nn.sequence_tower import SequenceTower, TowerConfig, augment, centre, one_hot, reverse_complement
+from chromatell.nn.sequence_tower import TowerConfig, augment, centre, one_hot, reverse_complement, sequence_tower
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class XChromModule(nn.Module):
         self.config = c = config
         if c.tower.n_bottleneck != c.n_embed:
             raise ValueError("the bottleneck of the sequence tower is the embedding of a region")
-        self.tower = SequenceTower(c.tower)
+        self.tower = sequence_tower(c.tower)
         self.head = nn.Linear(c.n_embed, 2)  # a region's bias and depth slope, read off its embedding
         nn.init.normal_(self.head.weight, std=0.01)
         self.head.bias.data = torch.tensor(start)

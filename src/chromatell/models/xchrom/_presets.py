@@ -23,18 +23,7 @@ class Preset:
 PRESETS: dict[str, Preset] = {
     "small": Preset(
         network=XChromConfig(
-            tower=TowerConfig(
-                sequence_length=600,
-                stem_filters=64,
-                stem_kernel=15,
-                stem_pool=1,
-                both_strands=True,
-                filters=(),
-                last_filters=0,
-                head="mean_max",
-                n_hidden=64,
-                gelu_after=False,
-            )
+            tower=TowerConfig(kind="motifs", sequence_length=600, stem_filters=64, stem_kernel=15, n_hidden=64)
         ),
         training=TrainConfig(max_epochs=20, batch_size=64, lr=1e-2, weight_decay=1e-3, gradient_clip=1.0),
     ),
@@ -72,8 +61,7 @@ def resolve_network(base: XChromConfig, options: dict[str, Any]) -> XChromConfig
     smallest = tower.stem_pool * 2 ** len(tower.filters)
     if tower.sequence_length < smallest:
         raise ChromatellError(
-            f"sequence_length={tower.sequence_length} is too short: {len(tower.filters) + 1} poolings need at least "
-            f"{smallest} bases. Use longer windows, ctl.pp.add_sequence(mdata, fasta, width={smallest}), or fewer "
-            "filters=(...)."
+            f"sequence_length={tower.sequence_length} is too short: this tower needs at least {tower.shortest} bases. "
+            f"Use longer windows, ctl.pp.add_sequence(mdata, fasta, width={tower.shortest}), or a smaller tower."
         )
     return replace(network, tower=replace(tower, n_bottleneck=network.n_embed))

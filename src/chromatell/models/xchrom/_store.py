@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from chromatell._validate import ChromatellError
 from chromatell.models.xchrom._module import XChromConfig, XChromModule
-from chromatell.nn.sequence_tower import HEADS, POOLS, TowerConfig
+from chromatell.nn.sequence_tower import POOLS, TOWERS, TowerConfig
 
 _AGAIN = "Ask for the file again."
 
@@ -44,7 +44,7 @@ def check_config(raw: Mapping[str, Any]) -> XChromConfig:
         not whole
         or len(t.filters) > 64
         or t.pool not in POOLS
-        or t.head not in HEADS
+        or t.kind not in TOWERS
         or t.n_bottleneck != config.n_embed
     ):
         raise ChromatellError(f"The model's description is out of range: {dict(raw)}. {_AGAIN}")
