@@ -316,6 +316,7 @@ def test_windows_with_n_are_left_out(tmp_path):
         ({"n_genes": 2}, "n_genes=2 is below the 3 factors"),
         ({"fasta": "nowhere.fa"}, "nowhere.fa' is not there"),
         ({"fasta": "x.fa", "fasta_out": "y.fa"}, "with fasta= there is none. Leave one of them out"),
+        ({"fasta_out": "nowhere/y.fa"}, "there is no folder 'nowhere'. Make it first"),
         ({"motifs": "no_such_factor"}, "has no motif 'no_such_factor'"),
         ({"motifs": {"flat": np.full((5, 4), 0.25)}}, "matches nearly any sequence. Leave it out"),
     ],

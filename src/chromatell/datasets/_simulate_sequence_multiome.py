@@ -148,12 +148,15 @@ def simulate_sequence_multiome(
     _check_widths(tfs, width, region_width, n_genes)
     if fasta_out is not None and fasta is not None:
         raise ChromatellError("fasta_out= writes the made-up genome; with fasta= there is none. Leave one of them out.")
+    out = None if fasta_out is None else Path(fasta_out).expanduser()
+    if out is not None and not out.parent.is_dir():
+        raise ChromatellError(f"fasta_out: there is no folder {str(out.parent)!r}. Make it first.")
     seeds = np.random.SeedSequence(settings.resolve_seed(seed)).spawn(7)
     rng = [np.random.default_rng(s) for s in seeds]
     genome = make_genome(rng[0], n_regions, width, region_width, tfs) if fasta is None else Genome(fasta)
     windows = choose_windows(rng[1], genome, n_regions, width, region_width, tfs)
-    if fasta_out is not None and isinstance(genome, MadeUpGenome):
-        genome.write(Path(fasta_out).expanduser())
+    if out is not None and isinstance(genome, MadeUpGenome):
+        genome.write(out)
 
     activity = _activity(rng[2], n_types, list(tfs))
     simulation = _parameters(windows, tfs, activity, region_width)
