@@ -62,7 +62,7 @@ def ism_heatmap(
     'Base'
     """
     shown = stretch(mdata, key, region, group, start, end)
-    ax = new_axes(ax, (6.0, 2.2))
+    ax = new_axes(ax, (6.0, 3.0))
     limit = float(np.abs(shown.effect).max()) or 1.0
     first, width = shown.start, shown.tokens.size
     image = ax.imshow(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from mudata import MuData
 
-from chromatell.pl._sequence_view import Stretch, figure_size, genomic_axis, stretch
+from chromatell.pl._sequence_view import Stretch, axes_size, genomic_axis, stretch
 from chromatell.pl._style import FAINT, OKABE_ITO, finish, new_axes
 
 if TYPE_CHECKING:
@@ -78,16 +78,16 @@ def logo(
     """
     shown = stretch(mdata, key, region, group, start, end)
     heights = _heights(shown)
-    ax = new_axes(ax, (6.0, 2.2))
+    ax = new_axes(ax, (6.0, 3.0))
     _draw(ax, shown, heights)
     ax.axhline(0, color=FAINT, linewidth=0.6, zorder=0)
-    low, high = min(0.0, float(heights.min(initial=0))), max(0.0, float(heights.max(initial=0)))
-    margin = 0.05 * (high - low) or 1.0
-    ax.set_ylim(low - margin, high + margin)
+    bottom, top = min(0.0, float(heights.min(initial=0))), max(0.0, float(heights.max(initial=0)))
+    margin = 0.05 * (top - bottom) or 1.0
+    ax.set_ylim(bottom - margin, top + margin)
     xlabel = genomic_axis(ax, shown)
-    narrow = figure_size(ax)[1] < 3
+    low = axes_size(ax)[1] < 2.2
     ylabel = "Mean fall of log-odds{}when changed" if shown.is_ism else "Contribution{}to log-odds"
-    return finish(ax, xlabel, ylabel.format("\n" if narrow else " "), shown.title)
+    return finish(ax, xlabel, ylabel.format("\n" if low else " "), shown.title)
 
 
 def _heights(shown: Stretch) -> np.ndarray:

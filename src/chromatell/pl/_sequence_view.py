@@ -98,14 +98,14 @@ def genomic_axis(ax: Axes, shown: Stretch) -> str:
     """Set limits and ticks to positions, few enough to fit; return the label of the axis."""
     width = shown.tokens.size
     ax.set_xlim(shown.start - 0.5, shown.start + width - 0.5)
-    ax.xaxis.set_major_locator(MaxNLocator(3 if figure_size(ax)[0] < 5 else 5, integer=True))
+    ax.xaxis.set_major_locator(MaxNLocator(3 if axes_size(ax)[0] < 4 else 5, integer=True))
     ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
     return f"Position on {shown.chrom} (bp, 0-based)"
 
 
-def figure_size(ax: Axes) -> tuple[float, float]:
-    """Return width and height of the whole figure, in inches."""
+def axes_size(ax: Axes) -> tuple[float, float]:
+    """Return width and height of the axes, in inches, about: before the layout makes room for text."""
     figure = ax.get_figure(root=True)
     assert figure is not None  # axes on which something is drawn have one
-    width, height = figure.get_size_inches()
+    width, height = figure.get_size_inches() * ax.get_position().size
     return float(width), float(height)

@@ -135,6 +135,6 @@ def saturation(module: Any, tokens: np.ndarray, part: slice, batch_size: int) ->
         before, after = sm.saturation_mutagenesis(
             module, one_hot, start=part.start, end=part.stop, batch_size=batch_size, raw_outputs=True
         )
-    for message in caught:  # says that each sequence is read whole: slower, the same result
-        logger.info("%s", message.message)
+    for message in caught:  # says why each sequence is read whole: slower, the same result
+        logger.debug("%s", message.message)
     return (after - before[:, None, None]).float().cpu().numpy()
