@@ -5,10 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from scipy.stats import pearsonr, spearmanr
 
-from chromatell.metrics.bootstrap import Histograms, interval, linear_change, mean_change, resample
+from chromatell.metrics import bootstrap
+from chromatell.metrics.bootstrap import (
+    Histograms,
+    interval,
+    linear_change,
+    mean_change,
+    profile_resampled,
+    resample,
+)
 from chromatell.metrics.calibration import expected_calibration_error
 from chromatell.metrics.ranking import auroc_and_ap
+from chromatell.metrics.views import profile_correlation
 
 
 def test_resample_draws_cells_or_whole_groups():
@@ -48,12 +58,13 @@ def test_binned_replicates_follow_exact_ones(rng):
     p = (rng.beta(1, 12, (n, m)) * np.exp(rng.normal(0, 0.3, (n, 1)))).clip(0, 1).astype(np.float32)
     y = rng.random(p.shape) < p
     weights = resample(n, 25, seed=2)
-    hist = Histograms.fit(sp.csr_matrix(y.astype(np.float32)), p)
-    assert hist.pairs.sum() == n * m
-    assert hist.positive.sum() == y.sum()
+    hist = Histograms.fit(sp.csr_matrix(y.astype(np.float32)), p, weights)
+    assert hist.pairs[0].sum() == n * m
+    assert hist.positive[0].sum() == y.sum()
     assert hist.pairs.shape[1] <= 2048
-    d_auroc, d_ap, d_prevalence = hist.ranking_change(weights)
-    d_ece = hist.calibration_change(weights)
+    np.testing.assert_array_equal(hist.pairs.sum(axis=1), n * m)
+    d_auroc, d_ap, d_prevalence = hist.ranking_change()
+    d_ece = hist.calibration_change()
     base, base_ece = auroc_and_ap(y, p), expected_calibration_error(y, p)
     for i, w in enumerate(weights.astype(int)):
         yy, pp = np.repeat(y, w, axis=0), np.repeat(p, w, axis=0)
@@ -66,6 +77,62 @@ def test_binned_replicates_follow_exact_ones(rng):
 
 def test_binned_scores_of_a_constant_prediction(rng):
     y = sp.csr_matrix((rng.random((20, 30)) < 0.2).astype(np.float32))
-    area, ap, _ = Histograms.fit(y, np.full((20, 30), 0.2, dtype=np.float32)).ranking_change(resample(20, 5))
+    area, ap, _ = Histograms.fit(y, np.full((20, 30), 0.2, dtype=np.float32), resample(20, 5)).ranking_change()
     np.testing.assert_allclose(area, 0, atol=1e-9)
     assert np.isfinite(ap).all()
+
+
+def test_regions_are_resampled_as_cells_are(rng):
+    p = rng.beta(1, 6, (60, 90)).astype(np.float32)
+    y = sp.csc_matrix((rng.random(p.shape) < p).astype(np.float32))
+    weights = resample(90, 10, seed=4)
+    found = Histograms.fit(y.T, p.T, weights)
+    other = Histograms.fit(sp.csr_matrix(y.toarray().T), np.ascontiguousarray(p.T), weights)
+    np.testing.assert_array_equal(found.positive, other.positive)
+    np.testing.assert_array_equal(found.pairs, other.pairs)
+    d_auroc, d_ap, _ = found.ranking_change()
+    base = auroc_and_ap(y, p)
+    for i, w in enumerate(weights.astype(int)):
+        area, ap = auroc_and_ap(np.repeat(y.toarray(), w, axis=1), np.repeat(p, w, axis=1))
+        assert d_auroc[i] == pytest.approx(area - base[0], abs=5e-4)
+        assert d_ap[i] == pytest.approx(ap - base[1], abs=2e-3)
+
+
+def test_blocks_change_nothing(rng, monkeypatch):
+    p = rng.beta(1, 6, (50, 40)).astype(np.float32)
+    y = sp.csr_matrix((rng.random(p.shape) < p).astype(np.float32))
+    weights = resample(50, 10, seed=4)
+    whole = Histograms.fit(y, p, weights)
+    truth, predicted = rng.random((3, 40)), rng.random((3, 40))
+    profiles = profile_resampled(truth, predicted, resample(40, 10))
+    monkeypatch.setattr(bootstrap, "_HELD", 130)
+    blocks = Histograms.fit(y, p, weights)
+    np.testing.assert_array_equal(whole.positive, blocks.positive)
+    np.testing.assert_allclose(whole.mean, blocks.mean)
+    np.testing.assert_allclose(profiles, profile_resampled(truth, predicted, resample(40, 10)))
+
+
+def test_profiles_over_resampled_regions_equal_scipy(rng):
+    truth = np.round(rng.gamma(1, 1, (3, 60)), 1)  # with ties
+    predicted = truth + rng.normal(0, 1, truth.shape)
+    weights = resample(60, 8, seed=1)
+    found = profile_resampled(truth, predicted, weights)
+    for got, w in zip(found, weights.astype(int), strict=True):
+        t, p = np.repeat(truth, w, axis=1), np.repeat(predicted, w, axis=1)
+        dt, dp = (np.repeat((x - x.mean(axis=0)).astype("f4"), w, axis=1) for x in (truth, predicted))
+        expected = [
+            np.mean([f(a, b).statistic for a, b in zip(x, y, strict=True)])
+            for x, y in ((t, p), (dt, dp))
+            for f in (pearsonr, spearmanr)
+        ]
+        np.testing.assert_allclose(got, expected, atol=1e-5)
+    np.testing.assert_allclose(
+        profile_resampled(truth, predicted, np.ones((1, 60))),
+        profile_correlation(truth[None], predicted[None]),
+        atol=1e-6,
+    )
+    assert np.isnan(profile_resampled(truth, predicted, weights, ranks=False)[:, [1, 3]]).all()
+    one = profile_resampled(truth[:1], predicted[:1], weights)
+    assert np.isfinite(one[:, :2]).all()
+    assert np.isnan(one[:, 2:]).all()  # one type has no mean to deviate from
+    assert np.isnan(profile_resampled(np.ones((2, 60)), predicted[:2], weights)).all()

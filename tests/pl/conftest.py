@@ -38,6 +38,7 @@ def mdata() -> md.MuData:
                     is_baseline,
                     name in ("region_mean_true_depth", "knn_atac"),
                     "test",
+                    "cross-cell",
                     view,
                     metric,
                     value,
@@ -47,7 +48,7 @@ def mdata() -> md.MuData:
                 )
             )
             if not is_baseline:
-                gains.append((name, BEST.get(view, "knn"), "test", view, metric, 0.01, 0.0, 0.02, 100))
+                gains.append((name, BEST.get(view, "knn"), "test", "cross-cell", view, metric, 0.01, 0.0, 0.02, 100))
         recall = np.linspace(0.01, 1, 50)
         curves[name] = {
             "pr": np.stack([recall, 0.1 + (0.5 - 0.05 * i) * (1 - recall)]).astype(np.float32),
@@ -61,6 +62,7 @@ def mdata() -> md.MuData:
         "is_baseline",
         "uses_target_assay",
         "split",
+        "pairs",
         "view",
         "metric",
         "value",
@@ -68,7 +70,7 @@ def mdata() -> md.MuData:
         "ci_high",
         "n",
     ]
-    names = ["model", "baseline", "split", "view", "metric", "gain", "ci_low", "ci_high", "n"]
+    names = ["model", "baseline", "split", "pairs", "view", "metric", "gain", "ci_low", "ci_high", "n"]
     fisher = pd.DataFrame(
         {
             "model": ["dense", "region_mean", "knn", "knn_atac"],
@@ -88,7 +90,7 @@ def mdata() -> md.MuData:
     mdata.uns["ctl"] = {
         "evaluation": pd.DataFrame(rows, columns=columns),
         "gains": pd.DataFrame(gains, columns=names),
-        "curves": curves,
+        "curves": {"cross-cell": curves},
         "fisher": fisher,
         "models": {"dense": {"history": history}},
     }

@@ -154,7 +154,7 @@ def test_history_of_a_model_and_bad_keys(mdata):
 
 def test_pr_curve(mdata):
     ax = pl.pr_curve(mdata)
-    found, curves = lines(ax), mdata.uns["ctl"]["curves"]
+    found, curves = lines(ax), mdata.uns["ctl"]["curves"]["cross-cell"]
     assert legend_texts(ax) == ["dense, AP 0.750", "multivi, AP 0.730", "knn, AP 0.690", "prevalence 0.100"]
     for label, name in zip(legend_texts(ax), ("dense", "multivi", "knn"), strict=False):
         np.testing.assert_allclose(found[label], curves[name]["pr"])
@@ -175,7 +175,7 @@ def test_pr_curve_with_all_some_or_no_baselines(mdata):
         pl.pr_curve(mdata, baselines="few")
     with pytest.raises(ChromatellError, match="No curve 'pr' of \\['nope'\\].*there: \\['dense'"):
         pl.pr_curve(mdata, "nope")
-    mdata.uns["ctl"]["curves"]["dense"]["pr"] = np.zeros((2, 0), dtype=np.float32)
+    mdata.uns["ctl"]["curves"]["cross-cell"]["dense"]["pr"] = np.zeros((2, 0), dtype=np.float32)
     with pytest.raises(ChromatellError, match="No curve 'pr' of \\['dense'\\]"):
         pl.pr_curve(mdata, "dense")
 
@@ -190,7 +190,7 @@ def test_models_and_baselines_look_different(mdata):
 
 def test_per_cell_per_region(mdata):
     ax = pl.per_cell_per_region(mdata)
-    curves = mdata.uns["ctl"]["curves"]
+    curves = mdata.uns["ctl"]["curves"]["cross-cell"]
     medians = [line.get_ydata()[0] for line in ax.lines[:4]]
     expected = [
         np.median(curves["knn"]["per_cell"]),
@@ -214,7 +214,7 @@ def test_per_cell_per_region_with_a_named_and_a_constant_baseline(mdata):
     assert legend_texts(ax) == ["region_mean", "multivi"]
     assert len(ax.collections) == 3  # a constant AUROC of 0.5 has no density, only its median
     assert ax.lines[2].get_ydata()[0] == 0.5
-    for curve in mdata.uns["ctl"]["curves"].values():
+    for curve in mdata.uns["ctl"]["curves"]["cross-cell"].values():
         if isinstance(curve, dict):
             del curve["per_cell"], curve["per_region"]
     with pytest.raises(ChromatellError, match="No AUROC of cells or regions"):
@@ -273,7 +273,7 @@ def test_leaderboard_without_intervals_gains_or_a_value(mdata):
 
 def test_calibration(mdata):
     ax = pl.calibration(mdata, "dense")
-    found, curve = lines(ax), mdata.uns["ctl"]["curves"]["dense"]["reliability"]
+    found, curve = lines(ax), mdata.uns["ctl"]["curves"]["cross-cell"]["dense"]["reliability"]
     assert legend_texts(ax) == ["dense, ECE 0.5500", "knn, ECE 0.4900", "predicted = observed"]
     np.testing.assert_allclose(found["dense, ECE 0.5500"], curve[:2])
     np.testing.assert_array_equal(*found["predicted = observed"])
@@ -287,7 +287,7 @@ def test_calibration(mdata):
 
 
 def test_calibration_of_bins_without_an_open_pair(mdata):
-    mdata.uns["ctl"]["curves"]["dense"]["reliability"][1] = 0
+    mdata.uns["ctl"]["curves"]["cross-cell"]["dense"]["reliability"][1] = 0
     ax = pl.calibration(mdata, "dense", baselines="none")
     assert ax.get_xlim()[0] > 0
 

@@ -75,7 +75,7 @@ def test_values_equal_sklearn(evaluated):
     ap = average_precision_score(y.ravel(), p.ravel())
     assert _value(evaluated, "noisy", "overall", "ap") == pytest.approx(ap, abs=1e-9)
     assert _value(evaluated, "noisy", "overall", "normalised_ap") == pytest.approx((ap - y.mean()) / (1 - y.mean()))
-    assert evaluated.uns["ctl"]["curves"]["_prevalence"] == pytest.approx(y.mean())
+    assert evaluated.uns["ctl"]["curves"]["cross-cell"]["_prevalence"] == pytest.approx(y.mean())
     regions = [roc_auc_score(y[:, r], p[:, r]) for r in range(y.shape[1]) if 0 < y[:, r].sum() < len(y)]
     assert _value(evaluated, "noisy", "per_region", "auroc") == pytest.approx(np.mean(regions))
     assert _value(evaluated, "noisy", "per_region", "auroc", "n") == len(regions)
@@ -134,7 +134,7 @@ def test_overall_interval_has_the_width_of_a_brute_force_bootstrap(evaluated):
 
 
 def test_columns_and_curves(evaluated):
-    pred, curves = evaluated["atac_pred"], evaluated.uns["ctl"]["curves"]
+    pred, curves = evaluated["atac_pred"], evaluated.uns["ctl"]["curves"]["cross-cell"]
     test = (evaluated.obs["ctl_split"] == "test").to_numpy()
     assert set(curves) == {"true", "noisy", *FEW, "_prevalence"}
     for name in ("true", "region_mean"):
@@ -181,8 +181,8 @@ def test_round_trip(evaluated, tmp_path, suffix):
         )
         assert b.get("is_baseline", pd.Series(dtype=bool)).dtype == bool
         assert b["n"].dtype == np.int64
-    for name, curve in evaluated.uns["ctl"]["curves"].items():
-        got = back.uns["ctl"]["curves"][name]
+    for name, curve in evaluated.uns["ctl"]["curves"]["cross-cell"].items():
+        got = back.uns["ctl"]["curves"]["cross-cell"][name]
         if name == "_prevalence":
             assert float(got) == pytest.approx(curve)
             continue
@@ -244,7 +244,7 @@ def test_groups_are_resampled_whole():
     by_donor = evaluate(mdata, baselines=["region_mean"], views=["per_cell"], copy=True)
     test = mdata.obs["ctl_split"] == "test"
     means = (
-        pd.Series(by_donor.uns["ctl"]["curves"]["m"]["per_cell"])
+        pd.Series(by_donor.uns["ctl"]["curves"]["cross-sample"]["m"]["per_cell"])
         .groupby(mdata.obs.loc[test, "donor"].astype(str).to_numpy())
         .agg(["sum", "count"])
     )
@@ -279,7 +279,7 @@ def test_no_validation_cells_chooses_on_the_scored_ones(simulated):
 def test_subset_of_regions(simulated, monkeypatch):
     mdata = simulated.copy()
     evaluate(mdata, "true", baselines=["region_mean"], views=["per_region"], n_bootstrap=0, max_regions=50)
-    assert mdata.uns["ctl"]["curves"]["true"]["per_region"].shape == (50,)
+    assert mdata.uns["ctl"]["curves"]["cross-cell"]["true"]["per_region"].shape == (50,)
     assert mdata["atac_pred"].var["ctl_auroc"].notna().sum() <= 50
     monkeypatch.setattr(settings, "dense_limit", 4 * 225 * 30)
     evaluate(mdata, "true", baselines=None, views=["overall"], n_bootstrap=0)

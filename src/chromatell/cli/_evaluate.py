@@ -10,7 +10,7 @@ import pandas as pd
 from chromatell._keys import EVALUATION, UNS
 from chromatell.cli._console import output
 from chromatell.cli._files import check_output, read_multiome, write
-from chromatell.cli._tables import gains, leaderboard
+from chromatell.cli._tables import gains, kinds, leaderboard
 
 
 def run(args: argparse.Namespace) -> None:
@@ -39,10 +39,15 @@ def run(args: argparse.Namespace) -> None:
     if args.output is not None:
         write(mdata, args.output)
     console = output()
-    console.print(leaderboard(mdata, f"{args.input}, {args.split} cells"))
-    improved = gains(mdata)
-    if improved is not None:  # there are no models, only baselines
-        console.print("", improved)
+    there = kinds(mdata)
+    for pairs in there:
+        title = f"{args.input}, {args.split} cells" if len(there) == 1 else f"{args.input}, {pairs} pairs, {args.split}"
+        if pairs != there[0]:
+            console.print("")
+        console.print(leaderboard(mdata, title, pairs=pairs))
+        improved = gains(mdata, pairs if len(there) > 1 else None)
+        if improved is not None:  # there are no models, only baselines
+            console.print("", improved)
 
 
 def _write_csv(table: pd.DataFrame, path: Path) -> None:

@@ -22,7 +22,12 @@ MAIN: dict[Pair, str] = {
 _AT_MOST = 4  # columns of scores that 80 characters hold
 
 
-def leaderboard(mdata: MuData, title: str, note: str = "") -> Table:
+def kinds(mdata: MuData) -> list[str]:
+    """Return the kinds of pairs that were scored, such as 'cross-cell'."""
+    return list(dict.fromkeys(mdata.uns[UNS][EVALUATION]["pairs"].astype(str)))
+
+
+def leaderboard(mdata: MuData, title: str, note: str = "", pairs: str | None = None) -> Table:
     """Return models above baselines above references, with 95% intervals under the scores.
 
     Parameters
@@ -33,38 +38,50 @@ def leaderboard(mdata: MuData, title: str, note: str = "") -> Table:
         Above the table.
     note
         Under it: what a reader must know of the data.
+    pairs
+        Which kind of pairs; None takes the first there.
     """
-    from chromatell.models._baselines import REFERENCES
-
     scores: pd.DataFrame = mdata.uns[UNS][EVALUATION]
-    pairs = _pairs(scores)
+    scores = scores[(scores["pairs"] == (kinds(mdata)[0] if pairs is None else pairs)).to_numpy()]
+    columns = _pairs(scores)
     table = _table(title, note)
     table.add_column("", no_wrap=True)
-    for pair in pairs:
+    for pair in columns:
         table.add_column(_header(pair), justify="right", no_wrap=True)
-    rank = {"model": 0, "baseline": 1, "reference": 2}
+    rank = {"model": 0, "upper bound": 1, "baseline": 2, "reference": 3}
+    names_of = {(False, False): "model", (False, True): "upper bound", (True, False): "baseline"}
+    flags = scores.drop_duplicates("model")
     kind = {
-        str(m): "model" if not b else "reference" if m in REFERENCES else "baseline"
-        for m, b in zip(scores["model"], scores["is_baseline"].astype(bool), strict=True)
+        str(m): names_of.get((bool(b), bool(r)), "reference")
+        for m, b, r in zip(flags["model"], flags["is_baseline"], flags["uses_target_assay"], strict=True)
     }
-    first = _column(scores, pairs[0])
+    first = _column(scores, columns[0])
     names = sorted(kind, key=lambda m: (rank[kind[m]], -np.nan_to_num(first[m][0], nan=-np.inf)))
     for name, following in zip(names, [*names[1:], None], strict=True):
-        cells = [_score(*_column(scores, pair).get(name, (np.nan,) * 3)) for pair in pairs]
-        label = Text(name, style="bold" if kind[name] == "model" else "")
-        if kind[name] == "reference":
-            label.append("\nreads the cells' ATAC", style="dim")
+        cells = [_score(*_column(scores, pair).get(name, (np.nan,) * 3)) for pair in columns]
+        label = Text(name, style="bold" if kind[name] in ("model", "upper bound") else "")
+        if kind[name] in ("reference", "upper bound"):
+            label.append(f"\n{'upper bound, ' * (kind[name] == 'upper bound')}reads the cells' ATAC", style="dim")
         table.add_row(label, *cells, end_section=following is None or kind[following] != kind[name])
     return table
 
 
-def gains(mdata: MuData) -> Table | None:
-    """Return by how much each model is above the best baseline in the views of the leaderboard; None without any."""
+def gains(mdata: MuData, pairs: str | None = None) -> Table | None:
+    """Return by how much each model is above the best baseline in the views of the leaderboard; None without any.
+
+    Parameters
+    ----------
+    mdata
+        After ``ctl.tl.evaluate(mdata)``.
+    pairs
+        Which kind of pairs; None takes the first there, and does not name it.
+    """
     found: pd.DataFrame = mdata.uns[UNS][GAINS]
+    found = found[(found["pairs"] == (kinds(mdata)[0] if pairs is None else pairs)).to_numpy()]
     if found.empty:
         return None
     table = _table(
-        "Gain over the best baseline (paired)",
+        f"Gain over the best baseline (paired){'' if pairs is None else f', {pairs}'}",
         "The baseline is chosen on validation cells, for each score anew. 95% intervals; bold where they are above 0.",
     )
     for name in ("", "score", "best baseline"):

@@ -1,17 +1,19 @@
-"""Paired intervals: the same resampled cells for every prediction, and what each score does under them."""
+"""Paired intervals: the same resampled cells or regions for every prediction, and what each score does under them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
 
-from chromatell.metrics._sorting import ordered_bits
+from chromatell.metrics._sorting import ordered_bits, sort_rows
 
 N_BINS = 2048
 _SHIFT = 14  # 18 leading bits of a float32: 512 steps for each doubling of the score
 _MIN_PERCENTILE = 100
+_HELD = 1 << 21  # values looked at at a time
 
 
 def resample(
@@ -21,17 +23,17 @@ def resample(
     groups: np.ndarray | None = None,
     seed: int | np.random.SeedSequence | np.random.Generator = 0,
 ) -> np.ndarray:
-    """How often each cell is drawn in each bootstrap replicate.
+    """How often each cell, or each region, is drawn in each bootstrap replicate.
 
     Parameters
     ----------
     n
-        Number of cells.
+        Number of cells or regions.
     n_bootstrap
         Number of replicates.
     groups
-        (n,) labels such as donors: whole groups are drawn, since cells of a donor are not independent. None draws
-        cells.
+        (n,) labels such as donors, or stretches of a chromosome: whole groups are drawn, since cells of a donor, or
+        regions beside each other, are not independent. None draws them singly.
     seed
         Of the generator.
 
@@ -98,7 +100,7 @@ def interval(point: float, change: np.ndarray, *, level: float = 0.95) -> tuple[
 
 
 def mean_change(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Change of the mean of one value a cell (NaN left out) in each replicate: (replicates,)."""
+    """Change of the mean of one value a cell or region (NaN left out) in each replicate: (replicates,)."""
     held = np.isfinite(values)
     if not held.any():
         return np.full(weights.shape[0], np.nan)
@@ -109,18 +111,19 @@ def mean_change(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 
 def linear_change(influence: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Change of a score in each replicate, to first order, from each cell's influence on it: (replicates,)."""
+    """Change of a score in each replicate, to first order, from each unit's influence on it: (replicates,)."""
     return (weights.astype(np.float64) - 1.0) @ influence
 
 
 @dataclass(frozen=True)
 class Histograms:
-    """Every cell's scores in common bins, so that a replicate costs one product of matrices.
+    """Pairs counted in common bins of the score, in the data and in each replicate.
 
     Attributes
     ----------
     positive, pairs
-        float32 (cells, bins), open pairs and all pairs; bins in ascending order of the score.
+        float64 (1 + replicates, bins), open pairs and all pairs, of the data in row 0; bins in ascending order of the
+        score.
     mean
         float64 (bins,), mean score of the pairs in a bin.
     """
@@ -130,59 +133,123 @@ class Histograms:
     mean: np.ndarray
 
     @classmethod
-    def fit(cls, y: sp.csr_matrix, score: np.ndarray, n_bins: int = N_BINS) -> Histograms:
-        """Bin `score`, float32 (cells, regions), into bins of about equal mass; `y` is CSR of the same shape.
+    def fit(cls, y: sp.csr_matrix, score: np.ndarray, weights: np.ndarray, n_bins: int = N_BINS) -> Histograms:
+        """Bin `score`, float32 (units, m), into bins of about equal mass.
 
-        Bins follow the leading 18 bits of the score, which makes the look-up a table; scores closer than 0.2% may
-        share a bin.
+        A unit is a cell or a region: `y` is CSR of the same shape, `weights` (replicates, units) from
+        :func:`resample`. Bins follow the leading 18 bits of the score, which makes the look-up a table; scores closer
+        than 0.2% may share a bin. Units are taken in blocks, so that memory does not grow with units x bins.
         """
         n, m = score.shape
-        step = max(1, (1 << 21) // max(m, 1))
+        step = max(1, _HELD // max(m, 1))
         count = np.zeros(1 << (32 - _SHIFT), dtype=np.int64)
         for a in range(0, n, step):
             count += np.bincount(_prefix(score[a : a + step]).ravel(), minlength=count.size)
         table = ((np.cumsum(count) - count) * n_bins // max(count.sum(), 1)).astype(np.int64)
         used = np.unique(table[count > 0])
         table = np.searchsorted(used, table).clip(max=used.size - 1)
-        positive = np.zeros((n, used.size), dtype=np.float32)
-        pairs = np.zeros((n, used.size), dtype=np.float32)
+        positive, pairs = (np.zeros((1 + len(weights), used.size)) for _ in range(2))
         total = np.zeros(used.size)
         for a in range(0, n, step):
             part = score[a : a + step]
             bins = table[_prefix(part)]
             total += np.bincount(bins.ravel(), part.ravel(), minlength=used.size)
-            row = np.arange(len(part))[:, None] * used.size
-            pairs[a : a + step] = np.bincount((row + bins).ravel(), minlength=len(part) * used.size).reshape(
-                len(part), -1
-            )
             labels = y[a : a + step].tocoo()
-            where = labels.row.astype(np.int64) * used.size + bins[labels.row, labels.col]
-            positive[a : a + step] = np.bincount(where, minlength=len(part) * used.size).reshape(len(part), -1)
-        return cls(positive, pairs, total / np.maximum(pairs.sum(axis=0, dtype=np.float64), 1))
+            every = np.arange(len(part))[:, None] * used.size + bins
+            opened = labels.row.astype(np.int64) * used.size + bins[labels.row, labels.col]
+            for into, where in ((pairs, every.ravel()), (positive, opened)):
+                counted = np.bincount(where, minlength=len(part) * used.size).reshape(len(part), -1)
+                counted = counted.astype(np.float32)
+                into[0] += counted.sum(axis=0, dtype=np.float64)
+                into[1:] += weights[:, a : a + step] @ counted
+        return cls(positive, pairs, total / np.maximum(pairs[0], 1))
 
-    def totals(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return open and all pairs of each replicate, float64 (replicates, bins)."""
-        return (weights @ self.positive).astype(np.float64), (weights @ self.pairs).astype(np.float64)
-
-    def ranking_change(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def ranking_change(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Change of overall AUROC, AP and prevalence in each replicate, each (replicates,)."""
-        base = _binned(*self.totals(np.ones((1, len(self.pairs)), dtype=np.float32)))
-        rep = _binned(*self.totals(weights))
-        return rep[0] - base[0], rep[1] - base[1], rep[2] - base[2]
+        area, ap, prevalence = _binned(self.positive, self.pairs)
+        return area[1:] - area[0], ap[1:] - ap[0], prevalence[1:] - prevalence[0]
 
-    def calibration_change(self, weights: np.ndarray, n_bins: int = 15) -> np.ndarray:
+    def calibration_change(self, n_bins: int = 15) -> np.ndarray:
         """Change of the expected calibration error, in `n_bins` bins of equal mass: (replicates,)."""
-        one = np.ones((1, len(self.pairs)), dtype=np.float32)
-        mass = np.cumsum(self.totals(one)[1][0])
+        mass = np.cumsum(self.pairs[0])
         bin_of = np.minimum((mass - np.diff(mass, prepend=0) / 2) * n_bins // mass[-1], n_bins - 1).astype(np.int64)
         starts = np.flatnonzero(np.diff(bin_of, prepend=-1))
+        off = np.add.reduceat(self.pairs * self.mean - self.positive, starts, axis=1)
+        error = np.abs(off).sum(axis=1) / self.pairs.sum(axis=1)
+        return error[1:] - error[0]
 
-        def error(w: np.ndarray) -> np.ndarray:
-            positive, pairs = self.totals(w)
-            off = np.add.reduceat(pairs * self.mean - positive, starts, axis=1)
-            return np.abs(off).sum(axis=1) / pairs.sum(axis=1)
 
-        return error(weights) - error(one)
+def profile_resampled(
+    truth: np.ndarray, predicted: np.ndarray, weights: np.ndarray, *, ranks: bool = True
+) -> np.ndarray:
+    """Correlation over resampled regions of pseudobulk profiles, and of their deviations from the mean over types.
+
+    Parameters
+    ----------
+    truth, predicted
+        (types, regions), one replicate of :func:`chromatell.metrics.views.pseudobulk`.
+    weights
+        (replicates, regions): how often each region counts.
+    ranks
+        Compute Spearman too; NaN otherwise. Ranks are those among the regions drawn.
+
+    Returns
+    -------
+    numpy.ndarray, float64 (replicates, 4)
+        As :func:`chromatell.metrics.views.profile_correlation`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> t = np.array([[0.0, 1.0, 3.0, 2.0], [2.0, 1.0, 0.0, 5.0]])
+    >>> profile_resampled(t, 2 * t + 1, np.array([[1, 1, 1, 1], [0, 2, 1, 1]])).round(6).tolist()
+    [[1.0, 1.0, 1.0, 1.0], [1.0, 1.0, 1.0, 1.0]]
+    """
+    result = np.full((len(weights), 4), np.nan)
+    step = max(1, _HELD // max(truth.shape[1], 1))
+    deviates = len(truth) > 1
+    floor = 1e-5 * max(float(np.abs(truth).max(initial=0)), float(np.abs(predicted).max(initial=0)))
+    for column, low in ((0, 0.0), (2, floor**2))[: 1 + deviates]:
+        t, p = (x - x.mean(axis=0) if column else x for x in (truth, predicted))
+        varies = (t.var(axis=1) > low) & (p.var(axis=1) > low)
+        if not varies.any():
+            continue
+        t, p = t[varies].astype(np.float32), p[varies].astype(np.float32)
+        for a in range(0, len(weights), step):
+            w = weights[a : a + step].astype(np.float64)
+            result[a : a + step, column] = _mean_weighted(w, zip(t, p, strict=True))
+            if ranks:
+                both = zip(_weighted_ranks(t, w), _weighted_ranks(p, w), strict=True)
+                result[a : a + step, column + 1] = _mean_weighted(w, both)
+    return result
+
+
+def _mean_weighted(w: np.ndarray, pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    """Weighted Pearson correlation of each pair (regions,) or (replicates, regions), mean over pairs: (replicates,)."""
+    total = w.sum(axis=1, keepdims=True)
+    found = []
+    for x, y in pairs:
+        x, y = np.broadcast_to(x, w.shape), np.broadcast_to(y, w.shape)
+        x = x - (w * x).sum(axis=1, keepdims=True) / total
+        y = y - (w * y).sum(axis=1, keepdims=True) / total
+        xy, xx, yy = ((w * u * v).sum(axis=1) for u, v in ((x, y), (x, x), (y, y)))
+        held = (xx > 1e-12) & (yy > 1e-12)
+        found.append(np.divide(xy, np.sqrt(xx * yy), out=np.full(len(w), np.nan), where=held))
+    table = np.stack(found)
+    held = np.isfinite(table)
+    n = held.sum(axis=0)
+    return np.where(n > 0, np.where(held, table, 0).sum(axis=0) / np.maximum(n, 1), np.nan)
+
+
+def _weighted_ranks(values: np.ndarray, w: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield for each row of `values` its ranks (replicates, regions) where region i is there ``w[:, i]`` times."""
+    order, _, first, last = sort_rows(values)
+    for i in range(len(values)):
+        below = np.zeros((len(w), values.shape[1] + 1))
+        np.cumsum(w[:, order[i]], axis=1, out=below[:, 1:])
+        ranks = np.empty(w.shape)
+        ranks[:, order[i]] = (below[:, first[i]] + below[:, last[i] + 1]) / 2
+        yield ranks
 
 
 def _prefix(score: np.ndarray) -> np.ndarray:

@@ -15,7 +15,6 @@ from chromatell.data.accessibility import open_matrix, selected
 from chromatell.models._sequence_features import Features, PartialRidge
 
 PENALTIES = np.append(10.0 ** np.arange(7), np.inf)
-MIN_CHOICE = 20  # validation regions; with fewer the penalty is chosen by leaving out training regions in turn
 MIN_REGIONS = 20  # training regions with a sequence
 _MAX_REGIONS = 50_000  # of them that are used
 _ROWS = 1_024  # windows taken at a time
@@ -132,22 +131,20 @@ class SequenceRates:
     n_cells
         Training cells.
     val
-        Validation regions, on which penalties are chosen; with fewer than 20, and for None, each training region is
-        left out in turn instead.
+        Validation regions. Penalties are chosen on them and on the training regions, each left out in turn.
 
     Notes
     -----
     The mean is the complementary log-log of the share of cells, with half a cell added, weighted by the inverse of one
     unit of variance between regions plus the Poisson variance. The map ``a + b`` of predictions that leave the region
     out is fitted to the shares by complementary log-log regression, which keeps probabilities calibrated. The response
-    to a factor is a region's covariance with it over the derivative of the link, weighted by its information; each
-    factor has a penalty of its own, infinite where sequence says nothing of it.
+    to a factor is a region's covariance with it over the derivative of the link, weighted by its information; here GC
+    and CpG pay the penalty too, and each factor has one of its own, infinite where sequence says nothing of it. One
+    slope for all, that of the truth on left-out predictions, makes up for what the penalties shrink too much.
     """
 
     def __init__(self, kind: str, train: Regions, n_cells: int, val: Regions | None = None) -> None:
         self.kind = kind
-        if val is not None and len(val.n_open) < MIN_CHOICE:
-            val = None
         self._features, (free, penalised) = Features.fit(kind, train.tokens)
         target, weight = _log_rate(train.n_open, n_cells)
         held = None if val is None else (self._features(val.tokens), *_log_rate(val.n_open, n_cells))
@@ -160,10 +157,12 @@ class SequenceRates:
         self.penalties = np.zeros(0)
         if kind == "kmer_ridge" and train.covariance.shape[1]:
             target, weight = _response(train, n_cells)
-            held = None if val is None or held is None else (held[0], *_response(val, n_cells))
-            ridge = PartialRidge(free, penalised, target, weight)
+            if held is not None and val is not None:
+                held = (_all_penalised(*held[0]), *_response(val, n_cells))
+            ridge = PartialRidge(*_all_penalised(free, penalised), target, weight)
             self.penalties = choose(ridge, target, weight, held)
-            self._response = ridge.at(self.penalties)
+            slope = _slope(ridge.left_out(self.penalties), target, weight)
+            self._response = (slope * ridge.at(self.penalties)[0], slope * ridge.at(self.penalties)[1])
 
     def predict(self, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the log rate of each region, float64 (n,), and its response to the factors (n, k); k may be 0."""
@@ -172,7 +171,7 @@ class SequenceRates:
             free, penalised = self._features(tokens[a : a + _ROWS])
             rate[a : a + _ROWS] = self._map[0] + self._map[1] * _apply(self._mean, free, penalised)[:, 0]
             if self._response is not None:
-                response.append(_apply(self._response, free, penalised))
+                response.append(_apply(self._response, *_all_penalised(free, penalised)))
         return rate, np.concatenate(response) if response else np.zeros((len(tokens), 0))
 
 
@@ -198,16 +197,15 @@ def choose(
     weight: np.ndarray,
     held: tuple[tuple[np.ndarray, np.ndarray], np.ndarray, np.ndarray] | None,
 ) -> np.ndarray:
-    """Return for each target the penalty of the smallest weighted squared error, on `held` or by leaving out rows."""
+    """Return for each target the penalty of the smallest weighted squared error, of left-out rows and of `held`."""
     errors = []
     for alpha in PENALTIES:
         every = np.full(target.shape[1], alpha)
-        if held is None:
-            off, w = ridge.left_out(every) - target, weight
-        else:
-            (free, penalised), true, w = held
-            off = _apply(ridge.at(every), free, penalised) - true.reshape(len(w), -1)
-        errors.append((w[:, None] * off**2).sum(axis=0))
+        error = (weight[:, None] * (ridge.left_out(every) - target) ** 2).sum(axis=0)
+        if held is not None:
+            inputs, true, w = held
+            error += (w[:, None] * (_apply(ridge.at(every), *inputs) - true.reshape(-1, target.shape[1])) ** 2).sum(axis=0)
+        errors.append(error)
     return PENALTIES[np.argmin(np.stack(errors), axis=0)]
 
 
@@ -236,6 +234,10 @@ def cell_factors(design: np.ndarray, train: np.ndarray, ratio: np.ndarray) -> np
     return (rest @ (vectors[:, held] / np.sqrt(values[held])) * np.sqrt(train.size)).astype(np.float32)
 
 
+def _all_penalised(free: np.ndarray, penalised: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return np.zeros((len(free), 0)), np.column_stack([free, penalised])
+
+
 def _apply(weights: tuple[np.ndarray, np.ndarray], free: np.ndarray, penalised: np.ndarray) -> np.ndarray:
     return weights[0][0] + free @ weights[0][1:] + penalised @ weights[1]
 
@@ -249,6 +251,12 @@ def _response(regions: Regions, n_cells: int) -> tuple[np.ndarray, np.ndarray]:
     share = np.clip((regions.n_open + 0.5) / (n_cells + 1), None, 1 - 0.5 / (n_cells + 1))
     slope = -(1 - share) * np.log1p(-share)  # of the probability in the log rate
     return regions.covariance / slope[:, None], slope**2 / (share * (1 - share))
+
+
+def _slope(predicted: np.ndarray, target: np.ndarray, weight: np.ndarray) -> float:
+    """Return the weighted slope of `target` on `predicted` through the origin, within 0 to 2."""
+    size = float((weight[:, None] * predicted**2).sum())
+    return float(np.clip((weight[:, None] * predicted * target).sum() / size, 0, 2)) if size > 0 else 1.0
 
 
 def _complementary_log_log(x: np.ndarray, share: np.ndarray, steps: int = 50) -> tuple[float, float]:

@@ -10,7 +10,7 @@ from mudata import MuData
 
 from chromatell._keys import EVALUATION
 from chromatell._validate import one_of
-from chromatell.pl._style import INK, Evaluation, Which, finish, legend, legend_labels, line_styles, name_of, new_axes
+from chromatell.pl._style import INK, Evaluation, Lines, Which, finish, legend, new_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,6 +22,7 @@ def calibration(
     *,
     baselines: Which = "best",
     scale: Literal["log", "linear"] = "log",
+    pairs: str | None = None,
     key: str = EVALUATION,
     ax: Axes | None = None,
 ) -> Axes:
@@ -37,6 +38,8 @@ def calibration(
         'best' (chosen on validation cells by the Brier score), 'all', 'none' or a list of kinds.
     scale
         'log', since most pairs have a low probability (bins without an open pair are then not seen), or 'linear'.
+    pairs
+        'cross-cell', 'cross-sample', 'cross-region' or 'cross-both'; None takes the first in the table.
     key
         `key_added` of that call.
     ax
@@ -64,17 +67,15 @@ def calibration(
     'log'
     """
     one_of(scale, ("log", "linear"), "scale")
-    found = Evaluation(mdata, key)
-    names = found.chosen(models, "reliability")
-    others = found.others(baselines, names, "calibration", "brier", "reliability")
+    found = Evaluation(mdata, key, pairs)
+    shown = ("calibration", "ece")
+    best = ("calibration", "brier")
+    lines = Lines(found, models, baselines, curve="reliability", best=best, shown=shown, format="ECE {:.4f}")
     ax = new_axes(ax)
-    styles = line_styles(names, others)
-    text = {n: f"{name_of(n)}, ECE {found.value(n, 'calibration', 'ece'):.4f}" for n in (*names, *others)}
-    labels = legend_labels(text, others, grouped=baselines == "all")
     seen = []
-    for name in (*names, *others):
+    for name in lines.names:
         predicted, observed = found.curve(name, "reliability")[:2]
-        ax.plot(predicted, observed, marker="o", markersize=3, label=labels[name], **styles[name])
+        ax.plot(predicted, observed, marker="o", markersize=3, **lines.style(name))
         seen += [predicted, observed]
     values = np.concatenate(seen)
     positive = values[values > 0]
@@ -91,4 +92,4 @@ def calibration(
     )
     ax.set(xscale=scale, yscale=scale, xlim=(low, high), ylim=(low, high))
     legend(ax, loc="best")
-    return finish(ax, "Predicted probability of being open", "Observed share of open pairs")
+    return finish(ax, "Predicted probability of being open", "Observed share of open pairs", found.title)

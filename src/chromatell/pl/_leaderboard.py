@@ -11,8 +11,7 @@ from mudata import MuData
 
 from chromatell._keys import EVALUATION
 from chromatell._validate import ChromatellError
-from chromatell.models._baselines import REFERENCES
-from chromatell.pl._style import BASELINE, INK, OKABE_ITO, Evaluation, finish, font_size, metric_label, name_of
+from chromatell.pl._style import BASELINE, INK, OKABE_ITO, Evaluation, finish, font_size, metric_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,6 +26,7 @@ def leaderboard(
     *,
     views: str | Sequence[str | tuple[str, str]] | None = None,
     models: Sequence[str] | None = None,
+    pairs: str | None = None,
     key: str = EVALUATION,
     ax: Axes | Sequence[Axes] | None = None,
 ) -> Axes | np.ndarray:
@@ -42,6 +42,8 @@ def leaderboard(
         AUROC.
     models
         Which models and baselines; None takes all.
+    pairs
+        'cross-cell', 'cross-sample', 'cross-region' or 'cross-both'; None takes the first in the table.
     key
         `key_added` of that call.
     ax
@@ -51,13 +53,14 @@ def leaderboard(
     -------
     matplotlib.axes.Axes, or an array of them
         One for each view. Rows are sorted by the last view, the best on top: models are filled blue circles,
-        baselines grey squares, references, which read the ATAC of the cells that they predict, open diamonds. The
-        dotted line is the baseline that was chosen on the validation cells.
+        baselines grey squares. What reads the ATAC of the cells that it predicts is open: a reference is a diamond, a
+        model with ``depth='observed'`` a circle, named an upper bound. The dotted line is the baseline that was chosen
+        on the validation pairs.
 
     Raises
     ------
     ChromatellError
-        `tl.evaluate` was not run, or not in that view; the number of axes is not that of views.
+        `tl.evaluate` was not run, or not in that view or on those pairs; the number of axes is not that of views.
 
     Examples
     --------
@@ -69,20 +72,23 @@ def leaderboard(
     >>> ctl.pl.leaderboard(mdata, views="per_cell").get_xlabel()
     'AUROC (per cell)'
     """
-    found = Evaluation(mdata, key)
+    found = Evaluation(mdata, key, pairs)
     table = found.table if models is None else found.table[found.table["model"].isin(list(models))]
-    pairs = _pairs(table, views, single=ax is not None and not isinstance(ax, Sequence | np.ndarray), call=found.call)
-    panels = _panels(ax, len(pairs), table["model"].nunique())
-    order = _order(table, *pairs[-1])
-    for panel, (view, metric) in zip(panels, pairs, strict=True):
+    single = ax is not None and not isinstance(ax, Sequence | np.ndarray)
+    scores = _scores(table, views, single=single, call=found.call)
+    panels = _panels(ax, len(scores), table["model"].nunique())
+    order = _order(table, *scores[-1])
+    for panel, (view, metric) in zip(panels, scores, strict=True):
         rows = table[(table["view"] == view) & (table["metric"] == metric)].set_index("model").reindex(order)
-        _draw(panel, rows, view, metric, found.best_baseline(view, metric), two_lines=len(pairs) > 1)
+        _draw(panel, found, rows, view, metric, two_lines=len(scores) > 1)
     for panel in panels[1:]:
         panel.set_yticklabels([])
-    return panels[0] if len(pairs) == 1 else np.array(panels, dtype=object)
+    if found.title:
+        panels[0].set_title(found.title, fontsize=font_size(panels[0]), loc="left", pad=14)
+    return panels[0] if len(scores) == 1 else np.array(panels, dtype=object)
 
 
-def _pairs(table: pd.DataFrame, views: Any, *, single: bool, call: str) -> list[tuple[str, str]]:
+def _scores(table: pd.DataFrame, views: Any, *, single: bool, call: str) -> list[tuple[str, str]]:
     there = list(dict.fromkeys(zip(table["view"].astype(str), table["metric"].astype(str), strict=True)))
     if views is None:
         wanted = [p for p in (MAIN[-1:] if single else MAIN) if p in there] or there[:1]
@@ -117,12 +123,12 @@ def _order(table: pd.DataFrame, view: str, metric: str) -> list[str]:
     return list(values.sort_values(ascending=metric not in LOWER_IS_BETTER, kind="stable", na_position="first").index)
 
 
-def _draw(ax: Axes, rows: pd.DataFrame, view: str, metric: str, best: str | None, *, two_lines: bool) -> None:
-    size = font_size(ax)
-    for y, (name, row) in enumerate(rows.iterrows()):
+def _draw(ax: Axes, found: Evaluation, rows: pd.DataFrame, view: str, metric: str, *, two_lines: bool) -> None:
+    size, best = font_size(ax), found.best_baseline(view, metric)
+    for y, (_, row) in enumerate(rows.iterrows()):
         if not np.isfinite(row["value"]):
             continue
-        style = _marker(str(name), bool(row["is_baseline"]))
+        style = _marker(bool(row["is_baseline"]), reads_target=bool(row["uses_target_assay"]))
         if np.isfinite(row["ci_low"]) and np.isfinite(row["ci_high"]):
             ax.plot([row["ci_low"], row["ci_high"]], [y, y], color=style["markeredgecolor"], linewidth=1.4, zorder=2)
         ax.plot([row["value"]], [y], markersize=size * 0.6, linestyle="none", zorder=3, **style)
@@ -132,8 +138,7 @@ def _draw(ax: Axes, rows: pd.DataFrame, view: str, metric: str, best: str | None
         ax.annotate(
             "best baseline", at, (0, 1), textcoords="offset points", fontsize=size - 1, color=BASELINE, ha="right"
         )
-    names = [name_of(str(n), reads_target=bool(r)) for n, r in rows["uses_target_assay"].items()]
-    ax.set_yticks(range(len(rows)), names)
+    ax.set_yticks(range(len(rows)), [found.name(str(n)) for n in rows.index])
     ax.set_ylim(-0.6, len(rows) - 0.4)
     ax.grid(axis="y", color="#EBEBEB", linewidth=0.7)
     ax.set_axisbelow(True)
@@ -144,13 +149,11 @@ def _draw(ax: Axes, rows: pd.DataFrame, view: str, metric: str, best: str | None
     ax.spines["left"].set_visible(False)
     ax.tick_params(axis="y", length=0)
     for label, name in zip(ax.get_yticklabels(), rows.index, strict=True):
-        label.set_color(BASELINE if bool(rows.loc[name, "is_baseline"]) else INK)
-        label.set_fontweight("normal" if bool(rows.loc[name, "is_baseline"]) else "bold")
+        label.set_color(BASELINE if name in found.baselines else INK)
+        label.set_fontweight("normal" if name in found.baselines else "bold")
 
 
-def _marker(name: str, is_baseline: bool) -> dict[str, Any]:
-    if name in REFERENCES:
-        return {"marker": "D", "markerfacecolor": "white", "markeredgecolor": BASELINE}
-    if is_baseline:
-        return {"marker": "s", "markerfacecolor": BASELINE, "markeredgecolor": BASELINE}
-    return {"marker": "o", "markerfacecolor": OKABE_ITO["blue"], "markeredgecolor": OKABE_ITO["blue"]}
+def _marker(is_baseline: bool, *, reads_target: bool) -> dict[str, Any]:
+    colour = BASELINE if is_baseline else OKABE_ITO["blue"]
+    shape = "o" if not is_baseline else "D" if reads_target else "s"
+    return {"marker": shape, "markerfacecolor": "white" if reads_target else colour, "markeredgecolor": colour}

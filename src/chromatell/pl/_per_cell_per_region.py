@@ -18,7 +18,6 @@ from chromatell.pl._style import (
     finish,
     font_size,
     legend,
-    name_of,
     new_axes,
 )
 
@@ -33,6 +32,7 @@ def per_cell_per_region(
     model: str | None = None,
     *,
     baseline: str | None = None,
+    pairs: str | None = None,
     key: str = EVALUATION,
     ax: Axes | None = None,
 ) -> Axes:
@@ -46,6 +46,8 @@ def per_cell_per_region(
         Which prediction; None takes the first model.
     baseline
         Which baseline; None takes, for cells and for regions, the one that was chosen on the validation cells.
+    pairs
+        'cross-cell', 'cross-sample', 'cross-region' or 'cross-both'; None takes the first in the table.
     key
         `key_added` of that call.
     ax
@@ -73,7 +75,7 @@ def per_cell_per_region(
     >>> ctl.pl.per_cell_per_region(mdata, "svd_ridge", baseline="region_mean").get_ylabel()
     'AUROC'
     """
-    found = Evaluation(mdata, key)
+    found = Evaluation(mdata, key, pairs)
     views = [v for v in _VIEWS if any(found.has(m, v) for m in found.curves if not m.startswith("_"))]
     if not views:
         raise ChromatellError(
@@ -87,12 +89,12 @@ def per_cell_per_region(
         versus = ""
         if name is not None and name != model:
             found.chosen(name, view)
-            drawn["best baseline" if baseline is None else name_of(name)] = _half(
+            drawn["best baseline" if baseline is None else found.name(name)] = _half(
                 ax, found.curve(name, view), place, "low", FAINT, BASELINE
             )
             versus = f"beside {name}\n" if baseline is None else ""
         values = found.curve(model, view)
-        drawn[name_of(model)] = _half(ax, values, place, "high", OKABE_ITO["sky"], OKABE_ITO["blue"])
+        drawn[found.name(model)] = _half(ax, values, place, "high", OKABE_ITO["sky"], OKABE_ITO["blue"])
         labels.append(f"{view.replace('_', ' ')}\n{versus}(n = {int(np.isfinite(values).sum()):,})")
     ax.axhline(0.5, color=INK, linewidth=0.8, linestyle=(0, (1, 2)))
     ax.set_xticks(range(len(views)), labels)
@@ -100,7 +102,7 @@ def per_cell_per_region(
     low, high = ax.get_ylim()
     ax.set_ylim(max(low, -0.02), min(high, 1.02))
     legend(ax, handles=list(drawn.values()), labels=list(drawn), loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
-    return finish(ax, "", "AUROC")
+    return finish(ax, found.pairs if found.title else "", "AUROC")
 
 
 def _half(ax: Axes, values: np.ndarray, place: int, side: Any, fill: str, edge: str) -> Any:

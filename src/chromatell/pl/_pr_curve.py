@@ -8,18 +8,7 @@ from typing import TYPE_CHECKING
 from mudata import MuData
 
 from chromatell._keys import EVALUATION
-from chromatell.pl._style import (
-    INK,
-    PREVALENCE,
-    Evaluation,
-    Which,
-    finish,
-    legend,
-    legend_labels,
-    line_styles,
-    name_of,
-    new_axes,
-)
+from chromatell.pl._style import INK, PREVALENCE, Evaluation, Lines, Which, finish, legend, new_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,6 +19,7 @@ def pr_curve(
     models: str | Sequence[str] | None = None,
     *,
     baselines: Which = "best",
+    pairs: str | None = None,
     key: str = EVALUATION,
     ax: Axes | None = None,
 ) -> Axes:
@@ -43,6 +33,8 @@ def pr_curve(
         Which predictions; None draws every model.
     baselines
         'best' (chosen on validation cells by average precision), 'all', 'none' or a list of kinds.
+    pairs
+        'cross-cell', 'cross-sample', 'cross-region' or 'cross-both'; None takes the first in the table.
     key
         `key_added` of that call.
     ax
@@ -69,18 +61,15 @@ def pr_curve(
     >>> ctl.pl.pr_curve(mdata, "svd_ridge").get_ylabel()
     'Precision'
     """
-    found = Evaluation(mdata, key)
-    names = found.chosen(models, "pr")
-    others = found.others(baselines, names, "overall", "ap", "pr")
+    found = Evaluation(mdata, key, pairs)
+    ap = ("overall", "ap")
+    lines = Lines(found, models, baselines, curve="pr", best=ap, shown=ap, format="AP {:.3f}")
     ax = new_axes(ax)
-    styles = line_styles(names, others)
-    text = {n: f"{name_of(n)}, AP {found.value(n, 'overall', 'ap'):.3f}" for n in (*names, *others)}
-    labels = legend_labels(text, others, grouped=baselines == "all")
-    for name in (*names, *others):
-        ax.plot(*found.curve(name, "pr"), label=labels[name], **styles[name])
+    for name in lines.names:
+        ax.plot(*found.curve(name, "pr"), **lines.style(name))
     prevalence = float(found.curves[PREVALENCE])
     ax.axhline(prevalence, color=INK, linewidth=0.8, linestyle=(0, (1, 2)), label=f"prevalence {prevalence:.3f}")
     ax.set_xlim(0, 1)
     ax.set_ylim(bottom=0)
     legend(ax, loc="upper right")
-    return finish(ax, "Recall", "Precision")
+    return finish(ax, "Recall", "Precision", found.title)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -12,7 +12,6 @@ from mudata import MuData
 
 from chromatell._keys import CURVES, EVALUATION, GAINS, UNS
 from chromatell._validate import ChromatellError
-from chromatell.models._baselines import REFERENCES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,6 +31,7 @@ OKABE_ITO = {
 MODEL_COLOURS = [c for name, c in OKABE_ITO.items() if name != "orange"]  # which is for references
 BASELINE, FAINT, INK = "#595959", "#B5B5B5", "#1A1A1A"
 PREVALENCE = "_prevalence"
+PAIRS = "pairs"  # column of the tables: which kind of pairs was scored
 
 VIEW_LABELS = {
     "overall": "all pairs",
@@ -113,22 +113,39 @@ def read_table(mdata: MuData, key: str, call: str) -> Any:
 
 
 class Evaluation:
-    """The tables that one call of `tl.evaluate` wrote."""
+    """The tables that one call of `tl.evaluate` wrote, of one kind of pairs; `pairs` None takes the first there."""
 
-    def __init__(self, mdata: MuData, key: str) -> None:
+    def __init__(self, mdata: MuData, key: str, pairs: str | None = None) -> None:
         call = "ctl.tl.evaluate(mdata)" if key == EVALUATION else f"ctl.tl.evaluate(mdata, key_added={key!r})"
         self.call = call
-        self.table: pd.DataFrame = read_table(mdata, key, call)
-        self.gains: pd.DataFrame = read_table(mdata, beside(key, GAINS), call)
-        self.curves: Mapping[str, Any] = read_table(mdata, beside(key, CURVES), call)
-        flags = self.table.drop_duplicates("model").set_index("model")["is_baseline"].astype(bool)
-        self.models = [str(m) for m in flags.index[~flags]]
-        self.baselines = [str(m) for m in flags.index[flags]]
+        table: pd.DataFrame = read_table(mdata, key, call)
+        gains: pd.DataFrame = read_table(mdata, beside(key, GAINS), call)
+        curves: Mapping[str, Any] = read_table(mdata, beside(key, CURVES), call)
+        if PAIRS not in table:
+            raise ChromatellError(
+                f"mdata.uns['ctl'][{key!r}] was written by an earlier version, which did not say what pairs it scored. "
+                f"Run {call} again."
+            )
+        there = list(dict.fromkeys(table[PAIRS].astype(str)))
+        if pairs is not None and pairs not in there:
+            raise ChromatellError(f"No scores of pairs {pairs!r} in mdata.uns['ctl'][{key!r}]; there: {there}.")
+        self.pairs = there[0] if pairs is None else pairs
+        self.title = f"{self.pairs} pairs" if len(there) > 1 or self.pairs not in ("cross-cell", "cross-sample") else ""
+        self.table = table[(table[PAIRS] == self.pairs).to_numpy()]
+        self.gains = gains[(gains[PAIRS] == self.pairs).to_numpy()]
+        self.curves: Mapping[str, Any] = curves[self.pairs]
+        flags = self.table.drop_duplicates("model").set_index("model")
+        is_baseline, reads_target = (flags[c].astype(bool) for c in ("is_baseline", "uses_target_assay"))
+        self.models = [str(m) for m in flags.index[~is_baseline]]
+        self.baselines = [str(m) for m in flags.index[is_baseline]]
+        self.upper_bounds = {str(m) for m in flags.index[~is_baseline & reads_target]}
+        self.references = {str(m) for m in flags.index[is_baseline & reads_target]}
 
-    @property
-    def split(self) -> str:
-        """The cells that were scored."""
-        return str(self.table["split"].iloc[0])
+    def name(self, model: str) -> str:
+        """Return a name for a legend or an axis: what reads the ATAC of the cells that it predicts says so."""
+        if model in self.references:
+            return f"{model} (reads ATAC)"
+        return f"{model} (upper bound)" if model in self.upper_bounds else model
 
     def value(self, model: str, view: str, metric: str) -> float:
         """Return one score, NaN where it was not computed."""
@@ -167,7 +184,7 @@ class Evaluation:
         else:
             wanted = self.chosen(list(baselines), curve) if len(baselines) else []
         names = [b for b in wanted if b not in models and self.has(b, curve)]
-        return sorted(names, key=lambda b: (b != best, b in REFERENCES))
+        return sorted(names, key=lambda b: (b != best, b in self.references))
 
     def has(self, model: str, curve: str) -> bool:
         """Return whether a curve of a model was stored and is not empty."""
@@ -178,24 +195,63 @@ class Evaluation:
         return np.asarray(self.curves[model][curve])
 
 
-def line_styles(models: Sequence[str], baselines: Sequence[str]) -> dict[str, dict[str, Any]]:
+class Lines:
+    """What a plot of one curve a prediction draws: models in colour and solid, baselines grey, their labels.
+
+    Parameters
+    ----------
+    found
+        The tables.
+    models, baselines
+        As the user gave them.
+    curve
+        Which stored curve.
+    best
+        View and metric in which the best baseline is chosen.
+    shown, format
+        View and metric, and a format such as ``'AP {:.3f}'``, of the score in the legend.
+    """
+
+    def __init__(
+        self,
+        found: Evaluation,
+        models: str | Sequence[str] | None,
+        baselines: Which,
+        *,
+        curve: str,
+        best: tuple[str, str],
+        shown: tuple[str, str],
+        format: str,
+    ) -> None:
+        names = found.chosen(models, curve)
+        others = found.others(baselines, names, *best, curve)
+        self.names = [*names, *others]
+        text = {n: f"{found.name(n)}, {format.format(found.value(n, *shown))}" for n in self.names}
+        self._labels = legend_labels(text, others, found.references, grouped=baselines == "all")
+        self._styles = line_styles(names, others, found.references)
+
+    def style(self, name: str) -> dict[str, Any]:
+        """Return how to draw one line, with its label."""
+        return {"label": self._labels[name], **self._styles[name]}
+
+
+def line_styles(
+    models: Sequence[str], baselines: Sequence[str], references: Collection[str]
+) -> dict[str, dict[str, Any]]:
     """Return how to draw each line: models in colour and solid; baselines grey, told apart by their dashes."""
     dashes: list[Any] = ["--", ":", "-.", (0, (5, 1)), (0, (1, 1)), (0, (3, 1, 1, 1)), (0, (8, 2)), (0, (2, 4))]
     styles: dict[str, dict[str, Any]] = {}
     for i, name in enumerate(models):
         styles[name] = {"color": MODEL_COLOURS[i % len(MODEL_COLOURS)], "linestyle": "-", "linewidth": 1.8, "zorder": 3}
     for i, name in enumerate(baselines):
-        colour = OKABE_ITO["orange"] if name in REFERENCES else BASELINE if i == 0 else FAINT
+        colour = OKABE_ITO["orange"] if name in references else BASELINE if i == 0 else FAINT
         styles[name] = {"color": colour, "linestyle": dashes[i % len(dashes)], "linewidth": 1.3, "zorder": 2}
     return styles
 
 
-def name_of(model: str, *, reads_target: bool = False) -> str:
-    """Return a name for a legend or an axis: what reads the target assay says so."""
-    return f"{model} (reads ATAC)" if reads_target or model in REFERENCES else model
-
-
-def legend_labels(text: Mapping[str, str], baselines: Sequence[str], *, grouped: bool) -> dict[str, str]:
+def legend_labels(
+    text: Mapping[str, str], baselines: Sequence[str], references: Collection[str], *, grouped: bool
+) -> dict[str, str]:
     """Return the label of each line; grouped, all baselines but the first share one, and so do the references.
 
     A label that starts with an underscore is not shown, so that a legend of eight baselines does not cover the curves.
@@ -203,9 +259,9 @@ def legend_labels(text: Mapping[str, str], baselines: Sequence[str], *, grouped:
     labels = dict(text)
     if not grouped:
         return labels
-    references = [b for b in baselines if b in REFERENCES]
-    others = [b for b in baselines[1:] if b not in REFERENCES]
-    for group, name in ((others, "other baselines"), (references, "references (read ATAC)")):
+    reading = [b for b in baselines if b in references]
+    others = [b for b in baselines[1:] if b not in references]
+    for group, name in ((others, "other baselines"), (reading, "references (read ATAC)")):
         for i, member in enumerate(group):
             labels[member] = f"_{name}" if i else name
     return labels

@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 from mudata import MuData
 
+from chromatell._keys import ATAC
 from chromatell._settings import settings
 from chromatell._validate import one_of, paired
 from chromatell.data.predictions import write_prediction
-from chromatell.models._baselines import BASELINES, BaselineFitter, uses_target_assay
+from chromatell.models._baseline_kinds import BASELINES, held_out_digest, uses_target_assay
+from chromatell.models._baselines import BaselineFitter
 from chromatell.tl._targets import fits_in_memory, replaceable, target_regions
 
 FAMILY = "baseline"
@@ -26,7 +28,8 @@ def baseline(
 ) -> MuData | None:
     """Write a simple predictor into ``mdata.mod['atac_pred']`` as if it were a model.
 
-    Fitted on the training cells, tuned on the validation cells, predicted for every cell.
+    Fitted on the training cells, tuned on the validation cells, predicted for every cell. Where regions are split
+    (``mdata.mod['atac'].var['ctl_split']``), nothing but the two references reads the ATAC of a held-out region.
 
     Parameters
     ----------
@@ -37,9 +40,12 @@ def baseline(
         `region_mean`, the share of training cells in which the region is open; `region_mean_depth`, the same x the
         depth predicted from expression; `celltype_mean`, region mean within the cell's label; `knn`, mean over the
         nearest training cells in expression; `svd_ridge`, ridge regression from expression to the leading components
-        of the open matrix; `gene_activity`, summed expression of linked genes through a logistic map; and two
-        references, which read the ATAC of the very cells that they predict: `region_mean_true_depth` and `knn_atac`,
-        neighbours in the cell's own ATAC on the other chromosomes.
+        of the open matrix; `gene_activity`, summed expression of linked genes through a logistic map. These know a
+        region by its ATAC: each held-out one gets the mean over the training regions. Three know it by its sequence,
+        ``atac.varm['dna_code']``: `gc`, GC content; `gc_cpg`, that and CpG; `kmer_ridge`, these and 5-mers, which
+        predict the region's mean and its response to expression; each x the predicted depth. And two references read
+        the ATAC of the very cells that they predict: `region_mean_true_depth` and `knn_atac`, neighbours in the
+        cell's own ATAC on the other chromosomes.
     key_added
         Name of the prediction; None takes `kind`.
     labels
@@ -58,13 +64,14 @@ def baseline(
 
     ``mdata.mod['atac_pred'].layers[key_added]`` : numpy.ndarray (n_obs, n regions), float32
         Probability that the region is open; in `X` where nothing was there. ``uns['ctl']['provenance'][key_added]``
-        says whether the target assay was read (`uses_target_assay`).
+        says whether the target assay was read (`uses_target_assay`), and which regions were held out (`held_out`, a
+        hash, '' for none).
 
     Raises
     ------
     ChromatellError
-        `kind` is not known, the data lacks what it needs (labels, links, a split), `key_added` is a model's, or the
-        dense prediction is above ``ctl.settings.dense_limit``. Nothing was changed.
+        `kind` is not known, the data lacks what it needs (labels, links, sequences, a split), `key_added` is a
+        model's, or the dense prediction is above ``ctl.settings.dense_limit``. Nothing was changed.
 
     Notes
     -----
@@ -98,6 +105,7 @@ def baseline(
         "labels": labels_key,
         "seed": seed,
         "uses_target_assay": uses_target_assay(kind),
+        "held_out": held_out_digest(mdata.mod[ATAC]),
         **fitter.chosen(),
     }
     write_prediction(target, key, values, regions, provenance, main=False)

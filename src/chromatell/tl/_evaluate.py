@@ -12,18 +12,26 @@ from mudata import MuData
 
 from chromatell._keys import ATAC_PRED, CURVES, EVALUATION, GAINS, PREDICTABLE, SPLITS, UNS, VAL
 from chromatell._progress import progress
-from chromatell._settings import settings
-from chromatell._validate import ChromatellError, one_of, store_key, warn
+from chromatell._settings import logger, settings
+from chromatell._validate import ChromatellError, examples, one_of, store_key, warn
 from chromatell.data.predictions import prediction_keys
-from chromatell.metrics.delong import paired_auroc_test
 from chromatell.metrics.views import explained_by
-from chromatell.tl._evaluation_scores import DEPTH_VIEWS, Cells, Scores, score
-from chromatell.tl._evaluation_setting import PROBABILITY_VIEWS, Predictor, Setting
-from chromatell.tl._evaluation_tables import best_baselines, evaluation_table, false_discovery, gain_table
+from chromatell.tl._evaluation_pairs import (
+    CROSS_BOTH,
+    CROSS_CELL,
+    CROSS_REGION,
+    CROSS_SAMPLE,
+    HELD_OUT,
+    Block,
+    thinned,
+)
+from chromatell.tl._evaluation_result import Result, choose, predictable, score_all
+from chromatell.tl._evaluation_scores import DEPTH_VIEWS, Pairs
+from chromatell.tl._evaluation_setting import Predictor, Setting, named
+from chromatell.tl._evaluation_tables import stacked
 
 AUROC, AUROC_DEPTH_MATCHED, GAIN = "ctl_auroc", "ctl_auroc_depth_matched", "ctl_gain"
-PREVALENCE = "_prevalence"
-_FALSE_DISCOVERY = 0.05
+PLACES = {CROSS_CELL: 0, CROSS_SAMPLE: 0, CROSS_REGION: 1, CROSS_BOTH: 2}
 _CONFOUNDED = 0.10  # share of the variance of log depth between cell types
 
 
@@ -33,6 +41,7 @@ def evaluate(
     *,
     baselines: str | Sequence[str] | None = "all",
     split: str = "test",
+    pairs: str | Sequence[str] | None = None,
     views: str | Sequence[str] | None = None,
     labels: str | None = "cell_type",
     depth_key: str | None = None,
@@ -44,18 +53,25 @@ def evaluate(
     key_added: str = EVALUATION,
     copy: bool = False,
 ) -> MuData | None:
-    """Score predictions on held-out cells beside baselines, in every view, with paired bootstrap intervals.
+    """Score predictions on held-out cells and regions beside baselines, in every view, with paired intervals.
 
     Parameters
     ----------
     mdata
-        Modalities `rna`, `atac` and `atac_pred` of the same cells, with ``obs['ctl_split']``.
+        Modalities `rna`, `atac` and `atac_pred` of the same cells, with ``obs['ctl_split']``, and with
+        ``mdata.mod['atac'].var['ctl_split']`` where regions were held out.
     models
         Keys of predictions in ``atac_pred``; None takes every one there.
     baselines
-        Kinds of `ctl.tl.baseline`, fitted here on the training cells; 'all' takes each that the data allows, None none.
+        Kinds of `ctl.tl.baseline`, fitted here on the training cells; None takes none. 'all' takes each that the data
+        allows: for training regions those that know them by their ATAC, for held-out ones those that read sequence.
     split
-        The cells to score: 'test', 'val' or 'train'.
+        The cells and regions to score: 'test', 'val' or 'train'.
+    pairs
+        Some of 'cross-cell' (cells of `split` x training regions; named 'cross-sample' where cells were split in whole
+        groups, such as donors), 'cross-region' (training cells x regions of `split`) and 'cross-both' (cells x regions
+        of `split`). None takes each that the data and the predictions allow; without held-out regions that is the
+        first.
     views
         Some of `overall`, `per_cell`, `per_region`, `depth_matched`, `within_type`, `within_type_depth_matched`,
         `profile`, `calibration`, `self_expected`; None takes all.
@@ -70,11 +86,11 @@ def evaluate(
     top
         Regions in the views `depth_matched` and within cell type: those open in most of the scored cells.
     regions
-        Score these only: names, as in ``atac_pred.var['region']``, or 'predictable', those marked by an earlier call.
-        No column of ``atac_pred`` is written then.
+        Score these training regions only (cross-cell): names, as in ``atac_pred.var['region']``, or 'predictable',
+        those marked by an earlier call. No column of ``atac_pred`` is written then.
     max_regions
         Score a random subset of so many regions; None does so only where one prediction would be above
-        ``ctl.settings.dense_limit``. The subset is logged.
+        ``ctl.settings.dense_limit``. Cross-region, training cells are thinned out first. Both are logged.
     seed
         Of the bootstrap, the baselines and the drawn labels; None follows ``ctl.settings.seed``.
     key_added
@@ -88,18 +104,21 @@ def evaluate(
     None, or a new MuData with ``copy=True``. Written:
 
     ``mdata.uns['ctl']['evaluation']`` : pandas.DataFrame
-        `model`, `is_baseline`, `uses_target_assay` (both bool), `split`, `view`, `metric`, `value`, `ci_low`, `ci_high`
-        (95%; NaN without), `n` (pairs, cells, regions or types behind the value).
+        `model`, `is_baseline`, `uses_target_assay` (both bool), `split`, `pairs`, `view`, `metric`, `value`, `ci_low`,
+        `ci_high` (95%; NaN without), `n` (pairs, cells, regions or types behind the value). A model that uses the
+        target assay, such as one with ``depth='observed'``, is an upper bound.
     ``mdata.uns['ctl']['gains']`` : pandas.DataFrame
-        `model`, `baseline`, `split`, `view`, `metric`, `gain`, `ci_low`, `ci_high`, `n`: model minus the baseline
-        that is best on the *validation* cells in that view and metric; positive is better (`ece` and `brier` are
-        turned round). References, which read the target assay, are shown but never chosen.
+        `model`, `baseline`, `split`, `pairs`, `view`, `metric`, `gain`, `ci_low`, `ci_high`, `n`: model minus the
+        baseline that is best on the *validation* pairs in that view and metric, which are the scored ones with 'val'
+        in place of `split`; positive is better (`ece` and `brier` are turned round). References, which read the
+        target assay, are shown but never chosen.
     ``mdata.uns['ctl']['curves']`` : dict
-        For each prediction `pr` (2, k <= 200; recall, precision), `reliability` (3, bins; mean predicted, observed
-        share, pairs; bins of equal mass), `per_cell` (n cells,) and `per_region` (n regions,) AUROC, all float32; and
-        `_prevalence`, float.
+        For each kind of pairs, for each prediction `pr` (2, k <= 200; recall, precision), `reliability` (3, bins; mean
+        predicted, observed share, pairs; bins of equal mass), `per_cell` (n cells,) and `per_region` (n regions,)
+        AUROC, all float32; and `_prevalence`, float.
     ``atac_pred.obs['ctl_auroc']``, ``atac_pred.var['ctl_auroc']``, ``.var['ctl_auroc_depth_matched']`` : float64
-        Of the model in `X`; NaN for other cells and where a class is absent.
+        Of the model in `X`, cross-cell; NaN for other cells and regions and where a class is absent. Not touched where
+        these pairs are not scored.
     ``atac_pred.var['ctl_predictable']`` : bool, ``atac_pred.var['ctl_gain']`` : float64
         On the *validation* cells: whether the region's AUROC with the model in `X` is above that of the best baseline
         (paired one-sided test of DeLong, false-discovery rate 5% over the regions), and by how much.
@@ -108,7 +127,8 @@ def evaluate(
     ------
     ChromatellError
         No split, no prediction, a name that is not known, no open region in the cells of `split`, a prediction with
-        NaN. Nothing was changed.
+        NaN; for `pairs` that were asked for: no such cells or regions, or no prediction made without the held-out
+        regions. Nothing was changed.
 
     Notes
     -----
@@ -122,14 +142,23 @@ def evaluate(
     for models only: the score if labels were drawn from the predicted probabilities; a diagnostic, since
     over-confidence raises it.
 
-    Intervals are paired: all predictions see the same resampled cells, or whole groups where ``pp.split_cells(by=...)``
-    split by group (Efron 1979). Per-cell scores and Brier are means over cells. Overall scores and calibration error
-    come from 2,048 bins of the score, exact values shifted by the change of the binned ones. Scores of regions are
-    linearised: a replicate adds up the cells' influences (DeLong 1988; Efron's infinitesimal jackknife), see
-    :func:`chromatell.metrics.delong.region_auroc`. Profiles are recomputed (Spearman in fewer replicates where long).
-    Without validation cells the baseline is chosen on the scored cells, which favours the baseline and warns.
+    Intervals are paired: all predictions see the same resamples, of what is new. Cross-cell, cells are drawn, or whole
+    groups where ``pp.split_cells(by=...)`` split by group (Efron 1979). Cross-region, the training cells stand as they
+    are and regions are drawn, in stretches of 1 Mb, since neighbours are alike (Bickel et al., Annals of Applied
+    Statistics 2010); singly where they fall in fewer than 20. Cross-both, both are drawn, independently, and the two
+    changes add up: the pigeonhole bootstrap (Owen, Annals of Applied Statistics 2007) to first order, on the safe side.
 
-    Peak memory: one prediction for the scored cells at a time, float32 (cells, regions), about four times over.
+    Per-cell scores and Brier are means over cells. Overall scores and calibration error come from 2,048 bins of the
+    score, exact values shifted by the change of the binned ones. The mean over regions of a score over cells is
+    linearised in the cells: a replicate adds up their influences (DeLong 1988; Efron's infinitesimal jackknife), see
+    :func:`chromatell.metrics.delong.region_auroc`; so is the mean over cells of a score over regions. Profiles are
+    recomputed (Spearman in fewer replicates where long). Without validation pairs the baseline is chosen on the scored
+    ones, which favours the baseline and warns.
+
+    Held-out regions are scored for predictions that were made without their ATAC: not for `Dense`, nor for one that
+    was stored before ``pp.split_regions``, where that is known. Another tool's are taken on trust.
+
+    Peak memory: one prediction for the scored pairs at a time, float32 (cells, regions), about four times over.
 
     Examples
     --------
@@ -145,85 +174,101 @@ def evaluate(
     one_of(split, SPLITS, "split")
     if n_bootstrap < 0 or top < 1:
         raise ChromatellError(f"n_bootstrap={n_bootstrap} must be at least 0 and top={top} at least 1.")
-    rng = [np.random.default_rng(s) for s in np.random.SeedSequence(settings.resolve_seed(seed)).spawn(2)]
-    setting = Setting.read(mdata, split, views, labels, depth_key, top, max_regions, regions, rng[0])
-    predictors = setting.predictors(models, baselines, settings.resolve_seed(seed))
-    cells = setting.cells(split, n_bootstrap, rng[1])
-    _warn_of_confounding(cells, setting.views)
+    seed = settings.resolve_seed(seed)
+    setting = Setting.read(mdata, split, views, labels, depth_key, top)
+    among = named(mdata, setting.regions, regions)
+    kinds = _kinds(setting, pairs, split, only_cells=regions is not None)
+    stored = setting.stored(models)
+    kinds = _scorable(kinds, stored, asked=pairs is not None)
+    # two streams a kind, the same for a kind whichever others are scored
+    streams = np.random.SeedSequence(seed).spawn(2 * len(PLACES))
+    rng = {k: [np.random.default_rng(s) for s in streams[2 * PLACES[k] : 2 * PLACES[k] + 2]] for k in kinds}
+    blocks = {k: thinned(setting.splits.block(k, split, among), k, max_regions, rng[k][0]) for k in kinds}
+    if not all(b.cols.size for b in blocks.values()):
+        raise ChromatellError(
+            "All regions asked for are held out (mdata.mod['atac'].var['ctl_split']); regions= takes training regions. "
+            "Score the held-out ones with pairs='cross-region' or 'cross-both'."
+        )
+    chosen_on = {k: _validation(setting, k, blocks[k], max_regions, rng[k][0]) for k in kinds}
+    cols = np.concatenate([b.cols for b in (*blocks.values(), *chosen_on.values())])
+    predictors = [*stored, *setting.baselines(baselines, kinds, cols, stored, seed)]
 
-    scores: dict[str, Scores] = {}
-    with progress("Scoring", len(predictors), "predictions") as advance:
-        for predictor, stream in zip(predictors, rng[1].spawn(len(predictors)), strict=True):
-            values = _checked(predictor.predict(cells.rows), predictor.name)
-            views = tuple(v for v in setting.views if v not in PROBABILITY_VIEWS or predictor.is_probability)
-            scores[predictor.name] = score(cells, values, views, rng=None if predictor.is_baseline else stream)
-            advance(1)
-    baseline_names = {p.name for p in predictors if p.is_baseline}
-    chosen_on, best = _choose(setting, predictors, scores, rng[1])
+    results = {}
+    n_scored = sum(p.scores(k) for p in predictors for k in kinds)
+    with progress("Scoring", n_scored, "predictions") as advance:
+        for kind in kinds:
+            here = [p for p in predictors if p.scores(kind)]
+            scored = setting.pairs(kind, split, blocks[kind], n_bootstrap, rng[kind][1])
+            if kind == kinds[0]:
+                _warn_of_confounding(scored, setting.views)
+            scores = score_all(setting, scored, here, rng[kind][1], advance)
+            results[kind] = Result(scored, here, scores, *choose(setting, kind, here, scores, chosen_on[kind]))
     tables = {
-        key_added: evaluation_table(scores, baseline_names, {p.name for p in predictors if p.is_reference}, split),
-        _beside(key_added, GAINS): gain_table(scores, baseline_names, best, split),
-        _beside(key_added, CURVES): {**{n: dict(s.curves) for n, s in scores.items()}, PREVALENCE: cells.prevalence},
+        key_added: stacked([r.evaluation(split, k) for k, r in results.items()]),
+        _beside(key_added, GAINS): stacked([r.gains(split, k) for k, r in results.items()]),
+        _beside(key_added, CURVES): {k: r.curves() for k, r in results.items()},
     }
     x_key = prediction_keys(mdata)[0]
-    predictable = _predictable(setting, chosen_on, predictors, x_key, best.get(("per_region", "auroc")))
+    own = results.get(setting.splits.cell_kind)
+    passed = None if own is None else predictable(own, x_key)
     target = mdata.copy() if copy else mdata
     target.uns[UNS] = {**target.uns.get(UNS, {}), **tables}
-    if ATAC_PRED in target.mod and regions is None:
-        _write_columns(target.mod[ATAC_PRED], setting, cells, scores.get(x_key), predictable)
+    if own is not None and ATAC_PRED in target.mod and regions is None:
+        _write_columns(target.mod[ATAC_PRED], own, x_key, passed)
     return target if copy else None
 
 
-def _choose(
-    setting: Setting, predictors: list[Predictor], scores: dict[str, Scores], rng: np.random.Generator
-) -> tuple[Cells | None, dict]:
-    """Return the validation cells (None without) and the best baseline of each view and metric there."""
-    candidates = [p for p in predictors if p.is_baseline and not p.is_reference]
-    if not candidates or all(p.is_baseline for p in predictors):
-        return None, {}
-    names = tuple(v for v in setting.views if v != "self_expected")
-    problem = ""
-    if (setting.split_of_cells == VAL).any():
-        try:
-            cells = setting.cells(VAL)
-        except ChromatellError:
-            problem = "no pair that can be ranked in the validation cells"
-    else:
-        problem = "no validation cell"
-    if problem:
-        warn(
-            f"There is {problem}: the best baseline is chosen on the scored cells themselves, and regions are not "
-            "tested. Split again with ctl.pp.split_cells(mdata, fractions=(0.7, 0.1, 0.2))."
+def _kinds(setting: Setting, pairs: str | Sequence[str] | None, split: str, *, only_cells: bool) -> list[str]:
+    """Return the kinds of pairs to score; `only_cells` where regions were named, which makes sense for one of them."""
+    if only_cells and pairs is None:
+        return [setting.splits.cell_kind]
+    kinds = setting.splits.kinds(pairs, split)
+    if only_cells and set(kinds) & set(HELD_OUT):
+        raise ChromatellError(
+            f"regions= scores some of the training regions, and pairs={pairs!r} needs held-out ones. Leave one of the "
+            "two out."
         )
-        return None, best_baselines({p.name: scores[p.name] for p in candidates})
-    return cells, best_baselines(
-        {p.name: score(cells, _checked(p.predict(cells.rows), p.name), names) for p in candidates}
-    )
+    if not kinds:
+        raise ChromatellError(
+            f"None of the {len(setting.regions)} predicted regions is a training region, and there is no cell or "
+            f"region that is {split!r}. Split again: ctl.pp.split_cells(mdata), ctl.pp.split_regions(mdata)."
+        )
+    return kinds
 
 
-def _predictable(
-    setting: Setting, cells: Cells | None, predictors: list[Predictor], x_key: str, best: str | None
-) -> tuple[np.ndarray, np.ndarray] | None:
-    """Return on validation cells the gain of each region, and whether it stands up to a false-discovery rate of 5%."""
-    by_name = {p.name: p for p in predictors}
-    if cells is None or best is None or x_key not in by_name or by_name[x_key].is_baseline:
-        return None
-    values = _checked(by_name[x_key].predict(cells.rows), x_key)
-    gain, p = paired_auroc_test(cells.by_region, values, by_name[best].predict(cells.rows))
-    tested = p < 1
-    found = np.zeros(p.size, dtype=bool)
-    found[tested] = false_discovery(p[tested]) <= _FALSE_DISCOVERY
-    return gain, found & (gain > 0)
+def _scorable(kinds: list[str], stored: list[Predictor], *, asked: bool) -> list[str]:
+    """Return the kinds for which there is a prediction, and say which predictions are left out of some."""
+    without = [p.name for p in stored if not p.unseen]
+    held_out = [k for k in kinds if k in HELD_OUT]
+    if not held_out or not without:
+        return kinds
+    if len(without) < len(stored):
+        logger.info("Has read the held-out regions' ATAC, or was made with another split: not scored in %s: %s.",
+                    ", ".join(held_out), ", ".join(without))  # fmt: skip
+        return kinds
+    if asked:
+        raise ChromatellError(
+            f"pairs={held_out[0]!r} needs a prediction that has not read the ATAC of the held-out regions; "
+            f"{examples(without)} has, or was made with another split. Train one with ctl.tl.xchrom(mdata), or predict "
+            "again after ctl.pp.split_regions(mdata)."
+        )
+    logger.info("No prediction was made without the held-out regions' ATAC: %s not scored.", ", ".join(held_out))
+    return [k for k in kinds if k not in HELD_OUT]
 
 
-def _write_columns(
-    pred: AnnData,
-    setting: Setting,
-    cells: Cells,
-    scores: Scores | None,
-    predictable: tuple[np.ndarray, np.ndarray] | None,
-) -> None:
+def _validation(setting: Setting, kind: str, block: Block, max_regions: int | None, rng: np.random.Generator) -> Block:
+    """Return the pairs on which the best baseline is chosen: as the scored ones, with 'val' in place of the split."""
+    found = setting.splits.block(kind, VAL, np.arange(len(setting.regions)))
+    if kind not in HELD_OUT:
+        return Block(found.rows, block.cols)
+    if kind == CROSS_REGION:
+        found = Block(block.rows, found.cols)
+    return thinned(found, kind, max_regions, rng)
+
+
+def _write_columns(pred: AnnData, result: Result, x_key: str, passed: tuple[np.ndarray, np.ndarray] | None) -> None:
     """Write the metrics columns of the model in `X`; those that were not computed this time are removed."""
+    scores, rows, cols = result.scores.get(x_key), result.pairs.rows, result.pairs.cols
     curves: dict[str, np.ndarray] = {} if scores is None else scores.curves
 
     def put(table: pd.DataFrame, name: str, where: np.ndarray, values: Any, fill: float | bool) -> None:
@@ -235,33 +280,23 @@ def _write_columns(
         full[where] = values
         table[name] = full
 
-    gain, found = (None, None) if predictable is None else predictable
-    put(pred.obs, AUROC, cells.rows, curves.get("per_cell"), np.nan)
-    put(pred.var, AUROC, setting.cols, curves.get("per_region"), np.nan)
-    put(pred.var, AUROC_DEPTH_MATCHED, setting.cols, None if scores is None else scores.depth_matched, np.nan)
-    put(pred.var, GAIN, setting.cols, gain, np.nan)
-    put(pred.var, PREDICTABLE, setting.cols, found, False)
+    gain, found = (None, None) if passed is None else passed
+    put(pred.obs, AUROC, rows, curves.get("per_cell"), np.nan)
+    put(pred.var, AUROC, cols, curves.get("per_region"), np.nan)
+    put(pred.var, AUROC_DEPTH_MATCHED, cols, None if scores is None else scores.depth_matched, np.nan)
+    put(pred.var, GAIN, cols, gain, np.nan)
+    put(pred.var, PREDICTABLE, cols, found, False)
 
 
-def _warn_of_confounding(cells: Cells, views: Iterable[str]) -> None:
-    if cells.labels is None or not set(views) & set(DEPTH_VIEWS):
+def _warn_of_confounding(pairs: Pairs, views: Iterable[str]) -> None:
+    if pairs.labels is None or not set(views) & set(DEPTH_VIEWS):
         return
-    share = explained_by(cells.labels, np.log1p(cells.depth))
+    share = explained_by(pairs.labels, np.log1p(pairs.depth))
     if share > _CONFOUNDED:
         warn(
             f"Cell type explains {share:.0%} of the variance of log depth: matching cells by depth then removes "
             "biology too, so read the depth-matched scores beside view 'within_type'."
         )
-
-
-def _checked(values: np.ndarray, name: str) -> np.ndarray:
-    values = np.ascontiguousarray(values, dtype=np.float32)
-    if not np.isfinite(values).all():
-        raise ChromatellError(
-            f"The prediction {name!r} holds {int((~np.isfinite(values)).sum())} NaN or infinite values in the scored "
-            "cells. Predict again, or leave it out: models=[...]."
-        )
-    return values
 
 
 def _beside(key_added: str, name: str) -> str:

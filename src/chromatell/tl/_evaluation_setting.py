@@ -2,37 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from mudata import MuData
 
-from chromatell._keys import ATAC, ATAC_PRED, PREDICTABLE, RNA, UNS
-from chromatell._settings import logger, settings
-from chromatell._validate import ChromatellError, examples, one_of, paired, split_of, warn
+from chromatell._keys import ATAC, ATAC_PRED, PREDICTABLE, TRAIN, UNS
+from chromatell._settings import logger
+from chromatell._validate import ChromatellError, examples, one_of, paired, region_split_of
 from chromatell.data.accessibility import open_matrix, true_depth
 from chromatell.data.predictions import PROVENANCE, predicted_regions, prediction_keys, read_prediction
-from chromatell.metrics.bootstrap import resample
 from chromatell.models import _baselines
-from chromatell.tl._evaluation_scores import LABEL_VIEWS, VIEWS, Cells
+from chromatell.models._baseline_kinds import UNSEEN, held_out_digest
+from chromatell.tl._evaluation_pairs import (
+    CROSS_REGION,
+    HELD_OUT,
+    Block,
+    Splits,
+    cell_weights,
+    read_splits,
+    region_weights,
+)
+from chromatell.tl._evaluation_scores import LABEL_VIEWS, VIEWS, Pairs
 
-_MIN_GROUPS = 3
 PROBABILITY_VIEWS = ("calibration", "self_expected")  # mean nothing for ranks
+_READS_EACH_REGION = ("dense",)  # families that know a region by its ATAC, and so none that was held out
 
 
 @dataclass(frozen=True)
 class Predictor:
-    """One prediction: `predict` maps places of cells to float32 (cells, regions)."""
+    """One prediction: `predict` maps places of cells and of regions to float32 (cells, regions)."""
 
     name: str
-    predict: Callable[[np.ndarray], np.ndarray]
+    predict: Callable[[np.ndarray, np.ndarray], np.ndarray]
     is_baseline: bool
     is_reference: bool  # reads the target assay of the cells that it predicts
     is_probability: bool = True
+    seen: bool = True  # is scored on training regions
+    unseen: bool = True  # is scored on held-out regions, whose ATAC it has not read
+
+    def scores(self, kind: str) -> bool:
+        """Return whether it belongs on the board of a kind of pairs."""
+        return self.unseen if kind in HELD_OUT else self.seen
 
 
 @dataclass(frozen=True)
@@ -40,15 +54,15 @@ class Setting:
     """The user's request against what `mdata` holds, checked."""
 
     mdata: MuData
-    split_of_cells: np.ndarray
+    splits: Splits
     views: tuple[str, ...]
     labels_key: str | None
     labels: np.ndarray | None
     depth: np.ndarray
     depth_key: str | None
     top: int
-    regions: pd.Index  # those that are scored
-    cols: np.ndarray  # their places in atac_pred
+    regions: pd.Index  # those that are predicted
+    places: np.ndarray  # theirs in mdata.mod['atac']
 
     @classmethod
     def read(
@@ -59,9 +73,6 @@ class Setting:
         labels_key: str | None,
         depth_key: str | None,
         top: int,
-        max_regions: int | None,
-        wanted_regions: str | Sequence[str] | None,
-        rng: np.random.Generator,
     ) -> Setting:
         rna, atac = paired(mdata)
         regions = predicted_regions(mdata)
@@ -77,113 +88,142 @@ class Setting:
                 "mdata.mod['atac'], so their truth is not known. Predict its regions: del "
                 "mdata.mod['atac_pred'], then ctl.tl.dense(mdata)."
             )
-        code = split_of(mdata, require=(split,))
-        wanted = VIEWS if views is None else tuple(one_of(v, VIEWS, "views") for v in _listed(views))
+        places = atac.var_names.get_indexer(regions)
+        splits = read_splits(mdata, regions, region_split_of(atac)[places], split, labels_key)
+        wanted = VIEWS if views is None else tuple(one_of(v, VIEWS, "views") for v in listed(views))
         found = None
         if labels_key is not None and set(wanted) & set(LABEL_VIEWS):
             found = _labels_or_none(mdata, labels_key)
         if found is None:
             wanted = tuple(v for v in wanted if v not in LABEL_VIEWS)
-        among = _named(mdata, regions, wanted_regions)
-        cols = among[_subset(len(among), int((code == split).sum()), max_regions, rng)]
         depth = true_depth(atac, depth_key)
         if not np.isfinite(depth).all() or (depth < 0).any():
             raise ChromatellError(
                 f"Depth (depth_key={depth_key!r}) holds NaN or negative values. Name another column of "
                 "mdata.mod['atac'].obs, or leave depth_key at None and remove that column."
             )
-        return cls(mdata, code, wanted, labels_key, found, depth, depth_key, top, regions[cols], cols)
+        return cls(mdata, splits, wanted, labels_key, found, depth, depth_key, top, regions, places)
 
-    def cells(self, split: str, n_bootstrap: int = 0, rng: np.random.Generator | None = None) -> Cells:
-        """Return the cells of a split with their truth, and their bootstrap weights."""
-        rows = np.flatnonzero(self.split_of_cells == split)
-        atac = self.mdata.mod[ATAC]
-        truth = open_matrix(atac, rows, atac.var_names.get_indexer(self.regions))
+    def pairs(
+        self, kind: str, part: str, block: Block, n_bootstrap: int = 0, rng: np.random.Generator | None = None
+    ) -> Pairs:
+        """Return the pairs of a block with their truth; with `rng`, which is so for the scored ones, the resamples."""
+        rows, cols, atac = block.rows, block.cols, self.mdata.mod[ATAC]
+        truth = open_matrix(atac, rows, self.places[cols])
         if truth.nnz == 0 or truth.nnz == truth.shape[0] * truth.shape[1]:
             raise ChromatellError(
-                f"In the {rows.size} {split!r} cells {'no' if truth.nnz == 0 else 'every'} one of the "
-                f"{len(self.regions)} predicted regions is open: nothing can be ranked. Split again with more cells, "
-                "ctl.pp.split_cells(mdata, fractions=(0.7, 0.1, 0.2)), or select other regions, "
-                "ctl.pp.select_features(mdata)."
+                f"In the {rows.size} {TRAIN if kind == CROSS_REGION else part!r} cells "
+                f"{'no' if truth.nnz == 0 else 'every'} one of the {cols.size} predicted regions is open (pairs "
+                f"{kind!r}): nothing can be ranked. Split again with more cells, ctl.pp.split_cells(mdata, "
+                "fractions=(0.7, 0.1, 0.2)), or select other regions, ctl.pp.select_features(mdata)."
             )
         silent = int((np.diff(truth.indptr) == 0).sum())
         if silent and rng is not None:
             logger.info("%d of %d cells have no open region: left out of per-cell scores only.", silent, rows.size)
-        weights = np.zeros((0, rows.size), dtype=np.float32)
+        by_cell = np.zeros((0, rows.size), dtype=np.float32)
+        by_region = np.zeros((0, cols.size), dtype=np.float32)
         if n_bootstrap > 0 and rng is not None:
-            weights = resample(rows.size, n_bootstrap, groups=self._groups(rows, split), seed=rng.spawn(1)[0])
+            if kind != CROSS_REGION:
+                by_cell = cell_weights(self.mdata, rows, part, n_bootstrap, rng.spawn(1)[0])
+            if kind in HELD_OUT:
+                by_region = region_weights(atac, self.places[cols], n_bootstrap, rng.spawn(1)[0])
         labels = None if self.labels is None else self.labels[rows]
-        return Cells(rows, truth, self.depth[rows], labels, self.top, weights)
+        return Pairs(rows, cols, truth, self.depth[rows], labels, self.top, by_cell, by_region)
 
-    def _groups(self, rows: np.ndarray, split: str) -> np.ndarray | None:
-        """Return the groups by which cells were split; None for a random split, or too few groups to resample."""
-        how = self.mdata.uns.get(UNS, {}).get("split", {})
-        by = str(how.get("by", "")) if isinstance(how, dict) else ""
-        if not by:
-            return None
-        groups = next((o[by].astype(str).to_numpy() for o in self._tables() if by in o), None)
-        if groups is None:
-            warn(f"Cells were split by {by!r}, which is no longer in obs: intervals come from resampled cells.")
-            return None
-        found = np.unique(groups[rows])
-        if found.size < _MIN_GROUPS:
-            warn(
-                f"Cells were split by {by!r} and {split!r} holds {found.size} of its groups ({examples(found)}), too "
-                "few to resample: intervals come from resampled cells and hold for these groups only."
-            )
-            return None
-        return groups[rows]
-
-    def _tables(self) -> list[pd.DataFrame]:
-        return [self.mdata.obs, self.mdata.mod[RNA].obs, self.mdata.mod[ATAC].obs]
-
-    def predictors(
-        self, models: str | Sequence[str] | None, kinds: str | Sequence[str] | None, seed: int
-    ) -> list[Predictor]:
-        """Return the stored predictions asked for, then the baselines."""
-        stored = prediction_keys(self.mdata)
-        names = stored if models is None else _listed(models)
+    def stored(self, models: str | Sequence[str] | None) -> list[Predictor]:
+        """Return the stored predictions asked for."""
+        names = prediction_keys(self.mdata) if models is None else listed(models)
         pred = self.mdata.mod.get(ATAC_PRED)
         record = {} if pred is None else pred.uns.get(UNS, {}).get(PROVENANCE, {})
+        digest = held_out_digest(self.mdata.mod[ATAC])
         result = []
         for name in dict.fromkeys(names):
             values = read_prediction(self.mdata, name)  # raises where it is not there
             origin = record.get(name, {})
-            is_baseline = origin.get("family") == "baseline"
-            reads_target = bool(origin.get("uses_target_assay", False))
-            is_probability = origin.get("transform") != "rank"
-            result.append(Predictor(name, self._from(values), is_baseline, reads_target, is_probability))
+            result.append(
+                Predictor(
+                    name,
+                    _from(values),
+                    is_baseline=origin.get("family") == "baseline",
+                    is_reference=bool(origin.get("uses_target_assay", False)),
+                    is_probability=origin.get("transform") != "rank",
+                    unseen=_has_not_read(origin, digest),
+                )
+            )
+        return result
+
+    def baselines(
+        self,
+        kinds: str | Sequence[str] | None,
+        pairs: Sequence[str],
+        cols: np.ndarray,
+        taken: list[Predictor],
+        seed: int,
+    ) -> list[Predictor]:
+        """Return the baselines asked for beside the stored predictions; `cols` are all regions that are scored."""
         if kinds is None:
-            return result
+            return []
+        cols = np.unique(cols)
         fitter = _baselines.BaselineFitter(
             self.mdata,
-            self.regions,
+            self.regions[cols],
             labels_key=self.labels_key if self._has_labels() else None,
             depth_key=self.depth_key,
             seed=seed,
         )
-        wanted = fitter.available() if isinstance(kinds, str) and kinds == "all" else _listed(kinds)
-        taken = {p.name: p for p in result}
-        for kind in dict.fromkeys(wanted):
+        every = isinstance(kinds, str) and kinds == "all"
+        # on training regions the sequence baselines are far below svd_ridge: shown where they are asked for
+        seen = [k for k in fitter.available() if k not in _baselines.SEQUENCE_BASELINES] if every else listed(kinds)
+        unseen = fitter.available(held_out=True) if every else [k for k in seen if k in UNSEEN]
+        by_name = {p.name: p for p in taken}
+        result = []
+        for kind in dict.fromkeys([*seen, *unseen]):
             one_of(kind, _baselines.BASELINES, "baselines")
-            if kind in taken:
-                if not taken[kind].is_baseline:
+            if kind in by_name:
+                if not by_name[kind].is_baseline:
                     raise ChromatellError(
                         f"The prediction {kind!r} in mdata.mod['atac_pred'] has the name of a baseline. Store it under "
                         "another key: ctl.tl.add_prediction(mdata, values, key='mine')."
                     )
                 continue
-            result.append(Predictor(kind, partial(fitter.predict, kind), True, kind in _baselines.REFERENCES))
-        return result
+            if kind not in unseen and all(name in HELD_OUT for name in pairs):
+                raise ChromatellError(
+                    f"baselines={kind!r} knows a region by its ATAC, which is held out in the pairs {list(pairs)}. "
+                    f"Choose among {', '.join(UNSEEN)}, or baselines='all'."
+                )
+            result.append(_fitted(fitter, kind, cols, seen=kind in seen, unseen=kind in unseen))
+        order = list(_baselines.BASELINES)
+        return sorted(result, key=lambda p: order.index(p.name)) if every else result
 
     def _has_labels(self) -> bool:
         return self.labels_key is not None and (
             self.labels is not None or _labels_or_none(self.mdata, self.labels_key, quiet=True) is not None
         )
 
-    def _from(self, values: Any) -> Callable[[np.ndarray], np.ndarray]:
-        whole = self.cols.size == values.shape[1]
-        return lambda rows: np.asarray(values[rows] if whole else values[rows][:, self.cols])
+
+def _from(values: Any) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    def predict(rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
+        if cols.size == values.shape[1]:
+            return np.asarray(values[rows])
+        return values[np.ix_(rows, cols)] if isinstance(values, np.ndarray) else np.asarray(values[rows][:, cols])
+
+    return predict
+
+
+def _fitted(fitter: _baselines.BaselineFitter, kind: str, cols: np.ndarray, *, seen: bool, unseen: bool) -> Predictor:
+    def predict(rows: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+        return fitter.predict(kind, rows, np.searchsorted(cols, wanted))
+
+    return Predictor(kind, predict, True, kind in _baselines.REFERENCES, seen=seen, unseen=unseen)
+
+
+def _has_not_read(origin: Any, digest: str) -> bool:
+    """Return whether a stored prediction was made without the ATAC of the regions that are held out now."""
+    if "held_out" in origin:
+        return str(origin["held_out"]) == digest
+    if origin.get("family") == "baseline":
+        return origin.get("kind") in UNSEEN and bool(origin.get("uses_target_assay", False))
+    return origin.get("family") not in _READS_EACH_REGION
 
 
 def _labels_or_none(mdata: MuData, key: str, *, quiet: bool = False) -> np.ndarray | None:
@@ -197,8 +237,8 @@ def _labels_or_none(mdata: MuData, key: str, *, quiet: bool = False) -> np.ndarr
         return None
 
 
-def _named(mdata: MuData, regions: pd.Index, wanted: str | Sequence[str] | None) -> np.ndarray:
-    """Return the places of the regions that the user asked for."""
+def named(mdata: MuData, regions: pd.Index, wanted: str | Sequence[str] | None) -> np.ndarray:
+    """Return the places of the regions that the user asked for among the predicted ones."""
     if wanted is None:
         return np.arange(len(regions))
     if isinstance(wanted, str):
@@ -226,19 +266,6 @@ def _named(mdata: MuData, regions: pd.Index, wanted: str | Sequence[str] | None)
     return places
 
 
-def _subset(n_regions: int, n_cells: int, max_regions: int | None, rng: np.random.Generator) -> np.ndarray:
-    limit = max_regions
-    if limit is None:
-        limit = max(1, settings.dense_limit // (4 * max(n_cells, 1)))
-    elif limit < 1:
-        raise ChromatellError(f"max_regions={max_regions} must be at least 1, or None for all.")
-    if limit >= n_regions:
-        return np.arange(n_regions)
-    logger.info(
-        "Scored on %d of %d regions, drawn at random (max_regions, ctl.settings.dense_limit).", limit, n_regions
-    )
-    return np.sort(rng.choice(n_regions, limit, replace=False))
-
-
-def _listed(names: str | Sequence[str]) -> list[str]:
+def listed(names: str | Iterable[str]) -> list[str]:
+    """Return names as a list, one name too."""
     return [names] if isinstance(names, str) else list(names)

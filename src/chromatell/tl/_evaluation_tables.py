@@ -15,6 +15,7 @@ EVALUATION_COLUMNS = (
     "is_baseline",
     "uses_target_assay",
     "split",
+    "pairs",
     "view",
     "metric",
     "value",
@@ -22,11 +23,11 @@ EVALUATION_COLUMNS = (
     "ci_high",
     "n",
 )
-GAIN_COLUMNS = ("model", "baseline", "split", "view", "metric", "gain", "ci_low", "ci_high", "n")
+GAIN_COLUMNS = ("model", "baseline", "split", "pairs", "view", "metric", "gain", "ci_low", "ci_high", "n")
 
 
 def evaluation_table(
-    scores: Mapping[str, Scores], baselines: set[str], references: set[str], split: str
+    scores: Mapping[str, Scores], baselines: set[str], references: set[str], split: str, pairs: str
 ) -> pd.DataFrame:
     """Return the tidy table: one row a prediction, view and metric."""
     rows = []
@@ -34,7 +35,7 @@ def evaluation_table(
         for (view, metric), (value, n) in result.points.items():
             change = result.changes.get((view, metric))
             low, high = (np.nan, np.nan) if change is None else interval(value, change)
-            rows.append((name, name in baselines, name in references, split, view, metric, value, low, high, n))
+            rows.append((name, name in baselines, name in references, split, pairs, view, metric, value, low, high, n))
     return _typed(rows, EVALUATION_COLUMNS, VIEWS)
 
 
@@ -51,7 +52,9 @@ def best_baselines(chosen_on: Mapping[str, Scores]) -> dict[Key, str]:
     return {key: name for key, (_, name) in best.items()}
 
 
-def gain_table(scores: Mapping[str, Scores], baselines: set[str], best: Mapping[Key, str], split: str) -> pd.DataFrame:
+def gain_table(
+    scores: Mapping[str, Scores], baselines: set[str], best: Mapping[Key, str], split: str, pairs: str
+) -> pd.DataFrame:
     """Return by how much each model is above the baseline chosen for each view and metric; positive is better."""
     rows = []
     for name, result in scores.items():
@@ -66,8 +69,15 @@ def gain_table(scores: Mapping[str, Scores], baselines: set[str], best: Mapping[
             low = high = np.nan
             if key in result.changes and key in scores[other].changes:
                 low, high = interval(gain, sign * (result.changes[key] - scores[other].changes[key]))
-            rows.append((name, other, split, *key, gain, low, high, n))
+            rows.append((name, other, split, pairs, *key, gain, low, high, n))
     return _typed(rows, GAIN_COLUMNS, VIEWS)
+
+
+def stacked(tables: list[pd.DataFrame]) -> pd.DataFrame:
+    """Return tables of one kind under each other; an empty one does not change the types of the columns."""
+    held = [t for t in tables if len(t)] or tables[:1]
+    table = pd.concat(held, ignore_index=True)
+    return table.set_axis(pd.RangeIndex(len(table)).astype(str), axis=0)
 
 
 def false_discovery(p: np.ndarray) -> np.ndarray:

@@ -8,16 +8,17 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
+from anndata import AnnData
 from mudata import MuData
 from scipy.special import gammaln, logsumexp
 from scipy.stats import fisher_exact
 
-from chromatell._keys import FISHER, SPLITS, UNS, VAL
+from chromatell._keys import ATAC_PRED, FISHER, SPLITS, TRAIN, UNS, VAL
 from chromatell._settings import logger, settings
-from chromatell._validate import ChromatellError, one_of, paired, split_of
+from chromatell._validate import ChromatellError, one_of, paired, region_split_of, split_of
 from chromatell.data.accessibility import open_matrix
-from chromatell.data.predictions import predicted_regions, prediction_keys, read_prediction
-from chromatell.models._baselines import BaselineFitter, labels_of, uses_target_assay
+from chromatell.data.predictions import PROVENANCE, predicted_regions, prediction_keys, read_prediction
+from chromatell.models._baselines import SEQUENCE_BASELINES, BaselineFitter, labels_of, uses_target_assay
 from chromatell.models._support import check_dense
 
 NOTE = (
@@ -50,7 +51,7 @@ def fisher(
 
     An odds ratio alone measures the threshold: few and certain calls have a higher one. So each baseline gets the
     threshold at which it calls as many pairs as the model does; pairs tied there count in part, as if drawn from
-    among them at random.
+    among them at random. Where regions are split, the training regions are tabulated (cross-cell pairs).
 
     Parameters
     ----------
@@ -63,7 +64,7 @@ def fisher(
     split
         The cells that are tabulated: 'train', 'val' or 'test'.
     baselines
-        'all' that are available, or a list of kinds, which may be empty.
+        'all' that are available but for those that read sequence, or a list of kinds, which may be empty.
     labels
         Column with cell types for `celltype_mean`; left out where there is none.
     depth_key
@@ -126,6 +127,9 @@ def fisher(
     if not isinstance(values, np.ndarray):  # in a Zarr store: thresholds need the values at hand
         check_dense(*values.shape)
         values = np.asarray(values, dtype=np.float32)
+    trained = _trained(atac, regions)
+    if not trained.all():
+        regions, values = regions[trained], values[:, trained]
     seed = settings.resolve_seed(seed)
     fitter, kinds = _baselines(mdata, regions, baselines, labels, depth_key, seed)
 
@@ -138,6 +142,7 @@ def fisher(
     counts = cell_tables(values, rows, truth, float(threshold))
     weights = _resamples(rows.size, n_bootstrap, seed)
     table = [_row(model, float(threshold), split, counts, weights, is_baseline=False)]
+    table[0]["uses_target_assay"] = _reads_target(mdata, model)
     n_called = round(float(counts[:, :2].sum()))
     for kind in [k for k in kinds if k != model]:  # a baseline may itself stand in atac_pred
         predicted = fitter.predict(kind, rows)
@@ -147,6 +152,24 @@ def fisher(
     target.uns[UNS] = {**target.uns.get(UNS, {}), FISHER: pd.DataFrame(table)}
     logger.info(NOTE)
     return target if copy else None
+
+
+def _reads_target(mdata: MuData, model: str) -> bool:
+    pred = mdata.mod.get(ATAC_PRED)
+    origin = {} if pred is None else pred.uns.get(UNS, {}).get(PROVENANCE, {}).get(model, {})
+    return bool(origin.get("uses_target_assay", False))
+
+
+def _trained(atac: AnnData, regions: pd.Index) -> np.ndarray:
+    """Return which regions were not held out, bool; one that `atac` does not hold is left for the fitter to refuse."""
+    places = atac.var_names.get_indexer(regions)
+    trained = (region_split_of(atac)[places] == TRAIN) | (places < 0)
+    if not trained.any():
+        raise ChromatellError(
+            f"All {len(regions)} predicted regions are held out; a table is made of training regions. Score these with "
+            "ctl.tl.evaluate(mdata, pairs='cross-both')."
+        )
+    return trained
 
 
 def _baselines(
@@ -164,7 +187,7 @@ def _baselines(
     available = fitter.available()
     if isinstance(baselines, str):
         one_of(baselines, ["all"], "baselines")
-        return fitter, available
+        return fitter, [kind for kind in available if kind not in SEQUENCE_BASELINES]
     for kind in baselines:
         one_of(kind, available, "baselines")
     return fitter, list(baselines)
