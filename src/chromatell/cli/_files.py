@@ -43,6 +43,18 @@ def check_output(path: Path, inputs: Sequence[Path], *, overwrite: bool, suffixe
             raise UsageError(f"The output {str(path)!r} is an input too. Name another, or say --overwrite.")
 
 
+def check_there(path: Path | None, what: str) -> None:
+    """Raise, before any work, where an input that is read later is no file.
+
+    Raises
+    ------
+    ChromatellError
+        There is no such file.
+    """
+    if path is not None and not path.is_file():
+        raise ChromatellError(f"The {what} {str(path)!r} {'is a folder' if path.is_dir() else 'is not there'}.")
+
+
 def check_store(store: Path | None, output: Path) -> None:
     """Raise where a store of predictions could not be written, or not be found again from the output.
 

@@ -31,8 +31,9 @@ apply it to cells with expression only. Nothing is downloaded. Writes demo.h5mu 
 """
 
 _TRAIN = """\
-Train a Dense model on paired cells. The output holds the data, the model and its predictions: whoever gets it can
-apply the model to cells that have expression only.
+Train a model on paired cells. The output holds the data, the model and its predictions: whoever gets it can apply the
+model to cells that have expression only. A Dense model predicts the regions that it was trained on; an XChrom model
+reads DNA as well, and predicts any region.
 """
 
 _TRAIN_EPILOG = f"""\
@@ -40,6 +41,7 @@ examples:
   chromatell train cells.h5mu -o shared.h5mu
   chromatell train cells.h5mu -o shared.h5mu --split-by donor --n-genes 10000 --n-regions 50000 --seed 1
   chromatell train cells.h5mu -o shared.h5mu --predictions shared_pred.zarr --checkpoint-dir checkpoints
+  chromatell train cells.h5mu -o shared.h5mu --family xchrom --fasta hg38.fa --split-regions chromosome
 
 A run that was stopped goes on where it was when it is started again with the same --checkpoint-dir.
 
@@ -47,13 +49,15 @@ A run that was stopped goes on where it was when it is started again with the sa
 
 _PREDICT = """\
 Predict the accessibility of cells that have expression, with the model in a file. Of that file only the model is
-read, never its cells, and nothing in it is executed. Genes are matched by name.
+read, never its cells, and nothing in it is executed. Genes are matched by name. A model that reads DNA also predicts
+regions that it has never seen.
 """
 
 _PREDICT_EPILOG = f"""\
 examples:
   chromatell predict rna_only.h5ad --model shared.h5mu -o predicted.h5mu
   chromatell predict rna_only.h5ad --model shared.h5mu -o predicted.h5mu --out-store predicted_values.zarr
+  chromatell predict rna_only.h5ad --model shared.h5mu -o predicted.h5mu --regions new.bed --fasta hg38.fa
 
 {_EXIT_CODES}"""
 
@@ -74,7 +78,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser; ``args.command`` is None where no command was given."""
     parser = argparse.ArgumentParser(
         prog="chromatell",
-        description="Predict chromatin accessibility from gene expression, and know how good the prediction is.",
+        description="Predict chromatin accessibility from expression and DNA, and know how good the prediction is.",
         epilog=_MAIN,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -126,7 +130,10 @@ def _train(parser: argparse.ArgumentParser) -> None:
         metavar="OUT.zarr",
         help="write the predictions into this store, beside the output, instead of into it; needed for very large ones",
     )
-    parser.add_argument("--key", default="dense", help="name of the model in the output (default: dense)")
+    parser.add_argument(
+        "--family", default="dense", choices=("dense", "xchrom"), help="dense (default), or xchrom, which reads DNA"
+    )
+    parser.add_argument("--key", help="name of the model in the output (default: that of the family)")
     _seed(parser)
     cells = parser.add_argument_group(
         "cells", "Where IN has no obs['ctl_split'], or one of these is given, a split is made; it is said so."
@@ -151,26 +158,69 @@ def _train(parser: argparse.ArgumentParser) -> None:
         help="regions open in at least this share of the training cells, such as 0.005",
     )
     model = parser.add_argument_group("model")
-    model.add_argument("--preset", default="default", help="default, panel or wizel2025 (default: default)")
-    model.add_argument("--encoder", help="mlp, autoencoder, transformer or shared")
-    model.add_argument("--likelihood", help="bernoulli or poisson")
-    model.add_argument("--loss", help="bce, focal_dice, focal or dice")
-    model.add_argument("--batch-key", metavar="COLUMN", help="column of obs with the batch")
-    model.add_argument("--covariates", type=_listed, metavar="A,B", help="numeric columns of obs, joined by commas")
+    model.add_argument("--preset", help="dense: default, panel or wizel2025; xchrom: small (default) or xchrom")
     _depth(model)
     model.add_argument("--depth-key", metavar="COLUMN", help="column of the atac obs with each cell's fragments")
+    _of_dense(parser.add_argument_group("for --family dense"))
+    _of_xchrom(
+        parser.add_argument_group(
+            "for --family xchrom", "Where no regions are held out, in IN or here, all of them are trained on."
+        )
+    )
     training = parser.add_argument_group("training")
     training.add_argument("--max-epochs", type=int, metavar="N", help="at most so many epochs")
-    training.add_argument("--batch-size", type=int, metavar="N", help="cells of a step")
+    training.add_argument("--batch-size", type=int, metavar="N", help="cells of a step; for xchrom, regions")
     training.add_argument("--lr", type=float, help="learning rate")
     training.add_argument("--accelerator", metavar="NAME", help="auto, cpu or gpu (default: auto)")
     training.add_argument("--checkpoint-dir", type=Path, metavar="DIR", help="keep the state of training here")
+
+
+def _of_dense(group: Any) -> None:
+    group.add_argument("--encoder", help="mlp, autoencoder, transformer or shared")
+    group.add_argument("--likelihood", help="bernoulli or poisson")
+    group.add_argument("--loss", help="bce, focal_dice, focal or dice")
+    group.add_argument("--batch-key", metavar="COLUMN", help="column of obs with the batch")
+    group.add_argument("--covariates", type=_listed, metavar="A,B", help="numeric columns of obs, joined by commas")
+
+
+def _of_xchrom(group: Any) -> None:
+    group.add_argument(
+        "--fasta",
+        type=Path,
+        metavar="GENOME.fa",
+        help="genome of the regions' build, plain or bgzip; IN may hold the sequences instead (varm['dna_code'])",
+    )
+    group.add_argument("--width", type=int, metavar="N", help="bases read around each region (default: 1344)")
+    group.add_argument(
+        "--split-regions", choices=("chromosome", "random"), help="hold out whole chromosomes, or groups of regions"
+    )
+    group.add_argument(
+        "--test-chromosomes", type=_listed, metavar="A,B", help="the chromosomes to hold out for the test"
+    )
+    group.add_argument(
+        "--embedding",
+        metavar="KEY",
+        help="of the rna obsm, to read of a cell; none fits components on the training cells (default: X_pca if there)",
+    )
+    group.add_argument(
+        "--region-effect", action="store_true", default=None, help="add a term of its own for each region trained on"
+    )
+    group.add_argument("--cells-per-batch", type=int, metavar="N", help="cells drawn for each step (default: all)")
 
 
 def _predict(parser: argparse.ArgumentParser) -> None:
     _files(parser, "QUERY", "cells with expression: .h5ad, .h5mu or .zarr", needs_output=True)
     parser.add_argument("--model", type=Path, required=True, help=".h5mu, .zarr or exported model")
     parser.add_argument("--key", help="which model, where there are several")
+    parser.add_argument(
+        "--regions",
+        type=Path,
+        metavar="REGIONS.bed",
+        help="the regions to predict, for a model that reads DNA (default: those of the model)",
+    )
+    parser.add_argument(
+        "--fasta", type=Path, metavar="GENOME.fa", help="genome of the regions that the model does not hold"
+    )
     _depth(parser)
     parser.add_argument(
         "--out-store",

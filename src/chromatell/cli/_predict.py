@@ -6,17 +6,29 @@ import argparse
 
 from chromatell._settings import settings
 from chromatell.cli._console import output
-from chromatell.cli._files import check_output, check_store, write
+from chromatell.cli._files import UsageError, check_output, check_store, check_there, write
 
 
 def run(args: argparse.Namespace) -> None:
     """Apply a stored model to a file of cells, write."""
     check_output(args.output, [args.input, args.model], overwrite=args.overwrite)
     check_store(args.out_store, args.output)
+    if args.fasta is not None and args.regions is None:
+        raise UsageError("--fasta is for regions that the model does not hold. Name them: --regions REGIONS.bed.")
+    check_there(args.regions, "regions")
+    check_there(args.fasta, "FASTA")
 
     from chromatell.tl import predict
 
-    result = predict(args.input, model=args.model, key=args.key, depth=args.depth, out=args.out_store)
+    result = predict(
+        args.input,
+        model=args.model,
+        key=args.key,
+        regions=args.regions,
+        fasta=args.fasta,
+        depth=args.depth,
+        out=args.out_store,
+    )
     write(result, args.output)
     if settings.verbosity:
         where = args.output if args.out_store is None else args.out_store

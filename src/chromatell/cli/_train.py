@@ -7,48 +7,94 @@ from typing import Any
 
 from mudata import MuData
 
-from chromatell._keys import SPLIT
+from chromatell._keys import ATAC, DNA, SPLIT
 from chromatell._settings import logger, settings
+from chromatell._validate import ChromatellError, modality
 from chromatell.cli._console import libraries_to_stderr, output
-from chromatell.cli._files import check_output, check_store, read_multiome, write
+from chromatell.cli._files import UsageError, check_output, check_store, check_there, read_multiome, write
 
 _FRACTIONS = (0.7, 0.1, 0.2)
+# options that one family alone knows
+_OWN = {
+    "dense": ("encoder", "likelihood", "loss", "batch_key", "covariates"),
+    "xchrom": (
+        "fasta",
+        "width",
+        "split_regions",
+        "test_chromosomes",
+        "embedding",
+        "region_effect",
+        "cells_per_batch",
+    ),
+}
 
 
 def run(args: argparse.Namespace) -> None:
     """Split and select where needed, train, predict, write."""
-    check_output(args.output, [args.input], overwrite=args.overwrite)
-    check_store(args.predictions, args.output)
+    _check(args)
+    key = args.key or args.family
     mdata = read_multiome(args.input)
     _split(mdata, args)
     _select(mdata, args)
+    if args.family == "xchrom":
+        _add_sequence(mdata, args)
+        _split_regions(mdata, args)
 
-    from chromatell.tl import dense
+    from chromatell import tl
 
     with libraries_to_stderr():
-        dense(
+        getattr(tl, args.family)(
             mdata,
-            preset=args.preset,
-            key_added=args.key,
-            batch_key=args.batch_key,
-            continuous_covariate_keys=args.covariates,
+            key_added=key,
             depth=args.depth,
             depth_key=args.depth_key,
             out=args.predictions,
             seed=args.seed,
             train_kwargs=_given(args, "max_epochs", "batch_size", "lr", "accelerator", "checkpoint_dir"),
-            **_given(args, "encoder", "likelihood", "loss"),
+            **_given(args, "preset"),
+            **_model_options(args),
         )
     write(mdata, args.output)
     if settings.verbosity:
         there = "" if args.predictions is None else f" and its predictions to {args.predictions}"
-        output().print(
-            f"Wrote the data with model {args.key!r} to {args.output}{there}.\n"
-            f"Score it:  chromatell evaluate {args.output}\n"
+        lines = [
+            f"Wrote the data with model {key!r} to {args.output}{there}.",
+            f"Score it:  chromatell evaluate {args.output}",
             f"Apply it:  chromatell predict QUERY.h5ad --model {args.output} -o PREDICTED.h5mu",
-            soft_wrap=True,
-            markup=False,
-        )
+        ]
+        if args.family == "xchrom":
+            lines[-1] += " [--regions NEW.bed --fasta GENOME.fa]"
+        output().print("\n".join(lines), soft_wrap=True, markup=False)
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Raise, before anything is read, where the call could not end well."""
+    check_output(args.output, [args.input], overwrite=args.overwrite)
+    check_store(args.predictions, args.output)
+    for family, options in _OWN.items():
+        given = _given(args, *options)
+        if given and family != args.family:
+            option = "--" + next(iter(given)).replace("_", "-")
+            raise UsageError(f"{option} is for --family {family}; this is --family {args.family}.")
+    if args.width is not None and args.fasta is None:
+        raise UsageError("--width is of the sequences read from a genome. Name it: --fasta GENOME.fa.")
+    if args.split_regions == "random" and args.test_chromosomes:
+        raise UsageError("--test-chromosomes holds out chromosomes: leave out --split-regions random.")
+    check_there(args.fasta, "FASTA")
+
+
+def _model_options(args: argparse.Namespace) -> dict[str, Any]:
+    """Return what is passed to the model of the family."""
+    if args.family == "dense":
+        return {
+            "batch_key": args.batch_key,
+            "continuous_covariate_keys": args.covariates,
+            **_given(args, "encoder", "likelihood", "loss"),
+        }
+    options = _given(args, "embedding", "region_effect", "cells_per_batch")
+    if options.get("embedding") == "none":
+        options["embedding"] = None
+    return options
 
 
 def _split(mdata: MuData, args: argparse.Namespace) -> None:
@@ -72,6 +118,42 @@ def _select(mdata: MuData, args: argparse.Namespace) -> None:
         from chromatell.pp import select_features
 
         select_features(mdata, seed=args.seed, **chosen)
+
+
+def _add_sequence(mdata: MuData, args: argparse.Namespace) -> None:
+    """Read the sequences of the regions where a genome was named; say whose are used."""
+    there = DNA in modality(mdata, ATAC).varm
+    if args.fasta is None:
+        if not there:
+            raise ChromatellError(
+                f"{args.input} holds no sequences of its regions (varm[{DNA!r}] of 'atac'). Name the genome of their "
+                "build: --fasta GENOME.fa."
+            )
+        logger.info("The sequences in varm[%r] of %s are used.", DNA, args.input)
+        return
+    if there:
+        logger.info("%s: its sequences are replaced by those of %s.", args.input, args.fasta)
+
+    from chromatell.pp import add_sequence
+
+    add_sequence(mdata, args.fasta, width=args.width or 1344)
+
+
+def _split_regions(mdata: MuData, args: argparse.Namespace) -> None:
+    """Hold out regions where that was asked for; say what is used."""
+    there = SPLIT in modality(mdata, ATAC).var
+    if args.split_regions is None and not args.test_chromosomes:
+        if there:
+            logger.info("The split of regions in var[%r] of %s is used.", SPLIT, args.input)
+        else:
+            logger.info("No region is held out; --split-regions chromosome would do so.")
+        return
+    if there:
+        logger.info("%s: its split of regions is replaced.", args.input)
+
+    from chromatell.pp import split_regions
+
+    split_regions(mdata, by=args.split_regions or "chromosome", holdout=args.test_chromosomes, seed=args.seed)
 
 
 def _given(args: argparse.Namespace, *names: str) -> dict[str, Any]:
