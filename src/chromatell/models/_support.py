@@ -14,8 +14,9 @@ import pandas as pd
 import torch
 from anndata import AnnData
 from mudata import MuData, set_options
+from scvi.data import AnnDataManager, fields
 
-from chromatell._keys import SPLITS, UNS
+from chromatell._keys import ATAC, RNA, SPLITS, UNS
 from chromatell._progress import progress
 from chromatell._settings import logger, settings
 from chromatell._validate import ChromatellError, split_of
@@ -41,6 +42,19 @@ def shared_view(mdata: MuData, modalities: tuple[str, ...]) -> MuData:
         inner.obs[name] = mdata.obs[name].reindex(inner.obs_names)
     inner.uns["ctl"] = dict(mdata.uns.get("ctl", {}))
     return inner
+
+
+def register_paired(family: Any, mdata: MuData, setup_args: dict[str, Any], also: list[Any] | None = None) -> None:
+    """Register `rna` and `atac` of paired cells, and further fields, with scvi-tools for a family of models."""
+    registered = [
+        fields.MuDataLayerField("X", None, is_count_data=False, mod_key=RNA, mod_required=True),
+        fields.MuDataLayerField("atac", None, is_count_data=False, mod_key=ATAC, mod_required=True),
+        *(also or []),
+    ]
+    names = {"model_name": family.__name__, "setup_method_name": "setup_mudata", "setup_args": setup_args}
+    manager = AnnDataManager(fields=registered, setup_method_args=names)
+    manager.register_fields(mdata)
+    family.register_manager(manager)
 
 
 def check_dense(n_cells: int, n_regions: int) -> None:

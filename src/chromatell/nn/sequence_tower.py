@@ -7,8 +7,21 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from chromatell._validate import ChromatellError, in_range, one_of
+
 POOLS = ("max", "mean")
 TOWERS = ("basset", "motifs")
+_LIMITS = (
+    ("sequence_length", 1, 1_000_000),
+    ("stem_filters", 1, 100_000),
+    ("stem_kernel", 1, 10_000),
+    ("stem_pool", 1, 10_000),
+    ("kernel", 1, 10_000),
+    ("last_filters", 0, 100_000),
+    ("n_hidden", 1, 100_000),
+    ("n_bottleneck", 1, 100_000),
+    ("max_shift", 0, 10_000),
+)
 
 
 @dataclass(frozen=True)
@@ -36,7 +49,15 @@ class TowerConfig:
     reverse_complement: bool = True  # training draws the strand; prediction averages both
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "filters", tuple(self.filters))  # JSON knows lists only
+        one_of(self.kind, TOWERS, "kind")
+        one_of(self.pool, POOLS, "pool")
+        for name, low, high in _LIMITS:
+            object.__setattr__(self, name, in_range(getattr(self, name), low, high, name))
+        object.__setattr__(self, "dropout", in_range(self.dropout, 0, 0.95, "dropout", whole=False))
+        if isinstance(self.filters, int) or len(self.filters) > 64:
+            raise ChromatellError(f"filters={self.filters!r} is out of range: a list of at most 64 is needed.")
+        filters = tuple(in_range(n, 1, 100_000, "filters") for n in self.filters)  # JSON knows lists only
+        object.__setattr__(self, "filters", filters)
 
     @property
     def turns_strands(self) -> bool:
@@ -114,7 +135,7 @@ class ConvBlock(nn.Sequential):
 
 
 class BassetTower(nn.Module):
-    """``(n, 4, length) -> (n, n_bottleneck)``, as in scBasset and XChrom: convolutions, poolings, then all positions."""
+    """``(n, 4, length) -> (n, n_bottleneck)``, as in scBasset and XChrom: convolutions, pooling, then all positions."""
 
     def __init__(self, config: TowerConfig):
         super().__init__()

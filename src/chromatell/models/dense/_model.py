@@ -12,7 +12,6 @@ import scipy.sparse as sp
 import torch
 from anndata import AnnData
 from mudata import MuData
-from scvi.data import AnnDataManager
 from scvi.data import fields as scvi_fields
 from torch.utils.data import DataLoader
 
@@ -26,6 +25,7 @@ from chromatell.data.expression import Embedding, Expression
 from chromatell.data.smoothing import Smoothing, fit_smoothing
 from chromatell.data.stored import stored
 from chromatell.models._base import DEPTHS, ChromatinModel
+from chromatell.models._support import register_paired
 from chromatell.models.dense._links import linked_pairs, score_map
 from chromatell.models.dense._module import DenseConfig, DenseModule
 from chromatell.models.dense._presets import PANEL, PRESETS, SmoothingConfig, resolve_network
@@ -177,21 +177,11 @@ class Dense(ChromatinModel):
                 )
         batch_mod = find_obs(mdata, batch_key)
         continuous = list(continuous_covariate_keys or [])
-        setup_method_args = {
-            "model_name": cls.__name__,
-            "setup_method_name": "setup_mudata",
-            "setup_args": {"batch_key": batch_key, "continuous_covariate_keys": continuous, "depth_key": depth_key},
-        }
-        registered: list[Any] = [
-            scvi_fields.MuDataLayerField("X", None, is_count_data=False, mod_key=RNA, mod_required=True),
-            scvi_fields.MuDataLayerField("atac", None, is_count_data=False, mod_key=ATAC, mod_required=True),
-            scvi_fields.MuDataCategoricalObsField("batch", batch_key, mod_key=batch_mod),
-        ]
+        also: list[Any] = [scvi_fields.MuDataCategoricalObsField("batch", batch_key, mod_key=batch_mod)]
         for key in continuous:
-            registered.append(scvi_fields.MuDataNumericalObsField(key, key, mod_key=find_obs(mdata, key)))
-        manager = AnnDataManager(fields=registered, setup_method_args=setup_method_args)
-        manager.register_fields(mdata)
-        cls.register_manager(manager)
+            also.append(scvi_fields.MuDataNumericalObsField(key, key, mod_key=find_obs(mdata, key)))
+        setup_args = {"batch_key": batch_key, "continuous_covariate_keys": continuous, "depth_key": depth_key}
+        register_paired(cls, mdata, setup_args, also)
 
     # ---- statistics and module
 

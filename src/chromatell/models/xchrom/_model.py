@@ -12,11 +12,9 @@ import pandas as pd
 import torch
 from anndata import AnnData
 from mudata import MuData
-from scvi.data import AnnDataManager
-from scvi.data import fields as scvi_fields
 from torch.utils.data import DataLoader
 
-from chromatell._keys import ATAC, DNA, RNA, TRAIN, VAL, X_PCA
+from chromatell._keys import ATAC, DNA, RNA, TRAIN, X_PCA
 from chromatell._settings import logger
 from chromatell._validate import (
     ChromatellError,
@@ -34,14 +32,13 @@ from chromatell.data.cell_embedding import CellEmbedding, embedding_of
 from chromatell.data.cells import row_blocks
 from chromatell.data.stored import stored
 from chromatell.models._base import DEPTHS, ChromatinModel
-from chromatell.models._support import check_dense, collect_blocks, what
-from chromatell.models.xchrom._effects import MAX_CELLS, PENALTIES, Effects, choose_penalty
+from chromatell.models._support import check_dense, collect_blocks, register_paired, what
 from chromatell.models.xchrom._module import XChromModule
 from chromatell.models.xchrom._presets import PRESETS, resolve_network
 from chromatell.models.xchrom._regions import Regions, checked_tokens, chosen_cells, resolve_regions
+from chromatell.models.xchrom._stages import cell_vectors, region_terms, start_from_cells
 from chromatell.models.xchrom._store import SequenceVectors, check_config, module_from
 from chromatell.models.xchrom._training import SHRINK, TrainingData
-from chromatell.models.xchrom._warm_start import warm_start
 
 _ROWS, _COLUMNS = 2048, 16_384  # cells and regions predicted at a time
 _SEQUENCES = 64  # sequences that the tower reads at a time
@@ -175,19 +172,7 @@ class XChrom(ChromatinModel):
                 f"rna.obsm[{embedding!r}] is taken as it is. Where it was fitted on all cells, test cells shaped it: "
                 "embedding=None fits components on the training cells alone."
             )
-        manager = AnnDataManager(
-            fields=[
-                scvi_fields.MuDataLayerField("X", None, is_count_data=False, mod_key=RNA, mod_required=True),
-                scvi_fields.MuDataLayerField("atac", None, is_count_data=False, mod_key=ATAC, mod_required=True),
-            ],
-            setup_method_args={
-                "model_name": cls.__name__,
-                "setup_method_name": "setup_mudata",
-                "setup_args": {"embedding": embedding, "sequence": sequence, "depth_key": depth_key},
-            },
-        )
-        manager.register_fields(mdata)
-        cls.register_manager(manager)
+        register_paired(cls, mdata, {"embedding": embedding, "sequence": sequence, "depth_key": depth_key})
 
     # ---- statistics and module
 
@@ -207,45 +192,14 @@ class XChrom(ChromatinModel):
 
     def _fit(self, data: MuData, seed: int, **kwargs: Any) -> None:
         if self.network.warm_epochs:
-            self._warm_start(seed, kwargs["accelerator"])
+            start_from_cells(self.module, self._training, accelerator=kwargs["accelerator"], seed=seed)
         super()._fit(data, seed, **kwargs)
         self._vectors = self.region_vectors(self._training.tokens)
         if self.config["region_effect"]:
-            self._vectors[self.seen] += self._region_effects(seed)
+            terms, penalty = region_terms(self.module, self._training, self._vectors[self.seen], seed)
+            self._vectors[self.seen] += terms
+            self.config["region_penalty"] = penalty
         del self._training
-
-    def _warm_start(self, seed: int, accelerator: str) -> None:
-        t, d = self._training, self._training.dataset
-        rows = np.flatnonzero(t.cell_split == TRAIN)
-        on_gpu = accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
-        warm_start(
-            self.module,
-            d.cells[rows],
-            d.depth[rows],
-            d.predicted_depth[rows],
-            d.open_by_region[np.flatnonzero(self.seen)][:, rows].T.tocsr(),
-            n_epochs=self.network.warm_epochs,
-            seed=seed,
-            device=torch.device("cuda" if on_gpu else "cpu"),
-        )
-        if self.network.freeze_cells:
-            self.module.cell_tower.requires_grad_(False)
-
-    def _region_effects(self, seed: int) -> np.ndarray:
-        """Return the own terms of the seen regions, float32 (seen, k); the penalty is chosen on validation cells."""
-        t, d = self._training, self._training.dataset
-        rows = np.flatnonzero(t.cell_split == TRAIN)
-        if rows.size > MAX_CELLS:
-            rows = np.sort(np.random.default_rng(seed).choice(rows, MAX_CELLS, replace=False))
-        new = np.flatnonzero(t.cell_split == VAL)[:2000]
-        vectors, opened = self._vectors[self.seen], d.open_by_region[np.flatnonzero(self.seen)]
-        effects = Effects.prepare(self._cell_vectors(d.cells[rows], d.depth[rows]), self.network.n_embed)
-        penalty = PENALTIES[2]
-        if new.size:
-            cells = self._cell_vectors(d.cells[new], d.predicted_depth[new])
-            penalty = choose_penalty(effects, vectors, opened[:, rows], cells, opened[:, new])
-        self.config["region_penalty"] = penalty
-        return effects.fit(vectors, opened[:, rows], penalty)
 
     # ---- the two sides, as arrays
 
@@ -306,13 +260,7 @@ class XChrom(ChromatinModel):
             size = np.zeros(rna.n_obs, dtype=np.float32)
         else:
             size = self._observed_depth(data, depth_key)
-        return self._cell_vectors(cells, size)
-
-    def _cell_vectors(self, cells: np.ndarray, depth: np.ndarray) -> np.ndarray:
-        self.module.eval()
-        with torch.inference_mode():
-            x, d = torch.from_numpy(cells).to(self.device), torch.from_numpy(depth).to(self.device)
-            return self.module.cells(x, d).float().cpu().numpy()
+        return cell_vectors(self.module, cells, size)
 
     def _observed_depth(self, data: MuData | AnnData, depth_key: str | None) -> np.ndarray:
         if not isinstance(data, MuData) or ATAC not in data.mod:

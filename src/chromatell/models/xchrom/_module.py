@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from chromatell._validate import in_range
 from chromatell.data.sequences import RegionBatch
 from chromatell.nn.losses import LossConfig, blocked_loss
 from chromatell.nn.sequence_tower import TowerConfig, augment, centre, one_hot, reverse_complement, sequence_tower
@@ -25,6 +26,12 @@ class XChromConfig:
     warm_epochs: int = 10  # of a first fit of the cell tower against free vectors of regions; 0 leaves it out
     freeze_cells: bool = True  # the cell tower then stays as it is
     block: int = 16_384  # cells at a time in the loss
+
+    def __post_init__(self) -> None:
+        for name, low in (("n_inputs", 0), ("n_hidden", 1), ("n_embed", 1), ("warm_epochs", 0), ("block", 1)):
+            object.__setattr__(self, name, in_range(getattr(self, name), low, 1_000_000, name))
+        for name, high in (("noise", 10), ("depth_mix", 1)):
+            object.__setattr__(self, name, in_range(getattr(self, name), 0, high, name, whole=False))
 
     @property
     def n_vector(self) -> int:

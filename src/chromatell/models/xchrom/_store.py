@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from chromatell._validate import ChromatellError
 from chromatell.models.xchrom._module import XChromConfig, XChromModule
-from chromatell.nn.sequence_tower import POOLS, TOWERS, TowerConfig
+from chromatell.nn.sequence_tower import TowerConfig
 
 _AGAIN = "Ask for the file again."
 
@@ -36,20 +36,13 @@ class SequenceVectors(nn.Module):
 
 def check_config(raw: Mapping[str, Any]) -> XChromConfig:
     """Return the network of a stored description, or raise where it asks for more than any model has."""
-    config = XChromConfig(**{**raw, "tower": TowerConfig(**raw["tower"])})
-    t = config.tower
-    sizes = (t.sequence_length, t.stem_filters, t.stem_kernel, t.stem_pool, t.kernel, t.n_bottleneck, *t.filters)
-    whole = all(isinstance(v, int) and 1 <= v <= 1_000_000 for v in (*sizes, config.n_inputs, config.n_hidden))
-    if (
-        not whole
-        or len(t.filters) > 64
-        or t.pool not in POOLS
-        or t.kind not in TOWERS
-        or t.n_bottleneck != config.n_embed
-    ):
+    try:
+        config = XChromConfig(**{**raw, "tower": TowerConfig(**raw["tower"])})
+    except ChromatellError as error:
+        raise ChromatellError(f"The model's description is not that of any model. {error} {_AGAIN}") from error
+    tower = config.tower
+    if not config.n_inputs or tower.n_bottleneck != config.n_embed or tower.sequence_length < tower.shortest:
         raise ChromatellError(f"The model's description is out of range: {dict(raw)}. {_AGAIN}")
-    if t.n_positions < 1 or not all(0 <= n <= 1_000_000 for n in (t.last_filters, t.n_hidden)):
-        raise ChromatellError(f"The model's sequence tower leaves no position: {dict(raw['tower'])}. {_AGAIN}")
     return config
 
 

@@ -24,8 +24,10 @@ def warm_start(
     n_epochs: int,
     seed: int,
     device: torch.device,
-) -> None:
+) -> np.ndarray:
     """Fit ``logit = w . v(cell)`` with a free `w` for each region, then set the sequence side to start at their mean.
+
+    Returns the free vectors, float32 (regions, n_vector).
 
     It takes seconds, since no convolution runs, and it gives the sequence tower a fixed target: coordinates of regions
     that explain accessibility over cells, scaled to unit variance. Memory grows with 256 cells x regions.
@@ -67,7 +69,7 @@ def warm_start(
                 optimizer.step()
                 schedule.step()
             advance(1)
-    _aim_sequence_side(module, free.detach())
+    return _aim_sequence_side(module, free.detach()).cpu().numpy()
 
 
 def _entropy(v: torch.Tensor, free: torch.Tensor, y: sp.csr_matrix, block: int, device: torch.device) -> torch.Tensor:
@@ -88,7 +90,7 @@ def _entropy(v: torch.Tensor, free: torch.Tensor, y: sp.csr_matrix, block: int, 
 
 
 @torch.no_grad()
-def _aim_sequence_side(module: XChromModule, free: torch.Tensor) -> None:
+def _aim_sequence_side(module: XChromModule, free: torch.Tensor) -> torch.Tensor:
     """Scale the cells' coordinates so that those of regions have unit variance; start regions at their mean."""
     k = module.config.n_embed
     scale = free[:, :k].std(dim=0).clamp(min=1e-3)
@@ -97,3 +99,4 @@ def _aim_sequence_side(module: XChromModule, free: torch.Tensor) -> None:
     last.bias.mul_(scale)
     module.tower.last.bias.copy_(free[:, :k].mean(dim=0) / scale)
     module.head.bias.copy_(free[:, k:].mean(dim=0))
+    return torch.cat([free[:, :k] / scale, free[:, k:]], dim=1)
