@@ -10,7 +10,7 @@ import torch
 import chromatell as ctl
 from chromatell import ChromatellError
 from chromatell._validate import ChromatellWarning
-from chromatell.nn.sequence_tower import QuickGELU, SequenceTower, TowerConfig, one_hot
+from chromatell.nn.sequence_tower import QuickGELU, TowerConfig, one_hot, sequence_tower
 from chromatell.tl import _attribute as module
 from chromatell.tl._attribute import attribute
 
@@ -31,20 +31,11 @@ class TowerModel:
 
     family, sequence_length = "tower", 20
 
-    def __init__(self, activation=QuickGELU, pool="max"):
+    def __init__(self, kind="basset", activation=QuickGELU, pool="max"):
         torch.manual_seed(0)
-        tower = SequenceTower(
-            TowerConfig(
-                20,
-                stem_filters=8,
-                stem_kernel=5,
-                stem_pool=2,
-                filters=(8,),
-                kernel=3,
-                pool=pool,
-                last_filters=4,
-                n_bottleneck=5,
-            )
+        sizes = {"stem_filters": 8, "stem_kernel": 5, "stem_pool": 2, "filters": (8,), "kernel": 3, "last_filters": 4}
+        tower = sequence_tower(
+            TowerConfig(kind=kind, sequence_length=20, pool=pool, n_bottleneck=5, n_hidden=6, **sizes)
         )
         for layer in tower.modules():
             if isinstance(layer, torch.nn.BatchNorm1d):
@@ -126,9 +117,9 @@ def test_more_groups_than_the_vectors_are_long(sequenced, linear):
         np.testing.assert_allclose(many["delta"][:, i], one["delta"][:, 0], atol=1e-4)
 
 
-@pytest.mark.parametrize("pool", ["max", "mean"])
-def test_contributions_to_a_tower_add_up(sequenced, pool):
-    model = TowerModel(pool=pool)
+@pytest.mark.parametrize(("kind", "pool"), [("basset", "max"), ("basset", "mean"), ("motifs", "max")])
+def test_contributions_to_a_tower_add_up(sequenced, kind, pool):
+    model = TowerModel(kind, pool=pool)
     attribute(sequenced, NAMES, model=model, n_shuffles=10, seed=0)
     found = sequenced.uns["ctl"]["attribution"]
     v = sequenced.mod["rna"].obsm["v"].astype(np.float32)
@@ -153,7 +144,7 @@ class Odd(torch.nn.Module):
 
 def test_a_layer_without_a_rule_is_warned_of(sequenced):
     with pytest.warns(ChromatellWarning, match=r"miss [\d.]+% of the differences.*no rule for.*ctl.tl.ism"):
-        attribute(sequenced, NAMES, model=TowerModel(Odd), n_shuffles=4)
+        attribute(sequenced, NAMES, model=TowerModel(activation=Odd), n_shuffles=4)
     assert np.abs(sequenced.uns["ctl"]["attribution"]["delta"]).max() > 1e-3
 
 

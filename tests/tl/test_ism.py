@@ -10,7 +10,7 @@ import torch
 
 import chromatell as ctl
 from chromatell import ChromatellError
-from chromatell.nn.sequence_tower import SequenceTower, TowerConfig, one_hot
+from chromatell.nn.sequence_tower import TowerConfig, one_hot, sequence_tower
 from chromatell.tl import _ism as module
 from chromatell.tl._ism import ism
 
@@ -117,12 +117,20 @@ def test_chosen_cells(sequenced, linear):
 
 
 class Tower(torch.nn.Module):
-    def __init__(self):
+    def __init__(self, kind: str):
         super().__init__()
         torch.manual_seed(0)
-        self.tower = SequenceTower(
+        self.tower = sequence_tower(
             TowerConfig(
-                64, stem_filters=8, stem_kernel=5, stem_pool=2, filters=(8, 8), kernel=3, last_filters=4, n_bottleneck=5
+                kind=kind,
+                sequence_length=64,
+                stem_filters=8,
+                stem_kernel=5,
+                stem_pool=2,
+                filters=(8, 8),
+                kernel=3,
+                last_filters=4,
+                n_bottleneck=5,
             )
         )
 
@@ -130,9 +138,9 @@ class Tower(torch.nn.Module):
         return (self.tower(x) + self.tower(x.flip((1, 2)))) / 2
 
 
-@pytest.fixture(scope="module")
-def tower() -> Tower:
-    tower = Tower().eval()
+@pytest.fixture(scope="module", params=["basset", "motifs"])
+def tower(request) -> Tower:
+    tower = Tower(request.param).eval()
     for layer in tower.modules():
         if isinstance(layer, torch.nn.BatchNorm1d):
             layer.running_var.fill_(0.05)  # of values as small as these: else nothing changes anything
