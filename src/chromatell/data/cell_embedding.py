@@ -173,7 +173,7 @@ class CellEmbedding:
             genes=genes,
             mean=stored(arrays, "scaling.embedding_mean", d),
             sd=np.maximum(stored(arrays, "scaling.embedding_sd", d), 1e-6),
-            components=stored(arrays, "scaling.components", (n, *d)) if projects else None,
+            components=stored(arrays, "scaling.components", (n, *d)) if projects or kind else None,
             gene_mean=stored(arrays, "scaling.centre", (n,)) if projects and not kind else None,
             expression=Expression.from_arrays(genes, kind, arrays) if kind else None,
             kind=str(plain["kind"]),

@@ -213,8 +213,8 @@ class ChromatinModel(BaseModelClass):
             enable_progress_bar=settings.progress,
             **kwargs,
         )
-        self.history_ = None
-        self.is_trained_ = False
+        self.history_, self.is_trained_ = None, False
+        self.module.train()  # Lightning keeps the mode that it finds
         runner()
         frames = runner.trainer.logger.history if runner.trainer.is_global_zero else {}
         keep = ("train_loss", "validation_loss")
