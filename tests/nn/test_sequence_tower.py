@@ -14,7 +14,7 @@ from chromatell.models.xchrom._presets import PRESETS, resolve_network
 from chromatell.nn.sequence_tower import (
     ConvBlock,
     QuickGELU,
-    SequenceTower,
+    BassetTower,
     TowerConfig,
     augment,
     centre,
@@ -53,7 +53,7 @@ def running_statistics(module: torch.nn.Module, seed: int = 0) -> None:
 
 
 def test_the_published_tower_layer_by_layer():
-    tower = SequenceTower(TowerConfig()).eval()
+    tower = BassetTower(TowerConfig()).eval()
     assert len(tower.blocks) == len(PUBLISHED)
     x = torch.zeros(2, 4, 1344)
     with torch.no_grad():
@@ -70,7 +70,7 @@ def test_the_published_tower_layer_by_layer():
 
 
 def test_parameters_of_the_published_tower():
-    n = sum(p.numel() for p in SequenceTower(TowerConfig()).parameters())
+    n = sum(p.numel() for p in BassetTower(TowerConfig()).parameters())
     convolutions = sum(i * o * w for i, o, w, _, _ in PUBLISHED)
     norms = 2 * (sum(o for _, o, _, _, _ in PUBLISHED) + 32)
     assert convolutions == 4_450_766
@@ -92,7 +92,7 @@ def test_the_preset_is_the_published_recipe():
         1,
     )
     assert tower.n_positions == 7
-    after = [type(layer).__name__ for layer in SequenceTower(tower).modules()]
+    after = [type(layer).__name__ for layer in BassetTower(tower).modules()]
     assert after.count("Dropout") >= 1
 
 
@@ -233,7 +233,7 @@ def test_a_block_by_hand(first, kind):
 )
 def test_sizes_may_be_changed(changes):
     config = replace(SMALL, **changes)
-    tower = SequenceTower(config).eval()
+    tower = BassetTower(config).eval()
     with torch.no_grad():
         out = tower(torch.randn(3, 4, config.sequence_length))
     assert out.shape == (3, 4)
@@ -245,7 +245,7 @@ def test_sizes_may_be_changed(changes):
 
 def test_a_sequence_does_not_depend_on_the_others_of_its_batch(tokens):
     torch.manual_seed(0)
-    tower = SequenceTower(SMALL).eval()
+    tower = BassetTower(SMALL).eval()
     running_statistics(tower)
     x = one_hot(tokens[:, :48])
     with torch.no_grad():
@@ -288,7 +288,7 @@ def test_training_draws_and_evaluation_does_not(tokens):
 
 
 def test_gradients_reach_every_weight(tokens):
-    tower = SequenceTower(replace(SMALL, dropout=0.0)).train()
+    tower = BassetTower(replace(SMALL, dropout=0.0)).train()
     tower(one_hot(tokens[:, :48])).square().sum().backward()
     for name, weight in tower.named_parameters():
         assert weight.grad is not None, name
@@ -297,7 +297,7 @@ def test_gradients_reach_every_weight(tokens):
 
 def test_one_position_at_least_is_left():
     published = PRESETS["xchrom"].network
-    with pytest.raises(ValueError, match="7 poolings need at least 192 bases"):
+    with pytest.raises(ValueError, match="this tower needs at least 192 bases"):
         resolve_network(published, {"sequence_length": 191})
     assert resolve_network(published, {"sequence_length": 192}).tower.n_positions == 1
     with pytest.raises(ValueError, match="pool='median' is not known"):
