@@ -104,6 +104,20 @@ def test_substitutions_in_the_windows_of_regions(sequenced, linear, genome, snvs
         np.testing.assert_allclose(row.logit_ref, logit(linear, vectors(sequenced)["all"], window), atol=2e-5)
 
 
+def test_the_key_under_which_the_model_found_its_sequences(sequenced, linear, genome, snvs):
+    variant_effect(sequenced, snvs[:3], model=linear, n_null=5)
+    expected = sequenced.uns["ctl"]["variant_effect"]
+    sequenced.mod["atac"].varm["wide"] = sequenced.mod["atac"].varm.pop("dna_code")
+    linear.config = {"setup": {"sequence": "wide"}}
+    variant_effect(sequenced, snvs[:3], model=linear, n_null=5)
+    pd.testing.assert_frame_equal(sequenced.uns["ctl"]["variant_effect"], expected)
+    del sequenced.mod["atac"].varm["wide"]
+    with pytest.raises(ChromatellError, match="varm\\['wide'\\]"):
+        variant_effect(sequenced, snvs[:3], model=linear, n_null=5)
+    with pytest.raises(ChromatellError, match="varm\\['wide'\\]"):
+        ctl.tl.ism(sequenced, ["chr2:60-80"], model=linear)
+
+
 def test_the_nearest_of_two_windows_is_read(sequenced, linear, genome):
     sequenced.mod["atac"].var.loc["chr1:140-161", ["start", "end"]] = [110, 131]  # middle 120, the other one 115
     sequenced.mod["atac"].varm["dna_code"][1] = genome["chr1"][108:132]
@@ -258,7 +272,7 @@ def test_another_build_is_refused(sequenced, linear, fasta, snvs):
     with pytest.raises(ChromatellError, match=message):
         variant_effect(sequenced, wrong, model=linear, fasta=fasta)
     one = snvs[:1].assign(ref=snvs["alt"][:1], alt=snvs["ref"][:1])
-    for call, where in (({"fasta": fasta}, "genome.fa"), ({}, "atac.varm\\['dna_code'\\]")):
+    for call, where in (({"fasta": fasta}, "genome.fa"), ({}, "the stored sequence")):
         with pytest.raises(ChromatellError, match=f"REF of 1 of 1 variants \\(100.0%\\) is not what {where} holds"):
             variant_effect(sequenced, one, model=linear, **call)
     with pytest.raises(ChromatellError, match="chr1:10000 REF A, found N"):

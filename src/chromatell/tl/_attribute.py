@@ -136,7 +136,7 @@ def attribute(
         raise ChromatellError(f"n_shuffles={n_shuffles!r} must be a whole number of at least 1, such as 20.")
     loaded = sequence_model(mdata, key, model)
     groups, vectors = group_vectors(mdata, loaded, groupby, cells)
-    windows = region_windows(mdata, regions, loaded.sequence_length, fasta)
+    windows = region_windows(mdata, regions, loaded, fasta)
     part = windows.centre(window)
     n, shape = len(windows.names), (len(groups), 4, part.stop - part.start)
     check_output((n, *shape))

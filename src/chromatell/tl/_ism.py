@@ -112,7 +112,7 @@ def ism(
     result_key(key_added)
     loaded = sequence_model(mdata, key, model)
     groups, vectors = group_vectors(mdata, loaded, groupby, cells)
-    windows = region_windows(mdata, regions, loaded.sequence_length, fasta)
+    windows = region_windows(mdata, regions, loaded, fasta)
     part = windows.centre(window)
     n, width = len(windows.names), part.stop - part.start
     check_output((n, len(groups), 4, width))

@@ -25,10 +25,6 @@ Regions: TypeAlias = Sequence[str] | pd.Index | pd.DataFrame | str | Path
 N = 4  # the token of an unknown base
 ALL = "all"  # the one group where cells are not grouped
 BASES = "ACGT"
-NO_SEQUENCE = (
-    f"Did not find mdata.mod['atac'].varm[{DNA!r}]. Run ctl.pp.add_sequence(mdata, 'genome.fa') first, or name the "
-    "genome: fasta='genome.fa'."
-)
 
 
 @dataclass(frozen=True)
@@ -161,9 +157,10 @@ def open_genome(fasta: Any) -> Genome:
     return fasta if isinstance(fasta, Genome) else Genome(fasta)
 
 
-def region_windows(mdata: MuData, regions: Regions, length: int, fasta: Any) -> Windows:
-    """Return the central `length` bases of regions: those of `atac` from `varm['dna_code']`, others from `fasta`."""
+def region_windows(mdata: MuData, regions: Regions, model: Any, fasta: Any) -> Windows:
+    """Return what a model reads of regions: those of `atac` from `varm`, others from `fasta`."""
     names, table = _named(regions)
+    length, stored = model.sequence_length, token_key(model)
     atac = mdata.mod.get(ATAC)
     known = np.full(len(names), -1) if atac is None else atac.var_names.get_indexer(names)
     held = known >= 0
@@ -174,14 +171,14 @@ def region_windows(mdata: MuData, regions: Regions, length: int, fasta: Any) -> 
         table = None if table is None else table[~held]
         chrom[~held], middle[~held] = _middles(_coordinates(names[~held], table, atac, fasta))
     tokens = np.empty((len(names), length), dtype=np.int8)
-    if held.any() and DNA in atac.varm:
-        tokens[held] = stored_tokens(atac.varm[DNA], length)[known[held]]
+    if held.any() and stored in atac.varm:
+        tokens[held] = stored_tokens(atac.varm[stored], length)[known[held]]
         unread = ~held
     else:
         unread = np.ones(len(names), dtype=bool)
     if unread.any():
         if fasta is None:
-            raise ChromatellError(NO_SEQUENCE)
+            raise no_sequence(stored)
         at = middle[unread]
         centred = pd.DataFrame({CHROM: chrom[unread], START: at, END: at + 1}, index=names[unread])
         tokens[unread] = open_genome(fasta).windows(centred, length)[0]
@@ -198,8 +195,21 @@ def _middles(places: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     return places[CHROM].to_numpy(dtype=object), ((places[START] + places[END]) // 2).to_numpy(dtype=np.int64)
 
 
+def token_key(model: Any) -> str:
+    """Return the key of ``atac.varm`` under which the model found its sequences."""
+    return str(getattr(model, "config", {}).get("setup", {}).get("sequence", DNA))
+
+
+def no_sequence(key: str) -> ChromatellError:
+    """Return the error where neither tokens nor a genome are at hand."""
+    return ChromatellError(
+        f"Did not find mdata.mod['atac'].varm[{key!r}]. Run ctl.pp.add_sequence(mdata, 'genome.fa') first, or name the "
+        "genome: fasta='genome.fa'."
+    )
+
+
 def stored_tokens(tokens: Any, length: int) -> np.ndarray:
-    """Return the central `length` columns of ``varm['dna_code']``."""
+    """Return the central `length` columns of stored tokens."""
     from chromatell.models.xchrom._regions import checked_tokens
 
     tokens = checked_tokens(tokens, length)

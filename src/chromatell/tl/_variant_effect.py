@@ -9,17 +9,18 @@ import numpy as np
 import pandas as pd
 from mudata import MuData
 
-from chromatell._keys import ATAC, CHROM, DNA
+from chromatell._keys import ATAC, CHROM
 from chromatell._progress import progress
 from chromatell._settings import settings
 from chromatell._validate import ChromatellError
 from chromatell.genome.variants import read_variants
 from chromatell.tl._sequences import (
-    NO_SEQUENCE,
     group_vectors,
+    no_sequence,
     open_genome,
     result_key,
     sequence_model,
+    token_key,
     write_result,
 )
 from chromatell.tl._variant_windows import GenomeWindows, RegionWindows, VariantWindows
@@ -131,7 +132,7 @@ def variant_effect(
         raise ChromatellError(f"n_null={n_null!r} must be a whole number, 0 for no p-values.")
     loaded = sequence_model(mdata, key, model)
     groups, vectors = group_vectors(mdata, loaded, per, cells)
-    source = _source(mdata, loaded.sequence_length, fasta)
+    source = _source(mdata, loaded, fasta)
     table = read_variants(variants)
     table = source.place(table.assign(at=table["pos"] - 1))
     null = None
@@ -144,13 +145,13 @@ def variant_effect(
     return write_result(mdata, key_added, _table(table, groups, effect, logit, p), copy=copy)
 
 
-def _source(mdata: MuData, length: int, fasta: Any) -> VariantWindows:
-    atac = mdata.mod.get(ATAC)
+def _source(mdata: MuData, model: Any, fasta: Any) -> VariantWindows:
+    atac, stored = mdata.mod.get(ATAC), token_key(model)
     if fasta is not None:
-        return GenomeWindows(open_genome(fasta), atac, length)
-    if atac is None or DNA not in atac.varm:
-        raise ChromatellError(NO_SEQUENCE)
-    return RegionWindows(atac, atac.varm[DNA], length)
+        return GenomeWindows(open_genome(fasta), atac, model.sequence_length)
+    if atac is None or stored not in atac.varm:
+        raise no_sequence(stored)
+    return RegionWindows(atac, atac.varm[stored], model.sequence_length)
 
 
 def _effects(

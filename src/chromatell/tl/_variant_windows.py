@@ -225,7 +225,7 @@ class GenomeWindows(VariantWindows):
 
 
 class RegionWindows(VariantWindows):
-    """From ``varm['dna_code']``: the variant lies where it does in the window of the region that is nearest."""
+    """From stored tokens: the variant lies where it does in the window of the region that is nearest."""
 
     def __init__(self, atac: Any, tokens: np.ndarray, length: int):
         super().__init__(atac, length)
@@ -263,7 +263,7 @@ class RegionWindows(VariantWindows):
             for r, p, ref in zip(row, variants["place"], variants["ref"], strict=True)
         ]
         bad = np.array([_differs(r, f) for r, f in zip(variants["ref"], found, strict=True)])
-        self.misfits(variants, bad, found, "atac.varm['dna_code']")
+        self.misfits(variants, bad, found, "the stored sequence")
         return variants
 
     def pairs(self, variants: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
