@@ -9,17 +9,20 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from chromatell import ChromatellError
 from chromatell.models.xchrom._module import XChromConfig, XChromModule
 from chromatell.models.xchrom._presets import PRESETS, resolve_network
 from chromatell.nn.sequence_tower import (
-    ConvBlock,
-    QuickGELU,
     BassetTower,
+    ConvBlock,
+    MotifTower,
+    QuickGELU,
     TowerConfig,
     augment,
     centre,
     one_hot,
     reverse_complement,
+    sequence_tower,
 )
 
 # (filters in, filters out, width, pooling, positions that are left of 1,344)
@@ -102,7 +105,7 @@ def test_every_preset_has_positions_left_and_survives_json():
         raw = asdict(network)["tower"]
         raw["filters"] = list(raw["filters"])
         assert TowerConfig(**raw) == network.tower
-        assert network.tower.n_positions >= 1
+        assert network.tower.sequence_length >= network.tower.shortest
 
 
 def test_gelu_is_the_1702_sigmoid_form():
@@ -296,12 +299,44 @@ def test_gradients_reach_every_weight(tokens):
 
 
 def test_one_position_at_least_is_left():
-    published = PRESETS["xchrom"].network
-    with pytest.raises(ValueError, match="this tower needs at least 192 bases"):
+    published, small = PRESETS["xchrom"].network, PRESETS["small"].network
+    with pytest.raises(ChromatellError, match="sequence_length=191 is too short: this tower needs at least 192 bases"):
         resolve_network(published, {"sequence_length": 191})
     assert resolve_network(published, {"sequence_length": 192}).tower.n_positions == 1
-    with pytest.raises(ValueError, match="pool='median' is not known"):
-        resolve_network(published, {"pool": "median"})
+    motifs = {"kind": "motifs", "stem_kernel": 15}  # one convolution: its width is enough
+    assert resolve_network(small, {**motifs, "sequence_length": 15}).tower.sequence_length == 15
+    with pytest.raises(ChromatellError, match=r"needs at least 15 bases.*add_sequence\(mdata, fasta, width=15\)"):
+        resolve_network(small, {**motifs, "sequence_length": 14})
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"kind": "rnn"}, r"kind='rnn' is not known; choose one of \['basset', 'motifs'\]"),
+        ({"pool": "median"}, "pool='median' is not known"),
+        ({"stem_filters": 0}, "stem_filters=0 is out of range: a whole number from 1 to 100,000 is needed"),
+        ({"stem_kernel": 2.5}, "stem_kernel=2.5 is out of range: a whole number"),
+        ({"last_filters": -1}, "last_filters=-1 is out of range: a whole number from 0"),
+        ({"sequence_length": True}, "sequence_length=True is out of range"),
+        ({"filters": (8, "a")}, "filters='a' is out of range"),
+        ({"filters": 8}, "filters=8 is out of range: a list of at most 64"),
+        ({"filters": [4] * 65}, "a list of at most 64"),
+        ({"dropout": 1.0}, "dropout=1.0 is out of range: a number from 0 to 0.95"),
+        ({"dropout": float("nan")}, "dropout=nan is out of range"),
+    ],
+    ids=str,
+)
+def test_sizes_out_of_range_are_named(options, message):
+    with pytest.raises(ChromatellError, match=message):
+        TowerConfig(**options)
+
+
+def test_numbers_become_pythons_own():
+    config = TowerConfig(kernel=np.int64(3), dropout=np.float32(0.25), filters=np.array([4, 5]))
+    assert (type(config.kernel), type(config.dropout)) == (int, float)
+    assert config.filters == (4, 5)
+    assert {type(n) for n in config.filters} == {int}
+    assert TowerConfig(dropout=0).dropout == 0.0
 
 
 def test_an_embedding_of_another_width_widens_the_bottleneck():
@@ -311,3 +346,80 @@ def test_an_embedding_of_another_width_widens_the_bottleneck():
     assert network.n_vector == 14
     with pytest.raises(ValueError, match="bottleneck"):
         XChromModule(XChromConfig(tower=SMALL, n_embed=5, n_inputs=3))
+
+
+# ---- the tower of motif detectors
+
+MOTIFS = TowerConfig(
+    kind="motifs", sequence_length=48, stem_filters=6, stem_kernel=7, n_hidden=5, n_bottleneck=4, dropout=0.0
+)
+
+
+def test_the_kind_that_was_asked_for():
+    assert isinstance(sequence_tower(SMALL), BassetTower)
+    assert isinstance(sequence_tower(MOTIFS), MotifTower)
+    n = sum(p.numel() for p in sequence_tower(MOTIFS).parameters())
+    assert n == (6 * 4 * 7 + 6) + 2 * 12 + (12 * 5 + 5) + 2 * 5 + (5 * 4 + 4)
+
+
+@pytest.mark.parametrize("width", [7, 6])
+@pytest.mark.parametrize("training", [False, True])
+def test_motif_detectors_by_hand(tokens, width, training):
+    """Mean of what is above zero, and the best match, over positions and strands; then a small network."""
+    torch.manual_seed(0)
+    tower = MotifTower(replace(MOTIFS, stem_kernel=width)).eval()
+    running_statistics(tower)
+    tower.train(training)
+    tower.hidden.eval()  # batch norm with the statistics given
+    first, second, last = tower.hidden[0], tower.hidden[3], tower.last
+    x = one_hot(tokens[:, :48])
+    with torch.no_grad():
+        got = tower(x)
+    weight, bias = tower.scan.weight.detach().numpy(), tower.scan.bias.detach().numpy()
+    side = width // 2
+    scores = []
+    for strand in (x.numpy(), x.numpy()[:, ::-1, ::-1]):
+        padded = np.pad(strand, ((0, 0), (0, 0), (side, side)))
+        n = padded.shape[2] - width + 1
+        scores.append(np.stack([np.einsum("nik,oik->no", padded[:, :, i : i + width], weight) for i in range(n)], 2))
+    score = np.concatenate(scores, axis=2) + bias[:, None]
+    h = np.concatenate([np.maximum(score, 0).mean(2), score.max(2)], axis=1)
+
+    def norm(h, layer):
+        z = (h - layer.running_mean.numpy()) / np.sqrt(layer.running_var.numpy() + layer.eps)
+        return z * layer.weight.detach().numpy() + layer.bias.detach().numpy()
+
+    def linear(h, layer):
+        return h @ layer.weight.detach().numpy().T + layer.bias.detach().numpy()
+
+    z = norm(linear(norm(h, first), tower.hidden[2]), second)
+    np.testing.assert_allclose(got, linear(z / (1 + np.exp(-z)), last), atol=1e-5)
+
+
+def test_motif_detectors_read_both_strands_wherever_a_motif_lies(tokens):
+    torch.manual_seed(0)
+    tower = MotifTower(MOTIFS).eval()
+    running_statistics(tower)
+    x = one_hot(tokens[:, :48])
+    with torch.no_grad():
+        torch.testing.assert_close(tower(x.flip((1, 2))), tower(x), atol=1e-5, rtol=1e-5)
+        alone = torch.cat([tower(x[i : i + 1]) for i in range(len(x))])
+        torch.testing.assert_close(alone, tower(x), atol=1e-5, rtol=1e-5)
+        unknown = torch.full((5, 48), 4, dtype=torch.int8)
+        here, there = unknown.clone(), unknown.clone()
+        here[:, 10:16], there[:, 30:36] = tokens[:5, :6], tokens[:5, :6]
+        torch.testing.assert_close(tower(one_hot(here)), tower(one_hot(there)), atol=1e-5, rtol=1e-5)
+        assert (tower(one_hot(here)) - tower(one_hot(unknown))).abs().max() > 1e-3
+    config = XChromConfig(tower=MOTIFS, n_inputs=3, n_embed=4)
+    assert not config.tower.turns_strands
+    module = XChromModule(config).eval()
+    with torch.no_grad():
+        torch.testing.assert_close(module.regions(tokens), module.from_one_hot(one_hot(centre(tokens, 48))))
+
+
+def test_gradients_reach_every_weight_of_the_motif_detectors(tokens):
+    tower = MotifTower(MOTIFS).train()
+    tower(one_hot(tokens[:, :48])).square().sum().backward()
+    for name, weight in tower.named_parameters():
+        assert weight.grad is not None, name
+        assert torch.isfinite(weight.grad).all(), name
