@@ -188,11 +188,12 @@ class MotifTower(nn.Module):
         """``(n, 4, length) -> (n, n_bottleneck)``."""
         strands = torch.cat([x, x.flip((1, 2))])  # (2 n, 4, length): complementing reverses the order of the bases
         score = self.scan(strands)  # (2 n, filters, positions)
-        mean = sum(self.activation(score).mean(dim=2).chunk(2)) / 2
         if self.training:  # the same as below, and faster
-            best = torch.maximum(*score.max(dim=2).values.chunk(2))
-        else:  # as a layer, which attribution methods know
-            best = self.best(torch.cat(score.chunk(2), dim=2)).squeeze(2)
+            forward, backward = self.activation(score).mean(dim=2).chunk(2)
+            mean, best = (forward + backward) / 2, torch.maximum(*score.max(dim=2).values.chunk(2))
+        else:  # in layers that see one sequence a row, which attribution methods follow
+            score = torch.cat(score.chunk(2), dim=2)
+            mean, best = self.activation(score).mean(dim=2), self.best(score).squeeze(2)
         features = torch.cat([mean, best], dim=1)
         return self.last(self.hidden(features))
 
