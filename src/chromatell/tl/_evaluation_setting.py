@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import pandas as pd
 from mudata import MuData
 
-from chromatell._keys import ATAC, ATAC_PRED, PREDICTABLE, TRAIN, UNS
+from chromatell._keys import ATAC, ATAC_PRED, MODELS, PREDICTABLE, PREDICTIONS, TRAIN, UNS
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, examples, one_of, paired, region_split_of
 from chromatell.data.accessibility import open_matrix, true_depth
@@ -133,13 +134,11 @@ class Setting:
     def stored(self, models: str | Sequence[str] | None) -> list[Predictor]:
         """Return the stored predictions asked for."""
         names = prediction_keys(self.mdata) if models is None else listed(models)
-        pred = self.mdata.mod.get(ATAC_PRED)
-        record = {} if pred is None else pred.uns.get(UNS, {}).get(PROVENANCE, {})
         digest = held_out_digest(self.mdata.mod[ATAC])
         result = []
         for name in dict.fromkeys(names):
             values = read_prediction(self.mdata, name)  # raises where it is not there
-            origin = record.get(name, {})
+            origin = _origin(self.mdata, name)
             result.append(
                 Predictor(
                     name,
@@ -219,11 +218,22 @@ def _fitted(fitter: _baselines.BaselineFitter, kind: str, cols: np.ndarray, *, s
 
 def _has_not_read(origin: Any, digest: str) -> bool:
     """Return whether a stored prediction was made without the ATAC of the regions that are held out now."""
+    if origin.get("family") in _READS_EACH_REGION:
+        return False
     if "held_out" in origin:
         return str(origin["held_out"]) == digest
-    if origin.get("family") == "baseline":
-        return origin.get("kind") in UNSEEN and bool(origin.get("uses_target_assay", False))
-    return origin.get("family") not in _READS_EACH_REGION
+    return origin.get("family") != "baseline" or bool(origin.get("uses_target_assay", False))
+
+
+def _origin(mdata: MuData, name: str) -> Any:
+    """Return where a prediction comes from; of one in a Zarr store, at least the family of the model of its name."""
+    pred, own = mdata.mod.get(ATAC_PRED), mdata.uns.get(UNS, {})
+    record = {} if pred is None else pred.uns.get(UNS, {}).get(PROVENANCE, {})
+    if name in record or (pred is not None and name in pred.layers):
+        return record.get(name, {})
+    manifest = own.get(MODELS, {}).get(name, {}).get("manifest")
+    family = {} if manifest is None else {"family": json.loads(str(manifest)).get("family", "")}
+    return {**family, **own.get(PREDICTIONS, {}).get(name, {}).get(PROVENANCE, {})}
 
 
 def _labels_or_none(mdata: MuData, key: str, *, quiet: bool = False) -> np.ndarray | None:
