@@ -20,7 +20,7 @@ def xchrom(
     key_added: str = "xchrom",
     embedding: str | None = X_PCA,
     sequence: str = DNA,
-    region_effect: bool = False,
+    region_effect: bool | None = None,
     depth: str = "predicted",
     depth_key: str | None = None,
     out: str | Path | None = None,
@@ -47,7 +47,7 @@ def xchrom(
     sequence
         Key of ``atac.varm`` with the sequences.
     region_effect
-        Add a term for each region seen in training.
+        Add a term for each region seen in training; None takes the preset's (True for 'small').
     depth
         Depth at which cells are predicted: 'predicted' from expression, 'fixed', or 'observed' (reads their ATAC).
     depth_key

@@ -59,7 +59,8 @@ class XChrom(ChromatinModel):
     preset
         'small', which trains on two cores in minutes, or 'xchrom', the published towers and recipe, for a GPU.
     region_effect
-        Add a term for each region seen in training. It helps new cells; regions never seen have none.
+        Add a term for each region seen in training, fitted when the towers stand still: it helps in new cells, and
+        changes nothing for regions never seen. None takes the preset's: True for 'small', False for 'xchrom'.
     cells_per_batch
         Cells drawn for each step; 0 takes all training cells.
     n_pcs
@@ -103,7 +104,7 @@ class XChrom(ChromatinModel):
         mdata: MuData | None = None,
         *,
         preset: str = "small",
-        region_effect: bool = False,
+        region_effect: bool | None = None,
         cells_per_batch: int = 0,
         n_pcs: int | None = None,
         **network: Any,
@@ -116,7 +117,7 @@ class XChrom(ChromatinModel):
         self.config = {
             "preset": preset,
             "setup": dict(self.registry_.get("setup_args", {})),
-            "region_effect": bool(region_effect),
+            "region_effect": chosen.region_effect if region_effect is None else bool(region_effect),
             "cells_per_batch": in_range(cells_per_batch, 0, 10**9, "cells_per_batch"),
             "n_pcs": chosen.n_pcs if n_pcs is None else in_range(n_pcs, 1, 10_000, "n_pcs"),
             "network": asdict(self.network),

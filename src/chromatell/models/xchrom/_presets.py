@@ -18,6 +18,7 @@ class Preset:
     network: XChromConfig
     training: TrainConfig
     n_pcs: int = 32  # components of expression, where they are computed here
+    region_effect: bool = True  # a term of its own for each region seen in training
 
 
 PRESETS: dict[str, Preset] = {
@@ -32,6 +33,7 @@ PRESETS: dict[str, Preset] = {
     # of early stopping looks at validation loss, never at training AUROC.
     "xchrom": Preset(
         network=XChromConfig(tower=TowerConfig(), depth_mix=0.0, warm_epochs=0, freeze_cells=False),
+        region_effect=False,
         training=TrainConfig(
             max_epochs=200,
             batch_size=128,
