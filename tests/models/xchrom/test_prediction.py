@@ -1,0 +1,293 @@
+"""What XChrom predicts: both sides as vectors, regions and cells however they are asked for, at which depth."""
+
+from __future__ import annotations
+
+import copy
+
+import anndata as ad
+import mudata as md
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.linear_model import Ridge
+
+import chromatell as ctl
+from chromatell import ChromatellError, ChromatellWarning
+from chromatell.models.xchrom import _model as model_file
+from chromatell.models.xchrom._training import SHRINK
+
+XChrom = ctl.models.XChrom
+WIDTH, LENGTH = 150, 140  # of the windows, and of what the tower reads
+
+
+def rows_of(table, part):
+    return np.flatnonzero(table["ctl_split"] == part)
+
+
+def test_predicted_depth_is_a_ridge_on_the_embedding(trained, mdata):
+    """scikit-learn's, drawn towards the mean."""
+    z, library = trained.embedding.transform(mdata["rna"])
+    train = rows_of(mdata.obs, "train")
+    log = np.log1p(np.asarray(mdata["atac"].X.sum(1)).ravel())
+    design = np.column_stack([z / z[train].std(0), library])
+    ridge = Ridge(alpha=10.0).fit(design[train], (log[train] - log[train].mean()) / log[train].std())
+    v = trained.cell_vectors(mdata)
+    np.testing.assert_allclose(v[:, -1], SHRINK * ridge.predict(design), atol=1e-4)
+    assert np.corrcoef(v[:, -1], log)[0, 1] > 0.5
+
+
+def test_depth_is_a_named_choice(trained, mdata):
+    predicted, fixed = trained.cell_vectors(mdata), trained.cell_vectors(mdata, depth="fixed")
+    assert predicted.shape == (240, 8)
+    assert predicted.dtype == np.float32
+    np.testing.assert_array_equal(predicted[:, :-1], fixed[:, :-1])
+    assert (fixed[:, -2] == 1).all()
+    assert (fixed[:, -1] == 0).all()
+    with pytest.warns(ChromatellWarning, match="uses the target assay"):
+        observed = trained.cell_vectors(mdata, depth="observed")
+    log = np.log1p(np.asarray(mdata["atac"].X.sum(1)).ravel())
+    train = rows_of(mdata.obs, "train")
+    np.testing.assert_allclose(observed[:, -1], (log - log[train].mean()) / log[train].std(), atol=1e-5)
+    with pytest.warns(ChromatellWarning, match="uses the target assay"):
+        p = trained.predict(mdata, depth="observed")
+    deep = log > np.quantile(log, 0.9)
+    assert p[deep].mean() > 1.5 * trained.predict(mdata, depth="fixed")[deep].mean()
+    with pytest.raises(ChromatellError, match=r"depth='observed' reads each cell's own ATAC"):
+        trained.predict(mdata["rna"], depth="observed")
+    with pytest.raises(ChromatellError, match="depth='true' is not known"):
+        trained.predict(mdata, depth="true")
+
+
+def test_denoised_is_at_fixed_depth(trained, mdata):
+    p = trained.denoise(mdata, regions=list(trained.regions[:5]))
+    np.testing.assert_array_equal(p, trained.predict(mdata, depth="fixed", regions=list(trained.regions[:5])))
+    assert np.abs(p - trained.predict(mdata)[:, :5]).max() > 0.02
+
+
+def test_prediction_is_the_product_of_the_two_sides(trained, mdata):
+    w, v = trained.stored_vectors(), trained.cell_vectors(mdata)
+    assert w.shape == (360, 8)
+    want = 1 / (1 + np.exp(-(v.astype(np.float64) @ w.T)))
+    np.testing.assert_allclose(trained.predict(mdata), want, atol=1e-6)
+    np.testing.assert_array_equal(trained.predict(), trained.predict(mdata))
+
+
+@pytest.mark.parametrize("size", [1, 8, 64])
+def test_vectors_of_regions_do_not_depend_on_the_batch(trained, mdata, monkeypatch, size):
+    tokens = mdata["atac"].varm["dna_code"]
+    monkeypatch.setattr(model_file, "_SEQUENCES", size)
+    got = trained.region_vectors(tokens)
+    assert got.dtype == np.float32
+    np.testing.assert_allclose(got, trained.stored_vectors(), atol=2e-5)
+    np.testing.assert_allclose(trained.region_vectors(tokens[[300, 3]]), got[[300, 3]], atol=2e-5)
+
+
+def test_predictions_do_not_depend_on_blocks(trained, mdata, monkeypatch):
+    whole = trained.predict(mdata)
+    np.testing.assert_allclose(trained.predict(mdata["rna"][7:8].copy()), whole[7:8], atol=1e-6)
+    some = [trained.regions[j] for j in (100, 3, 50)]
+    np.testing.assert_allclose(trained.predict(mdata, regions=some), whole[:, [100, 3, 50]], atol=1e-6)
+    monkeypatch.setattr(model_file, "_ROWS", 17)
+    monkeypatch.setattr(model_file, "_COLUMNS", 31)
+    np.testing.assert_allclose(trained.predict(mdata), whole, atol=1e-6)
+    np.testing.assert_allclose(trained.predict(mdata, regions=some), whole[:, [100, 3, 50]], atol=1e-6)
+
+
+def test_the_centre_of_longer_windows_is_read(trained, mdata):
+    tokens = mdata["atac"].varm["dna_code"][:20]
+    first = WIDTH // 2 - LENGTH // 2
+    exact = tokens[:, first : first + LENGTH]
+    want = trained.region_vectors(tokens)
+    np.testing.assert_allclose(trained.region_vectors(exact), want, atol=1e-6)
+    np.testing.assert_allclose(trained.region_vectors(exact.astype(np.int64)), want, atol=1e-6)
+    turned = np.where(exact < 4, 3 - exact, exact)[:, ::-1]
+    np.testing.assert_allclose(trained.region_vectors(turned), want, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "message"),
+    [
+        (np.zeros((2, LENGTH - 1), np.int8), r"139 bases long; the model reads 140.*width=140"),
+        (np.zeros((2, LENGTH), np.float32), "float32 .*int8 .*is needed"),
+        (np.zeros((2, 4, LENGTH), np.int8), r"\(2, 4, 140\); int8"),
+        (np.zeros((0, LENGTH), np.int8), r"int8 \(0, 140\)"),
+        (np.full((2, LENGTH), 5, np.int8), "from 5 to 5; A C G T N are 0 1 2 3 4"),
+        (np.full((2, LENGTH), -1, np.int8), "from -1 to -1"),
+    ],
+    ids=["short", "float", "one-hot", "none", "five", "negative"],
+)
+def test_sequences_that_cannot_be_read(trained, tokens, message):
+    with pytest.raises(ChromatellError, match=message):
+        trained.region_vectors(tokens)
+
+
+@pytest.mark.parametrize("kind", ["basset", "motifs"])
+def test_sequence_module_is_the_sequence_side(fit, trained, mdata, kind):
+    model = trained if kind == "basset" else fit(mdata, epochs=1, kind="motifs", stem_filters=6)
+    first = WIDTH // 2 - LENGTH // 2
+    tokens = mdata["atac"].varm["dna_code"][:6, first : first + LENGTH].copy()
+    tokens[2, 50:60] = 4
+    x = torch.from_numpy(ctl.genome.one_hot(tokens))
+    assert x[2, :, 50:60].sum() == 0
+    module = model.sequence_module()
+    assert isinstance(module, torch.nn.Module)
+    assert not module.training
+    with torch.no_grad():
+        got = module(x)
+    np.testing.assert_allclose(got, model.region_vectors(tokens), atol=2e-6)
+    with torch.no_grad():
+        torch.testing.assert_close(module(x.flip((1, 2))), got, atol=1e-5, rtol=1e-5)
+    x.requires_grad_(True)
+    module(x)[:, 0].sum().backward()
+    assert float(x.grad.abs().sum()) > 0
+    # the gradient is that of the function: a step in one direction, in double precision
+    double, at = copy.deepcopy(module).double(), torch.from_numpy(ctl.genome.one_hot(tokens)).double()
+    torch.manual_seed(0)
+    direction = torch.randn_like(at)
+    with torch.no_grad():
+        change = (double(at + 1e-6 * direction) - double(at - 1e-6 * direction))[:, 0].sum() / 2e-6
+    at.requires_grad_(True)
+    double(at)[:, 0].sum().backward()
+    assert float((at.grad * direction).sum()) == pytest.approx(float(change), rel=1e-3, abs=1e-6)
+    assert model.region_vectors(tokens).shape == (6, 8)  # and the model still predicts
+
+
+def test_the_same_region_however_it_is_asked_for(trained, mdata, fasta, tmp_path):
+    var = mdata["atac"].var
+    places = np.array([7, 200, 31, 359])
+    names = list(mdata["atac"].var_names[places])
+    want = trained.predict(mdata)[:, places]
+    table = var.iloc[places][["chrom", "start", "end"]]
+    table.to_csv(tmp_path / "some.bed", sep="\t", header=False, index=False)
+    other_style = [f"{c.removeprefix('chr')}-{s}-{e}" for c, s, e in table.to_numpy()]
+    first = WIDTH // 2 - LENGTH // 2
+    tokens = mdata["atac"].varm["dna_code"][places]
+    asked = {
+        "names": names,
+        "index": pd.Index(names),
+        "array": np.array(names),
+        "table": table,
+        "table without names": table.reset_index(drop=True),
+        "bed": tmp_path / "some.bed",
+        "bed as text": str(tmp_path / "some.bed"),
+        "another style": other_style,
+        "tokens": tokens,
+        "tokens of the length": tokens[:, first : first + LENGTH],
+    }
+    for what, regions in asked.items():
+        np.testing.assert_allclose(trained.predict(mdata, regions=regions), want, atol=2e-6, err_msg=what)
+    again = ctl.models.load(trained.to_record())  # which knows none of them
+    again.regions = pd.Index([f"x{i}" for i in range(360)])
+    for what in ("names", "table", "bed", "another style"):
+        got = again.predict(mdata, regions=asked[what], fasta=fasta)
+        np.testing.assert_allclose(got, want, atol=2e-6, err_msg=what)
+    np.testing.assert_allclose(again.predict(mdata, regions=names, fasta=ctl.genome.Genome(fasta)), want, atol=2e-6)
+    assert list(trained.region_names(tmp_path / "some.bed")) == names
+    assert list(trained.region_names(tokens)) == ["sequence_1", "sequence_2", "sequence_3", "sequence_4"]
+
+
+def test_known_and_new_regions_in_one_call(with_effect, mdata, world, fasta):
+    """Known ones keep their own term; new ones, which may overlap them, are read from sequence."""
+    names = list(mdata["atac"].var_names)
+    new = ["chr2:1015-1101", "chr1:301-400"]
+    asked = [names[5], new[0], names[100], new[1]]
+    got = with_effect.predict(mdata, regions=asked, fasta=fasta)
+    whole = with_effect.predict(mdata)
+    np.testing.assert_allclose(got[:, [0, 2]], whole[:, [5, 100]], atol=1e-6)
+    windows = []
+    for name in new:
+        chrom, span = name.split(":")
+        start, end = map(int, span.split("-"))
+        low = (start + end) // 2 - LENGTH // 2
+        windows.append(world[1][chrom][low : low + LENGTH])
+    np.testing.assert_allclose(got[:, [1, 3]], with_effect.predict(mdata, regions=np.stack(windows)), atol=2e-6)
+    assert list(with_effect.region_names(asked, fasta=fasta)) == asked
+
+
+@pytest.mark.parametrize(
+    ("regions", "message"),
+    [
+        (["chr1:5-90"], r"1 of 1 regions \(such as 'chr1:5-90'\) are not among the 360 .*fasta='genome.fa'"),
+        (["chr1:140-260", "chr1:140-260"], "'chr1:140-260' more than once"),
+        ([], "names no region"),
+        (pd.DataFrame({"chrom": ["chr1"], "begin": [1]}), r"lacks the columns \['start', 'end'\].*'begin'"),
+        ("absent.bed", "'absent.bed' is no file"),
+        (np.zeros((3, 20), np.int8), "20 bases long; the model reads 140"),
+    ],
+    ids=["new", "twice", "none", "columns", "no file", "short"],
+)
+def test_regions_that_cannot_be_predicted(trained, mdata, regions, message):
+    with pytest.raises(ChromatellError, match=message):
+        trained.predict(mdata, regions=regions)
+
+
+@pytest.mark.parametrize(
+    ("regions", "message"),
+    [
+        (["peak_a"], r"1 regions have no coordinates \(such as 'peak_a'\)"),
+        (["chr1:90-90"], "1 regions have no coordinates"),
+        (["chr9:100-220"], "'chr9'.*it has 'chr1', 'chr2'"),
+        (["chr1:900000-900120"], r"'chr1:900000-900120'\) have no sequence in the FASTA"),
+    ],
+    ids=["no coordinates", "empty", "no chromosome", "off the end"],
+)
+def test_regions_that_the_genome_does_not_have(trained, mdata, fasta, regions, message):
+    with pytest.raises(ChromatellError, match=message):
+        trained.predict(mdata, regions=regions, fasta=fasta)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("chr1 100 200\n", "does not read as BED"),
+        ("chr1\tx\t200\n", "does not read as BED"),
+        ("", "names no region|does not read"),
+    ],
+    ids=["spaces", "no number", "empty"],
+)
+def test_files_that_are_no_bed(trained, mdata, tmp_path, text, message):
+    (tmp_path / "bad.bed").write_text(text)
+    with pytest.raises(ChromatellError, match=message):
+        trained.predict(mdata, regions=tmp_path / "bad.bed")
+
+
+def test_a_bed_with_comments_and_more_columns(trained, mdata, tmp_path):
+    name = mdata["atac"].var_names[4]
+    chrom, span = name.split(":")
+    line = "\t".join([chrom, *span.split("-"), "peak", "0", "+"])
+    (tmp_path / "a.bed").write_text(f"# made by a peak caller\n{line}\n")
+    got = trained.predict(mdata, regions=tmp_path / "a.bed")
+    np.testing.assert_allclose(got, trained.predict(mdata)[:, [4]], atol=1e-6)
+
+
+def test_the_same_cells_however_they_are_asked_for(trained, mdata):
+    whole = trained.predict(mdata)
+    places = np.array([30, 2, 111])
+    mask = np.zeros(240, bool)
+    mask[[2, 30, 111]] = True
+    for source in (mdata, mdata["rna"]):
+        for cells in (places, list(places), [f"c{i}" for i in places], pd.Index([f"c{i}" for i in places])):
+            np.testing.assert_allclose(trained.predict(source, cells=cells), whole[places], atol=1e-6)
+        np.testing.assert_allclose(trained.predict(source, cells=mask), whole[mask], atol=1e-6)
+        np.testing.assert_allclose(trained.predict(source, cells="c7"), whole[[7]], atol=1e-6)
+    np.testing.assert_allclose(
+        trained.predict(cells=mdata.obs["cell_type"] == "1"), whole[mdata.obs["cell_type"] == "1"]
+    )
+    for wrong in (["nobody"], [999], np.ones(3, bool)):
+        with pytest.raises(ChromatellError, match=r"cells= does not fit the 240 cells, whose names look like 'c0'"):
+            trained.predict(mdata, cells=wrong)
+
+
+def test_a_store_holds_the_same(trained, mdata, tmp_path):
+    path = trained.predict(mdata, out=tmp_path / "p.zarr", cells=np.arange(50), regions=list(trained.regions[:70]))
+    stored = ad.read_zarr(path)
+    np.testing.assert_allclose(np.asarray(stored.X), trained.predict(mdata)[:50, :70], atol=1e-6)
+    assert list(stored.obs_names) == [f"c{i}" for i in range(50)]
+    assert list(stored.var_names) == list(trained.regions[:70])
+
+
+def test_queries_that_are_none(trained):
+    for query in (np.ones(3), md.MuData({"other": ad.AnnData(np.ones((3, 2), np.float32))})):
+        with pytest.raises(ChromatellError, match="takes an AnnData of expression or a MuData with modality 'rna'"):
+            trained.predict(query)

@@ -1,0 +1,221 @@
+"""What is fitted before and after the towers are trained together: cells alone, k-mers, terms of regions."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.optimize
+import scipy.sparse as sp
+import torch
+
+import chromatell as ctl
+from chromatell.models.xchrom._effects import PENALTIES, Effects, choose_penalty
+from chromatell.models.xchrom._module import XChromConfig, XChromModule
+from chromatell.models.xchrom._seed_motifs import kmer_counts, seed_motifs, telling_kmers
+from chromatell.models.xchrom._stages import cell_vectors
+from chromatell.models.xchrom._warm_start import warm_start
+from chromatell.nn.sequence_tower import MotifTower, TowerConfig
+
+MOTIFS = ("TGACTCACGT", "GGAATTCCAA", "CAGGTGTTAC")  # planted in the regions of each type
+TOWER = {"sequence_length": 140, "stem_filters": 4, "filters": (4,), "last_filters": 0, "gelu_after": False}
+TOWER["n_bottleneck"] = 6
+
+XChrom = ctl.models.XChrom
+WIDTH, LENGTH = 150, 140  # of the windows, and of what the tower reads
+
+
+def weights(model):
+    return model.to_record().arrays
+
+
+def rows_of(table, part):
+    return np.flatnonzero(table["ctl_split"] == part)
+
+
+def test_terms_of_seen_regions_leave_all_others_alone(trained, with_effect, mdata):
+    """The towers are the same to the last bit; seen regions fit better, in new cells too; unseen ones are as before."""
+    for name, value in weights(trained).items():
+        if name.startswith(("weights.", "scaling.")):
+            np.testing.assert_array_equal(value, weights(with_effect)[name], err_msg=name)
+    seen = (mdata["atac"].var["ctl_split"] == "train").to_numpy()
+    np.testing.assert_array_equal(with_effect.seen, seen)
+    plain, own = trained.stored_vectors(), with_effect.stored_vectors()
+    np.testing.assert_array_equal(own[~seen], plain[~seen])
+    assert np.abs(own[seen] - plain[seen]).max(axis=1).min() > 1e-4
+    np.testing.assert_array_equal(with_effect.region_vectors(mdata["atac"].varm["dna_code"]), plain)
+    y = mdata["atac"].X.toarray()
+    for part in ("train", "test"):
+        cells = rows_of(mdata.obs, part)
+        loss = []
+        for model in (trained, with_effect):
+            p = model.predict(mdata)[np.ix_(cells, seen)]
+            loss.append(-np.mean(np.log(np.where(y[np.ix_(cells, seen)] > 0, p, 1 - p))))
+        assert loss[1] < loss[0]
+    assert with_effect.config["region_penalty"] in PENALTIES
+
+
+def test_terms_are_the_most_probable_ones():
+    """Against scipy's minimiser of the penalised cross entropy, region by region."""
+    rng = np.random.default_rng(0)
+    k, n_cells, n_regions, penalty = 5, 150, 7, 10.0
+    cells = np.column_stack([rng.normal(0.5, 1.3, (n_cells, k - 2)), np.ones(n_cells), rng.normal(size=n_cells)])
+    vectors = rng.normal(0, 0.5, (n_regions, k))
+    vectors[:, -2] = -1
+    p = 1 / (1 + np.exp(-(vectors + rng.normal(0, 0.7, vectors.shape)) @ cells.T))
+    y = (rng.random(p.shape) < p).astype(np.float64)
+    y[0], y[1] = 0, 1  # open nowhere, open everywhere
+    effects = Effects.prepare(cells.astype(np.float32), k - 2)
+    got = effects.fit(vectors.astype(np.float32), sp.csr_matrix(y.astype(np.float32)), penalty)
+    assert np.isfinite(got).all()
+    centred = cells.copy()
+    centred[:, : k - 2] -= cells[:, : k - 2].mean(0)
+    scale = np.square(centred[:, : k - 2]).mean()
+    prior = np.array([penalty * scale] * (k - 2) + [1.0, penalty])
+    for r in range(2, n_regions):
+        base = cells @ vectors[r]
+
+        def cost(e, r=r, base=base):
+            z = base + centred @ e
+            return np.sum(np.logaddexp(0, z) - y[r] * z) + 0.5 * np.sum(prior * e**2)
+
+        e = scipy.optimize.minimize(cost, np.zeros(k), method="BFGS", options={"gtol": 1e-8}).x
+        np.testing.assert_allclose(cells @ got[r], centred @ e, atol=0.02)
+    assert (cells @ (vectors[0] + got[0])).max() < (cells @ vectors[0]).max()
+    assert (cells @ (vectors[1] + got[1])).mean() > 1
+
+
+def test_the_penalty_is_the_one_that_new_cells_prefer():
+    rng = np.random.default_rng(1)
+    k, n_regions = 6, 60
+    cells = np.column_stack([rng.normal(size=(400, k - 2)), np.ones(400), rng.normal(size=400)]).astype(np.float32)
+    vectors = rng.normal(0, 0.3, (n_regions, k)).astype(np.float32)
+    chosen = {}
+    for name, sd in (("none", 0.0), ("strong", 2.0)):
+        true = vectors + rng.normal(0, 1, vectors.shape) * sd
+        y = (rng.random((n_regions, 400)) < 1 / (1 + np.exp(-true @ cells.T))).astype(np.float32)
+        effects = Effects.prepare(cells[:200], k - 2)
+        fitted = choose_penalty(effects, vectors, sp.csr_matrix(y[:, :200]), cells[200:], sp.csr_matrix(y[:, 200:]))
+
+        def entropy(penalty, effects=effects, y=y):
+            e = effects.fit(vectors, sp.csr_matrix(y[:, :200]), penalty)
+            z = (vectors + e) @ cells[200:].T
+            return np.mean(np.logaddexp(0, z) - y[:, 200:] * z)
+
+        assert fitted == PENALTIES[int(np.argmin([entropy(p) for p in PENALTIES]))]
+        chosen[name] = fitted
+    assert chosen["strong"] < chosen["none"]
+
+
+# ---- cells alone
+
+
+def bce(logits, y):
+    return float(np.mean(np.logaddexp(0, logits) - y * logits))
+
+
+def test_the_first_fit_of_cells(mdata):
+    """Free vectors of regions explain the training pairs; the sequence side starts at their mean, in unit variance."""
+    rng = np.random.default_rng(0)
+    kind = pd.get_dummies(mdata.obs["cell_type"]).to_numpy(np.float32)
+    cells = np.hstack([kind, rng.normal(size=(240, 1)).astype(np.float32)])
+    y = mdata["atac"].X.tocsr()
+    depth = np.log(np.asarray(y.sum(1)).ravel()).astype(np.float32)
+    depth = (depth - depth.mean()) / depth.std()
+    config = XChromConfig(tower=TowerConfig(**TOWER), n_inputs=4, n_hidden=16, n_embed=6, depth_mix=0.0)
+    runs = []
+    for _ in range(2):
+        torch.manual_seed(0)
+        module = XChromModule(config, (-1.0, 0.4))
+        options = {"n_epochs": 10, "seed": 3, "device": torch.device("cpu")}
+        runs.append(warm_start(module, cells, depth, np.zeros_like(depth), y, **options))
+    np.testing.assert_array_equal(*runs)
+    free = runs[0]
+    assert free.shape == (360, 8)
+    np.testing.assert_allclose(free[:, :6].std(0, ddof=1), 1, atol=1e-3)
+    np.testing.assert_allclose(module.tower.last.bias.detach(), free[:, :6].mean(0), atol=1e-5)
+    np.testing.assert_allclose(module.head.bias.detach(), free[:, 6:].mean(0), atol=1e-5)
+    dense = y.toarray()
+    v = cell_vectors(module, cells, depth)
+    mean = dense.mean(0)
+    truth = np.log(mdata["atac"].layers["truth"] / (1 - mdata["atac"].layers["truth"]))
+    start = np.tile(np.log(mean / (1 - mean)), (240, 1))
+    assert bce(v @ free.T, dense) < 0.3 * bce(start, dense) + 0.7 * bce(truth, dense)
+    once = copy.deepcopy(module)
+    same = once.tower.last.bias.detach().numpy() @ v[:, :6].T + v[:, 6:] @ once.head.bias.detach().numpy()
+    np.testing.assert_allclose(same, (v @ free.T).mean(1), atol=1e-3)  # what the sequence side says before it learns
+
+
+# ---- filters from k-mers
+
+
+def test_kmers_are_counted_on_both_strands():
+    rng = np.random.default_rng(0)
+    tokens = rng.integers(0, 5, (6, 40)).astype(np.int8)
+    got = kmer_counts(tokens, 3).toarray()
+    want = np.zeros((6, 64))
+    for row, sequence in enumerate(tokens):
+        text = ctl.genome.decode(sequence)
+        for i in range(38):
+            word = text[i : i + 3]
+            if "N" not in word:
+                other = word[::-1].translate(str.maketrans("ACGT", "TGCA"))
+                want[
+                    row,
+                    min("ACGT".index(w[0]) * 16 + "ACGT".index(w[1]) * 4 + "ACGT".index(w[2]) for w in (word, other)),
+                ] += 1
+    np.testing.assert_array_equal(got, want)
+    turned = np.where(tokens < 4, 3 - tokens, 4)[:, ::-1]
+    np.testing.assert_array_equal(kmer_counts(turned, 3).toarray(), want)
+
+
+def test_telling_kmers_lie_in_the_planted_motifs(mdata):
+    """Given which regions open together, the first k-mers found are pieces of the motifs, on either strand."""
+    truth = mdata["atac"].layers["truth"]
+    types = [np.flatnonzero(mdata.obs["cell_type"] == t)[0] for t in "012"]
+    vectors = np.log(truth / (1 - truth)).T[:, types].astype(np.float32)
+    found = telling_kmers(mdata["atac"].varm["dna_code"], vectors, np.eye(3, dtype=np.float32), 12)
+    assert found.dtype == np.int8
+    assert found.shape == (12, 7)
+    assert len(np.unique(found, axis=0)) == 12
+    both = [
+        m for word in MOTIFS for m in (word, ctl.genome.decode(ctl.genome.reverse_complement(ctl.genome.encode(word))))
+    ]
+    inside = [any(word in m for m in both) for word in ctl.genome.decode(found)]
+    assert all(inside[:3])
+    assert {i // 2 for word in ctl.genome.decode(found[:4]) for i, m in enumerate(both) if word in m} == {0, 1, 2}
+
+
+@pytest.mark.parametrize("width", [15, 7, 5])
+def test_filters_start_at_kmers(mdata, width):
+    """A filter scores its k-mer above zero, and anything with two mismatches at zero, but for the noise around it."""
+    truth = mdata["atac"].layers["truth"]
+    types = [np.flatnonzero(mdata.obs["cell_type"] == t)[0] for t in "012"]
+    vectors = np.log(truth / (1 - truth)).T[:, types].astype(np.float32)
+    torch.manual_seed(0)
+    tower = MotifTower(
+        TowerConfig(kind="motifs", sequence_length=140, stem_filters=5, stem_kernel=width, n_bottleneck=3)
+    )
+    tokens = mdata["atac"].varm["dna_code"][:, 5:145]
+    seed_motifs(tower, tokens, vectors, np.eye(3, dtype=np.float32), 0)
+    k = min(7, width)
+    kmers = telling_kmers(tokens, vectors, np.eye(3, dtype=np.float32), 5, k)
+    start = (width - k) // 2
+    weight = tower.scan.weight.detach().numpy()[:, :, start : start + k]
+    bias = tower.scan.bias.detach().numpy()
+    for i, kmer in enumerate(kmers):
+        assert (weight[i].argmax(0) == kmer).all()
+        full = weight[i][kmer, np.arange(k)].sum()
+        other = weight[i][(kmer + 1) % 4, np.arange(k)]
+        assert full + bias[i] > 0.5
+        two = full - 2 * (weight[i][kmer[0], 0] - other[0])
+        assert two + bias[i] == pytest.approx(0, abs=1e-5)
+
+
+def test_a_motif_tower_of_short_sequences_round_trips(fit, mdata):
+    """Shorter than the poolings of the other kind would need; and with filters seeded."""
+    model = fit(mdata, epochs=8, kind="motifs", sequence_length=100, filters=(8,) * 6, stem_filters=8)
+    again = ctl.models.load(model.to_record())
+    np.testing.assert_allclose(again.predict(mdata["rna"]), model.predict(mdata), atol=1e-6)
