@@ -122,9 +122,9 @@ def test_training_leaves_the_global_generators_alone(fit, small):
     np.testing.assert_array_equal(np.random.random(3), want[1])
 
 
-@pytest.mark.parametrize("kind", ["basset", "motifs"])
+@pytest.mark.parametrize("tower", [{}, {"kind": "motifs"}, {"warm_epochs": 0, "gelu_after": True}], ids=str)
 @pytest.mark.parametrize("what", ["test regions", "test cells", "expression of test cells", "embedding of test cells"])
-def test_nothing_of_what_is_held_out_reaches_training(fit, small, what, kind):
+def test_nothing_of_what_is_held_out_reaches_training(fit, small, what, tower):
     """The weights are the same to the last bit, terms of regions, statistics and early stopping included."""
     mdata = with_fragments(small)
     setup = {}
@@ -147,7 +147,7 @@ def test_nothing_of_what_is_held_out_reaches_training(fit, small, what, kind):
         y[cells] = y[cells][:, ::-1] + 1
         other["rna"].X = sp.csr_matrix(y)
     other["atac"].X = sp.csr_matrix(x)
-    options = {"setup": setup, "region_effect": True, "train": {"patience": 1}, "kind": kind}
+    options = {"setup": setup, "region_effect": True, "train": {"patience": 1}, **tower}
     one, two = (fit(m, epochs=3, **options) for m in (mdata, other))
     assert one.history == two.history
     own = {k for k in weights(one) if k != "regions.vectors"}
