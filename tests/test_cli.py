@@ -187,7 +187,7 @@ def call(words, given, out):
 def test_train_xchrom_and_predict_new_regions_equal_the_api(with_sequence, paired, genome, tmp_path, capsys):
     out = tmp_path / "shared.h5mu"
     words = [*XCHROM, "--fasta", genome, "--width", "600", "--split-regions", "chromosome", "--embedding", "none"]
-    assert main(call([*words, "--region-effect", "--cells-per-batch", "40"], paired, out)) == 0
+    assert main(call([*words, "--no-region-effect", "--cells-per-batch", "40"], paired, out)) == 0
     said = capsys.readouterr()
     assert "Regions: " in one_line(said.err)
     assert "[--regions NEW.bed --fasta GENOME.fa]" in said.out
@@ -196,7 +196,7 @@ def test_train_xchrom_and_predict_new_regions_equal_the_api(with_sequence, paire
     mdata = with_sequence.copy()
     ctl.pp.split_cells(mdata, seed=3)
     ctl.pp.split_regions(mdata, seed=3)
-    options = {"embedding": None, "region_effect": True, "cells_per_batch": 40}
+    options = {"embedding": None, "region_effect": False, "cells_per_batch": 40}
     ctl.tl.xchrom(mdata, seed=3, train_kwargs={"max_epochs": 1}, **options)
     written = ctl.io.read(out)
     np.testing.assert_array_equal(predicted(written), predicted(mdata))

@@ -15,6 +15,8 @@ PAGES = (
     "README.md",
     "docs/installation.md",
     "docs/user_guide/dense.md",
+    "docs/user_guide/xchrom.md",
+    "docs/user_guide/sequence.md",
     "docs/user_guide/evaluation.md",
     "docs/user_guide/files.md",
 )

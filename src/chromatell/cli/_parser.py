@@ -203,7 +203,9 @@ def _of_xchrom(group: Any) -> None:
         help="of the rna obsm, to read of a cell; none fits components on the training cells (default: X_pca if there)",
     )
     group.add_argument(
-        "--region-effect", action="store_true", default=None, help="add a term of its own for each region trained on"
+        "--region-effect",
+        action=argparse.BooleanOptionalAction,
+        help="a term of its own for each region trained on (default: that of the preset)",
     )
     group.add_argument("--cells-per-batch", type=int, metavar="N", help="cells drawn for each step (default: all)")
 
