@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -316,3 +317,71 @@ def test_reads_another_evaluation_by_its_key(mdata):
     assert legend_texts(pl.pr_curve(mdata, "dense", key="val"))[0] == "dense, AP 0.750"
     with pytest.raises(ChromatellError, match="Run ctl.tl.evaluate\\(mdata, key_added='test'\\)"):
         pl.pr_curve(mdata, key="test")
+
+
+# ---- kinds of pairs, and what reads the target assay
+
+
+@pytest.fixture
+def two_kinds(mdata):
+    """The same scores for unseen regions, 0.1 lower, with one baseline fewer."""
+    own = mdata.uns["ctl"]
+    for name in ("evaluation", "gains"):
+        other = own[name][own[name]["model"] != "svd_ridge"].assign(pairs="cross-region")
+        if name == "evaluation":
+            other[["value", "ci_low", "ci_high"]] -= 0.1
+        else:
+            other["baseline"] = "knn"
+        own[name] = pd.concat([own[name], other], ignore_index=True)
+    curves = {k: v for k, v in own["curves"]["cross-cell"].items() if k != "svd_ridge"}
+    own["curves"]["cross-region"] = {**curves, "_prevalence": 0.2}
+    return mdata
+
+
+def test_each_kind_of_pairs_is_drawn_by_itself_and_named(two_kinds, mdata):
+    assert legend_texts(pl.pr_curve(two_kinds, "dense"))[0] == "dense, AP 0.750"
+    ax = pl.pr_curve(two_kinds, "dense", pairs="cross-region")
+    assert legend_texts(ax) == ["dense, AP 0.650", "knn, AP 0.590", "prevalence 0.200"]
+    assert ax.get_title(loc="left") == "cross-region pairs"
+    ax = pl.calibration(two_kinds, "dense", pairs="cross-region")
+    assert legend_texts(ax)[0] == "dense, ECE 0.4500"
+    assert ax.get_title(loc="left") == "cross-region pairs"
+    ax = pl.per_cell_per_region(two_kinds, pairs="cross-region")
+    assert ax.get_xlabel() == "cross-region pairs"
+    assert [t.get_text().split("\n")[1] for t in ax.get_xticklabels()] == ["beside knn", "beside knn"]
+    ax = pl.leaderboard(two_kinds, views="per_cell", pairs="cross-region")
+    assert ax.get_title(loc="left") == "cross-region pairs"
+    names = [t.get_text() for t in ax.get_yticklabels()]
+    assert names == ["knn_atac (reads ATAC)", "knn", "region_mean", "multivi", "dense"]
+    dots = [line.get_xdata()[0] for line in ax.lines if line.get_marker() in ("o", "s", "D")]
+    np.testing.assert_allclose(dots[-1], 0.8 - 0.05 * 2 - 0.1)
+    with pytest.raises(
+        ChromatellError, match="No scores of pairs 'cross-both'.*there: \\['cross-cell', 'cross-region'\\]"
+    ):
+        pl.leaderboard(two_kinds, pairs="cross-both")
+    for call in (pl.pr_curve, pl.calibration, pl.per_cell_per_region):
+        with pytest.raises(ChromatellError, match="No scores of pairs 'cross-both'"):
+            call(two_kinds, pairs="cross-both")
+
+
+def test_one_kind_of_new_cells_needs_no_title(mdata):
+    assert pl.pr_curve(mdata).get_title(loc="left") == ""
+    assert pl.leaderboard(mdata, views="overall").get_title(loc="left") == ""
+
+
+def test_a_model_that_reads_the_target_assay_is_an_upper_bound(mdata):
+    table = mdata.uns["ctl"]["evaluation"]
+    table.loc[table["model"] == "multivi", "uses_target_assay"] = True
+    ax = pl.leaderboard(mdata, views="per_cell")
+    assert "multivi (upper bound)" in [t.get_text() for t in ax.get_yticklabels()]
+    faces = {line.get_marker(): line.get_markerfacecolor() for line in ax.lines if line.get_marker() in ("s", "D")}
+    assert faces == {"s": _style.BASELINE, "D": "white"}
+    circles = [line.get_markerfacecolor() for line in ax.lines if line.get_marker() == "o"]
+    assert sorted(circles) == [_style.OKABE_ITO["blue"], "white"]
+    assert legend_texts(pl.pr_curve(mdata))[1] == "multivi (upper bound), AP 0.730"
+
+
+def test_tables_of_an_earlier_version_are_refused(mdata):
+    del mdata.uns["ctl"]["evaluation"]["pairs"]
+    with pytest.raises(ChromatellError, match="written by an earlier version.*Run ctl.tl.evaluate\\(mdata\\) again"):
+        pl.leaderboard(mdata)

@@ -125,7 +125,7 @@ def neighbour_mean(
     """
     k = min(k, among.size)
     index = NearestNeighbors(n_neighbors=min(k + 1, among.size), algorithm="brute").fit(space[among])
-    near = _without_self(index.kneighbors(space[rows], return_distance=False), among, rows, k)
+    near = without_self(index.kneighbors(space[rows], return_distance=False), among, rows, k)
     weights = sp.csr_matrix(
         (np.ones(near.size, dtype=np.float32), near.ravel(), np.arange(0, near.size + 1, near.shape[1])),
         shape=(rows.size, among.size),
@@ -133,7 +133,7 @@ def neighbour_mean(
     return ((weights @ truth).toarray() + NEIGHBOUR_PRIOR * mean) / (near.shape[1] + NEIGHBOUR_PRIOR)
 
 
-def _without_self(near: np.ndarray, among: np.ndarray, rows: np.ndarray, k: int) -> np.ndarray:
+def without_self(near: np.ndarray, among: np.ndarray, rows: np.ndarray, k: int) -> np.ndarray:
     """Return the first `k` neighbours of each row that are not the cell itself."""
     own = among[near] == rows[:, None]
     order = np.argsort(own, axis=1, kind="stable")  # itself to the end

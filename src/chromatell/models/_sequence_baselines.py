@@ -204,7 +204,8 @@ def choose(
         error = (weight[:, None] * (ridge.left_out(every) - target) ** 2).sum(axis=0)
         if held is not None:
             inputs, true, w = held
-            error += (w[:, None] * (_apply(ridge.at(every), *inputs) - true.reshape(-1, target.shape[1])) ** 2).sum(axis=0)
+            off = _apply(ridge.at(every), *inputs) - true.reshape(-1, target.shape[1])
+            error += (w[:, None] * off**2).sum(axis=0)
         errors.append(error)
     return PENALTIES[np.argmin(np.stack(errors), axis=0)]
 

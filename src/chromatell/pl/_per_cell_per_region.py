@@ -102,7 +102,7 @@ def per_cell_per_region(
     low, high = ax.get_ylim()
     ax.set_ylim(max(low, -0.02), min(high, 1.02))
     legend(ax, handles=list(drawn.values()), labels=list(drawn), loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
-    return finish(ax, found.pairs if found.title else "", "AUROC")
+    return finish(ax, found.title, "AUROC")
 
 
 def _half(ax: Axes, values: np.ndarray, place: int, side: Any, fill: str, edge: str) -> Any:
