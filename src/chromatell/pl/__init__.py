@@ -9,6 +9,7 @@ from chromatell._lazy import lazy
 if TYPE_CHECKING:
     from chromatell.pl._calibration import calibration
     from chromatell.pl._confusion import confusion
+    from chromatell.pl._embedding_scores import embedding_scores
     from chromatell.pl._history import history
     from chromatell.pl._ism_heatmap import ism_heatmap
     from chromatell.pl._leaderboard import leaderboard
@@ -28,11 +29,13 @@ _WHERE = {
     "tf_activity": "_tf_activity",
     "logo": "_logo",
     "ism_heatmap": "_ism_heatmap",
+    "embedding_scores": "_embedding_scores",
 }
 
 __all__ = [
     "calibration",
     "confusion",
+    "embedding_scores",
     "history",
     "ism_heatmap",
     "leaderboard",

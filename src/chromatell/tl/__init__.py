@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from chromatell.tl._evaluate import evaluate
     from chromatell.tl._fisher import fisher
     from chromatell.tl._ism import ism
+    from chromatell.tl._neighbor_score import neighbor_score
     from chromatell.tl._predict import predict
     from chromatell.tl._tf_activity import tf_activity
     from chromatell.tl._variant_effect import variant_effect
@@ -32,6 +33,7 @@ _WHERE = {
     "ism": "_ism",
     "attribute": "_attribute",
     "variant_effect": "_variant_effect",
+    "neighbor_score": "_neighbor_score",
 }
 
 __all__ = [
@@ -42,6 +44,7 @@ __all__ = [
     "evaluate",
     "fisher",
     "ism",
+    "neighbor_score",
     "predict",
     "tf_activity",
     "variant_effect",
