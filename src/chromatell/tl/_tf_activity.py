@@ -10,14 +10,14 @@ import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
-from chromatell._keys import ATAC, DNA, RNA, TRAIN, UNS
+from chromatell._keys import ATAC, RNA, TRAIN, UNS
 from chromatell._progress import progress
 from chromatell._settings import logger, settings
 from chromatell._validate import ChromatellError, examples, modality, one_of, region_split_of
 from chromatell.genome.motifs import Motifs, consensus, read_motifs, sample_sites, vertebrate_motifs
 from chromatell.genome.sequence import UNKNOWN
 from chromatell.genome.shuffle import dinucleotide_shuffle
-from chromatell.tl._sequences import NO_SEQUENCE, group_vectors, result_key, sequence_model, stored_tokens
+from chromatell.tl._sequences import group_vectors, no_sequence, result_key, sequence_model, stored_tokens, token_key
 
 SITES = ("sampled", "consensus")
 
@@ -117,7 +117,7 @@ def tf_activity(
     _check_key(mdata, rna, key_added)
     found = _motifs(motifs, rna, model.sequence_length)
     seed = settings.resolve_seed(seed)
-    backgrounds = _backgrounds(mdata, model.sequence_length, n_backgrounds, np.random.default_rng(seed))
+    backgrounds = _backgrounds(mdata, model, n_backgrounds, np.random.default_rng(seed))
 
     shifts = _shifts(model, found, backgrounds, site, seed)  # (factors, backgrounds, K)
     mean = shifts.mean(axis=1)
@@ -176,12 +176,12 @@ def _motifs(motifs: Motifs | None, rna: AnnData, length: int) -> dict[str, np.nd
     return found
 
 
-def _backgrounds(mdata: MuData, length: int, n: int, rng: np.random.Generator) -> np.ndarray:
+def _backgrounds(mdata: MuData, model: Any, n: int, rng: np.random.Generator) -> np.ndarray:
     """Return shuffled sequences of training regions, int8 (n, length); regions repeat where they are fewer."""
-    atac = mdata.mod.get(ATAC)
-    if atac is None or DNA not in atac.varm:
-        raise ChromatellError(NO_SEQUENCE)
-    tokens = stored_tokens(atac.varm[DNA], length)
+    atac, key = mdata.mod.get(ATAC), token_key(model)
+    if atac is None or key not in atac.varm:
+        raise no_sequence(key)
+    tokens = stored_tokens(atac.varm[key], model.sequence_length)
     unknown = (tokens == UNKNOWN).mean(axis=1)
     rows = np.flatnonzero((region_split_of(atac) == TRAIN) & (unknown <= 0.05))
     if not rows.size:
