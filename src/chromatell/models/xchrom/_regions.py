@@ -117,8 +117,8 @@ def checked_tokens(tokens: Any, width: int) -> np.ndarray:
         )
     if tokens.shape[1] < width:
         raise ChromatellError(
-            f"Sequences are {tokens.shape[1]} bases long; the model reads {width}. Make longer windows: "
-            f"ctl.pp.add_sequence(mdata, fasta, width={width})."
+            f"Sequences are {tokens.shape[1]} bases long; the model reads {width}. Make longer windows, "
+            f"ctl.pp.add_sequence(mdata, fasta, width={width}), or train with sequence_length={tokens.shape[1]}."
         )
     low, high = int(tokens.min()), int(tokens.max())
     if low < 0 or high > 4:
