@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import scipy.sparse as sp
 from anndata import AnnData
+from sklearn.utils.extmath import randomized_svd
 
 from chromatell._keys import RNA, X_PCA
 from chromatell._settings import logger
@@ -19,6 +21,8 @@ from chromatell.data.expression import Embedding, Expression
 from chromatell.data.stored import stored
 
 _ROWS = 4096
+_LOOKED_AT = 5_000_000  # values, to tell what a matrix holds
+_SCALED = 0.2  # share of negative values: centred expression has most of them
 _FITS = 1e-2  # a stored projection reproduces the embedding to this share of its spread
 
 
@@ -69,11 +73,22 @@ class CellEmbedding:
             return cls(key, genes, mean, sd, components, gene_mean, kind=_kind(rna.X))
         keep = selected(rna)
         x = take(rna.X, rows, keep)
+        if is_scaled(rna):
+            return cls._fit_scaled(np.asarray(x, dtype=np.float32), rna.var_names[keep], n_pcs, seed)
         expression = Expression.fit(x, rna.var_names[keep])
         embedding = Embedding.fit(expression, x, n_pcs, seed=seed)
         scores = np.concatenate([embedding.transform(z) for _, z, _ in expression.blocks(x)])
         mean, sd = _scale(scores)
         return cls("", expression.genes, mean, sd, embedding.components, expression=expression)
+
+    @classmethod
+    def _fit_scaled(cls, x: np.ndarray, genes: pd.Index, n_pcs: int, seed: int) -> CellEmbedding:
+        """Fit on expression that was scaled already: it is centred again, by the training cells, and no more."""
+        centre = x.mean(axis=0)
+        _, _, vt = randomized_svd(x - centre, max(1, min(n_pcs, min(x.shape) - 1)), n_iter=4, random_state=seed)
+        components = np.ascontiguousarray(vt.T, dtype=np.float32)
+        mean, sd = _scale((x - centre) @ components)
+        return cls("", genes, mean, sd, components, centre, kind="scaled")
 
     @property
     def n_components(self) -> int:
@@ -123,23 +138,27 @@ class CellEmbedding:
         place = rna.var_names.get_indexer(self.genes)
         if (place < 0).any():
             raise ChromatellError(
-                f"The query has no rna.obsm[{self.key!r}] and lacks {int((place < 0).sum())} of the {len(place)} genes "
-                f"that it would be computed from (such as {examples(self.genes[place < 0])}). Give it the embedding: "
-                f"rna.obsm[{self.key!r}] = values, {self.n_components} columns."
+                f"The query lacks {int((place < 0).sum())} of the {len(place)} genes that its embedding comes from "
+                f"(such as {examples(self.genes[place < 0])}). {self._bring()}"
             )
         if _kind(rna.X) != self.kind:
             raise ChromatellError(
-                f"rna.obsm[{self.key!r}] of the training data was computed from {self.kind or 'no'} expression; the "
-                f"query's X holds {_kind(rna.X) or 'nothing'}. Give X the same treatment, or give the query the "
-                f"embedding: rna.obsm[{self.key!r}] = values, {self.n_components} columns."
+                f"The embedding of the training cells was computed from {self.kind or 'no'} expression; the query's X "
+                f"holds {_kind(rna.X) or 'nothing'}. Give X the same treatment. {self._bring()}"
             )
-        logger.info(f"The query has no obsm[{self.key!r}]: projected with the training data's varm['PCs'].")
+        if self.key:
+            logger.info(f"The query has no obsm[{self.key!r}]: projected with the training data's varm['PCs'].")
         scores = np.empty((rna.n_obs, self.n_components), dtype=np.float32)
         for rows in row_blocks(rna.n_obs, _ROWS):
             x = rna.X[rows][:, place]
             scores[rows] = (np.asarray(x.todense() if hasattr(x, "todense") else x) - self.gene_mean) @ self.components
         _finite(scores, rna, "X")
         return scores
+
+    def _bring(self) -> str:
+        if not self.key:
+            return f"These {len(self.genes)} genes are needed, as they were in training."
+        return f"Or give the query the embedding: rna.obsm[{self.key!r}] = values, {self.n_components} columns."
 
     # ---- the record
 
@@ -218,7 +237,17 @@ def _scale(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _kind(x: Any) -> str:
-    return "" if x is None else "counts" if is_counts(x) else "normalised"
+    if x is None:
+        return ""
+    v = values(x).reshape(-1)[:_LOOKED_AT]
+    if not sp.issparse(x) and v.size and np.isfinite(v).all() and np.mean(v < 0) > _SCALED:
+        return "scaled"
+    return "counts" if is_counts(x) else "normalised"
+
+
+def is_scaled(rna: AnnData) -> bool:
+    """Return whether `X` holds scaled expression: dense, finite, a fifth and more of it below zero."""
+    return _kind(rna.X) == "scaled"
 
 
 def _there(rna: AnnData) -> str:

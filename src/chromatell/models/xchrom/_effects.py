@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from chromatell._progress import progress
 from chromatell.data.cells import row_blocks
 
-PENALTIES = (3.0, 10.0, 30.0, 100.0, 300.0)
+PENALTIES = (3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
 _STEPS = 4  # of Newton's method; the last changes logits by under 1e-3
 MAX_CELLS = 20_000  # in the fit of the terms
 _REGIONS = 256

@@ -28,7 +28,7 @@ from chromatell._validate import (
     warn,
 )
 from chromatell.data.accessibility import DepthModel, selected, true_depth
-from chromatell.data.cell_embedding import CellEmbedding, embedding_of
+from chromatell.data.cell_embedding import CellEmbedding, embedding_of, is_scaled
 from chromatell.data.cells import row_blocks
 from chromatell.data.stored import stored
 from chromatell.models._base import DEPTHS, ChromatinModel
@@ -165,8 +165,11 @@ class XChrom(ChromatinModel):
             logger.info("No rna.obsm['X_pca']: principal components are fitted on the training cells.")
             embedding = None
         if embedding is None:
-            nonnegative(rna, RNA, smoothed=True)
-            expressed(rna)
+            if is_scaled(rna):
+                logger.info("rna.X is scaled: components are fitted on it as it is, on the training cells.")
+            else:
+                nonnegative(rna, RNA, smoothed=True)
+                expressed(rna)
         else:
             embedding_of(rna, embedding)
             logger.info(
