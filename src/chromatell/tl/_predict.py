@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from anndata import AnnData
 from mudata import MuData, set_options
 
