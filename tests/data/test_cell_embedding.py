@@ -180,6 +180,48 @@ def test_a_query_that_cannot_be_read(rna, change, message):
         embedding.transform(rna)
 
 
+# ---- expression that was scaled already
+
+
+@pytest.fixture
+def scaled(rna):
+    sc.pp.normalize_total(rna)
+    sc.pp.log1p(rna)
+    rna.X = rna.X.toarray()
+    sc.pp.scale(rna)
+    return rna
+
+
+def test_components_of_scaled_expression(scaled):
+    """Against scikit-learn on the training cells; no other cell shapes them."""
+    embedding = fit(scaled)
+    got, library = embedding.transform(scaled)
+    x = scaled.X.astype(np.float64)
+    want = PCA(6, svd_solver="full").fit(x[TRAIN]).transform(x)
+    for j in range(2):
+        sign = np.sign((got[:, j] * want[:, j]).sum())
+        np.testing.assert_allclose(sign * got[:, j], want[:, j] / want[TRAIN, j].std(), atol=2e-2)
+    assert (library == 0).all()
+    np.testing.assert_allclose(got[TRAIN].std(0), 1, atol=1e-4)
+    other = scaled.copy()
+    other.X[120:] = other.X[120:][::-1] * 2
+    for name, value in embedding.arrays().items():
+        np.testing.assert_array_equal(value, fit(other).arrays()[name], err_msg=name)
+    query = bare(scaled)[150:][:, ::-1].copy()
+    query.obsm["X_pca"] = np.full((50, 2), np.nan)  # not read
+    np.testing.assert_allclose(embedding.transform(query)[0], got[150:], atol=1e-4)
+
+
+def test_a_query_that_was_not_scaled_is_refused(scaled):
+    embedding = fit(scaled)
+    raw = bare(scaled)
+    raw.X = sp.csr_matrix(counts())
+    with pytest.raises(ChromatellError, match="computed from scaled expression; the query's X holds counts"):
+        embedding.transform(raw)
+    with pytest.raises(ChromatellError, match=r"lacks 2 of the 60 genes.*These 60 genes are needed"):
+        embedding.transform(bare(scaled)[:, 2:].copy())
+
+
 # ---- the user's embedding
 
 
@@ -337,14 +379,17 @@ def test_a_key_that_is_not_there_names_those_that_are(with_pca):
 # ---- the record
 
 
-@pytest.mark.parametrize("kind", ["own", "scanpy", "given"])
+@pytest.mark.parametrize("kind", ["own", "scaled", "scanpy", "given"])
 def test_round_trip_as_plain_arrays(with_pca, rna, kind):
-    data = {"own": bare(rna), "scanpy": with_pca, "given": with_pca}[kind]
+    data = with_pca if kind in ("scanpy", "given") else bare(rna)
     if kind == "own":
         data.X = sp.csr_matrix(counts())
+    if kind == "scaled":
+        data.X = data.X.toarray()
+        sc.pp.scale(data)
     if kind == "given":
         data.obsm["X_e"] = data.obsm["X_pca"]
-    embedding = fit(data, {"own": None, "scanpy": "X_pca", "given": "X_e"}[kind])
+    embedding = fit(data, {"scanpy": "X_pca", "given": "X_e"}.get(kind))
     arrays = {k: np.array(v) for k, v in embedding.arrays().items()}
     assert {v.dtype.kind for v in arrays.values()} == {"f"}
     again = CellEmbedding.from_plain(embedding.plain(), embedding.genes, embedding.n_components, arrays)

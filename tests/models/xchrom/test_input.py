@@ -137,8 +137,9 @@ def broken(mdata, what):
         setup = {"depth_key": "fragments"}
     elif what == "negative":
         atac.X.data[0] = -1
-    elif what == "scaled":
-        rna.X = rna.X.toarray() - 30
+    elif what == "partly scaled":
+        rna.X = rna.X.toarray()
+        rna.X[:, :4] -= 300
     elif what == "nothing selected":
         atac.var["ctl_selected"] = False
     elif what == "batch":
@@ -163,7 +164,7 @@ def broken(mdata, what):
         ("depth", "hold NaN or negative values for training cells.*depth_key"),
         ("depth key", r"Did not find mdata.mod\['atac'\].obs\['fragments'\]"),
         ("negative", "1 negative values"),
-        ("scaled", "negative values.*before scaling"),
+        ("partly scaled", "negative values.*before scaling"),
         ("nothing selected", "selects nothing. Run ctl.pp.select_features"),
         ("batch", "batch_size=1 is out of range: a whole number from 2"),
     ],
