@@ -372,6 +372,8 @@ def test_which_pairs_there_are(plain):
             ctl.tl.evaluate(mdata, pairs=kind, **kwargs)
     with pytest.raises(ChromatellError, match="pairs='cross-peak' is not known"):
         ctl.tl.evaluate(plain, pairs="cross-peak", **kwargs)
+    with pytest.raises(ChromatellError, match=r"pairs=\[\] names none"):
+        ctl.tl.evaluate(plain, pairs=[], **kwargs)
     held = only_held_out(plain)
     assert kinds_of(ctl.tl.evaluate(held, **kwargs)) == ["cross-region", "cross-both"]
     with pytest.raises(ChromatellError, match="None of the .* predicted regions is a training region"):

@@ -79,6 +79,8 @@ class Splits:
                     "again with ctl.pp.split_cells(mdata, by='donor')."
                 )
             wanted.append(self.cell_kind if name == CROSS_CELL else name)
+        if not wanted:
+            raise ChromatellError(f"pairs={pairs!r} names none of {list(KINDS)}. Leave it at None for all.")
         missing = [name for name in wanted if name not in there]
         if missing:
             n = {k: int((self.regions == k).sum()) for k in (TRAIN, part)}
