@@ -15,6 +15,7 @@ from chromatell._validate import ChromatellError, paired, store_key
 from chromatell.data.predictions import write_prediction
 from chromatell.io import prediction_reference, write_record
 from chromatell.models._base import ChromatinModel
+from chromatell.models._baseline_kinds import held_out_digest
 from chromatell.models._support import check_dense, shared_view
 
 
@@ -51,12 +52,14 @@ def train_and_store(
         fitted.forget()
     target = mdata.copy() if copy else mdata
     record = fitted.to_record()
+    origin = {**provenance(fitted, predict["depth"]), "held_out": held_out_digest(mdata.mod[ATAC])}
+    origin = {name: value for name, value in origin.items() if value is not None}
     write_record(target, key, record)
     if isinstance(values, Path):
         stores = target.uns.setdefault(UNS, {}).setdefault(PREDICTIONS, {})
-        stores[key] = prediction_reference(values)
+        stores[key] = {**prediction_reference(values), "provenance": origin}
     else:
-        write_prediction(target, key, values, regions, provenance(fitted, predict["depth"]))
+        write_prediction(target, key, values, regions, origin)
     for (modality, place, name), array in more.items():
         getattr(target.mod[modality], place)[name] = array
     return target if copy else None
