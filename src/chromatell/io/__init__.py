@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from chromatell._lazy import lazy
 
 if TYPE_CHECKING:
+    from chromatell.io import bigwig
     from chromatell.io._disk import load_record, save_record
     from chromatell.io._export import export_model, import_model
     from chromatell.io._file import read_record_file
@@ -38,6 +40,7 @@ _WHERE = {
 __all__ = [
     "PredictionWriter",
     "Record",
+    "bigwig",
     "check_file",
     "content_hash",
     "export_model",
@@ -53,4 +56,12 @@ __all__ = [
     "save_record",
     "write_record",
 ]
-__getattr__, __dir__ = lazy(__name__, _WHERE)
+_by_name, _names = lazy(__name__, _WHERE)
+
+
+def __getattr__(name: str) -> Any:
+    return importlib.import_module("chromatell.io.bigwig") if name == "bigwig" else _by_name(name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*_names(), "bigwig"])

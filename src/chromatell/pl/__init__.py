@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from chromatell.pl._per_cell_per_region import per_cell_per_region
     from chromatell.pl._pr_curve import pr_curve
     from chromatell.pl._tf_activity import tf_activity
+    from chromatell.pl._tracks import tracks
 
 # name -> file that defines it
 _WHERE = {
@@ -29,6 +30,7 @@ _WHERE = {
     "tf_activity": "_tf_activity",
     "logo": "_logo",
     "ism_heatmap": "_ism_heatmap",
+    "tracks": "_tracks",
     "embedding_scores": "_embedding_scores",
 }
 
@@ -43,5 +45,6 @@ __all__ = [
     "per_cell_per_region",
     "pr_curve",
     "tf_activity",
+    "tracks",
 ]
 __getattr__, __dir__ = lazy(__name__, _WHERE)

@@ -8,9 +8,12 @@ from chromatell._lazy import lazy
 
 if TYPE_CHECKING:
     from chromatell.pp._add_sequence import add_sequence
+    from chromatell.pp._bin_tracks import bin_tracks
     from chromatell.pp._link_genes import link_genes
     from chromatell.pp._map_orthologs import map_orthologs
+    from chromatell.pp._mask_bins import mask_bins
     from chromatell.pp._select_features import select_features
+    from chromatell.pp._smooth_tracks import smooth_tracks
     from chromatell.pp._split_cells import split_cells
     from chromatell.pp._split_regions import split_regions
 
@@ -22,7 +25,20 @@ _WHERE = {
     "add_sequence": "_add_sequence",
     "split_regions": "_split_regions",
     "map_orthologs": "_map_orthologs",
+    "bin_tracks": "_bin_tracks",
+    "smooth_tracks": "_smooth_tracks",
+    "mask_bins": "_mask_bins",
 }
 
-__all__ = ["add_sequence", "link_genes", "map_orthologs", "select_features", "split_cells", "split_regions"]
+__all__ = [
+    "add_sequence",
+    "bin_tracks",
+    "link_genes",
+    "map_orthologs",
+    "mask_bins",
+    "select_features",
+    "smooth_tracks",
+    "split_cells",
+    "split_regions",
+]
 __getattr__, __dir__ = lazy(__name__, _WHERE)

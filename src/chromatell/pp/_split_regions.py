@@ -14,6 +14,8 @@ from mudata import MuData
 from chromatell._keys import ATAC, CHROM, DNA, END, SPLIT, SPLITS, START, TEST, UNS, VAL
 from chromatell._settings import logger, settings
 from chromatell._validate import ChromatellError, examples, one_of, store_key
+from chromatell.data._tracks_anndata import is_tracks
+from chromatell.data.tracks import BinnedTracks
 from chromatell.genome.regions import normalise_chrom, region_table
 from chromatell.pp._region_data import regions_of
 
@@ -24,32 +26,38 @@ _HOW = "region_split"
 
 
 def split_regions(
-    mdata: MuData | AnnData,
+    mdata: MuData | AnnData | BinnedTracks,
     *,
-    by: Literal["chromosome", "random"] = "chromosome",
+    by: Literal["chromosome", "blocks", "random"] = "chromosome",
     fractions: Sequence[float] = (0.8, 0.1, 0.1),
     holdout: Mapping[str, str | Iterable[str]] | str | Sequence[str] | None = None,
     width: int | None = None,
-    gap: int = 0,
+    gap: int | None = None,
+    block: int = 1_000_000,
+    allow_leaky: bool = False,
     seed: int | None = None,
     key_added: str = SPLIT,
     copy: bool = False,
-) -> MuData | AnnData | None:
-    """Each region's part in training: train, val or test.
+) -> MuData | AnnData | BinnedTracks | None:
+    """Each region's part in training, or each bin's of tracks: train, val or test.
 
     A model that reads sequence has seen a test region if a training window overlaps it. So regions are put apart in
-    whole chromosomes, or in whole groups of windows that overlap or lie next to each other.
+    whole chromosomes, or in whole groups of windows that overlap or lie next to each other. Bins of tracks are put
+    apart in whole chromosomes or in blocks of them, with a gap between blocks that no window spans.
 
     Parameters
     ----------
     mdata
         With modality `atac`, or an AnnData of regions. Coordinates: `var` columns `chrom`, `start`, `end` (0-based,
-        half-open), or names such as ``chr1:100-600``.
+        half-open), or names such as ``chr1:100-600``. Or :class:`chromatell.data.BinnedTracks`, or an AnnData of them.
     by
         - ``'chromosome'``: whole chromosomes, in random order, so that the parts come near to `fractions` as far as
           whole chromosomes allow. `1` and `chr1` are the same.
+        - ``'blocks'`` (of tracks): stretches of `block` bp, spread evenly: with ``fractions=(0.5, 0, 0.5)`` every other
+          one is a test block. `seed` says which part comes first.
         - ``'random'``: groups of regions at random. Two regions are in one group if their windows overlap, touch, or
-          are at most `gap` bp apart, directly or through others.
+          are at most `gap` bp apart, directly or through others. Single bins of tracks leak through their neighbours,
+          so that it takes `allow_leaky` there.
     fractions
         Shares of (train, val, test) of the regions, which sum to 1. Val or test may be 0.
     holdout
@@ -57,9 +65,15 @@ def split_regions(
         is not named is drawn from the other chromosomes as `by` says, in the ratio of its fraction to that of train.
     width
         In bp, of the window around a region's middle that the model reads. None takes that of ``varm['dna_code']``,
-        and without it the regions themselves. A region wider than its window counts as a whole.
+        and without it the regions themselves; for tracks it takes 2,561 bins. A region wider than its window counts as
+        a whole.
     gap
-        In bp. More than 0 puts windows that are near each other into one part as well.
+        In bp. More than 0 puts windows that are near each other into one part as well; None is 0. Between two blocks of
+        tracks: bins that are in neither part; None is half a window and three times the widest smoothing.
+    block
+        In bp, of a block of tracks.
+    allow_leaky
+        Let bins of tracks be split so that training sees what is tested.
     seed
         Same seed, same split. None follows ``ctl.settings.seed``.
     key_added
@@ -80,11 +94,15 @@ def split_regions(
         How: `by`, `holdout` (JSON of ``{part: chromosomes}``, or ``''``), `seed`, `fractions` (float64, 3), `width`,
         `gap`, `n_groups` (chromosomes, or groups of windows). Under `key_added` where that is not the default.
 
+    Tracks get ``splits`` (int8 a bin: 0 train, 1 val, 2 test, -1 none; in an AnnData ``var['ctl_split']``) and
+    ``uns['region_split']``.
+
     Raises
     ------
     ChromatellError
         Regions without coordinates; fractions that are negative, do not sum to 1 or leave a part without regions; fewer
-        chromosomes or groups than parts; a chromosome that is not there or is held out twice.
+        chromosomes or groups than parts; a chromosome that is not there or is held out twice; bins of tracks that would
+        leak, without leave.
 
     Notes
     -----
@@ -105,8 +123,33 @@ def split_regions(
     >>> sorted(atac.var["chrom"][atac.var["ctl_split"] == "test"].unique())
     ['chr2']
     >>> ctl.pp.split_regions(mdata, by="random", width=1344, seed=0)
+    >>> import numpy as np
+    >>> tracks = ctl.data.BinnedTracks({"chr1": np.ones((1, 80))}, ["plus"], chrom_sizes={"chr1": 4000})
+    >>> ctl.pp.split_regions(tracks, by="blocks", fractions=(0.5, 0, 0.5), block=1000, width=150, seed=0)
+    >>> [int((tracks.splits["chr1"] == code).sum()) for code in (0, 2, -1)]
+    [37, 37, 6]
     """
+    if isinstance(mdata, BinnedTracks) or is_tracks(mdata):
+        from chromatell.pp._split_tracks import split_tracks  # which shares the checks below
+
+        return split_tracks(
+            mdata,
+            by=by,
+            fractions=fractions,
+            holdout=holdout,
+            width=width,
+            gap=gap,
+            block=block,
+            seed=seed,
+            allow_leaky=allow_leaky,
+            copy=copy,
+        )
+    if by == "blocks":
+        raise ChromatellError(
+            "by='blocks' is for tracks. For regions use by='random', which keeps neighbours together."
+        )
     one_of(by, ("chromosome", "random"), "by")
+    gap = 0 if gap is None else gap
     store_key(key_added)
     atac = regions_of(mdata)
     parts = _check_fractions(fractions)

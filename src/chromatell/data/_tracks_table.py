@@ -1,0 +1,160 @@
+"""The table of tracks, the checks of what `BinnedTracks` is made of, and how it is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from chromatell._keys import CHROM, END, SPLITS, START
+from chromatell._validate import ChromatellError, examples
+from chromatell.genome.regions import parse_regions
+
+if TYPE_CHECKING:
+    from chromatell.data._tracks_info import TracksInfo
+
+NAME, ASSAY, STRAND, ROLE, SAMPLE, STAT, SIGMA = "name", "assay", "strand", "role", "sample", "stat", "sigma"
+INPUT, TARGET, PREDICTION = "input", "target", "prediction"
+ROLES = (INPUT, TARGET, PREDICTION)
+STRANDS = ("+", "-", ".")
+_MAX_TEXT = 512  # characters of a name
+_MAX_CHROM = 2_000_000_000  # bp; the longest known chromosomes are about as long
+
+
+def track_table(given: pd.DataFrame | Sequence[str]) -> pd.DataFrame:
+    """Return the table of tracks with all its columns, one row a track, indexed by name."""
+    if isinstance(given, pd.DataFrame):
+        table = given.set_index(NAME) if NAME in given else given.copy()
+    elif isinstance(given, str):
+        raise ChromatellError(f"table={given!r} must be a list of names of tracks, or a table.")
+    else:
+        table = pd.DataFrame(index=pd.Index(list(given), dtype=object))
+    table.index = pd.Index([str(n) for n in table.index], name=NAME, dtype=object)
+    bad = [n for n in table.index if not n.strip() or not n.isprintable() or len(n) > _MAX_TEXT]
+    if len(table) == 0 or bad or not table.index.is_unique:
+        found = "none" if len(table) == 0 else examples(bad or table.index[table.index.duplicated()])
+        raise ChromatellError(
+            f"Tracks need names that are printable and differ; found {found}. Name them in the table."
+        )
+    defaults = {ASSAY: list(table.index), STRAND: ".", ROLE: TARGET, SAMPLE: "", STAT: "", SIGMA: 0.0}
+    for column, default in defaults.items():
+        if column not in table:
+            table[column] = default
+        elif column != SIGMA:
+            text = table[column].astype(object)
+            table[column] = text.where(text.notna(), "" if isinstance(default, list) else default).astype(str)
+    table[ASSAY] = table[ASSAY].where(table[ASSAY] != "", pd.Series(list(table.index), index=table.index))
+    for column, allowed in ((ROLE, ROLES), (STRAND, STRANDS)):
+        unknown = sorted(set(table[column]) - set(allowed))
+        if unknown:
+            raise ChromatellError(
+                f"Column {column!r} of the table of tracks holds {examples(unknown)}; each is one of {list(allowed)}."
+            )
+    sigma = pd.to_numeric(table[SIGMA], errors="coerce").fillna(0.0).astype(np.float64)
+    table[SIGMA] = sigma
+    for column in (ASSAY, STRAND, ROLE, SAMPLE, STAT):
+        table[column] = table[column].astype(object)
+    return table[[*defaults, *(c for c in table if c not in defaults)]]
+
+
+def check_sizes(values: Mapping[str, Any], chrom_sizes: Mapping[str, int]) -> dict[str, int]:
+    """Return the length of each chromosome of the values, in their order."""
+    if not isinstance(values, Mapping) or not values:
+        raise ChromatellError("values must be a dict of chromosome to array (tracks, bins), and not empty.")
+    unknown = [c for c in values if c not in chrom_sizes]
+    if unknown:
+        raise ChromatellError(
+            f"chrom_sizes lacks {examples(unknown)}; it has {examples(chrom_sizes, 8)}. Take it from the bigWig, or "
+            "from ctl.genome.builds.chromosome_sizes('hg38')."
+        )
+    sizes = {}
+    for chrom in values:
+        size = chrom_sizes[chrom]
+        whole = isinstance(size, int | np.integer) and not isinstance(size, bool)
+        if not whole or not 0 < size <= _MAX_CHROM or not chrom.isprintable() or not 0 < len(chrom) <= _MAX_TEXT:
+            raise ChromatellError(f"chrom_sizes[{chrom[:60]!r}]={size!r} is not the length of a chromosome in bp.")
+        sizes[str(chrom)] = int(size)
+    return sizes
+
+
+def check_values(values: Mapping[str, Any], names: Sequence[str], n_bins: Mapping[str, int]) -> dict[str, Any]:
+    """Return arrays of (tracks, bins), float32, in memory or as they are on disk; shapes must fit."""
+    missing = [c for c in n_bins if c not in values]
+    if missing:
+        raise ChromatellError(f"values lacks the chromosomes {examples(missing)}. Give an array for each.")
+    found = {}
+    for chrom, n in n_bins.items():
+        array = values[chrom]
+        if isinstance(array, np.ndarray) or not hasattr(array, "shape"):
+            array = np.asanyarray(array)
+            if array.dtype.kind not in "biuf":
+                raise ChromatellError(f"values[{chrom!r}] holds {array.dtype}, not numbers.")
+            array = array.astype(np.float32, copy=False)
+        if tuple(array.shape) != (len(names), n):
+            raise ChromatellError(
+                f"values[{chrom!r}] has shape {tuple(array.shape)}; {len(names)} tracks x {n} bins are needed (the "
+                "last bin of a chromosome may be shorter and counts)."
+            )
+        if np.dtype(array.dtype) != np.float32:
+            raise ChromatellError(f"values[{chrom!r}] on disk is {array.dtype}; float32 is needed. Convert it.")
+        found[chrom] = array
+    return found
+
+
+def missing_names(table: pd.DataFrame, wanted: Sequence[Any], role: str | None) -> str:
+    """Return what is wrong with names of tracks, and which there are."""
+    there = ", ".join(f"{n} ({r})" for n, r in zip(table.index[:12], table[ROLE], strict=False))
+    unknown = [n for n in wanted if n not in table.index]
+    if unknown:
+        return f"There is no track {examples(unknown)}; there: {there}. Name those."
+    if not wanted:
+        of = f" of role {role!r}" if role else ""
+        return f"There is no track{of}; there: {there or 'none'}. Name some: names=[...]."
+    return f"Tracks are named more than once: {examples(wanted, 8)}. Name each once."
+
+
+def one_region(region: str, chrom_sizes: Mapping[str, int]) -> tuple[str, int, int]:
+    """Return chromosome, start and end of a region in text, which must lie on a chromosome that is there."""
+    text = str(region).strip()
+    if text in chrom_sizes:
+        return text, 0, chrom_sizes[text]
+    chrom, start, end = parse_regions([text]).iloc[0][[CHROM, START, END]]
+    if chrom == "" or not isinstance(region, str):
+        raise ChromatellError(
+            f"region={region!r} does not parse. Needed: 'chrom:start-end', such as 'chr21:35,000,000-35,200,000' "
+            f"(0-based, half-open), or one of {examples(chrom_sizes, 8)}."
+        )
+    if chrom not in chrom_sizes:
+        raise ChromatellError(f"region={region!r}: no chromosome {chrom!r}; there: {examples(chrom_sizes, 8)}.")
+    if not 0 <= start < end <= chrom_sizes[chrom]:
+        raise ChromatellError(
+            f"region={region!r} must begin before it ends, and {chrom} ends at {chrom_sizes[chrom]:,}. Mend it."
+        )
+    return str(chrom), int(start), int(end)
+
+
+def describe(tracks: TracksInfo) -> str:
+    """Return what `repr` shows."""
+    build = f" of {tracks.build}" if tracks.build else ""
+    n = len(tracks.chroms)
+    where = "in memory" if tracks.in_memory else "on disk"
+    lines = [
+        f"BinnedTracks: {tracks.n_tracks} tracks x {tracks.n_bins:,} bins of {tracks.bin_size} bp, "
+        f"{n} chromosome{'s' if n > 1 else ''}{build}, {where}"
+    ]
+    for role in ROLES:
+        names = tracks.names_of(role=role)
+        if names:
+            shown = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
+            lines.append(f"    {role}s: {shown}")
+    if tracks.layers:
+        lines.append("    layers: " + ", ".join(f"{k} ({len(v)} tracks)" for k, v in tracks.layers.items()))
+    if tracks.masks:
+        masked = sum(int((m != 0).sum()) for m in tracks.masks.values())
+        lines.append(f"    masked: {masked:,} bins ({100 * masked / tracks.n_bins:.1f}%)")
+    if tracks.splits:
+        counts = [sum(int((s == i).sum()) for s in tracks.splits.values()) for i in range(len(SPLITS))]
+        lines.append("    split: " + ", ".join(f"{c:,} {p}" for c, p in zip(counts, SPLITS, strict=True)) + " bins")
+    return "\n".join(lines)

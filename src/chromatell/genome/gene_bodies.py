@@ -1,0 +1,135 @@
+"""Genes from start to end, for drawing them and for counting what lies in them."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TextIO
+
+import numpy as np
+import pandas as pd
+
+from chromatell._keys import CHROM, END, START
+from chromatell._validate import ChromatellError, examples
+from chromatell.genome.annotation import _attribute, _find, _is_gtf, _is_int, _is_preamble, _lines, _position, _text
+
+_CURE = "Needed: a GTF, a BED of six columns, or a table with chrom, start, end, name and strand; plain text or gzip."
+_KINDS = ("gene", "transcript", "mRNA", "exon")
+
+
+def read_gene_bodies(source: str | os.PathLike[str] | pd.DataFrame) -> pd.DataFrame:
+    """Genes, one row each, from the first to the last of their transcripts' bases.
+
+    Parameters
+    ----------
+    source
+        As in :func:`chromatell.genome.annotation.read_genes`; a table needs `start`, `end` and `strand`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `chrom`, as in the source; `start`, `end`, int64, 0-based, half-open; `name`; `strand`, '+', '-' or '.'.
+
+    Raises
+    ------
+    ChromatellError
+        The file is absent, cut short, of another format, or has lines that do not parse.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from chromatell.genome.gene_bodies import read_gene_bodies
+    >>> table = pd.DataFrame({"chrom": ["chr1"], "start": [100], "end": [900], "name": ["A"], "strand": ["-"]})
+    >>> read_gene_bodies(table).to_dict("list")
+    {'chrom': ['chr1'], 'start': [100], 'end': [900], 'name': ['A'], 'strand': ['-']}
+    """
+    if isinstance(source, pd.DataFrame):
+        return _bodies(source, "the table")
+    path = Path(source)
+    if not path.is_file():
+        raise ChromatellError(f"No annotation file at {str(path)!r}. {_CURE}")
+    try:
+        with path.open("rb") as handle:
+            compressed = handle.read(2) == b"\x1f\x8b"
+        opener: Callable[..., TextIO] = gzip.open if compressed else open
+        with opener(path, "rt", encoding="utf-8") as text:
+            return _bodies(_table(_lines(text, path), path), str(path))
+    except (UnicodeDecodeError, EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise ChromatellError(f"{str(path)!r} is not a whole text file ({type(error).__name__}). {_CURE}") from error
+
+
+def _table(lines: Iterator[str], path: Path) -> pd.DataFrame:
+    first = next((line for line in lines if not _is_preamble(line)), "")
+    fields = first.split("\t")
+    if _is_gtf(fields):
+        return _gtf(first, lines, path)
+    if len(fields) >= 6 and _is_int(fields[1]) and _is_int(fields[2]):
+        rows = [fields, *(line.split("\t") for line in lines if line and not line.startswith(("#", "track")))]
+        _equal(rows, len(fields), path)
+        table = pd.DataFrame([[*r[:3], r[3].split("|")[0], r[5]] for r in rows])
+        return table.set_axis([CHROM, START, END, "name", "strand"], axis=1)
+    sep = "\t" if "\t" in first else ","
+    header = [h.strip() for h in first.lstrip("#").split(sep)]
+    rows = [line.split(sep) for line in lines if line and not line.startswith("#")]
+    _equal(rows, len(header), path)
+    return pd.DataFrame(rows, columns=header)
+
+
+def _equal(rows: list[list[str]], n: int, path: Path) -> None:
+    bad = next((row for row in rows if len(row) != n), None)
+    if bad is not None:
+        raise ChromatellError(f"{str(path)!r}: a line has {len(bad)} columns where {n} are needed: {bad[:4]}. {_CURE}")
+
+
+def _gtf(first: str, lines: Iterator[str], path: Path) -> pd.DataFrame:
+    """Keep the lines of the best kind there is; those of transcripts or exons are put together by gene."""
+    kinds: dict[str, list[list[str]]] = {kind: [] for kind in _KINDS}
+    line: str | None = first
+    while line is not None:
+        head = line.split("\t", 3)
+        wanted = len(head) > 3 and head[2] in kinds and not line.startswith("#")
+        if wanted and not any(kinds[k] for k in _KINDS[: _KINDS.index(head[2])]):
+            fields = line.split("\t")
+            if not _is_gtf(fields):
+                raise ChromatellError(f"{str(path)!r}: not a line of GTF: {line[:120]!r}. Mend the file.")
+            kinds[head[2]].append(fields)
+        line = next(lines, None)
+    rows = next((rows for rows in kinds.values() if rows), [])
+    ids = [_attribute(r[8], "gene_id") for r in rows]
+    table = pd.DataFrame(
+        {
+            CHROM: [r[0] for r in rows],
+            START: [int(r[3]) - 1 for r in rows],  # 1-based, closed
+            END: [int(r[4]) for r in rows],
+            "name": [_attribute(r[8], "gene_name") or i for r, i in zip(rows, ids, strict=True)],
+            "strand": [r[6] for r in rows],
+            "id": ids,
+        }
+    )
+    keys = ["id", CHROM, "name", "strand"]
+    return table.groupby(keys, sort=False).agg({START: "min", END: "max"}).reset_index() if rows else table
+
+
+def _bodies(table: pd.DataFrame, where: str) -> pd.DataFrame:
+    lower = [str(c).lower() for c in table.columns]
+    found = {k: table.iloc[:, at] for k in (CHROM, START, END, "gene", "strand") if (at := _find(lower, k)) is not None}
+    if "gene" not in found and table.index.dtype.kind not in "iuf":
+        found["gene"] = pd.Series(table.index, index=table.index)
+    if not {CHROM, START, END, "gene", "strand"} <= set(found) or len(table) == 0:
+        raise ChromatellError(f"{where} has columns {examples(table.columns, 12)} and {len(table)} genes. {_CURE}")
+    start, end = _position(found[START], START, where), _position(found[END], END, where)
+    if (end <= start).any():
+        raise ChromatellError(f"{where}: {int((end <= start).sum())} genes end before they start. Mend the file.")
+    strand = _text(found["strand"], "strand", where)
+    return pd.DataFrame(
+        {
+            CHROM: _text(found[CHROM], CHROM, where),
+            START: start,
+            END: end,
+            "name": _text(found["gene"], "name", where),
+            "strand": np.where(np.isin(strand, ["+", "-"]), strand, "."),
+        }
+    )

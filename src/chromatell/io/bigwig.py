@@ -1,0 +1,351 @@
+"""BigWig in and out: ``ctl.io.bigwig``."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from chromatell._progress import progress
+from chromatell._settings import logger
+from chromatell._validate import ChromatellError, examples, in_range, one_of, warn
+from chromatell.io._bigwig_guard import check_bigwig
+from chromatell.io._write import beside
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from chromatell.data.tracks import BinnedTracks
+
+Stat = Literal["mean", "mean_covered", "sum", "max"]
+Missing = Literal["zero", "nan"]
+STATS, MISSING = ("mean", "mean_covered", "sum", "max"), ("zero", "nan")
+MAX_BIN = 10_000_000  # bp
+_PIECE = 1 << 20  # bins read or written at a time
+_TINY = 1e-300
+_SUFFIXES = (".bw", ".bigwig")
+
+__all__ = ["read", "write"]
+
+
+def read(
+    path: str | os.PathLike[str],
+    *,
+    bin_size: int = 50,
+    chroms: str | Sequence[str] | None = None,
+    stat: Stat = "mean",
+    missing: Missing = "zero",
+) -> dict[str, np.ndarray]:
+    """Values of one bigWig in bins, as the file has them: no sign is changed.
+
+    Parameters
+    ----------
+    path
+        The file.
+    bin_size
+        In bp. Bins start at 0 of each chromosome; the last one is shorter where the length is no multiple.
+    chroms
+        Which, by the file's own names; None is all of them.
+    stat, missing
+        As in :func:`chromatell.pp.bin_tracks`.
+
+    Returns
+    -------
+    dict of str to numpy.ndarray
+        Chromosome to float32 (bins,).
+
+    Raises
+    ------
+    ChromatellError
+        The file is no bigWig, is cut short or damaged, or lacks a chromosome; or pybigtools is not installed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import chromatell as ctl
+    >>> tracks = ctl.data.BinnedTracks({"chr1": np.array([[0, 1, 5]])}, ["signal"], chrom_sizes={"chr1": 120})
+    >>> _ = ctl.io.bigwig.write(tracks, "signal.bw")
+    >>> ctl.io.bigwig.read("signal.bw")["chr1"].tolist()
+    [0.0, 1.0, 5.0]
+    """
+    bin_size = in_range(bin_size, 1, MAX_BIN, "bin_size")
+    with BigWig(path) as file:
+        wanted = list(file.sizes) if chroms is None else [chroms] if isinstance(chroms, str) else list(chroms)
+        unknown = [c for c in wanted if c not in file.sizes]
+        if unknown:
+            raise ChromatellError(
+                f"{file.name} has no chromosome {examples(unknown)}; there: {examples(file.sizes, 8)}. Name those."
+            )
+        return {c: file.binned(c, bin_size, stat, missing) for c in wanted}
+
+
+def write(
+    tracks: BinnedTracks | AnnData,
+    path: str | os.PathLike[str],
+    *,
+    names: str | Sequence[str] | None = None,
+    layer: str | None = None,
+    zeros: bool = True,
+    overwrite: bool = False,
+) -> dict[str, Path]:
+    """Write tracks as bigWig files, each of which is read again and compared.
+
+    Parameters
+    ----------
+    tracks
+        What to write.
+    path
+        A name that ends in ``.bw`` or ``.bigWig``, for one track; else a folder, which gets ``name.bw`` of each.
+    names
+        Which tracks; None takes the predictions, or all where there is none.
+    layer
+        Such as ``'raw'``; None writes the values themselves.
+    zeros
+        Write bins of value 0; else they stay without data, as readers of sparse signal expect.
+    overwrite
+        Replace files that are there.
+
+    Returns
+    -------
+    dict of str to pathlib.Path
+        Name of each track to its file. Neighbouring bins of one value are one interval, chromosomes are in the order
+        of their names and end where the genome's do; NaN is left out. Zoom levels for browsers are included.
+
+    Raises
+    ------
+    ChromatellError
+        No such track, several for one file, a file that exists, infinite values, nothing to write, or a file that does
+        not read back as it was written.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import chromatell as ctl
+    >>> tracks = ctl.data.BinnedTracks({"chr1": np.array([[0, 1, 5]])}, ["signal"], chrom_sizes={"chr1": 120})
+    >>> ctl.io.bigwig.write(tracks, "folder")["signal"].name
+    'signal.bw'
+    """
+    from chromatell.data.tracks import as_tracks
+
+    tracks = as_tracks(tracks)
+    if names is None:
+        names = tracks.names_of(role="prediction") or tracks.names
+    chosen = tracks.check_names(names)
+    target = Path(path)
+    if target.suffix.lower() in _SUFFIXES:
+        if len(chosen) != 1:
+            raise ChromatellError(
+                f"{str(target)!r} is one file for {len(chosen)} tracks ({examples(chosen)}). Name one, names=..., or "
+                "give a folder."
+            )
+        files = {chosen[0]: target}
+    else:
+        files = {name: target / f"{_file_name(name)}.bw" for name in chosen}
+    if len(set(files.values())) < len(files):
+        raise ChromatellError("Two tracks would have the same file name. Write them one by one, to path='name.bw'.")
+    there = [str(p) for p in files.values() if p.exists()]
+    if there and not overwrite:
+        raise ChromatellError(f"{examples(there)} exist. Choose another path, or pass overwrite=True.")
+    pybigtools = import_pybigtools()
+    for name, file in files.items():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with beside(file) as temporary:
+            suffixed = temporary.with_name(f"{temporary.name}.bw")  # pybigtools tells the format by it
+            try:
+                _write_one(pybigtools, tracks, name, suffixed, layer, zeros)
+                _compare(tracks, name, suffixed, layer, zeros)
+                suffixed.rename(temporary)
+            finally:
+                suffixed.unlink(missing_ok=True)
+        logger.info("Wrote %s, read it again, the same.", file)
+    return files
+
+
+class BigWig:
+    """A bigWig open for reading; use it in a ``with`` block.
+
+    Attributes
+    ----------
+    name
+        For messages.
+    sizes
+        Chromosome to length in bp, in the file's order.
+    low, high
+        Least and largest value, as the header has them; NaN where it does not tell.
+
+    Raises
+    ------
+    ChromatellError
+        The file is no bigWig, or cut short or damaged; or pybigtools is not installed.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self.name = repr(str(self.path))
+        pybigtools = import_pybigtools()
+        header = check_bigwig(self.path)
+        # pybigtools tells the format of a path by its suffix, and of an open file by its content
+        named = self.path.suffix.lower() in _SUFFIXES
+        self._handle = None if named else self.path.open("rb")
+        with self._translated():
+            self._file = pybigtools.open(str(self.path) if named else self._handle)
+            self.sizes: dict[str, int] = {str(c): int(n) for c, n in self._file.chroms().items()}
+            summary = self._file.info()["summary"]
+        covered = int(summary["basesCovered"])
+        # libBigWig, so pyBigWig, starts the largest value at the least normal number, 2e-308, not at minus infinity
+        low, high = (float(summary[k]) for k in ("min", "max"))
+        self.low, self.high = (low, 0.0 if 0 < high < _TINY else high) if covered else (float("nan"), float("nan"))
+        bad = [c for c, n in self.sizes.items() if n < 1 or not c.isprintable()]
+        if not self.sizes or bad:
+            raise ChromatellError(
+                f"{self.name} has {'chromosomes of no length or name: ' + examples(bad) if bad else 'no chromosome'}. "
+                "Make it again from its bedGraph or BAM."
+            )
+        if not header.ends_well:
+            warn(
+                f"{self.name} does not end with the signature of a bigWig. It was cut short behind its data, in the "
+                "zoom levels (browsers will fail), or comes of an unusual writer. Its values are all there."
+            )
+
+    def __enter__(self) -> BigWig:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+        if self._handle is not None:
+            self._handle.close()
+
+    def binned(
+        self, chrom: str, bin_size: int, stat: str = "mean", missing: str = "zero", *, lowest: bool = False
+    ) -> np.ndarray:
+        """Return a chromosome's values in bins, float32 (bins,). With `lowest`, `stat='max'` is the least value."""
+        one_of(stat, STATS, "stat")
+        one_of(missing, MISSING, "missing")
+        summary = "min" if lowest and stat == "max" else {"mean_covered": "mean"}.get(stat, stat)
+        # uncovered=0 counts bases without data in the denominator; fillna=0 would only fill bins without any
+        values = self._summary(chrom, bin_size, summary, 0.0 if stat == "mean" else None)
+        if missing == "nan":
+            if stat == "mean":
+                values[self._summary(chrom, bin_size, "bases_covered", None) == 0] = np.nan
+        else:
+            np.nan_to_num(values, copy=False, nan=0.0, posinf=np.inf, neginf=-np.inf)
+        infinite = int(np.isinf(values).sum())
+        if infinite:
+            raise ChromatellError(
+                f"{self.name} holds infinite values, or ones over 3e38, in {infinite} bins of {chrom}. Remove them "
+                "from its bedGraph and make it again."
+            )
+        return values
+
+    def _summary(self, chrom: str, bin_size: int, summary: str, uncovered: float | None) -> np.ndarray:
+        size = self.sizes[chrom]
+        whole, rest = divmod(size, bin_size)
+        values = np.empty(whole + (rest > 0), dtype=np.float32)
+        how = {"summary": summary, "exact": True, "uncovered": uncovered, "fillna": None}
+        with self._translated(), np.errstate(over="ignore"):
+            # bins=n makes n equal bins of a stretch, so stretches are whole bins and the last, shorter bin is one
+            for first in range(0, whole, _PIECE):
+                last = min(first + _PIECE, whole)
+                values[first:last] = self._file.values(
+                    chrom, first * bin_size, last * bin_size, bins=last - first, **how
+                )
+            if rest:
+                values[whole:] = self._file.values(chrom, whole * bin_size, size, bins=1, **how)
+        return values
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Turn whatever pybigtools raises on a damaged file, panics of Rust among it, into one kind of error."""
+        try:
+            yield
+        except ChromatellError:
+            raise
+        except BaseException as error:
+            if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+                raise
+            raise ChromatellError(
+                f"{self.name} cannot be read; it is cut short or damaged ({type(error).__name__}: {str(error)[:120]}). "
+                "Copy or download it again."
+            ) from error
+
+
+def import_pybigtools() -> Any:
+    """Return the library, or say how to get it."""
+    try:
+        import pybigtools
+    except ImportError as error:
+        raise ChromatellError("BigWig files need pybigtools: pip install 'chromatell[tracks]'.") from error
+    return pybigtools
+
+
+def _file_name(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_.+-]", "_", name).lstrip(".") or "track"
+
+
+def _write_one(pybigtools: Any, tracks: BinnedTracks, name: str, path: Path, layer: str | None, zeros: bool) -> None:
+    sizes = {chrom: tracks.chrom_sizes[chrom] for chrom in sorted(tracks.chrom_sizes)}
+    written = 0
+
+    def entries() -> Iterator[tuple[str, int, int, float]]:
+        nonlocal written
+        with progress(f"Writing {name}", total=tracks.n_bins, unit="bins") as advance:
+            for chrom, size in sizes.items():
+                for starts, ends, values in _runs(tracks, name, chrom, size, layer, zeros):
+                    written += len(starts)
+                    yield from zip([chrom] * len(starts), starts, ends, values, strict=True)
+                advance(tracks.n_bins_of(chrom))
+
+    for chrom in sizes:
+        if np.isinf(tracks.values(chrom, [name], layer=layer)).any():
+            raise ChromatellError(
+                f"Track {name!r} holds infinite values on {chrom}; a bigWig takes finite ones. Mend it."
+            )
+    stream = entries()
+    first = next(stream, None)
+    if first is None:
+        raise ChromatellError(
+            f"Track {name!r} has no value to write (all are {'NaN' if zeros else 'NaN or 0'}). Leave it out: names=..."
+        )
+    try:
+        pybigtools.open(str(path), "w").write(sizes, _again(first, stream))
+    except pybigtools.BBIReadError as error:
+        raise ChromatellError(f"{str(path)!r} could not be written ({error}). Is there room, and may you?") from error
+
+
+def _again(first: Any, rest: Iterator[Any]) -> Iterator[Any]:
+    yield first
+    yield from rest
+
+
+def _runs(
+    tracks: BinnedTracks, name: str, chrom: str, size: int, layer: str | None, zeros: bool
+) -> Iterator[tuple[list[int], list[int], list[float]]]:
+    """Yield starts, ends and values of stretches of one value, in pieces of a chromosome."""
+    n = tracks.n_bins_of(chrom)
+    for low in range(0, n, _PIECE):
+        values = tracks.values(chrom, [name], bins=slice(low, min(low + _PIECE, n)), layer=layer)[0]
+        at = np.flatnonzero(np.diff(values, prepend=np.nan) != 0)  # NaN differs from everything, itself too
+        ends = np.append(at[1:], values.size)
+        keep = ~np.isnan(values[at]) & (zeros | (values[at] != 0))
+        starts = (at[keep] + low) * tracks.bin_size
+        stops = np.minimum((ends[keep] + low) * tracks.bin_size, size)
+        yield starts.tolist(), stops.tolist(), values[at[keep]].tolist()
+
+
+def _compare(tracks: BinnedTracks, name: str, path: Path, layer: str | None, zeros: bool) -> None:
+    with BigWig(path) as file:
+        sizes: Mapping[str, int] = file.sizes
+        for chrom in tracks.chrom_sizes:
+            wanted = tracks.values(chrom, [name], layer=layer)[0]
+            wanted = wanted if zeros else np.where(wanted == 0, np.float32(np.nan), wanted)
+            if chrom not in sizes and np.isnan(wanted).all():
+                continue
+            found = file.binned(chrom, tracks.bin_size, "mean_covered", "nan") if chrom in sizes else wanted[:0]
+            same = found.shape == wanted.shape and np.allclose(found, wanted, rtol=1e-6, atol=0, equal_nan=True)
+            if not same or sizes[chrom] != tracks.chrom_sizes[chrom]:
+                raise ChromatellError(f"{str(path)!r} does not read back as written, on {chrom}. Check the disk.")

@@ -1,0 +1,183 @@
+"""``ctl.pp.bin_tracks``: bigWig files to tracks."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from chromatell._progress import progress
+from chromatell._settings import settings
+from chromatell._validate import ChromatellError, examples, in_range, one_of
+from chromatell.data._tracks_rows import check_memory
+from chromatell.data._tracks_store import TracksWriter
+from chromatell.data._tracks_table import ROLE, STAT, STRAND
+from chromatell.data.tracks import BinnedTracks
+from chromatell.io.bigwig import MAX_BIN, MISSING, STATS, BigWig, Missing, Stat
+from chromatell.pp._strand_check import StrandCheck
+from chromatell.pp._track_files import PATH, check_pairs, file_table, open_files, shared_chroms, sign_of
+
+
+def bin_tracks(
+    files: Mapping[str, Any] | Sequence[Mapping[str, Any]] | pd.DataFrame,
+    *,
+    bin_size: int = 50,
+    chroms: str | Iterable[str] | None = None,
+    stat: Stat = "mean",
+    missing: Missing = "zero",
+    allow_negative: bool = False,
+    annotation: str | os.PathLike[str] | pd.DataFrame | None = None,
+    n_jobs: int | None = None,
+    out: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
+) -> BinnedTracks:
+    """Read bigWig files into bins along whole chromosomes.
+
+    Parameters
+    ----------
+    files
+        Name to path; or a table (list of dicts, DataFrame) with `name` and `path`, and any of `strand` ('+', '-',
+        '.'), `role` ('input', 'target'), `assay`, `sample`. Where they are not said, a name with the word plus, pos,
+        fwd or forward (minus, neg, rev or reverse) tells the strand, a stranded track is an input and any other a
+        target.
+    bin_size
+        In bp. Bins start at 0 of each chromosome; the last one holds the bases that remain, and its mean is over those.
+    chroms
+        Which, `1` and `chr1` being the same; None takes those that all files have, without scaffolds and the
+        mitochondrion. They are named as in the first file.
+    stat
+        - ``'mean'``: over all bases of the bin, a base without data counting as 0.
+        - ``'mean_covered'``: over the bases that have data, as ``pyBigWig.stats`` and UCSC's `mean` give it. For sparse
+          files, such as one base a read, it is far larger and does not grow with the number of reads in a bin.
+        - ``'sum'``, ``'max'``: over the bases that have data.
+    missing
+        What a bin without any data is: ``'zero'``, or ``'nan'``.
+    allow_negative
+        Let targets be negative (log ratios). A minus strand that is stored as negative values needs no leave: absolute
+        values are taken, and it is said.
+    annotation
+        Genes (GTF, BED, table; see :func:`chromatell.pl.tracks`): inputs of two strands must follow the genes' strands,
+        which tells files that were swapped even where both are positive.
+    n_jobs
+        Threads. None follows ``ctl.settings.n_jobs``.
+    out
+        A Zarr folder to write to, for more than fits in memory; the tracks returned read from it.
+    overwrite
+        Replace what is at `out`.
+
+    Returns
+    -------
+    BinnedTracks
+        float32. ``table`` says `stat`; ``uns['bin_tracks']`` the options.
+
+    Raises
+    ------
+    ChromatellError
+        A file that is no bigWig, is cut short or empty; files of different builds or without a shared chromosome;
+        strands swapped; negative values where there can be none; a file without data on the chromosomes asked for.
+
+    Notes
+    -----
+    Peak memory: 4 bytes a bin and track (0.5 GB for two strands of the human genome), with `out` those of one
+    chromosome; and 30 MB a thread. Files are read at once, their chromosomes one after the other.
+
+    References
+    ----------
+    Kent et al., BigWig and BigBed (Bioinformatics, 2010). Huey and Abdennur, Bigtools (Bioinformatics, 2024).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import chromatell as ctl
+    >>> signal = ctl.data.BinnedTracks({"chr1": np.array([[0, 2, 4, 4]])}, ["signal"], chrom_sizes={"chr1": 190})
+    >>> paths = ctl.io.bigwig.write(signal, "bigwig")
+    >>> tracks = ctl.pp.bin_tracks({"H3K4me3": paths["signal"]}, bin_size=100)
+    >>> tracks.values("chr1").tolist()
+    [[1.0, 4.0]]
+    """
+    bin_size = in_range(bin_size, 1, MAX_BIN, "bin_size")
+    one_of(stat, STATS, "stat")
+    one_of(missing, MISSING, "missing")
+    jobs = in_range(settings.n_jobs if n_jobs is None else n_jobs, 1, 256, "n_jobs")
+    table = file_table(files)
+    check_pairs(table)
+    paths = [str(p) for p in table.pop(PATH)]
+    table[STAT] = stat
+    with ExitStack() as stack:
+        handles = open_files(table.assign(**{PATH: paths}), stack)
+        signs = [
+            sign_of(name, file, table.loc[name, STRAND], table.loc[name, ROLE], allow_negative)
+            for name, file in handles.items()
+        ]
+        chosen = shared_chroms(handles, chroms)
+        first = handles[table.index[0]]
+        sizes = {chrom: first.sizes[chrom] for chrom in chosen}
+        if out is None:
+            needed = sum(-(-n // bin_size) for n in sizes.values()) * 4 * len(table)
+            check_memory(needed, "Name a Zarr folder to write to: out='tracks.zarr'.")
+        check = StrandCheck(table, bin_size, annotation)
+        read = _reader(list(handles.values()), signs, chosen, bin_size, stat, missing, jobs, check)
+        how = {"bin_tracks": {"stat": stat, "missing": missing, "files": [Path(p).name for p in paths]}}
+        if out is not None:
+            with TracksWriter(
+                Path(out), table, chrom_sizes=sizes, bin_size=bin_size, uns=how, overwrite=overwrite
+            ) as writer:
+                for chrom, values in read:
+                    writer.write(chrom, values)
+            return BinnedTracks.open(out)
+        tracks = BinnedTracks(dict(read), table, bin_size=bin_size, chrom_sizes=sizes)
+        tracks.uns.update(how)
+        return tracks
+
+
+def _reader(
+    files: list[BigWig],
+    signs: list[int],
+    chosen: Mapping[str, Mapping[str, str]],
+    bin_size: int,
+    stat: str,
+    missing: str,
+    jobs: int,
+    check: StrandCheck,
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield each chromosome with its values, float32 (tracks, bins), the tracks being read at the same time."""
+    any_value = np.zeros(len(files), dtype=bool)
+    one = partial(_values, bin_size=bin_size, stat=stat, missing=missing)
+    with (
+        progress("Binning", total=len(chosen) * len(files), unit="chromosomes") as advance,
+        ThreadPoolExecutor(jobs) as pool,
+    ):
+        for chrom, own in chosen.items():
+            found = pool.map(one, files, own.values(), signs)
+            values = np.empty((len(files), -(-files[0].sizes[chrom] // bin_size)), dtype=np.float32)
+            for i, row in enumerate(found):
+                values[i] = row
+                advance(1)
+            any_value |= (np.nan_to_num(values) != 0).any(axis=1)
+            check.add(chrom, values)
+            yield chrom, values
+    if not any_value.all():
+        raise ChromatellError(
+            f"{examples([f.path for f, found in zip(files, any_value, strict=True) if not found])} hold no value other "
+            f"than 0 on {examples(chosen, 8)}. Leave them out, or choose other chromosomes."
+        )
+    check.finish()
+
+
+def _values(file: BigWig, chrom: str, sign: int, bin_size: int, stat: str, missing: str) -> np.ndarray:
+    values = file.binned(chrom, bin_size, stat, missing, lowest=sign < 0)
+    if sign < 0:
+        values = np.float32(0) - values  # and not -0
+    if (sign < 0 or file.low >= 0) and float(np.nanmin(values, initial=0)) < 0:
+        raise ChromatellError(
+            f"{file.name} holds values on {chrom} of a sign that its header does not tell of. It is damaged; make it "
+            "again."
+        )
+    return values

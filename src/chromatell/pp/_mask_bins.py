@@ -1,0 +1,198 @@
+"""``ctl.pp.mask_bins``: bins that neither train nor score."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import zlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+
+from chromatell._keys import CHROM, END, START
+from chromatell._settings import logger
+from chromatell._validate import ChromatellError, examples, in_range, warn
+from chromatell.data._tracks_anndata import update_anndata
+from chromatell.data._tracks_info import BLACKLIST, GAP, OUTSIDE, REASONS, ZERO
+from chromatell.data.tracks import RAW, BinnedTracks, as_tracks
+from chromatell.genome.regions import normalise_chrom, parse_regions
+
+_MAX_LINE = 65_536
+_MAX_LINES = 50_000_000
+_NEEDED = (
+    "Needed: a BED (plain or gzip), a table with chrom, start and end, or names such as ['chr21:9,820,000-9,840,000']."
+)
+
+
+def mask_bins(
+    tracks: BinnedTracks | AnnData,
+    *,
+    blacklist: str | os.PathLike[str] | pd.DataFrame | Sequence[str] | None = None,
+    gaps: str | os.PathLike[str] | pd.DataFrame | Sequence[str] | None = None,
+    all_zero: int | None = 100_000,
+    copy: bool = False,
+) -> BinnedTracks | AnnData | None:
+    """Mark bins that would teach nothing and flatter every score: artefacts, assembly gaps, and silent stretches.
+
+    Parameters
+    ----------
+    tracks
+        Tracks, or an AnnData of a stretch of them.
+    blacklist
+        Regions whose signal is an artefact: the path of a BED, a table with `chrom`, `start`, `end` (0-based,
+        half-open), or names. A bin of which one base is in a region is masked. `1` and `chr1` are the same.
+    gaps
+        Regions without sequence, such as UCSC's `gap` table as BED.
+    all_zero
+        In bp: mask a bin if no input and no target has any signal from this far before it to this far behind it, signal
+        in blacklisted bins left aside. Unsmoothed values are looked at where they were kept. None masks no such bin.
+    copy
+        Return new tracks; those that were given stay as they are.
+
+    Returns
+    -------
+    None, or with ``copy=True`` new tracks. Written into them, in place of former masks:
+
+    ``masks`` : dict of str to uint8 (bins,)
+        0 is usable; else the sum of 1 (blacklist), 2 (gap), 4 (no signal around) and 8 (outside of an AnnData's
+        stretch). In an AnnData: ``var['ctl_mask']``.
+
+    Raises
+    ------
+    ChromatellError
+        Regions that do not parse or lie off their chromosome, or nothing is left.
+
+    Notes
+    -----
+    A masked bin is still read: it is in the windows of its neighbours. Targets count among the signal, since a bin
+    whose target is there and whose input is silent is a real test. Peak memory: a few bytes a bin of one chromosome.
+
+    References
+    ----------
+    Amemiya, Kundaje and Boyle, The ENCODE blacklist (Scientific Reports, 2019).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import chromatell as ctl
+    >>> values = np.zeros((1, 8), dtype="float32")
+    >>> values[0, 2] = 1
+    >>> tracks = ctl.data.BinnedTracks({"chr1": values}, ["plus"], chrom_sizes={"chr1": 400})
+    >>> ctl.pp.mask_bins(tracks, blacklist=["chr1:0-60"], all_zero=100)
+    >>> tracks.masks["chr1"].tolist()
+    [1, 1, 0, 0, 0, 4, 4, 4]
+    """
+    reach = None if all_zero is None else in_range(all_zero, 0, 1_000_000_000, "all_zero")
+    target = (tracks.copy() if copy else tracks) if isinstance(tracks, BinnedTracks) else as_tracks(tracks)
+    masks = {c: np.zeros(target.n_bins_of(c), dtype=np.uint8) for c in target.chroms}
+    for regions, code, argument in ((blacklist, BLACKLIST, "blacklist"), (gaps, GAP, "gaps")):
+        if regions is not None:
+            _mark(masks, target, regions, code, argument)
+    for chrom, mask in masks.items():
+        if chrom in target.masks:
+            mask |= target.masks[chrom] & OUTSIDE
+        if reach is not None:
+            mask[_silent(target, chrom, (mask & BLACKLIST) > 0, reach)] |= ZERO
+    n, usable = target.n_bins, sum(int((m == 0).sum()) for m in masks.values())
+    if usable == 0:
+        raise ChromatellError(
+            f"All {n:,} bins would be masked ({_shares(masks, n)}). Check the regions and the files, or pass "
+            "all_zero=None."
+        )
+    target.masks = masks
+    logger.info("Masked %.1f%% of %s bins: %s.", 100 * (1 - usable / n), f"{n:,}", _shares(masks, n))
+    if isinstance(tracks, AnnData):
+        found = tracks.copy() if copy else tracks
+        update_anndata(found, target)
+        return found if copy else None
+    return target if copy else None
+
+
+def _mark(masks: dict[str, np.ndarray], tracks: BinnedTracks, regions: Any, code: int, argument: str) -> None:
+    table = _regions(regions, argument)
+    own = dict(zip(normalise_chrom(pd.Series(tracks.chroms, dtype=object)), tracks.chroms, strict=True))
+    marked = 0
+    for plain, part in table.groupby(normalise_chrom(table[CHROM]).to_numpy()):
+        if plain not in own:
+            continue
+        chrom = own[plain]
+        over = part[END] > tracks.chrom_sizes[chrom]
+        if over.any():
+            raise ChromatellError(
+                f"{argument}: {int(over.sum())} regions lie off the end of {chrom} ({tracks.chrom_sizes[chrom]:,} bp), "
+                f"such as {int(part[START][over].iloc[0])}-{int(part[END][over].iloc[0])}. It is of another build; use "
+                f"one of {tracks.build or 'the build of the tracks'}."
+            )
+        change = np.zeros(masks[chrom].size + 1, dtype=np.int32)
+        np.add.at(change, part[START].to_numpy() // tracks.bin_size, 1)
+        np.add.at(change, -(-part[END].to_numpy() // tracks.bin_size), -1)
+        masks[chrom][np.cumsum(change[:-1]) > 0] |= code
+        marked += len(part)
+    if marked == 0:
+        warn(
+            f"{argument}: none of its {len(table)} regions ({examples(table[CHROM].unique(), 4)}) is on a chromosome "
+            f"of the tracks ({examples(tracks.chroms, 4)})."
+        )
+
+
+def _silent(tracks: BinnedTracks, chrom: str, aside: np.ndarray, reach: int) -> np.ndarray:
+    """Return the bins without any signal up to `reach` bp around them, bool (bins,)."""
+    n = aside.size
+    names = [*tracks.names_of(role="input"), *tracks.names_of(role="target")] or tracks.names
+    layer = RAW if RAW in tracks.layers else None
+    signal = np.zeros(n, dtype=bool)
+    for name in names:
+        signal |= np.nan_to_num(tracks.values(chrom, [name], layer=layer)[0]) != 0
+    signal &= ~aside
+    upto = np.concatenate([[0], np.cumsum(signal, dtype=np.int64)])
+    bins = -(-reach // tracks.bin_size)
+    at = np.arange(n)
+    return upto[np.minimum(at + bins + 1, n)] == upto[np.maximum(at - bins, 0)]
+
+
+def _shares(masks: dict[str, np.ndarray], n: int) -> str:
+    shares = {name: sum(int(((m & code) > 0).sum()) for m in masks.values()) / n for name, code in REASONS.items()}
+    return ", ".join(f"{name} {share:.1%}" for name, share in shares.items() if share) or "none"
+
+
+def _regions(source: Any, argument: str) -> pd.DataFrame:
+    """Return chrom, start, end of each region."""
+    if isinstance(source, pd.DataFrame):
+        lacking = [c for c in (CHROM, START, END) if c not in source]
+        if lacking:
+            raise ChromatellError(f"{argument} lacks the columns {examples(lacking)}. {_NEEDED}")
+        table = source[[CHROM, START, END]].reset_index(drop=True)
+    elif isinstance(source, str | os.PathLike):
+        table = _read_bed(Path(source), argument)
+    else:
+        table = parse_regions([str(s) for s in source]).reset_index(drop=True)
+    start, end = (pd.to_numeric(table[c], errors="coerce").fillna(-1).astype(np.int64) for c in (START, END))
+    bad = (start < 0) | (end <= start)
+    if bad.any() or len(table) == 0:
+        first = f", such as row {int(np.argmax(bad))}" if bad.any() else ""
+        raise ChromatellError(f"{argument}: {int(bad.sum())} of {len(table)} are no regions{first}. {_NEEDED}")
+    return pd.DataFrame({CHROM: table[CHROM].astype(str), START: start, END: end})
+
+
+def _read_bed(path: Path, argument: str) -> pd.DataFrame:
+    if not path.is_file():
+        raise ChromatellError(f"{argument}: no file at {str(path)!r}. {_NEEDED}")
+    rows: list[tuple[str, int, int]] = []
+    try:
+        with path.open("rb") as raw:
+            compressed = raw.read(2) == b"\x1f\x8b"
+        opener: Callable[..., TextIO] = gzip.open if compressed else open
+        with opener(path, "rt", encoding="utf-8") as handle:
+            while (line := handle.readline(_MAX_LINE)) and len(rows) < _MAX_LINES:
+                if line.strip() and not line.startswith(("#", "track", "browser")):
+                    fields = line.rstrip("\r\n").split("\t")
+                    if len(fields) < 3 or not (fields[1].isdigit() and fields[2].isdigit() and len(fields[2]) < 12):
+                        raise ChromatellError(f"{argument}: {str(path)!r} has the line {line[:60]!r}. {_NEEDED}")
+                    rows.append((fields[0], int(fields[1]), int(fields[2])))
+    except (UnicodeDecodeError, EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise ChromatellError(f"{argument}: {str(path)!r} is no whole text file. {_NEEDED}") from error
+    return pd.DataFrame(rows, columns=[CHROM, START, END])

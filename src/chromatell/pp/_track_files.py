@@ -1,0 +1,173 @@
+"""What `bin_tracks` is told of its files, and whether they are of one genome and their strands as they say."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from chromatell._settings import logger
+from chromatell._validate import ChromatellError, examples, warn
+from chromatell.data._tracks_table import INPUT, NAME, ROLE, SAMPLE, STRAND, TARGET, track_table
+from chromatell.genome.builds import identify
+from chromatell.genome.regions import normalise_chrom
+from chromatell.io.bigwig import BigWig
+
+PATH = "path"
+_STRAND_WORDS = {
+    **dict.fromkeys(("plus", "fwd", "forward", "pos"), "+"),
+    **dict.fromkeys(("minus", "rev", "reverse", "neg"), "-"),
+}
+# a scaffold, an alternative locus, the mitochondrion: not what None of `chroms` asks for
+_ASIDE = re.compile(r".*[_.*:].*|(chr)?(M|MT|EBV)", re.IGNORECASE)
+
+
+def file_table(files: Any) -> pd.DataFrame:
+    """Return the table of tracks with their paths, from a dict, a list of dicts or a table."""
+    if isinstance(files, Mapping):
+        rows = [{NAME: n, **(f if isinstance(f, Mapping) else {PATH: f})} for n, f in files.items()]
+        given = pd.DataFrame(rows)
+    elif isinstance(files, pd.DataFrame):
+        given = files.reset_index(names=NAME) if NAME not in files else files.copy()
+    elif isinstance(files, Sequence) and not isinstance(files, str) and all(isinstance(f, Mapping) for f in files):
+        given = pd.DataFrame(list(files))
+    else:
+        raise ChromatellError(
+            f"files must be a dict of name to path, a list of dicts, or a table; found {type(files).__name__}. Try "
+            "{'plus': 'plus.bw', 'minus': 'minus.bw', 'H3K4me3': 'H3K4me3.bw'}."
+        )
+    if NAME not in given or PATH not in given or len(given) == 0:
+        raise ChromatellError(
+            f"files has the columns {examples(given.columns, 8) or 'none'}; each track needs 'name' and 'path', and "
+            "may have 'strand' ('+', '-', '.'), 'role' ('input', 'target'), 'assay' and 'sample'."
+        )
+    bad = [n for n, p in zip(given[NAME], given[PATH], strict=True) if not isinstance(p, str | os.PathLike) or not p]
+    if bad:
+        raise ChromatellError(f"Tracks {examples(bad)} have no path. Name a bigWig for each.")
+    return _with_defaults(given)
+
+
+def _with_defaults(given: pd.DataFrame) -> pd.DataFrame:
+    """Fill in strand and role where they are not said: 'plus' and 'minus' in a name, and stranded is input."""
+    guessed = [
+        next((_STRAND_WORDS[w] for w in re.split(r"[^a-z]+", str(n).lower()) if w in _STRAND_WORDS), ".")
+        for n in given[NAME]
+    ]
+    strand = given[STRAND] if STRAND in given else pd.Series([None] * len(given), index=given.index)
+    given[STRAND] = [g if pd.isna(s) or s == "" else s for s, g in zip(strand, guessed, strict=True)]
+    role = given[ROLE] if ROLE in given else pd.Series([None] * len(given), index=given.index)
+    by_strand = np.where(given[STRAND] == ".", TARGET, INPUT)
+    given[ROLE] = [g if pd.isna(r) or r == "" else r for r, g in zip(role, by_strand, strict=True)]
+    table = track_table(given)
+    paths: dict[Path, str] = {}
+    for name, path in zip(table.index, table[PATH], strict=True):
+        other = paths.setdefault(Path(path).resolve(), name)
+        if other != name:
+            raise ChromatellError(f"Tracks {other!r} and {name!r} are one file, {str(path)!r}. Name the right one.")
+    return table
+
+
+def open_files(table: pd.DataFrame, stack: Any) -> dict[str, BigWig]:
+    """Return each track's bigWig, open; their chromosomes must have the same lengths."""
+    files = {name: stack.enter_context(BigWig(path)) for name, path in zip(table.index, table[PATH], strict=True)}
+    seen: dict[str, tuple[str, int]] = {}
+    for name, file in files.items():
+        for chrom, size in zip(_plain(file.sizes), file.sizes.values(), strict=True):
+            other, known = seen.setdefault(chrom, (name, size))
+            if known != size:
+                builds = [identify(files[n].sizes) or "an unknown build" for n in (other, name)]
+                raise ChromatellError(
+                    f"The files are of different builds: {chrom} has {known:,} bp in {other!r} ({builds[0]}) and "
+                    f"{size:,} bp in {name!r} ({builds[1]}). Use files of one build, or lift one over "
+                    "(CrossMap bigwig)."
+                )
+    return files
+
+
+def shared_chroms(files: Mapping[str, BigWig], chroms: str | Iterable[str] | None) -> dict[str, dict[str, str]]:
+    """Return the chromosomes to bin, in order: the first file's name of each to every track's own name of it."""
+    own = {name: dict(zip(_plain(f.sizes), f.sizes, strict=True)) for name, f in files.items()}
+    first = next(iter(own))
+    if chroms is not None:
+        wanted = [chroms] if isinstance(chroms, str) else list(chroms)
+        plain = _plain(wanted)
+        for chrom, asked in zip(plain, wanted, strict=True):
+            lacking = [n for n, names in own.items() if chrom not in names]
+            if lacking:
+                raise ChromatellError(
+                    f"Chromosome {asked!r} is not in {examples(lacking)}, which has "
+                    f"{examples(files[lacking[0]].sizes, 8)}. Leave the chromosome or the track out."
+                )
+        if not plain or len(set(plain)) < len(plain):
+            raise ChromatellError(f"chroms={chroms!r} must name chromosomes, each once.")
+    else:
+        plain = _choose(own)
+    styles = [n for n, names in own.items() if any(names[c] != own[first][c] for c in plain)]
+    if styles:
+        logger.info("Chromosome names of %s differ in style from those of %r, which are used.", examples(styles), first)
+    return {own[first][c]: {name: names[c] for name, names in own.items()} for c in plain}
+
+
+def _choose(own: Mapping[str, Mapping[str, str]]) -> list[str]:
+    shared = [c for c in next(iter(own.values())) if all(c in names for names in own.values())]
+    if not shared:
+        listed = "; ".join(f"{n}: {examples(names.values(), 4)}" for n, names in own.items())
+        raise ChromatellError(f"The files share no chromosome ({listed}). Use files of one genome.")
+    main = [c for c in shared if not _ASIDE.fullmatch(c)] or shared
+    every = {c for names in own.values() for c in names if not _ASIDE.fullmatch(c)}
+    lost = sorted(every - set(shared), key=_natural)
+    if lost:
+        lacking = sorted({n for n, names in own.items() if any(c not in names for c in lost)})
+        warn(f"{examples(lacking)} lack some chromosomes of the others, which are left out: {examples(lost, 8)}.")
+    if len(main) < len(shared):
+        logger.info("Left out %d scaffolds and such; name them, chroms=[...], to have them.", len(shared) - len(main))
+    return sorted(main, key=_natural)
+
+
+def sign_of(name: str, file: BigWig, strand: str, role: str, allow_negative: bool) -> int:
+    """Return 1, or -1 where a strand is stored as negative values; raise for signs that cannot be."""
+    low, high = file.low, file.high
+    if np.isnan(low):
+        raise ChromatellError(f"{file.name} holds no value at all. Make it again, or leave track {name!r} out.")
+    if low >= 0:
+        return 1
+    if strand == "+":
+        raise ChromatellError(
+            f"{file.name} is the plus strand and holds negative values (down to {low:g}), as files of the minus strand "
+            "do. Were plus and minus swapped? Give each its own."
+        )
+    if strand == "-" and high <= 0:
+        logger.info("%s stores the minus strand as negative values; their absolute values are taken.", file.name)
+        return -1
+    if role == INPUT or not allow_negative:
+        right = "If they are right (a log ratio): allow_negative=True."
+        cure = "Give a file of read counts." if role == INPUT else right
+        raise ChromatellError(
+            f"{file.name} ({name!r}) holds values of both signs or below 0 ({low:g} to {high:g}), where there can be "
+            f"none. {cure}"
+        )
+    return 1
+
+
+def check_pairs(table: pd.DataFrame) -> None:
+    """Say where a sample has one strand alone."""
+    for sample, part in table[table[ROLE] == INPUT].groupby(SAMPLE):
+        strands = set(part[STRAND])
+        if strands in ({"+"}, {"-"}):
+            of = f" of sample {sample!r}" if sample else ""
+            warn(
+                f"The inputs{of} are one strand alone ({examples(part.index)}). Give the other one too if there is one."
+            )
+
+
+def _plain(names: Iterable[str]) -> list[str]:
+    return normalise_chrom(pd.Series(list(names), dtype=object)).astype(str).tolist()
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    return [(int(part), "") if part.isdigit() else (10**9, part) for part in re.split(r"(\d+)", name) if part]
