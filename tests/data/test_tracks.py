@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import anndata as ad
@@ -88,7 +90,7 @@ def test_repr_tells_what_is_there(tracks):
         "    targets: me3",
         "    predictions: me3_pred",
         "    masked: 9 bins (31.0%)",
-        "    split: 29 train, 0 val, 0 test bins",
+        "    split: 20 train, 0 val, 0 test bins that are usable",
     ]
     hg19 = ctl.data.BinnedTracks(
         {"chr21": np.zeros((1, 49))}, ["a"], bin_size=1_000_000, chrom_sizes={"chr21": 48129895}
@@ -399,6 +401,60 @@ def test_a_strangers_store_is_checked_before_it_is_read(full, tmp_path):
     zarr.open_group(str(path), mode="a")["splits/chr1"][:] = np.full(20, 7, dtype=np.int8)
     with pytest.raises(ctl.ChromatellError, match="other codes than"):
         ctl.data.BinnedTracks.open(path)
+
+
+FUZZ = """
+import sys
+from pathlib import Path
+import numpy as np
+import chromatell as ctl
+rng = np.random.default_rng(0)
+path = Path(sys.argv[1])
+files = sorted(p for p in path.rglob("*") if p.is_file())
+outcomes = {"read": 0, "refused": 0}
+for i in range(200):
+    file = files[i % len(files)]
+    raw = file.read_bytes()
+    changed = bytearray(raw)
+    for _ in range(int(rng.integers(1, 4))):
+        changed[int(rng.integers(0, len(raw)))] = int(rng.integers(0, 256))
+    file.write_bytes(changed)
+    try:
+        tracks = ctl.data.BinnedTracks.open(path)
+        for chrom in tracks.chroms:
+            tracks.values(chrom)
+        outcomes["read"] += 1
+    except ctl.ChromatellError:
+        outcomes["refused"] += 1
+    file.write_bytes(raw)
+print(outcomes)
+"""
+
+
+def test_altered_bytes_end_in_values_or_one_kind_of_error_never_in_a_crash(full, tmp_path):
+    full.save(tmp_path / "t.zarr")
+    run = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FUZZ, str(tmp_path / "t.zarr")],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
+    assert run.returncode == 0, run.stderr[-800:]
+    assert int(run.stdout.rstrip("}\n").split()[-1]) > 40
+
+
+def test_a_damaged_chunk_is_said_when_it_is_read(full, tmp_path):
+    full.save(tmp_path / "t.zarr")
+    chunk = tmp_path / "t.zarr" / "values" / "chr1" / "c" / "0" / "0"
+    raw = bytearray(chunk.read_bytes())
+    raw[20:] = bytes(len(raw) - 20)
+    raw[0] = 99
+    chunk.write_bytes(raw)
+    tracks = ctl.data.BinnedTracks.open(tmp_path / "t.zarr")
+    np.testing.assert_array_equal(tracks.values("chr2"), full.values("chr2"))
+    with pytest.raises(ctl.ChromatellError, match="the store is damaged"):
+        tracks.values("chr1")
 
 
 def test_other_stores_and_files_are_named(tmp_path):

@@ -26,11 +26,25 @@ def gather(rows: list[Row], start: int, stop: int) -> np.ndarray:
     """Return some bins of several rows, float32 (rows, bins); a view where they lie together in memory."""
     first, at = rows[0], [row.at for row in rows]
     if all(row.source is first.source for row in rows) and at == list(range(at[0], at[0] + len(at))):
-        return np.asarray(first.source[at[0] : at[0] + len(at), start:stop])
+        return read_source(first.source, slice(at[0], at[0] + len(at)), start, stop)
     found = np.empty((len(rows), stop - start), dtype=np.float32)
     for i, row in enumerate(rows):
-        found[i] = row.source[row.at, start:stop]
+        found[i] = read_source(row.source, row.at, start, stop)
     return found
+
+
+def read_source(source: Any, rows: int | slice, start: int, stop: int) -> np.ndarray:
+    """Return a part of an array; of one on disk that is damaged, say so."""
+    if isinstance(source, np.ndarray):
+        return source[rows, start:stop]
+    try:
+        return np.asarray(source[rows, start:stop])
+    except Exception as err:  # whatever the codecs raise on a damaged chunk, the user gets one clear error
+        where = getattr(source, "store_path", "on disk")
+        raise ChromatellError(
+            f"The values in {where} cannot be read ({type(err).__name__}: {str(err)[:120]}); the store is damaged. "
+            "Copy it again, or make it again with ctl.pp.bin_tracks(files, out=...)."
+        ) from err
 
 
 def unknown_row(n_bins: int) -> Row:

@@ -155,6 +155,7 @@ def describe(tracks: TracksInfo) -> str:
         masked = sum(int((m != 0).sum()) for m in tracks.masks.values())
         lines.append(f"    masked: {masked:,} bins ({100 * masked / tracks.n_bins:.1f}%)")
     if tracks.splits:
-        counts = [sum(int((s == i).sum()) for s in tracks.splits.values()) for i in range(len(SPLITS))]
-        lines.append("    split: " + ", ".join(f"{c:,} {p}" for c, p in zip(counts, SPLITS, strict=True)) + " bins")
+        counts = [sum(int(tracks.usable(c, part).sum()) for c in tracks.splits) for part in SPLITS]
+        shown = ", ".join(f"{c:,} {p}" for c, p in zip(counts, SPLITS, strict=True))
+        lines.append(f"    split: {shown} bins that are usable")
     return "\n".join(lines)

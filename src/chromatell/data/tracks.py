@@ -22,6 +22,7 @@ from chromatell.data._tracks_rows import (
     duplicate,
     gather,
     is_loaded,
+    read_source,
     sources_of,
     unknown_row,
 )
@@ -317,7 +318,7 @@ class BinnedTracks(TracksInfo):
         layers = (self._rows, *self._layers.values())
         needed = sum(int(np.prod(x.shape)) * 4 for x in sources_of(layers) if not is_loaded(x))
         check_memory(needed, "Use them from the store: ctl.data.BinnedTracks.open(path).")
-        change_sources(layers, lambda x: x if is_loaded(x) else np.asarray(x[:]))
+        change_sources(layers, lambda x: x if is_loaded(x) else np.array(read_source(x, slice(None), 0, x.shape[1])))
         return self
 
     def _like(self, table: pd.DataFrame, chrom_sizes: dict[str, int]) -> BinnedTracks:
