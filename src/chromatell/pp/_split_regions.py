@@ -132,18 +132,17 @@ def split_regions(
     if isinstance(mdata, BinnedTracks) or is_tracks(mdata):
         from chromatell.pp._split_tracks import split_tracks  # which shares the checks below
 
-        return split_tracks(
-            mdata,
-            by=by,
-            fractions=fractions,
-            holdout=holdout,
-            width=width,
-            gap=gap,
-            block=block,
-            seed=seed,
-            allow_leaky=allow_leaky,
-            copy=copy,
-        )
+        if key_added != SPLIT:
+            raise ChromatellError(f"key_added={key_added!r} is for regions; the split of tracks is tracks.splits.")
+        given: dict[str, Any] = {
+            "fractions": fractions,
+            "holdout": holdout,
+            "width": width,
+            "gap": gap,
+            "block": block,
+            "seed": seed,
+        }
+        return split_tracks(mdata, by=by, allow_leaky=allow_leaky, copy=copy, **given)
     if by == "blocks":
         raise ChromatellError(
             "by='blocks' is for tracks. For regions use by='random', which keeps neighbours together."
@@ -182,10 +181,7 @@ def split_regions(
         "gap": int(gap),
         "n_groups": int(groups.max()) + 1,
     }
-    target = mdata.copy() if copy else mdata
-    written = target.mod[ATAC] if isinstance(target, MuData) else target
-    written.var[key_added] = pd.Categorical.from_codes(code, list(SPLITS))
-    target.uns[UNS] = {**target.uns.get(UNS, {}), (_HOW if key_added == SPLIT else key_added): how}
+    target = _write(mdata.copy() if copy else mdata, code, how, key_added)
     logger.info(
         "Regions: %d train, %d val, %d test (%s%s).",
         *np.bincount(code, minlength=3),
@@ -193,6 +189,13 @@ def split_regions(
         f"; held out: {held}" if held else "",
     )
     return target if copy else None
+
+
+def _write(target: MuData | AnnData, code: np.ndarray, how: dict[str, Any], key_added: str) -> MuData | AnnData:
+    written = target.mod[ATAC] if isinstance(target, MuData) else target
+    written.var[key_added] = pd.Categorical.from_codes(code, list(SPLITS))
+    target.uns[UNS] = {**target.uns.get(UNS, {}), (_HOW if key_added == SPLIT else key_added): how}
+    return target
 
 
 def connected(table: pd.DataFrame, chrom: np.ndarray, width: int, gap: int) -> np.ndarray:

@@ -45,21 +45,7 @@ def split_tracks(
     block = in_range(block, 1, 1_000_000_000, "block")
     target = (tracks.copy() if copy else tracks) if isinstance(tracks, BinnedTracks) else as_tracks(tracks)
     width = WIDEST * target.bin_size if width is None else width
-    _check_whole(width, "width", 1)
-    needed = width // 2 + int(np.ceil(REACH * target.table[SIGMA].max() * target.bin_size))
-    apart = needed if gap is None else gap
-    _check_whole(apart, "gap", 0)
-    if by == "random" and not allow_leaky:
-        raise ChromatellError(
-            "by='random' puts single bins into train and test: a test bin's neighbours, whose windows and smoothed "
-            "targets hold it, would be trained on, and every score would be too high. Use by='blocks' or "
-            "by='chromosome'; to see how much too high, pass allow_leaky=True."
-        )
-    if by == "blocks" and apart < needed and not allow_leaky:
-        raise ChromatellError(
-            f"gap={apart} bp lets training windows ({width:,} bp) and smoothed targets reach into test blocks; at "
-            f"least {needed} bp are needed. Leave gap out, name a smaller window, width=..., or pass allow_leaky=True."
-        )
+    apart, leaky = _gap(target, by, width, gap, allow_leaky)
     resolved = settings.resolve_seed(seed)
     rng = np.random.default_rng(np.random.SeedSequence(resolved))
     plain = normalise_chrom(pd.Series(target.chroms, dtype=object)).to_numpy(dtype=object)
@@ -89,7 +75,7 @@ def split_tracks(
             "width": int(width),
             "gap": int(apart) if by == "blocks" else 0,
             "block": block if by == "blocks" else 0,
-            "leaky": bool(by == "random" or (by == "blocks" and apart < needed)),
+            "leaky": leaky,
         },
     }
     counts = [sum(int(target.usable(c, part).sum()) for c in target.chroms) for part in SPLITS]
@@ -99,6 +85,26 @@ def split_tracks(
         update_anndata(found, target)
         return found if copy else None
     return target if copy else None
+
+
+def _gap(tracks: BinnedTracks, by: str, width: int, gap: int | None, allow_leaky: bool) -> tuple[int, bool]:
+    """Return the bp between blocks, and whether training then sees what is tested, which needs leave."""
+    _check_whole(width, "width", 1)
+    needed = width // 2 + int(np.ceil(REACH * tracks.table[SIGMA].max() * tracks.bin_size))
+    apart = needed if gap is None else gap
+    _check_whole(apart, "gap", 0)
+    if by == "random" and not allow_leaky:
+        raise ChromatellError(
+            "by='random' puts single bins into train and test: a test bin's neighbours, whose windows and smoothed "
+            "targets hold it, would be trained on, and every score would be too high. Use by='blocks' or "
+            "by='chromosome'; to see how much too high, pass allow_leaky=True."
+        )
+    if by == "blocks" and apart < needed and not allow_leaky:
+        raise ChromatellError(
+            f"gap={apart} bp lets training windows ({width:,} bp) and smoothed targets reach into test blocks; at "
+            f"least {needed} bp are needed. Leave gap out, name a smaller window, width=..., or pass allow_leaky=True."
+        )
+    return int(apart), by == "random" or (by == "blocks" and apart < needed)
 
 
 def _draw(
