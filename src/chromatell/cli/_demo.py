@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import textwrap
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from mudata import MuData
@@ -126,7 +126,8 @@ def _rna_only(mdata: MuData, file: Path) -> str:
 
     test = np.flatnonzero((mdata.obs[SPLIT] == TEST).to_numpy())
     query = mdata.mod[RNA][test].copy()
-    predicted = predict(query, model=file).mod[ATAC_PRED]
+    found: Any = predict(query, model=file)
+    predicted = found.mod[ATAC_PRED]
     difference = float(np.abs(predicted.X - mdata.mod[ATAC_PRED].X[test]).max())
     cell, best = predicted.obs_names[0], int(np.argmax(predicted.X[0]))
     return (

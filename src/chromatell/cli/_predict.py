@@ -18,6 +18,7 @@ def run(args: argparse.Namespace) -> None:
     check_there(args.regions, "regions")
     check_there(args.fasta, "FASTA")
 
+    from chromatell.data import BinnedTracks
     from chromatell.tl import predict
 
     result = predict(
@@ -29,6 +30,8 @@ def run(args: argparse.Namespace) -> None:
         depth=args.depth,
         out=args.out_store,
     )
+    if isinstance(result, BinnedTracks):
+        raise UsageError("The model reads tracks. Use it in Python: ctl.tl.predict(tracks, model=...).save(path).")
     write(result, args.output)
     if settings.verbosity:
         where = args.output if args.out_store is None else args.out_store

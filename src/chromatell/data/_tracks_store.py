@@ -1,12 +1,13 @@
 """Tracks in a Zarr store: numbers as arrays, everything else one JSON text; a stranger's is checked before it is read.
 
 ``values/{chromosome}`` float32 (tracks, bins), ``layers/{layer}/{chromosome}`` the same for the tracks that the
-manifest lists, ``masks/{chromosome}`` uint8 and ``splits/{chromosome}`` int8 (bins,).
+manifest lists, ``masks/{chromosome}`` uint8 and ``splits/{chromosome}`` int8 (bins,), ``models/{key}`` as in `.uns`.
 """
 
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -17,16 +18,17 @@ from urllib.parse import quote
 import numpy as np
 import pandas as pd
 
-from chromatell._keys import SPLITS
+from chromatell._keys import MODELS, SPLITS, UNS
 from chromatell._progress import progress
 from chromatell._validate import ChromatellError, store_key
 from chromatell.data._tracks_info import NO_SPLIT
 from chromatell.data._tracks_rows import Row
 from chromatell.data._tracks_table import NAME, check_sizes, check_values, track_table
+from chromatell.io._file import read_group_zarr
 from chromatell.io._limits import REFUSED, Budget
 from chromatell.io._record import MAX_JSON, parse_json
 from chromatell.io._write import beside
-from chromatell.io._zarr_guard import check_store, is_zarr
+from chromatell.io._zarr_guard import check_store, is_zarr, step_into
 
 if TYPE_CHECKING:
     from chromatell.data.tracks import BinnedTracks
@@ -87,7 +89,8 @@ class TracksWriter(AbstractContextManager["TracksWriter"]):
         self.chrom_sizes, self.bin_size = dict(chrom_sizes), bin_size
         self.layers = {store_key(k): list(v) for k, v in (layers or {}).items()}
         self.n_tracks = len(table)
-        self._text = _manifest(table, self.chrom_sizes, bin_size, self.layers, uns or {})
+        plain, self._models = _without_models(uns or {})
+        self._text = _manifest(table, self.chrom_sizes, bin_size, self.layers, plain)
 
     def __enter__(self) -> TracksWriter:
         import zarr
@@ -98,6 +101,12 @@ class TracksWriter(AbstractContextManager["TracksWriter"]):
         self._root = zarr.open_group(str(temporary), mode="w", zarr_format=3)
         self._root.attrs.update({"encoding-type": _KIND, _MANIFEST: self._text})
         self._arrays: dict[str, Any] = {}
+        if self._models:
+            from anndata.io import write_elem
+
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message=".*autosharding")  # of later releases of anndata
+                write_elem(self._root, MODELS, self._models)
         return self
 
     def write(self, chrom: str, values: np.ndarray, *, first: int = 0, layer: str | None = None) -> None:
@@ -167,6 +176,8 @@ def open_store(cls: type[Tracks], path: Path) -> Tracks:
             "tracks with tracks.save('tracks.zarr')."
         )
     check_store(path, _TracksBudget(str(path), model=True, max_bytes=_MAX_BYTES))
+    if step_into(path, MODELS) is not None:  # these are read at once
+        check_store(path / MODELS, Budget(f"The models in {path}", model=True))
     try:
         root = zarr.open_group(str(path), mode="r", use_consolidated=False)
         said = _read_manifest(root.attrs.asdict(), path)
@@ -211,6 +222,8 @@ def _tracks(cls: type[Tracks], root: Any, said: dict[str, Any], path: Path) -> T
     if any(s.size and (s.min() < NO_SPLIT or s.max() >= len(SPLITS)) for s in tracks.splits.values()):
         raise ChromatellError(f"The split in {str(path)!r} holds other codes than -1, 0, 1, 2. {REFUSED}")
     tracks.uns = said["uns"]
+    if MODELS in root:  # their hashes are verified when a model is loaded
+        tracks.uns[UNS] = {**tracks.uns.get(UNS, {}), MODELS: read_group_zarr(path / MODELS)}
     return tracks
 
 
@@ -250,6 +263,14 @@ def _manifest(
     if len(text) > MAX_JSON:
         raise ChromatellError("The table and `uns` of the tracks take over 16 MB as text. Remove what is large.")
     return text
+
+
+def _without_models(uns: Mapping[str, Any]) -> tuple[dict[str, Any], Mapping[str, Any]]:
+    """Return `uns` without the models, which are arrays, and the models."""
+    own = uns.get(UNS, {})
+    if not isinstance(own, Mapping) or MODELS not in own:
+        return dict(uns), {}
+    return {**uns, UNS: {k: v for k, v in own.items() if k != MODELS}}, own[MODELS]
 
 
 def _read_manifest(attributes: Mapping[str, Any], path: Path) -> dict[str, Any]:

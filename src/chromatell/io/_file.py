@@ -29,7 +29,8 @@ def read_record_file(path: str | os.PathLike[str], key: str | None = None) -> Re
     Parameters
     ----------
     path
-        A `.h5mu`, `.h5ad` or `.zarr` with a model in ``uns['ctl']['models']``, or what `export_model` wrote.
+        A `.h5mu`, `.h5ad` or `.zarr` (of tracks too) with a model in ``uns['ctl']['models']``, or what
+        `export_model` wrote.
     key
         Name of the model; may be left out where there is only one, and for an exported model.
 
@@ -69,9 +70,10 @@ def _record_from_zarr(path: Path, key: str | None) -> Record:
         raise ChromatellError(
             f"{path} holds neither {MODEL_FILE} nor a Zarr store. Give a .h5mu, a .zarr or an exported model."
         )
-    models = step_into(path, "uns", UNS, MODELS)
+    place = ("uns", UNS, MODELS) if step_into(path, "uns") else (MODELS,)  # the latter in a store of tracks
+    models = step_into(path, *place)
     key = choose_key(subfolders(models), key, str(path))
-    folder = step_into(path, "uns", UNS, MODELS, store_key(key))
+    folder = step_into(path, *place, store_key(key))
     if folder is None:
         raise ChromatellError(f"The model {key!r} in {path} is not a group of arrays. {REFUSED}")
     check_store(folder, Budget(f"The model {key!r} in {path}", model=True))

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 FAMILIES = {
     "dense": ("chromatell.models.dense", "Dense"),
     "xchrom": ("chromatell.models.xchrom", "XChrom"),
+    "nascent": ("chromatell.models.nascent", "Nascent"),
 }
 
 __all__ = [*(name for _, name in FAMILIES.values()), "load"]
@@ -37,8 +38,8 @@ def load(source: Any, *, key: str | None = None) -> ChromatinModel:
     Parameters
     ----------
     source
-        A `.h5mu`, `.zarr` or exported model (path), a MuData that carries a model, or a `chromatell.io.Record`. Of a
-        file only the model is read, never its cells.
+        A `.h5mu`, `.zarr` or exported model (path), a MuData or BinnedTracks that carries a model, or a
+        `chromatell.io.Record`. Of a file only the model is read, never its cells.
     key
         Which model, where there are several.
 
@@ -55,16 +56,17 @@ def load(source: Any, *, key: str | None = None) -> ChromatinModel:
     from anndata import AnnData
     from mudata import MuData
 
+    from chromatell.data.tracks import BinnedTracks
     from chromatell.io import Record, read_record, read_record_file
 
     if isinstance(source, str | Path):
         record = read_record_file(source, key)
-    elif isinstance(source, MuData | AnnData):
+    elif isinstance(source, MuData | AnnData | BinnedTracks):
         record = read_record(source, key)
     elif isinstance(source, Record):
         record = source
     else:
-        raise ChromatellError(f"A model is a path, a MuData or a Record; got {type(source).__name__}.")
+        raise ChromatellError(f"A model is a path, a MuData, BinnedTracks or a Record; got {type(source).__name__}.")
     return family_class(record.family).from_record(record)
 
 

@@ -24,6 +24,7 @@ from torch.utils.data import DataLoader
 from chromatell._keys import ATAC, RNA, TRAIN, VAL
 from chromatell._settings import settings
 from chromatell._validate import ChromatellError
+from chromatell.data.tracks import BinnedTracks
 from chromatell.io import Record, content_hash, load_record, save_record
 from chromatell.models._plan import BestWeights, Loaders, Plan, SaveState, TrainConfig
 from chromatell.models._support import check_dense, collect_blocks, describe, quiet_lightning, resolve_precision, what
@@ -59,9 +60,12 @@ class ChromatinModel(BaseModelClass):
     _adata: Any
     train_config: TrainConfig
 
-    def __init__(self, data: MuData | AnnData | None = None):
-        if data is None:
+    reads_tracks: ClassVar[bool] = False  # BinnedTracks in and out, not cells
+
+    def __init__(self, data: MuData | AnnData | BinnedTracks | None = None):
+        if data is None or (self.reads_tracks and isinstance(data, BinnedTracks)):  # scvi-tools registers neither
             super().__init__(registry={"field_registries": {}, "model_name": type(self).__name__, "setup_args": {}})
+            self._adata = data
         elif not isinstance(data, MuData | AnnData) or self._get_most_recent_anndata_manager(data) is None:
             raise ChromatellError(f"{what(data)} is not set up: {type(self).__name__}.setup_mudata(mdata) comes first.")
         else:
@@ -101,6 +105,10 @@ class ChromatinModel(BaseModelClass):
     @abstractmethod
     def var_names(self) -> dict[str, list[str]]:
         """Names of the variables in use, by modality."""
+
+    def _describe(self, data: Any) -> dict[str, Any]:
+        """Return what the model's card says of its training data, JSON-able."""
+        return describe(data, self.var_names)
 
     # ---- training
 
@@ -167,7 +175,7 @@ class ChromatinModel(BaseModelClass):
                 **(trainer_kwargs or {}),
             )
         self.is_trained_ = True
-        self.card = describe(self._adata, self.var_names)
+        self.card = self._describe(self._adata)
 
     def _fit(
         self,
@@ -394,7 +402,8 @@ class ChromatinModel(BaseModelClass):
     def forget(self) -> None:
         """Drop the data and scvi-tools' registrations of it, so that nothing keeps it in memory."""
         if self._adata is not None:
-            self.deregister_manager(self._adata)
-            self._per_instance_manager_store.pop(self.id, None)
+            if not isinstance(self._adata, BinnedTracks):
+                self.deregister_manager(self._adata)
+                self._per_instance_manager_store.pop(self.id, None)
             self._adata = self._adata_manager = None
         self.trainer = None  # its loaders hold matrices too

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from chromatell.tl._evaluate import evaluate
     from chromatell.tl._fisher import fisher
     from chromatell.tl._ism import ism
+    from chromatell.tl._nascent import nascent
     from chromatell.tl._neighbor_score import neighbor_score
     from chromatell.tl._predict import predict
     from chromatell.tl._tf_activity import tf_activity
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 _WHERE = {
     "dense": "_dense",
     "xchrom": "_xchrom",
+    "nascent": "_nascent",
     "predict": "_predict",
     "baseline": "_baseline",
     "add_prediction": "_add_prediction",
@@ -44,6 +46,7 @@ __all__ = [
     "evaluate",
     "fisher",
     "ism",
+    "nascent",
     "neighbor_score",
     "predict",
     "tf_activity",

@@ -11,14 +11,16 @@ from mudata import MuData, set_options
 from chromatell._keys import ATAC, PREDICTIONS, RNA, UNS
 from chromatell._validate import ChromatellError, modality, unique_names
 from chromatell.data.predictions import write_prediction
+from chromatell.data.tracks import BinnedTracks, as_tracks
 from chromatell.io import prediction_reference
 from chromatell.models import load
 from chromatell.models._base import ChromatinModel
+from chromatell.tl._nascent import with_prediction
 from chromatell.tl._train import provenance
 
 
 def predict(
-    data: AnnData | MuData | str | Path,
+    data: AnnData | MuData | BinnedTracks | str | Path,
     model: Any,
     *,
     key: str | None = None,
@@ -26,28 +28,31 @@ def predict(
     fasta: Any = None,
     depth: str = "predicted",
     out: str | Path | None = None,
-) -> MuData:
-    """Return a new MuData in which a stored model has predicted the accessibility of each cell of `data`.
+) -> MuData | BinnedTracks:
+    """Return new data in which a stored model has predicted: the accessibility of each cell, or tracks.
 
     Parameters
     ----------
     data
         Cells with expression: an AnnData, a MuData with modality `rna`, or the path of a `.h5ad` or `.h5mu`. Genes are
         matched by name; others among them change nothing, missing ones are set to the training mean and named, and
-        under half of them is refused.
+        under half of them is refused. For a model that reads tracks: BinnedTracks or the path of their store, with the
+        inputs of one sample, which are found by name, or else by assay and strand.
     model
-        A `.h5mu`, `.zarr` or exported model (path), a MuData that carries a model, or a model. Of a file only the model
+        A `.h5mu`, `.zarr` or exported model (path), data that carries a model, or a model. Of a file only the model
         is read, never its cells, and nothing in it is executed.
     key
         Which model, where there are several.
     regions
         Names of regions to predict; None for all that the model knows. An `XChrom` model also takes regions that it has
-        never seen: a BED file, a table with `chrom`, `start`, `end`, names like 'chr1:100-600', or int8 sequences.
+        never seen: a BED file, a table with `chrom`, `start`, `end`, names like 'chr1:100-600', or int8 sequences. For
+        tracks: names of chromosomes.
     fasta
         Path of the genome, for regions that the model does not hold.
     depth
         'predicted' from expression, 'fixed' at the training mean, or 'observed' (the cell's own, from its ATAC: an
-        upper bound).
+        upper bound). For tracks: 'predicted' divides each input by its own mean, so that its depth does not matter,
+        'fixed' by that of training.
     out
         Path of a Zarr store for the predictions, needed above ``ctl.settings.dense_limit``.
 
@@ -57,6 +62,9 @@ def predict(
         Modality `rna` is the given one (not copied); ``mod['atac_pred'].X`` is float32 (n_obs, n regions), the
         probability that each region is open. With `out`, ``uns['ctl']['predictions']`` names the store instead, and
         ``ctl.io.open_prediction`` opens it.
+    BinnedTracks
+        Where the model reads tracks: the given ones, arrays shared, and with them tracks of role 'prediction', named
+        ``'<target>_<key>'``.
 
     Raises
     ------
@@ -74,6 +82,19 @@ def predict(
     (300, 80)
     """
     loaded = model if isinstance(model, ChromatinModel) else load(model, key=key)
+    if loaded.reads_tracks:
+        if fasta is not None or out is not None:
+            raise ChromatellError(
+                "fasta= and out= are not for tracks. Predict some chromosomes, regions=['chr1'], and save what comes "
+                "back: tracks.save('predicted.zarr')."
+            )
+        tracks = BinnedTracks.open(data) if isinstance(data, str | Path) else as_tracks(data)
+        return with_prediction(tracks.select(), loaded, key or loaded.family, chroms=regions, depth=depth)
+    if isinstance(data, BinnedTracks):
+        raise ChromatellError(
+            f"The model is of family {loaded.family!r}, which reads cells, not tracks. Train one that does: "
+            "ctl.tl.nascent(tracks)."
+        )
     source = _read(data)
     rna = modality(source, RNA) if isinstance(source, MuData) else source
     if not isinstance(rna, AnnData):

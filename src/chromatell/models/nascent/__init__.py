@@ -1,0 +1,5 @@
+"""The `Nascent` family: run-on signal in, marks and accessibility out."""
+
+from chromatell.models.nascent._model import Nascent, NascentConfig
+
+__all__ = ["Nascent", "NascentConfig"]

@@ -1,0 +1,379 @@
+"""`Nascent`: the class that users meet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+
+from chromatell._keys import SPLITS, TRAIN, VAL
+from chromatell._progress import progress
+from chromatell._settings import logger
+from chromatell._validate import ChromatellError, examples, in_range, one_of
+from chromatell.data._tracks_table import ASSAY, INPUT, PREDICTION, ROLE, SAMPLE, SIGMA, STRAND, TARGET
+from chromatell.data.tracks import BinnedTracks, as_tracks
+from chromatell.models._base import ChromatinModel
+from chromatell.models._plan import TrainConfig
+from chromatell.models.nascent._boosting import boost, import_xgboost
+from chromatell.models.nascent._signal import Signal, input_values, mean_signal, segments
+from chromatell.models.nascent._trees import TreeModule, Trees
+
+ARCHITECTURES = ("xgboost",)
+_BLOCK = 1 << 15  # bins predicted at a time
+_TREES = "weights.trees."
+
+
+@dataclass(frozen=True)
+class NascentConfig:
+    """Options of the model; every field is stored with it."""
+
+    architecture: str = "xgboost"
+    window: int = 2561  # bins, odd
+    max_bins: int = 400_000  # training bins at most; more are drawn at random
+    max_depth: int = 6  # of a tree
+    min_child_weight: float = 20.0  # bins in a leaf
+    subsample: float = 0.8  # share of the bins that a tree sees
+    colsample: float = 0.5  # share of the features that a tree sees
+
+    def __post_init__(self) -> None:
+        one_of(self.architecture, ARCHITECTURES, "architecture")
+        in_range(self.window, 1, 1_000_001, "window")
+        in_range(self.max_bins, 100, 1_000_000_000, "max_bins")
+        in_range(self.max_depth, 1, 16, "max_depth")
+        in_range(self.min_child_weight, 0, 1e9, "min_child_weight", whole=False)
+        in_range(self.subsample, 0.01, 1, "subsample", whole=False)
+        in_range(self.colsample, 0.01, 1, "colsample", whole=False)
+        if self.window % 2 == 0:
+            raise ChromatellError(
+                f"window={self.window} bins has no bin in its middle. Take an odd number: {self.window + 1}."
+            )
+
+
+class Nascent(ChromatinModel):
+    """Run-on signal around a bin -> marks and accessibility in it.
+
+    Parameters
+    ----------
+    data
+        BinnedTracks with tracks of role 'input' and 'target'.
+    architecture
+        'xgboost': boosted trees, one model a target, on sums of the signal: six single bins on each side of the centre,
+        then stretches that double in width up to the window's ends; log(1 + sum) of each strand.
+    inputs, targets
+        Names of the tracks to read and to predict; None takes those of the role.
+    options
+        Fields of :class:`NascentConfig`, such as `window` (bins, odd; 2,561 bins of 50 bp are 128 kb).
+
+    Raises
+    ------
+    ChromatellError
+        No inputs or targets, several samples, or an unknown option.
+
+    Notes
+    -----
+    Each input is divided by its mean over usable training bins, the same for the strands of an assay; it is 0 where it
+    is blacklisted or unknown, and beyond a chromosome's ends. Each target is divided by its standard deviation in
+    training and predictions are multiplied by it; they are not let below the least value seen in training. Stored trees
+    are plain arrays; XGBoost is needed to train, not to predict.
+
+    References
+    ----------
+    Chen and Guestrin, XGBoost (KDD, 2016).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import chromatell as ctl
+    >>> signal = np.random.default_rng(0).poisson(0.3, 4000)
+    >>> tracks = ctl.data.BinnedTracks({"chr1": [signal, signal > 1]}, ["plus", "mark"], chrom_sizes={"chr1": 200_000})
+    >>> tracks.table.loc["plus", "role"] = "input"
+    >>> model = ctl.models.Nascent(tracks, window=21)
+    >>> model.train(max_epochs=20, seed=0)
+    >>> found = model.predict(tracks)
+    >>> bool(np.corrcoef(found.values("chr1")[0], signal > 1)[0, 1] > 0.9)
+    True
+    """
+
+    family: ClassVar[str] = "nascent"
+    reads_tracks: ClassVar[bool] = True
+    module: TreeModule
+
+    def __init__(
+        self,
+        data: BinnedTracks | None = None,
+        *,
+        architecture: Literal["xgboost"] = "xgboost",
+        inputs: str | Sequence[str] | None = None,
+        targets: str | Sequence[str] | None = None,
+        **options: Any,
+    ):
+        tracks = None if data is None else as_tracks(data)
+        super().__init__(tracks)
+        unknown = sorted(set(options) - set(asdict(NascentConfig())))
+        if unknown:
+            raise ChromatellError(f"Nascent knows no option {unknown}; it knows {sorted(asdict(NascentConfig()))}.")
+        self.options = NascentConfig(architecture=architecture, **options)
+        self.train_config = TrainConfig(max_epochs=300, lr=0.08, patience=30)  # rounds of boosting
+        self.config = {"options": asdict(self.options)}
+        if tracks is not None:
+            self._choose(tracks, inputs, targets)
+
+    def _choose(
+        self, tracks: BinnedTracks, inputs: str | Sequence[str] | None, targets: str | Sequence[str] | None
+    ) -> None:
+        self.inputs = tracks.check_names(inputs, INPUT if inputs is None else None)
+        self.targets = tracks.check_names(targets, TARGET if targets is None else None)
+        both = set(self.inputs) & set(self.targets)
+        if both:
+            raise ChromatellError(f"{examples(both)} would be read and predicted. Name it once: inputs=, targets=.")
+        described = tracks.table.loc[self.inputs]
+        if described[SAMPLE].nunique() > 1:
+            raise ChromatellError(
+                f"The inputs are of several samples ({examples(described[SAMPLE].unique())}). Train on one: "
+                "tracks.select(sample=...)."
+            )
+        sigma = tracks.table.loc[self.targets, SIGMA]
+        self.config["input_tracks"] = [
+            {ASSAY: str(a), STRAND: str(s)} for a, s in zip(described[ASSAY], described[STRAND], strict=True)
+        ]
+        self.config["target_tracks"] = [
+            {ASSAY: str(a), SIGMA: float(s)} for a, s in zip(tracks.table.loc[self.targets, ASSAY], sigma, strict=True)
+        ]
+        self.config["bin_size"] = tracks.bin_size
+
+    @classmethod
+    def setup_mudata(cls, mdata: Any, **kwargs: Any) -> None:
+        """Raise: this family trains on tracks, which need no set-up."""
+        raise ChromatellError("Nascent trains on tracks and needs no set-up: Nascent(ctl.pp.bin_tracks(files)).")
+
+    @classmethod
+    def setup_anndata(cls, adata: Any, **kwargs: Any) -> None:
+        """Raise, as `setup_mudata`."""
+        cls.setup_mudata(adata)
+
+    # ---- training
+
+    def _fit_stats(self, data: BinnedTracks, seed: int) -> None:
+        if not any(data.usable(c, TRAIN).any() for c in data.chroms):
+            raise ChromatellError("No usable bin is marked 'train'. Run ctl.pp.split_regions(tracks, by='blocks').")
+        self.scale = mean_signal(data, self.inputs, self._groups(), TRAIN)
+        n, total, squares, low = (np.zeros(len(self.targets)) for _ in range(4))
+        for chrom in data.chroms:
+            values = data.values(chrom, self.targets)[:, data.usable(chrom, TRAIN)].astype(np.float64)
+            known = np.isfinite(values)
+            values[~known] = 0
+            n += known.sum(axis=1)
+            total += values.sum(axis=1)
+            squares += (values**2).sum(axis=1)
+            low = np.minimum(low, values.min(axis=1, initial=0))
+        mean = total / np.maximum(n, 1)
+        deviation = np.sqrt(np.maximum(squares / np.maximum(n, 1) - mean**2, 0))
+        flat = [name for name, d, m in zip(self.targets, deviation, mean, strict=True) if not d > 1e-6 * abs(m)]
+        if flat:
+            raise ChromatellError(
+                f"The targets {examples(flat)} do not vary in the training bins: there is nothing to learn. Leave them "
+                "out, targets=[...], or split otherwise."
+            )
+        self.deviation, self.low = deviation, low
+
+    def _build(self) -> None:
+        import_xgboost()  # missing, it is said before the bins are gathered
+
+    def _fit(self, data: BinnedTracks, seed: int, *, accelerator: str = "auto", **_: Any) -> None:
+        draw, *fit = np.random.SeedSequence(seed).generate_state(2)
+        rng = np.random.default_rng(draw)
+        train, n_train = self._gather(data, TRAIN, rng)
+        val, _n = self._gather(data, VAL, rng)
+        self.config["n_features"] = int(train[0].shape[0])  # type: ignore[index]
+        self.config["training_bins"] = {"used": int(train[1].shape[1]), "of": n_train}  # type: ignore[index]
+        o = self.options
+        tree_options = {
+            "max_depth": o.max_depth,
+            "min_child_weight": o.min_child_weight,
+            "subsample": o.subsample,
+            "colsample_bytree": o.colsample,
+        }
+        gpu = accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
+        device = "cuda" if gpu else "cpu"
+        trees, self.history_ = boost(train, val, self.train_config, tree_options, seed=int(fit[0]), device=device)  # type: ignore[arg-type]
+        self.module = TreeModule(trees)
+
+    def _gather(
+        self, data: BinnedTracks, split: str, rng: np.random.Generator
+    ) -> tuple[tuple[np.ndarray, np.ndarray] | None, int]:
+        """Return features and targets of bins of a part, at most `max_bins` of them, and how many there are."""
+        at = {c: np.flatnonzero(data.usable(c, split)) for c in data.chroms}
+        n = sum(x.size for x in at.values())
+        if n == 0:
+            return None, 0
+        if n > self.options.max_bins:
+            logger.info("%s: %s of %s bins, drawn at random.", split, f"{self.options.max_bins:,}", f"{n:,}")
+            chosen = np.zeros(n, dtype=bool)
+            chosen[rng.choice(n, self.options.max_bins, replace=False)] = True
+            ends = np.cumsum([x.size for x in at.values()])
+            at = {c: x[part] for (c, x), part in zip(at.items(), np.split(chosen, ends[:-1]), strict=True)}
+        features, targets = [], []
+        for chrom, bins in at.items():
+            if bins.size:
+                features.append(self._signal(data, chrom, self.inputs, self.scale).features(bins))
+                targets.append(data.values(chrom, self.targets)[:, bins] / self.deviation[:, np.newaxis])
+        return (np.concatenate(features, axis=1), np.concatenate(targets, axis=1).astype(np.float32)), n
+
+    def _signal(self, data: BinnedTracks, chrom: str, inputs: Sequence[str], scale: np.ndarray) -> Signal:
+        values = input_values(data, chrom, inputs)
+        values /= scale[:, np.newaxis].astype(np.float32)
+        return Signal(values, self.options.window)
+
+    def _groups(self) -> list[str]:
+        return [x[ASSAY] for x in self.config["input_tracks"]]
+
+    def _loader(self, data: Any, split: str, seed: int) -> None:
+        """Trees take no batches."""
+
+    def _describe(self, data: BinnedTracks) -> dict[str, Any]:
+        counts = {part: sum(int(data.usable(c, part).sum()) for c in data.chroms) for part in SPLITS}
+        how = data.uns.get("region_split", {})
+        return {
+            "data": {"bins": counts, "bin_size": data.bin_size, "build": data.build, "tracks": self.var_names},
+            "split": {"by": str(how.get("by", "")) or "none", "gap": int(how.get("gap", 0))},
+        }
+
+    # ---- prediction
+
+    def predict(  # type: ignore[override]  # tracks in, tracks out
+        self,
+        data: BinnedTracks | None = None,
+        *,
+        chroms: str | Sequence[str] | None = None,
+        depth: str = "fixed",
+        suffix: str = "nascent",
+    ) -> BinnedTracks:
+        """Return the predicted targets of every bin, masked ones too.
+
+        Parameters
+        ----------
+        data
+            Tracks with the model's inputs: of the same names, or the same assays and strands, or the same strands. None
+            takes the training data.
+        chroms
+            Which chromosomes; None takes all.
+        depth
+            'fixed': inputs are divided by their mean in training, as the training data were. 'predicted': by their own
+            mean over usable bins, so that a deeper or shallower sample is read alike.
+        suffix
+            A prediction is named ``'<target>_<suffix>'``.
+
+        Returns
+        -------
+        BinnedTracks
+            float32, one track of role 'prediction' a target.
+
+        Raises
+        ------
+        ChromatellError
+            The model is not trained; bins of another size; inputs that are not there or without signal.
+        """
+        self._require_trained()
+        one_of(depth, ("fixed", "predicted"), "depth")
+        if data is None and self._adata is None:
+            raise ChromatellError("This model was loaded and has no data: model.predict(tracks).")
+        tracks = as_tracks(self._adata if data is None else data)
+        if tracks.bin_size != self.config["bin_size"]:
+            raise ChromatellError(
+                f"The tracks have bins of {tracks.bin_size} bp, the model reads {self.config['bin_size']} bp. Bin them "
+                f"again: ctl.pp.bin_tracks(files, bin_size={self.config['bin_size']})."
+            )
+        inputs = self._find_inputs(tracks)
+        scale = self.scale if depth == "fixed" else mean_signal(tracks, inputs, self._groups())
+        chosen = tracks.chroms if chroms is None else [chroms] if isinstance(chroms, str) else list(chroms)
+        values = {}
+        with progress("Predicting", total=sum(tracks.n_bins_of(c) for c in chosen), unit="bins") as advance:
+            for chrom in chosen:
+                values[chrom] = np.empty((len(self.targets), tracks.n_bins_of(chrom)), dtype=np.float32)
+                signal = self._signal(tracks, chrom, inputs, scale)
+                for rows, columns, block in self._predict_blocks(signal):
+                    values[chrom][rows, columns] = block
+                    advance(block.shape[1])
+        table = pd.DataFrame(
+            {
+                "name": [f"{name}_{suffix}" for name in self.targets],
+                ASSAY: [x[ASSAY] for x in self.config["target_tracks"]],
+                ROLE: PREDICTION,
+                SAMPLE: tracks.table.loc[inputs[0], SAMPLE],
+            }
+        )
+        sizes = {c: tracks.chrom_sizes[c] for c in chosen}
+        return BinnedTracks(values, table, bin_size=tracks.bin_size, chrom_sizes=sizes)
+
+    def _predict_blocks(self, signal: Signal) -> Iterator[tuple[slice, slice, np.ndarray]]:  # type: ignore[override]
+        trees = self.module.trees
+        for first in range(0, signal.n_bins, _BLOCK):
+            columns = slice(first, min(first + _BLOCK, signal.n_bins))
+            x = signal.features(columns)
+            silent = np.logical_not(x.any(axis=0))
+            alike = np.flatnonzero(silent)
+            silent[alike[:1]] = False  # one bin without any signal stands for all of them
+            block = np.empty((len(self.targets), x.shape[1]), dtype=np.float32)
+            block[:, ~silent] = trees.predict(x[:, ~silent] if alike.size > 1 else x)
+            block[:, silent] = block[:, alike[:1]]
+            scaled = np.maximum(block * self.deviation[:, np.newaxis], self.low[:, np.newaxis])
+            yield slice(0, len(self.targets)), columns, scaled.astype(np.float32)
+
+    def _find_inputs(self, tracks: BinnedTracks) -> list[str]:
+        """Return the names of the inputs in other tracks."""
+        if all(name in tracks.names for name in self.inputs):
+            return self.inputs
+        table = tracks.table[tracks.table[ROLE] == INPUT]
+        wanted = self.config["input_tracks"]
+        for columns in ((ASSAY, STRAND), (STRAND,)):
+            found = [list(table.index[np.all([table[c] == w[c] for c in columns], axis=0)]) for w in wanted]
+            names = [str(n[0]) for n in found if len(n) == 1]
+            if len(names) == len(wanted) == len(set(names)):
+                return names
+        raise ChromatellError(
+            f"The model reads {examples(self.inputs)} ({', '.join(w[ASSAY] + ' ' + w[STRAND] for w in wanted)}); among "
+            f"the inputs {examples(table.index) or '(none)'} those are not to be told. Name them alike, or give one "
+            "sample: tracks.select(sample=...)."
+        )
+
+    # ---- the record
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is evaluated: trees on the CPU."""
+        return torch.device("cpu")
+
+    @property
+    def var_names(self) -> dict[str, list[str]]:
+        """Names of the tracks read and of those predicted."""
+        return {INPUT: list(self.inputs), TARGET: list(self.targets)}
+
+    def _set_names(self, var_names: dict[str, list[str]]) -> None:
+        self.inputs, self.targets = list(var_names[INPUT]), list(var_names[TARGET])
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        stats = {"scaling.input": self.scale, "scaling.target": self.deviation, "scaling.low": self.low}
+        return {_TREES + name: array for name, array in self.module.trees.arrays().items()} | stats
+
+    def _set_arrays(self, arrays: dict[str, np.ndarray]) -> None:
+        self.options = NascentConfig(**self.config["options"])
+        self.scale, self.deviation, self.low = (arrays[f"scaling.{k}"] for k in ("input", "target", "low"))
+        sizes = (len(self.inputs),), (len(self.targets),), (len(self.targets),)
+        stats = (self.scale, self.deviation, self.low)
+        fit = all(a.shape == size and np.isfinite(a).all() for a, size in zip(stats, sizes, strict=True))
+        lists = self.config["input_tracks"], self.config["target_tracks"]
+        if not fit or (len(lists[0]), len(lists[1])) != (sizes[0][0], sizes[1][0]) or not 0 < sizes[0][0] <= 64:
+            raise ChromatellError(f"The stored scales are not those of {self.var_names}. Ask for the file again.")
+        if not (self.scale > 0).all() or not (self.deviation > 0).all():
+            raise ChromatellError("A stored scale is not above 0. Ask for the file again.")
+        in_range(self.config["bin_size"], 1, 10_000_000, "bin_size")
+        trees = {k.removeprefix(_TREES): v for k, v in arrays.items() if k.startswith(_TREES)}
+        self.module = TreeModule(Trees(**trees))
+        n_features = len(self.inputs) * len(segments(self.options.window))
+        if self.config["n_features"] != n_features:
+            raise ChromatellError("The stored window is not the one that was trained with. Ask for the file again.")
+        self.module.trees.check(n_features, len(self.targets))

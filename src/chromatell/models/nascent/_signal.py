@@ -1,0 +1,103 @@
+"""What the models read: input tracks, scaled, and sums of them around each bin. No bins x window matrix is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from chromatell._validate import ChromatellError
+from chromatell.data._tracks_info import BLACKLIST
+from chromatell.data.tracks import BinnedTracks
+
+
+def segments(window: int) -> list[tuple[int, int]]:
+    """Return stretches of bins around a bin, [first, behind the last), one bin wide near it and wider outwards.
+
+    Examples
+    --------
+    >>> segments(21)
+    [(-10, -8), (-8, -6), (-6, -5), (-5, -4), (-4, -3), (-3, -2), (-2, -1), (-1, 0), (0, 1), (1, 2), (2, 3), (3, 4), (4, 5), (5, 6), (6, 7), (7, 9), (9, 11)]
+    """  # noqa: E501
+    half = window // 2
+    edges, width = [1], 1
+    while edges[-1] <= half:
+        for _ in range(6 if width == 1 else 2):  # six single bins on each side, then two of each width
+            edges.append(min(edges[-1] + width, half + 1))
+            if edges[-1] > half:
+                break
+        width *= 2
+    right = list(zip(edges[:-1], edges[1:], strict=True))
+    left = [(1 - b, 1 - a) for a, b in reversed(right)]
+    return [*left, (0, 1), *right]
+
+
+def input_values(tracks: BinnedTracks, chrom: str, names: Sequence[str]) -> np.ndarray:
+    """Return input tracks of a chromosome, a copy, float32 (tracks, bins): 0 where unknown or blacklisted."""
+    values = np.nan_to_num(tracks.values(chrom, names), nan=0.0, posinf=0.0, neginf=0.0, copy=True)
+    if values.size and values.min() < 0:
+        raise ChromatellError(
+            f"An input of {list(names)} is negative on {chrom} ({values.min():g}); models read counts or coverage. "
+            "ctl.pp.bin_tracks(files) takes the absolute values of a minus strand."
+        )
+    if chrom in tracks.masks:
+        values[:, (tracks.masks[chrom] & BLACKLIST) > 0] = 0
+    return values
+
+
+def mean_signal(
+    tracks: BinnedTracks, names: Sequence[str], groups: Sequence[str], split: str | None = None
+) -> np.ndarray:
+    """Return the mean of each input over usable bins, float64 (tracks,); the strands of a group share theirs."""
+    total, n = np.zeros(len(names)), 0
+    for chrom in tracks.chroms:
+        keep = tracks.usable(chrom, split)
+        total += input_values(tracks, chrom, names)[:, keep].sum(axis=1, dtype=np.float64)
+        n += int(keep.sum())
+    mean = total / max(n, 1)
+    for group in set(groups):
+        own = [i for i, g in enumerate(groups) if g == group]
+        mean[own] = mean[own].mean()
+    silent = [name for name, m in zip(names, mean, strict=True) if not m > 0]
+    if silent:
+        raise ChromatellError(
+            f"The inputs {silent} have no signal in the {split or 'usable'} bins. Check the files, the mask and the "
+            "split."
+        )
+    return mean
+
+
+class Signal:
+    """Inputs of one chromosome as running sums, from which sums over any stretch are differences.
+
+    Parameters
+    ----------
+    values
+        float32 (tracks, bins), scaled.
+    window
+        In bins, odd. Beyond a chromosome's ends there is no signal.
+    """
+
+    def __init__(self, values: np.ndarray, window: int) -> None:
+        self.n_bins = values.shape[1]
+        self.segments = segments(window)
+        self.reach = window // 2
+        sums = np.zeros((values.shape[0], self.n_bins + 1 + 2 * self.reach))
+        middle = slice(self.reach + 1, self.reach + 1 + self.n_bins)
+        np.cumsum(values, axis=1, out=sums[:, middle], dtype=np.float64)
+        sums[:, middle.stop :] = sums[:, middle.stop - 1 : middle.stop]
+        self.sums = sums
+
+    def features(self, bins: slice | np.ndarray) -> np.ndarray:
+        """Return log(1 + sum) over each stretch around bins, float32 (tracks * stretches, bins)."""
+        n_rows = bins.stop - bins.start if isinstance(bins, slice) else bins.size
+        found = np.empty((len(self.sums), len(self.segments), n_rows), dtype=np.float32)
+        for i, (first, behind) in enumerate(self.segments):
+            found[:, i] = self._at(bins, behind) - self._at(bins, first)
+        return np.log1p(found, out=found).reshape(-1, n_rows)
+
+    def _at(self, bins: slice | np.ndarray, offset: int) -> np.ndarray:
+        by = self.reach + offset
+        if isinstance(bins, slice):
+            return self.sums[:, bins.start + by : bins.stop + by]
+        return self.sums[:, bins + by]
