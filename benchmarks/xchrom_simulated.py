@@ -21,7 +21,7 @@ from chromatell.datasets._simulate_sequence_multiome import true_log_rate
 from chromatell.metrics import auroc, depth_matched_auroc
 
 WINDOW = 500
-N_REGIONS, N_VARIANTS = 60, 400
+N_REGIONS, N_VARIANTS = 40, 400
 
 
 def ratios(mdata) -> dict[str, float]:

@@ -341,7 +341,8 @@ def test_numbers_become_pythons_own():
 
 def test_an_embedding_of_another_width_widens_the_bottleneck():
     network = resolve_network(PRESETS["small"].network, {"n_embed": 12, "filters": [8, 8], "stem_filters": 8})
-    assert network.tower.n_bottleneck == 12
+    assert network.tower.n_bottleneck == 14  # free: bias and depth slope are part of it
+    assert resolve_network(PRESETS["xchrom"].network, {"n_embed": 12}).tower.n_bottleneck == 12
     assert network.tower.filters == (8, 8)
     assert network.n_vector == 14
     with pytest.raises(ValueError, match="bottleneck"):
@@ -359,7 +360,7 @@ def test_the_kind_that_was_asked_for():
     assert isinstance(sequence_tower(SMALL), BassetTower)
     assert isinstance(sequence_tower(MOTIFS), MotifTower)
     n = sum(p.numel() for p in sequence_tower(MOTIFS).parameters())
-    assert n == (6 * 4 * 7 + 6) + 2 * 12 + (12 * 5 + 5) + 2 * 5 + (5 * 4 + 4)
+    assert n == (6 * 4 * 7 + 6) + 2 * 12 + (12 * 5 + 5) + 2 * 5 + (5 * 4 + 4) + 12 * 4
 
 
 @pytest.mark.parametrize("width", [7, 6])
@@ -371,7 +372,9 @@ def test_motif_detectors_by_hand(tokens, width, training):
     running_statistics(tower)
     tower.train(training)
     tower.hidden.eval()  # batch norm with the statistics given
-    first, second, last = tower.hidden[0], tower.hidden[3], tower.last
+    tower.norm.eval()
+    torch.nn.init.normal_(tower.straight.weight)  # zero at first
+    first, second, last = tower.norm[0], tower.hidden[1], tower.last
     x = one_hot(tokens[:, :48])
     with torch.no_grad():
         got = tower(x)
@@ -392,8 +395,10 @@ def test_motif_detectors_by_hand(tokens, width, training):
     def linear(h, layer):
         return h @ layer.weight.detach().numpy().T + layer.bias.detach().numpy()
 
-    z = norm(linear(norm(h, first), tower.hidden[2]), second)
-    np.testing.assert_allclose(got, linear(z / (1 + np.exp(-z)), last), atol=1e-5)
+    h = norm(h, first)
+    z = norm(linear(h, tower.hidden[0]), second)
+    straight = h @ tower.straight.weight.detach().numpy().T
+    np.testing.assert_allclose(got, linear(z / (1 + np.exp(-z)), last) + straight, atol=1e-4)
 
 
 def test_motif_detectors_read_both_strands_wherever_a_motif_lies(tokens):
@@ -410,7 +415,7 @@ def test_motif_detectors_read_both_strands_wherever_a_motif_lies(tokens):
         here[:, 10:16], there[:, 30:36] = tokens[:5, :6], tokens[:5, :6]
         torch.testing.assert_close(tower(one_hot(here)), tower(one_hot(there)), atol=1e-5, rtol=1e-5)
         assert (tower(one_hot(here)) - tower(one_hot(unknown))).abs().max() > 1e-3
-    config = XChromConfig(tower=MOTIFS, n_inputs=3, n_embed=4)
+    config = XChromConfig(tower=MOTIFS, n_inputs=3, n_embed=2)
     assert not config.tower.turns_strands
     module = XChromModule(config).eval()
     with torch.no_grad():

@@ -59,6 +59,7 @@ class ChromatinModel(BaseModelClass):
     config: dict[str, Any]
     _adata: Any
     train_config: TrainConfig
+    _starts_fitted = False  # whether the weights that training starts from are a candidate for the best
 
     reads_tracks: ClassVar[bool] = False  # BinnedTracks in and out, not cells
 
@@ -198,7 +199,7 @@ class ChromatinModel(BaseModelClass):
         callbacks: list[Any] = list(kwargs.pop("callbacks", []))
         resume = None
         if val is not None:
-            callbacks.append(BestWeights())
+            callbacks.append(BestWeights(start=self._starts_fitted))
         if checkpoint_dir is not None:
             state = Path(checkpoint_dir) / "last.ckpt"
             resume = state if state.exists() else None

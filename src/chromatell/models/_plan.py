@@ -26,6 +26,7 @@ class TrainConfig:
     optimizer: str = "adamw"
     betas: tuple[float, float] = (0.9, 0.999)  # of adam and adamw
     lr: float = 2e-3
+    full_rate_at: int = 0  # regions (XChrom) from which `lr` holds; it falls in proportion with fewer
     weight_decay: float = 1e-2
     schedule: str = "cosine"
     warmup: float = 0.1  # share of all steps
@@ -113,20 +114,39 @@ class Plan(LightningModule):
 
 
 class BestWeights(Callback):
-    """Keeps the weights of the epoch with the lowest validation loss, in memory, and puts them back at the end."""
+    """Keeps the weights of the epoch with the lowest validation loss, in memory, and puts them back at the end.
 
-    def __init__(self) -> None:
+    With `start`, the weights that training starts from take part: they were fitted by other means.
+    """
+
+    def __init__(self, *, start: bool = False) -> None:
+        self.start = start
         self.best = float("inf")
         self.best_epoch = -1
         self.weights: dict[str, Tensor] = {}
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Validate the weights as they are, in a run that does not resume."""
+        if not self.start or self.weights or trainer.current_epoch:
+            return
+        total, n = 0.0, 0
+        pl_module.module.eval()
+        with torch.no_grad():
+            for batch in trainer.val_dataloaders:
+                batch = batch.to(pl_module.device)
+                total, n = total + float(pl_module.module.loss(batch)) * len(batch), n + len(batch)
+        pl_module.module.train()
+        self._keep(total / n, -1, pl_module)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Compare this epoch with the best so far."""
         value = trainer.callback_metrics.get("validation_loss")
         if value is not None and float(value) < self.best:
-            self.best, self.best_epoch = float(value), trainer.current_epoch
-            state = pl_module.module.state_dict()
-            self.weights = {k: v.detach().clone() for k, v in state.items()}
+            self._keep(float(value), trainer.current_epoch, pl_module)
+
+    def _keep(self, value: float, epoch: int, pl_module: LightningModule) -> None:
+        self.best, self.best_epoch = value, epoch
+        self.weights = {k: v.detach().clone() for k, v in pl_module.module.state_dict().items()}
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Put the best weights back."""

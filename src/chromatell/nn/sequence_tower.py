@@ -60,6 +60,11 @@ class TowerConfig:
         object.__setattr__(self, "filters", filters)
 
     @property
+    def is_bounded(self) -> bool:
+        """Whether the vector passes a GELU, as published; else it is free, and bias and depth slope are part of it."""
+        return self.kind == "basset" and self.gelu_after
+
+    @property
     def turns_strands(self) -> bool:
         """Whether training draws the strand and prediction averages both; 'motifs' reads both by itself."""
         return self.reverse_complement and self.kind == "basset"
@@ -147,10 +152,10 @@ class BassetTower(nn.Module):
             blocks.append(ConvBlock(widths[-1], c.last_filters, 1, 1))
         self.blocks = nn.Sequential(*blocks)
         self.activation = QuickGELU()
-        self.dropout = nn.Dropout(0.0 if c.gelu_after else c.dropout)
+        self.dropout = nn.Dropout(0.0 if c.is_bounded else c.dropout)
         self.last = nn.Linear(c.n_positions * (c.last_filters or widths[-1]), c.n_bottleneck)
         self.after = (
-            nn.Sequential(nn.BatchNorm1d(c.n_bottleneck), nn.Dropout(c.dropout), QuickGELU()) if c.gelu_after else None
+            nn.Sequential(nn.BatchNorm1d(c.n_bottleneck), nn.Dropout(c.dropout), QuickGELU()) if c.is_bounded else None
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -174,18 +179,19 @@ class MotifTower(nn.Module):
         self.scan = nn.Conv1d(4, c.stem_filters, c.stem_kernel, padding=c.stem_kernel // 2)
         self.activation = nn.ReLU()
         self.best = nn.MaxPool1d(2 * (c.sequence_length + c.stem_kernel // 2 * 2 - c.stem_kernel + 1))
+        self.norm = nn.Sequential(nn.BatchNorm1d(2 * c.stem_filters), nn.Dropout(c.dropout))
         self.hidden = nn.Sequential(
-            nn.BatchNorm1d(2 * c.stem_filters),
-            nn.Dropout(c.dropout),
             nn.Linear(2 * c.stem_filters, c.n_hidden),
             nn.BatchNorm1d(c.n_hidden),
             nn.SiLU(),
             nn.Dropout(c.dropout),
         )
         self.last = nn.Linear(c.n_hidden, c.n_bottleneck)
+        self.straight = nn.Linear(2 * c.stem_filters, c.n_bottleneck, bias=False)  # few sequences support no more
+        nn.init.zeros_(self.straight.weight)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """``(n, 4, length) -> (n, n_bottleneck)``."""
+    def read(self, x: Tensor) -> Tensor:
+        """Return the mean and the best match of each filter, ``(n, 4, length) -> (n, 2 filters)``."""
         strands = torch.cat([x, x.flip((1, 2))])  # (2 n, 4, length): complementing reverses the order of the bases
         score = self.scan(strands)  # (2 n, filters, positions)
         if self.training:  # the same as below, and faster
@@ -194,8 +200,12 @@ class MotifTower(nn.Module):
         else:  # in layers that see one sequence a row, which attribution methods follow
             score = torch.cat(score.chunk(2), dim=2)
             mean, best = self.activation(score).mean(dim=2), self.best(score).squeeze(2)
-        features = torch.cat([mean, best], dim=1)
-        return self.last(self.hidden(features))
+        return torch.cat([mean, best], dim=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(n, 4, length) -> (n, n_bottleneck)``."""
+        features = self.norm(self.read(x))
+        return self.last(self.hidden(features)) + self.straight(features)
 
 
 def sequence_tower(config: TowerConfig) -> BassetTower | MotifTower:

@@ -70,7 +70,7 @@ def train_tiny(mdata, epochs=2, seed=0, setup=None, train=None, **options):
     mdata = mdata.copy()
     ctl.models.XChrom.setup_mudata(mdata, **(setup or {}))
     model = ctl.models.XChrom(mdata, **{**TINY, **options})
-    model.train(max_epochs=epochs, seed=seed, **(train or {}))
+    model.train(max_epochs=epochs, seed=seed, **{"full_rate_at": 0, **(train or {})})  # few regions: at the full rate
     return model
 
 

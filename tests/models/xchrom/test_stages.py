@@ -12,14 +12,14 @@ import torch
 import chromatell as ctl
 from chromatell.models.xchrom._effects import PENALTIES, Effects, choose_penalty
 from chromatell.models.xchrom._module import XChromConfig, XChromModule
-from chromatell.models.xchrom._seed_motifs import kmer_counts, seed_motifs, telling_kmers
+from chromatell.models.xchrom._seed_motifs import kmer_counts, seed_motifs, seed_weights, telling_words
 from chromatell.models.xchrom._stages import cell_vectors
 from chromatell.models.xchrom._warm_start import warm_start
 from chromatell.nn.sequence_tower import MotifTower, TowerConfig
 
 MOTIFS = ("TGACTCACGT", "GGAATTCCAA", "CAGGTGTTAC")  # planted in the regions of each type
 TOWER = {"sequence_length": 140, "stem_filters": 4, "filters": (4,), "last_filters": 0, "gelu_after": False}
-TOWER["n_bottleneck"] = 6
+TOWER["n_bottleneck"] = 8  # the embedding, bias and slope
 
 XChrom = ctl.models.XChrom
 WIDTH, LENGTH = 150, 140  # of the windows, and of what the tower reads
@@ -127,7 +127,7 @@ def test_the_first_fit_of_cells(mdata, monkeypatch):
     def run():
         torch.manual_seed(0)
         module = XChromModule(config, (-1.0, 0.4))
-        options = {"n_epochs": 10, "seed": 3, "device": torch.device("cpu")}
+        options = {"depth_slope": 0.4, "n_epochs": 10, "seed": 3, "device": torch.device("cpu")}
         return module, warm_start(module, cells, depth, np.zeros_like(depth), y, **options)
 
     (module, free), (_, again) = run(), run()
@@ -140,15 +140,15 @@ def test_the_first_fit_of_cells(mdata, monkeypatch):
     )
     assert free.shape == (360, 8)
     np.testing.assert_allclose(free[:, :6].std(0, ddof=1), 1, atol=1e-3)
-    np.testing.assert_allclose(module.tower.last.bias.detach(), free[:, :6].mean(0), atol=1e-5)
-    np.testing.assert_allclose(module.head.bias.detach(), free[:, 6:].mean(0), atol=1e-5)
+    assert module.head is None
+    np.testing.assert_allclose(module.tower.last.bias.detach(), free.mean(0), atol=1e-5)
     dense = y.toarray()
     v = cell_vectors(module, cells, depth)
     mean = dense.mean(0)
     truth = np.log(mdata["atac"].layers["truth"] / (1 - mdata["atac"].layers["truth"]))
     start = np.tile(np.log(mean / (1 - mean)), (240, 1))
     assert bce(v @ free.T, dense) < 0.3 * bce(start, dense) + 0.7 * bce(truth, dense)
-    same = module.tower.last.bias.detach().numpy() @ v[:, :6].T + v[:, 6:] @ module.head.bias.detach().numpy()
+    same = module.tower.last.bias.detach().numpy() @ v.T
     np.testing.assert_allclose(same, (v @ free.T).mean(1), atol=1e-3)  # what the sequence side says before it learns
 
 
@@ -175,26 +175,25 @@ def test_kmers_are_counted_on_both_strands():
     np.testing.assert_array_equal(kmer_counts(turned, 3).toarray(), want)
 
 
-def test_telling_kmers_lie_in_the_planted_motifs(mdata):
+def test_telling_words_lie_in_the_planted_motifs(mdata):
     """Given which regions open together, the first k-mers found are pieces of the motifs, on either strand."""
     truth = mdata["atac"].layers["truth"]
     types = [np.flatnonzero(mdata.obs["cell_type"] == t)[0] for t in "012"]
     vectors = np.log(truth / (1 - truth)).T[:, types].astype(np.float32)
-    found = telling_kmers(mdata["atac"].varm["dna_code"], vectors, np.eye(3, dtype=np.float32), 12)
-    assert found.dtype == np.int8
-    assert found.shape == (12, 7)
-    assert len(np.unique(found, axis=0)) == 12
+    found = telling_words(mdata["atac"].varm["dna_code"], vectors, np.eye(3, dtype=np.float32), 12)
+    assert 3 <= len(found) <= 12
+    assert len(set(found)) == len(found)
     both = [
         m for word in MOTIFS for m in (word, ctl.genome.decode(ctl.genome.reverse_complement(ctl.genome.encode(word))))
     ]
-    inside = [any(word in m for m in both) for word in ctl.genome.decode(found)]
-    assert all(inside[:3])
-    assert {i // 2 for word in ctl.genome.decode(found[:4]) for i, m in enumerate(both) if word in m} == {0, 1, 2}
+    long = [word for word in found if len(word) == 7]
+    assert all(any(word in m for m in both) for word in long[:3])
+    assert {i // 2 for word in long[:4] for i, m in enumerate(both) if word in m} == {0, 1, 2}
 
 
 @pytest.mark.parametrize("width", [15, 7, 5])
-def test_filters_start_at_kmers(mdata, width):
-    """A filter scores its k-mer above zero, and anything with two mismatches at zero, but for the noise around it."""
+def test_filters_start_at_words(mdata, width):
+    """A filter scores its word above zero, and anything with two mismatches (one, for short words) at zero."""
     truth = mdata["atac"].layers["truth"]
     types = [np.flatnonzero(mdata.obs["cell_type"] == t)[0] for t in "012"]
     vectors = np.log(truth / (1 - truth)).T[:, types].astype(np.float32)
@@ -203,19 +202,54 @@ def test_filters_start_at_kmers(mdata, width):
         TowerConfig(kind="motifs", sequence_length=140, stem_filters=5, stem_kernel=width, n_bottleneck=3)
     )
     tokens = mdata["atac"].varm["dna_code"][:, 5:145]
-    seed_motifs(tower, tokens, vectors, np.eye(3, dtype=np.float32), 0)
-    k = min(7, width)
-    kmers = telling_kmers(tokens, vectors, np.eye(3, dtype=np.float32), 5, k)
-    start = (width - k) // 2
-    weight = tower.scan.weight.detach().numpy()[:, :, start : start + k]
+    n = seed_motifs(tower, tokens, vectors, np.eye(3, dtype=np.float32), 0)
+    words = telling_words(tokens, vectors, np.eye(3, dtype=np.float32), 5, min(7, width))
+    assert n == len(words) >= 3
     bias = tower.scan.bias.detach().numpy()
-    for i, kmer in enumerate(kmers):
-        assert (weight[i].argmax(0) == kmer).all()
-        full = weight[i][kmer, np.arange(k)].sum()
-        other = weight[i][(kmer + 1) % 4, np.arange(k)]
+    for i, word in enumerate(words):
+        k, kmer = len(word), ctl.genome.encode(word).astype(int)
+        start = (width - k) // 2
+        weight = tower.scan.weight.detach().numpy()[i, :, start : start + k]
+        assert (weight.argmax(0) == kmer).all()
+        full = weight[kmer, np.arange(k)].sum()
+        step = weight[kmer[0], 0] - weight[(kmer[0] + 1) % 4, 0]
         assert full + bias[i] > 0.5
-        two = full - 2 * (weight[i][kmer[0], 0] - other[0])
-        assert two + bias[i] == pytest.approx(0, abs=1e-5)
+        assert full - (1 if k <= 4 else 2) * step + bias[i] == pytest.approx(0, abs=1e-5)
+
+
+def test_words_of_noise_are_not_taken():
+    """Where sequence says nothing, the pursuit ends early; where it is composition that counts, CG comes first."""
+    rng = np.random.default_rng(1)
+    tokens = rng.integers(0, 4, (300, 200)).astype(np.int8)
+    cells = np.ones((4, 1), dtype=np.float32)
+    assert len(telling_words(tokens, rng.normal(size=(300, 1)).astype(np.float32), cells, 40)) <= 3
+    cg = ((tokens[:, :-1] == 1) & (tokens[:, 1:] == 2)).sum(1, keepdims=True)
+    vectors = (cg + rng.normal(size=(300, 1))).astype(np.float32)
+    assert telling_words(tokens, vectors, cells, 40)[0] == "CG"
+
+
+def test_weights_start_at_ridge(mdata):
+    """The tower then predicts what scikit-learn's leave-one-out ridge does on what its filters read."""
+    from sklearn.linear_model import RidgeCV
+
+    rng = np.random.default_rng(0)
+    tokens = mdata["atac"].varm["dna_code"][:, 5:145]
+    torch.manual_seed(0)
+    tower = MotifTower(TowerConfig(kind="motifs", sequence_length=140, stem_filters=6, stem_kernel=7, n_bottleneck=2))
+    one_hot = torch.from_numpy((tokens[:, None] == np.arange(4)[:, None]).astype(np.float32))
+    tower.eval()
+    with torch.no_grad():
+        read = tower.read(one_hot).numpy()
+    target = np.column_stack([read[:, 0] * 30 + rng.normal(size=len(read)), rng.normal(size=len(read))]).astype("f4")
+    with torch.no_grad():
+        tower.last.bias.copy_(torch.from_numpy(target.mean(0)))
+    seed_weights(tower, tokens, target, np.eye(2, dtype=np.float32), 4)
+    used = np.r_[0:4, 6:10]
+    x = (read[:, used] - read[:, used].mean(0)) / np.sqrt(read[:, used].var(0, ddof=1).clip(1e-6) + 1e-5)
+    ridge = RidgeCV(len(x) * np.logspace(-3, 3, 13)).fit(x, target)
+    with torch.no_grad():
+        got = tower.eval()(one_hot).numpy()
+    np.testing.assert_allclose(got, ridge.predict(x), atol=2e-3)
 
 
 def test_a_motif_tower_of_short_sequences_round_trips(fit, mdata):

@@ -187,14 +187,23 @@ class XChrom(ChromatinModel):
         self.network = replace(self.network, n_inputs=t.embedding.n_components)
         self.config["network"] = asdict(self.network)
 
+    @property
+    def _starts_fitted(self) -> bool:  # type: ignore[override]
+        return self.network.warm_epochs > 0 and self.network.tower.kind == "motifs"
+
     def _build(self) -> None:
         self.module = XChromModule(self.network, self._training.start)
 
     def _loader(self, data: MuData, split: str, seed: int) -> DataLoader | None:
         size = in_range(self.train_config.batch_for(int(self.seen.sum())), 2, 10**9, "batch_size")  # for batch norm
-        return self._training.loader(split, size, self.config["cells_per_batch"], seed)
+        frozen = bool(self.network.warm_epochs) and self.network.freeze_cells
+        return self._training.loader(split, size, self.config["cells_per_batch"], seed, new_regions_only=frozen)
 
     def _fit(self, data: MuData, seed: int, **kwargs: Any) -> None:
+        config, n = self.train_config, int(self.seen.sum())
+        if n < config.full_rate_at:
+            self.train_config = replace(config, lr=config.lr * n / config.full_rate_at, full_rate_at=0)
+            logger.info(f"{n} training regions are few: learning rate {self.train_config.lr:.2g}.")
         if self.network.warm_epochs:
             start_from_cells(self.module, self._training, accelerator=kwargs["accelerator"], seed=seed)
         super()._fit(data, seed, **kwargs)

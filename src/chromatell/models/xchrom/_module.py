@@ -38,6 +38,11 @@ class XChromConfig:
         """Length of the two vectors whose product is the logit: embedding, bias, depth."""
         return self.n_embed + 2
 
+    @property
+    def n_bottleneck(self) -> int:
+        """What the sequence tower returns: the embedding, or where that is free the whole vector."""
+        return self.n_embed if self.tower.is_bounded else self.n_vector
+
 
 class XChromModule(nn.Module):
     """``logit[r, c] = w[r] . v[c]``; ``w = [u, bias, slope]`` from sequence, ``v = [v, 1, depth]`` from the cell.
@@ -51,12 +56,15 @@ class XChromModule(nn.Module):
     def __init__(self, config: XChromConfig, start: tuple[float, float] = (0.0, 1.0)):
         super().__init__()
         self.config = c = config
-        if c.tower.n_bottleneck != c.n_embed:
-            raise ValueError("the bottleneck of the sequence tower is the embedding of a region")
+        if c.tower.n_bottleneck != c.n_bottleneck:
+            raise ValueError(f"the bottleneck of this sequence tower is {c.n_bottleneck}, not {c.tower.n_bottleneck}")
         self.tower = sequence_tower(c.tower)
-        self.head = nn.Linear(c.n_embed, 2)  # a region's bias and depth slope, read off its embedding
-        nn.init.normal_(self.head.weight, std=0.01)
-        self.head.bias.data = torch.tensor(start)
+        self.head: nn.Linear | None = None
+        if c.tower.is_bounded:  # a region's bias and depth slope are then read off its embedding
+            self.head = nn.Linear(c.n_embed, 2)
+            nn.init.normal_(self.head.weight, std=0.01)
+        with torch.no_grad():
+            (self.tower.last if self.head is None else self.head).bias[-2:] = torch.tensor(start)
         self.cell_tower = nn.Sequential(
             nn.LayerNorm(c.n_inputs), nn.Linear(c.n_inputs, c.n_hidden), nn.ReLU(), nn.Linear(c.n_hidden, c.n_embed)
         )
@@ -66,7 +74,7 @@ class XChromModule(nn.Module):
     def from_one_hot(self, x: Tensor) -> Tensor:
         """Return the vector of each sequence, ``(n, 4, length) -> (n, n_vector)``."""
         u = self.tower(x)
-        return torch.cat([u, self.head(u)], dim=1)
+        return u if self.head is None else torch.cat([u, self.head(u)], dim=1)
 
     def regions(self, tokens: Tensor) -> Tensor:
         """Return the vector of each sequence, ``int8 (n, >= length) -> (n, n_vector)``.

@@ -26,7 +26,9 @@ PRESETS: dict[str, Preset] = {
         network=XChromConfig(
             tower=TowerConfig(kind="motifs", sequence_length=600, stem_filters=64, stem_kernel=15, n_hidden=64)
         ),
-        training=TrainConfig(max_epochs=12, batch_size=64, lr=1e-2, weight_decay=1e-3, gradient_clip=1.0),
+        training=TrainConfig(
+            max_epochs=12, batch_size=64, lr=1e-2, full_rate_at=3000, weight_decay=1e-3, gradient_clip=1.0
+        ),
     ),
     # Published: the towers' sizes, Adam 0.01 with betas 0.95 and 0.9995, gradients clipped at 1, a decaying rate.
     # Left open, chosen here: the rate is halved where the validation loss has not fallen for two epochs; the whole
@@ -64,4 +66,5 @@ def resolve_network(base: XChromConfig, options: dict[str, Any]) -> XChromConfig
             f"sequence_length={tower.sequence_length} is too short: this tower needs at least {tower.shortest} bases. "
             f"Use longer windows, ctl.pp.add_sequence(mdata, fasta, width={tower.shortest}), or a smaller tower."
         )
-    return replace(network, tower=replace(tower, n_bottleneck=network.n_embed))
+    network = replace(network, tower=tower)
+    return replace(network, tower=replace(tower, n_bottleneck=network.n_bottleneck))

@@ -1,4 +1,4 @@
-"""Where the filters of a motif tower start: at the k-mers that say most of which cells a region is open in."""
+"""Where the filters of a motif tower start: at the words that say most of which cells a region is open in."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
-from chromatell.nn.sequence_tower import MotifTower
+from chromatell._settings import logger
+from chromatell.nn.sequence_tower import MotifTower, one_hot
 
-K = 7
+K = 7  # bases of the longest words
 _MAX_REGIONS = 10_000
-_MIN_SHARE = 0.005  # of the regions hold the k-mer
-_WEIGHT, _TOLERANCE = 0.5, 2  # of a matching base; mismatches at which the filter's score is zero
-_NOISE = 0.3  # of the random weights around the k-mer
+_MIN_SHARE = 0.005  # of the regions hold the word
+_WEIGHT = 0.5  # of a matching base; a mismatch has -1/3 of it
+_NOISE = 0.3  # of the random weights around the word
 
 
 def kmer_counts(tokens: np.ndarray, k: int = K) -> sp.csr_matrix:
@@ -31,11 +32,14 @@ def kmer_counts(tokens: np.ndarray, k: int = K) -> sp.csr_matrix:
     return sp.csr_matrix((np.ones(row.size, dtype=np.float32), (row, column)), shape=(n, 4**k))
 
 
-def telling_kmers(tokens: np.ndarray, vectors: np.ndarray, cells: np.ndarray, n: int, k: int = K) -> np.ndarray:
-    """Return the `n` k-mers whose counts explain most of the regions' vectors, int8 (n or fewer, k).
+def telling_words(
+    tokens: np.ndarray, vectors: np.ndarray, cells: np.ndarray, n: int, longest: int = K, seed: int = 0
+) -> list[str]:
+    """Return up to `n` words of up to `longest` bases whose counts explain most of the regions' vectors.
 
-    By orthogonal matching pursuit (Pati et al. 1993): each next k-mer is the one that explains most of what those
-    before it leave, in the variance over cells of the logit.
+    By orthogonal matching pursuit (Pati et al. 1993): each next word is the one that explains most of what those
+    before it leave, in the logits over cells. It ends where a word explains no more than the best one does of the same
+    rest with the regions shuffled. Short words carry composition (C, CG), long ones motifs.
 
     Parameters
     ----------
@@ -44,34 +48,47 @@ def telling_kmers(tokens: np.ndarray, vectors: np.ndarray, cells: np.ndarray, n:
     vectors, cells
         float32 (regions, m) and (cells, m), whose products are logits.
     """
-    counts = kmer_counts(tokens, k)
-    counts.data = np.minimum(counts.data, 3)
-    share = np.asarray((counts > 0).mean(axis=0)).ravel()
-    codes = np.flatnonzero(share > _MIN_SHARE)
-    x = counts[:, codes].tocsc()
+    parts, words = [], []
+    for k in (1, 2, longest) if longest > 2 else range(1, longest + 1):
+        counts = kmer_counts(tokens, k)
+        codes = np.flatnonzero(np.asarray((counts > 0).mean(axis=0)).ravel() > _MIN_SHARE)
+        if k == longest:
+            counts.data = np.minimum(counts.data, 3)
+        parts.append(counts[:, codes])
+        words += ["".join("ACGT"[c // 4**i % 4] for i in range(k - 1, -1, -1)) for c in codes]
+    x = sp.hstack(parts).tocsc()
     mean = np.asarray(x.mean(axis=0), dtype=np.float64).ravel()
     size = np.asarray(x.multiply(x).sum(axis=0), dtype=np.float64).ravel() - len(tokens) * mean**2
-    variance, axes = np.linalg.eigh(np.atleast_2d(np.cov(cells.T)))
+    varies = size > 1e-6 * len(tokens)
+    variance, axes = np.linalg.eigh(cells.T @ cells / len(cells))
     left = (vectors @ axes) * np.sqrt(np.maximum(variance, 0))
     left = left - left.mean(axis=0)
+    rng = np.random.default_rng(seed)
     chosen: list[int] = []
-    for _ in range(min(n, len(codes))):
-        explained = np.square(x.T @ left - np.outer(mean, left.sum(axis=0))).sum(axis=1) / np.maximum(size, 1e-9)
-        explained[chosen] = -1
-        best = int(explained.argmax())
+
+    def explained(rest: np.ndarray) -> np.ndarray:
+        gain = np.square(x.T @ rest - np.outer(mean, rest.sum(axis=0))).sum(axis=1) / np.maximum(size, 1e-9)
+        gain[~varies] = -1
+        gain[chosen] = -1
+        return gain
+
+    for _ in range(min(n, int(varies.sum()))):
+        gain = explained(left)
+        best = int(gain.argmax())
+        if gain[best] <= explained(rng.permutation(left)).max():
+            break
         chosen.append(best)
         column = x[:, [best]].toarray().ravel() - mean[best]
         left -= np.outer(column, column @ left) / max(column @ column, 1e-9)
-    shifts = 4 ** np.arange(k - 1, -1, -1)
-    return (codes[chosen][:, None] // shifts % 4).astype(np.int8)
+    return [words[i] for i in chosen]
 
 
 @torch.no_grad()
-def seed_motifs(tower: MotifTower, tokens: np.ndarray, vectors: np.ndarray, cells: np.ndarray, seed: int) -> None:
-    """Start each filter at a k-mer, amid small random weights; filters beyond the k-mers found stay random.
+def seed_motifs(tower: MotifTower, tokens: np.ndarray, vectors: np.ndarray, cells: np.ndarray, seed: int) -> int:
+    """Start each filter at a word, amid small random weights; filters beyond the words found stay random.
 
-    A filter then scores 0 at two mismatches, and training widens and sharpens it. Memory grows with at most 10,000
-    regions x their length.
+    A filter then scores 0 at two mismatches (one, for words of up to 4 bases), and training widens and sharpens it.
+    Memory grows with at most 10,000 regions x their length. Returns the number of words.
     """
     if len(tokens) > _MAX_REGIONS:
         some = np.sort(np.random.default_rng(seed).choice(len(tokens), _MAX_REGIONS, replace=False))
@@ -79,12 +96,53 @@ def seed_motifs(tower: MotifTower, tokens: np.ndarray, vectors: np.ndarray, cell
     weight, bias = tower.scan.weight, tower.scan.bias
     assert bias is not None
     n_filters, _, width = weight.shape
-    k = min(K, width)
-    kmers = telling_kmers(tokens, vectors, cells, n_filters, k)
     weight.mul_(_NOISE)
-    start = (width - k) // 2
-    for i, kmer in enumerate(kmers):
+    words = telling_words(tokens, vectors, cells, n_filters, min(K, width), seed)
+    logger.debug("%d of %d filters start at words: %s", len(words), n_filters, " ".join(words[:20]))
+    for i, word in enumerate(words):
+        k = len(word)
         pattern = torch.full((4, k), -_WEIGHT / 3)
-        pattern[torch.from_numpy(kmer.astype(np.int64)), torch.arange(k)] = _WEIGHT
+        pattern[["ACGT".index(base) for base in word], torch.arange(k)] = _WEIGHT
+        start = (width - k) // 2
         weight[i, :, start : start + k] = pattern.to(weight.device)
-        bias[i] = -_WEIGHT * (k - _TOLERANCE * 4 / 3)
+        mismatches = 1 if k <= 4 else 2
+        bias[i] = -_WEIGHT * (k - mismatches * 4 / 3)
+    return len(words)
+
+
+@torch.no_grad()
+def seed_weights(tower: MotifTower, tokens: np.ndarray, vectors: np.ndarray, cells: np.ndarray, n_words: int) -> None:
+    """Start the weights at the ridge of the regions' vectors on what the filters of the words read; the rest adds 0.
+
+    The penalty is the one with the lowest leave-one-out error, in the variance over cells of the logit.
+    """
+    tower.eval()
+    device = tower.last.weight.device
+    parts = [tower.read(one_hot(torch.from_numpy(tokens[rows]).to(device))) for rows in _blocks(tokens)]
+    raw = torch.cat(parts).double().cpu()
+    norm = tower.norm[0]
+    norm.running_mean.copy_(raw.mean(dim=0))
+    norm.running_var.copy_(raw.var(dim=0).clamp(min=1e-6))
+    x = ((raw - raw.mean(dim=0)) / torch.sqrt(raw.var(dim=0).clamp(min=1e-6) + norm.eps)).numpy()
+    used = np.flatnonzero(np.arange(x.shape[1]) % (x.shape[1] // 2) < n_words)
+    x = x[:, used]
+    y = vectors - vectors.mean(axis=0)
+    variance, axes = np.linalg.eigh(cells.T @ cells / len(cells))
+    weighted = (y @ axes) * np.sqrt(np.maximum(variance, 0))
+    u, s, vt = np.linalg.svd(x, full_matrices=False)
+
+    def left_out(penalty: float) -> float:
+        shrink = s**2 / (s**2 + penalty)
+        leverage = np.square(u) @ shrink + 1 / len(x)
+        return float(np.square((weighted - (u * shrink) @ (u.T @ weighted)) / (1 - leverage).clip(1e-3)[:, None]).sum())
+
+    penalty = min(len(x) * np.logspace(-3, 3, 13), key=left_out)
+    weight = vt.T @ ((s / (s**2 + penalty))[:, None] * (u.T @ y))  # (features, n_vector)
+    tower.straight.weight.zero_()
+    tower.straight.weight[:, torch.from_numpy(used)] = torch.from_numpy(weight.T.astype(np.float32)).to(device)
+    tower.last.weight.zero_()
+    tower.train()
+
+
+def _blocks(tokens: np.ndarray, size: int = 64) -> list[slice]:
+    return [slice(i, i + size) for i in range(0, len(tokens), size)]

@@ -8,7 +8,7 @@ import torch
 from chromatell._keys import TRAIN, VAL
 from chromatell.models.xchrom._effects import MAX_CELLS, PENALTIES, Effects, choose_penalty
 from chromatell.models.xchrom._module import XChromModule
-from chromatell.models.xchrom._seed_motifs import seed_motifs
+from chromatell.models.xchrom._seed_motifs import seed_motifs, seed_weights
 from chromatell.models.xchrom._training import TrainingData
 from chromatell.models.xchrom._warm_start import warm_start
 from chromatell.nn.sequence_tower import MotifTower, centre
@@ -36,13 +36,16 @@ def start_from_cells(module: XChromModule, data: TrainingData, *, accelerator: s
         d.depth[rows],
         d.predicted_depth[rows],
         d.open_by_region[seen][:, rows].T.tocsr(),
+        depth_slope=data.start[1],
         n_epochs=module.config.warm_epochs,
         seed=seed,
         device=torch.device("cuda" if on_gpu else "cpu"),
     )
     if isinstance(module.tower, MotifTower):
         tokens = centre(torch.from_numpy(data.tokens[seen]), module.config.tower.sequence_length).numpy()
-        seed_motifs(module.tower, tokens, vectors, cell_vectors(module, d.cells[rows], d.depth[rows]), seed)
+        cells = cell_vectors(module, d.cells[rows], d.depth[rows])
+        n_words = seed_motifs(module.tower, tokens, vectors, cells, seed)
+        seed_weights(module.tower, tokens, vectors, cells, n_words)
     if module.config.freeze_cells:
         module.cell_tower.requires_grad_(False)
 

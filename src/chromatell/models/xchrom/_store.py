@@ -21,17 +21,13 @@ class SequenceVectors(nn.Module):
 
     def __init__(self, module: XChromModule):
         super().__init__()
-        self.tower, self.head = module.tower, module.head
+        self.module = module
         self.both = module.config.tower.turns_strands
 
     def forward(self, x: Tensor) -> Tensor:
         """One-hot, A C G T in the second dimension; turned round in both is the other strand."""
-        u = self.tower(x)
-        w = torch.cat([u, self.head(u)], dim=1)
-        if self.both:
-            u = self.tower(x.flip((1, 2)))
-            w = (w + torch.cat([u, self.head(u)], dim=1)) / 2
-        return w
+        w = self.module.from_one_hot(x)
+        return (w + self.module.from_one_hot(x.flip((1, 2)))) / 2 if self.both else w
 
 
 def check_config(raw: Mapping[str, Any]) -> XChromConfig:
@@ -41,7 +37,7 @@ def check_config(raw: Mapping[str, Any]) -> XChromConfig:
     except ChromatellError as error:
         raise ChromatellError(f"The model's description is not that of any model. {error} {_AGAIN}") from error
     tower = config.tower
-    if not config.n_inputs or tower.n_bottleneck != config.n_embed or tower.sequence_length < tower.shortest:
+    if not config.n_inputs or tower.n_bottleneck != config.n_bottleneck or tower.sequence_length < tower.shortest:
         raise ChromatellError(f"The model's description is out of range: {dict(raw)}. {_AGAIN}")
     return config
 

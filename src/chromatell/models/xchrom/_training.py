@@ -76,10 +76,13 @@ class TrainingData:
         p = min(self.share_open, 1 - 1e-4)
         return float(np.log(p / (1 - p))), self.depth_model.sd
 
-    def loader(self, split: str, batch_size: int, cells_per_batch: int, seed: int) -> DataLoader | None:
+    def loader(
+        self, split: str, batch_size: int, cells_per_batch: int, seed: int, *, new_regions_only: bool = False
+    ) -> DataLoader | None:
         """Return the batches of one split, or None where it holds nothing.
 
-        Validation looks at new regions, in all cells but the test cells, and at as many known regions in new cells.
+        Validation looks at new regions, in all cells but the test cells, and at as many known regions in new cells:
+        these not with `new_regions_only`, where only the sequence side is being learned, which knows them by heart.
         """
         cells, regions = self.cell_split, self.region_split
         train = np.flatnonzero(regions == TRAIN)
@@ -93,6 +96,8 @@ class TrainingData:
                 Block(new, np.flatnonzero((cells == TRAIN) | (cells == VAL))),
                 Block(known, np.flatnonzero(cells == VAL)),
             ]
+            if new_regions_only and new.size:
+                blocks = blocks[:1]
             cells_per_batch = 0
         shuffle = split == TRAIN
         batches = RegionBatches(blocks, batch_size, shuffle=shuffle, cells_per_batch=cells_per_batch, seed=seed)

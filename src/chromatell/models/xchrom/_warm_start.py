@@ -21,6 +21,7 @@ def warm_start(
     predicted_depth: np.ndarray,
     opened: sp.csr_matrix,
     *,
+    depth_slope: float,
     n_epochs: int,
     seed: int,
     device: torch.device,
@@ -44,7 +45,7 @@ def warm_start(
     mean = np.asarray(opened.mean(axis=0)).ravel().clip(1e-4, 1 - 1e-4)
     start = torch.randn(n_regions, config.n_vector) * 0.1
     start[:, k] = torch.from_numpy(np.log(mean / (1 - mean)).astype(np.float32))
-    start[:, k + 1] = module.head.bias.detach()[1]
+    start[:, k + 1] = depth_slope
     module.to(device).train()
     free = nn.Parameter(start.to(device))
     groups = [
@@ -97,6 +98,10 @@ def _aim_sequence_side(module: XChromModule, free: torch.Tensor) -> torch.Tensor
     last = module.cell_tower[-1]
     last.weight.mul_(scale[:, None])
     last.bias.mul_(scale)
-    module.tower.last.bias.copy_(free[:, :k].mean(dim=0) / scale)
-    module.head.bias.copy_(free[:, k:].mean(dim=0))
-    return torch.cat([free[:, :k] / scale, free[:, k:]], dim=1)
+    free = torch.cat([free[:, :k] / scale, free[:, k:]], dim=1)
+    if module.head is None:
+        module.tower.last.bias.copy_(free.mean(dim=0))
+    else:
+        module.tower.last.bias.copy_(free[:, :k].mean(dim=0))
+        module.head.bias.copy_(free[:, k:].mean(dim=0))
+    return free
