@@ -17,7 +17,7 @@ from chromatell.tl._train import provenance
 def nascent(
     tracks: BinnedTracks,
     *,
-    architecture: Literal["xgboost"] = "xgboost",
+    architecture: Literal["xgboost", "dense"] = "xgboost",
     inputs: str | Sequence[str] | None = None,
     targets: str | Sequence[str] | None = None,
     key_added: str = "nascent",
@@ -34,7 +34,7 @@ def nascent(
         Tracks of role 'input' and 'target', after ``ctl.pp.split_regions``; without a split all bins train. Masked bins
         (``ctl.pp.mask_bins``) do not. Targets are learned as they are: smooth them first, ``ctl.pp.smooth_tracks``.
     architecture
-        'xgboost', see `chromatell.models.Nascent`.
+        'xgboost' or 'dense', see `chromatell.models.Nascent`.
     inputs, targets
         Names of the tracks to read and to predict; None takes those of the role.
     key_added
@@ -42,7 +42,7 @@ def nascent(
     seed
         The same seed gives the same model on the same machine; None follows ``ctl.settings.seed``.
     train_kwargs
-        Passed to `Nascent.train`: `max_epochs` (rounds of boosting), `lr`, `patience`, ...
+        Passed to `Nascent.train`: `max_epochs` (of trees: rounds of boosting), `lr`, `patience`, ...
     copy
         Return new tracks; those that were given stay as they are.
     model_kwargs

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 import chromatell as ctl
-from chromatell.models.nascent import _model
+from chromatell.io import Record
+from chromatell.models.nascent import NascentConfig, _model
+from chromatell.models.nascent._module import DenseNetwork, WindowBatch
+from chromatell.models.nascent._windows import Windows, padded
 
 
 def tracks_of(seed=0, n=3000):
@@ -34,7 +38,8 @@ def test_a_subsample_is_drawn_by_the_seed_and_said():
     assert first.content_hash == again.content_hash
     assert first.content_hash != other.content_hash
     assert len(first.history["train_loss"]) == 15
-    assert first.history["train_loss"][-1] < 0.6 * first.history["train_loss"][0]
+    losses = first.history["train_loss"]
+    assert all(a > b for a, b in zip(losses[:-1], losses[1:], strict=True))
 
 
 def test_blocks_of_prediction_change_nothing(monkeypatch):
@@ -74,6 +79,69 @@ def test_a_folder_keeps_the_model(tmp_path):
         loaded.predict()
     with pytest.raises(ctl.ChromatellError, match="has no data to train on"):
         loaded.train()
+
+
+@pytest.fixture(scope="module")
+def network():
+    tracks = tracks_of()
+    tracks.splits["chr1"][2500:] = 1
+    model = ctl.models.Nascent(tracks, architecture="dense", window=3, n_hidden=32, dropout=0.0)
+    model.train(max_epochs=20, batch_size=64, lr=1e-2, seed=0)
+    return model, tracks
+
+
+def test_a_network_learns_and_keeps_the_epoch_that_validates_best(network):
+    model, tracks = network
+    found = model.predict(chroms="chr2").values("chr2")
+    observed = tracks.values("chr2", "mark")
+    assert np.corrcoef(found[0], observed[0])[0, 1] > 0.95
+    x = padded(tracks.values("chr1", "plus") / np.float32(model.scale[0]), 3)
+    bins = np.arange(2500, 3000)
+    windows = Windows([x], [bins], [tracks.values("chr1", "mark")[:, bins] / np.float32(model.deviation[0])], 3)
+    loss = model.module.loss(windows[np.arange(500)]).item()
+    assert loss == pytest.approx(min(model.history["validation_loss"]), rel=1e-4)
+
+
+def test_a_network_in_a_folder_predicts_the_same_whatever_the_block(network, tmp_path, monkeypatch):
+    model, tracks = network
+    model.save(tmp_path / "model")
+    expected = model.predict().values("chr2")
+    monkeypatch.setattr(_model, "_BLOCK", 100)
+    monkeypatch.setattr(_model, "_WINDOWS", 7)
+    loaded = ctl.models.load(tmp_path / "model")
+    np.testing.assert_allclose(loaded.predict(tracks).values("chr2"), expected, rtol=1e-5, atol=1e-6)
+    again = ctl.models.Nascent(tracks, architecture="dense", window=3, n_hidden=32, dropout=0.0)
+    again.train(max_epochs=20, batch_size=64, lr=1e-2, seed=0)
+    assert again.content_hash == model.content_hash
+
+
+def test_a_network_whose_weights_do_not_fit_is_refused(network):
+    record = network[0].to_record()
+    name = "weights.network.layers.0.weight"
+    for change in (record.arrays[name][:-1], record.arrays[name].astype(np.float64), record.arrays[name][0]):
+        arrays = {**record.arrays, name: change}
+        with pytest.raises(ctl.ChromatellError, match="Ask for the file again"):
+            ctl.models.load(Record(record.family, record.schema, record.config, arrays, record.var_names))
+
+
+def test_windows_are_those_of_each_bin_on_its_chromosome():
+    first, second = np.arange(6.0)[None], 10 + np.arange(5.0)[None]
+    targets = [np.array([[0.0, 5.0]]), np.array([[12.0]])]
+    signal = [padded(np.expm1(v).astype(np.float32), 5) for v in (first, second)]
+    windows = Windows(signal, [np.array([0, 5]), np.array([2])], targets, 5)
+    batch = windows[np.array([2, 0, 1])]
+    assert len(batch) == 3
+    expected = [[10, 11, 12, 13, 14], [0, 0, 0, 1, 2], [3, 4, 5, 0, 0]]
+    np.testing.assert_allclose(batch.x[:, 0].numpy(), expected, rtol=1e-6)
+    assert batch.y[:, 0].tolist() == [12, 0, 5]
+
+
+def test_unknown_targets_do_not_count():
+    module = DenseNetwork(NascentConfig("dense", window=3, n_hidden=4), 1, 2).eval()
+    x = torch.rand(2, 1, 3)
+    predicted = module(x).detach()
+    y = torch.tensor([[1.0, float("nan")], [float("nan"), float("nan")]])
+    assert module.loss(WindowBatch(x, y)).item() == pytest.approx(float((predicted[0, 0] - 1) ** 2), rel=1e-5)
 
 
 def test_set_up_and_several_samples_are_refused_with_the_call_that_mends():

@@ -10,6 +10,7 @@ from chromatell._progress import progress
 from chromatell._settings import settings
 from chromatell._validate import ChromatellError
 from chromatell.models._plan import TrainConfig
+from chromatell.models.nascent._module import NascentConfig
 from chromatell.models.nascent._trees import Trees, read_booster
 
 Bins = tuple[np.ndarray, np.ndarray]  # features (features, bins) and targets (targets, bins), NaN where unknown
@@ -27,8 +28,18 @@ def import_xgboost() -> Any:
     return xgboost
 
 
+def tree_options(options: NascentConfig) -> dict[str, Any]:
+    """Return XGBoost's names of the options."""
+    return {
+        "max_depth": options.max_depth,
+        "min_child_weight": options.min_child_weight,
+        "subsample": options.subsample,
+        "colsample_bytree": options.colsample,
+    }
+
+
 def boost(
-    train: Bins, val: Bins | None, config: TrainConfig, tree_options: dict[str, Any], *, seed: int, device: str
+    train: Bins, val: Bins | None, config: TrainConfig, options: dict[str, Any], *, seed: int, device: str
 ) -> tuple[Trees, dict[str, list[float]]]:
     """Return trees of every target, and the mean RMSE over targets after each round that all of them had."""
     xgb = import_xgboost()
@@ -40,7 +51,7 @@ def boost(
         "nthread": settings.n_jobs,
         "device": device,
         "verbosity": 0,
-        **tree_options,
+        **options,
     }
     boosters, rounds, bases = [], [], []
     losses: dict[str, list[list[float]]] = {"train": [], "val": []}

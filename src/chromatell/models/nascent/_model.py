@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
 import torch
+from torch.utils.data import DataLoader
 
 from chromatell._keys import SPLITS, TRAIN, VAL
 from chromatell._progress import progress
@@ -18,39 +19,19 @@ from chromatell.data._tracks_table import ASSAY, INPUT, PREDICTION, ROLE, SAMPLE
 from chromatell.data.tracks import BinnedTracks, as_tracks
 from chromatell.models._base import ChromatinModel
 from chromatell.models._plan import TrainConfig
-from chromatell.models.nascent._boosting import boost, import_xgboost
-from chromatell.models.nascent._signal import Signal, input_values, mean_signal, segments
+from chromatell.models.nascent._boosting import boost, import_xgboost, tree_options
+from chromatell.models.nascent._module import DenseNetwork, NascentConfig
+from chromatell.models.nascent._signal import Signal, find_inputs, input_values, mean_signal, segments
 from chromatell.models.nascent._trees import TreeModule, Trees
+from chromatell.models.nascent._windows import Windows, padded, window_loader
 
-ARCHITECTURES = ("xgboost",)
 _BLOCK = 1 << 15  # bins predicted at a time
-_TREES = "weights.trees."
-
-
-@dataclass(frozen=True)
-class NascentConfig:
-    """Options of the model; every field is stored with it."""
-
-    architecture: str = "xgboost"
-    window: int = 2561  # bins, odd
-    max_bins: int = 400_000  # training bins at most; more are drawn at random
-    max_depth: int = 6  # of a tree
-    min_child_weight: float = 20.0  # bins in a leaf
-    subsample: float = 0.8  # share of the bins that a tree sees
-    colsample: float = 0.5  # share of the features that a tree sees
-
-    def __post_init__(self) -> None:
-        one_of(self.architecture, ARCHITECTURES, "architecture")
-        in_range(self.window, 1, 1_000_001, "window")
-        in_range(self.max_bins, 100, 1_000_000_000, "max_bins")
-        in_range(self.max_depth, 1, 16, "max_depth")
-        in_range(self.min_child_weight, 0, 1e9, "min_child_weight", whole=False)
-        in_range(self.subsample, 0.01, 1, "subsample", whole=False)
-        in_range(self.colsample, 0.01, 1, "colsample", whole=False)
-        if self.window % 2 == 0:
-            raise ChromatellError(
-                f"window={self.window} bins has no bin in its middle. Take an odd number: {self.window + 1}."
-            )
+_WINDOWS = 4096  # of them, windows in memory
+_TREES, _NETWORK = "weights.trees.", "weights.network."
+_PLANS = {
+    "xgboost": TrainConfig(max_epochs=100, lr=0.08, patience=30),  # rounds of boosting
+    "dense": TrainConfig(max_epochs=10, batch_size=1024, optimizer="adam", lr=1e-3, weight_decay=0.0, patience=3),
+}
 
 
 class Nascent(ChromatinModel):
@@ -62,11 +43,13 @@ class Nascent(ChromatinModel):
         BinnedTracks with tracks of role 'input' and 'target'.
     architecture
         'xgboost': boosted trees, one model a target, on sums of the signal: six single bins on each side of the centre,
-        then stretches that double in width up to the window's ends; log(1 + sum) of each strand.
+        then stretches that double in width up to the window's ends; log(1 + sum) of each strand. 'dense': five dense
+        layers with ReLU on log(1 + signal) of each bin and strand, all targets at once, by Adam on the squared error.
     inputs, targets
         Names of the tracks to read and to predict; None takes those of the role.
     options
-        Fields of :class:`NascentConfig`, such as `window` (bins, odd; 2,561 bins of 50 bp are 128 kb).
+        Fields of :class:`NascentConfig`, such as `window` (bins, odd: 2,561, which are 128 kb, for trees, and 201
+        for 'dense').
 
     Raises
     ------
@@ -100,13 +83,12 @@ class Nascent(ChromatinModel):
 
     family: ClassVar[str] = "nascent"
     reads_tracks: ClassVar[bool] = True
-    module: TreeModule
 
     def __init__(
         self,
         data: BinnedTracks | None = None,
         *,
-        architecture: Literal["xgboost"] = "xgboost",
+        architecture: Literal["xgboost", "dense"] = "xgboost",
         inputs: str | Sequence[str] | None = None,
         targets: str | Sequence[str] | None = None,
         **options: Any,
@@ -117,7 +99,7 @@ class Nascent(ChromatinModel):
         if unknown:
             raise ChromatellError(f"Nascent knows no option {unknown}; it knows {sorted(asdict(NascentConfig()))}.")
         self.options = NascentConfig(architecture=architecture, **options)
-        self.train_config = TrainConfig(max_epochs=300, lr=0.08, patience=30)  # rounds of boosting
+        self.train_config = _PLANS[self.options.architecture]
         self.config = {"options": asdict(self.options)}
         if tracks is not None:
             self._choose(tracks, inputs, targets)
@@ -181,58 +163,78 @@ class Nascent(ChromatinModel):
         self.deviation, self.low = deviation, low
 
     def _build(self) -> None:
-        import_xgboost()  # missing, it is said before the bins are gathered
+        if self.trees:
+            import_xgboost()  # missing, it is said before the bins are gathered
+            self.config["n_features"] = len(self.inputs) * len(segments(self.options.window))
+        else:
+            self.module = DenseNetwork(self.options, len(self.inputs), len(self.targets))
 
-    def _fit(self, data: BinnedTracks, seed: int, *, accelerator: str = "auto", **_: Any) -> None:
-        draw, *fit = np.random.SeedSequence(seed).generate_state(2)
-        rng = np.random.default_rng(draw)
-        train, n_train = self._gather(data, TRAIN, rng)
-        val, _n = self._gather(data, VAL, rng)
-        self.config["n_features"] = int(train[0].shape[0])  # type: ignore[index]
-        self.config["training_bins"] = {"used": int(train[1].shape[1]), "of": n_train}  # type: ignore[index]
-        o = self.options
-        tree_options = {
-            "max_depth": o.max_depth,
-            "min_child_weight": o.min_child_weight,
-            "subsample": o.subsample,
-            "colsample_bytree": o.colsample,
-        }
-        gpu = accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
-        device = "cuda" if gpu else "cpu"
-        trees, self.history_ = boost(train, val, self.train_config, tree_options, seed=int(fit[0]), device=device)  # type: ignore[arg-type]
+    def _fit(self, data: BinnedTracks, seed: int, **kwargs: Any) -> None:
+        if not self.trees:
+            super()._fit(data, seed, **kwargs)
+            return
+        draws = np.random.SeedSequence(seed).spawn(2)
+        parts = [
+            self._gather(data, split, self._bins(data, split, draw))
+            for split, draw in zip((TRAIN, VAL), draws, strict=True)
+        ]
+        gpu = kwargs.get("accelerator") in ("auto", "gpu", "cuda") and torch.cuda.is_available()
+        trees, self.history_ = boost(
+            parts[0],
+            parts[1] if parts[1][0].size else None,
+            self.train_config,
+            tree_options(self.options),
+            seed=seed,
+            device="cuda" if gpu else "cpu",
+        )
         self.module = TreeModule(trees)
 
-    def _gather(
-        self, data: BinnedTracks, split: str, rng: np.random.Generator
-    ) -> tuple[tuple[np.ndarray, np.ndarray] | None, int]:
-        """Return features and targets of bins of a part, at most `max_bins` of them, and how many there are."""
+    def _bins(self, data: BinnedTracks, split: str, draw: np.random.SeedSequence) -> dict[str, np.ndarray]:
+        """Return the bins of a part on each chromosome that has any, at most `max_bins` in all."""
         at = {c: np.flatnonzero(data.usable(c, split)) for c in data.chroms}
-        n = sum(x.size for x in at.values())
-        if n == 0:
-            return None, 0
-        if n > self.options.max_bins:
-            logger.info("%s: %s of %s bins, drawn at random.", split, f"{self.options.max_bins:,}", f"{n:,}")
+        n, most = sum(x.size for x in at.values()), self.options.max_bins
+        if n > most:
+            logger.info("%s: %s of %s bins, drawn at random.", split, f"{most:,}", f"{n:,}")
             chosen = np.zeros(n, dtype=bool)
-            chosen[rng.choice(n, self.options.max_bins, replace=False)] = True
+            chosen[np.random.default_rng(draw).choice(n, most, replace=False)] = True
             ends = np.cumsum([x.size for x in at.values()])
             at = {c: x[part] for (c, x), part in zip(at.items(), np.split(chosen, ends[:-1]), strict=True)}
-        features, targets = [], []
-        for chrom, bins in at.items():
-            if bins.size:
-                features.append(self._signal(data, chrom, self.inputs, self.scale).features(bins))
-                targets.append(data.values(chrom, self.targets)[:, bins] / self.deviation[:, np.newaxis])
-        return (np.concatenate(features, axis=1), np.concatenate(targets, axis=1).astype(np.float32)), n
+        if split == TRAIN:
+            self.config["training_bins"] = {"used": min(n, most), "of": n}
+        return {c: bins for c, bins in at.items() if bins.size}
+
+    def _gather(self, data: BinnedTracks, split: str, at: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """Return features (features, bins) and scaled targets (targets, bins) of bins."""
+        features = [self._signal(data, c, self.inputs, self.scale).features(bins) for c, bins in at.items()]
+        targets = [self._target(data, c, bins) for c, bins in at.items()]
+        none = np.empty((0, 0), dtype=np.float32)
+        return np.concatenate(features or [none], axis=1), np.concatenate(targets or [none], axis=1)
+
+    def _loader(self, data: BinnedTracks, split: str, seed: int) -> DataLoader | None:
+        at = self._bins(data, split, np.random.SeedSequence([seed, SPLITS.index(split)]))
+        if not at:
+            return None
+        signal = [padded(self._scaled(data, c, self.inputs, self.scale), self.options.window) for c in at]
+        targets = [self._target(data, c, bins) for c, bins in at.items()]
+        windows = Windows(signal, list(at.values()), targets, self.options.window)
+        return window_loader(windows, self.train_config.batch_for(len(windows)), shuffle=split == TRAIN, seed=seed)
+
+    def _target(self, data: BinnedTracks, chrom: str, bins: np.ndarray) -> np.ndarray:
+        return (data.values(chrom, self.targets)[:, bins] / self.deviation[:, np.newaxis]).astype(np.float32)
+
+    def _scaled(self, data: BinnedTracks, chrom: str, inputs: Sequence[str], scale: np.ndarray) -> np.ndarray:
+        return input_values(data, chrom, inputs) / scale[:, np.newaxis].astype(np.float32)
 
     def _signal(self, data: BinnedTracks, chrom: str, inputs: Sequence[str], scale: np.ndarray) -> Signal:
-        values = input_values(data, chrom, inputs)
-        values /= scale[:, np.newaxis].astype(np.float32)
-        return Signal(values, self.options.window)
+        return Signal(self._scaled(data, chrom, inputs, scale), self.options.window)
+
+    @property
+    def trees(self) -> bool:
+        """Whether the model is one of trees, not a network."""
+        return self.options.architecture == "xgboost"
 
     def _groups(self) -> list[str]:
         return [x[ASSAY] for x in self.config["input_tracks"]]
-
-    def _loader(self, data: Any, split: str, seed: int) -> None:
-        """Trees take no batches."""
 
     def _describe(self, data: BinnedTracks) -> dict[str, Any]:
         counts = {part: sum(int(data.usable(c, part).sum()) for c in data.chroms) for part in SPLITS}
@@ -287,16 +289,17 @@ class Nascent(ChromatinModel):
                 f"The tracks have bins of {tracks.bin_size} bp, the model reads {self.config['bin_size']} bp. Bin them "
                 f"again: ctl.pp.bin_tracks(files, bin_size={self.config['bin_size']})."
             )
-        inputs = self._find_inputs(tracks)
+        inputs = find_inputs(tracks, self.inputs, self.config["input_tracks"])
         scale = self.scale if depth == "fixed" else mean_signal(tracks, inputs, self._groups())
         chosen = tracks.chroms if chroms is None else [chroms] if isinstance(chroms, str) else list(chroms)
         values = {}
         with progress("Predicting", total=sum(tracks.n_bins_of(c) for c in chosen), unit="bins") as advance:
             for chrom in chosen:
                 values[chrom] = np.empty((len(self.targets), tracks.n_bins_of(chrom)), dtype=np.float32)
-                signal = self._signal(tracks, chrom, inputs, scale)
-                for rows, columns, block in self._predict_blocks(signal):
-                    values[chrom][rows, columns] = block
+                scaled = self._scaled(tracks, chrom, inputs, scale)
+                for rows, columns, block in self._predict_blocks(scaled):
+                    real = np.maximum(block * self.deviation[:, np.newaxis], self.low[:, np.newaxis])
+                    values[chrom][rows, columns] = real
                     advance(block.shape[1])
         table = pd.DataFrame(
             {
@@ -309,10 +312,17 @@ class Nascent(ChromatinModel):
         sizes = {c: tracks.chrom_sizes[c] for c in chosen}
         return BinnedTracks(values, table, bin_size=tracks.bin_size, chrom_sizes=sizes)
 
-    def _predict_blocks(self, signal: Signal) -> Iterator[tuple[slice, slice, np.ndarray]]:  # type: ignore[override]
-        trees = self.module.trees
-        for first in range(0, signal.n_bins, _BLOCK):
-            columns = slice(first, min(first + _BLOCK, signal.n_bins))
+    def _predict_blocks(self, scaled: np.ndarray) -> Iterator[tuple[slice, slice, np.ndarray]]:  # type: ignore[override]
+        """Yield predictions, in standard deviations, of the scaled inputs of one chromosome."""
+        predict = self._tree_blocks(scaled) if self.trees else self._network_blocks(scaled)
+        for first in range(0, scaled.shape[1], _BLOCK):
+            columns = slice(first, min(first + _BLOCK, scaled.shape[1]))
+            yield slice(0, len(self.targets)), columns, predict(columns)
+
+    def _tree_blocks(self, scaled: np.ndarray) -> Callable[[slice], np.ndarray]:
+        signal, trees = Signal(scaled, self.options.window), self.module.trees
+
+        def predict(columns: slice) -> np.ndarray:
             x = signal.features(columns)
             silent = np.logical_not(x.any(axis=0))
             alike = np.flatnonzero(silent)
@@ -320,32 +330,29 @@ class Nascent(ChromatinModel):
             block = np.empty((len(self.targets), x.shape[1]), dtype=np.float32)
             block[:, ~silent] = trees.predict(x[:, ~silent] if alike.size > 1 else x)
             block[:, silent] = block[:, alike[:1]]
-            scaled = np.maximum(block * self.deviation[:, np.newaxis], self.low[:, np.newaxis])
-            yield slice(0, len(self.targets)), columns, scaled.astype(np.float32)
+            return block
 
-    def _find_inputs(self, tracks: BinnedTracks) -> list[str]:
-        """Return the names of the inputs in other tracks."""
-        if all(name in tracks.names for name in self.inputs):
-            return self.inputs
-        table = tracks.table[tracks.table[ROLE] == INPUT]
-        wanted = self.config["input_tracks"]
-        for columns in ((ASSAY, STRAND), (STRAND,)):
-            found = [list(table.index[np.all([table[c] == w[c] for c in columns], axis=0)]) for w in wanted]
-            names = [str(n[0]) for n in found if len(n) == 1]
-            if len(names) == len(wanted) == len(set(names)):
-                return names
-        raise ChromatellError(
-            f"The model reads {examples(self.inputs)} ({', '.join(w[ASSAY] + ' ' + w[STRAND] for w in wanted)}); among "
-            f"the inputs {examples(table.index) or '(none)'} those are not to be told. Name them alike, or give one "
-            "sample: tracks.select(sample=...)."
-        )
+        return predict
+
+    def _network_blocks(self, scaled: np.ndarray) -> Callable[[slice], np.ndarray]:
+        signal, half = padded(scaled, self.options.window), self.options.window // 2
+        self.module.eval()
+
+        def predict(columns: slice) -> np.ndarray:
+            part = signal[:, columns.start : columns.stop + 2 * half].to(self.device)
+            windows = part.unfold(1, self.options.window, 1).transpose(0, 1)  # (bins, inputs, window), a view
+            with torch.no_grad():
+                found = torch.cat([self.module(x) for x in windows.split(_WINDOWS)])
+            return found.float().cpu().numpy().T
+
+        return predict
 
     # ---- the record
 
     @property
     def device(self) -> torch.device:
         """Where the model is evaluated: trees on the CPU."""
-        return torch.device("cpu")
+        return torch.device("cpu") if self.trees else super().device
 
     @property
     def var_names(self) -> dict[str, list[str]]:
@@ -357,7 +364,9 @@ class Nascent(ChromatinModel):
 
     def _arrays(self) -> dict[str, np.ndarray]:
         stats = {"scaling.input": self.scale, "scaling.target": self.deviation, "scaling.low": self.low}
-        return {_TREES + name: array for name, array in self.module.trees.arrays().items()} | stats
+        if self.trees:
+            return {_TREES + name: array for name, array in self.module.trees.arrays().items()} | stats
+        return {_NETWORK + name: w.detach().cpu().numpy() for name, w in self.module.state_dict().items()} | stats
 
     def _set_arrays(self, arrays: dict[str, np.ndarray]) -> None:
         self.options = NascentConfig(**self.config["options"])
@@ -365,15 +374,25 @@ class Nascent(ChromatinModel):
         sizes = (len(self.inputs),), (len(self.targets),), (len(self.targets),)
         stats = (self.scale, self.deviation, self.low)
         fit = all(a.shape == size and np.isfinite(a).all() for a, size in zip(stats, sizes, strict=True))
+        fit = fit and bool((self.scale > 0).all() and (self.deviation > 0).all())
         lists = self.config["input_tracks"], self.config["target_tracks"]
         if not fit or (len(lists[0]), len(lists[1])) != (sizes[0][0], sizes[1][0]) or not 0 < sizes[0][0] <= 64:
             raise ChromatellError(f"The stored scales are not those of {self.var_names}. Ask for the file again.")
-        if not (self.scale > 0).all() or not (self.deviation > 0).all():
-            raise ChromatellError("A stored scale is not above 0. Ask for the file again.")
         in_range(self.config["bin_size"], 1, 10_000_000, "bin_size")
-        trees = {k.removeprefix(_TREES): v for k, v in arrays.items() if k.startswith(_TREES)}
-        self.module = TreeModule(Trees(**trees))
-        n_features = len(self.inputs) * len(segments(self.options.window))
-        if self.config["n_features"] != n_features:
-            raise ChromatellError("The stored window is not the one that was trained with. Ask for the file again.")
-        self.module.trees.check(n_features, len(self.targets))
+        if self.trees:
+            n_features = len(self.inputs) * len(segments(self.options.window))
+            if self.config["n_features"] != n_features:
+                raise ChromatellError("The stored window is not the one that was trained with. Ask for the file again.")
+            self.module = TreeModule(Trees(**_part(arrays, _TREES)))
+            self.module.trees.check(n_features, len(self.targets))
+            return
+        state = {name: torch.from_numpy(w.copy()) for name, w in _part(arrays, _NETWORK).items()}
+        with torch.device("meta"):  # a wrong shape is refused, not allocated
+            self.module = DenseNetwork(self.options, len(self.inputs), len(self.targets))
+        if any(w.dtype != torch.float32 for w in state.values()):
+            raise ChromatellError("The stored weights are not float32. Ask for the file again.")
+        self.module.load_state_dict(state, strict=True, assign=True)
+
+
+def _part(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}

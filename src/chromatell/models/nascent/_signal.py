@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from chromatell._validate import ChromatellError
+from chromatell._validate import ChromatellError, examples
 from chromatell.data._tracks_info import BLACKLIST
+from chromatell.data._tracks_table import ASSAY, INPUT, ROLE, STRAND
 from chromatell.data.tracks import BinnedTracks
 
 
@@ -65,6 +66,23 @@ def mean_signal(
             "split."
         )
     return mean
+
+
+def find_inputs(tracks: BinnedTracks, names: list[str], wanted: list[dict[str, str]]) -> list[str]:
+    """Return the names that a model's inputs have in other tracks."""
+    if all(name in tracks.names for name in names):
+        return names
+    table = tracks.table[tracks.table[ROLE] == INPUT]
+    for columns in ((ASSAY, STRAND), (STRAND,)):
+        found = [list(table.index[np.all([table[c] == w[c] for c in columns], axis=0)]) for w in wanted]
+        single = [str(n[0]) for n in found if len(n) == 1]
+        if len(single) == len(wanted) == len(set(single)):
+            return single
+    raise ChromatellError(
+        f"The model reads {examples(names)} ({', '.join(w[ASSAY] + ' ' + w[STRAND] for w in wanted)}); among the "
+        f"inputs {examples(table.index) or '(none)'} those are not to be told. Name them alike, or give one sample: "
+        "tracks.select(sample=...)."
+    )
 
 
 class Signal:
