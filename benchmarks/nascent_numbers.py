@@ -77,8 +77,9 @@ def main() -> None:
     lines = [
         f"# Nascent, {args.architecture}: {args.set}",
         "",
-        f"`python benchmarks/nascent_numbers.py --set {args.set} --architecture {args.architecture} --bins {args.bins}`; "
-        f"{usable.sum():,} test bins; {used['used']:,} of {used['of']:,} training bins; smoothed targets, 50-bp bins. "
+        f"`python benchmarks/nascent_numbers.py --set {args.set} --architecture {args.architecture} --bins "
+        f"{args.bins}`; {usable.sum():,} test bins; {used['used']:,} of {used['of']:,} training bins; "
+        f"smoothed targets, 50-bp bins. "
         f"Intervals (95%) resample 1-Mb blocks. Binning, masking and smoothing took {laps[1] - laps[0]:.0f} s, "
         f"training {len(targets)} targets and predicting {tracks.n_bins:,} bins {laps[2] - laps[1]:.0f} s, on "
         f"{platform.machine()}, {ctl.settings.n_jobs} threads, other jobs beside it.",

@@ -111,6 +111,17 @@ def test_the_model_travels_with_a_store_and_predicts_the_same(trained, tmp_path)
     np.testing.assert_allclose(found.values("chr1", "mark_nascent"), expected, rtol=1e-6)
 
 
+def test_a_dense_network_is_trained_and_applied_alike():
+    tracks = planted(0, n=6000)
+    ctl.pp.split_regions(tracks, by="blocks", fractions=(0.5, 0, 0.5), block=20_000, width=550, seed=0)
+    ctl.tl.nascent(
+        tracks, architecture="dense", targets="mark", window=11, n_hidden=32, seed=0, train_kwargs={"batch_size": 64}
+    )
+    assert scored(tracks, "mark_nascent", "mark") > 0.9
+    found = ctl.tl.predict(tracks.select(role="input"), model=tracks, depth="fixed")
+    np.testing.assert_allclose(found.values("chr1", "mark_nascent"), tracks.values("chr1", "mark_nascent"), rtol=1e-5)
+
+
 def test_wrong_inputs_are_refused_with_a_cure(trained):
     tracks = planted(2, n=2000)
     with pytest.raises(ctl.ChromatellError, match="from_anndata"):
