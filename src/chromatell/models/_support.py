@@ -104,9 +104,7 @@ def quiet_lightning() -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning's own use of torch's pytree
             warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-            warnings.filterwarnings(
-                "ignore", message=".*across ranks is zero.*"
-            )  # no validation part
+            warnings.filterwarnings("ignore", message=".*across ranks is zero.*")  # no validation part
             warnings.filterwarnings("ignore", message=".*logging interval.*")
             warnings.filterwarnings("ignore", message=".*Checkpoint directory.*")
             warnings.filterwarnings("ignore", message=".*`lr_scheduler.step\\(\\)`.*")
