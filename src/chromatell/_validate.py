@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -212,6 +212,20 @@ def in_range(value: Any, low: float, high: float, argument: str, *, whole: bool 
         kind = "whole number" if whole else "number"
         raise ChromatellError(f"{argument}={value!r} is out of range: a {kind} from {low:,} to {high:,} is needed.")
     return int(value) if whole else float(value)
+
+
+def split_fractions(fractions: Sequence[float], usual: tuple[float, float, float], of: str) -> np.ndarray:
+    """Return (train, val, test) shares of cells or regions (`of`), float64 (3,); `usual` ones are the cure."""
+    parts = np.array(fractions, dtype=np.float64)
+    if parts.shape != (3,):
+        raise ChromatellError(f"fractions={fractions!r} must be three numbers: (train, val, test), such as {usual}.")
+    if not np.isfinite(parts).all() or (parts < 0).any() or abs(parts.sum() - 1) > 1e-6:
+        raise ChromatellError(
+            f"fractions={fractions!r} must not be negative and must sum to 1; they sum to {parts.sum():g}. Try {usual}."
+        )
+    if parts[0] == 0:
+        raise ChromatellError(f"fractions={fractions!r} leaves no {of} to train on. Try {usual}.")
+    return parts
 
 
 def store_key(key: str) -> str:

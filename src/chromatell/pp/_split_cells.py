@@ -13,8 +13,9 @@ from mudata import MuData
 
 from chromatell._keys import ATAC, RNA, SPLIT, SPLITS, TEST, UNS
 from chromatell._settings import logger, settings
-from chromatell._validate import ChromatellError, examples, paired, store_key, unique_names
+from chromatell._validate import ChromatellError, examples, paired, split_fractions, store_key, unique_names
 
+_USUAL = (0.7, 0.1, 0.2)  # shares
 _DRAWS = 20  # of a grouped split, the closest to the fractions is kept; more would leave one split for every seed
 _HOW = "split"
 
@@ -78,7 +79,7 @@ def split_cells(
     """
     store_key(key_added)
     _check_object(mdata)
-    parts = _check_fractions(fractions)
+    parts = split_fractions(fractions, _USUAL, "cell")
     resolved = settings.resolve_seed(seed)
     rng = np.random.default_rng(np.random.SeedSequence(resolved))
     held = _holdout_dict(by, holdout)
@@ -133,22 +134,6 @@ def _check_object(mdata: Any) -> None:
         raise ChromatellError(
             f"mdata.uns[{UNS!r}] is not a dict; the package keeps its records there. Remove it: del mdata.uns[{UNS!r}]."
         )
-
-
-def _check_fractions(fractions: Sequence[float]) -> np.ndarray:
-    parts = np.asarray(fractions, dtype=np.float64)
-    if parts.shape != (3,):
-        raise ChromatellError(
-            f"fractions={fractions!r} must be three numbers: (train, val, test), such as (0.7, 0.1, 0.2)."
-        )
-    if not np.isfinite(parts).all() or (parts < 0).any() or abs(parts.sum() - 1) > 1e-6:
-        raise ChromatellError(
-            f"fractions={fractions!r} must not be negative and must sum to 1; they sum to {parts.sum():g}. "
-            "Try (0.7, 0.1, 0.2)."
-        )
-    if parts[0] == 0:
-        raise ChromatellError(f"fractions={fractions!r} leaves no cell to train on. Try (0.7, 0.1, 0.2).")
-    return parts
 
 
 def _labels(mdata: MuData | AnnData, key: str) -> np.ndarray:

@@ -13,12 +13,13 @@ from mudata import MuData
 
 from chromatell._keys import ATAC, CHROM, DNA, END, SPLIT, SPLITS, START, TEST, UNS, VAL
 from chromatell._settings import logger, settings
-from chromatell._validate import ChromatellError, examples, one_of, store_key
+from chromatell._validate import ChromatellError, examples, one_of, split_fractions, store_key
 from chromatell.data._tracks_anndata import is_tracks
 from chromatell.data.tracks import BinnedTracks
 from chromatell.genome.regions import normalise_chrom, region_table
 from chromatell.pp._region_data import regions_of
 
+_USUAL = (0.8, 0.1, 0.1)  # shares
 _DRAWS = 20  # the closest to the fractions is kept; more would leave one split of few chromosomes for every seed
 _FEW = 1000  # groups; with more, a draw that misses the fractions by _CLOSE of the regions ends the search
 _CLOSE = 0.005
@@ -151,7 +152,7 @@ def split_regions(
     gap = 0 if gap is None else gap
     store_key(key_added)
     atac = regions_of(mdata)
-    parts = _check_fractions(fractions)
+    parts = split_fractions(fractions, _USUAL, "region")
     window = _window(atac, width)
     _check_whole(gap, "gap", 0)
     table = region_table(atac)
@@ -213,22 +214,6 @@ def connected(table: pd.DataFrame, chrom: np.ndarray, width: int, gap: int) -> n
     groups = np.empty(len(order), dtype=np.int64)
     groups[order] = np.cumsum(new) - 1
     return groups
-
-
-def _check_fractions(fractions: Sequence[float]) -> np.ndarray:
-    parts = np.array(fractions, dtype=np.float64)
-    if parts.shape != (3,):
-        raise ChromatellError(
-            f"fractions={fractions!r} must be three numbers: (train, val, test), such as (0.8, 0.1, 0.1)."
-        )
-    if not np.isfinite(parts).all() or (parts < 0).any() or abs(parts.sum() - 1) > 1e-6:
-        raise ChromatellError(
-            f"fractions={fractions!r} must not be negative and must sum to 1; they sum to {parts.sum():g}. "
-            "Try (0.8, 0.1, 0.1)."
-        )
-    if parts[0] == 0:
-        raise ChromatellError(f"fractions={fractions!r} leaves no region to train on. Try (0.8, 0.1, 0.1).")
-    return parts
 
 
 def _check_whole(value: Any, name: str, least: int) -> None:

@@ -12,13 +12,13 @@ from anndata import AnnData
 
 from chromatell._keys import SPLITS
 from chromatell._settings import logger, settings
-from chromatell._validate import ChromatellError, in_range, one_of
+from chromatell._validate import ChromatellError, in_range, one_of, split_fractions
 from chromatell.data._tracks_anndata import update_anndata
 from chromatell.data._tracks_info import NO_SPLIT
 from chromatell.data._tracks_table import SIGMA
 from chromatell.data.tracks import BinnedTracks, as_tracks
 from chromatell.genome.regions import normalise_chrom
-from chromatell.pp._split_regions import _DRAWS, _check_fractions, _check_whole, _holdout
+from chromatell.pp._split_regions import _DRAWS, _USUAL, _check_whole, _holdout
 from chromatell.pp._split_regions import _draw as _draw_groups
 
 WIDEST = 2561  # bins: the widest window of the package's models
@@ -41,7 +41,7 @@ def split_tracks(
 ) -> BinnedTracks | AnnData | None:
     """Write ``tracks.splits``; see :func:`chromatell.pp.split_regions`."""
     one_of(by, ("chromosome", "blocks", "random"), "by")
-    parts = _check_fractions(fractions)
+    parts = split_fractions(fractions, _USUAL, "region")
     block = in_range(block, 1, 1_000_000_000, "block")
     target = (tracks.copy() if copy else tracks) if isinstance(tracks, BinnedTracks) else as_tracks(tracks)
     width = WIDEST * target.bin_size if width is None else width
