@@ -5,9 +5,11 @@ from __future__ import annotations
 import anndata as ad
 import numpy as np
 import pandas as pd
+import pytest
 import scipy.sparse as sp
 from sklearn.linear_model import Ridge
 
+from chromatell import ChromatellError
 from chromatell.data.accessibility import DepthModel, fragment_counts, open_matrix, true_depth
 from chromatell.data.smoothing import Smoothing, fit_smoothing, lsi, neighbor_graph
 
@@ -35,6 +37,17 @@ def test_depth_is_fragments_where_known():
     np.testing.assert_array_equal(true_depth(x), [70, 10])
     x.obs["mine"] = [7.0, 1.0]
     np.testing.assert_array_equal(true_depth(x, "mine"), [7, 1])
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -1.0, "many"])
+def test_a_depth_that_is_no_number_is_refused(bad):
+    x = atac([[1, 2], [0, 3], [4, 0]])
+    x.obs_names = ["a", "b", "c"]
+    x.obs["n_fragments"] = pd.Series([5, bad, 6], index=x.obs_names, dtype=object if bad == "many" else float)
+    with pytest.raises(ChromatellError, match=r"obs\['n_fragments'\].*negative values for 1 of 3 cells \(such as 'b'"):
+        true_depth(x)
+    with pytest.raises(ChromatellError, match="depth_key='...'"):
+        true_depth(x, "n_fragments")
 
 
 def test_depth_model_is_ridge(rng):

@@ -223,6 +223,14 @@ def test_new_regions_take_their_sequence_from_the_fasta(done, fasta, tmp_path):
     assert list(got.var["region"]) == ["sequence_1", "sequence_2"]
 
 
+def test_the_genome_is_read_once(done, fasta, monkeypatch):
+    read, windows = [], ctl.genome.Genome.windows
+    monkeypatch.setattr(ctl.genome.Genome, "windows", lambda *args: read.append(1) or windows(*args))
+    got = ctl.tl.predict(done["rna"], model=done, regions=["chr1:500-700", "chr1:900-1100"], fasta=fasta)
+    assert got["atac_pred"].shape == (120, 2)
+    assert len(read) == 1
+
+
 def test_own_regions_read_from_the_fasta_are_those_of_the_model(done, fasta):
     """What `simulate_sequence_multiome` stored, what the genome holds and what the model keeps are one."""
     model = ctl.models.load(done)

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 
 from chromatell._keys import SELECTED
 from chromatell._settings import logger
-from chromatell._validate import column, values
+from chromatell._validate import ChromatellError, column, examples, values
 from chromatell.data.stored import stored
 
 _DEPTH_COLUMNS = ("n_fragments", "atac_fragments", "nCount_ATAC")
@@ -27,10 +28,24 @@ def true_depth(atac: AnnData, depth_key: str | None = None) -> np.ndarray:
         All regions, *before* any selection.
     depth_key
         A column of `atac.obs`; None looks for `n_fragments`, `atac_fragments` and `nCount_ATAC`.
+
+    Raises
+    ------
+    ChromatellError
+        There is no such column, or it holds what is no number, NaN, infinite or negative values.
     """
     key = depth_key or next((c for c in _DEPTH_COLUMNS if c in atac.obs), None)
     if key is not None:
-        return column(atac.obs, key, "mdata.mod['atac'].obs").to_numpy(dtype=np.float64)
+        found = column(atac.obs, key, "mdata.mod['atac'].obs")
+        depth = pd.to_numeric(found, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+        bad = ~np.isfinite(depth) | (depth < 0)
+        if bad.any():
+            raise ChromatellError(
+                f"mdata.mod['atac'].obs[{key!r}], the fragments of each cell, holds NaN or negative values for "
+                f"{int(bad.sum())} of {len(bad)} cells (such as {examples(atac.obs_names[bad])}). Mend the column, "
+                "leave these cells out, or name another: depth_key='...'."
+            )
+        return depth
     return np.asarray(atac.X.sum(axis=1), dtype=np.float64).ravel()
 
 

@@ -312,6 +312,11 @@ class ChromatinModel(BaseModelClass):
             )
         return columns
 
+    def _ask(self, regions: Any, fasta: Any) -> tuple[pd.Index, Any]:
+        """Return the names of the regions asked for, and what `predict` takes in their place: files are read once."""
+        names = self.region_names(regions, fasta=fasta)
+        return names, names
+
     def _require_trained(self) -> None:
         if not self.is_trained_:
             raise ChromatellError(f"This {type(self).__name__} is not trained. Call model.train() first.")

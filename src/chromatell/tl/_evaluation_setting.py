@@ -98,11 +98,6 @@ class Setting:
         if found is None:
             wanted = tuple(v for v in wanted if v not in LABEL_VIEWS)
         depth = true_depth(atac, depth_key)
-        if not np.isfinite(depth).all() or (depth < 0).any():
-            raise ChromatellError(
-                f"Depth (depth_key={depth_key!r}) holds NaN or negative values. Name another column of "
-                "mdata.mod['atac'].obs, or leave depth_key at None and remove that column."
-            )
         return cls(mdata, splits, wanted, labels_key, found, depth, depth_key, top, regions, places)
 
     def pairs(

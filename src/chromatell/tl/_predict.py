@@ -106,9 +106,8 @@ def predict(
             f"The query is empty ({rna.n_obs} cells x {rna.n_vars} genes). Check the filters before this call."
         )
     unique_names(rna, RNA)
-    columns = loaded.region_names(regions, fasta=fasta)
-    asked = {"regions": regions, "depth": depth, "out": out}
-    values = loaded.predict(source, **asked, **({} if fasta is None else {"fasta": fasta}))
+    columns, asked = loaded._ask(regions, fasta)
+    values = loaded.predict(source, regions=asked, depth=depth, out=out)
     mods = {RNA: rna}
     if isinstance(source, MuData) and ATAC in source.mod:
         mods[ATAC] = source.mod[ATAC]

@@ -161,7 +161,7 @@ def broken(mdata, what):
         ("one training region", "Of the 120 selected regions 1 are marked 'train'; at least 2"),
         ("region split", r"found \['training'\]. Run ctl.pp.split_regions"),
         ("closed", "No training region is open in any training cell"),
-        ("depth", "hold NaN or negative values for training cells.*depth_key"),
+        ("depth", "holds NaN or negative values for .* of .* cells.*depth_key"),
         ("depth key", r"Did not find mdata.mod\['atac'\].obs\['fragments'\]"),
         ("negative", "1 negative values"),
         ("partly scaled", "negative values.*before scaling"),

@@ -346,7 +346,7 @@ class XChrom(ChromatinModel):
         if cells is not None:
             source = chosen_cells(source, cells)
             rna = _rna_of(source)
-        asked = resolve_regions(self.regions, regions, fasta, self.sequence_length)
+        _, asked = self._ask(regions, fasta)
         if out is None:
             check_dense(rna.n_obs, len(asked.names))
         w = self._vectors[asked.known]
@@ -357,7 +357,11 @@ class XChrom(ChromatinModel):
 
     def region_names(self, regions: Any = None, *, fasta: Any = None) -> pd.Index:
         """Return the names of the regions that ``predict(regions=...)`` gives, or raise where it cannot."""
-        return resolve_regions(self.regions, regions, fasta, self.sequence_length).names
+        return self._ask(regions, fasta)[0]
+
+    def _ask(self, regions: Any, fasta: Any) -> tuple[pd.Index, Any]:
+        asked = resolve_regions(self.regions, regions, fasta, self.sequence_length)
+        return asked.names, asked
 
     def denoise(self, data: MuData | AnnData | None = None, **kwargs: Any) -> np.ndarray | Path:
         """Return `predict` at the training mean of depth, so that cells differ by their state alone."""

@@ -27,8 +27,10 @@ class Asked:
     tokens: np.ndarray | None = None
 
 
-def resolve_regions(own: pd.Index, regions: Regions, fasta: Any, width: int) -> Asked:
+def resolve_regions(own: pd.Index, regions: Regions | Asked, fasta: Any, width: int) -> Asked:
     """Return what was asked for; a region that the model does not hold takes its sequence from `fasta`."""
+    if isinstance(regions, Asked):
+        return regions
     if regions is None:
         return Asked(own, np.arange(len(own)))
     if isinstance(regions, np.ndarray) and regions.dtype.kind in "iu":

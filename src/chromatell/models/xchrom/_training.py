@@ -48,11 +48,6 @@ class TrainingData:
         embedding = CellEmbedding.fit(rna, rows, key=setup["embedding"], n_pcs=config["n_pcs"], seed=seed)
         cells, library = embedding.transform(rna)
         depth = true_depth(atac, setup["depth_key"])
-        if not np.isfinite(depth[rows]).all() or depth[rows].min() < 0:
-            raise ChromatellError(
-                "The fragments in mdata.mod['atac'].obs hold NaN or negative values for training cells. Mend the "
-                "column, or name another: depth_key='...'."
-            )
         model = DepthModel.fit(cells[rows], library[rows], np.eye(cells.shape[1]), depth[rows])
         opened = open_matrix(atac, slice(None), keep)
         if seen.sum() < 2:
