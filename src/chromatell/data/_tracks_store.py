@@ -24,6 +24,7 @@ from chromatell._validate import ChromatellError, store_key
 from chromatell.data._tracks_info import NO_SPLIT
 from chromatell.data._tracks_rows import Row
 from chromatell.data._tracks_table import NAME, check_sizes, check_values, track_table
+from chromatell.data._tracks_uns import pack_tables, unpack_tables
 from chromatell.io._file import read_group_zarr
 from chromatell.io._limits import REFUSED, Budget
 from chromatell.io._record import MAX_JSON, parse_json
@@ -221,7 +222,7 @@ def _tracks(cls: type[Tracks], root: Any, said: dict[str, Any], path: Path) -> T
                 into[chrom] = array[:]
     if any(s.size and (s.min() < NO_SPLIT or s.max() >= len(SPLITS)) for s in tracks.splits.values()):
         raise ChromatellError(f"The split in {str(path)!r} holds other codes than -1, 0, 1, 2. {REFUSED}")
-    tracks.uns = said["uns"]
+    tracks.uns = unpack_tables(said["uns"])
     if MODELS in root:  # their hashes are verified when a model is loaded
         tracks.uns[UNS] = {**tracks.uns.get(UNS, {}), MODELS: read_group_zarr(path / MODELS)}
     return tracks
@@ -251,13 +252,13 @@ def _manifest(
         "chrom_sizes": [[c, n] for c, n in chrom_sizes.items()],
         "table": {NAME: list(table.index), "columns": {str(c): table[c].tolist() for c in table}},
         "layers": {k: list(v) for k, v in layers.items()},
-        "uns": dict(uns),
+        "uns": pack_tables(uns),
     }
     try:
         text = json.dumps(said, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise ChromatellError(
-            f"The table or `uns` of the tracks cannot be stored ({error}): text, numbers, lists and dicts can. Remove "
+            f"The table or `uns` of the tracks cannot be stored ({error}): text, numbers, lists, dicts and tables can. Remove "
             "what else is there."
         ) from error
     if len(text) > MAX_JSON:

@@ -6,6 +6,8 @@ Neighbouring bins tell nearly the same, so intervals resample whole stretches of
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -15,7 +17,9 @@ from chromatell.metrics.bootstrap import _binned, interval, resample
 RESOLUTIONS = (50, 1000, 10_000)  # bp
 _LEAST = 0.5  # of a coarse bin's bins, that must be usable
 _BINS = 4096  # of the predicted value, in which peaks are counted for intervals
+_FEWEST = 5  # blocks for an interval
 Scores = dict[str, np.ndarray]
+Changes = dict[str, tuple[float, np.ndarray]]  # metric to score, and its change in each replicate
 
 
 def coarsen(values: np.ndarray, usable: np.ndarray, factor: int) -> tuple[np.ndarray, np.ndarray]:
@@ -104,7 +108,8 @@ def track_scores(
     Notes
     -----
     Pearson, RMSE, precision, recall and F1 of a replicate are exact. Ranks, for Spearman, are those among all bins; AP
-    of a replicate is counted in 4,096 bins of the predicted value. Peak memory: about 60 bytes a bin.
+    of a replicate is counted in 4,096 bins of the predicted value. Only blocks with scored bins are drawn, and fewer
+    than five of them give no interval. Peak memory: about 60 bytes a bin.
 
     References
     ----------
@@ -129,17 +134,127 @@ def track_scores(
             f"resolutions={tuple(resolutions)}: {wrong} are not multiples of the bin size ({bin_size} bp) up to a "
             f"block ({block} bp). Try {(bin_size, 20 * bin_size, 200 * bin_size)}."
         )
-    n_blocks = [-(-x.size * bin_size // block) for x in observed]
-    weights = resample(sum(n_blocks), n_bootstrap, seed=seed).astype(np.float64)
+    held = [
+        np.asarray(u, dtype=bool) & np.isfinite(x) & np.isfinite(y)
+        for x, y, u in zip(observed, predicted, usable, strict=True)
+    ]
+    weights = block_weights(held, block // bin_size, n_bootstrap, seed)
     rows: list[tuple[str, int, float, float, float, int]] = []
     for resolution in resolutions:
-        x, y, where = _pooled(observed, predicted, usable, resolution // bin_size, block // resolution, n_blocks)
-        found = _correlations(x, y, where, weights)
+        bins = ScoredBins(held, resolution // bin_size, block // resolution)
+        x, y = bins.pool(observed), bins.pool(predicted)
+        found = Observed(x, bins.where, weights).compare(y)
         if threshold is not None and resolution == min(resolutions):
-            found |= _peaks(x > threshold, y, threshold if cut is None else cut, where, weights)
+            found |= peak_scores(x > threshold, y, threshold if cut is None else cut, bins.where, weights)
         rows += [(name, resolution, point, *interval(point, change), x.size) for name, (point, change) in found.items()]
     names = ("metric", "resolution", "value", "ci_low", "ci_high", "n")
     return {name: np.array(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
+
+
+def block_weights(
+    usable: Sequence[np.ndarray], per_block: int, n_bootstrap: int, seed: int | np.random.SeedSequence
+) -> np.ndarray:
+    """Return how often each block is drawn, float64 (replicates, blocks of all chromosomes).
+
+    `usable` are the scored bins of each chromosome, of which `per_block` are a block. Those without any are not drawn;
+    there is no replicate where fewer than five have some.
+    """
+    held = np.concatenate([np.logical_or.reduceat(u, np.arange(0, u.size, per_block)) for u in usable])
+    n = int(held.sum())
+    weights = np.zeros((n_bootstrap if n >= _FEWEST else 0, held.size))
+    weights[:, held] = resample(n, len(weights), seed=seed) if n else 0
+    return weights
+
+
+class ScoredBins:
+    """The scored bins of some chromosomes, one chromosome after another, averaged to one resolution.
+
+    Parameters
+    ----------
+    usable
+        bool (bins,) a chromosome: which are scored.
+    factor
+        Bins of a coarse bin.
+    per_block
+        Coarse bins of a block.
+
+    Attributes
+    ----------
+    where : numpy.ndarray, int64 (scored bins,)
+        The block of each.
+    bounds : numpy.ndarray, int64 (chromosomes + 1,)
+        Where the bins of each chromosome begin, and those of the last end.
+    """
+
+    def __init__(self, usable: Sequence[np.ndarray], factor: int, per_block: int) -> None:
+        self.factor, self.usable = factor, usable
+        self._at = [np.flatnonzero(coarsen(u, u, factor)[1] if factor > 1 else u) for u in usable]
+        n_blocks = [-(-u.size // (factor * per_block)) for u in usable]
+        first = np.cumsum([0, *n_blocks[:-1]])
+        self.where = np.concatenate([f + at // per_block for f, at in zip(first, self._at, strict=True)])
+        self.bounds = np.cumsum([0, *(at.size for at in self._at)])
+
+    def pool(self, values: Sequence[np.ndarray]) -> np.ndarray:
+        """Return the values of all chromosomes in these bins, float64 (scored bins,)."""
+        parts = []
+        for x, u, at in zip(values, self.usable, self._at, strict=True):
+            parts.append((coarsen(x, u, self.factor)[0] if self.factor > 1 else np.asarray(x))[at].astype(np.float64))
+        return np.concatenate(parts)
+
+
+@dataclass(frozen=True)
+class Observed:
+    """Observed values in scored bins, with which any number of predictions are compared.
+
+    Parameters
+    ----------
+    x
+        float64 (bins,).
+    where
+        int64 (bins,): the block of each.
+    weights
+        float64 (replicates, blocks), see `block_weights`.
+    """
+
+    x: np.ndarray
+    where: np.ndarray
+    weights: np.ndarray
+
+    @cached_property
+    def _ranks(self) -> np.ndarray:
+        return _ranks(self.x)
+
+    def compare(self, y: np.ndarray) -> Changes:
+        """Return Pearson, Spearman and RMSE of predicted values (bins,)."""
+        found = {}
+        n = self.weights.shape[1]
+        for name, a, b in (("pearson", self.x, y), ("spearman", self._ranks, _ranks(y))):
+            point, replicate = _replicates(_pearson, _moments(a, b, self.where, n), self.weights)
+            found[name] = point, replicate - point
+        squares = np.bincount(self.where, (self.x - y) ** 2, n)
+        sums = np.stack([np.bincount(self.where, minlength=n), squares])
+        point, replicate = _replicates(_rmse, sums, self.weights)
+        found["rmse"] = point, replicate - point
+        return found
+
+
+def best_cut(peak: np.ndarray, y: np.ndarray) -> float:
+    """Return the value above which calling bins gives the best F1; NaN where there is no peak.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> best_cut(np.array([False, True, False, True]), np.array([1.0, 3.0, 2.0, 4.0]))
+    2.0
+    """
+    if not peak.any():
+        return float("nan")
+    order = np.argsort(-y, kind="stable")
+    values, hits = y[order], np.cumsum(peak[order])
+    last = np.flatnonzero(np.append(values[1:] < values[:-1], True))  # of each run of ties
+    best = int(np.argmax(2 * hits[last] / (last + 1 + hits[-1])))
+    below = values[last[best] + 1] if best + 1 < last.size else np.nextafter(values[-1], -np.inf)
+    return float(below)
 
 
 def _check(observed: Sequence[np.ndarray], predicted: Sequence[np.ndarray], usable: Sequence[np.ndarray]) -> None:
@@ -151,47 +266,10 @@ def _check(observed: Sequence[np.ndarray], predicted: Sequence[np.ndarray], usab
         )
 
 
-def _pooled(
-    observed: Sequence[np.ndarray],
-    predicted: Sequence[np.ndarray],
-    usable: Sequence[np.ndarray],
-    factor: int,
-    per_block: int,
-    n_blocks: Sequence[int],
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return observed, predicted (float64) and block of the scored bins of all chromosomes."""
-    parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
-    first = 0
-    for x, y, keep, n in zip(observed, predicted, usable, n_blocks, strict=True):
-        keep = np.asarray(keep, dtype=bool) & np.isfinite(x) & np.isfinite(y)
-        if factor > 1:
-            x, held = coarsen(x, keep, factor)
-            y, _ = coarsen(y, keep, factor)
-        else:
-            held = keep
-        at = np.flatnonzero(held)
-        parts.append((np.asarray(x)[at].astype(float), np.asarray(y)[at].astype(float), first + at // per_block))
-        first += n
-    x, y, where = (np.concatenate(columns) for columns in zip(*parts, strict=True))
-    return x, y, where
-
-
-def _correlations(
-    x: np.ndarray, y: np.ndarray, where: np.ndarray, weights: np.ndarray
-) -> dict[str, tuple[float, np.ndarray]]:
-    """Return Pearson, Spearman and RMSE, each with its change in each replicate."""
+def _ranks(values: np.ndarray) -> np.ndarray:
     from scipy.stats import rankdata
 
-    found = {}
-    ranks = (rankdata(x), rankdata(y)) if x.size else (x, y)
-    for name, (a, b) in (("pearson", (x, y)), ("spearman", ranks)):
-        point, replicate = _replicates(_pearson, _moments(a, b, where, weights.shape[1]), weights)
-        found[name] = point, replicate - point
-    squares = np.bincount(where, (x - y) ** 2, weights.shape[1])
-    sums = np.stack([np.bincount(where, minlength=weights.shape[1]), squares])
-    point, replicate = _replicates(_rmse, sums, weights)
-    found["rmse"] = point, replicate - point
-    return found
+    return rankdata(values) if values.size else values
 
 
 def _moments(a: np.ndarray, b: np.ndarray, where: np.ndarray, n: int) -> np.ndarray:
@@ -219,10 +297,8 @@ def _rmse(s: np.ndarray) -> np.ndarray:
     return np.sqrt(np.divide(s[1], s[0], out=np.full(s[0].shape, np.nan), where=s[0] > 0))
 
 
-def _peaks(
-    peak: np.ndarray, y: np.ndarray, cut: float, where: np.ndarray, weights: np.ndarray
-) -> dict[str, tuple[float, np.ndarray]]:
-    """Return scores of calling peaks, each with its change in each replicate."""
+def peak_scores(peak: np.ndarray, y: np.ndarray, cut: float, where: np.ndarray, weights: np.ndarray) -> Changes:
+    """Return the scores of calling bins above `cut`, and AP; `peak` is bool (bins,). A cut of NaN makes most NaN."""
     from chromatell.metrics.ranking import average_precision
 
     n = weights.shape[1]
@@ -238,7 +314,8 @@ def _peaks(
         top, bottom = (
             np.array(k, dtype=float) @ np.column_stack([sums.sum(axis=1), sums @ weights.T]) for k in (above, below)
         )
-        value = np.divide(top, bottom, out=np.full(top.shape, np.nan), where=bottom > 0)
+        known = (bottom > 0) & (name == "prevalence" or not np.isnan(cut))
+        value = np.divide(top, bottom, out=np.full(top.shape, np.nan), where=known)
         found[name] = float(value[0]), value[1:] - value[0]
     ap = float(average_precision(peak, y)) if peak.any() else float("nan")
     edges = np.unique(np.quantile(y, np.linspace(0, 1, _BINS))) if y.size else np.zeros(1)
