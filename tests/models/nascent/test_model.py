@@ -8,7 +8,7 @@ import torch
 
 import chromatell as ctl
 from chromatell.io import Record
-from chromatell.models.nascent import NascentConfig, _model
+from chromatell.models.nascent import NascentConfig, _evaluation, _model
 from chromatell.models.nascent._module import DenseNetwork, WindowBatch
 from chromatell.models.nascent._windows import Windows, padded
 
@@ -107,7 +107,7 @@ def test_a_network_in_a_folder_predicts_the_same_whatever_the_block(network, tmp
     model.save(tmp_path / "model")
     expected = model.predict().values("chr2")
     monkeypatch.setattr(_model, "_BLOCK", 100)
-    monkeypatch.setattr(_model, "_WINDOWS", 7)
+    monkeypatch.setattr(_evaluation, "_WINDOWS", 7)
     loaded = ctl.models.load(tmp_path / "model")
     np.testing.assert_allclose(loaded.predict(tracks).values("chr2"), expected, rtol=1e-5, atol=1e-6)
     again = ctl.models.Nascent(tracks, architecture="dense", window=3, n_hidden=32, dropout=0.0)

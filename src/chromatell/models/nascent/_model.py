@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any, ClassVar, Literal
 
@@ -13,20 +13,20 @@ from torch.utils.data import DataLoader
 
 from chromatell._keys import SPLITS, TRAIN, VAL
 from chromatell._progress import progress
-from chromatell._settings import logger
 from chromatell._validate import ChromatellError, examples, in_range, one_of
 from chromatell.data._tracks_table import ASSAY, INPUT, PREDICTION, ROLE, SAMPLE, SIGMA, STRAND, TARGET
 from chromatell.data.tracks import BinnedTracks, as_tracks
 from chromatell.models._base import ChromatinModel
 from chromatell.models._plan import TrainConfig
+from chromatell.models.nascent._bins import draw_bins, scaled_inputs, target_scale, target_values
 from chromatell.models.nascent._boosting import boost, import_xgboost, tree_options
+from chromatell.models.nascent._evaluation import network_predictor, tree_predictor
 from chromatell.models.nascent._module import DenseNetwork, NascentConfig
-from chromatell.models.nascent._signal import Signal, find_inputs, input_values, mean_signal, segments
+from chromatell.models.nascent._signal import Signal, find_inputs, mean_signal, segments
 from chromatell.models.nascent._trees import TreeModule, Trees
 from chromatell.models.nascent._windows import Windows, padded, window_loader
 
 _BLOCK = 1 << 15  # bins predicted at a time
-_WINDOWS = 4096  # of them, windows in memory
 _TREES, _NETWORK = "weights.trees.", "weights.network."
 _PLANS = {
     "xgboost": TrainConfig(max_epochs=100, lr=0.08, patience=30),  # rounds of boosting
@@ -140,27 +140,8 @@ class Nascent(ChromatinModel):
     # ---- training
 
     def _fit_stats(self, data: BinnedTracks, seed: int) -> None:
-        if not any(data.usable(c, TRAIN).any() for c in data.chroms):
-            raise ChromatellError("No usable bin is marked 'train'. Run ctl.pp.split_regions(tracks, by='blocks').")
+        self.deviation, self.low = target_scale(data, self.targets)
         self.scale = mean_signal(data, self.inputs, self._groups(), TRAIN)
-        n, total, squares, low = (np.zeros(len(self.targets)) for _ in range(4))
-        for chrom in data.chroms:
-            values = data.values(chrom, self.targets)[:, data.usable(chrom, TRAIN)].astype(np.float64)
-            known = np.isfinite(values)
-            values[~known] = 0
-            n += known.sum(axis=1)
-            total += values.sum(axis=1)
-            squares += (values**2).sum(axis=1)
-            low = np.minimum(low, values.min(axis=1, initial=0))
-        mean = total / np.maximum(n, 1)
-        deviation = np.sqrt(np.maximum(squares / np.maximum(n, 1) - mean**2, 0))
-        flat = [name for name, d, m in zip(self.targets, deviation, mean, strict=True) if not d > 1e-6 * abs(m)]
-        if flat:
-            raise ChromatellError(
-                f"The targets {examples(flat)} do not vary in the training bins: there is nothing to learn. Leave them "
-                "out, targets=[...], or split otherwise."
-            )
-        self.deviation, self.low = deviation, low
 
     def _build(self) -> None:
         if self.trees:
@@ -191,22 +172,16 @@ class Nascent(ChromatinModel):
 
     def _bins(self, data: BinnedTracks, split: str, draw: np.random.SeedSequence) -> dict[str, np.ndarray]:
         """Return the bins of a part on each chromosome that has any, at most `max_bins` in all."""
-        at = {c: np.flatnonzero(data.usable(c, split)) for c in data.chroms}
-        n, most = sum(x.size for x in at.values()), self.options.max_bins
-        if n > most:
-            logger.info("%s: %s of %s bins, drawn at random.", split, f"{most:,}", f"{n:,}")
-            chosen = np.zeros(n, dtype=bool)
-            chosen[np.random.default_rng(draw).choice(n, most, replace=False)] = True
-            ends = np.cumsum([x.size for x in at.values()])
-            at = {c: x[part] for (c, x), part in zip(at.items(), np.split(chosen, ends[:-1]), strict=True)}
+        at, n = draw_bins(data, split, self.options.max_bins, draw)
         if split == TRAIN:
-            self.config["training_bins"] = {"used": min(n, most), "of": n}
-        return {c: bins for c, bins in at.items() if bins.size}
+            self.config["training_bins"] = {"used": min(n, self.options.max_bins), "of": n}
+        return at
 
     def _gather(self, data: BinnedTracks, split: str, at: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Return features (features, bins) and scaled targets (targets, bins) of bins."""
-        features = [self._signal(data, c, self.inputs, self.scale).features(bins) for c, bins in at.items()]
-        targets = [self._target(data, c, bins) for c, bins in at.items()]
+        inputs = {c: scaled_inputs(data, c, self.inputs, self.scale) for c in at}
+        features = [Signal(inputs[c], self.options.window).features(bins) for c, bins in at.items()]
+        targets = [target_values(data, c, self.targets, self.deviation)[:, bins] for c, bins in at.items()]
         none = np.empty((0, 0), dtype=np.float32)
         return np.concatenate(features or [none], axis=1), np.concatenate(targets or [none], axis=1)
 
@@ -214,19 +189,10 @@ class Nascent(ChromatinModel):
         at = self._bins(data, split, np.random.SeedSequence([seed, SPLITS.index(split)]))
         if not at:
             return None
-        signal = [padded(self._scaled(data, c, self.inputs, self.scale), self.options.window) for c in at]
-        targets = [self._target(data, c, bins) for c, bins in at.items()]
+        signal = [padded(scaled_inputs(data, c, self.inputs, self.scale), self.options.window) for c in at]
+        targets = [target_values(data, c, self.targets, self.deviation)[:, bins] for c, bins in at.items()]
         windows = Windows(signal, list(at.values()), targets, self.options.window)
         return window_loader(windows, self.train_config.batch_for(len(windows)), shuffle=split == TRAIN, seed=seed)
-
-    def _target(self, data: BinnedTracks, chrom: str, bins: np.ndarray) -> np.ndarray:
-        return (data.values(chrom, self.targets)[:, bins] / self.deviation[:, np.newaxis]).astype(np.float32)
-
-    def _scaled(self, data: BinnedTracks, chrom: str, inputs: Sequence[str], scale: np.ndarray) -> np.ndarray:
-        return input_values(data, chrom, inputs) / scale[:, np.newaxis].astype(np.float32)
-
-    def _signal(self, data: BinnedTracks, chrom: str, inputs: Sequence[str], scale: np.ndarray) -> Signal:
-        return Signal(self._scaled(data, chrom, inputs, scale), self.options.window)
 
     @property
     def trees(self) -> bool:
@@ -296,7 +262,7 @@ class Nascent(ChromatinModel):
         with progress("Predicting", total=sum(tracks.n_bins_of(c) for c in chosen), unit="bins") as advance:
             for chrom in chosen:
                 values[chrom] = np.empty((len(self.targets), tracks.n_bins_of(chrom)), dtype=np.float32)
-                scaled = self._scaled(tracks, chrom, inputs, scale)
+                scaled = scaled_inputs(tracks, chrom, inputs, scale)
                 for rows, columns, block in self._predict_blocks(scaled):
                     real = np.maximum(block * self.deviation[:, np.newaxis], self.low[:, np.newaxis])
                     values[chrom][rows, columns] = real
@@ -314,38 +280,14 @@ class Nascent(ChromatinModel):
 
     def _predict_blocks(self, scaled: np.ndarray) -> Iterator[tuple[slice, slice, np.ndarray]]:  # type: ignore[override]
         """Yield predictions, in standard deviations, of the scaled inputs of one chromosome."""
-        predict = self._tree_blocks(scaled) if self.trees else self._network_blocks(scaled)
+        window, n = self.options.window, len(self.targets)
+        if self.trees:
+            predict = tree_predictor(self.module.trees, scaled, window, n)
+        else:
+            predict = network_predictor(self.module, scaled, window, self.device)
         for first in range(0, scaled.shape[1], _BLOCK):
             columns = slice(first, min(first + _BLOCK, scaled.shape[1]))
-            yield slice(0, len(self.targets)), columns, predict(columns)
-
-    def _tree_blocks(self, scaled: np.ndarray) -> Callable[[slice], np.ndarray]:
-        signal, trees = Signal(scaled, self.options.window), self.module.trees
-
-        def predict(columns: slice) -> np.ndarray:
-            x = signal.features(columns)
-            silent = np.logical_not(x.any(axis=0))
-            alike = np.flatnonzero(silent)
-            silent[alike[:1]] = False  # one bin without any signal stands for all of them
-            block = np.empty((len(self.targets), x.shape[1]), dtype=np.float32)
-            block[:, ~silent] = trees.predict(x[:, ~silent] if alike.size > 1 else x)
-            block[:, silent] = block[:, alike[:1]]
-            return block
-
-        return predict
-
-    def _network_blocks(self, scaled: np.ndarray) -> Callable[[slice], np.ndarray]:
-        signal, half = padded(scaled, self.options.window), self.options.window // 2
-        self.module.eval()
-
-        def predict(columns: slice) -> np.ndarray:
-            part = signal[:, columns.start : columns.stop + 2 * half].to(self.device)
-            windows = part.unfold(1, self.options.window, 1).transpose(0, 1)  # (bins, inputs, window), a view
-            with torch.no_grad():
-                found = torch.cat([self.module(x) for x in windows.split(_WINDOWS)])
-            return found.float().cpu().numpy().T
-
-        return predict
+            yield slice(0, n), columns, predict(columns)
 
     # ---- the record
 
