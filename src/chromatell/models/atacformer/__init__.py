@@ -1,0 +1,1 @@
+"""AtacFormer: a cell as a sentence of open bins."""

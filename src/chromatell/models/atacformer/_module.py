@@ -1,0 +1,194 @@
+"""AtacFormer: a cell as a sentence of open bins -> the state of any bin, labels, an embedding. Plain PyTorch.
+
+A sentence is `<cls>`, a `<context>` token if there is a context, the open bins in any order, then the `<eos>` tokens.
+Sentences of a batch are packed one after another: no padding is computed on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import groupby
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from chromatell.models.atacformer._decoders import Encoded, make_decoder
+from chromatell.models.atacformer._sentences import CLOSED, REMOVED, SentenceBatch
+
+
+@dataclass(frozen=True)
+class AtacFormerConfig:
+    """Sizes of the model; every field is stored with it."""
+
+    n_bins: int = 0
+    n_tokens: int = 0  # bins and special tokens
+    n_eos: int = 0
+    n_classes: tuple[int, ...] = ()  # of each label
+    n_context: int = 0  # length of the context; 0 for none
+    n_dna: int = 0  # length of a bin's DNA embedding; 0 for none
+    k: int = 64  # length of a bin's own embedding
+    d: int = 512
+    n_layers: int = 12
+    n_heads: int = 8
+    n_hidden: int = 2048  # of the feed-forward part
+    dropout: float = 0.1
+    decoder: str = "chromosome"
+    class_weights: tuple[float, float, float] = (1.0, 1.0, 1.0)  # of closed, seen, removed
+    label_weight: float = 1.0
+
+
+class TokenEmbedding(nn.Module):
+    """A token's vector of length k, its own plus (for bins) a projection of its DNA; then k -> d."""
+
+    dna: Tensor
+
+    def __init__(self, c: AtacFormerConfig, dna: Tensor | None = None):
+        super().__init__()
+        self.n_bins = c.n_bins
+        self.table = nn.Embedding(c.n_tokens, c.k)
+        nn.init.normal_(self.table.weight, std=c.k**-0.5)
+        self.up = nn.Linear(c.k, c.d, bias=False)
+        self.from_dna = nn.Linear(c.n_dna, c.k, bias=False) if c.n_dna else None
+        if c.n_dna:
+            self.register_buffer("dna", torch.zeros(c.n_bins, c.n_dna) if dna is None else dna)
+
+    def vector(self, token: Tensor) -> Tensor:
+        """Return (n, k); special tokens have no DNA."""
+        own = self.table(token)
+        if self.from_dna is None:
+            return own
+        is_bin = token < self.n_bins
+        return own + self.from_dna(self.dna[torch.where(is_bin, token, 0)]) * is_bin[:, None]
+
+    def forward(self, token: Tensor) -> Tensor:
+        """Return (n, d)."""
+        return self.up(self.vector(token))
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, lengths: list[int]) -> Tensor:
+    """Return attention inside each sentence; all are (tokens, heads, d / heads), sentences one after another.
+
+    On CUDA, jagged nested tensors, which flash attention takes as they are. On CPU, a call for each run of sentences of
+    the same length, in float32: the backward pass of its bfloat16 kernel is several times slower.
+    """
+    if q.is_cuda:
+        offsets = torch.tensor([0, *lengths], device=q.device).cumsum(0)
+        jagged = [torch.nested.nested_tensor_from_jagged(x, offsets).transpose(1, 2) for x in (q, k, v)]
+        return F.scaled_dot_product_attention(jagged[0], jagged[1], jagged[2]).transpose(1, 2).values()
+    runs = [(length, sum(1 for _ in run)) for length, run in groupby(lengths)]
+    sizes = [length * n for length, n in runs]
+    out = []
+    with torch.autocast("cpu", enabled=False):
+        parts = zip(*(x.float().split(sizes) for x in (q, k, v)), strict=True)  # split: one backward for all runs
+        for (length, n), part in zip(runs, parts, strict=True):
+            # (sentences, heads, length, d / heads)
+            a, b, c = (x.view(n, length, *x.shape[1:]).transpose(1, 2) for x in part)
+            out.append(F.scaled_dot_product_attention(a, b, c).transpose(1, 2).flatten(0, 1))
+        return torch.cat(out).to(q.dtype)
+
+
+class Block(nn.Module):
+    """Pre-norm Transformer block over packed tokens."""
+
+    def __init__(self, c: AtacFormerConfig):
+        super().__init__()
+        self.n_heads, self.dropout = c.n_heads, c.dropout
+        self.norm_1, self.norm_2 = nn.LayerNorm(c.d), nn.LayerNorm(c.d)
+        self.qkv, self.out = nn.Linear(c.d, 3 * c.d), nn.Linear(c.d, c.d)
+        self.up, self.down = nn.Linear(c.d, c.n_hidden), nn.Linear(c.n_hidden, c.d)
+        for last in (self.out, self.down):  # the residual stream keeps its size, as in GPT-2
+            nn.init.normal_(last.weight, std=(2 * c.n_layers * last.in_features) ** -0.5)
+            nn.init.zeros_(last.bias)
+
+    def forward(self, x: Tensor, lengths: list[int]) -> Tensor:
+        """``(tokens, d) -> (tokens, d)``."""
+        p = self.dropout if self.training else 0.0
+        q, k, v = self.qkv(self.norm_1(x)).view(len(x), 3, self.n_heads, -1).unbind(1)  # (tokens, heads, d / heads)
+        y = attend(q, k, v, lengths).flatten(1)
+        x = x + F.dropout(self.out(y), p)
+        y = self.down(F.gelu(self.up(self.norm_2(x))))
+        return x + F.dropout(y, p)
+
+
+class AtacFormerModule(nn.Module):
+    """Encoder, decoder of bin states, one linear head a label."""
+
+    chrom: Tensor
+
+    def __init__(
+        self,
+        config: AtacFormerConfig,
+        chrom: Tensor,  # int64 (bins,): chromosome of each bin
+        bias: Tensor,  # float32 (bins,): log odds of being open in a cell of mean depth
+        mean_open: float,  # open bins of a training cell
+        dna: Tensor | None = None,
+        class_weights: list[Tensor] | None = None,
+    ):
+        super().__init__()
+        c = self.config = config
+        self.tokens = TokenEmbedding(c, dna)
+        self.context = nn.Linear(c.n_context, c.d) if c.n_context else None
+        self.blocks = nn.ModuleList(Block(c) for _ in range(c.n_layers))
+        self.norm = nn.LayerNorm(c.d)
+        self.decoder = make_decoder(c, chrom)
+        self.bias = nn.Parameter(bias.clone())
+        self.depth_weight = nn.Parameter(torch.ones(2))  # of log n_seen, log n_removed
+        self.register_buffer("mean_open", torch.tensor([mean_open]))
+        self.heads = nn.ModuleList(nn.Linear(c.d, n) for n in c.n_classes)
+
+    def encode(self, batch: SentenceBatch) -> Encoded:
+        """Return the hidden states of all tokens, and apart those of `<cls>` and `<eos>`."""
+        lengths = batch.lengths.tolist()
+        end = batch.lengths.cumsum(0)
+        start = end - batch.lengths
+        x = self.tokens(batch.tokens)  # (tokens, d)
+        if self.context is not None and batch.context is not None:
+            x = x.index_add(0, start + 1, self.context(batch.context).to(x.dtype))
+        for block in self.blocks:
+            x = block(x, lengths)
+        x = self.norm(x)
+        eos = end[:, None] + torch.arange(-self.config.n_eos, 0, device=end.device)  # (cells, n_eos)
+        return Encoded(hidden=x, lengths=batch.lengths, cls=x[start], eos=x[eos], vector=self.tokens.vector)
+
+    def prior(self, bin: Tensor, n_seen: Tensor, n_removed: Tensor) -> Tensor:
+        """Return what is known of the states (..., 3) before the sentence is read: bin frequency times depth."""
+        depth = [torch.log((n + 0.5) / self.mean_open) for n in (n_seen, n_removed)]
+        bias = self.bias[bin]
+        zero = torch.zeros_like(bias + depth[0])
+        return torch.stack([zero, *(bias + w * x for w, x in zip(self.depth_weight, depth, strict=True))], dim=-1)
+
+    def label_logits(self, encoded: Encoded) -> list[Tensor]:
+        """Return (cells, classes) for each label."""
+        return [head(encoded.cls).float() for head in self.heads]
+
+    def loss(self, batch: SentenceBatch) -> Tensor:
+        """Return the loss of masked modelling, a mean over asked pairs, plus that of the labels.
+
+        How often a state is asked, and its class weight, go into the logits in training and only there: what is left,
+        the raw logits, are those of the whole genome, so that predicted probabilities need no correction.
+        """
+        asked = batch.asked
+        assert asked is not None  # the loader made it
+        encoded = self.encode(batch)
+        logits = self.decoder(encoded, asked.cell, asked.bin).float()
+        logits = logits + self.prior(asked.bin, batch.n_seen[asked.cell], batch.n_removed[asked.cell])
+        weight = logits.new_tensor(self.config.class_weights)
+        adjusted = logits + asked.log_rate + weight.log()
+        loss = F.cross_entropy(adjusted, asked.state, weight=weight, reduction="sum") / len(asked.state)
+        if batch.labels is not None:
+            for i, scores in enumerate(self.label_logits(encoded)):
+                known = batch.labels[:, i] >= 0
+                if known.any():
+                    loss = loss + self.config.label_weight * F.cross_entropy(scores[known], batch.labels[known, i])
+        return loss
+
+    def grid(self, encoded: Encoded, bins: Tensor, n_seen: Tensor, n_removed: Tensor) -> Tensor:
+        """Return raw logits (cells, bins, 3): for prediction, in blocks."""
+        logits = self.decoder.grid(encoded, bins).float()
+        return logits + self.prior(bins[None], n_seen[:, None], n_removed[:, None])
+
+    def probability(self, encoded: Encoded, bins: Tensor, n_seen: Tensor, n_removed: Tensor) -> Tensor:
+        """Return (cells, bins): the probability that a bin that is not in the sentence is open."""
+        logits = self.grid(encoded, bins, n_seen, n_removed)
+        return torch.sigmoid(logits[..., REMOVED] - logits[..., CLOSED])

@@ -1,0 +1,290 @@
+"""Cells as sentences of open bins, packed one after another; batches of about the same number of tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from chromatell.models.atacformer._vocabulary import Vocabulary
+
+CLOSED, SEEN, REMOVED = 0, 1, 2  # states of a bin: not in the sentence, in it, in it but removed
+_WINDOW = 16  # batches among which sentences are sorted by length
+
+
+@dataclass
+class Asked:
+    """Pairs of cell and bin whose state is asked, and how often each state is asked of such a pair.
+
+    Attributes
+    ----------
+    cell, bin
+        int64 (asked,): place of the cell in the batch, and the bin.
+    state
+        int64 (asked,): 0 not in the sentence, 1 in it and seen, 2 in it but removed.
+    log_rate
+        float32 (asked, 3): log of the expected number of times that the pair would be asked, were it in each state.
+    """
+
+    cell: Tensor
+    bin: Tensor
+    state: Tensor
+    log_rate: Tensor
+
+
+@dataclass
+class SentenceBatch:
+    """Sentences of one step, packed.
+
+    Attributes
+    ----------
+    tokens
+        int64 (tokens,): each sentence is `<cls>`, `<context>` if any, its bins, then the `<eos>` tokens.
+    lengths
+        int64 (cells,): tokens of each sentence. Equal lengths stand together.
+    n_seen, n_removed
+        float32 (cells,): open bins in the sentence, and taken out of it.
+    context
+        float32 (cells, n_context) or None.
+    labels
+        int64 (cells, n_labels), -1 where unknown, or None.
+    asked
+        What the decoder is asked; None in prediction.
+    """
+
+    tokens: Tensor
+    lengths: Tensor
+    n_seen: Tensor
+    n_removed: Tensor
+    context: Tensor | None = None
+    labels: Tensor | None = None
+    asked: Asked | None = None
+
+    def __len__(self) -> int:
+        return self.lengths.shape[0]
+
+    def to(self, device: Any, **kwargs: Any) -> SentenceBatch:
+        """Return the batch on another device."""
+        move: dict[str, Any] = {k: v.to(device, **kwargs) for k, v in vars(self).items() if isinstance(v, Tensor)}
+        if self.asked is not None:
+            move["asked"] = Asked(**{k: v.to(device, **kwargs) for k, v in vars(self.asked).items()})
+        return replace(self, **move)
+
+
+@dataclass(frozen=True)
+class Masking:
+    """What is removed from a sentence in training, and what the decoder is asked.
+
+    Attributes
+    ----------
+    low, high
+        The share of open bins that is removed, uniform between these, drawn for each sentence.
+    empty
+        Share of sentences that are emptied wholly, so that the context alone must do (with a context only).
+    n_seen
+        Seen bins asked of a sentence, at most.
+    n_negatives
+        Closed bins drawn for a sentence, at least; `per_removed` for each removed bin where that is more.
+    by_frequency
+        Share of the closed bins that is drawn by how often a bin is open in training; the rest is drawn uniformly.
+    """
+
+    low: float = 0.15
+    high: float = 0.6
+    empty: float = 0.5
+    n_seen: int = 32
+    n_negatives: int = 256
+    per_removed: float = 2.0
+    by_frequency: float = 0.8
+
+
+def pack(
+    vocabulary: Vocabulary, bins: np.ndarray, lengths: np.ndarray, *, context: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return (tokens, lengths) of sentences whose bins stand one after another in `bins`."""
+    head = 1 + int(context)
+    total = lengths + head + vocabulary.n_eos
+    start = np.concatenate([[0], np.cumsum(total)])
+    tokens = np.empty(start[-1], dtype=np.int64)
+    tokens[start[:-1]] = vocabulary.cls_token
+    if context:
+        tokens[start[:-1] + 1] = vocabulary.context
+    before = np.concatenate([[0], np.cumsum(lengths)])[:-1]
+    tokens[np.arange(len(bins)) + np.repeat(start[:-1] + head - before, lengths)] = bins
+    tokens[(start[1:, None] - vocabulary.n_eos + np.arange(vocabulary.n_eos)).ravel()] = np.tile(
+        vocabulary.eos, len(lengths)
+    )
+    return tokens, total.astype(np.int64)
+
+
+class Sentences(Dataset):
+    """Data set over *batches*: its index is (rows, entropy), its item a `SentenceBatch`.
+
+    Parameters
+    ----------
+    opened
+        CSR (cells, bins): 1 where open.
+    room
+        Bins that a sentence holds at most; of more, a random subset is taken.
+    frequency
+        float (bins,): share of training cells in which each bin is open.
+    context
+        float32 (cells, n_context), standardised, or None.
+    labels
+        int64 (cells, n_labels), -1 where unknown, or None.
+    masking
+        What is removed and asked; None for whole sentences and no question.
+    """
+
+    def __init__(
+        self,
+        opened: sp.csr_matrix,
+        vocabulary: Vocabulary,
+        *,
+        room: int,
+        frequency: np.ndarray,
+        context: np.ndarray | None = None,
+        labels: np.ndarray | None = None,
+        masking: Masking | None = None,
+    ):
+        self.opened, self.vocabulary, self.room = opened, vocabulary, room
+        self.context, self.labels, self.masking = context, labels, masking
+        self.n_open = np.minimum(np.diff(opened.indptr), room)
+        if masking is not None:
+            share = frequency / max(frequency.sum(), 1e-12)
+            q = masking.by_frequency * share + (1 - masking.by_frequency) / len(share)
+            self.q = q / q.sum()
+            self.cumulative = np.cumsum(self.q)
+
+    def __len__(self) -> int:
+        return self.opened.shape[0]
+
+    @property
+    def special(self) -> int:
+        """Tokens of a sentence that are no bins."""
+        return 1 + int(self.context is not None) + self.vocabulary.n_eos
+
+    def __getitem__(self, index: tuple[np.ndarray, list[int]]) -> SentenceBatch:
+        rows, entropy = index
+        rng = np.random.default_rng(entropy)
+        part = self.opened[rows]
+        bins, cell, rank, n = self._shuffled(part, rng)
+        m = self.masking
+        n_removed = np.zeros(len(rows), dtype=np.int64)
+        if m is not None:
+            share = rng.uniform(m.low, m.high, len(rows))
+            if self.context is not None:
+                share[rng.random(len(rows)) < m.empty] = 1.0
+            n_removed = np.rint(share * n).astype(np.int64)
+        # equal lengths stand together, so that attention takes them in one call
+        order = np.argsort(n - n_removed, kind="stable")
+        place = np.argsort(order, kind="stable")
+        rows, n, n_removed, cell = rows[order], n[order], n_removed[order], place[cell]
+        kept = rank >= n_removed[cell]
+        sort = np.argsort(cell[kept], kind="stable")
+        tokens, lengths = pack(self.vocabulary, bins[kept][sort], n - n_removed, context=self.context is not None)
+        asked = None if m is None else self._ask(m, part[order], bins, cell, kept, n, n_removed, rng)
+        return SentenceBatch(
+            tokens=torch.from_numpy(tokens),
+            lengths=torch.from_numpy(lengths),
+            n_seen=torch.from_numpy((n - n_removed).astype(np.float32)),
+            n_removed=torch.from_numpy(n_removed.astype(np.float32)),
+            context=None if self.context is None else torch.from_numpy(self.context[rows]),
+            labels=None if self.labels is None else torch.from_numpy(self.labels[rows]),
+            asked=asked,
+        )
+
+    def _shuffled(
+        self, part: sp.csr_matrix, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Return (bin, cell, rank in a random order) of each open bin, at most `room` a cell, and their numbers."""
+        n = np.diff(part.indptr).astype(np.int64)
+        cell = np.repeat(np.arange(len(n)), n)
+        order = np.lexsort((rng.random(len(cell)), cell))  # cells stay in order
+        rank = np.arange(len(cell)) - part.indptr[cell]
+        bins = part.indices[order].astype(np.int64)
+        if (n > self.room).any():
+            fits = rank < self.room
+            bins, cell, rank = bins[fits], cell[fits], rank[fits]
+        return bins, cell, rank, np.minimum(n, self.room)
+
+    def _ask(
+        self,
+        m: Masking,
+        part: sp.csr_matrix,
+        bins: np.ndarray,
+        cell: np.ndarray,
+        kept: np.ndarray,
+        n: np.ndarray,
+        n_removed: np.ndarray,
+        rng: np.random.Generator,
+    ) -> Asked:
+        """Ask all removed bins, some seen ones, and drawn closed ones; say how often each state is asked."""
+        n_seen = n - n_removed
+        rate_seen = np.minimum(1.0, m.n_seen / np.maximum(n_seen, 1))
+        seen = kept & (rng.random(len(bins)) < rate_seen[cell])
+        n_drawn = np.maximum(m.n_negatives, np.rint(m.per_removed * n_removed)).astype(np.int64)
+        drawn_cell = np.repeat(np.arange(len(n)), n_drawn)
+        drawn = np.searchsorted(self.cumulative, rng.random(len(drawn_cell)) * self.cumulative[-1], side="right")
+        drawn = np.minimum(drawn, self.vocabulary.n_bins - 1)
+        open_key = np.repeat(np.arange(len(n)), np.diff(part.indptr)) * self.vocabulary.n_bins + part.indices
+        closed = ~np.isin(drawn_cell * self.vocabulary.n_bins + drawn, open_key)
+        asked_cell = np.concatenate([cell[~kept], cell[seen], drawn_cell[closed]])
+        asked_bin = np.concatenate([bins[~kept], bins[seen], drawn[closed]])
+        state = np.repeat([REMOVED, SEEN, CLOSED], [int((~kept).sum()), int(seen.sum()), int(closed.sum())])
+        log_rate = np.zeros((len(state), 3), dtype=np.float32)
+        log_rate[:, CLOSED] = np.log(
+            n_drawn[asked_cell] * self.q[asked_bin]
+        )  # draws that fall on open bins are left out
+        log_rate[:, SEEN] = np.log(rate_seen[asked_cell])
+        return Asked(*(torch.from_numpy(a) for a in (asked_cell, asked_bin, state, log_rate)))
+
+
+class TokenBatches(Sampler):
+    """Batches of rows with about `budget` tokens each, sentences of similar length together.
+
+    The number of batches is the same in every epoch; their order and make-up depend on (seed, epoch) alone.
+    """
+
+    def __init__(self, lengths: np.ndarray, budget: int, *, shuffle: bool, seed: int):
+        self.lengths, self.shuffle, self.seed, self.epoch = lengths.astype(np.int64), shuffle, seed, 0
+        self.n_batches = int(min(len(lengths), max(1, -(-int(self.lengths.sum()) // budget))))
+
+    def set_epoch(self, epoch: int) -> None:
+        """Set the epoch; Lightning calls this."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.n_batches
+
+    def __iter__(self) -> Iterator[tuple[np.ndarray, list[int]]]:
+        epoch = self.epoch if self.shuffle else 0
+        rng = np.random.default_rng([self.seed, epoch])
+        order = rng.permutation(len(self.lengths)) if self.shuffle else np.argsort(self.lengths, kind="stable")
+        if self.shuffle:
+            window = max(1, _WINDOW * len(order) // self.n_batches)
+            order = np.concatenate(
+                [
+                    part[np.argsort(self.lengths[part], kind="stable")]
+                    for part in np.split(order, range(window, len(order), window))
+                ]
+            )
+        end = np.cumsum(self.lengths[order])
+        cut = np.searchsorted(end, np.arange(1, self.n_batches) * (end[-1] / self.n_batches))
+        step = np.arange(1, self.n_batches)
+        cut = np.clip(np.maximum.accumulate(cut - step) + step, step, len(order) - self.n_batches + step)
+        batches = np.split(order, cut)
+        for i in rng.permutation(self.n_batches) if self.shuffle else range(self.n_batches):
+            yield batches[i], [self.seed, epoch, int(i)]
+
+
+def sentence_loader(dataset: Sentences, budget: int, *, shuffle: bool, seed: int) -> DataLoader:
+    """Return a loader of batches with about `budget` tokens (counted before anything is removed)."""
+    batches = TokenBatches(dataset.n_open + dataset.special, budget, shuffle=shuffle, seed=seed)
+    return DataLoader(dataset, sampler=batches, batch_size=None)
