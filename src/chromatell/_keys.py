@@ -15,9 +15,13 @@ SCORE = "ctl_score"
 PREDICTABLE = "ctl_predictable"
 REGION = "region"  # atac_pred.var: the target modality's own name of the region
 CHROM, START, END = "chrom", "start", "end"
+REGION_CLASS = "region_class"  # what lies at the middle of a region: promoter, intron, ...
+NEAREST_GENE, TSS_DISTANCE = "nearest_gene", "tss_distance"
 
 # varm and obsm
 DNA = "dna_code"  # int8 tokens of each region's sequence
+REGION_CLASS_FRACTION = "region_class_fraction"  # share of the bases of a region in each class
+X_DNA = "X_dna"  # a short vector of each region's sequence
 X_PCA = "X_pca"
 X_XCHROM = "X_xchrom"
 
@@ -28,6 +32,7 @@ SPLITS = (TRAIN, VAL, TEST)
 UNS = "ctl"
 MODELS = "models"
 LINKS = "links"
+REGION_CLASSES = "region_classes"
 EVALUATION = "evaluation"
 GAINS = "gains"
 FISHER = "fisher"
