@@ -24,6 +24,7 @@ REGION_CLASS_FRACTION = "region_class_fraction"  # share of the bases of a regio
 X_DNA = "X_dna"  # a short vector of each region's sequence
 X_PCA = "X_pca"
 X_XCHROM = "X_xchrom"
+X_ATACFORMER = "X_atacformer"
 
 TRAIN, VAL, TEST = "train", "val", "test"
 SPLITS = (TRAIN, VAL, TEST)

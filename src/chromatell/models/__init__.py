@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 FAMILIES = {
     "dense": ("chromatell.models.dense", "Dense"),
     "xchrom": ("chromatell.models.xchrom", "XChrom"),
+    "atacformer": ("chromatell.models.atacformer", "AtacFormer"),
     "nascent": ("chromatell.models.nascent", "Nascent"),
 }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,9 +63,9 @@ class ChromosomeDecoder(Decoder):
 
     chrom: Tensor
 
-    def __init__(self, c: Any, chrom: Tensor):
+    def __init__(self, c: Any, tables: Mapping[str, Tensor]):
         super().__init__()
-        self.register_buffer("chrom", chrom)
+        self.register_buffer("chrom", tables["chrom"], persistent=False)  # the record holds it once
         self.from_eos, self.from_cls = nn.Linear(c.d, c.k), nn.Linear(c.d, c.k, bias=False)
         self.state_up, self.bin_up = nn.Linear(c.k, c.k), nn.Linear(c.k, c.k, bias=False)
         self.product = nn.Linear(c.k, 2 * c.k)
@@ -100,9 +100,9 @@ class ChromosomeDecoder(Decoder):
         return out
 
 
-DECODERS: dict[str, type[Decoder]] = {"chromosome": ChromosomeDecoder}
+DECODERS: dict[str, Callable[[Any, Mapping[str, Tensor]], Decoder]] = {"chromosome": ChromosomeDecoder}
 
 
-def make_decoder(config: Any, chrom: Tensor) -> Decoder:
-    """Return the decoder of a configuration; `chrom`, int64 (bins,), is each bin's chromosome."""
-    return DECODERS[config.decoder](config, chrom)
+def make_decoder(config: Any, tables: Mapping[str, Tensor]) -> Decoder:
+    """Return the decoder of a configuration; it takes what it reads of the bins from `tables`."""
+    return DECODERS[config.decoder](config, tables)

@@ -6,6 +6,7 @@ Sentences of a batch are packed one after another: no padding is computed on.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -41,22 +42,21 @@ class AtacFormerConfig:
 class TokenEmbedding(nn.Module):
     """A token's vector of length k, its own plus (for bins) a projection of its DNA; then k -> d."""
 
-    dna: Tensor
+    dna: Tensor | None
 
-    def __init__(self, c: AtacFormerConfig, dna: Tensor | None = None):
+    def __init__(self, c: AtacFormerConfig, dna: Tensor | None):
         super().__init__()
         self.n_bins = c.n_bins
         self.table = nn.Embedding(c.n_tokens, c.k)
         nn.init.normal_(self.table.weight, std=c.k**-0.5)
         self.up = nn.Linear(c.k, c.d, bias=False)
         self.from_dna = nn.Linear(c.n_dna, c.k, bias=False) if c.n_dna else None
-        if c.n_dna:
-            self.register_buffer("dna", torch.zeros(c.n_bins, c.n_dna) if dna is None else dna)
+        self.register_buffer("dna", dna, persistent=False)  # float32 (bins, n_dna)
 
     def vector(self, token: Tensor) -> Tensor:
         """Return (n, k); special tokens have no DNA."""
         own = self.table(token)
-        if self.from_dna is None:
+        if self.from_dna is None or self.dna is None:
             return own
         is_bin = token < self.n_bins
         return own + self.from_dna(self.dna[torch.where(is_bin, token, 0)]) * is_bin[:, None]
@@ -114,28 +114,27 @@ class Block(nn.Module):
 class AtacFormerModule(nn.Module):
     """Encoder, decoder of bin states, one linear head a label."""
 
-    chrom: Tensor
+    mean_open: Tensor
 
     def __init__(
         self,
         config: AtacFormerConfig,
-        chrom: Tensor,  # int64 (bins,): chromosome of each bin
+        tables: Mapping[str, Tensor],  # of the bins: 'chrom', int64 (bins,), and what else decoder and embedding read
         bias: Tensor,  # float32 (bins,): log odds of being open in a cell of mean depth
         mean_open: float,  # open bins of a training cell
-        dna: Tensor | None = None,
-        class_weights: list[Tensor] | None = None,
     ):
         super().__init__()
         c = self.config = config
-        self.tokens = TokenEmbedding(c, dna)
+        self.tokens = TokenEmbedding(c, tables.get("dna"))
         self.context = nn.Linear(c.n_context, c.d) if c.n_context else None
         self.blocks = nn.ModuleList(Block(c) for _ in range(c.n_layers))
         self.norm = nn.LayerNorm(c.d)
-        self.decoder = make_decoder(c, chrom)
+        self.decoder = make_decoder(c, tables)
         self.bias = nn.Parameter(bias.clone())
         self.depth_weight = nn.Parameter(torch.ones(2))  # of log n_seen, log n_removed
         self.register_buffer("mean_open", torch.tensor([mean_open]))
         self.heads = nn.ModuleList(nn.Linear(c.d, n) for n in c.n_classes)
+        self.label_weights: list[Tensor | None] = [None] * len(c.n_classes)  # of the classes, in training
 
     def encode(self, batch: SentenceBatch) -> Encoded:
         """Return the hidden states of all tokens, and apart those of `<cls>` and `<eos>`."""
@@ -180,7 +179,10 @@ class AtacFormerModule(nn.Module):
             for i, scores in enumerate(self.label_logits(encoded)):
                 known = batch.labels[:, i] >= 0
                 if known.any():
-                    loss = loss + self.config.label_weight * F.cross_entropy(scores[known], batch.labels[known, i])
+                    w = self.label_weights[i]
+                    w = None if w is None else w.to(scores)
+                    cost = F.cross_entropy(scores[known], batch.labels[known, i], weight=w)
+                    loss = loss + self.config.label_weight * cost
         return loss
 
     def grid(self, encoded: Encoded, bins: Tensor, n_seen: Tensor, n_removed: Tensor) -> Tensor:

@@ -1,0 +1,161 @@
+"""What AtacFormer reads of an AnnData or a MuData: open bins, labels, context, DNA."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from anndata import AnnData
+from mudata import MuData
+from scvi.data import AnnDataManager, fields
+
+from chromatell._keys import ATAC, RNA, X_PCA
+from chromatell._settings import logger
+from chromatell._validate import ChromatellError, examples, expressed, modality, nonnegative, paired, warn
+from chromatell.data.accessibility import open_matrix
+from chromatell.data.cell_embedding import embedding_of, is_scaled
+from chromatell.models._support import what
+
+FLOOR = 0.1  # share of the model's bins that a query must hold
+
+
+def atac_of(data: Any) -> AnnData:
+    """Return the cells x bins."""
+    if isinstance(data, MuData):
+        return modality(data, ATAC)
+    if not isinstance(data, AnnData):
+        raise ChromatellError(
+            f"AtacFormer reads an AnnData of cells x bins, or a MuData with 'atac'; got {what(data)}."
+        )
+    return data
+
+
+def context_source(data: Any) -> AnnData:
+    """Return what the context is read from: `rna` where it is there, else the AnnData itself."""
+    if isinstance(data, MuData):
+        return data.mod[RNA] if RNA in data.mod else modality(data, ATAC)
+    return atac_of(data)
+
+
+def check_cells(data: AnnData | MuData) -> AnnData:
+    """Return the cells x bins, which must be there, be counts or binary, and match `rna` where that is there."""
+    atac = paired(data)[1] if isinstance(data, MuData) and RNA in data.mod else atac_of(data)
+    nonnegative(atac, ATAC)
+    return atac
+
+
+def register_cells(family: Any, data: AnnData | MuData, setup_args: dict[str, Any]) -> None:
+    """Register the bins with scvi-tools."""
+    name = "setup_mudata" if isinstance(data, MuData) else "setup_anndata"
+    field: Any = fields.LayerField("X", None, is_count_data=False)
+    if isinstance(data, MuData):
+        field = fields.MuDataLayerField("atac", None, is_count_data=False, mod_key=ATAC, mod_required=True)
+    names = {"model_name": family.__name__, "setup_method_name": name, "setup_args": setup_args}
+    manager = AnnDataManager(fields=[field], setup_method_args=names)
+    manager.register_fields(data)
+    family.register_manager(manager)
+
+
+def label_column(data: AnnData | MuData, key: str) -> pd.Series:
+    """Return a column of labels as text, NaN where a cell has none; from the bins' `obs`, else that of the MuData."""
+    atac = atac_of(data)
+    tables = [atac.obs, *([data.obs] if isinstance(data, MuData) else [])]
+    for table in tables:
+        if key in table:
+            column = table[key].reindex(atac.obs_names)
+            return column.astype(object).where(column.notna(), None).map(str, na_action="ignore")
+    there = dict.fromkeys(str(c) for table in tables for c in table.columns)
+    raise ChromatellError(f"labels: did not find {key!r} in obs; columns there: {examples(there, 12) or 'none'}.")
+
+
+def check_labels(data: AnnData | MuData, labels: str | Sequence[str] | None, rows: np.ndarray) -> dict[str, list[str]]:
+    """Return the classes of each label, as the training cells at `rows` have them."""
+    keys = [labels] if isinstance(labels, str) else list(labels or [])
+    found = {}
+    for key in keys:
+        classes = sorted(label_column(data, key).iloc[rows].dropna().unique())
+        if len(classes) < 2:
+            raise ChromatellError(
+                f"labels: obs[{key!r}] has {len(classes)} class ({examples(classes) or 'none'}) in the training cells; "
+                "two or more are needed to tell them apart. Leave it out, or name another column."
+            )
+        found[key] = classes
+    return found
+
+
+def label_codes(data: AnnData | MuData, classes: Mapping[str, list[str]], rows: np.ndarray) -> np.ndarray | None:
+    """Return int64 (cells, labels), -1 where a cell has no label or one that the training cells lack."""
+    if not classes:
+        return None
+    codes = [pd.Categorical(label_column(data, k).iloc[rows], categories=c).codes for k, c in classes.items()]
+    return np.column_stack(codes).astype(np.int64)
+
+
+def context_key(data: AnnData | MuData, context: str) -> str | None:
+    """Return the key of `obsm` to read, or None where components of expression are to be computed."""
+    source = context_source(data)
+    if context in source.obsm:
+        embedding_of(source, context)
+        return context
+    if context == X_PCA and isinstance(data, MuData) and RNA in data.mod:
+        if not is_scaled(source):
+            nonnegative(source, RNA, smoothed=True)
+            expressed(source)
+        logger.info("rna.obsm['X_pca'] is not there: principal components of the training cells are computed.")
+        return None
+    where = "rna" if isinstance(data, MuData) and RNA in data.mod else "adata"
+    raise ChromatellError(
+        f"context: did not find {where}.obsm[{context!r}]; there: {examples(source.obsm.keys(), 12) or 'none'}. Name "
+        "one of them, or, with expression in mod['rna'], context='X_pca', which is computed where it is not there."
+    )
+
+
+def dna_table(atac: AnnData, key: str | None, columns: np.ndarray) -> np.ndarray | None:
+    """Return ``varm[key]`` of the bins in use, float32 (bins, n), standardised; None without a key.
+
+    Raises
+    ------
+    ChromatellError
+        It is not there, or holds no finite numbers.
+    """
+    if key is None:
+        return None
+    if key not in atac.varm:
+        there = examples(atac.varm.keys(), 12) or "none"
+        raise ChromatellError(f"dna_key: did not find varm[{key!r}] of the bins; there: {there}.")
+    table = np.asarray(atac.varm[key])[columns]
+    if table.ndim != 2 or not table.shape[1] or table.dtype.kind not in "fiu" or not np.isfinite(table).all():
+        raise ChromatellError(f"varm[{key!r}] is {table.dtype} {table.shape}; finite numbers, bins x n, are needed.")
+    table = table.astype(np.float32)
+    sd = table.std(axis=0)
+    return np.clip((table - table.mean(axis=0)) / np.where(sd > 0, sd, 1), -20, 20).astype(np.float32)
+
+
+def align(atac: AnnData, bins: pd.Index) -> sp.csr_matrix:
+    """Return the open bins of a query in the model's order, CSR (cells, model's bins); a bin it lacks is closed.
+
+    Raises
+    ------
+    ChromatellError
+        The query holds under a tenth of the model's bins.
+    """
+    nonnegative(atac, ATAC)
+    place = bins.get_indexer(atac.var_names.astype(str))
+    known = np.flatnonzero(place >= 0)
+    if len(known) < max(1, FLOOR * len(bins)):
+        raise ChromatellError(
+            f"The query holds {len(known)} of the model's {len(bins):,} bins (the model's: {examples(bins, 2)}; the "
+            f"query's: {examples(atac.var_names, 2)}); a tenth at least is needed. Are they of the same genome build, "
+            "bin size and way of naming? Count the same bins: ctl.pp.bin_genome(...)."
+        )
+    if len(known) < 0.5 * len(bins):
+        warn(f"The query holds {len(known):,} of the model's {len(bins):,} bins; the others are taken as closed.")
+    elif len(known) < len(bins):
+        logger.info(f"The query holds {len(known):,} of the model's {len(bins):,} bins; the others count as closed.")
+    x = open_matrix(atac) if len(known) == atac.n_vars else open_matrix(atac, cols=known)
+    x = sp.csr_matrix((x.data, place[known][x.indices], x.indptr), shape=(atac.n_obs, len(bins)))
+    x.sort_indices()
+    return x

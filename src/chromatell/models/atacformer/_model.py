@@ -1,0 +1,428 @@
+"""`AtacFormer`: the class that users meet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from anndata import AnnData
+from mudata import MuData
+from torch.utils.data import DataLoader
+
+from chromatell._keys import ATAC, RNA, TRAIN
+from chromatell._validate import ChromatellError, in_range, one_of, split_of, warn
+from chromatell.data.accessibility import selected
+from chromatell.genome.regions import region_table
+from chromatell.models._base import DEPTHS, ChromatinModel
+from chromatell.models._support import check_dense, collect_blocks
+from chromatell.models.atacformer._data import (
+    align,
+    atac_of,
+    check_cells,
+    check_labels,
+    context_key,
+    context_source,
+    dna_table,
+    register_cells,
+)
+from chromatell.models.atacformer._fitted import Fitted
+from chromatell.models.atacformer._module import AtacFormerConfig, AtacFormerModule
+from chromatell.models.atacformer._presets import PRESETS, resolve_masking, resolve_network
+from chromatell.models.atacformer._reader import Reader
+from chromatell.models.atacformer._sentences import Masking
+from chromatell.models.atacformer._start import continue_from, log_odds, lsi_vectors
+from chromatell.models.atacformer._store import module_from
+
+
+class AtacFormer(ChromatinModel):
+    """A cell as a sentence of its open bins -> the probability of any bin, labels of the cell, an embedding.
+
+    A Transformer reads the open bins of a cell (no positions beyond the bins themselves) with a `<cls>` token before
+    and one `<eos>` token a chromosome after them. It learns by having part of the bins removed: from the `<eos>` of its
+    chromosome and `<cls>` it tells of a bin whether it is not in the sentence, in it, or in it but removed. Labels are
+    read off `<cls>`. With a context, such as an embedding of expression, one more token is projected from it, and
+    sentences are emptied in part of the training: then accessibility is predicted from expression alone.
+
+    Parameters
+    ----------
+    data
+        AnnData of cells x bins after ``AtacFormer.setup_anndata(adata)``, or MuData after ``setup_mudata(mdata)``.
+    preset
+        'small' (d 128, 3 layers), which trains on two cores in minutes, or 'base' (d 512, 12 layers), for a GPU.
+    decoder
+        'chromosome', ...: how the state of a bin is read off the encoded sentence.
+    max_length
+        Tokens of a sentence, at most; of a cell with more open bins a new random subset is taken in each epoch.
+    tokens_per_batch
+        Tokens of a training step, counted before bins are removed.
+    start
+        Where bin embeddings start: 'lsi', latent semantic indexing of the training cells, or 'random'. None takes the
+        preset's.
+    label_balance
+        Weight the classes of a label by one over their number of cells.
+    pretrained
+        A model (or the path of one) to go on from: bins of the same name keep their embeddings, new ones start at the
+        mean. The network is that model's.
+    network
+        Fields of `AtacFormerConfig` and `Masking` to change: `d`, `k`, `n_layers`, `n_heads`, `n_hidden`, `dropout`,
+        `class_weights`, `low`, `high`, `empty`, `n_negatives`, ...
+
+    Raises
+    ------
+    ChromatellError
+        The data is not set up, or an option is unknown.
+
+    Notes
+    -----
+    Memory grows with tokens of a batch x `d` x layers, with bins x `k` (four times in training), and with what the
+    decoder is asked: some hundred bins a cell in training, blocks of cells x bins in prediction. Cells x bins is never
+    made in training.
+
+    References
+    ----------
+    Vaswani et al., NeurIPS 2017; Devlin et al., NAACL 2019 (masked modelling); Xiong et al., ICML 2020 (pre-norm).
+
+    Examples
+    --------
+    >>> import chromatell as ctl
+    >>> adata = ctl.datasets.simulate_multiome(300, 50, 80, seed=0).mod["atac"]
+    >>> ctl.pp.split_cells(adata, seed=0)
+    >>> ctl.models.AtacFormer.setup_anndata(adata, labels="cell_type")
+    >>> model = ctl.models.AtacFormer(adata, d=32, n_hidden=64, n_layers=1)
+    >>> model.train(max_epochs=2)
+    >>> model.embed(adata).shape
+    (300, 32)
+    """
+
+    family: ClassVar[str] = "atacformer"
+    module: AtacFormerModule
+    network: AtacFormerConfig
+
+    def __init__(
+        self,
+        data: AnnData | MuData | None = None,
+        *,
+        preset: str = "small",
+        decoder: str | None = None,
+        max_length: int = 5000,
+        tokens_per_batch: int | None = None,
+        start: str | None = None,
+        label_balance: bool = False,
+        pretrained: Any = None,
+        **network: Any,
+    ):
+        one_of(preset, PRESETS, "preset")
+        super().__init__(data)
+        chosen = PRESETS[preset]
+        self.pretrained = _loaded(pretrained)
+        base = chosen.network if self.pretrained is None else self.pretrained.network
+        self.train_config = chosen.training
+        self.masking, network = resolve_masking(chosen.masking, network)
+        if decoder is not None:
+            network["decoder"] = decoder
+        self.network = resolve_network(base, network, pretrained=self.pretrained is not None)
+        tokens = chosen.tokens_per_batch if tokens_per_batch is None else tokens_per_batch
+        self.config = {
+            "preset": preset,
+            "setup": dict(self.registry_.get("setup_args", {})),
+            "max_length": in_range(max_length, 1, 10**7, "max_length"),
+            "tokens_per_batch": in_range(tokens, 64, 10**9, "tokens_per_batch"),
+            "start": one_of(chosen.start if start is None else start, ("lsi", "random"), "start"),
+            "label_balance": bool(label_balance),
+            "masking": asdict(self.masking),
+            "network": asdict(self.network),
+        }
+
+    @classmethod
+    def setup_anndata(  # type: ignore[override]
+        cls,
+        adata: AnnData,
+        *,
+        labels: str | Sequence[str] | None = None,
+        context: str | None = None,
+        dna_key: str | None = None,
+    ) -> None:
+        """Register cells x bins (scvi-tools writes its own columns on `adata`; ``ctl.tl.atacformer`` does not).
+
+        Parameters
+        ----------
+        adata
+            Counts or 0 and 1, cells x bins; ``obs['ctl_split']`` from ``ctl.pp.split_cells``; `chrom`, `start` and
+            `end` in `var`, or names such as 'chr1:5000-10000'. With ``var['ctl_selected']`` those bins are used.
+        labels
+            Columns of `obs` to predict, such as 'cell_type'; cells without a label are let through.
+        context
+            Key of `obsm` that becomes one token.
+        dna_key
+            Key of `varm` with an embedding of each bin's DNA.
+
+        Raises
+        ------
+        ChromatellError
+            Values are negative or NaN, there is no split, or a column or key is not there.
+        """
+        cls._setup(adata, labels, context, dna_key, None)
+
+    @classmethod
+    def setup_mudata(
+        cls,
+        mdata: MuData,
+        *,
+        labels: str | Sequence[str] | None = None,
+        context: str | None = None,
+        dna_key: str | None = None,
+        depth_key: str | None = None,
+    ) -> None:
+        """Register modality `atac`, and with a context `rna`.
+
+        Parameters
+        ----------
+        mdata
+            As for `setup_anndata`; the split is in ``mdata.obs``.
+        labels
+            Columns of ``atac.obs`` or ``mdata.obs``.
+        context
+            Key of ``rna.obsm``; 'X_pca' is computed on the training cells where it is not there.
+        dna_key
+            Key of ``atac.varm``.
+        depth_key
+            Not used: the depth of this family is the number of open bins.
+
+        Raises
+        ------
+        ChromatellError
+            Barcodes do not match, values are negative or NaN, there is no split, or a column or key is not there.
+        """
+        cls._setup(mdata, labels, context, dna_key, depth_key)
+
+    @classmethod
+    def _setup(cls, data: Any, labels: Any, context: str | None, dna_key: str | None, depth_key: str | None) -> None:
+        atac = check_cells(data)
+        rows = np.flatnonzero(split_of(data) == TRAIN)
+        keep = selected(atac)
+        if not keep.any():
+            raise ChromatellError("var['ctl_selected'] selects no bin. Run ctl.pp.select_features again.")
+        region_table(atac)
+        names = list(check_labels(data, labels, rows))
+        if context is not None:
+            context_key(data, context)
+        dna_table(atac, dna_key, keep)
+        register_cells(cls, data, {"labels": names, "context": context, "dna_key": dna_key, "depth_key": depth_key})
+
+    # ---- statistics and module
+
+    def _fit_stats(self, data: AnnData | MuData, seed: int) -> None:
+        self.fitted, opened = Fitted.fit(data, self.config["setup"], seed)
+        self.fitted.room(self.config["max_length"])  # raises where it is too short
+        self.network = replace(self.network, **self.fitted.sizes)
+        self.config |= {"network": asdict(self.network)}
+        self._vectors = None
+        if self.config["start"] == "lsi" and self.pretrained is None:
+            self._vectors = lsi_vectors(opened, self.network.k, seed=seed)
+
+    def _build(self) -> None:
+        fitted = self.fitted
+        tables = {name: torch.from_numpy(np.ascontiguousarray(table)) for name, table in fitted.tables.items()}
+        self.module = AtacFormerModule(self.network, tables, log_odds(fitted.frequency), fitted.mean_open)
+        if self._vectors is not None:
+            self.module.tokens.table.weight.data[: self.network.n_bins] = torch.from_numpy(self._vectors)
+        if self.pretrained is not None:
+            old = self.pretrained.fitted
+            continue_from(self.module, fitted, self.pretrained.module, old)
+        if self.config["label_balance"]:
+            self.module.label_weights = fitted.class_weights(self._adata)
+
+    def _loader(self, data: AnnData | MuData, split: str, seed: int) -> DataLoader | None:
+        return self.fitted.loader(
+            data,
+            split,
+            self.masking,
+            max_length=self.config["max_length"],
+            budget=self.config["tokens_per_batch"],
+            steps=self.train_config.min_steps,
+            seed=seed,
+        )
+
+    # ---- what it says of cells
+
+    @property
+    def reads_atac(self) -> bool:
+        """Whether predictions read the cell's own ATAC: where there is no context."""
+        return self.network.n_context == 0
+
+    def embed(self, data: AnnData | MuData | None = None) -> np.ndarray:
+        """Return the embedding of each cell, its `<cls>`, float32 (n_cells, d).
+
+        Parameters
+        ----------
+        data
+            Cells x bins (and the context, where the model has one); bins are matched by name. None takes the training
+            data.
+
+        Raises
+        ------
+        ChromatellError
+            Under a tenth of the bins are there, or the context is not.
+        """
+        return self._reader(data).cells()[0]
+
+    def predict_labels(self, data: AnnData | MuData | None = None) -> dict[str, pd.DataFrame]:
+        """Return for each label the probability of its classes, float32 (n_cells, n_classes); index `obs_names`.
+
+        Parameters
+        ----------
+        data
+            As for `embed`.
+        """
+        return self.embed_and_label(data)[1]
+
+    def embed_and_label(self, data: AnnData | MuData | None = None) -> tuple[np.ndarray, dict[str, pd.DataFrame]]:
+        """Return `embed` and `predict_labels`, from one reading of the cells."""
+        source = self._source(data)
+        cls, scores = self._reader(source).cells()
+        names = atac_of(source).obs_names
+        tables = zip(self.fitted.labels.items(), scores, strict=True)
+        return cls, {key: pd.DataFrame(p, index=names, columns=classes) for (key, classes), p in tables}
+
+    def _source(self, data: AnnData | MuData | None) -> AnnData | MuData:
+        self._require_trained()
+        if data is None and self._adata is None:
+            raise ChromatellError("This AtacFormer was loaded and has no data. Give some: model.embed(adata).")
+        return self._adata if data is None else data
+
+    def _reader(self, data: Any, *, sentence: bool = True) -> Reader:
+        source = self._source(data)
+        opened = align(atac_of(source), self.fitted.vocabulary.bins) if sentence else None
+        context = library = None
+        if self.fitted.embedding is not None:
+            context, library = self.fitted.embedding.transform(context_source(source))
+        room = self.fitted.room(self.config["max_length"])
+        return Reader(self.module.eval(), self.fitted.vocabulary, room, opened, context, library)
+
+    # ---- prediction of bins
+
+    def predict(
+        self,
+        data: AnnData | MuData | None = None,
+        *,
+        regions: list[str] | pd.Index | None = None,
+        sentence: bool | None = None,
+        depth: str = "predicted",
+        depth_key: str | None = None,
+        out: str | Path | None = None,
+        dtype: Literal["float32", "float16"] = "float32",
+    ) -> np.ndarray | Path:
+        """Return the probability that each bin, were it not seen, is open in each cell.
+
+        Parameters
+        ----------
+        data
+            Cells x bins, or a MuData; with a context, an AnnData of expression will do. None takes the training data.
+        regions
+            Names of bins, as in training; None for all.
+        sentence
+            Read the cell's own open bins. None: only where the model has no context, and so nothing else to read.
+        depth
+            How many open bins are looked for. From a context alone: 'predicted' from it, 'fixed' at the training mean,
+            'observed', the cell's own. From the cell's own bins: as many again as it has ('predicted', 'observed'), or
+            the training mean ('fixed').
+        depth_key
+            Not used by this family.
+        out
+            Path of a Zarr store to write instead, block by block; needed above ``ctl.settings.dense_limit``.
+        dtype
+            Of the store: 'float32' or 'float16'.
+
+        Returns
+        -------
+        numpy.ndarray or pathlib.Path
+            float32 (cells, bins), or the path of the store. Peak memory grows with the matrix, or, with `out`, with a
+            block of cells x 4,096 bins alone.
+        """
+        source = self._source(data)
+        read = self.reads_atac if sentence is None else bool(sentence)
+        if self.reads_atac and not read:
+            raise ChromatellError(
+                "sentence=False predicts from the context alone, and this model was trained without one. Train with "
+                "one, AtacFormer.setup_mudata(mdata, context='X_pca'), or leave sentence= out."
+            )
+        columns = self.region_names(regions)
+        cells = atac_of(source).obs_names if read else context_source(source).obs_names
+        if out is None:
+            check_dense(len(cells), len(columns))
+        blocks = self._blocks(source, columns, read, depth)
+        return collect_blocks(blocks, cells, columns, out, dtype)
+
+    def _predict_blocks(
+        self, data: Any, regions: pd.Index, *, depth: str, depth_key: str | None
+    ) -> Iterator[tuple[slice, slice, np.ndarray]]:
+        return self._blocks(data, regions, self.reads_atac, depth)
+
+    def _blocks(
+        self, data: Any, regions: pd.Index, read: bool, depth: str
+    ) -> Iterator[tuple[slice, slice, np.ndarray]]:
+        one_of(depth, DEPTHS, "depth")
+        reader = self._reader(data, sentence=read)
+        bins = self.fitted.vocabulary.bins.get_indexer(regions)
+        if depth == "fixed":
+            looked_for = np.full(len(reader), self.fitted.mean_open, dtype=np.float32)
+        elif read:
+            looked_for = reader.n_open
+        elif depth == "predicted":
+            looked_for = self.fitted.expected_open(*reader.of_context)
+        else:
+            looked_for = self._observed(data)
+        return reader.probabilities(bins, looked_for)
+
+    def _observed(self, data: Any) -> np.ndarray:
+        if not isinstance(data, MuData) or ATAC not in data.mod:
+            raise ChromatellError(
+                "depth='observed' reads each cell's own ATAC, and the query has none. Use depth='predicted' (from "
+                "expression) or 'fixed'."
+            )
+        warn(
+            "depth='observed' uses the target assay: take these predictions as an upper bound, not as predictions from "
+            "expression."
+        )
+        return np.diff(align(data.mod[ATAC], self.fitted.vocabulary.bins).indptr).astype(np.float32)
+
+    # ---- record
+
+    @property
+    def var_names(self) -> dict[str, list[str]]:
+        """Names of the bins, and of the genes that a context is computed from (none where a query brings it)."""
+        embedding = self.fitted.embedding
+        genes = [] if embedding is None else list(map(str, embedding.genes))
+        return {RNA: genes, ATAC: list(map(str, self.fitted.vocabulary.bins))}
+
+    def _set_names(self, var_names: dict[str, list[str]]) -> None:
+        self._genes, self._bins = pd.Index(var_names[RNA]), pd.Index(var_names[ATAC])
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        self.config |= self.fitted.plain()
+        weights = {f"weights.{k}": v.detach().cpu().numpy() for k, v in self.module.state_dict().items()}
+        return weights | self.fitted.arrays()
+
+    def _set_arrays(self, arrays: dict[str, np.ndarray]) -> None:
+        self.pretrained, self.masking = None, Masking(**self.config["masking"])
+        self.fitted = Fitted.from_plain(self.config, self._bins, self._genes, arrays)
+        self.module = module_from(self.config["network"], self.fitted.sizes, self.fitted.tables, arrays)
+        self.network = self.module.config
+        self.fitted.room(self.config["max_length"])
+
+
+def _loaded(pretrained: Any) -> AtacFormer | None:
+    from chromatell.models import load  # here: the package imports this module
+
+    if pretrained is None:
+        return None
+    model = pretrained if isinstance(pretrained, ChromatinModel) else load(pretrained)
+    if not isinstance(model, AtacFormer):
+        raise ChromatellError(f"pretrained= is a {model.family!r} model; an 'atacformer' model is needed.")
+    model._require_trained()
+    return model

@@ -1,0 +1,84 @@
+"""Named settings of the AtacFormer family."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from chromatell._validate import ChromatellError, in_range, one_of
+from chromatell.models._plan import TrainConfig
+from chromatell.models.atacformer._decoders import DECODERS
+from chromatell.models.atacformer._module import AtacFormerConfig
+from chromatell.models.atacformer._sentences import Masking
+
+_SIZES = {"n_bins", "n_tokens", "n_eos", "n_classes", "n_context", "n_dna"}  # these follow the data
+FREE = {"dropout", "class_weights", "label_weight"}  # these may differ from a pretrained network's
+
+
+@dataclass(frozen=True)
+class Preset:
+    """An encoder and how it is trained."""
+
+    network: AtacFormerConfig
+    training: TrainConfig
+    masking: Masking
+    tokens_per_batch: int
+    start: str = "lsi"  # of the bin embeddings: 'lsi' or 'random'
+
+
+PRESETS: dict[str, Preset] = {
+    "small": Preset(
+        network=AtacFormerConfig(d=128, n_layers=3, n_heads=4, n_hidden=512, dropout=0.0, class_weights=(1, 0.3, 1)),
+        training=TrainConfig(max_epochs=10, lr=2e-3, weight_decay=1e-2, gradient_clip=1.0, patience=4),
+        masking=Masking(),
+        tokens_per_batch=8192,
+    ),
+    "base": Preset(
+        network=AtacFormerConfig(class_weights=(1, 0.3, 1)),
+        training=TrainConfig(max_epochs=30, lr=3e-4, weight_decay=1e-2, gradient_clip=1.0, betas=(0.9, 0.98)),
+        masking=Masking(),
+        tokens_per_batch=65_536,
+    ),
+}
+
+
+def resolve_network(base: AtacFormerConfig, options: dict[str, Any], *, pretrained: bool) -> AtacFormerConfig:
+    """Return a network with the user's choices in it; an unknown one is named."""
+    known = FREE if pretrained else {f.name for f in fields(AtacFormerConfig)} - _SIZES
+    unknown = sorted(set(options) - known)
+    if unknown:
+        of = "With pretrained=, AtacFormer takes the network as it is; it" if pretrained else "AtacFormer"
+        raise ChromatellError(f"{of} knows no option {unknown}; it knows {sorted(known)}.")
+    if "class_weights" in options:
+        options = {**options, "class_weights": tuple(options["class_weights"])}
+    return checked(replace(base, **options))
+
+
+def checked(c: AtacFormerConfig) -> AtacFormerConfig:
+    """Return a network whose sizes are those of a model that can be."""
+    one_of(c.decoder, DECODERS, "decoder")
+    for name, high in (("k", 4096), ("d", 16_384), ("n_layers", 256), ("n_heads", 1024), ("n_hidden", 65_536)):
+        in_range(getattr(c, name), 1, high, name)
+    if c.d % c.n_heads:
+        raise ChromatellError(f"n_heads={c.n_heads} does not divide d={c.d}. Take d={c.d // c.n_heads * c.n_heads}.")
+    in_range(c.dropout, 0, 0.95, "dropout", whole=False)
+    in_range(c.label_weight, 0, 1e6, "label_weight", whole=False)
+    if len(c.class_weights) != 3:
+        raise ChromatellError(f"class_weights={c.class_weights!r}: three are needed, of closed, seen and removed bins.")
+    for weight in c.class_weights:
+        in_range(weight, 1e-6, 1e6, "class_weights", whole=False)
+    return c
+
+
+def resolve_masking(base: Masking, options: dict[str, Any]) -> tuple[Masking, dict[str, Any]]:
+    """Return the masking with the user's choices in it, and the other options."""
+    own = {f.name for f in fields(Masking)}
+    m = replace(base, **{k: v for k, v in options.items() if k in own})
+    for name in ("low", "high", "empty", "by_frequency"):
+        in_range(getattr(m, name), 0, 1, name, whole=False)
+    if m.low > m.high:
+        raise ChromatellError(f"low={m.low} is over high={m.high}: the share of removed bins is drawn between them.")
+    in_range(m.n_seen, 1, 10**6, "n_seen")
+    in_range(m.n_negatives, 1, 10**6, "n_negatives")
+    in_range(m.per_removed, 0, 1000, "per_removed", whole=False)
+    return m, {k: v for k, v in options.items() if k not in own}

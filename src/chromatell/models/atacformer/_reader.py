@@ -1,0 +1,124 @@
+"""Whole cells read by a trained module, block by block: embeddings, labels, probabilities of bins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+
+from chromatell.data.cells import row_blocks
+from chromatell.models.atacformer._module import AtacFormerModule
+from chromatell.models.atacformer._sentences import SentenceBatch, Sentences
+from chromatell.models.atacformer._vocabulary import Vocabulary
+
+CELLS, TOKENS = 512, 65_536  # read at a time, at most
+COLUMNS = 4096  # bins of a block
+_GRID = 262_144  # cells x bins decoded in one go: what the decoder holds of them fits the cache
+
+
+@dataclass
+class Reader:
+    """Cells of a query in the words of a model.
+
+    Attributes
+    ----------
+    opened
+        CSR (cells, bins), or None for empty sentences.
+    context
+        float32 (cells, n_context), or None.
+    library
+        float32 (cells,): log library size of the expression behind the context, or None.
+    """
+
+    module: AtacFormerModule
+    vocabulary: Vocabulary
+    room: int
+    opened: sp.csr_matrix | None
+    context: np.ndarray | None
+    library: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        if self.opened is None:
+            assert self.context is not None  # a model without a context always reads sentences
+            self.opened = sp.csr_matrix((len(self.context), self.vocabulary.n_bins), dtype=np.float32)
+        self.sentences = Sentences(
+            self.opened, self.vocabulary, room=self.room, frequency=np.zeros(0), context=self.context
+        )
+
+    def __len__(self) -> int:
+        return len(self.sentences)
+
+    @property
+    def n_open(self) -> np.ndarray:
+        """Open bins of each cell, float32."""
+        return self.sentences.n_open.astype(np.float32)
+
+    @property
+    def of_context(self) -> tuple[np.ndarray, np.ndarray]:
+        """The context of each cell, and the log library size behind it."""
+        assert self.context is not None and self.library is not None  # noqa: PT018  # asked only where there is one
+        return self.context, self.library
+
+    def cells(self) -> tuple[np.ndarray, list[np.ndarray]]:
+        """Return `<cls>` of each cell, float32 (cells, d), and the probabilities of each label's classes."""
+        c = self.module.config
+        cls = np.empty((len(self), c.d), dtype=np.float32)
+        labels = [np.empty((len(self), n), dtype=np.float32) for n in c.n_classes]
+        with torch.inference_mode():
+            for rows in self._row_blocks():
+                for part in self._by_length(rows):
+                    encoded = self.module.encode(self._batch(part))
+                    cls[part] = encoded.cls.float().cpu().numpy()
+                    for out, logits in zip(labels, self.module.label_logits(encoded), strict=True):
+                        out[part] = logits.softmax(dim=1).cpu().numpy()
+        return cls, labels
+
+    def probabilities(self, bins: np.ndarray, looked_for: np.ndarray) -> Iterator[tuple[slice, slice, np.ndarray]]:
+        """Yield (rows, columns, block) of the probability that each bin, were it not seen, is open.
+
+        Parameters
+        ----------
+        bins
+            int64 (columns,): places of the bins in the vocabulary.
+        looked_for
+            float32 (cells,): open bins beyond those of the sentence.
+        """
+        device = next(self.module.parameters()).device
+        token = torch.from_numpy(bins.astype(np.int64)).to(device)
+        for rows in self._row_blocks():
+            with torch.inference_mode():
+                encoded = [(part, batch, self.module.encode(batch)) for part, batch in self._batches(rows)]
+            for cols in row_blocks(len(bins), COLUMNS):
+                block = np.empty((rows.stop - rows.start, cols.stop - cols.start), dtype=np.float32)
+                with torch.inference_mode():
+                    for part, batch, state in encoded:
+                        n = torch.from_numpy(looked_for[part]).to(device)
+                        p = self.module.probability(state, token[cols], batch.n_seen, n)
+                        block[part - rows.start] = p.float().cpu().numpy()
+                yield rows, cols, block
+
+    def _batch(self, rows: np.ndarray) -> SentenceBatch:
+        return self.sentences[rows, [0]].to(next(self.module.parameters()).device)
+
+    def _batches(self, rows: slice) -> Iterator[tuple[np.ndarray, SentenceBatch]]:
+        for part in self._by_length(rows):
+            yield part, self._batch(part)
+
+    def _row_blocks(self) -> Iterator[slice]:
+        """Yield rows in order: at most `CELLS` of them, and no more than `TOKENS` (or one cell)."""
+        end = np.cumsum(self.sentences.n_open + self.sentences.special)
+        start = 0
+        while start < len(end):
+            before = end[start - 1] if start else 0
+            stop = max(start + 1, min(start + CELLS, int(np.searchsorted(end, before + TOKENS, side="right"))))
+            yield slice(start, stop)
+            start = stop
+
+    def _by_length(self, rows: slice) -> Iterator[np.ndarray]:
+        """Yield the rows in parts of similar length, which one grid of cells x bins can take."""
+        order = rows.start + np.argsort(self.sentences.n_open[rows], kind="stable")
+        for part in row_blocks(len(order), max(1, _GRID // COLUMNS)):
+            yield order[part]

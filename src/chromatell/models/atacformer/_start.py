@@ -1,0 +1,79 @@
+"""Where training starts: log odds of the bins, their embedding by latent semantic indexing, a pretrained model."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from sklearn.utils.extmath import randomized_svd
+from torch import Tensor
+
+from chromatell._settings import logger
+from chromatell.models.atacformer._fitted import Fitted
+from chromatell.models.atacformer._module import AtacFormerModule
+from chromatell.models.atacformer._vocabulary import N_FIXED, Vocabulary
+
+
+def log_odds(frequency: np.ndarray) -> Tensor:
+    """Return float32 (bins,); a bin open in no training cell (or all) keeps a finite value."""
+    p = frequency.clip(1e-6, 1 - 1e-4)
+    return torch.from_numpy(np.log(p / (1 - p)).astype(np.float32))
+
+
+def tf_idf(opened: sp.csr_matrix, idf: np.ndarray) -> sp.csr_matrix:
+    """Return log(1 + 10^4 x share of the cell's open bins x idf), CSR."""
+    share = sp.diags(1 / np.maximum(np.asarray(opened.sum(axis=1)).ravel(), 1)) @ opened
+    return sp.csr_matrix(share.multiply(idf[None, :] * 1e4)).log1p()
+
+
+def lsi_vectors(opened: sp.csr_matrix, k: int, *, seed: int) -> np.ndarray:
+    """Return a vector of each bin, float32 (bins, k), of mean square 1/k: right singular vectors of the training cells.
+
+    Notes
+    -----
+    Peak memory: a few times (cells + bins) x k as float64, beside the sparse matrix.
+
+    References
+    ----------
+    Cusanovich et al., Science 2015 (latent semantic indexing).
+    """
+    idf = np.log1p(opened.shape[0] / (1 + np.asarray(opened.sum(axis=0)).ravel())).astype(np.float32)
+    rank = max(1, min(k, min(opened.shape) - 1))
+    _, s, vt = randomized_svd(tf_idf(opened, idf), rank, n_iter=4, random_state=seed)
+    vectors = np.zeros((opened.shape[1], k), dtype=np.float32)
+    vectors[:, :rank] = vt.T * np.sqrt(s)
+    return vectors / max(float(vectors.std()), 1e-12) * np.float32(k**-0.5)
+
+
+def continue_from(module: AtacFormerModule, fitted: Fitted, old: AtacFormerModule, known: Fitted) -> None:
+    """Copy what fits of a trained module: bins, chromosomes and labels by name, the rest by shape.
+
+    A bin that the old module does not know starts at the mean of those it does.
+    """
+    state = module.state_dict()
+    place = known.vocabulary.bins.get_indexer(fitted.vocabulary.bins)
+    logger.info(f"{int((place >= 0).sum()):,} of {len(place):,} bins are those of the pretrained model.")
+    with torch.no_grad():
+        for name, value in old.state_dict().items():
+            if name == "tokens.table.weight":
+                _copy_tokens(state[name], value, fitted.vocabulary, known.vocabulary, place)
+            elif name.startswith("heads.") or name in ("bias", "mean_open"):
+                continue  # the log odds are those of the new data
+            elif name in state and state[name].shape == value.shape:
+                state[name].copy_(value)
+        for i, (key, classes) in enumerate(fitted.labels.items()):
+            if known.labels.get(key) == classes:
+                module.heads[i].load_state_dict(old.heads[list(known.labels).index(key)].state_dict())
+
+
+def _copy_tokens(to: Tensor, table: Tensor, new: Vocabulary, old: Vocabulary, place: np.ndarray) -> None:
+    known = place >= 0
+    to[: new.n_bins] = table[: old.n_bins].mean(dim=0) if not known.any() else table[place[known]].mean(dim=0)
+    to[: new.n_bins][known] = table[place[known]]
+    to[new.n_bins : new.n_bins + N_FIXED] = table[old.n_bins : old.n_bins + N_FIXED]
+    if new.n_eos == len(new.chroms) and old.n_eos == len(old.chroms):  # an <eos> a chromosome: by name
+        for i, chrom in enumerate(new.chroms):
+            if chrom in old.chroms:
+                to[new.eos[i]] = table[old.eos[old.chroms.index(chrom)]]
+    elif new.n_eos == old.n_eos:
+        to[new.eos] = table[old.eos]
