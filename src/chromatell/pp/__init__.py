@@ -8,6 +8,7 @@ from chromatell._lazy import lazy
 
 if TYPE_CHECKING:
     from chromatell.pp._add_sequence import add_sequence
+    from chromatell.pp._bin_genome import bin_genome
     from chromatell.pp._bin_tracks import bin_tracks
     from chromatell.pp._link_genes import link_genes
     from chromatell.pp._map_orthologs import map_orthologs
@@ -25,6 +26,7 @@ _WHERE = {
     "add_sequence": "_add_sequence",
     "split_regions": "_split_regions",
     "map_orthologs": "_map_orthologs",
+    "bin_genome": "_bin_genome",
     "bin_tracks": "_bin_tracks",
     "smooth_tracks": "_smooth_tracks",
     "mask_bins": "_mask_bins",
@@ -32,6 +34,7 @@ _WHERE = {
 
 __all__ = [
     "add_sequence",
+    "bin_genome",
     "bin_tracks",
     "link_genes",
     "map_orthologs",

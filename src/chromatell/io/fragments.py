@@ -1,0 +1,235 @@
+"""Fragments files: a line a fragment, with its chromosome, start, end and the barcode of its cell."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import os
+import re
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from chromatell._keys import CHROM, END, START
+from chromatell._progress import progress
+from chromatell._validate import ChromatellError
+
+BARCODE = "barcode"
+_COLUMNS = [CHROM, START, END, BARCODE]
+_BLOCK = 16 * 1024**2  # bytes of text that are read at a time: some 400,000 fragments
+_MAX_LINE = 65_536
+_HEAD = 65_536  # bytes in which comment lines are looked for
+_BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")  # an empty block
+_BINARY = {b"BAM\x01": "a BAM", b"TBI\x01": "a tabix index", b"CRAM": "a CRAM", b"\x89HDF": "an HDF5 file"}
+_NEEDED = (
+    "Needed: a fragments file (chrom, start, end, barcode and any further columns, divided by tabs; plain, gzip or "
+    "bgzip), as Cell Ranger, chromap or sinto write it."
+)
+
+
+def fragment_header(path: str | os.PathLike[str]) -> list[str]:
+    r"""Return the comment lines that a fragments file begins with, without their ``#``.
+
+    Parameters
+    ----------
+    path
+        Plain text, gzip or bgzip, told by content and not by suffix.
+
+    Raises
+    ------
+    ChromatellError
+        The file is absent, empty, cut short, or no text.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from chromatell.io.fragments import fragment_header
+    >>> _ = Path("f.tsv").write_text("# id=pbmc\nchr1\t10\t90\tAAAC-1\t2\n")
+    >>> fragment_header("f.tsv")
+    ['id=pbmc']
+    """
+    path = Path(path)
+    with _reading(path), path.open("rb") as raw:
+        head = _unpacked(raw).read(_HEAD)
+    lines = head.decode("utf-8", errors="replace").splitlines()
+    n = next((i for i, line in enumerate(lines) if not line.startswith("#")), len(lines))
+    return [line.lstrip("# ").rstrip() for line in lines[:n]]
+
+
+def fragment_blocks(path: str | os.PathLike[str], *, block_bytes: int = _BLOCK) -> Iterator[pd.DataFrame]:
+    r"""Yield the fragments of a file, a block of lines at a time.
+
+    Parameters
+    ----------
+    path
+        As in :func:`fragment_header`. The lines may be in any order; comment lines are skipped.
+    block_bytes
+        Of text, unpacked.
+
+    Yields
+    ------
+    pandas.DataFrame
+        `chrom` (categorical), `start`, `end` (int64; 0-based, half-open), `barcode` (str), a row a line. A fifth
+        column, of read pairs, and further ones are not read.
+
+    Raises
+    ------
+    ChromatellError
+        The file is absent, empty, cut short or no text, or a line does not parse: named by its number.
+
+    Notes
+    -----
+    Peak memory: some 10 times `block_bytes`, whatever the size of the file. A progress bar shows the bytes read.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from chromatell.io.fragments import fragment_blocks
+    >>> _ = Path("f.tsv").write_text("chr1\t10\t90\tAAAC-1\t2\n")
+    >>> next(fragment_blocks("f.tsv")).to_dict("records")
+    [{'chrom': 'chr1', 'start': 10, 'end': 90, 'barcode': 'AAAC-1'}]
+    """
+    path = Path(path)
+    n = 0
+    for text, number in _text_blocks(path, block_bytes):
+        table = _parsed(text, number, path)
+        if len(table):
+            n += len(table)
+            yield table
+    if n == 0:
+        raise ChromatellError(f"{str(path)!r} holds no fragment, only comments or empty lines. {_NEEDED}")
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Check that a file is whole, and turn what gzip raises on a damaged one into the package's error."""
+    if not path.is_file():
+        raise ChromatellError(f"No fragments file at {str(path)!r}. {_NEEDED}")
+    with path.open("rb") as raw:
+        start = raw.read(18)
+        raw.seek(max(0, path.stat().st_size - len(_BGZF_END)))
+        if start[:2] == b"\x1f\x8b" and start[12:14] == b"BC" and raw.read() != _BGZF_END:
+            raise ChromatellError(
+                f"{str(path)!r} is cut short: a bgzip file ends with an empty block, this one does not. Copy or "
+                "download it again."
+            )
+    try:
+        yield
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise ChromatellError(
+            f"{str(path)!r} is cut short or damaged ({type(error).__name__}: {error}). Copy or download it again."
+        ) from error
+
+
+def _unpacked(raw: Any) -> Any:
+    packed = raw.read(2) == b"\x1f\x8b"
+    raw.seek(0)
+    return gzip.GzipFile(fileobj=raw) if packed else raw
+
+
+def _text_blocks(path: Path, size: int) -> Iterator[tuple[bytes, int]]:
+    """Yield whole lines, and the number of the first of them."""
+    with (
+        _reading(path),
+        path.open("rb") as raw,
+        progress("Reading fragments", total=max(1, path.stat().st_size >> 20), unit="MB") as advance,
+    ):
+        handle, rest, number, shown = _unpacked(raw), b"", 1, 0
+        while True:
+            new = handle.read(size)
+            text = rest + new
+            if number == 1 and not rest:
+                _check_head(text, path)
+            cut = text.rfind(b"\n") + 1 if new else len(text)
+            if len(text) - cut > _MAX_LINE:
+                raise ChromatellError(f"{str(path)!r}, line {number}: over {_MAX_LINE} characters. {_NEEDED}")
+            if cut:
+                yield text[:cut], number
+            if not new:
+                return
+            number += text.count(b"\n", 0, cut)
+            rest = text[cut:]
+            advance((raw.tell() >> 20) - shown)
+            shown = raw.tell() >> 20
+
+
+def _check_head(text: bytes, path: Path) -> None:
+    head = text[:4096]
+    if not head:
+        raise ChromatellError(f"{str(path)!r} is empty. {_NEEDED}")
+    kind = next((name for magic, name in _BINARY.items() if head.startswith(magic)), "")
+    if kind or b"\x00" in head:
+        raise ChromatellError(f"{str(path)!r} is {kind or 'a binary file'}, not text. {_NEEDED}")
+    if head.lstrip()[:1] == b"<":
+        raise ChromatellError(
+            f"{str(path)!r} is a web page or XML, it begins {head.lstrip()[:40].decode('latin-1')!r}: the download "
+            f"went wrong. {_NEEDED}"
+        )
+
+
+def _parsed(text: bytes, number: int, path: Path) -> pd.DataFrame:
+    whole = text
+    if text.startswith(b"#") or b"\n#" in text:
+        text = re.sub(rb"(?m)^#[^\n]*\n?", b"", text)
+    if not text or text.isspace():
+        return pd.DataFrame(columns=_COLUMNS)
+    try:
+        # text a column of barcodes, not categories: sorting those of each block takes twice as long as reading it
+        table = pd.read_csv(
+            io.BytesIO(text),
+            sep="\t",
+            header=None,
+            names=_COLUMNS,
+            usecols=[0, 1, 2, 3],
+            index_col=False,
+            dtype={CHROM: "category", START: np.int64, END: np.int64, BARCODE: str},
+            quoting=csv.QUOTE_NONE,
+            na_filter=False,
+            low_memory=False,
+        )
+    except (ValueError, OverflowError) as error:  # of which pandas' ParserError and UnicodeDecodeError are kinds
+        found = _first_bad_line(whole, number) or f"{type(error).__name__}: {error}"
+        raise ChromatellError(f"{str(path)!r}, {found}. {_NEEDED}") from error
+    start, empty = table[START].to_numpy(), "" in table[CHROM].cat.categories or (table[BARCODE] == "").any()
+    if empty or (start < 0).any() or (table[END].to_numpy() <= start).any():
+        raise ChromatellError(f"{str(path)!r}, {_first_bad_line(whole, number)}. {_NEEDED}")
+    return table
+
+
+def _first_bad_line(text: bytes, number: int) -> str:
+    """Return what is wrong with the first line that is no fragment, and its number; '' if all are."""
+    for i, line in enumerate(text.split(b"\n"), number):
+        if line.startswith(b"#") or not line.strip():
+            continue
+        found = _wrong(line.rstrip(b"\r"))
+        if found and i == number + text.count(b"\n"):
+            found = f"the file ends within the line, it is cut short ({found})"
+        if found:
+            return f"line {i}, {line[:60].decode('utf-8', errors='replace')!r}: {found}"
+    return ""
+
+
+def _wrong(line: bytes) -> str:
+    fields = line.split(b"\t")
+    if len(fields) < 4:
+        lacking = "no barcode in column 4, as in a BED of regions" if len(fields) == 3 else "4 or more are needed"
+        return f"{len(fields)} column{'s' if len(fields) > 1 else ''} divided by tabs; {lacking}"
+    try:
+        chrom, barcode = fields[0].decode("utf-8"), fields[3].decode("utf-8")
+    except UnicodeDecodeError:
+        return "not UTF-8 text"
+    if not chrom or not barcode:
+        return "the chromosome or the barcode is empty"
+    for name, value in zip((START, END), fields[1:3], strict=True):
+        if not re.fullmatch(rb"\s*[+-]?\d{1,18}\s*", value):
+            return f"{name} {value[:30].decode('latin-1')!r} is no whole number"
+    start, end = int(fields[1]), int(fields[2])
+    if start < 0:
+        return f"start {start} is negative"
+    return f"end {end} is not above start {start}" if end <= start else ""

@@ -1,0 +1,215 @@
+"""Fragments of a file to counts by cell and bin, gathered block by block."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+
+from chromatell._keys import CHROM, END, START
+from chromatell._settings import logger
+from chromatell._validate import ChromatellError, examples, warn
+from chromatell.genome.builds import build_name, identify
+from chromatell.io.fragments import BARCODE, fragment_blocks, fragment_header
+from chromatell.pp._genome_bins import GenomeBins, check_ends
+
+N_FRAGMENTS = "n_fragments"
+_PENDING = 8_000_000  # pairs that wait to be merged, at least
+_OTHERS = 1000
+_MISSING = 0.1  # of the cells may have no fragment before it is a warning
+_BUILD = re.compile(r"\b(GRCh3[78]|GRCm3[89]|hg19|hg38|mm9|mm10|mm39)\b", re.IGNORECASE)
+
+
+class Counted(NamedTuple):
+    """Counts of cells x all bins, and how many fragments or peaks were read and used."""
+
+    x: sp.csr_matrix
+    obs: pd.DataFrame
+    obsm: dict[str, Any]
+    n_read: int
+    n_used: int
+
+
+class PairCounts:
+    """How often each pair of a cell and a bin was seen; memory grows with the pairs that differ, not with the file.
+
+    Parameters
+    ----------
+    n_bins
+        Bins are 0 to `n_bins` - 1; cells any int from 0.
+    """
+
+    def __init__(self, n_bins: int):
+        self._total = sp.csr_matrix((0, n_bins), dtype=np.float32)
+        self._pending: list[tuple[np.ndarray, np.ndarray]] = []
+        self._n = 0
+
+    def add(self, cell: np.ndarray, bins: np.ndarray) -> None:
+        """Count each pair once."""
+        self._pending.append((cell.astype(np.int32), bins.astype(np.int32)))
+        self._n += cell.size
+        if self._n > max(_PENDING, self._total.nnz):  # so that each pair is moved a few times at most
+            self._merge()
+
+    def result(self, n_cells: int) -> sp.csr_matrix:
+        """Return the counts, float32 CSR (n_cells, n_bins); indices are sorted, no zero is stored."""
+        self._merge()
+        self._total.resize((n_cells, self._total.shape[1]))
+        return self._total
+
+    def _merge(self) -> None:
+        if not self._n:
+            return
+        cell, bins = (np.concatenate(part) for part in zip(*self._pending, strict=True))
+        self._pending, self._n = [], 0
+        shape = (max(int(cell.max()) + 1, self._total.shape[0]), self._total.shape[1])
+        new = sp.coo_matrix((np.ones(cell.size, dtype=np.float32), (cell, bins)), shape=shape).tocsr()
+        self._total.resize(shape)
+        self._total = self._total + new if self._total.nnz else new
+
+
+class Barcodes:
+    """Names of cells to their numbers, and each one's fragments.
+
+    Parameters
+    ----------
+    asked
+        The barcodes to look for, numbered in this order; None numbers all that come.
+
+    Attributes
+    ----------
+    fragments
+        int64 (cells,): of each number.
+    others
+        A few barcodes that were not asked for, for a message.
+    """
+
+    def __init__(self, asked: list[str] | None):
+        self.number = {} if asked is None else {name: i for i, name in enumerate(asked)}
+        self.fragments = np.zeros(len(self.number), dtype=np.int64)
+        self.others: list[str] = []
+        self._open = asked is None
+
+    def numbers(self, barcodes: np.ndarray) -> np.ndarray:
+        """Return the number of each barcode, int64; -1 where it was not asked for."""
+        code, names = pd.factorize(barcodes)
+        if self._open:
+            number = [self.number.setdefault(name, len(self.number)) for name in names]
+        else:
+            number = [self.number.get(name, -1) for name in names]
+            if len(self.others) < _OTHERS:
+                self.others += [name for name, n in zip(names, number, strict=True) if n < 0][:_OTHERS]
+        return np.array(number, dtype=np.int64)[code]
+
+    def count(self, number: np.ndarray) -> None:
+        """Add one fragment for each number given."""
+        n = np.bincount(number, minlength=len(self.number))
+        n[: self.fragments.size] += self.fragments
+        self.fragments = n
+
+
+def count_fragments(
+    path: Path, places: GenomeBins, sizes: Mapping[str, int] | None, wanted: list[str] | None, least: int, way: str
+) -> Counted:
+    """Return counts of the cells in `wanted`, or of all barcodes of at least `least` fragments.
+
+    Parameters
+    ----------
+    sizes
+        Of the chromosomes, where they are known.
+    way
+        ``'midpoint'``, ``'overlap'`` or ``'cut_sites'``.
+    """
+    _check_build(path, sizes)
+    pairs, cells, elsewhere, n_read = PairCounts(len(places)), Barcodes(wanted), Counter[str](), 0
+    for block in fragment_blocks(path):
+        n_read += len(block)
+        chrom, start, end = block[CHROM].cat, block[START].to_numpy(), block[END].to_numpy()
+        code = places.code_of(chrom.categories)[chrom.codes.to_numpy()]
+        number = cells.numbers(block[BARCODE].to_numpy())
+        if (code < 0).any():
+            elsewhere.update(block[CHROM][code < 0].astype(str).value_counts().to_dict())
+        there = np.flatnonzero(code >= 0)
+        check_ends(block[CHROM].iloc[there], end[there], places.lengths[code[there]], "fragments (of one block)")
+        there = there[number[there] >= 0]
+        number = number[there]
+        cells.count(number)
+        which, found = places.assign(code[there], start[there], end[there], way)
+        pairs.add(number[which], found)
+    n_elsewhere = sum(elsewhere.values())
+    if n_elsewhere == n_read:
+        raise ChromatellError(
+            f"{str(path)!r}: none of its chromosomes ({examples(elsewhere, 6)}) is among those to bin "
+            f"({examples(places.names, 6)}). Is it of another species or build?"
+        )
+    if n_elsewhere:
+        common = ", ".join(f"{name} {n:,}" for name, n in elsewhere.most_common(4))
+        logger.info("Left out %s fragments on other chromosomes: %s.", f"{n_elsewhere:,}", common)
+    names = np.array(list(cells.number), dtype=object)
+    if wanted is None:
+        rows = _deep_enough(names, cells.fragments, least)
+    else:
+        _check_found(path, wanted, cells)
+        rows = np.arange(len(wanted))
+    obs = pd.DataFrame({N_FRAGMENTS: cells.fragments[rows]}, index=pd.Index(names[rows], dtype=object))
+    return Counted(pairs.result(names.size)[rows], obs, {}, n_read, int(cells.fragments[rows].sum()))
+
+
+def _check_build(path: Path, sizes: Mapping[str, int] | None) -> None:
+    """Raise where the comment lines of the file name another build than that of the sizes."""
+    known = identify(sizes) if sizes else ""
+    said = {
+        build_name(b) for line in fragment_header(path) if line.startswith("reference") for b in _BUILD.findall(line)
+    }
+    if known and len(said) == 1 and known not in said:
+        raise ChromatellError(
+            f"{str(path)!r} says that it is of {said.pop()}; chrom_sizes is that of {known}. Give the right one."
+        )
+
+
+def _deep_enough(names: np.ndarray, fragments: np.ndarray, least: int) -> np.ndarray:
+    """Return the numbers of the barcodes with enough fragments, by name."""
+    rows = np.flatnonzero(fragments >= least)
+    if not rows.size:
+        raise ChromatellError(
+            f"None of {names.size:,} barcodes has {least:,} fragments; the most is {int(fragments.max(initial=0)):,}. "
+            "Lower min_fragments, or name the cells: barcodes=rna.obs_names."
+        )
+    return rows[np.argsort(names[rows].astype(str), kind="stable")]
+
+
+def _check_found(path: Path, wanted: list[str], cells: Barcodes) -> None:
+    empty = np.flatnonzero(cells.fragments == 0)
+    if empty.size == len(wanted):
+        hint = _suffix_hint(wanted, cells.others)
+        raise ChromatellError(
+            f"{str(path)!r} holds no fragment of the {len(wanted):,} cells: they look like {examples(wanted)}, its "
+            f"barcodes like {examples(cells.others) or 'none of them on these chromosomes'}. "
+            f"{hint or 'Take the file of the same sample.'}"
+        )
+    if empty.size:
+        text = (
+            f"{empty.size:,} of {len(wanted):,} cells have no fragment in {path.name} (such as "
+            f"{examples(wanted[i] for i in empty[:4])})"
+        )
+        if empty.size > _MISSING * len(wanted):
+            warn(f"{text}; they stay, without a count. Is it the file of all samples?")
+        else:
+            logger.info("%s; they stay, without a count.", text)
+
+
+def _suffix_hint(wanted: list[str], others: list[str]) -> str:
+    """Return the cure where the names differ in a suffix such as ``-1``, or in what stands before the barcode."""
+    bare, own = ({re.sub(r"-\d+$", "", re.split(r"[#:_]", n)[-1]) for n in names} for names in (wanted, others))
+    if not bare & own:
+        return ""
+    return (
+        "They differ in what stands before or after the barcode alone (a sample, or '-1'): pass barcodes=[...] written "
+        "as in the file, then set .obs_names of what comes back."
+    )

@@ -1,0 +1,276 @@
+"""``ctl.pp.bin_genome``: fragments, or peaks, to cells x bins."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from anndata import AnnData
+from mudata import MuData
+
+from chromatell._keys import ATAC, CHROM, END, START, UNS
+from chromatell._settings import logger
+from chromatell._validate import ChromatellError, examples, in_range, nonnegative, one_of, warn
+from chromatell.genome.builds import chromosome_sizes
+from chromatell.genome.regions import region_table
+from chromatell.pp._bin_fragments import Counted, count_fragments
+from chromatell.pp._genome_bins import GenomeBins, check_ends
+from chromatell.pp._mask_bins import _regions
+from chromatell.pp._region_data import regions_of
+
+_HOW = "bin_genome"
+_MIN_FRAGMENTS = 1000
+
+
+def bin_genome(
+    source: str | os.PathLike[str] | AnnData | MuData,
+    *,
+    size: int = 5000,
+    chrom_sizes: str | os.PathLike[str] | Mapping[str, int] | None = None,
+    barcodes: Iterable[str] | None = None,
+    min_fragments: int | None = None,
+    count: Literal["fragments", "cut_sites"] = "fragments",
+    assign: Literal["midpoint", "overlap"] = "midpoint",
+    blacklist: Any = None,
+    bins: AnnData | pd.DataFrame | None = None,
+    drop_empty: bool = True,
+) -> AnnData:
+    r"""Counts of cells x bins of the genome, from a fragments file or from peaks.
+
+    Parameters
+    ----------
+    source
+        - A fragments file (``chrom start end barcode``, then any further columns; plain text, gzip or bgzip), as Cell
+          Ranger, chromap or sinto write it. It is read once from start to end: its lines may be in any order, and an
+          index beside it is not used. A line is a fragment, whatever its number of read pairs.
+        - An AnnData of regions, or a MuData with modality `atac`: the counts of each peak go to its bin. `obs` and
+          `obsm` are copied.
+    size
+        Of a bin, in bp. Bins start at 0 of each chromosome; the last one holds the bases that remain.
+    chrom_sizes
+        The chromosomes to bin: a build (hg19, hg38, hs1, mm9, mm10, mm39; without the mitochondrion), a dict of name to
+        length, or the path of a ``chrom.sizes`` file. What lies on others is left out and counted. `1` and `chr1` are
+        the same; bins are named as here.
+    barcodes
+        The cells, in the order wanted, such as ``rna.obs_names``. None takes all barcodes of at least `min_fragments`,
+        in alphabetical order; of an AnnData, all its cells.
+    min_fragments
+        On the chromosomes of `chrom_sizes`, where `barcodes` is None: 1,000 where this is None.
+    count
+        ``'fragments'``, or ``'cut_sites'``: both ends of each, so that most counts are even.
+    assign
+        The bin of a fragment or peak: ``'midpoint'``, the one of its middle; or ``'overlap'``, each that it overlaps,
+        in which case totals grow. A cut site lies in one bin.
+    blacklist
+        Bins that overlap any of these regions are dropped: a BED file, a table, or names such as ``chr1:100-600``.
+    bins
+        Take these bins instead, in their order and under their names, all of them: those of another data set, as an
+        AnnData or its `var`; a trained model needs the ones it knows. They need not be of one size; `size`, `blacklist`
+        and `drop_empty` do not apply. `chrom_sizes` is that of the AnnData where this function made it.
+    drop_empty
+        Leave out the bins that are open in none of the cells: the names of 600,000 bins take more memory than many a
+        data set.
+
+    Returns
+    -------
+    anndata.AnnData
+        - ``X`` : counts, float32 CSR (cells, bins).
+        - ``var`` : `chrom`, `start`, `end` (0-based, half-open), named ``chr1:0-5000``.
+        - ``obs['n_fragments']`` : int64, of a fragments file: all on the chromosomes of `chrom_sizes`, in a bin that
+          was kept or not; it is the cell's depth.
+        - ``uns['ctl']['bin_genome']`` : dict of what was asked, `n_read` and `n_used` (fragments, or peaks).
+
+    Raises
+    ------
+    ChromatellError
+        A file that is absent, empty, cut short, or no fragments file, with the line that does not parse; fragments off
+        the end of a chromosome, which are of another build; no fragment of the cells; barcodes or bins that repeat;
+        bins that overlap; a size below 1.
+
+    Notes
+    -----
+    Peak memory grows with the pairs of cell and bin that hold a fragment, some 30 bytes each, with the number of
+    different barcodes (100 bytes) and of bins; not with the length of the file. Ten million fragments take about 10 s
+    of one core.
+
+    References
+    ----------
+    Fang et al., Comprehensive analysis of single cell ATAC-seq data with SnapATAC (Nature Communications, 2021), for
+    5-kb bins. Martens et al., Modeling fragment counts improves single-cell ATAC-seq analysis (Nature Methods, 2024).
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> import chromatell as ctl
+    >>> lines = ["chr1\t100\t300\tAAAC-1\t1", "chr1\t5200\t5400\tAAAC-1\t2", "chr2\t10\t90\tAAAG-1\t1"]
+    >>> _ = Path("fragments.tsv").write_text("\n".join(lines) + "\n")
+    >>> cells = ["AAAG-1", "AAAC-1"]
+    >>> atac = ctl.pp.bin_genome("fragments.tsv", chrom_sizes={"chr1": 12000, "chr2": 9000}, barcodes=cells)
+    >>> atac.to_df().astype(int)
+            chr1:0-5000  chr1:5000-10000  chr2:0-5000
+    AAAG-1            0                0            1
+    AAAC-1            1                1            0
+    """
+    size = in_range(size, 1, 1_000_000_000, "size")
+    one_of(count, ("fragments", "cut_sites"), "count")
+    one_of(assign, ("midpoint", "overlap"), "assign")
+    wanted = _wanted(barcodes)
+    is_file = isinstance(source, str | os.PathLike)
+    if not is_file and not isinstance(source, AnnData | MuData):
+        raise ChromatellError(
+            f"source is a {type(source).__name__}; the path of a fragments file, an AnnData of peaks, or a MuData with "
+            "modality 'atac' is needed."
+        )
+    if count == "cut_sites" and (assign == "overlap" or not is_file):
+        raise ChromatellError(
+            "count='cut_sites' is for a fragments file, without assign='overlap': an end of a fragment lies in one bin."
+        )
+    if min_fragments is not None and (wanted is not None or not is_file):
+        raise ChromatellError(
+            f"min_fragments={min_fragments!r} is for a fragments file without barcodes=, where the cells are not known."
+        )
+    sizes, places = _bins(bins, chrom_sizes, size, blacklist)
+    dropped = _blacklisted(places, blacklist)
+    how = {
+        "source": Path(source).name if is_file else type(source).__name__,
+        "size": 0 if bins is not None else size,
+        "count": count,
+        "assign": assign,
+        "chrom_sizes": json.dumps(sizes) if sizes else "",
+    }
+    if is_file:
+        least = in_range(_MIN_FRAGMENTS if min_fragments is None else min_fragments, 1, 10**9, "min_fragments")
+        way = "cut_sites" if count == "cut_sites" else assign
+        counted = count_fragments(Path(source), places, sizes, wanted, least, way)
+    else:
+        counted = _count_peaks(source, places, wanted, assign)
+    x, var = _columns(counted.x, places, dropped, drop_empty)
+    how |= {"n_read": counted.n_read, "n_used": counted.n_used}
+    numbers = (f"{n:,}" for n in (*x.shape, counted.n_used, counted.n_read))
+    logger.info("%s cells x %s bins; used %s of %s %s.", *numbers, "fragments" if is_file else "peaks")
+    return AnnData(x, obs=counted.obs, var=var, obsm=counted.obsm, uns={UNS: {_HOW: how}})
+
+
+def _wanted(barcodes: Iterable[str] | None) -> list[str] | None:
+    if barcodes is None:
+        return None
+    names = [] if isinstance(barcodes, str | bytes) else list(barcodes)
+    if not names or not all(isinstance(n, str) for n in names):
+        raise ChromatellError(
+            f"barcodes={examples(names) if names else repr(barcodes)[:60]} must be a list of one or more names, such "
+            "as rna.obs_names."
+        )
+    index = pd.Index(names)
+    if not index.is_unique:
+        repeated = index[index.duplicated()].unique()
+        raise ChromatellError(
+            f"barcodes names {len(repeated)} cells more than once (such as {examples(repeated)}). Give each once: "
+            "barcodes.unique(), or add the sample to each name and bin one sample at a time."
+        )
+    return names
+
+
+def _bins(bins: Any, chrom_sizes: Any, size: int, blacklist: Any) -> tuple[dict[str, int] | None, GenomeBins]:
+    if bins is None:
+        if chrom_sizes is None:
+            raise ChromatellError(
+                "chrom_sizes= is needed: the build that the file was made with ('hg38', 'mm10', ...), a chrom.sizes "
+                "file, or a dict of chromosome to length."
+            )
+        sizes = chromosome_sizes(chrom_sizes)
+        return sizes, GenomeBins.grid(sizes, size)
+    if blacklist is not None:
+        raise ChromatellError("blacklist does not go with bins=, which are all taken. Leave one of them out.")
+    known = _sizes_of(bins) if chrom_sizes is None else chromosome_sizes(chrom_sizes)
+    return known, GenomeBins.of(bins, known)
+
+
+def _sizes_of(bins: Any) -> dict[str, int] | None:
+    """Return the chromosome sizes that this function kept in the AnnData that it made; None where there are none."""
+    try:
+        sizes = json.loads(bins.uns[UNS][_HOW]["chrom_sizes"])
+    except (AttributeError, KeyError, TypeError, ValueError):  # another's `uns`, or none
+        return None
+    return chromosome_sizes(sizes) if isinstance(sizes, dict) else None
+
+
+def _count_peaks(source: Any, places: GenomeBins, wanted: list[str] | None, assign: str) -> Counted:
+    atac = regions_of(source)
+    nonnegative(atac, ATAC)
+    rows: Any = slice(None)
+    if wanted is not None:
+        rows = atac.obs_names.get_indexer(wanted)
+        if (rows < 0).any():
+            absent = [name for name, i in zip(wanted, rows, strict=True) if i < 0]
+            raise ChromatellError(
+                f"{len(absent)} of {len(wanted)} barcodes are not among the cells (such as {examples(absent)}; cells "
+                f"look like {examples(atac.obs_names)}). Leave them out."
+            )
+    table = region_table(atac)
+    code = places.code_of(table[CHROM])
+    there = np.flatnonzero(code >= 0)
+    start, end = (table[c].to_numpy()[there] for c in (START, END))
+    if not there.size:
+        raise ChromatellError(
+            f"None of the {len(table)} peaks ({examples(table.index)}) lies on the chromosomes to bin "
+            f"({examples(places.names, 6)}). Are they of another species or build?"
+        )
+    check_ends(table[CHROM].iloc[there], end, places.lengths[code[there]], "peaks")
+    which, found = places.assign(code[there], start, end, assign)
+    if there.size < len(table):
+        logger.info("Left out %d of %d peaks on other chromosomes.", len(table) - there.size, len(table))
+    one = np.ones(which.size, dtype=np.float32)
+    link = sp.csr_matrix((one, (there[which], found)), shape=(len(table), len(places)))
+    x = sp.csr_matrix(atac.X[rows], dtype=np.float32) @ link
+    x.sort_indices()
+    x.eliminate_zeros()
+    obsm = {key: value[rows] if isinstance(rows, slice) else _take(value, rows) for key, value in atac.obsm.items()}
+    return Counted(x, atac.obs.iloc[rows].copy(), obsm, len(table), int(np.unique(which).size))
+
+
+def _take(value: Any, rows: np.ndarray) -> Any:
+    return value.iloc[rows] if isinstance(value, pd.DataFrame) else value[rows]
+
+
+def _blacklisted(places: GenomeBins, blacklist: Any) -> np.ndarray | None:
+    """Return which bins overlap the blacklist, bool (bins,); None without one."""
+    if blacklist is None:
+        return None
+    table = _regions(blacklist, "blacklist")
+    code = places.code_of(table[CHROM])
+    table, code = table[code >= 0], code[code >= 0]
+    if table.empty:
+        warn(f"blacklist: none of its regions is on a chromosome to bin ({examples(places.names, 4)}).")
+    check_ends(table[CHROM], table[END].to_numpy(), places.lengths[code], "regions of blacklist")
+    dropped = np.zeros(len(places), dtype=bool)
+    dropped[places.assign(code, table[START].to_numpy(), table[END].to_numpy(), "overlap")[1]] = True
+    return dropped
+
+
+def _columns(
+    x: sp.csr_matrix, places: GenomeBins, dropped: np.ndarray | None, drop_empty: bool
+) -> tuple[sp.csr_matrix, pd.DataFrame]:
+    """Return the bins that are kept: all of a table, in its order."""
+    if places.table is not None and places.order is not None:
+        back = np.empty_like(places.order)
+        back[places.order] = np.arange(back.size)
+        if not np.array_equal(back, np.arange(back.size)):
+            x = x[:, back]
+            x.sort_indices()
+        return x, places.table
+    kept = np.ones(len(places), dtype=bool) if dropped is None else ~dropped
+    if drop_empty:
+        kept &= np.bincount(x.indices, minlength=len(places)) > 0
+    if not kept.any():
+        raise ChromatellError(
+            "No bin is left: those that hold a fragment of the cells are all on the blacklist. Check the blacklist's "
+            "build, or pass drop_empty=False."
+        )
+    columns = np.flatnonzero(kept)
+    return x[:, columns] if columns.size < kept.size else x, places.regions(columns)

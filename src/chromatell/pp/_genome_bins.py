@@ -1,0 +1,181 @@
+"""Bins along a genome, and which of them an interval lies in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+
+from chromatell._keys import CHROM, END, START
+from chromatell._validate import ChromatellError, examples
+from chromatell.genome.builds import builds_that_fit, normalised
+from chromatell.genome.regions import normalise_chrom, region_table
+
+_UNKNOWN = 2**40  # the length of a chromosome that nobody gave: longer than any
+_MAX_BINS = 50_000_000
+
+
+@dataclass(frozen=True)
+class GenomeBins:
+    """Bins that do not overlap, in order of position, on one long axis: the chromosomes one after the other.
+
+    Attributes
+    ----------
+    codes
+        Chromosome, in the style ``chr1``, to its place in the arrays below.
+    lengths, offsets
+        int64 (chromosomes,): in bp, and where each begins on the axis.
+    chrom
+        int32 (bins,): code of the chromosome.
+    start, end
+        int64 (bins,): on the axis.
+    table
+        What the bins are called: `chrom`, `start`, `end`, in the order that was given; None for a grid.
+    order
+        int64 (bins,): row of `table`.
+    """
+
+    codes: Mapping[str, int]
+    names: list[str]
+    lengths: np.ndarray
+    offsets: np.ndarray
+    chrom: np.ndarray
+    start: np.ndarray
+    end: np.ndarray
+    order: np.ndarray | None = None
+    table: pd.DataFrame | None = None
+
+    def __len__(self) -> int:
+        return self.start.size
+
+    @classmethod
+    def grid(cls, sizes: Mapping[str, int], size: int) -> GenomeBins:
+        """Bins of `size` bp from 0 of each chromosome; the last one of each is shorter."""
+        codes, names, lengths, offsets = _axis(sizes)
+        n = -(-lengths // size)
+        if n.sum() > _MAX_BINS:
+            raise ChromatellError(
+                f"size={size} makes {n.sum():,} bins of the {len(names)} chromosomes; {_MAX_BINS:,} are allowed. Take "
+                "a larger size, or fewer chromosomes."
+            )
+        chrom = np.repeat(np.arange(n.size, dtype=np.int32), n)
+        start = (np.arange(chrom.size, dtype=np.int64) - np.repeat(np.cumsum(n) - n, n)) * size
+        end = np.minimum(start + size, lengths[chrom])
+        return cls(codes, names, lengths, offsets, chrom, start + offsets[chrom], end + offsets[chrom])
+
+    @classmethod
+    def of(cls, bins: Any, sizes: Mapping[str, int] | None) -> GenomeBins:
+        """The bins of another data set; without `sizes`, nothing is known to lie off the end of a chromosome."""
+        table = _table(bins)
+        plain = normalise_chrom(table[CHROM]).to_numpy()
+        if sizes is None:
+            sizes = dict.fromkeys(pd.unique(plain), _UNKNOWN)
+        codes, names, lengths, offsets = _axis(sizes)
+        chrom = pd.Series(plain).map(codes).fillna(-1).to_numpy(dtype=np.int64)
+        if (chrom < 0).any():
+            raise ChromatellError(
+                f"{int((chrom < 0).sum())} of the {len(table)} bins lie on chromosomes that chrom_sizes lacks (such as "
+                f"{examples(pd.unique(table[CHROM].to_numpy()[chrom < 0]))}; it has {examples(names, 4)}). Add them."
+            )
+        local = table[[START, END]].to_numpy(dtype=np.int64)
+        check_ends(table[CHROM], local[:, 1], lengths[chrom], "bins")
+        start, end = local[:, 0] + offsets[chrom], local[:, 1] + offsets[chrom]
+        order = np.argsort(start, kind="stable")
+        over = start[order][1:] < end[order][:-1]
+        if over.any():
+            at = order[int(np.argmax(over)) :][:2]
+            raise ChromatellError(
+                f"bins: {int(over.sum())} of the {len(table)} overlap the one before (such as "
+                f"{examples(table.index[at])}); a fragment must lie in one of them. Merge them first."
+            )
+        chrom = chrom.astype(np.int32)[order]
+        return cls(codes, names, lengths, offsets, chrom, start[order], end[order], order, table)
+
+    def regions(self, kept: np.ndarray) -> pd.DataFrame:
+        """Return `chrom`, `start`, `end` of some bins of a grid, indexed by ``chrom:start-end``."""
+        chrom = self.chrom[kept]
+        start, end = self.start[kept] - self.offsets[chrom], self.end[kept] - self.offsets[chrom]
+        names = np.array(self.names, dtype=object)[chrom]
+        index = [f"{c}:{s}-{e}" for c, s, e in zip(names, start.tolist(), end.tolist(), strict=True)]
+        return pd.DataFrame({CHROM: names, START: start, END: end}, index=pd.Index(index, dtype=object))
+
+    def code_of(self, chroms: pd.Series | pd.Index) -> np.ndarray:
+        """Return the code of each chromosome's name, int64, -1 where it is not among these; `1` and `chr1` meet."""
+        plain = normalise_chrom(pd.Series(chroms, dtype=object))
+        return plain.map(self.codes).fillna(-1).to_numpy(dtype=np.int64)
+
+    def assign(self, chrom: np.ndarray, start: np.ndarray, end: np.ndarray, how: str) -> tuple[np.ndarray, np.ndarray]:
+        """Return (which interval, which bin), int64 each, a pair where one lies in the other.
+
+        Parameters
+        ----------
+        chrom
+            Codes.
+        start, end
+            In bp from the start of the chromosome.
+        how
+            ``'midpoint'``, ``'overlap'`` (a pair for each bin), or ``'cut_sites'`` (one for each end).
+        """
+        at = self.offsets[chrom]
+        if how == "overlap":
+            first = np.searchsorted(self.end, start + at, side="right")
+            n = np.searchsorted(self.start, end + at, side="left") - first
+            which = np.repeat(np.arange(n.size), n)
+            return which, np.arange(which.size) - np.repeat(np.cumsum(n) - n, n) + first[which]
+        if how == "midpoint":
+            which, position = np.arange(start.size), (start + end) // 2 + at
+        else:
+            which = np.tile(np.arange(start.size), 2)
+            position = np.concatenate([start + at, end - 1 + at])
+        found = np.searchsorted(self.start, position, side="right") - 1
+        inside = (found >= 0) & (position < self.end[found])
+        return which[inside], found[inside]
+
+
+def check_ends(chrom: pd.Series, end: np.ndarray, length: np.ndarray, what: str) -> None:
+    """Raise where intervals end after their chromosome: they are of another build."""
+    over = end > length
+    if not over.any():
+        return
+    i = int(np.argmax(end - length))
+    fits = builds_that_fit(pd.DataFrame({CHROM: [chrom.iloc[i]], END: [end[i]]}))
+    raise ChromatellError(
+        f"{int(over.sum())} of {len(over)} {what} lie off the end of their chromosome: one ends at {int(end[i]):,} of "
+        f"{chrom.iloc[i]}, which has {int(length[i]):,} bp by chrom_sizes. They are of another build"
+        f"{f' (this one fits {examples(fits, 6)})' if fits else ''}; give the chrom_sizes of the build that they were "
+        "made with."
+    )
+
+
+def _axis(sizes: Mapping[str, int]) -> tuple[dict[str, int], list[str], np.ndarray, np.ndarray]:
+    plain = normalised(sizes)
+    if not sizes or len(plain) < len(sizes):
+        raise ChromatellError(f"chrom_sizes must name chromosomes, each once; found {examples(sizes, 6) or 'none'}.")
+    lengths = np.array(list(plain.values()), dtype=np.int64)
+    if (lengths < 1).any():
+        raise ChromatellError(f"chrom_sizes: {list(sizes)[int(np.argmin(lengths))]!r} has no length. Mend it.")
+    return {c: i for i, c in enumerate(plain)}, [str(c) for c in sizes], lengths, np.cumsum(lengths) - lengths
+
+
+def _table(bins: Any) -> pd.DataFrame:
+    if isinstance(bins, AnnData):
+        table = region_table(bins)
+    elif isinstance(bins, pd.DataFrame):
+        lacking = [c for c in (CHROM, START, END) if c not in bins]
+        if lacking:
+            raise ChromatellError(f"bins lacks the columns {examples(lacking)}. Give the var of an AnnData of bins.")
+        table = region_table(AnnData(obs=pd.DataFrame(index=["cell"]), var=bins[[CHROM, START, END]]))
+    else:
+        raise ChromatellError(
+            f"bins is a {type(bins).__name__}; the AnnData whose bins to take, or its var, is needed: bins=binned."
+        )
+    if table.empty or not table.index.is_unique:
+        raise ChromatellError(
+            f"bins names {examples(table.index[table.index.duplicated()]) or 'nothing'}"
+            f"{' more than once' if len(table) else ''}; each bin needs a name of its own: var_names_make_unique()."
+        )
+    return table
