@@ -8,6 +8,7 @@ from chromatell._lazy import lazy
 
 if TYPE_CHECKING:
     from chromatell.pp._add_sequence import add_sequence
+    from chromatell.pp._annotate_regions import annotate_regions
     from chromatell.pp._bin_genome import bin_genome
     from chromatell.pp._bin_tracks import bin_tracks
     from chromatell.pp._link_genes import link_genes
@@ -28,12 +29,14 @@ _WHERE = {
     "map_orthologs": "_map_orthologs",
     "bin_genome": "_bin_genome",
     "bin_tracks": "_bin_tracks",
+    "annotate_regions": "_annotate_regions",
     "smooth_tracks": "_smooth_tracks",
     "mask_bins": "_mask_bins",
 }
 
 __all__ = [
     "add_sequence",
+    "annotate_regions",
     "bin_genome",
     "bin_tracks",
     "link_genes",

@@ -14,11 +14,11 @@ from mudata import MuData
 from chromatell._keys import ATAC, CHROM, DNA, END, UNS
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, examples, store_key
-from chromatell.genome.builds import build_name, builds_that_fit, chromosome_sizes, identify, normalised
+from chromatell.genome.builds import builds_that_fit, chromosome_sizes, identify, normalised
 from chromatell.genome.genome import Genome
 from chromatell.genome.regions import region_table
 from chromatell.genome.sequence import check_tokens, count_unknown
-from chromatell.pp._region_data import regions_of
+from chromatell.pp._region_data import declared_build, regions_of
 
 UNKNOWN_SHARE = "ctl_unknown"
 HAS_SEQUENCE = "ctl_has_sequence"
@@ -118,7 +118,7 @@ def add_sequence(
     else:
         table = region_table(atac)
         genome = fasta if isinstance(fasta, Genome) else Genome(fasta)
-        _check_build(table, genome, chrom_sizes, _declared(mdata, atac))
+        _check_build(table, genome, chrom_sizes, declared_build(mdata, atac))
         tokens, n_padded = genome.windows(table, _WIDTH if width is None else int(width), allow_absent=True)
         name, build = genome.path.name, genome.build
     unknown = (n_padded / tokens.shape[1]).astype(np.float32)
@@ -164,14 +164,6 @@ def _present(atac: AnnData, key: str, width: int | None) -> tuple[np.ndarray, np
         )
     tokens = tokens.astype(np.int8, copy=False)
     return tokens, np.concatenate([count_unknown(tokens[i : i + _ROWS]) for i in range(0, len(tokens), _ROWS)])
-
-
-def _declared(mdata: MuData | AnnData, atac: AnnData) -> str:
-    """Return the build that the object says it is of; ``''`` where it says none that is known, or several."""
-    columns = atac.var["genome"].dropna().unique() if "genome" in atac.var else []
-    names = [atac.uns.get("genome"), mdata.uns.get("genome"), *columns]
-    found = {build_name(name) for name in names if isinstance(name, str)} - {""}
-    return found.pop() if len(found) == 1 else ""
 
 
 def _check_build(table: pd.DataFrame, genome: Genome, chrom_sizes: Any, declared: str) -> None:

@@ -10,6 +10,7 @@ from mudata import MuData
 
 from chromatell._keys import ATAC, UNS
 from chromatell._validate import ChromatellError, modality, unique_names
+from chromatell.genome.builds import build_name
 
 
 def regions_of(data: Any) -> AnnData:
@@ -23,6 +24,14 @@ def regions_of(data: Any) -> AnnData:
         atac = modality(data, ATAC)
     check_uns(data)
     return atac
+
+
+def declared_build(data: MuData | AnnData, atac: AnnData) -> str:
+    """Return the build that the object says it is of; ``''`` where it says none that is known, or several."""
+    columns = atac.var["genome"].dropna().unique() if "genome" in atac.var else []
+    names = [atac.uns.get("genome"), data.uns.get("genome"), *columns]
+    found = {build_name(name) for name in names if isinstance(name, str)} - {""}
+    return found.pop() if len(found) == 1 else ""
 
 
 def check_uns(data: MuData | AnnData) -> None:

@@ -1,0 +1,323 @@
+"""Transcripts with their exons and untranslated ends, from GTF, BED12 or a table of genes."""
+
+from __future__ import annotations
+
+import gzip
+import itertools
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TextIO
+
+import numpy as np
+import pandas as pd
+
+from chromatell._keys import CHROM, END, START
+from chromatell._settings import logger
+from chromatell._validate import ChromatellError
+from chromatell.genome.annotation import (
+    COLUMNS,
+    _attribute,
+    _find,
+    _is_gtf,
+    _is_int,
+    _is_preamble,
+    _lines,
+    _position,
+    read_genes,
+    strip_version,
+)
+from chromatell.genome.gene_bodies import _table
+
+_CURE = (
+    "Needed: a GTF, a BED12 (or a BED of six columns: no exons then), or a table with chrom, name, strand and start, "
+    "end or tss; plain text or gzip."
+)
+_UTR = {
+    "five_prime_utr": 5, "five_prime_UTR": 5, "5UTR": 5, "three_prime_utr": 3, "three_prime_UTR": 3, "3UTR": 3,
+}  # fmt: skip
+_CODING = ("CDS", "stop_codon")
+_TRANSCRIPT = ("transcript", "mRNA")
+_INTERVAL = (CHROM, START, END)
+
+
+@dataclass(frozen=True)
+class GeneModels:
+    """What one annotation says of genes; positions are 0-based and half-open.
+
+    Attributes
+    ----------
+    sites
+        Start sites: `gene`, `gene_id`, `chrom`, `tss`, `strand`, `gene_type`, one row for each that differs.
+    bodies
+        `chrom`, `start`, `end`, `strand`, `spliced` (bool: exons are known) of each transcript, or of each gene.
+    exons
+        `chrom`, `start`, `end`, `gene_type`; empty where the source has none.
+    utr
+        `chrom`, `start`, `end`, `side` (5 or 3); empty where no coding sequence is known.
+    """
+
+    sites: pd.DataFrame
+    bodies: pd.DataFrame
+    exons: pd.DataFrame
+    utr: pd.DataFrame
+
+
+def read_gene_models(source: str | Path | pd.DataFrame) -> GeneModels:
+    r"""Start sites, bodies, exons and untranslated regions of genes.
+
+    Parameters
+    ----------
+    source
+        - GTF (1-based, closed): transcripts with their exons; its UTR lines where they say which end they are of, else
+          the exons outside of coding sequence and stop codon. `gene` lines alone give start sites and bodies.
+        - BED12: a transcript a line, coding sequence from `thickStart` to `thickEnd`, none where these are equal; a
+          name such as ``gene|transcript|type`` is taken apart. A BED of six columns gives start sites and bodies.
+        - A table of genes, as :func:`chromatell.genome.annotation.read_genes` reads it: start sites, and bodies where
+          it has `start` and `end`.
+
+        Plain text, gzip or bgzip, told by content and not by suffix.
+
+    Raises
+    ------
+    ChromatellError
+        The file is absent, cut short, binary, of another format, or has lines that do not parse.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from chromatell.genome.transcripts import read_gene_models
+    >>> _ = Path("a.bed12").write_text("chr1\t10\t90\tA|A1|x\t0\t+\t20\t80\t0\t2\t15,20\t0,60\n")
+    >>> models = read_gene_models("a.bed12")
+    >>> models.exons[["start", "end"]].values.tolist(), models.utr[["start", "end", "side"]].values.tolist()
+    ([[10, 25], [70, 90]], [[10, 20, 5], [80, 90, 3]])
+    """
+    if isinstance(source, pd.DataFrame):
+        return _from_table(source, source)
+    path = Path(source)
+    if not path.is_file():
+        raise ChromatellError(f"No annotation file at {str(path)!r}. {_CURE}")
+    try:
+        with path.open("rb") as handle:
+            compressed = handle.read(2) == b"\x1f\x8b"
+        opener: Callable[..., TextIO] = gzip.open if compressed else open
+        with opener(path, "rt", encoding="utf-8") as text:
+            lines = _lines(text, path)
+            first = next((line for line in lines if not _is_preamble(line)), "")
+            fields = first.split("\t")
+            if _is_gtf(fields):
+                return _from_gtf(itertools.chain([first], lines), path)
+            if len(fields) >= 12 and _is_int(fields[1]) and _is_int(fields[2]):
+                return _from_bed12(itertools.chain([first], lines), path)
+            table = _table(itertools.chain([first], lines), path)
+    except (UnicodeDecodeError, EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise ChromatellError(f"{str(path)!r} is not a whole text file ({type(error).__name__}). {_CURE}") from error
+    return _from_table(path, table)
+
+
+def _from_table(source: str | Path | pd.DataFrame, table: pd.DataFrame) -> GeneModels:
+    """Return the start sites of a table or BED, and the bodies where it has them."""
+    lower = [str(c).lower() for c in table.columns]
+    at = {key: _find(lower, key) for key in (CHROM, START, END, "strand")}
+    bodies = pd.DataFrame({**{c: _nothing()[0][c] for c in _INTERVAL}, "strand": np.zeros(0, dtype=object)})
+    if None not in at.values():
+        found = {key: table.iloc[:, i] for key, i in at.items() if i is not None}
+        where = "the table" if isinstance(source, pd.DataFrame) else str(source)
+        positions = {key: _position(found[key], key, where) for key in (START, END)}
+        if (positions[END] <= positions[START]).any():
+            raise ChromatellError(f"{where}: genes end before they start. Mend the file.")
+        text = {key: found[key].astype(str).to_numpy(dtype=object) for key in (CHROM, "strand")}
+        bodies = pd.DataFrame({CHROM: text[CHROM], **positions, "strand": text["strand"]})
+    return GeneModels(read_genes(source), bodies.assign(spliced=False), *_nothing())
+
+
+def _nothing() -> tuple[pd.DataFrame, pd.DataFrame]:
+    none = np.zeros(0, dtype=np.int64)
+    interval = {CHROM: np.zeros(0, dtype=object), START: none, END: none}
+    return pd.DataFrame({**interval, "gene_type": np.zeros(0, dtype=object)}), pd.DataFrame({**interval, "side": none})
+
+
+# ---- GTF
+
+
+@dataclass
+class _Rows:
+    """Lines of one kind: the key of their transcript or gene, and where they lie."""
+
+    key: list[str] = field(default_factory=list)
+    start: list[int] = field(default_factory=list)
+    end: list[int] = field(default_factory=list)
+
+    def add(self, key: str, fields: list[str]) -> None:
+        self.key.append(key)
+        self.start.append(int(fields[3]) - 1)  # 1-based, closed
+        self.end.append(int(fields[4]))
+
+    def table(self) -> pd.DataFrame:
+        start, end = np.array(self.start, dtype=np.int64), np.array(self.end, dtype=np.int64)
+        return pd.DataFrame({"key": np.array(self.key, dtype=object), START: start, END: end})
+
+
+def _from_gtf(lines: Iterator[str], path: Path) -> GeneModels:
+    rows = {kind: _Rows() for kind in ("gene", "transcript", "exon", "coding", "five", "three")}
+    about: dict[str, list[str]] = {}  # of each transcript or gene, its first line
+    for line in lines:
+        if not line or line[0] == "#":
+            continue
+        fields = line.split("\t")
+        if not _is_gtf(fields):
+            raise ChromatellError(f"{str(path)!r}: not a line of GTF: {line[:120]!r}. Mend the file.")
+        kind = _kind(fields[2])
+        if kind is None:
+            continue
+        name = _attribute(fields[8], "gene_id" if kind == "gene" else "transcript_id")
+        if not name:
+            raise ChromatellError(
+                f"{str(path)!r}: a line of kind {fields[2]!r} lacks the id of its gene or transcript "
+                f"({fields[8][:60]!r}). Is it GFF3? Convert it to GTF: gffread -T."
+            )
+        key = f"{name}\t{fields[0]}"  # a transcript of both X and Y is two
+        if key not in about:
+            about[key] = fields
+        rows[kind].add(key, fields)
+    tables = {kind: part.table() for kind, part in rows.items()}
+    exons = tables["exon"]
+    bodies = tables["transcript"]
+    if bodies.empty:
+        bodies = exons.groupby("key", sort=False).agg({START: "min", END: "max"}).reset_index()
+    if bodies.empty:
+        bodies = tables["gene"]
+    if bodies.empty:
+        raise ChromatellError(f"{str(path)!r} has no 'gene', 'transcript' or 'exon' line. {_CURE}")
+    return _assemble(bodies, exons, _gtf_utr(tables), _described(about, bodies["key"]), path)
+
+
+def _kind(feature: str) -> str | None:
+    if feature in ("gene", "exon"):
+        return feature
+    if feature in _TRANSCRIPT:
+        return "transcript"
+    if feature in _CODING:
+        return "coding"
+    side = _UTR.get(feature)
+    return None if side is None else ("five" if side == 5 else "three")
+
+
+def _gtf_utr(tables: dict[str, pd.DataFrame]) -> pd.DataFrame | None:
+    """Return the UTR as `key`, `start`, `end`, `side`; or the bounds of the coding sequence, to derive it from."""
+    if len(tables["five"]) or len(tables["three"]):
+        return pd.concat([tables["five"].assign(side=5), tables["three"].assign(side=3)], ignore_index=True)
+    coding = tables["coding"].groupby("key", sort=False).agg({START: "min", END: "max"})
+    return coding.set_axis(["cds_start", "cds_end"], axis=1).reset_index() if len(coding) else None
+
+
+def _described(about: dict[str, list[str]], keys: pd.Series) -> pd.DataFrame:
+    rows = [about[key] for key in keys]
+    return pd.DataFrame(
+        {
+            CHROM: np.array([r[0] for r in rows], dtype=object),
+            "strand": np.array([r[6] for r in rows], dtype=object),
+            "gene": [_attribute(r[8], "gene_name") for r in rows],
+            "gene_id": [_attribute(r[8], "gene_id") for r in rows],
+            "gene_type": [_attribute(r[8], "gene_type") or _attribute(r[8], "gene_biotype") for r in rows],
+        },
+        index=pd.Index(keys, dtype=object),
+    )
+
+
+# ---- BED12
+
+
+def _from_bed12(lines: Iterator[str], path: Path) -> GeneModels:
+    about: list[tuple[str, ...]] = []
+    coding: list[tuple[str, int, int]] = []
+    body, exons = _Rows(), _Rows()
+    for line in lines:
+        if not line or line.startswith(("#", "track", "browser")):
+            continue
+        f = line.split("\t")
+        blocks = _blocks(f)
+        if blocks is None:
+            raise ChromatellError(f"{str(path)!r}: not a line of BED12: {line[:120]!r}. {_CURE}")
+        key, start, end = str(len(about)), int(f[1]), int(f[2])
+        name = f[3].split("|")
+        about.append(
+            (f[0], f[5], name[0], name[0] if name[0].startswith("ENS") else "", name[2] if len(name) == 3 else "")
+        )
+        body.add(key, ["", "", "", str(start + 1), str(end)])
+        coding.append((key, int(f[6]), int(f[7])))
+        for s, e in blocks:
+            exons.key.append(key)
+            exons.start.append(start + s)
+            exons.end.append(start + e)
+    bodies = body.table()
+    described = pd.DataFrame(about, columns=[CHROM, "strand", "gene", "gene_id", "gene_type"])
+    described.index = pd.Index(bodies["key"], dtype=object)
+    thick = pd.DataFrame(coding, columns=["key", "cds_start", "cds_end"])
+    thick = thick[thick["cds_start"] < thick["cds_end"]]
+    return _assemble(bodies, exons.table(), thick if len(thick) else None, described, path)
+
+
+def _blocks(fields: list[str]) -> list[tuple[int, int]] | None:
+    """Return start and end of each block from the start of the line; None where they do not add up."""
+    if len(fields) < 12:
+        return None
+    try:
+        start, end, thick_start, thick_end, count = (int(fields[i]) for i in (1, 2, 6, 7, 9))
+        sizes = [int(s) for s in fields[10].rstrip(",").split(",")]
+        starts = [int(s) for s in fields[11].rstrip(",").split(",")]
+    except ValueError:
+        return None
+    whole = len(sizes) == len(starts) == count and min(sizes) > 0 and 0 <= start < end
+    if not whole or min(starts) < 0 or not start <= thick_start <= thick_end <= end:
+        return None
+    blocks = [(s, s + n) for s, n in zip(starts, sizes, strict=True)]
+    return blocks if max(e for _, e in blocks) <= end - start else None
+
+
+# ---- both
+
+
+def _assemble(
+    bodies: pd.DataFrame, exons: pd.DataFrame, coding: pd.DataFrame | None, about: pd.DataFrame, path: Path
+) -> GeneModels:
+    """Put the tables of one source together; `about` describes each transcript, by its key."""
+    if (bodies[END] <= bodies[START]).any():
+        raise ChromatellError(f"{str(path)!r}: transcripts end before they start. Mend the file.")
+    place = [about.index.get_indexer(part["key"]) for part in (exons, bodies)]
+    exons, of = exons[place[0] >= 0].reset_index(drop=True), about.iloc[place[0][place[0] >= 0]]
+    described = about.iloc[place[1]].reset_index(drop=True)
+    exon = exons[[START, END]].assign(chrom=of[CHROM].to_numpy(), gene_type=of["gene_type"].to_numpy())
+    body = bodies[[START, END]].assign(chrom=described[CHROM], strand=described["strand"])
+    body["spliced"] = bodies["key"].isin(exons["key"])
+    utr = _nothing()[1]
+    if coding is not None:
+        sided = _utr(exons.assign(strand=of["strand"].to_numpy()), coding)
+        at = about.index.get_indexer(sided["key"])
+        utr = sided[at >= 0].assign(chrom=about[CHROM].to_numpy()[at[at >= 0]]).reset_index(drop=True)
+    sites = described.assign(tss=np.where(body["strand"] == "-", body[END] - 1, body[START]))
+    stranded = sites["strand"].isin(["+", "-"])
+    if not stranded.any():
+        raise ChromatellError(f"{str(path)!r} holds no gene with a strand, so no start site. {_CURE}")
+    if not stranded.all():
+        logger.info("%d of %d transcripts have no strand, so no start site.", int((~stranded).sum()), len(sites))
+    sites = sites.loc[stranded, list(COLUMNS)].drop_duplicates(ignore_index=True)
+    return GeneModels(sites, body, exon, utr[[*_INTERVAL, "side"]])
+
+
+def _utr(exons: pd.DataFrame, coding: pd.DataFrame) -> pd.DataFrame:
+    """Return `key`, `start`, `end`, `side`: as the lines say, or the exons on either side of the coding sequence."""
+    if "side" in coding:
+        return coding
+    joined = exons.merge(coding, on="key")
+    minus = joined["strand"] == "-"
+    left = joined.assign(end=joined[[END, "cds_start"]].min(axis=1), side=np.where(minus, 3, 5))
+    right = joined.assign(start=joined[[START, "cds_end"]].max(axis=1), side=np.where(minus, 5, 3))
+    both = pd.concat([left, right], ignore_index=True)
+    return both.loc[both[END] > both[START], ["key", START, END, "side"]]
+
+
+def same_gene(sites: pd.DataFrame) -> pd.Series:
+    """Return the name to show of each start site's gene: its name, else its id without the version."""
+    return sites["gene"].where(sites["gene"] != "", strip_version(sites["gene_id"])).astype(str)
