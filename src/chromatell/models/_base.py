@@ -63,6 +63,11 @@ class ChromatinModel(BaseModelClass):
 
     reads_tracks: ClassVar[bool] = False  # BinnedTracks in and out, not cells
 
+    @property
+    def reads_atac(self) -> bool:
+        """Whether a prediction reads the cell's own ATAC, and not only its expression."""
+        return False
+
     def __init__(self, data: MuData | AnnData | BinnedTracks | None = None):
         if data is None or (self.reads_tracks and isinstance(data, BinnedTracks)):  # scvi-tools registers neither
             super().__init__(registry={"field_registries": {}, "model_name": type(self).__name__, "setup_args": {}})

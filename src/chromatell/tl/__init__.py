@@ -8,6 +8,7 @@ from chromatell._lazy import lazy
 
 if TYPE_CHECKING:
     from chromatell.tl._add_prediction import add_prediction
+    from chromatell.tl._atacformer import atacformer
     from chromatell.tl._attribute import attribute
     from chromatell.tl._baseline import baseline
     from chromatell.tl._dense import dense
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 _WHERE = {
     "dense": "_dense",
     "xchrom": "_xchrom",
+    "atacformer": "_atacformer",
     "nascent": "_nascent",
     "predict": "_predict",
     "baseline": "_baseline",
@@ -40,6 +42,7 @@ _WHERE = {
 
 __all__ = [
     "add_prediction",
+    "atacformer",
     "attribute",
     "baseline",
     "dense",

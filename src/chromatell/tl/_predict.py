@@ -8,13 +8,14 @@ from typing import Any
 from anndata import AnnData
 from mudata import MuData, set_options
 
-from chromatell._keys import ATAC, PREDICTIONS, RNA, UNS
+from chromatell._keys import ATAC, ATAC_PRED, PREDICTIONS, RNA, UNS
 from chromatell._validate import ChromatellError, modality, unique_names
 from chromatell.data.predictions import write_prediction
 from chromatell.data.tracks import BinnedTracks, as_tracks
 from chromatell.io import prediction_reference
 from chromatell.models import load
 from chromatell.models._base import ChromatinModel
+from chromatell.tl._atacformer import cell_columns, write_columns
 from chromatell.tl._nascent import with_prediction
 from chromatell.tl._train import provenance
 
@@ -36,8 +37,9 @@ def predict(
     data
         Cells with expression: an AnnData, a MuData with modality `rna`, or the path of a `.h5ad` or `.h5mu`. Genes are
         matched by name; others among them change nothing, missing ones are set to the training mean and named, and
-        under half of them is refused. For a model that reads tracks: BinnedTracks or the path of their store, with the
-        inputs of one sample, which are found by name, or else by assay and strand.
+        under half of them is refused. For an `AtacFormer` without context: cells with open bins, matched by name;
+        missing ones are closed, and under a tenth of them is refused. For a model that reads tracks: BinnedTracks or
+        the path of their store, with the inputs of one sample, which are found by name, or else by assay and strand.
     model
         A `.h5mu`, `.zarr` or exported model (path), data that carries a model, or a model. Of a file only the model
         is read, never its cells, and nothing in it is executed.
@@ -62,6 +64,7 @@ def predict(
         Modality `rna` is the given one (not copied); ``mod['atac_pred'].X`` is float32 (n_obs, n regions), the
         probability that each region is open. With `out`, ``uns['ctl']['predictions']`` names the store instead, and
         ``ctl.io.open_prediction`` opens it.
+        `AtacFormer` adds its embedding and labels to ``mod['atac_pred'].obs`` and `.obsm`.
     BinnedTracks
         Where the model reads tracks: the given ones, arrays shared, and with them tracks of role 'prediction', named
         ``'<target>_<key>'``.
@@ -96,21 +99,24 @@ def predict(
             "ctl.tl.nascent(tracks)."
         )
     source = _read(data)
-    rna = modality(source, RNA) if isinstance(source, MuData) else source
-    if not isinstance(rna, AnnData):
+    reads = ATAC if loaded.reads_atac else RNA
+    cells = modality(source, reads) if isinstance(source, MuData) else source
+    if not isinstance(cells, AnnData):
         raise ChromatellError(
-            f"predict() takes an AnnData of expression, a MuData or a path; got {type(data).__name__}."
+            f"predict() takes an AnnData of {'open bins' if reads == ATAC else 'expression'}, a MuData or a path; got "
+            f"{type(data).__name__}."
         )
-    if rna.n_obs == 0 or rna.n_vars == 0:
+    if cells.n_obs == 0 or cells.n_vars == 0:
         raise ChromatellError(
-            f"The query is empty ({rna.n_obs} cells x {rna.n_vars} genes). Check the filters before this call."
+            f"The query is empty ({cells.n_obs} cells x {cells.n_vars} {'bins' if reads == ATAC else 'genes'}). Check "
+            "the filters before this call."
         )
-    unique_names(rna, RNA)
+    unique_names(cells, reads)
     columns, asked = loaded._ask(regions, fasta)
     values = loaded.predict(source, regions=asked, depth=depth, out=out)
-    mods = {RNA: rna}
-    if isinstance(source, MuData) and ATAC in source.mod:
-        mods[ATAC] = source.mod[ATAC]
+    mods = {reads: cells}
+    if isinstance(source, MuData):
+        mods |= {name: source.mod[name] for name in (RNA, ATAC) if name in source.mod}
     with set_options(pull_on_update=False):
         result = MuData(mods)
     if isinstance(source, MuData):
@@ -121,6 +127,9 @@ def predict(
         result.uns[UNS] = {PREDICTIONS: {name: prediction_reference(values)}}
     else:
         write_prediction(result, name, values, columns, provenance(loaded, depth))
+        if loaded.family == "atacformer":  # it says more of a cell than its bins
+            sentence = reads == ATAC or ATAC in result.mod
+            write_columns(result.mod[ATAC_PRED], *cell_columns(loaded, source, name, sentence=sentence))
     return result
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from mudata import MuData
 
-from chromatell._keys import ATAC, ATAC_PRED, PREDICTIONS, REGION, RNA, UNS
+from chromatell._keys import ATAC, ATAC_PRED, HELD_OUT_DIGEST, PREDICTIONS, PROVENANCE, REGION, RNA, UNS
 from chromatell._validate import ChromatellError, paired, store_key
 from chromatell.data.predictions import write_prediction
 from chromatell.io import prediction_reference, write_record
@@ -52,12 +52,12 @@ def train_and_store(
         fitted.forget()
     target = mdata.copy() if copy else mdata
     record = fitted.to_record()
-    origin = {**provenance(fitted, predict["depth"]), "held_out": held_out_digest(mdata.mod[ATAC])}
+    origin = {**provenance(fitted, predict["depth"]), HELD_OUT_DIGEST: held_out_digest(mdata.mod[ATAC])}
     origin = {name: value for name, value in origin.items() if value is not None}
     write_record(target, key, record)
     if isinstance(values, Path):
         stores = target.uns.setdefault(UNS, {}).setdefault(PREDICTIONS, {})
-        stores[key] = {**prediction_reference(values), "provenance": origin}
+        stores[key] = {**prediction_reference(values), PROVENANCE: origin}
     else:
         write_prediction(target, key, values, regions, origin)
     for (modality, place, name), array in more.items():
@@ -72,7 +72,7 @@ def provenance(model: ChromatinModel, depth: str) -> dict[str, Any]:
         "package": model.to_record().card["package"],
         "hash": model.content_hash,
         "depth": depth,
-        "uses_target_assay": depth == "observed",
+        "uses_target_assay": depth == "observed" or model.reads_atac,
         "seed": int(model.config.get("seed", 0)),
     }
 

@@ -104,7 +104,6 @@ def context_key(data: AnnData | MuData, context: str) -> str | None:
         if not is_scaled(source):
             nonnegative(source, RNA, smoothed=True)
             expressed(source)
-        logger.info("rna.obsm['X_pca'] is not there: principal components of the training cells are computed.")
         return None
     where = "rna" if isinstance(data, MuData) and RNA in data.mod else "adata"
     raise ChromatellError(

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from chromatell._keys import TRAIN
+from chromatell._settings import logger
 from chromatell._validate import ChromatellError, split_of
 from chromatell.data.accessibility import DepthModel, open_matrix, selected
 from chromatell.data.cell_embedding import CellEmbedding
@@ -88,6 +89,8 @@ class Fitted:
         if setup["context"] is not None:
             source = context_source(data)
             key = context_key(data, setup["context"])
+            if key is None:
+                logger.info("rna.obsm['X_pca'] is not there: principal components of the training cells are computed.")
             fitted.embedding = CellEmbedding.fit(source, rows, key=key, n_pcs=_N_PCS, seed=seed)
             cells, library = fitted.embedding.transform(source)
             n_open = np.asarray(opened.sum(axis=1), dtype=np.float64).ravel()

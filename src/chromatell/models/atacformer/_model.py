@@ -255,7 +255,7 @@ class AtacFormer(ChromatinModel):
         """Whether predictions read the cell's own ATAC: where there is no context."""
         return self.network.n_context == 0
 
-    def embed(self, data: AnnData | MuData | None = None) -> np.ndarray:
+    def embed(self, data: AnnData | MuData | None = None, *, sentence: bool = True) -> np.ndarray:
         """Return the embedding of each cell, its `<cls>`, float32 (n_cells, d).
 
         Parameters
@@ -263,29 +263,33 @@ class AtacFormer(ChromatinModel):
         data
             Cells x bins (and the context, where the model has one); bins are matched by name. None takes the training
             data.
+        sentence
+            Read the cell's own open bins; False reads the context alone.
 
         Raises
         ------
         ChromatellError
             Under a tenth of the bins are there, or the context is not.
         """
-        return self._reader(data).cells()[0]
+        return self._reader(data, sentence=sentence).cells()[0]
 
-    def predict_labels(self, data: AnnData | MuData | None = None) -> dict[str, pd.DataFrame]:
+    def predict_labels(self, data: AnnData | MuData | None = None, *, sentence: bool = True) -> dict[str, pd.DataFrame]:
         """Return for each label the probability of its classes, float32 (n_cells, n_classes); index `obs_names`.
 
         Parameters
         ----------
-        data
+        data, sentence
             As for `embed`.
         """
-        return self.embed_and_label(data)[1]
+        return self.embed_and_label(data, sentence=sentence)[1]
 
-    def embed_and_label(self, data: AnnData | MuData | None = None) -> tuple[np.ndarray, dict[str, pd.DataFrame]]:
+    def embed_and_label(
+        self, data: AnnData | MuData | None = None, *, sentence: bool = True
+    ) -> tuple[np.ndarray, dict[str, pd.DataFrame]]:
         """Return `embed` and `predict_labels`, from one reading of the cells."""
         source = self._source(data)
-        cls, scores = self._reader(source).cells()
-        names = atac_of(source).obs_names
+        cls, scores = self._reader(source, sentence=sentence).cells()
+        names = (atac_of(source) if sentence else context_source(source)).obs_names
         tables = zip(self.fitted.labels.items(), scores, strict=True)
         return cls, {key: pd.DataFrame(p, index=names, columns=classes) for (key, classes), p in tables}
 
@@ -297,6 +301,11 @@ class AtacFormer(ChromatinModel):
 
     def _reader(self, data: Any, *, sentence: bool = True) -> Reader:
         source = self._source(data)
+        if self.reads_atac and not sentence:
+            raise ChromatellError(
+                "sentence=False reads the context alone, and this model was trained without one. Train with one, "
+                "AtacFormer.setup_mudata(mdata, context='X_pca'), or leave sentence= out."
+            )
         opened = align(atac_of(source), self.fitted.vocabulary.bins) if sentence else None
         context = library = None
         if self.fitted.embedding is not None:
@@ -346,11 +355,6 @@ class AtacFormer(ChromatinModel):
         """
         source = self._source(data)
         read = self.reads_atac if sentence is None else bool(sentence)
-        if self.reads_atac and not read:
-            raise ChromatellError(
-                "sentence=False predicts from the context alone, and this model was trained without one. Train with "
-                "one, AtacFormer.setup_mudata(mdata, context='X_pca'), or leave sentence= out."
-            )
         columns = self.region_names(regions)
         cells = atac_of(source).obs_names if read else context_source(source).obs_names
         if out is None:

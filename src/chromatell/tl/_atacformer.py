@@ -1,0 +1,182 @@
+"""``ctl.tl.atacformer``: train on cells as sentences of open bins; embedding, labels, and bins from expression."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from mudata import MuData
+
+from chromatell._keys import ATAC, PREDICTIONS, RNA, UNS, X_ATACFORMER
+from chromatell._validate import ChromatellError, modality, paired, store_key, unique_names
+from chromatell.data.accessibility import selected
+from chromatell.data.predictions import write_prediction
+from chromatell.io import prediction_reference, write_record
+from chromatell.models import family_class
+from chromatell.models._support import check_dense, shared_view, what
+from chromatell.tl._train import _same_regions, provenance
+
+
+def atacformer(
+    data: AnnData | MuData,
+    *,
+    preset: str = "small",
+    decoder: str | None = None,
+    labels: str | Sequence[str] | None = None,
+    context: str | None = None,
+    dna_key: str | None = None,
+    key_added: str = "atacformer",
+    pretrained: Any = None,
+    depth: str = "predicted",
+    out: str | Path | None = None,
+    seed: int | None = None,
+    train_kwargs: dict[str, Any] | None = None,
+    copy: bool = False,
+    **model_kwargs: Any,
+) -> AnnData | MuData | None:
+    """Train an `AtacFormer` model on cells x bins, keep it in `data`, and write what it says of every cell.
+
+    Parameters
+    ----------
+    data
+        AnnData of cells x bins (counts or 0 and 1), or MuData with modality `atac`, with ``obs['ctl_split']`` from
+        ``ctl.pp.split_cells``. With ``var['ctl_selected']`` those bins are used.
+    preset
+        'small' or 'base', see `chromatell.models.AtacFormer`.
+    decoder
+        How the state of a bin is read off the sentence: 'chromosome', ...; None takes the preset's.
+    labels
+        Columns of `obs` of the bins (or of the MuData) to predict, such as 'cell_type'. Cells without one are let
+        through.
+    context
+        Key of ``rna.obsm`` (of an AnnData: of its own `obsm`) that becomes one token; 'X_pca' is computed where it is
+        not there. With it, a MuData gets `atac_pred`, predicted from the context alone.
+    dna_key
+        Key of `varm` with an embedding of each bin's DNA.
+    key_added
+        Name of the model and of what it writes.
+    pretrained
+        A model to go on from, or the path of one; bins are matched by name.
+    depth
+        Number of open bins at which `atac_pred` is predicted: 'predicted' from the context, 'fixed' at the training
+        mean, or 'observed' (reads the cells' ATAC).
+    out
+        Path of a Zarr store for `atac_pred`, needed above ``ctl.settings.dense_limit``; ``uns`` then holds its name and
+        hash.
+    seed
+        The same seed gives the same weights on the same machine; None follows ``ctl.settings.seed``.
+    train_kwargs
+        Passed to `AtacFormer.train`: `max_epochs`, `lr`, `precision`, `accelerator`, `checkpoint_dir`, ...
+    copy
+        Return a new object; the one that was given stays as it is.
+    model_kwargs
+        Passed to `AtacFormer`: `d`, `n_layers`, `max_length`, `tokens_per_batch`, `low`, `high`, ...
+
+    Returns
+    -------
+    None, or a new object with ``copy=True``. Written, into the AnnData or ``mdata.mod['atac']``:
+
+    ``obsm['X_atacformer']`` : numpy.ndarray
+        float32 (n_obs, d): embedding of each cell. The key ends in `key_added` where that is another name.
+    ``obs['<label>_atacformer']`` : categorical
+        The class of highest probability.
+    ``obsm['<label>_atacformer']`` : numpy.ndarray
+        float32 (n_obs, n_classes): probabilities, in the order of the categories.
+    ``uns['ctl']['models'][key_added]`` : dict
+        The model, in the object itself: it travels with the file.
+
+    ``mdata.mod['atac_pred']`` : AnnData
+        With a context: `X`, float32 (n_obs, n bins), the probability that the bin is open.
+
+    Raises
+    ------
+    ChromatellError
+        The input cannot be used; nothing was changed.
+
+    Notes
+    -----
+    Peak memory: the sparse matrix, bins x `k` four times, a batch of tokens, and `atac_pred`, n_obs x n bins float32.
+
+    Examples
+    --------
+    >>> import chromatell as ctl
+    >>> adata = ctl.datasets.simulate_multiome(300, 50, 80, seed=0).mod["atac"]
+    >>> ctl.pp.split_cells(adata, seed=0)
+    >>> ctl.tl.atacformer(adata, labels="cell_type", d=32, n_hidden=64, n_layers=1, train_kwargs={"max_epochs": 2})
+    >>> adata.obsm["X_atacformer"].shape
+    (300, 32)
+    """
+    store_key(key_added)
+    inner = _shared(data)
+    family: Any = family_class("atacformer")
+    setup = family.setup_mudata if isinstance(inner, MuData) else family.setup_anndata
+    setup(inner, labels=labels, context=context, dna_key=dna_key)
+    model = family(inner, preset=preset, decoder=decoder, pretrained=pretrained, **model_kwargs)
+    predicts = context is not None and isinstance(data, MuData)
+    values, regions = None, None
+    try:
+        if predicts:
+            atac = inner.mod[ATAC]
+            regions = atac.var_names[selected(atac)]
+            if out is None:
+                check_dense(atac.n_obs, len(regions))
+                _same_regions(data, regions, key_added)
+        elif out is not None:
+            raise ChromatellError("out= is for predictions from a context: give a MuData and context='X_pca'.")
+        model.train(seed=seed, **(train_kwargs or {}))
+        said = cell_columns(model, inner, key_added)
+        if predicts:
+            values = model.predict(inner, depth=depth, out=out)
+    finally:
+        model.forget()
+    target = data.copy() if copy else data
+    write_record(target, key_added, model.to_record())
+    if isinstance(values, Path):
+        stores = target.uns.setdefault(UNS, {}).setdefault(PREDICTIONS, {})
+        stores[key_added] = {**prediction_reference(values), "provenance": provenance(model, depth)}
+    elif values is not None:
+        write_prediction(target, key_added, values, regions, provenance(model, depth))
+    write_columns(target.mod[ATAC] if isinstance(target, MuData) else target, *said)
+    return target if copy else None
+
+
+def cell_columns(
+    model: Any, data: AnnData | MuData, key: str, *, sentence: bool = True
+) -> tuple[dict[str, pd.Categorical], dict[str, np.ndarray]]:
+    """Return what a model says of cells: columns of `obs`, and arrays of `obsm`."""
+    embedding, tables = model.embed_and_label(data, sentence=sentence)
+    obs = {}
+    obsm = {X_ATACFORMER if key == "atacformer" else f"X_{key}": embedding}
+    for label, table in tables.items():
+        name = "".join(c if c.isalnum() or c in "_.-" else "_" for c in f"{label}_{key}")  # '/' nests in a file
+        probability = table.to_numpy()
+        obs[name] = pd.Categorical.from_codes(probability.argmax(axis=1), categories=list(table.columns))
+        obsm[name] = probability
+    return obs, obsm
+
+
+def write_columns(adata: AnnData, obs: dict[str, pd.Categorical], obsm: dict[str, np.ndarray]) -> None:
+    """Write them."""
+    for name, column in obs.items():
+        adata.obs[name] = column
+    for name, array in obsm.items():
+        adata.obsm[name] = array
+
+
+def _shared(data: AnnData | MuData) -> AnnData | MuData:
+    """Return an object that shares the matrices: what scvi-tools writes stays off the user's."""
+    if isinstance(data, MuData):
+        modality(data, ATAC)
+        if RNA in data.mod:
+            paired(data)
+        return shared_view(data, tuple(name for name in (RNA, ATAC) if name in data.mod))
+    if not isinstance(data, AnnData):
+        raise ChromatellError(
+            f"Expected an AnnData of cells x bins, or a MuData with modality 'atac'; got {what(data)}."
+        )
+    unique_names(data, ATAC)
+    return AnnData(data.X, obs=data.obs.copy(), var=data.var.copy(), obsm=dict(data.obsm), varm=dict(data.varm))
