@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from mudata import MuData
 
-from chromatell._keys import ATAC_PRED, RNA, SPLIT, TEST
+from chromatell._keys import ATAC_PRED, FISHER, RNA, SPLIT, TEST, UNS
 from chromatell.cli._console import libraries_to_stderr, output, step
 from chromatell.cli._files import write
 from chromatell.cli._tables import gains, leaderboard
@@ -77,7 +77,7 @@ def _main_job(mdata: MuData) -> None:
 
 def _print_odds(mdata: MuData) -> None:
     """Print the log odds ratio beside the best one of a baseline at the same share of predicted positives."""
-    table = mdata.uns["ctl"]["fisher"]
+    table = mdata.uns[UNS][FISHER]
     own = table.iloc[0]
     rivals = table[table["is_baseline"].astype(bool) & ~table["uses_target_assay"].astype(bool)]
     best = rivals.loc[rivals["log_odds_ratio"].idxmax()]

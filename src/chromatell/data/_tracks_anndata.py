@@ -9,14 +9,13 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from chromatell._keys import CHROM, END, SPLIT, SPLITS, START, UNS
+from chromatell._keys import CHROM, END, MASK, SPLIT, SPLITS, START, UNS
 from chromatell._validate import ChromatellError
 from chromatell.data._tracks_info import NO_SPLIT, OUTSIDE
 from chromatell.data._tracks_rows import Row, check_memory
 from chromatell.data._tracks_table import track_table
 from chromatell.data.tracks import BinnedTracks
 
-MASK = "ctl_mask"
 _HOW = "tracks"
 _NAME_BYTES = 200  # of a bin's name and coordinates
 Tracks = TypeVar("Tracks", bound=BinnedTracks)

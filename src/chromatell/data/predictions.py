@@ -10,12 +10,9 @@ import pandas as pd
 from anndata import AnnData
 from mudata import MuData, set_options
 
-from chromatell._keys import ATAC, ATAC_PRED, PRED_PREFIX, PREDICTIONS, REGION, SPLIT, UNS
+from chromatell._keys import ATAC, ATAC_PRED, PRED_PREFIX, PREDICTIONS, PROVENANCE, REGION, SPLIT, UNS, X_KEY
 from chromatell._validate import ChromatellError, store_key
 from chromatell.io import open_prediction
-
-X_KEY = "x_key"  # uns['ctl'] of atac_pred: which prediction stands in X
-PROVENANCE = "provenance"
 
 
 def write_prediction(

@@ -16,7 +16,7 @@ from anndata import AnnData
 from mudata import MuData, set_options
 from scvi.data import AnnDataManager, fields
 
-from chromatell._keys import ATAC, RNA, SPLITS, UNS
+from chromatell._keys import ATAC, RNA, SPLIT_HOW, SPLITS, UNS
 from chromatell._progress import progress
 from chromatell._settings import logger, settings
 from chromatell._validate import ChromatellError, split_of
@@ -40,7 +40,7 @@ def shared_view(mdata: MuData, modalities: tuple[str, ...]) -> MuData:
         inner = MuData(mods)
     for name in mdata.obs.columns:
         inner.obs[name] = mdata.obs[name].reindex(inner.obs_names)
-    inner.uns["ctl"] = dict(mdata.uns.get("ctl", {}))
+    inner.uns[UNS] = dict(mdata.uns.get(UNS, {}))
     return inner
 
 
@@ -132,7 +132,7 @@ def what(data: Any) -> str:
 def describe(data: MuData, var_names: Mapping[str, list[str]]) -> dict[str, Any]:
     """Return what a model card says of the data: sizes and how it was split; no cell, donor or label is named."""
     counts = pd.Series(split_of(data)).value_counts()
-    how = data.uns.get(UNS, {}).get("split", {})
+    how = data.uns.get(UNS, {}).get(SPLIT_HOW, {})
     by = str(how.get("by", "")) or "cells at random"
     return {
         "data": {

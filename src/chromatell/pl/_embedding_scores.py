@@ -8,17 +8,17 @@ import numpy as np
 import pandas as pd
 from mudata import MuData
 
+from chromatell._keys import ALL_SPACE, HELD_OUT_SPACE, RANDOM, RNA_SPACE
 from chromatell.pl._style import BASELINE, FAINT, INK, MODEL_COLOURS, finish, font_size, legend, new_axes, read_table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _SPACES = {
-    "rna": "near in RNA\n(circular)",
-    "atac_held_out": "near in ATAC of\nheld-out regions",
-    "atac_all": "near in ATAC of\nall regions",
+    RNA_SPACE: "near in RNA\n(circular)",
+    HELD_OUT_SPACE: "near in ATAC of\nheld-out regions",
+    ALL_SPACE: "near in ATAC of\nall regions",
 }
-_RANDOM = "random"
 _GAP = 1.0  # between groups, in steps between values of k
 
 
@@ -59,12 +59,12 @@ def embedding_scores(mdata: MuData, *, key: str = "neighbor_score", ax: Axes | N
     table: pd.DataFrame = read_table(mdata, key, call)
     groups = list(dict.fromkeys(zip(table["metric"].astype(str), table["space"].astype(str), strict=True)))
     ks = sorted(int(k) for k in table["k"].unique())
-    names = [n for n in dict.fromkeys(table["embedding"].astype(str)) if n != _RANDOM]
+    names = [n for n in dict.fromkeys(table["embedding"].astype(str)) if n != RANDOM]
     ax = new_axes(ax)
     step = len(ks) - 1 + _GAP
     for i, (metric, space) in enumerate(groups):
         here = table[(table["metric"] == metric) & (table["space"] == space)]
-        for j, name in enumerate((*names, _RANDOM)):
+        for j, name in enumerate((*names, RANDOM)):
             rows = here[here["embedding"] == name].sort_values("k")
             if not len(rows):
                 continue
@@ -82,7 +82,7 @@ def embedding_scores(mdata: MuData, *, key: str = "neighbor_score", ax: Axes | N
     ax.set_ylim(bottom=0)
     size = font_size(ax)
     shown = {str(line.get_label()): line for line in ax.lines if not str(line.get_label()).startswith("_")}
-    order = {name: shown[name] for name in (*names, _RANDOM) if name in shown}
+    order = {name: shown[name] for name in (*names, RANDOM) if name in shown}
     above = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "ncols": len(order)}
     legend(ax, handles=list(order.values()), labels=list(order), **above)
     finish(ax, "k, the number of nearest cells", "Share of the k nearest cells")
@@ -97,7 +97,7 @@ def _first(table: pd.DataFrame, groups: list[tuple[str, str]], name: str) -> int
 
 
 def _line(place: int, name: str) -> dict[str, Any]:
-    if name == _RANDOM:
+    if name == RANDOM:
         return {"color": INK, "linewidth": 0.9, "linestyle": (0, (1, 2))}
     if place == 0:
         return {"color": MODEL_COLOURS[0], "marker": "o", "markersize": 4, "linewidth": 1.8, "zorder": 3}

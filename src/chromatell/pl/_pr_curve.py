@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from mudata import MuData
 
-from chromatell._keys import EVALUATION
-from chromatell.pl._style import INK, PREVALENCE, Evaluation, Lines, Which, finish, legend, new_axes
+from chromatell._keys import EVALUATION, PREVALENCE
+from chromatell.pl._style import INK, Evaluation, Lines, Which, finish, legend, new_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

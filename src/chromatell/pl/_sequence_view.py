@@ -10,13 +10,13 @@ import numpy as np
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from mudata import MuData
 
+from chromatell._keys import ISM
 from chromatell._validate import ChromatellError, examples
 from chromatell.pl._style import read_table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-ISM = "ism"  # `method` of what tl.ism writes
 FIELDS = ("regions", "chrom", "start", "groups", "tokens", "effect", "method")
 
 

@@ -30,7 +30,6 @@ OKABE_ITO = {
 }
 MODEL_COLOURS = [c for name, c in OKABE_ITO.items() if name != "orange"]  # which is for references
 BASELINE, FAINT, INK = "#595959", "#B5B5B5", "#1A1A1A"
-PREVALENCE = "_prevalence"
 PAIRS = "pairs"  # column of the tables: which kind of pairs was scored
 
 VIEW_LABELS = {

@@ -11,14 +11,12 @@ import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
-from chromatell._keys import RNA, UNS
+from chromatell._keys import ORTHOLOG, ORTHOLOG_OF, RNA, UNS
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, column, examples, modality, unique_names, warn
 from chromatell.genome.annotation import strip_version
 from chromatell.pp._region_data import check_uns
 
-ORTHOLOG = "ctl_ortholog"
-ORTHOLOG_OF = "ortholog_of"
 PREFIX = "no_ortholog:"
 _HOW = "orthologs"
 _ID_COLUMNS = ("gene_ids", "gene_id")

@@ -11,13 +11,12 @@ import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
-from chromatell._keys import ATAC, RNA, SPLIT, SPLITS, TEST, UNS
+from chromatell._keys import ATAC, RNA, SPLIT, SPLIT_HOW, SPLITS, TEST, UNS
 from chromatell._settings import logger, settings
 from chromatell._validate import ChromatellError, examples, paired, split_fractions, store_key, unique_names
 
 _USUAL = (0.7, 0.1, 0.2)  # shares
 _DRAWS = 20  # of a grouped split, the closest to the fractions is kept; more would leave one split for every seed
-_HOW = "split"
 
 
 def split_cells(
@@ -106,7 +105,7 @@ def split_cells(
     }
     target = mdata.copy() if copy else mdata
     target.obs[key_added] = pd.Categorical.from_codes(code, list(SPLITS))
-    target.uns[UNS] = {**target.uns.get(UNS, {}), (_HOW if key_added == SPLIT else key_added): how}
+    target.uns[UNS] = {**target.uns.get(UNS, {}), (SPLIT_HOW if key_added == SPLIT else key_added): how}
     sizes = np.bincount(code, minlength=3)
     logger.info(
         "Cells: %d train, %d val, %d test (%s).",

@@ -11,7 +11,7 @@ import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
-from chromatell._keys import ATAC, CHROM, DNA, END, SPLIT, SPLITS, START, TEST, UNS, VAL
+from chromatell._keys import ATAC, CHROM, DNA, END, REGION_SPLIT_HOW, SPLIT, SPLITS, START, TEST, UNS, VAL
 from chromatell._settings import logger, settings
 from chromatell._validate import ChromatellError, examples, one_of, split_fractions, store_key
 from chromatell.data._tracks_anndata import is_tracks
@@ -23,7 +23,6 @@ _USUAL = (0.8, 0.1, 0.1)  # shares
 _DRAWS = 20  # the closest to the fractions is kept; more would leave one split of few chromosomes for every seed
 _FEW = 1000  # groups; with more, a draw that misses the fractions by _CLOSE of the regions ends the search
 _CLOSE = 0.005
-_HOW = "region_split"
 
 
 def split_regions(
@@ -195,7 +194,7 @@ def split_regions(
 def _write(target: MuData | AnnData, code: np.ndarray, how: dict[str, Any], key_added: str) -> MuData | AnnData:
     written = target.mod[ATAC] if isinstance(target, MuData) else target
     written.var[key_added] = pd.Categorical.from_codes(code, list(SPLITS))
-    target.uns[UNS] = {**target.uns.get(UNS, {}), (_HOW if key_added == SPLIT else key_added): how}
+    target.uns[UNS] = {**target.uns.get(UNS, {}), (REGION_SPLIT_HOW if key_added == SPLIT else key_added): how}
     return target
 
 

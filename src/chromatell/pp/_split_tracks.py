@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from chromatell._keys import SPLITS
+from chromatell._keys import REGION_SPLIT_HOW, SPLITS
 from chromatell._settings import logger, settings
 from chromatell._validate import ChromatellError, in_range, one_of, split_fractions
 from chromatell.data._tracks_anndata import update_anndata
@@ -23,7 +23,6 @@ from chromatell.pp._split_regions import _draw as _draw_groups
 
 WIDEST = 2561  # bins: the widest window of the package's models
 REACH = 3  # smoothing widths
-_HOW = "region_split"
 
 
 def split_tracks(
@@ -67,7 +66,7 @@ def split_tracks(
     target.splits = {c: splits[c] for c in target.chroms}
     target.uns = {
         **target.uns,
-        _HOW: {
+        REGION_SPLIT_HOW: {
             "by": by,
             "holdout": json.dumps(held) if held else "",
             "seed": resolved,

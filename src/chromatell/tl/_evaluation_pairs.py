@@ -12,7 +12,7 @@ import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
-from chromatell._keys import ATAC, CHROM, END, RNA, START, TRAIN, UNS
+from chromatell._keys import ATAC, CHROM, END, RNA, SPLIT_HOW, START, TRAIN, UNS
 from chromatell._settings import logger, settings
 from chromatell._validate import ChromatellError, examples, one_of, split_of, warn
 from chromatell.genome.regions import normalise_chrom, region_table
@@ -108,7 +108,7 @@ def read_splits(mdata: MuData, regions: pd.Index, region_split: np.ndarray, part
 
 def _split_by(mdata: MuData) -> list[str]:
     """Return the columns whose whole groups were kept together or held out; none for a random split."""
-    how = mdata.uns.get(UNS, {}).get("split", {})
+    how = mdata.uns.get(UNS, {}).get(SPLIT_HOW, {})
     if not isinstance(how, Mapping):
         return []
     columns = [str(how["by"])] if how.get("by") else []
@@ -145,7 +145,7 @@ def cell_weights(mdata: MuData, rows: np.ndarray, part: str, n: int, seed: np.ra
 
 def _cell_groups(mdata: MuData, rows: np.ndarray, part: str) -> np.ndarray | None:
     """Return the groups by which cells were split; None for a random split, or too few groups to resample."""
-    how = mdata.uns.get(UNS, {}).get("split", {})
+    how = mdata.uns.get(UNS, {}).get(SPLIT_HOW, {})
     by = str(how.get("by", "")) if isinstance(how, Mapping) else ""
     if not by:
         return None

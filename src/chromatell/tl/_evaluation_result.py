@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from chromatell._keys import VAL
+from chromatell._keys import PREVALENCE, VAL
 from chromatell._validate import ChromatellError, warn
 from chromatell.metrics.delong import paired_auroc_test
 from chromatell.tl._evaluation_pairs import HELD_OUT, Block
@@ -17,7 +17,6 @@ from chromatell.tl._evaluation_scores import Key, Pairs, Scores, score
 from chromatell.tl._evaluation_setting import PROBABILITY_VIEWS, Predictor, Setting
 from chromatell.tl._evaluation_tables import best_baselines, evaluation_table, false_discovery, gain_table
 
-PREVALENCE = "_prevalence"
 _FALSE_DISCOVERY = 0.05
 
 

@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 from mudata import MuData
 
-from chromatell._keys import ATAC, ATAC_PRED, MODELS, PREDICTABLE, PREDICTIONS, TRAIN, UNS
+from chromatell._keys import ATAC, ATAC_PRED, HELD_OUT_DIGEST, MODELS, PREDICTABLE, PREDICTIONS, PROVENANCE, TRAIN, UNS
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, examples, one_of, paired, region_split_of
 from chromatell.data.accessibility import open_matrix, true_depth
-from chromatell.data.predictions import PROVENANCE, predicted_regions, prediction_keys, read_prediction
+from chromatell.data.predictions import predicted_regions, prediction_keys, read_prediction
 from chromatell.models import _baselines
 from chromatell.models._baseline_kinds import UNSEEN, held_out_digest
 from chromatell.tl._evaluation_pairs import (
@@ -215,8 +215,8 @@ def _has_not_read(origin: Any, digest: str) -> bool:
     """Return whether a stored prediction was made without the ATAC of the regions that are held out now."""
     if origin.get("family") in _READS_EACH_REGION:
         return False
-    if "held_out" in origin:
-        return str(origin["held_out"]) == digest
+    if HELD_OUT_DIGEST in origin:
+        return str(origin[HELD_OUT_DIGEST]) == digest
     return origin.get("family") != "baseline" or bool(origin.get("uses_target_assay", False))
 
 

@@ -13,11 +13,11 @@ from mudata import MuData
 from scipy.special import gammaln, logsumexp
 from scipy.stats import fisher_exact
 
-from chromatell._keys import ATAC_PRED, FISHER, SPLITS, TRAIN, UNS, VAL
+from chromatell._keys import ATAC_PRED, FISHER, PROVENANCE, SPLITS, TRAIN, UNS, VAL
 from chromatell._settings import logger, settings
 from chromatell._validate import ChromatellError, one_of, paired, region_split_of, split_of
 from chromatell.data.accessibility import open_matrix
-from chromatell.data.predictions import PROVENANCE, predicted_regions, prediction_keys, read_prediction
+from chromatell.data.predictions import predicted_regions, prediction_keys, read_prediction
 from chromatell.models._baselines import SEQUENCE_BASELINES, BaselineFitter, labels_of, uses_target_assay
 from chromatell.models._support import check_dense
 

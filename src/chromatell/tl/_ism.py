@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from mudata import MuData
 
+from chromatell._keys import ISM
 from chromatell._progress import progress
 from chromatell._settings import logger
 from chromatell.tl._sequences import (
@@ -24,7 +25,6 @@ from chromatell.tl._sequences import (
     write_result,
 )
 
-METHOD = "ism"
 _CHANGES = 50_000  # sequences of a chunk: their vectors are held at once
 
 
@@ -124,7 +124,7 @@ def ism(
             change = saturation(module, windows.tokens[i : i + step], part, batch_size)
             effect[i : i + step] = np.einsum("rbpk,gk->rgbp", change, vectors, optimize=True)
             advance(len(change))
-    return write_result(mdata, key_added, result(windows, part, groups, METHOD, effect=effect), copy=copy)
+    return write_result(mdata, key_added, result(windows, part, groups, ISM, effect=effect), copy=copy)
 
 
 def saturation(module: Any, tokens: np.ndarray, part: slice, batch_size: int) -> np.ndarray:

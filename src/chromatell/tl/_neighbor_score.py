@@ -12,7 +12,20 @@ from anndata import AnnData
 from mudata import MuData
 from sklearn.neighbors import NearestNeighbors
 
-from chromatell._keys import RNA, SPLIT, SPLITS, TEST, TRAIN, UNS, X_PCA, X_XCHROM
+from chromatell._keys import (
+    ALL_SPACE,
+    HELD_OUT_SPACE,
+    RANDOM,
+    RNA,
+    RNA_SPACE,
+    SPLIT,
+    SPLITS,
+    TEST,
+    TRAIN,
+    UNS,
+    X_PCA,
+    X_XCHROM,
+)
 from chromatell._settings import logger, settings
 from chromatell._validate import ChromatellError, examples, one_of, paired, region_split_of, split_of, store_key, warn
 from chromatell.data.accessibility import open_matrix, selected
@@ -21,8 +34,6 @@ from chromatell.metrics.views import label_codes
 from chromatell.models._baseline_parts import labels_of, lsi, without_self
 
 COLUMNS = ("embedding", "metric", "space", "k", "value", "n")
-RANDOM = "random"
-RNA_SPACE, HELD_OUT, ALL_REGIONS = "rna", "atac_held_out", "atac_all"
 _MAX_CELLS = 10_000  # whose neighbours are sought, among all
 _MIN_REGIONS = 10
 
@@ -195,7 +206,7 @@ def _components(mdata: MuData, seed: int) -> np.ndarray:
 def _held_out_lsi(atac: AnnData, split: str | None, seed: int) -> tuple[str, np.ndarray]:
     """Return the name of the space and LSI of the regions that no model has read; 0 for cells open in none of them."""
     held = region_split_of(atac) == TEST
-    name = HELD_OUT if held.any() else ALL_REGIONS
+    name = HELD_OUT_SPACE if held.any() else ALL_SPACE
     if not held.any():
         held[:] = True
         if split != TEST:
@@ -207,8 +218,8 @@ def _held_out_lsi(atac: AnnData, split: str | None, seed: int) -> tuple[str, np.
     n = int((np.diff(truth.tocsc().indptr) > 0).sum())
     if n < _MIN_REGIONS:
         raise ChromatellError(
-            f"{n} of the {int(held.sum())} {'test' if name == HELD_OUT else ''} regions are open in a cell; LSI needs "
-            f"{_MIN_REGIONS}. Hold out more regions, ctl.pp.split_regions(mdata)."
+            f"{n} of the {int(held.sum())} {'test' if name == HELD_OUT_SPACE else ''} regions are open in a cell; LSI "
+            f"needs {_MIN_REGIONS}. Hold out more regions, ctl.pp.split_regions(mdata)."
         )
     return name, lsi(truth, np.arange(atac.n_obs), seed)
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pandas as pd
 from mudata import MuData
 
-from chromatell._keys import ATAC, ATAC_PRED, UNS
+from chromatell._keys import ATAC, ATAC_PRED, PROVENANCE, UNS
 from chromatell._settings import settings
 from chromatell._validate import ChromatellError, modality, store_key
 from chromatell.data.accessibility import selected
-from chromatell.data.predictions import PROVENANCE, predicted_regions, prediction_keys
+from chromatell.data.predictions import predicted_regions, prediction_keys
 
 
 def target_regions(mdata: MuData) -> pd.Index:

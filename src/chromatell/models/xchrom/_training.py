@@ -11,7 +11,7 @@ import pandas as pd
 from mudata import MuData
 from torch.utils.data import DataLoader
 
-from chromatell._keys import ATAC, RNA, TRAIN, VAL
+from chromatell._keys import ATAC, HAS_SEQUENCE, RNA, TRAIN, VAL
 from chromatell._validate import ChromatellError, examples, region_split_of, split_of, warn
 from chromatell.data.accessibility import DepthModel, open_matrix, selected, true_depth
 from chromatell.data.cell_embedding import CellEmbedding
@@ -104,7 +104,7 @@ def _with_sequence(tokens: np.ndarray, names: pd.Index) -> None:
     if empty.any():
         message = (
             f"{int(empty.sum())} of {len(names)} regions (such as {examples(names[empty])}) have no sequence: all N. "
-            "Leave them out, mdata.mod['atac'] = atac[:, atac.var['ctl_has_sequence']].copy(), or give the FASTA of "
+            f"Leave them out, mdata.mod['atac'] = atac[:, atac.var[{HAS_SEQUENCE!r}]].copy(), or give the FASTA of "
             "their build: ctl.pp.add_sequence(mdata, fasta)."
         )
         if empty.all():
