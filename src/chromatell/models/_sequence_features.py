@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import solve_triangular
 
-K = 5
-N_KMERS = 512  # a 5-mer and its reverse complement are one
+from chromatell.genome.kmers import kmer_shares
+
 _ROWS = 1_024  # windows taken at a time
 _LIMIT = 3.0  # sd from the training mean within which a feature is believed
 
@@ -45,51 +45,6 @@ def gc_and_cpg(tokens: np.ndarray) -> np.ndarray:
             result[a : a + _ROWS, 0] = np.where(known > 0, (c + g) / known, np.nan)
             result[a : a + _ROWS, 1] = np.where(known > 0, np.nan_to_num(cpg * known / (c * g), posinf=0.0), np.nan)
     return result
-
-
-def kmer_shares(tokens: np.ndarray) -> np.ndarray:
-    """Return the share of each 5-mer, counted with its reverse complement, among those without an unknown base.
-
-    Parameters
-    ----------
-    tokens
-        int8 (n, width): A C G T N = 0 1 2 3 4.
-
-    Returns
-    -------
-    numpy.ndarray, float32 (n, 512)
-        Rows sum to 1; NaN where no 5-mer is known. In the order of each pair's first 5-mer.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> shares = kmer_shares(np.array([[0, 0, 0, 0, 0, 4, 3, 3, 3, 3, 3]], dtype=np.int8))  # AAAAA N TTTTT
-    >>> shares.shape, float(shares[0, 0])
-    ((1, 512), 1.0)
-    """
-    place = _canonical()
-    result = np.empty((len(tokens), N_KMERS), dtype=np.float32)
-    for a in range(0, len(tokens), _ROWS):
-        t = np.asarray(tokens[a : a + _ROWS]).astype(np.int32)
-        n = max(t.shape[1] - K + 1, 0)
-        code, known = np.zeros((len(t), n), dtype=np.int32), np.ones((len(t), n), dtype=bool)
-        for i in range(K):
-            part = t[:, i : i + n]
-            code = code * 4 + (part & 3)
-            known &= (part >= 0) & (part < 4)
-        at = np.where(known, place[code], N_KMERS) + np.arange(len(t))[:, None] * (N_KMERS + 1)
-        count = np.bincount(at.ravel(), minlength=len(t) * (N_KMERS + 1)).reshape(len(t), -1)[:, :N_KMERS]
-        with np.errstate(invalid="ignore"):
-            result[a : a + _ROWS] = count / count.sum(axis=1, keepdims=True)
-    return result
-
-
-def _canonical() -> np.ndarray:
-    """Return for each of the 1,024 5-mers its place among the 512 pairs."""
-    codes = np.arange(4**K)
-    digits = codes[:, None] // 4 ** np.arange(K - 1, -1, -1) % 4
-    other = ((3 - digits)[:, ::-1] * 4 ** np.arange(K - 1, -1, -1)).sum(axis=1)
-    return np.unique(np.minimum(codes, other), return_inverse=True)[1]
 
 
 class PartialRidge:
