@@ -8,8 +8,8 @@ import torch
 
 import chromatell as ctl
 from chromatell.io import Record
-from chromatell.models.nascent import NascentConfig, _evaluation, _model
-from chromatell.models.nascent._module import DenseNetwork, WindowBatch
+from chromatell.models.nascent import NascentConfig, _model
+from chromatell.models.nascent._networks import DenseNetwork, TrackBatch
 from chromatell.models.nascent._windows import Windows, padded
 
 
@@ -107,7 +107,7 @@ def test_a_network_in_a_folder_predicts_the_same_whatever_the_block(network, tmp
     model.save(tmp_path / "model")
     expected = model.predict().values("chr2")
     monkeypatch.setattr(_model, "_BLOCK", 100)
-    monkeypatch.setattr(_evaluation, "_WINDOWS", 7)
+    monkeypatch.setattr(DenseNetwork, "piece", 7)
     loaded = ctl.models.load(tmp_path / "model")
     np.testing.assert_allclose(loaded.predict(tracks).values("chr2"), expected, rtol=1e-5, atol=1e-6)
     again = ctl.models.Nascent(tracks, architecture="dense", window=3, n_hidden=32, dropout=0.0)
@@ -127,21 +127,21 @@ def test_a_network_whose_weights_do_not_fit_is_refused(network):
 def test_windows_are_those_of_each_bin_on_its_chromosome():
     first, second = np.arange(6.0)[None], 10 + np.arange(5.0)[None]
     targets = [np.array([[0.0, 5.0]]), np.array([[12.0]])]
-    signal = [padded(np.expm1(v).astype(np.float32), 5) for v in (first, second)]
+    signal = [padded(v.astype(np.float32), 5) for v in (first, second)]
     windows = Windows(signal, [np.array([0, 5]), np.array([2])], targets, 5)
     batch = windows[np.array([2, 0, 1])]
     assert len(batch) == 3
     expected = [[10, 11, 12, 13, 14], [0, 0, 0, 1, 2], [3, 4, 5, 0, 0]]
     np.testing.assert_allclose(batch.x[:, 0].numpy(), expected, rtol=1e-6)
-    assert batch.y[:, 0].tolist() == [12, 0, 5]
+    assert batch.y[:, 0, 0].tolist() == [12, 0, 5]
 
 
 def test_unknown_targets_do_not_count():
-    module = DenseNetwork(NascentConfig("dense", window=3, n_hidden=4), 1, 2).eval()
+    module = DenseNetwork(NascentConfig("dense", window=3, n_hidden=4), 1, 2, [0]).eval()
     x = torch.rand(2, 1, 3)
     predicted = module(x).detach()
-    y = torch.tensor([[1.0, float("nan")], [float("nan"), float("nan")]])
-    assert module.loss(WindowBatch(x, y)).item() == pytest.approx(float((predicted[0, 0] - 1) ** 2), rel=1e-5)
+    y = torch.tensor([[1.0, float("nan")], [float("nan"), float("nan")]])[:, :, None]
+    assert module.loss(TrackBatch(x, y)).item() == pytest.approx(float((predicted[0, 0, 0] - 1) ** 2), rel=1e-5)
 
 
 def test_set_up_and_several_samples_are_refused_with_the_call_that_mends():

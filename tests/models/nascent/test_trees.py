@@ -152,7 +152,7 @@ def test_damaged_descriptions_are_refused(record):
         {**good.config, "options": {**good.config["options"], "window": 4001}},
         {**good.config, "options": {**good.config["options"], "depth": 1}},
         {**good.config, "input_tracks": []},
-        {k: v for k, v in good.config.items() if k != "bin_size"},
+        {**good.config, "options": {**good.config["options"], "bin_size": 0}},
     ):
         with pytest.raises(ctl.ChromatellError):
             ctl.models.load(Record(good.family, good.schema, config, good.arrays, good.var_names))

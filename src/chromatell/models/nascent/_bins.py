@@ -3,38 +3,88 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from chromatell._keys import TRAIN
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, examples
-from chromatell.data.tracks import BinnedTracks
+from chromatell.data.tracks import RAW, BinnedTracks
 from chromatell.models.nascent._signal import input_values
 
+if TYPE_CHECKING:
+    from chromatell.models.nascent._config import NascentConfig
 
-def target_scale(data: BinnedTracks, targets: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Return standard deviation and least value (at most 0) of each target over training bins, float64 (targets,)."""
+_NO_FLOOR = -1e30
+
+
+@dataclass(frozen=True)
+class TargetScale:
+    """Of each target over training bins, float64 (targets,).
+
+    Attributes
+    ----------
+    mean, deviation, low
+        Mean, standard deviation and least value (at most 0). Of classes the
+        last two are 1 and 0, or no limit of a hinge's margin.
+    share
+        Of the bins, those that are not 0.
+    """
+
+    mean: np.ndarray
+    deviation: np.ndarray
+    low: np.ndarray
+    share: np.ndarray
+
+
+def target_scale(data: BinnedTracks, targets: Sequence[str], options: NascentConfig) -> TargetScale:
+    """Return the scale of targets; raise where one cannot be learned."""
     if not any(data.usable(c, TRAIN).any() for c in data.chroms):
         raise ChromatellError("No usable bin is marked 'train'. Run ctl.pp.split_regions(tracks, by='blocks').")
-    n, total, squares, low = (np.zeros(len(targets)) for _ in range(4))
+    n, total, squares, low, share = (np.zeros(len(targets)) for _ in range(5))
     for chrom in data.chroms:
-        values = data.values(chrom, targets)[:, data.usable(chrom, TRAIN)].astype(np.float64)
+        values = read_targets(data, chrom, targets, options)[:, data.usable(chrom, TRAIN)].astype(np.float64)
         known = np.isfinite(values)
         values[~known] = 0
         n += known.sum(axis=1)
         total += values.sum(axis=1)
         squares += (values**2).sum(axis=1)
         low = np.minimum(low, values.min(axis=1, initial=0))
-    mean = total / np.maximum(n, 1)
+        share += (values != 0).sum(axis=1)
+    mean, share = total / np.maximum(n, 1), share / np.maximum(n, 1)
     deviation = np.sqrt(np.maximum(squares / np.maximum(n, 1) - mean**2, 0))
     flat = [name for name, d, m in zip(targets, deviation, mean, strict=True) if not d > 1e-6 * abs(m)]
     if flat:
+        what = f"are on one side of threshold={options.threshold:g}" if classifies(options) else "do not vary"
         raise ChromatellError(
-            f"The targets {examples(flat)} do not vary in the training bins: there is nothing to learn. Leave them "
+            f"The targets {examples(flat)} {what} in the training bins: there is nothing to learn. Leave them "
             "out, targets=[...], or split otherwise."
         )
-    return deviation, low
+    if options.loss == "poisson" and low.min() < 0:
+        names = [name for name, x in zip(targets, low, strict=True) if x < 0]
+        raise ChromatellError(
+            f"loss='poisson' needs targets of 0 and above; {examples(names)} reach {low.min():g}. Take loss='mse', or "
+            "shift them."
+        )
+    if classifies(options):
+        deviation = np.ones(len(targets))
+        low = np.full(len(targets), _NO_FLOOR if options.loss == "hinge" else 0.0)
+    return TargetScale(mean / deviation, deviation, low, share)
+
+
+def classifies(options: NascentConfig) -> bool:
+    """Return whether targets are classes."""
+    return options.task == "classification"
+
+
+def read_targets(data: BinnedTracks, chrom: str, targets: Sequence[str], options: NascentConfig) -> np.ndarray:
+    """Return targets as they are, or, of classes, 1 where the unsmoothed value is above the threshold, else 0."""
+    if not classifies(options):
+        return data.values(chrom, targets)
+    values = data.values(chrom, targets, layer=RAW if RAW in data.layers else None)
+    return np.where(np.isnan(values), np.nan, values > options.threshold).astype(np.float32)
 
 
 def draw_bins(
@@ -52,9 +102,11 @@ def draw_bins(
     return {c: bins for c, bins in at.items() if bins.size}, n
 
 
-def target_values(data: BinnedTracks, chrom: str, targets: Sequence[str], deviation: np.ndarray) -> np.ndarray:
-    """Return targets in standard deviations, float32 (targets, bins)."""
-    return (data.values(chrom, targets) / deviation[:, np.newaxis]).astype(np.float32)
+def target_values(
+    data: BinnedTracks, chrom: str, targets: Sequence[str], options: NascentConfig, deviation: np.ndarray
+) -> np.ndarray:
+    """Return targets in standard deviations, or classes, float32 (targets, bins)."""
+    return (read_targets(data, chrom, targets, options) / deviation[:, np.newaxis]).astype(np.float32)
 
 
 def scaled_inputs(data: BinnedTracks, chrom: str, inputs: Sequence[str], scale: np.ndarray) -> np.ndarray:

@@ -10,9 +10,14 @@ from chromatell._progress import progress
 from chromatell._settings import settings
 from chromatell._validate import ChromatellError
 from chromatell.models._plan import TrainConfig
-from chromatell.models.nascent._module import NascentConfig
+from chromatell.models.nascent._config import NascentConfig
 from chromatell.models.nascent._trees import Trees, read_booster
 
+_OBJECTIVES = {  # loss -> XGBoost's name, what stops training, and whether that should be small
+    "mse": ("reg:squarederror", "rmse", False),
+    "logistic": ("binary:logistic", "aucpr", True),
+    "hinge": ("binary:hinge", "error", False),
+}
 Bins = tuple[np.ndarray, np.ndarray]  # features (features, bins) and targets (targets, bins), NaN where unknown
 
 
@@ -39,12 +44,17 @@ def tree_options(options: NascentConfig) -> dict[str, Any]:
 
 
 def boost(
-    train: Bins, val: Bins | None, config: TrainConfig, options: dict[str, Any], *, seed: int, device: str
+    train: Bins, val: Bins | None, config: TrainConfig, options: dict[str, Any], *, loss: str, seed: int, device: str
 ) -> tuple[Trees, dict[str, list[float]]]:
-    """Return trees of every target, and the mean RMSE over targets after each round that all of them had."""
+    """Return trees of every target, and a loss after each round that all of them had, the mean over targets.
+
+    It is the RMSE, with 'logistic' 1 - average precision, with 'hinge' the share of wrong calls.
+    """
     xgb = import_xgboost()
+    objective, metric, high_is_good = _OBJECTIVES[loss]
     parameters = {
-        "objective": "reg:squarederror",
+        "objective": objective,
+        "eval_metric": metric,
         "tree_method": "hist",
         "eta": config.lr,
         "seed": seed % 2**31,
@@ -54,11 +64,11 @@ def boost(
         **options,
     }
     boosters, rounds, bases = [], [], []
-    losses: dict[str, list[list[float]]] = {"train": [], "val": []}
+    losses: dict[str, list[np.ndarray]] = {"train": [], "val": []}
     with progress("Training", total=len(train[1]), unit="targets") as advance:
         for i in range(len(train[1])):
             parts = {k: _matrix(xgb, part, i) for k, part in (("train", train), ("val", val)) if part is not None}
-            base = float(np.nanmean(train[1][i]))
+            base = 0.0 if loss == "hinge" else float(np.nanmean(train[1][i]))
             log: dict[str, dict[str, list[float]]] = {}
             stop = val is not None and config.early_stopping
             booster = xgb.train(
@@ -72,9 +82,10 @@ def boost(
             )
             boosters.append(booster)
             rounds.append(booster.best_iteration + 1 if stop else config.max_epochs)
-            bases.append(float(np.float32(base)))
+            bases.append(_margin(loss, float(np.float32(base))))
             for k in parts:
-                losses[k].append(log[k]["rmse"])
+                values = np.array(log[k][metric])
+                losses[k].append(1 - values if high_is_good else values)
             advance(1)
     history = {name: _mean(losses[k]) for k, name in (("train", "train_loss"), ("val", "validation_loss")) if losses[k]}
     return read_booster(boosters, rounds, bases), history
@@ -86,6 +97,11 @@ def _matrix(xgb: Any, part: Bins, i: int) -> Any:
     return xgb.DMatrix(x.T, label=part[1][i][known])
 
 
-def _mean(lists: list[list[float]]) -> list[float]:
+def _mean(lists: list[np.ndarray]) -> list[float]:
     shortest = min(len(x) for x in lists)
     return np.mean([x[:shortest] for x in lists], axis=0).tolist()
+
+
+def _margin(loss: str, base: float) -> float:
+    """Return what the trees add to: of a share its log odds."""
+    return float(np.log(base / (1 - base))) if loss == "logistic" else base

@@ -7,15 +7,17 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from chromatell.models.nascent._losses import to_value
+from chromatell.models.nascent._networks import TrackNetwork
+from chromatell.models.nascent._sequence import MARGIN
 from chromatell.models.nascent._signal import Signal
 from chromatell.models.nascent._trees import Trees
 from chromatell.models.nascent._windows import padded
 
-_WINDOWS = 4096  # of a block, windows in memory
 Predictor = Callable[[slice], np.ndarray]  # bins -> float32 (targets, bins)
 
 
-def tree_predictor(trees: Trees, scaled: np.ndarray, window: int, n_targets: int) -> Predictor:
+def tree_predictor(trees: Trees, scaled: np.ndarray, window: int, kind: str) -> Predictor:
     """Return what predicts some bins by trees."""
     signal = Signal(scaled, window)
 
@@ -24,24 +26,34 @@ def tree_predictor(trees: Trees, scaled: np.ndarray, window: int, n_targets: int
         silent = np.logical_not(x.any(axis=0))
         alike = np.flatnonzero(silent)
         silent[alike[:1]] = False  # one bin without any signal stands for all of them
-        block = np.empty((n_targets, x.shape[1]), dtype=np.float32)
+        block = np.empty((trees.base.size, x.shape[1]), dtype=np.float32)
         block[:, ~silent] = trees.predict(x[:, ~silent] if alike.size > 1 else x)
         block[:, silent] = block[:, alike[:1]]
-        return block
+        return to_value(kind, torch.from_numpy(block)).numpy()
 
     return predict
 
 
-def network_predictor(network: torch.nn.Module, scaled: np.ndarray, window: int, device: torch.device) -> Predictor:
-    """Return what predicts some bins by a network."""
+def network_predictor(
+    network: TrackNetwork,
+    scaled: np.ndarray,
+    window: int,
+    device: torch.device,
+    tokens: Callable[[int, int], np.ndarray | None],
+) -> Predictor:
+    """Return what predicts some bins by a network; `tokens` gives the sequence of some bins, or None."""
     signal, half = padded(scaled, window), window // 2
     network.eval()
 
     def predict(columns: slice) -> np.ndarray:
-        part = signal[:, columns.start : columns.stop + 2 * half].to(device)
-        windows = part.unfold(1, window, 1).transpose(0, 1)  # (bins, inputs, window), a view
-        with torch.no_grad():
-            found = torch.cat([network(x) for x in windows.split(_WINDOWS)])
-        return found.float().cpu().numpy().T
+        found = []
+        for first in range(columns.start, columns.stop, network.piece):
+            behind = min(first + network.piece, columns.stop)
+            x = signal[None, :, first : behind + 2 * half].to(device)
+            read = tokens(first - MARGIN, behind + MARGIN)
+            bases = None if read is None else torch.from_numpy(read)[None].to(device)
+            with torch.inference_mode():
+                found.append(to_value(network.kind, network(x, bases).float())[0].cpu().numpy())
+        return np.concatenate(found, axis=1)
 
     return predict

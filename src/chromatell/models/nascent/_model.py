@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -13,25 +15,24 @@ from torch.utils.data import DataLoader
 
 from chromatell._keys import SPLITS, TRAIN, VAL
 from chromatell._progress import progress
-from chromatell._validate import ChromatellError, examples, in_range, one_of
-from chromatell.data._tracks_table import ASSAY, INPUT, PREDICTION, ROLE, SAMPLE, SIGMA, STRAND, TARGET
+from chromatell._validate import ChromatellError, examples, one_of
+from chromatell.data._tracks_store import TracksWriter
+from chromatell.data._tracks_table import ASSAY, INPUT, PREDICTION, ROLE, SAMPLE, SIGMA, STRAND, TARGET, track_table
 from chromatell.data.tracks import BinnedTracks, as_tracks
+from chromatell.genome.genome import Genome
 from chromatell.models._base import ChromatinModel
-from chromatell.models._plan import TrainConfig
-from chromatell.models.nascent._bins import draw_bins, scaled_inputs, target_scale, target_values
+from chromatell.models.nascent._batches import Source, stretch_batches, tree_bins, window_batches
+from chromatell.models.nascent._bins import draw_bins, scaled_inputs, target_scale
 from chromatell.models.nascent._boosting import boost, import_xgboost, tree_options
+from chromatell.models.nascent._config import NascentConfig, build_network, options_for
 from chromatell.models.nascent._evaluation import network_predictor, tree_predictor
-from chromatell.models.nascent._module import DenseNetwork, NascentConfig
-from chromatell.models.nascent._signal import Signal, find_inputs, mean_signal, segments
-from chromatell.models.nascent._trees import TreeModule, Trees
-from chromatell.models.nascent._windows import Windows, padded, window_loader
+from chromatell.models.nascent._sequence import bin_tokens, open_genome
+from chromatell.models.nascent._signal import find_inputs, mean_signal
+from chromatell.models.nascent._store import check_scaling, module_arrays, module_from, n_features
+from chromatell.models.nascent._trees import TreeModule
 
 _BLOCK = 1 << 15  # bins predicted at a time
-_TREES, _NETWORK = "weights.trees.", "weights.network."
-_PLANS = {
-    "xgboost": TrainConfig(max_epochs=100, lr=0.08, patience=30),  # rounds of boosting
-    "dense": TrainConfig(max_epochs=10, batch_size=1024, optimizer="adam", lr=1e-3, weight_decay=0.0, patience=3),
-}
+_NOT_OPTIONS = {"architecture", "preset", "bin_size"}
 
 
 class Nascent(ChromatinModel):
@@ -88,21 +89,33 @@ class Nascent(ChromatinModel):
         self,
         data: BinnedTracks | None = None,
         *,
-        architecture: Literal["xgboost", "dense"] = "xgboost",
+        architecture: Literal["xgboost", "dense", "cnn"] = "xgboost",
+        preset: str = "default",
         inputs: str | Sequence[str] | None = None,
         targets: str | Sequence[str] | None = None,
+        fasta: str | os.PathLike[str] | Genome | None = None,
         **options: Any,
     ):
         tracks = None if data is None else as_tracks(data)
         super().__init__(tracks)
-        unknown = sorted(set(options) - set(asdict(NascentConfig())))
+        known = sorted(set(asdict(NascentConfig())) - _NOT_OPTIONS)
+        unknown = sorted(set(options) - set(known))
         if unknown:
-            raise ChromatellError(f"Nascent knows no option {unknown}; it knows {sorted(asdict(NascentConfig()))}.")
-        self.options = NascentConfig(architecture=architecture, **options)
-        self.train_config = _PLANS[self.options.architecture]
+            raise ChromatellError(f"Nascent knows no option {unknown}; it knows {known}.")
+        self.options = options_for(architecture, preset, 50 if tracks is None else tracks.bin_size, options)
+        self.train_config = self.options.kind.plan
         self.config = {"options": asdict(self.options)}
+        self._genome: Genome | None = None
         if tracks is not None:
             self._choose(tracks, inputs, targets)
+            self._genome = self._open(fasta, tracks.chroms)
+
+    def _open(self, fasta: str | os.PathLike[str] | Genome | None, chroms: Sequence[str]) -> Genome | None:
+        if self.options.context == "sequence":
+            return open_genome(fasta, chroms)
+        if fasta is not None:
+            raise ChromatellError("fasta= was given, but the model reads signal alone: context='sequence' reads both.")
+        return None
 
     def _choose(
         self, tracks: BinnedTracks, inputs: str | Sequence[str] | None, targets: str | Sequence[str] | None
@@ -125,7 +138,6 @@ class Nascent(ChromatinModel):
         self.config["target_tracks"] = [
             {ASSAY: str(a), SIGMA: float(s)} for a, s in zip(tracks.table.loc[self.targets, ASSAY], sigma, strict=True)
         ]
-        self.config["bin_size"] = tracks.bin_size
 
     @classmethod
     def setup_mudata(cls, mdata: Any, **kwargs: Any) -> None:
@@ -140,24 +152,35 @@ class Nascent(ChromatinModel):
     # ---- training
 
     def _fit_stats(self, data: BinnedTracks, seed: int) -> None:
-        self.deviation, self.low = target_scale(data, self.targets)
+        longest = max(data.n_bins_of(c) for c in data.chroms)
+        if self.options.window > longest:
+            raise ChromatellError(
+                f"window={self.options.window} bins is longer than the longest chromosome ({longest} bins). Take a "
+                f"narrower one: window={(longest - 1) // 2 * 2 + 1}."
+            )
+        found = target_scale(data, self.targets, self.options)
+        self.deviation, self.low, self._start = found.deviation, found.low, (found.mean.tolist(), found.share.tolist())
         self.scale = mean_signal(data, self.inputs, self._groups(), TRAIN)
 
     def _build(self) -> None:
         if self.trees:
             import_xgboost()  # missing, it is said before the bins are gathered
-            self.config["n_features"] = len(self.inputs) * len(segments(self.options.window))
-        else:
-            self.module = DenseNetwork(self.options, len(self.inputs), len(self.targets))
+            self.config["n_features"] = n_features(self.options, len(self.inputs))
+            return
+        strands = [x[STRAND] for x in self.config["input_tracks"]]
+        whole = all((s == ".") == (i == j) for s, i, j in zip(strands, range(len(strands)), self._swap(), strict=True))
+        options = replace(self.options, strand_flip=self.options.strand_flip and whole)
+        self.module = build_network(options, len(self.inputs), len(self.targets), self._swap())
+        self.module.start_from(*self._start)
 
     def _fit(self, data: BinnedTracks, seed: int, **kwargs: Any) -> None:
         if not self.trees:
             super()._fit(data, seed, **kwargs)
             return
         draws = np.random.SeedSequence(seed).spawn(2)
+        source = self._source(data)
         parts = [
-            self._gather(data, split, self._bins(data, split, draw))
-            for split, draw in zip((TRAIN, VAL), draws, strict=True)
+            tree_bins(source, self._bins(data, split, draw)) for split, draw in zip((TRAIN, VAL), draws, strict=True)
         ]
         gpu = kwargs.get("accelerator") in ("auto", "gpu", "cuda") and torch.cuda.is_available()
         trees, self.history_ = boost(
@@ -165,10 +188,14 @@ class Nascent(ChromatinModel):
             parts[1] if parts[1][0].size else None,
             self.train_config,
             tree_options(self.options),
+            loss=self.options.loss,
             seed=seed,
             device="cuda" if gpu else "cpu",
         )
         self.module = TreeModule(trees)
+
+    def _source(self, data: BinnedTracks) -> Source:
+        return Source(data, self.inputs, self.targets, self.scale, self.deviation, self.options, self._genome)
 
     def _bins(self, data: BinnedTracks, split: str, draw: np.random.SeedSequence) -> dict[str, np.ndarray]:
         """Return the bins of a part on each chromosome that has any, at most `max_bins` in all."""
@@ -177,30 +204,30 @@ class Nascent(ChromatinModel):
             self.config["training_bins"] = {"used": min(n, self.options.max_bins), "of": n}
         return at
 
-    def _gather(self, data: BinnedTracks, split: str, at: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        """Return features (features, bins) and scaled targets (targets, bins) of bins."""
-        inputs = {c: scaled_inputs(data, c, self.inputs, self.scale) for c in at}
-        features = [Signal(inputs[c], self.options.window).features(bins) for c, bins in at.items()]
-        targets = [target_values(data, c, self.targets, self.deviation)[:, bins] for c, bins in at.items()]
-        none = np.empty((0, 0), dtype=np.float32)
-        return np.concatenate(features or [none], axis=1), np.concatenate(targets or [none], axis=1)
-
     def _loader(self, data: BinnedTracks, split: str, seed: int) -> DataLoader | None:
-        at = self._bins(data, split, np.random.SeedSequence([seed, SPLITS.index(split)]))
-        if not at:
-            return None
-        signal = [padded(scaled_inputs(data, c, self.inputs, self.scale), self.options.window) for c in at]
-        targets = [target_values(data, c, self.targets, self.deviation)[:, bins] for c, bins in at.items()]
-        windows = Windows(signal, list(at.values()), targets, self.options.window)
-        return window_loader(windows, self.train_config.batch_for(len(windows)), shuffle=split == TRAIN, seed=seed)
+        source = self._source(data)
+        if self.options.kind.by_window:
+            at = self._bins(data, split, np.random.SeedSequence([seed, SPLITS.index(split)]))
+            return window_batches(source, at, split, self.train_config, seed)
+        if split == TRAIN:
+            n = sum(int(data.usable(c, TRAIN).sum()) for c in data.chroms)
+            self.config["training_bins"] = {"used": n, "of": n}
+        return stretch_batches(source, split, self.train_config, seed)
 
     @property
     def trees(self) -> bool:
         """Whether the model is one of trees, not a network."""
-        return self.options.architecture == "xgboost"
+        return self.options.kind.network is None
 
     def _groups(self) -> list[str]:
         return [x[ASSAY] for x in self.config["input_tracks"]]
+
+    def _swap(self) -> list[int]:
+        """Return, for each input, which one is its assay's other strand; itself where there is none."""
+        keys = [(x[ASSAY], x[STRAND]) for x in self.config["input_tracks"]]
+        other = {"+": "-", "-": "+"}
+        turned = [(assay, other.get(strand, strand)) for assay, strand in keys]
+        return [keys.index(t) if t in keys else i for i, t in enumerate(turned)]
 
     def _describe(self, data: BinnedTracks) -> dict[str, Any]:
         counts = {part: sum(int(data.usable(c, part).sum()) for c in data.chroms) for part in SPLITS}
@@ -219,6 +246,8 @@ class Nascent(ChromatinModel):
         chroms: str | Sequence[str] | None = None,
         depth: str = "fixed",
         suffix: str = "nascent",
+        fasta: str | os.PathLike[str] | Genome | None = None,
+        out: str | os.PathLike[str] | None = None,
     ) -> BinnedTracks:
         """Return the predicted targets of every bin, masked ones too.
 
@@ -234,39 +263,40 @@ class Nascent(ChromatinModel):
             mean over usable bins, so that a deeper or shallower sample is read alike.
         suffix
             A prediction is named ``'<target>_<suffix>'``.
+        fasta
+            Where the model reads sequence: the genome; None takes that of training.
+        out
+            Path of a Zarr store for the predictions (``'predicted.zarr'``), written chromosome by chromosome and opened
+            as what is returned. With inputs in a store as well, memory is bounded by one chromosome: about 30 bytes a
+            bin, input and target, and for trees 16 more a bin and input.
 
         Returns
         -------
         BinnedTracks
-            float32, one track of role 'prediction' a target.
+            float32, one track of role 'prediction' a target: a value in the target's units, a probability
+            (``task='classification'``), or with ``loss='hinge'`` a margin, above 0 where a peak is called.
 
         Raises
         ------
         ChromatellError
-            The model is not trained; bins of another size; inputs that are not there or without signal.
+            The model is not trained; bins of another size; inputs that are not there or without signal; no FASTA.
         """
         self._require_trained()
         one_of(depth, ("fixed", "predicted"), "depth")
         if data is None and self._adata is None:
             raise ChromatellError("This model was loaded and has no data: model.predict(tracks).")
         tracks = as_tracks(self._adata if data is None else data)
-        if tracks.bin_size != self.config["bin_size"]:
+        size = self.options.bin_size
+        if tracks.bin_size != size:
             raise ChromatellError(
-                f"The tracks have bins of {tracks.bin_size} bp, the model reads {self.config['bin_size']} bp. Bin them "
-                f"again: ctl.pp.bin_tracks(files, bin_size={self.config['bin_size']})."
+                f"The tracks have bins of {tracks.bin_size} bp, the model reads {size} bp. Bin them "
+                f"again: ctl.pp.bin_tracks(files, bin_size={size})."
             )
         inputs = find_inputs(tracks, self.inputs, self.config["input_tracks"])
-        scale = self.scale if depth == "fixed" else mean_signal(tracks, inputs, self._groups())
         chosen = tracks.chroms if chroms is None else [chroms] if isinstance(chroms, str) else list(chroms)
-        values = {}
-        with progress("Predicting", total=sum(tracks.n_bins_of(c) for c in chosen), unit="bins") as advance:
-            for chrom in chosen:
-                values[chrom] = np.empty((len(self.targets), tracks.n_bins_of(chrom)), dtype=np.float32)
-                scaled = scaled_inputs(tracks, chrom, inputs, scale)
-                for rows, columns, block in self._predict_blocks(scaled):
-                    real = np.maximum(block * self.deviation[:, np.newaxis], self.low[:, np.newaxis])
-                    values[chrom][rows, columns] = real
-                    advance(block.shape[1])
+        sizes = {c: tracks.chrom_sizes[c] for c in tracks.select(inputs, chroms=chosen).chroms}
+        genome = self._genome if fasta is None and self._genome is not None else self._open(fasta, chosen)
+        scale = self.scale if depth == "fixed" else mean_signal(tracks, inputs, self._groups())
         table = pd.DataFrame(
             {
                 "name": [f"{name}_{suffix}" for name in self.targets],
@@ -275,16 +305,41 @@ class Nascent(ChromatinModel):
                 SAMPLE: tracks.table.loc[inputs[0], SAMPLE],
             }
         )
-        sizes = {c: tracks.chrom_sizes[c] for c in chosen}
-        return BinnedTracks(values, table, bin_size=tracks.bin_size, chrom_sizes=sizes)
+        found = self._chromosomes(tracks, list(sizes), inputs, scale, genome)
+        if out is None:
+            return BinnedTracks(dict(found), table, bin_size=size, chrom_sizes=sizes)
+        with TracksWriter(Path(out), track_table(table), chrom_sizes=sizes, bin_size=size) as writer:
+            for chrom, values in found:
+                writer.write(chrom, values)
+        return BinnedTracks.open(out)
 
-    def _predict_blocks(self, scaled: np.ndarray) -> Iterator[tuple[slice, slice, np.ndarray]]:  # type: ignore[override]
+    def _chromosomes(
+        self, tracks: BinnedTracks, chroms: list[str], inputs: list[str], scale: np.ndarray, genome: Genome | None
+    ) -> Iterator[tuple[str, np.ndarray]]:
+        """Yield each chromosome with its predictions, float32 (targets, bins), in the targets' units."""
+        with progress("Predicting", total=sum(tracks.n_bins_of(c) for c in chroms), unit="bins") as advance:
+            for chrom in chroms:
+                values = np.empty((len(self.targets), tracks.n_bins_of(chrom)), dtype=np.float32)
+                scaled = scaled_inputs(tracks, chrom, inputs, scale)
+                for rows, columns, block in self._predict_blocks(scaled, genome, chrom):
+                    real = np.maximum(block * self.deviation[:, np.newaxis], self.low[:, np.newaxis])
+                    values[rows, columns] = real
+                    advance(block.shape[1])
+                yield chrom, values
+
+    def _predict_blocks(  # type: ignore[override]
+        self, scaled: np.ndarray, genome: Genome | None, chrom: str
+    ) -> Iterator[tuple[slice, slice, np.ndarray]]:
         """Yield predictions, in standard deviations, of the scaled inputs of one chromosome."""
         window, n = self.options.window, len(self.targets)
         if self.trees:
-            predict = tree_predictor(self.module.trees, scaled, window, n)
+            predict = tree_predictor(self.module.trees, scaled, window, self.options.loss)
         else:
-            predict = network_predictor(self.module, scaled, window, self.device)
+
+            def tokens(first: int, behind: int) -> np.ndarray | None:
+                return None if genome is None else bin_tokens(genome, chrom, first, behind, self.options.bin_size)
+
+            predict = network_predictor(self.module, scaled, window, self.device, tokens)
         for first in range(0, scaled.shape[1], _BLOCK):
             columns = slice(first, min(first + _BLOCK, scaled.shape[1]))
             yield slice(0, n), columns, predict(columns)
@@ -306,35 +361,15 @@ class Nascent(ChromatinModel):
 
     def _arrays(self) -> dict[str, np.ndarray]:
         stats = {"scaling.input": self.scale, "scaling.target": self.deviation, "scaling.low": self.low}
-        if self.trees:
-            return {_TREES + name: array for name, array in self.module.trees.arrays().items()} | stats
-        return {_NETWORK + name: w.detach().cpu().numpy() for name, w in self.module.state_dict().items()} | stats
+        return module_arrays(self.module) | stats
 
     def _set_arrays(self, arrays: dict[str, np.ndarray]) -> None:
-        self.options = NascentConfig(**self.config["options"])
+        self.options, self._genome = NascentConfig(**self.config["options"]), None
         self.scale, self.deviation, self.low = (arrays[f"scaling.{k}"] for k in ("input", "target", "low"))
-        sizes = (len(self.inputs),), (len(self.targets),), (len(self.targets),)
-        stats = (self.scale, self.deviation, self.low)
-        fit = all(a.shape == size and np.isfinite(a).all() for a, size in zip(stats, sizes, strict=True))
-        fit = fit and bool((self.scale > 0).all() and (self.deviation > 0).all())
-        lists = self.config["input_tracks"], self.config["target_tracks"]
-        if not fit or (len(lists[0]), len(lists[1])) != (sizes[0][0], sizes[1][0]) or not 0 < sizes[0][0] <= 64:
-            raise ChromatellError(f"The stored scales are not those of {self.var_names}. Ask for the file again.")
-        in_range(self.config["bin_size"], 1, 10_000_000, "bin_size")
-        if self.trees:
-            n_features = len(self.inputs) * len(segments(self.options.window))
-            if self.config["n_features"] != n_features:
-                raise ChromatellError("The stored window is not the one that was trained with. Ask for the file again.")
-            self.module = TreeModule(Trees(**_part(arrays, _TREES)))
-            self.module.trees.check(n_features, len(self.targets))
-            return
-        state = {name: torch.from_numpy(w.copy()) for name, w in _part(arrays, _NETWORK).items()}
-        with torch.device("meta"):  # a wrong shape is refused, not allocated
-            self.module = DenseNetwork(self.options, len(self.inputs), len(self.targets))
-        if any(w.dtype != torch.float32 for w in state.values()):
-            raise ChromatellError("The stored weights are not float32. Ask for the file again.")
-        self.module.load_state_dict(state, strict=True, assign=True)
-
-
-def _part(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
-    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+        n_inputs, n_targets = len(self.inputs), len(self.targets)
+        if (len(self.config["input_tracks"]), len(self.config["target_tracks"])) != (n_inputs, n_targets):
+            raise ChromatellError(f"The stored tracks are not those of {self.var_names}. Ask for the file again.")
+        check_scaling((self.scale, self.deviation, self.low), n_inputs, n_targets, self.var_names)
+        if self.trees and self.config["n_features"] != n_features(self.options, n_inputs):
+            raise ChromatellError("The stored window is not the one that was trained with. Ask for the file again.")
+        self.module = module_from(arrays, self.options, n_inputs, n_targets, self._swap())

@@ -1,4 +1,4 @@
-"""Windows for the networks, gathered a batch at a time from the scaled tracks: none are stored."""
+"""Single windows for a network, gathered a batch at a time from the scaled tracks: none are stored."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from chromatell.data.cells import EpochBatches
-from chromatell.models.nascent._module import WindowBatch
+from chromatell.models.nascent._networks import TrackBatch
 
 
 def padded(values: np.ndarray, window: int) -> Tensor:
-    """Return log(1 + values), float32 (inputs, bins), with half a window of silence on each side."""
+    """Return float32 (inputs, bins) with half a window of silence on each side."""
     half = window // 2
-    return torch.nn.functional.pad(torch.from_numpy(np.log1p(values)), (half, half))
+    return torch.nn.functional.pad(torch.from_numpy(values), (half, half))
 
 
 class Windows(Dataset):
@@ -42,10 +42,10 @@ class Windows(Dataset):
     def __len__(self) -> int:
         return len(self.at)
 
-    def __getitem__(self, rows: np.ndarray) -> WindowBatch:
+    def __getitem__(self, rows: np.ndarray) -> TrackBatch:
         rows = torch.as_tensor(rows)
         at = self.at[rows][:, None] + self.offsets  # (bins, window)
-        return WindowBatch(self.signal[:, at].transpose(0, 1), self.targets[rows])
+        return TrackBatch(self.signal[:, at].transpose(0, 1), self.targets[rows].unsqueeze(2))
 
 
 def window_loader(dataset: Windows, batch_size: int, *, shuffle: bool, seed: int) -> DataLoader:

@@ -1,0 +1,91 @@
+"""A network for one window, evaluated at every position of a long stretch, each layer once: pooling becomes dilation.
+
+A window's network with pooling, slid along by single bins, computes the same numbers again and again. Here layers
+behind a pooling by 2 look at every second position of the layer before, behind the next one at every fourth, and so on
+(the 'a trous' scheme), so that all windows share them.
+
+References
+----------
+Giusti et al., Fast image scanning with deep max-pooling convolutional neural networks (ICIP, 2013).
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from chromatell._validate import ChromatellError
+
+_ELEMENTWISE = (nn.ReLU, nn.GELU, nn.SiLU, nn.Dropout, nn.Identity)
+
+
+def slide(stack: nn.Sequential, x: Tensor, window: int) -> Tensor:
+    """Evaluate a network of windows on all windows of stretches.
+
+    Parameters
+    ----------
+    stack
+        ``(n, inputs, window) -> (n, outputs)``: convolutions without padding, max pooling, elementwise layers, then
+        `Flatten` and dense layers.
+    x
+        ``(stretches, inputs, length)``.
+    window
+        In bins.
+
+    Returns
+    -------
+    Tensor
+        ``(stretches, outputs, length - window + 1)``; column `i` is ``stack(x[:, :, i : i + window])``.
+
+    Raises
+    ------
+    ChromatellError
+        A layer of another kind.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torch import nn
+    >>> stack = nn.Sequential(nn.Conv1d(1, 2, 3), nn.MaxPool1d(2), nn.ReLU(), nn.Flatten(), nn.Linear(6, 1))
+    >>> x = torch.rand(1, 1, 20)
+    >>> windows = x.unfold(2, 8, 1)[0].transpose(0, 1)
+    >>> bool(torch.allclose(slide(stack, x, 8)[0, 0], stack(windows)[:, 0], atol=1e-6))
+    True
+    """
+    n, step, left = x.shape[2] - window + 1, 1, window  # step: bins between neighbours; left: positions of a window
+    flat = False
+    for layer in stack:
+        if isinstance(layer, nn.Conv1d):
+            _check_conv(layer)
+            (kernel,), (stride,), (dilation,) = layer.kernel_size, layer.stride, layer.dilation
+            x = F.conv1d(x, layer.weight, layer.bias, dilation=step * dilation, groups=layer.groups)
+            left = (left - dilation * (kernel - 1) - 1) // stride + 1
+            step *= stride
+        elif isinstance(layer, nn.MaxPool1d):
+            kernel, stride = _pooling(layer)
+            x = F.max_pool1d(x, kernel, stride=1, dilation=step)
+            left = (left - kernel) // stride + 1
+            step *= stride
+        elif isinstance(layer, nn.Flatten):
+            flat = True
+        elif isinstance(layer, nn.Linear) and flat:
+            weight = layer.weight.reshape(layer.out_features, x.shape[1], left)
+            x = F.conv1d(x, weight, layer.bias, dilation=step)
+            left = 1
+        elif isinstance(layer, _ELEMENTWISE):
+            x = layer(x)
+        else:
+            raise ChromatellError(f"{layer} cannot be slid along: convolutions, max pooling, Flatten and Linear can.")
+    return x[:, :, :n]
+
+
+def _check_conv(layer: nn.Conv1d) -> None:
+    if layer.padding not in (0, (0,), "valid"):
+        raise ChromatellError(f"{layer} pads its windows, which neighbours then do not share. Use padding=0.")
+
+
+def _pooling(layer: nn.MaxPool1d) -> tuple[int, int]:
+    numbers = [x[0] if isinstance(x, tuple) else x for x in (layer.kernel_size, layer.stride)]
+    if layer.padding not in (0, (0,)) or layer.dilation not in (1, (1,)) or layer.ceil_mode:
+        raise ChromatellError(f"{layer} cannot be slid along. Use padding=0, dilation=1, ceil_mode=False.")
+    return int(numbers[0]), int(numbers[1])

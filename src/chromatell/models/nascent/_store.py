@@ -1,0 +1,57 @@
+"""A trained `Nascent` as plain arrays, and back: checked before it is used."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from chromatell._validate import ChromatellError
+from chromatell.models.nascent._config import NascentConfig, build_network
+from chromatell.models.nascent._networks import TrackNetwork
+from chromatell.models.nascent._signal import segments
+from chromatell.models.nascent._trees import TreeModule, Trees
+
+_TREES, _NETWORK = "weights.trees.", "weights.network."
+
+
+def n_features(options: NascentConfig, n_inputs: int) -> int:
+    """Return what trees read of a bin."""
+    return n_inputs * len(segments(options.window))
+
+
+def module_arrays(module: torch.nn.Module) -> dict[str, np.ndarray]:
+    """Return the arrays of trees or of a network."""
+    if isinstance(module, TreeModule):
+        return {_TREES + name: array for name, array in module.trees.arrays().items()}
+    return {_NETWORK + name: w.detach().cpu().numpy() for name, w in module.state_dict().items()}
+
+
+def module_from(
+    arrays: dict[str, np.ndarray], options: NascentConfig, n_inputs: int, n_targets: int, swap: Sequence[int]
+) -> TreeModule | TrackNetwork:
+    """Return the trees or the network of arrays; raise where they are not of these options."""
+    if options.kind.network is None:
+        trees = TreeModule(Trees(**_part(arrays, _TREES)))
+        trees.trees.check(n_features(options, n_inputs), n_targets)
+        return trees
+    state = {name: torch.from_numpy(w.copy()) for name, w in _part(arrays, _NETWORK).items()}
+    if any(w.dtype != torch.float32 for w in state.values()):
+        raise ChromatellError("The stored weights are not float32. Ask for the file again.")
+    with torch.device("meta"):  # a wrong shape is refused, not allocated
+        network = build_network(options, n_inputs, n_targets, swap)
+    network.load_state_dict(state, strict=True, assign=True)
+    return network
+
+
+def check_scaling(stats: Sequence[np.ndarray], n_inputs: int, n_targets: int, names: dict[str, list[str]]) -> None:
+    """Raise where stored means of inputs, deviations and least values of targets are not usable."""
+    sizes = (n_inputs,), (n_targets,), (n_targets,)
+    fit = all(a.shape == size and np.isfinite(a).all() for a, size in zip(stats, sizes, strict=True))
+    if not fit or not (stats[0] > 0).all() or not (stats[1] > 0).all() or not 0 < n_inputs <= 64:
+        raise ChromatellError(f"The stored scales are not those of {names}. Ask for the file again.")
+
+
+def _part(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
