@@ -141,7 +141,7 @@ def test_coarse_bins_need_half_their_bins():
     ("change", "cure"),
     [
         ({"resolutions": (75,)}, r"\[75\] are not multiples of the bin size \(50 bp\)"),
-        ({"resolutions": (50, 40_000)}, "up to a block"),
+        ({"resolutions": (50, 40_000)}, "that divide a block \\(20,000 bp\\)"),
         ({"block": 10}, "block=10 is out of range"),
         ({"n_bootstrap": -1}, "n_bootstrap=-1"),
         ({"predicted": [np.zeros(3)]}, "one array .* a chromosome, alike"),

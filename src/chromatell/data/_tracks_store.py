@@ -258,8 +258,8 @@ def _manifest(
         text = json.dumps(said, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise ChromatellError(
-            f"The table or `uns` of the tracks cannot be stored ({error}): text, numbers, lists, dicts and tables can. Remove "
-            "what else is there."
+            f"The table or `uns` of the tracks cannot be stored ({error}): text, numbers, lists, dicts and tables can. "
+            "Remove what else is there."
         ) from error
     if len(text) > MAX_JSON:
         raise ChromatellError("The table and `uns` of the tracks take over 16 MB as text. Remove what is large.")

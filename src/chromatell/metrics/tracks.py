@@ -81,7 +81,7 @@ def track_scores(
     bin_size
         In bp.
     resolutions
-        In bp, multiples of `bin_size`: values are first averaged over as many usable bins.
+        In bp, multiples of `bin_size` that divide `block`: values are first averaged over as many usable bins.
     threshold
         A bin is a peak where it is observed above this; None scores no peaks.
     cut
@@ -128,11 +128,11 @@ def track_scores(
     _check(observed, predicted, usable)
     block = in_range(block, bin_size, 1_000_000_000, "block")
     n_bootstrap = in_range(n_bootstrap, 0, 1_000_000, "n_bootstrap")
-    wrong = [r for r in resolutions if r % bin_size or r < bin_size or r > block]
+    wrong = [r for r in resolutions if r < bin_size or r % bin_size or block % r]
     if wrong:
         raise ChromatellError(
-            f"resolutions={tuple(resolutions)}: {wrong} are not multiples of the bin size ({bin_size} bp) up to a "
-            f"block ({block} bp). Try {(bin_size, 20 * bin_size, 200 * bin_size)}."
+            f"resolutions={tuple(resolutions)}: {wrong} are not multiples of the bin size ({bin_size} bp) that divide "
+            f"a block ({block:,} bp). Try {(bin_size, 20 * bin_size, 200 * bin_size)} and block=1_000_000."
         )
     held = [
         np.asarray(u, dtype=bool) & np.isfinite(x) & np.isfinite(y)

@@ -9,15 +9,15 @@ from chromatell._keys import ATAC
 from chromatell._settings import settings
 from chromatell._validate import one_of, paired
 from chromatell.data.predictions import write_prediction
+from chromatell.data.tracks import BinnedTracks
 from chromatell.models._baseline_kinds import BASELINES, held_out_digest, uses_target_assay
 from chromatell.models._baselines import BaselineFitter
 from chromatell.tl._targets import fits_in_memory, replaceable, target_regions
-
-FAMILY = "baseline"
+from chromatell.tl._track_predictions import FAMILY, track_baseline
 
 
 def baseline(
-    mdata: MuData,
+    mdata: MuData | BinnedTracks,
     kind: str = "region_mean",
     *,
     key_added: str | None = None,
@@ -25,17 +25,18 @@ def baseline(
     depth_key: str | None = None,
     seed: int | None = None,
     copy: bool = False,
-) -> MuData | None:
-    """Write a simple predictor into ``mdata.mod['atac_pred']`` as if it were a model.
+) -> MuData | BinnedTracks | None:
+    """Write a simple predictor into ``mdata.mod['atac_pred']``, or beside tracks, as if it were a model.
 
     Fitted on the training cells, tuned on the validation cells, predicted for every cell. Where regions are split
-    (``mdata.mod['atac'].var['ctl_split']``), nothing but the two references reads the ATAC of a held-out region.
+    (``mdata.mod['atac'].var['ctl_split']``), nothing but the two references reads the ATAC of a held-out region. Those
+    of tracks are fitted on the usable training bins.
 
     Parameters
     ----------
     mdata
         Modalities `rna` and `atac` of the same cells, with ``obs['ctl_split']``. Regions are those of ``atac_pred``
-        where that is there, else the selected ones.
+        where that is there, else the selected ones. Or BinnedTracks with tracks of role 'target'.
     kind
         `region_mean`, the share of training cells in which the region is open; `region_mean_depth`, the same x the
         depth predicted from expression; `celltype_mean`, region mean within the cell's label; `knn`, mean over the
@@ -46,26 +47,33 @@ def baseline(
         predict the region's mean and its response to expression; each x the predicted depth. And two references read
         the ATAC of the very cells that they predict: `region_mean_true_depth` and `knn_atac`, neighbours in the
         cell's own ATAC on the other chromosomes.
+
+        Of tracks: `mean` of the training bins; `log_signal`, least squares on the log of the input in 5 kb; `ridge`,
+        on the log sums around the bin that boosted trees read too; and, a reference, `other_targets`, the mean of the
+        other targets there, in standard deviations.
     key_added
-        Name of the prediction; None takes `kind`.
+        Name of the prediction; None takes `kind`. Predicted tracks are named ``'<target>_<key_added>'``.
     labels
         Column of ``mdata.obs`` or of a modality's `obs` with cell types; read by `celltype_mean` only.
     depth_key
         Column of ``mdata.mod['atac'].obs`` with each cell's fragments; None looks for the usual ones, then sums the
-        counts.
+        counts. Tracks have none.
     seed
-        None follows ``ctl.settings.seed``.
+        None follows ``ctl.settings.seed``. Those of tracks draw nothing.
     copy
         Return a new object; the one that was given stays as it is.
 
     Returns
     -------
-    None, or a new MuData with ``copy=True``. Written:
+    None, or a new object with ``copy=True``. Written:
 
     ``mdata.mod['atac_pred'].layers[key_added]`` : numpy.ndarray (n_obs, n regions), float32
         Probability that the region is open; in `X` where nothing was there. ``uns['ctl']['provenance'][key_added]``
         says whether the target assay was read (`uses_target_assay`), and which regions were held out (`held_out`, a
         hash, '' for none).
+
+    Of tracks, instead: one track of role 'prediction' a target, float32, in every bin; and
+    ``tracks.uns['ctl']['predictions'][key_added]``, which says what they are.
 
     Raises
     ------
@@ -88,6 +96,8 @@ def baseline(
     >>> mdata.mod["atac_pred"].shape
     (200, 60)
     """
+    if isinstance(mdata, BinnedTracks):
+        return track_baseline(mdata, kind, key_added=key_added, copy=copy)
     one_of(kind, BASELINES, "kind")
     key = kind if key_added is None else key_added
     paired(mdata)

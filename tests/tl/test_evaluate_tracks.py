@@ -1,0 +1,361 @@
+"""`tl.evaluate` and `tl.baseline` on tracks, against scipy and scikit-learn in the same bins."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import pearsonr, spearmanr
+from sklearn.linear_model import Ridge
+from sklearn.metrics import average_precision_score, f1_score, precision_score, recall_score
+
+import chromatell as ctl
+from chromatell.metrics.tracks import track_scores
+from chromatell.models._track_baselines import TrackBaselines
+from chromatell.models.nascent._signal import Signal
+from chromatell.tl._baseline import baseline
+from chromatell.tl._evaluate import evaluate
+
+N = {"chr1": 9000, "chr2": 6000}
+BLOCK = 5_000  # bp
+NO_VAL = "ignore:There is no validation bin:chromatell._validate.ChromatellWarning"
+
+
+def make(seed=0, fractions=(0.5, 0.2, 0.3), targets=2):
+    """Two strands whose log sums make peaks; a prediction, 'good', that is the smoothed peaks and noise."""
+    rng = np.random.default_rng(seed)
+    values = {}
+    for chrom, n in N.items():
+        rate = np.repeat(rng.gamma(0.2, 4.0, n // 20), 20)
+        plus, minus = rng.poisson(rate), rng.poisson(rate)
+        wide = np.convolve(rate, np.ones(9), mode="same")
+        peak = np.where(wide > np.quantile(wide, 0.85), np.floor(10 * np.log1p(wide)), 0)
+        other = np.where(rng.random(n) < 0.02, 5.0, 0.0)
+        values[chrom] = np.stack([plus, minus, peak, other][: 2 + targets]).astype(np.float32)
+    table = pd.DataFrame(
+        {
+            "name": ["plus", "minus", "H3K4me3", "noise"],
+            "assay": ["PRO", "PRO", "H3K4me3", "noise"],
+            "strand": ["+", "-", ".", "."],
+            "role": ["input", "input", "target", "target"],
+        }
+    ).iloc[: 2 + targets]
+    tracks = ctl.data.BinnedTracks(values, table, chrom_sizes={c: 50 * n - 20 for c, n in N.items()})
+    tracks.masks = {c: np.where(rng.random(n) < 0.1, 4, 0).astype(np.uint8) for c, n in N.items()}
+    ctl.pp.smooth_tracks(tracks, sigma=3)
+    ctl.pp.split_regions(tracks, by="blocks", fractions=fractions, block=25_000, width=41 * 50, seed=0)
+    predicted = {c: tracks.values(c, "H3K4me3") + rng.normal(0, 6, n).astype(np.float32) for c, n in N.items()}
+    tracks.add(predicted, pd.DataFrame({"name": ["H3K4me3_good"], "assay": "H3K4me3", "role": "prediction"}))
+    return tracks
+
+
+@pytest.fixture(scope="module")
+def scored():
+    tracks = make()
+    ctl.tl.evaluate(tracks, block=BLOCK, resolutions=(50, 1000), n_bootstrap=60, seed=5)
+    return tracks
+
+
+def row(tracks, **at):
+    at = {"model": "good", "target": "H3K4me3", "chrom": "all", "resolution": 50, **at}
+    t = tracks.uns["ctl"]["evaluation"]
+    found = t[np.all([t[k] == v for k, v in at.items()], axis=0)]
+    assert len(found) == 1
+    return found.iloc[0]
+
+
+def bins(tracks, name, split="test", layer=None, chroms=tuple(N)):
+    return np.concatenate([tracks.values(c, name, layer=layer)[0][tracks.usable(c, split)] for c in chroms]).astype(
+        float
+    )
+
+
+def test_scores_are_those_of_scipy_and_scikit_learn(scored):
+    y = bins(scored, "H3K4me3_good")
+    for view, layer in (("smoothed", None), ("raw", "raw")):
+        x = bins(scored, "H3K4me3", layer=layer)
+        assert row(scored, view=view, metric="pearson").value == pytest.approx(pearsonr(x, y)[0])
+        assert row(scored, view=view, metric="spearman").value == pytest.approx(spearmanr(x, y)[0])
+        assert row(scored, view=view, metric="rmse").value == pytest.approx(np.sqrt(np.mean((x - y) ** 2)))
+    peak = bins(scored, "H3K4me3", layer="raw") > 0
+    assert row(scored, view="peaks", metric="ap").value == pytest.approx(average_precision_score(peak, y))
+    assert row(scored, view="peaks", metric="prevalence").value == pytest.approx(peak.mean())
+    assert row(scored, view="peaks", metric="ap").n == y.size
+
+
+def test_the_threshold_has_the_best_f1_of_the_validation_bins(scored):
+    cut = row(scored, view="peaks", metric="threshold").value
+    peak, y = (bins(scored, n, "val", layer="raw") for n in ("H3K4me3", "H3K4me3_good"))
+    candidates = np.unique(y)
+    best = max(f1_score(peak > 0, y > c) for c in candidates[:: max(1, candidates.size // 300)])
+    assert f1_score(peak > 0, y > cut) >= best
+    truth, called = bins(scored, "H3K4me3", layer="raw") > 0, bins(scored, "H3K4me3_good") > cut
+    for metric, score in (("f1", f1_score), ("precision", precision_score), ("recall", recall_score)):
+        assert row(scored, view="peaks", metric=metric).value == pytest.approx(score(truth, called))
+
+
+def test_each_chromosome_has_its_scores_and_intervals(scored):
+    for chrom in N:
+        x, y = (bins(scored, n, chroms=(chrom,)) for n in ("H3K4me3", "H3K4me3_good"))
+        found = row(scored, view="smoothed", metric="pearson", chrom=chrom)
+        assert found.value == pytest.approx(pearsonr(x, y)[0])
+        assert found.ci_low < found.value < found.ci_high
+        assert found.n == x.size
+    assert row(scored, view="smoothed", metric="pearson").n == sum(
+        row(scored, view="smoothed", metric="pearson", chrom=c).n for c in N
+    )
+
+
+def test_intervals_and_coarse_scores_are_those_of_the_metrics(scored):
+    seeds = np.random.SeedSequence(5).spawn(2)[0].spawn(3)
+    arrays = [[scored.values(c, n)[0] for c in N] for n in ("H3K4me3", "H3K4me3_good")] + [
+        [scored.usable(c, "test") for c in N]
+    ]
+    expected = track_scores(*arrays, resolutions=(50, 1000), block=BLOCK, n_bootstrap=60, seed=seeds[0])
+    for metric, resolution, *numbers in zip(
+        *(expected[k] for k in ("metric", "resolution", "value", "ci_low", "ci_high")), strict=True
+    ):
+        found = row(scored, view="smoothed", metric=metric, resolution=resolution)
+        np.testing.assert_allclose([found.value, found.ci_low, found.ci_high], numbers)
+
+
+def test_gains_are_over_the_baseline_that_is_best_on_validation_bins(scored):
+    table, gains = scored.uns["ctl"]["evaluation"], scored.uns["ctl"]["gains"]
+    assert set(gains["model"]) == {"good"}
+    assert "other_targets" not in set(gains["baseline"])
+    assert set(gains["metric"]) == {"pearson", "spearman", "rmse", "ap", "f1"}
+    fitter = TrackBaselines(scored)
+    x = bins(scored, "H3K4me3", "val")
+    by_kind = {
+        k: pearsonr(x, np.concatenate([fitter.predict(k, c)[0][scored.usable(c, "val")] for c in N]))[0]
+        for k in ("log_signal", "ridge")
+    }
+    best = max(by_kind, key=by_kind.get)
+    for metric, sign in (("pearson", 1), ("rmse", -1)):
+        one = gains[(gains["metric"] == metric) & (gains["view"] == "smoothed") & (gains["resolution"] == 50)]
+        one = one[one["chrom"] == "all"].iloc[0]
+        assert one.baseline == best
+        other = row(scored, model=best, view="smoothed", metric=metric).value
+        assert one.gain == pytest.approx(sign * (row(scored, view="smoothed", metric=metric).value - other))
+        assert one.ci_low < one.gain < one.ci_high
+    assert set(table.loc[table["uses_target_assay"], "model"]) == {"other_targets"}
+    assert set(table.loc[table["is_baseline"], "model"]) == {"mean", "log_signal", "ridge", "other_targets"}
+
+
+def test_paired_intervals_of_twins_have_no_width():
+    tracks = make()
+    baseline(tracks, "ridge")
+    twin = {c: tracks.values(c, "H3K4me3_ridge") for c in N}
+    tracks.add(twin, pd.DataFrame({"name": ["twin"], "assay": "H3K4me3", "role": "prediction"}))
+    evaluate(tracks, "twin", baselines="ridge", targets="H3K4me3", views="smoothed", block=BLOCK, n_bootstrap=30)
+    gains = tracks.uns["ctl"]["gains"]
+    assert set(gains["baseline"]) == {"ridge"}
+    np.testing.assert_allclose(gains[["gain", "ci_low", "ci_high"]], 0, atol=1e-6)
+
+
+def test_tables_travel_with_the_store(scored, tmp_path):
+    scored.save(tmp_path / "t.zarr")
+    back = ctl.data.BinnedTracks.open(tmp_path / "t.zarr")
+    for name in ("evaluation", "gains"):
+        pd.testing.assert_frame_equal(back.uns["ctl"][name], scored.uns["ctl"][name])
+    types = scored.uns["ctl"]["evaluation"].dtypes
+    assert (types["is_baseline"], types["resolution"], types["value"]) == (bool, np.int64, np.float64)
+
+
+def test_nothing_but_the_tables_is_written_and_a_copy_leaves_the_tracks_alone():
+    tracks = make()
+    before = tracks.copy()
+    found = ctl.tl.evaluate(tracks, block=BLOCK, n_bootstrap=0, key_added="mine", regions="chr2", copy=True)
+    assert "ctl" not in tracks.uns
+    assert set(found.uns["ctl"]) == {"mine", "mine_gains"}
+    assert set(found.uns["ctl"]["mine"]["chrom"]) == {"all", "chr2"}
+    assert found.uns["ctl"]["mine"]["ci_low"].isna().all()
+    assert found.names == before.names
+    for chrom in N:
+        np.testing.assert_array_equal(found.values(chrom), before.values(chrom))
+
+
+def test_one_chromosome_stands_for_all():
+    tracks = make().select(chroms="chr1")
+    ctl.tl.evaluate(tracks, baselines=None, block=BLOCK, n_bootstrap=20)
+    t = tracks.uns["ctl"]["evaluation"]
+    both = [t[t["chrom"] == c].drop(columns="chrom").reset_index(drop=True) for c in ("all", "chr1")]
+    pd.testing.assert_frame_equal(*both)
+    assert len(tracks.uns["ctl"]["gains"]) == 0
+
+
+def test_targets_that_are_not_smoothed_and_thresholds_of_their_own():
+    tracks = make()
+    raw = {c: tracks.values(c, layer="raw") for c in N}
+    plain = ctl.data.BinnedTracks(raw, tracks.table.assign(sigma=0.0), chrom_sizes=tracks.chrom_sizes)
+    plain.splits, plain.masks = tracks.splits, tracks.masks
+    ctl.tl.evaluate(plain, baselines="mean", threshold={"H3K4me3": 25.0}, block=BLOCK, n_bootstrap=0)
+    assert set(plain.uns["ctl"]["evaluation"]["view"]) == {"raw", "peaks"}
+    peak = bins(plain, "H3K4me3") > 25
+    assert row(plain, view="peaks", metric="prevalence").value == pytest.approx(peak.mean())
+    assert np.isnan(row(plain, model="mean", view="raw", metric="pearson").value)
+    assert row(plain, model="mean", view="peaks", metric="ap").value == pytest.approx(peak.mean())
+    with pytest.raises(ctl.ChromatellError, match=r"not smoothed. Call ctl.pp.smooth_tracks"):
+        ctl.tl.evaluate(plain, views="smoothed")
+
+
+def test_without_validation_bins_it_is_chosen_on_training_bins_with_a_warning():
+    tracks = make(fractions=(0.6, 0, 0.4))
+    with pytest.warns(ctl._validate.ChromatellWarning, match="no validation bin"):
+        ctl.tl.evaluate(tracks, targets="H3K4me3", block=BLOCK, n_bootstrap=0)
+    cut = row(tracks, view="peaks", metric="threshold").value
+    peak, y = bins(tracks, "H3K4me3", "train", layer="raw") > 0, bins(tracks, "H3K4me3_good", "train")
+    assert f1_score(peak, y > cut) == pytest.approx(
+        max(f1_score(peak, y > c) for c in [cut, *np.quantile(y, np.arange(0, 1, 0.01))])
+    )
+
+
+def test_few_blocks_give_no_interval():
+    tracks = make()
+    ctl.tl.evaluate(tracks, baselines=None, views="smoothed", n_bootstrap=20)  # blocks of 1 Mb: one a chromosome
+    assert tracks.uns["ctl"]["evaluation"]["ci_low"].isna().all()
+
+
+def test_a_trained_model_is_found_with_the_baselines_that_were_stored():
+    tracks = make()
+    tracks.drop("H3K4me3_good")
+    ctl.tl.nascent(tracks, window=21, train_kwargs={"max_epochs": 5}, seed=0)
+    ctl.tl.baseline(tracks, "log_signal", key_added="near")
+    ctl.tl.evaluate(tracks, baselines="mean", block=BLOCK, n_bootstrap=0)
+    table = tracks.uns["ctl"]["evaluation"].drop_duplicates(["model", "target"])
+    assert table["model"].tolist() == ["nascent", "near", "mean"] * 2
+    assert table["is_baseline"].tolist() == [False, True, True] * 2
+    assert set(tracks.uns["ctl"]["gains"]["model"]) == {"nascent"}
+
+
+# baselines
+
+
+def test_the_baselines_are_least_squares_on_training_bins():
+    tracks = make(fractions=(0.6, 0, 0.4))
+    fitter = TrackBaselines(tracks)
+    y = bins(tracks, "H3K4me3", "train")
+    assert fitter.predict("mean", "chr2")[0].tolist() == pytest.approx([y.mean()] * N["chr2"], rel=1e-5)
+    scale = np.mean([bins(tracks, n, "train").mean() for n in ("plus", "minus")])
+    parts = {c: tracks.values(c, ["plus", "minus"]) / np.float32(scale) for c in N}
+    narrow = {c: np.log1p(np.convolve(v.sum(axis=0), np.ones(101), mode="same")) for c, v in parts.items()}
+    x = np.concatenate([narrow[c][tracks.usable(c, "train")] for c in N])
+    slope, intercept = np.polyfit(x, y, 1)
+    low = y.min()
+    np.testing.assert_allclose(
+        fitter.predict("log_signal", "chr1")[0], np.maximum(intercept + slope * narrow["chr1"], low), atol=1e-3
+    )
+    features = {c: Signal(v, 41).features(slice(0, N[c])).astype(float) for c, v in parts.items()}
+    x = np.concatenate([features[c][:, tracks.usable(c, "train")] for c in N], axis=1).T
+    centre, spread = x.mean(axis=0), x.std(axis=0)
+    ridge = Ridge(alpha=1e-4 * len(x)).fit((x - centre) / spread, y)
+    expected = np.maximum(ridge.predict((features["chr1"].T - centre) / spread), low)
+    np.testing.assert_allclose(fitter.predict("ridge", "chr1")[0], expected, atol=2e-3)
+    some = np.array([5, 77, 4000])
+    np.testing.assert_allclose(fitter.predict("ridge", "chr1", some)[0], expected[some], atol=2e-3)
+    assert fitter.penalties == {"H3K4me3": 1e-4, "noise": 1e-4}
+
+
+def test_the_other_targets_are_averaged_on_the_scale_of_each():
+    tracks = make()
+    fitter = TrackBaselines(tracks)
+    stats = {n: (bins(tracks, n, "train").mean(), bins(tracks, n, "train").std()) for n in fitter.targets}
+    z = (tracks.values("chr1", "noise")[0] - stats["noise"][0]) / stats["noise"][1]
+    expected = stats["H3K4me3"][0] + stats["H3K4me3"][1] * z
+    np.testing.assert_allclose(fitter.predict("other_targets", "chr1")[0], expected, rtol=1e-3, atol=1e-3)
+
+
+def test_no_baseline_reads_a_held_out_target():
+    tracks = make()
+    changed = {c: tracks.values(c, ["H3K4me3", "noise"]).copy() for c in N}
+    for c, v in changed.items():
+        v[:, ~(tracks.usable(c, "train") | tracks.usable(c, "val"))] = 999
+    other = tracks.copy()
+    other.replace(changed, ["H3K4me3", "noise"])
+    for kind in ("mean", "log_signal", "ridge"):
+        np.testing.assert_array_equal(*(TrackBaselines(t).predict(kind, "chr1") for t in (tracks, other)))
+
+
+def test_validation_bins_choose_the_penalty():
+    tracks = make(seed=3)
+    fitter = TrackBaselines(tracks)
+    fitter.predict("ridge", "chr1")
+    assert fitter.penalties["noise"] > 1e-4  # nothing to learn: more is better
+
+
+def test_a_baseline_becomes_tracks_that_say_what_they_are():
+    tracks = make()
+    assert ctl.tl.baseline(tracks, "other_targets") is None
+    assert (
+        ctl.tl.baseline(tracks, "ridge", key_added="linear", copy=True).names_of(role="prediction")[-1]
+        == "noise_linear"
+    )
+    assert tracks.table.loc["noise_other_targets", ["assay", "role"]].tolist() == ["noise", "prediction"]
+    said = tracks.uns["ctl"]["predictions"]["other_targets"]
+    assert said["tracks"] == ["H3K4me3_other_targets", "noise_other_targets"]
+    assert said["uses_target_assay"] is True
+    ctl.tl.baseline(tracks, "other_targets")  # again, in the same place
+    assert len(tracks.names_of(role="prediction")) == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "cure"),
+    [
+        ({"split": "all"}, "split='all' is not known"),
+        ({"models": "no"}, "No predictions 'no' of these targets; there: 'good'"),
+        ({"targets": "no"}, "There is no track 'no'"),
+        ({"baselines": "knn"}, "baselines='knn' is not known"),
+        ({"views": "per_cell"}, "views='per_cell' is not known"),
+        ({"regions": "chr9"}, "No chromosome 'chr9'"),
+        ({"resolutions": (75,)}, r"multiples of the bin size \(50 bp\)"),
+        ({"resolutions": (2_000_000,)}, "resolutions=2000000 is out of range"),
+        ({"threshold": {"no": 1.0}}, "threshold names 'no'"),
+        ({"threshold": "high"}, "threshold='high'"),
+        ({"block": 10}, "block=10 is out of range"),
+        ({"pairs": "cross-cell"}, r"\['pairs'\] are options for cells"),
+        ({"key_added": "a/b"}, "cannot be stored"),
+    ],
+)
+def test_what_cannot_be_scored(options, cure):
+    tracks = make()
+    with pytest.raises(ctl.ChromatellError, match=cure):
+        ctl.tl.evaluate(tracks, **options)
+    assert "ctl" not in tracks.uns
+
+
+@pytest.mark.filterwarnings(NO_VAL)
+def test_what_the_tracks_lack():
+    tracks = make()
+    hole = tracks.values("chr1", "H3K4me3_good").copy()
+    hole[0, np.flatnonzero(tracks.usable("chr1", "test"))[:3]] = np.nan
+    holed = tracks.copy()
+    holed.replace({"chr1": hole, "chr2": tracks.values("chr2", "H3K4me3_good")}, ["H3K4me3_good"])
+    with pytest.raises(ctl.ChromatellError, match="'good' of 'H3K4me3' is NaN or infinite in 3 of"):
+        ctl.tl.evaluate(holed)
+    holed.splits = {}
+    with pytest.raises(ctl.ChromatellError, match="not split, which makes all of them 'train'"):
+        ctl.tl.evaluate(holed)
+    bare = tracks.copy()
+    bare.drop("H3K4me3_good")
+    with pytest.raises(ctl.ChromatellError, match="no prediction of these targets"):
+        ctl.tl.evaluate(bare, baselines=None)
+    single = make(targets=1)
+    with pytest.raises(ctl.ChromatellError, match="needs another target"):
+        ctl.tl.baseline(single, "other_targets")
+    with pytest.raises(ctl.ChromatellError, match="these tracks allow"):
+        ctl.tl.evaluate(single, baselines="other_targets")
+    with pytest.raises(ctl.ChromatellError, match="kind='region_mean' is not known"):
+        ctl.tl.baseline(single)
+    mdata = ctl.datasets.simulate_multiome(120, 30, 40, seed=0)
+    with pytest.raises(ctl.ChromatellError, match=r"\['threshold'\] are no options for cells"):
+        ctl.tl.evaluate(mdata, threshold=1.0)
+
+
+def test_a_models_name_is_not_taken():
+    tracks = make()
+    ctl.tl.nascent(tracks, window=21, train_kwargs={"max_epochs": 2}, seed=0)
+    with pytest.raises(ctl.ChromatellError, match="'nascent' is a prediction of a model"):
+        ctl.tl.baseline(tracks, "mean", key_added="nascent")
+    tracks.add({c: np.zeros((1, n)) for c, n in N.items()}, ["noise_mean"])
+    with pytest.raises(ctl.ChromatellError, match="are no predictions"):
+        ctl.tl.baseline(tracks, "mean")
