@@ -12,7 +12,7 @@ from anndata import AnnData
 from mudata import MuData
 from scvi.data import AnnDataManager, fields
 
-from chromatell._keys import ATAC, RNA, X_PCA
+from chromatell._keys import ATAC, REGION_CLASS_FRACTION, RNA, X_PCA
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, examples, expressed, modality, nonnegative, paired, warn
 from chromatell.data.accessibility import open_matrix
@@ -131,6 +131,41 @@ def dna_table(atac: AnnData, key: str | None, columns: np.ndarray) -> np.ndarray
     table = table.astype(np.float32)
     sd = table.std(axis=0)
     return np.clip((table - table.mean(axis=0)) / np.where(sd > 0, sd, 1), -20, 20).astype(np.float32)
+
+
+def class_fractions(atac: AnnData, columns: np.ndarray) -> pd.DataFrame:
+    """Return ``varm['region_class_fraction']`` of the bins in use, float32 (bins, classes).
+
+    Raises
+    ------
+    ChromatellError
+        It is not there, names no class, or holds what is no share.
+    """
+    where = f"varm[{REGION_CLASS_FRACTION!r}]"
+    if REGION_CLASS_FRACTION not in atac.varm:
+        raise ChromatellError(
+            f"decoder='region_class' reads the classes of the bins from {where}, which is not there. Run "
+            "ctl.pp.annotate_regions(data, annotation) first, or take decoder='chromosome'."
+        )
+    table = atac.varm[REGION_CLASS_FRACTION]
+    names = [str(c) for c in table.columns] if isinstance(table, pd.DataFrame) else []
+    if not names or len(set(names)) < len(names):
+        raise ChromatellError(
+            f"{where} is {what(table)} with the classes {names}; a table with a column for each class is needed. Run "
+            "ctl.pp.annotate_regions(data, annotation) again."
+        )
+    values = table.apply(pd.to_numeric, errors="coerce").to_numpy(dtype=np.float32)[columns]
+    check_fractions(values)
+    return pd.DataFrame(values, index=atac.var_names[columns].astype(str), columns=names)
+
+
+def check_fractions(values: np.ndarray) -> None:
+    """Raise where shares of bins in classes are not between 0 and 1."""
+    if not (np.isfinite(values).all() and (values >= 0).all() and (values <= 1 + 1e-4).all()):
+        raise ChromatellError(
+            "varm['region_class_fraction'] holds values that are no shares between 0 and 1. Run "
+            "ctl.pp.annotate_regions(data, annotation) again."
+        )
 
 
 def align(atac: AnnData, bins: pd.Index) -> sp.csr_matrix:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from chromatell.models.atacformer._cross_attention import cross_attend
 
 N_STATES = 3  # not in the sentence, in it, in it but removed
 
@@ -42,65 +45,180 @@ class Encoded:
 class Decoder(nn.Module):
     """The interface: asked pairs in training, a grid of cells x bins in prediction; the same numbers from both."""
 
+    n_states: int
+
     @abstractmethod
     def forward(self, encoded: Encoded, cell: Tensor, bin: Tensor) -> Tensor:
-        """Return the logits of the three states, (asked, 3), of the asked pairs of `cell` and `bin`, int64 (asked,)."""
+        """Return the logits of the states, (asked, n_states), of the asked pairs of `cell` and `bin`, int64 (asked,).
 
+        There are three states, or as many as the decoder was made for.
+        """
+
+    @abstractmethod
     def grid(self, encoded: Encoded, bins: Tensor) -> Tensor:
-        """Return (cells, bins, 3); a decoder may do this faster."""
-        n = len(encoded.lengths)
-        cell = torch.arange(n, device=bins.device).repeat_interleave(len(bins))
-        return self(encoded, cell, bins.repeat(n)).view(n, len(bins), N_STATES)
+        """Return (cells, bins, n_states)."""
 
 
-class ChromosomeDecoder(Decoder):
-    """`<eos_c>` and `<cls>` -> state of the cell on chromosome c; joined with each bin of c by a small network.
+class Meeting(nn.Module):
+    """Where a vector that speaks for the cell meets a bin's embedding, both of length k -> logits of the states.
 
-    The state is a vector of length k. It meets the bin's embedding twice: in a feed-forward network with one hidden
-    layer, whose first layer is a sum of a part for the state and a part for the bin (so each is computed once, not once
-    a pair), and in a product of low rank for each of the states 1 and 2.
+    They meet twice: in a feed-forward network with one hidden layer, whose first layer is a sum of a part for the cell
+    and a part for the bin (so each is computed once, not once a pair), and in a product of low rank for each state but
+    the first.
     """
 
-    chrom: Tensor
-
-    def __init__(self, c: Any, tables: Mapping[str, Tensor]):
+    def __init__(self, k: int, n_states: int):
         super().__init__()
-        self.register_buffer("chrom", tables["chrom"], persistent=False)  # the record holds it once
-        self.from_eos, self.from_cls = nn.Linear(c.d, c.k), nn.Linear(c.d, c.k, bias=False)
-        self.state_up, self.bin_up = nn.Linear(c.k, c.k), nn.Linear(c.k, c.k, bias=False)
-        self.product = nn.Linear(c.k, 2 * c.k)
-        self.out = nn.Linear(c.k, N_STATES)
+        self.n_products = n_states - 1
+        self.state_up, self.bin_up = nn.Linear(k, k), nn.Linear(k, k, bias=False)
+        self.product = nn.Linear(k, self.n_products * k)
+        self.out = nn.Linear(k, n_states)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
 
-    def _state(self, encoded: Encoded) -> tuple[Tensor, Tensor]:
-        """Return what each cell brings on each chromosome: (cells, chroms, k) and (cells, chroms, 2, k)."""
-        state = self.from_eos(encoded.eos) + self.from_cls(encoded.cls)[:, None]
-        return self.state_up(state), self.product(state).unflatten(-1, (2, -1)) * state.shape[-1] ** -0.5
+    def prepare(self, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what a state (..., k) brings: (..., k) to the hidden layer, (..., n_states - 1, k) to the products."""
+        return self.state_up(state), self.product(state).unflatten(-1, (self.n_products, -1)) * state.shape[-1] ** -0.5
+
+    def forward(self, up: Tensor, factors: Tensor, vector: Tensor) -> Tensor:
+        """Return (asked, n_states), pair by pair."""
+        logits = self.out(F.gelu(up + self.bin_up(vector)))
+        return logits + F.pad((factors * vector[:, None]).sum(-1), (1, 0))
+
+
+class EosDecoder(Decoder):
+    """What `<eos>` decoders share: `<eos_c>` and `<cls>` -> the state of the cell in c, a vector of length k."""
+
+    def __init__(self, c: Any, n_states: int):
+        super().__init__()
+        self.n_states = n_states
+        self.from_eos, self.from_cls = nn.Linear(c.d, c.k), nn.Linear(c.d, c.k, bias=False)
+        self.meeting = Meeting(c.k, n_states)
+
+
+class ChromosomeDecoder(EosDecoder):
+    """A bin is read from the state of its chromosome."""
+
+    chrom: Tensor
+
+    def __init__(self, c: Any, tables: Mapping[str, Tensor], n_states: int = N_STATES):
+        super().__init__(c, n_states)
+        self.register_buffer("chrom", tables["chrom"], persistent=False)  # the record holds it once
+
+    def _prepared(self, encoded: Encoded) -> tuple[Tensor, Tensor]:
+        return self.meeting.prepare(self.from_eos(encoded.eos) + self.from_cls(encoded.cls)[:, None])
 
     def forward(self, encoded: Encoded, cell: Tensor, bin: Tensor) -> Tensor:
-        """Return (asked, 3)."""
-        hidden, factors = self._state(encoded)
-        vector, place = encoded.vector(bin), self.chrom[bin]
-        logits = self.out(F.gelu(hidden[cell, place] + self.bin_up(vector)))
-        product = (factors[cell, place] * vector[:, None]).sum(-1)  # (asked, 2)
-        return logits + F.pad(product, (1, 0))
+        """Return (asked, n_states)."""
+        up, factors = self._prepared(encoded)  # (cells, chroms, k), (cells, chroms, n_states - 1, k)
+        place = self.chrom[bin]
+        return self.meeting(up[cell, place], factors[cell, place], encoded.vector(bin))
 
     def grid(self, encoded: Encoded, bins: Tensor) -> Tensor:
-        """Return (cells, bins, 3), a chromosome at a time."""
-        hidden, factors = self._state(encoded)
+        """Return (cells, bins, n_states), a chromosome at a time."""
+        up, factors = self._prepared(encoded)
         vector, place = encoded.vector(bins), self.chrom[bins]
-        up = self.bin_up(vector)
-        out = hidden.new_empty(len(hidden), len(bins), N_STATES)
+        bin_up = self.meeting.bin_up(vector)
+        out = up.new_empty(len(up), len(bins), self.n_states)
         for c in place.unique().tolist():
             on = (place == c).nonzero().squeeze(1)
-            logits = self.out(F.gelu(hidden[:, c, None] + up[on]))  # (cells, bins of c, 3)
+            logits = self.meeting.out(F.gelu(up[:, c, None] + bin_up[on]))  # (cells, bins of c, n_states)
             product = torch.einsum("csk,bk->cbs", factors[:, c], vector[on])
             out[:, on] = logits + F.pad(product, (1, 0))
         return out
 
 
-DECODERS: dict[str, Callable[[Any, Mapping[str, Tensor]], Decoder]] = {"chromosome": ChromosomeDecoder}
+class RegionClassDecoder(EosDecoder):
+    """A bin is read from a mixture of the states of its classes, such as promoter and exon, weighted by their shares.
+
+    What no class covers is read from `<cls>` alone, and so is a bin without any class. Classes overlap: where shares
+    sum to more than 1 they are divided by the sum.
+    """
+
+    mixture: Tensor
+
+    def __init__(self, c: Any, tables: Mapping[str, Tensor], n_states: int = N_STATES):
+        super().__init__(c, n_states)
+        self.register_buffer("mixture", class_mixture(tables["region_class"]), persistent=False)
+
+    def _prepared(self, encoded: Encoded) -> tuple[Tensor, Tensor]:
+        none = self.from_cls(encoded.cls)[:, None]
+        return self.meeting.prepare(torch.cat([self.from_eos(encoded.eos) + none, none], dim=1))
+
+    def forward(self, encoded: Encoded, cell: Tensor, bin: Tensor) -> Tensor:
+        """Return (asked, n_states)."""
+        up, factors = self._prepared(encoded)  # (cells, classes + 1, k), (cells, classes + 1, n_states - 1, k)
+        brought = torch.cat([up[:, :, None], factors], dim=2).float()
+        # the hidden layer and the products are linear in the state, and weights sum to 1: what is mixed is what is due
+        at = cell[:, None] * up.shape[1] + torch.arange(up.shape[1], device=cell.device)
+        mixed = F.embedding_bag(at, brought.flatten(2).flatten(0, 1), per_sample_weights=self.mixture[bin], mode="sum")
+        mixed = mixed.unflatten(1, (self.n_states, -1))  # (asked, n_states, k)
+        return self.meeting(mixed[:, 0], mixed[:, 1:], encoded.vector(bin))
+
+    def grid(self, encoded: Encoded, bins: Tensor) -> Tensor:
+        """Return (cells, bins, n_states)."""
+        up, factors = self._prepared(encoded)
+        vector, weight = encoded.vector(bins), self.mixture[bins]
+        hidden = torch.einsum("bm,cmk->cbk", weight, up) + self.meeting.bin_up(vector)
+        weighted = (weight[:, :, None] * vector[:, None]).flatten(1)  # (bins, (classes + 1) k)
+        product = factors.transpose(1, 2).flatten(2) @ weighted.T  # (cells, n_states - 1, bins)
+        return self.meeting.out(F.gelu(hidden)) + F.pad(product.transpose(1, 2), (1, 0))
+
+
+class CrossAttentionDecoder(Decoder):
+    """A bin asks the encoded sentence itself: one query a bin, made of its embedding, attends to the cell's tokens.
+
+    Queries do not see each other, so that a bin's answer does not depend on what else is asked. Queries, keys and
+    values are of length k, not d. What is read meets the bin's embedding as elsewhere. A pair costs in proportion to
+    the length of the sentence.
+    """
+
+    def __init__(self, c: Any, tables: Mapping[str, Tensor], n_states: int = N_STATES):
+        super().__init__()
+        self.n_states, self.n_heads = n_states, math.gcd(c.n_heads, c.k)
+        self.norm, self.query = nn.LayerNorm(c.k), nn.Linear(c.k, c.k)
+        self.kv = nn.Linear(c.d, 2 * c.k)
+        self.meeting = Meeting(c.k, n_states)
+
+    def _queries(self, vector: Tensor) -> Tensor:
+        return self.query(self.norm(vector)).unflatten(-1, (self.n_heads, -1))  # (bins, heads, k / heads)
+
+    def _keys_values(self, encoded: Encoded) -> tuple[Tensor, Tensor]:
+        k, v = self.kv(encoded.hidden).unflatten(-1, (2, self.n_heads, -1)).unbind(1)
+        return k, v  # (tokens, heads, k / heads)
+
+    def forward(self, encoded: Encoded, cell: Tensor, bin: Tensor) -> Tensor:
+        """Return (asked, n_states): pairs are brought together by cell, and none is padded."""
+        order = cell.argsort(stable=True)
+        vector = encoded.vector(bin[order])
+        n_queries = torch.bincount(cell, minlength=len(encoded.lengths)).tolist()
+        k, v = self._keys_values(encoded)
+        read = cross_attend(self._queries(vector), k, v, n_queries, encoded.lengths.tolist()).flatten(1)
+        logits = self.meeting(*self.meeting.prepare(read), vector)
+        return torch.empty_like(logits).index_copy(0, order, logits)
+
+    def grid(self, encoded: Encoded, bins: Tensor) -> Tensor:
+        """Return (cells, bins, n_states), a cell at a time."""
+        vector = encoded.vector(bins)
+        q, (k, v), lengths = self._queries(vector), self._keys_values(encoded), encoded.lengths.tolist()
+        out = []
+        for length, keys, values in zip(lengths, k.split(lengths), v.split(lengths), strict=True):
+            read = cross_attend(q, keys, values, [len(bins)], [length]).flatten(1)
+            out.append(self.meeting(*self.meeting.prepare(read), vector))
+        return torch.stack(out)
+
+
+def class_mixture(fractions: Tensor) -> Tensor:
+    """Return weights that sum to 1, (bins, classes + 1): of the classes, and last of what no class covers."""
+    total = fractions.sum(dim=1, keepdim=True)
+    return torch.cat([fractions, (1 - total).clamp(min=0)], dim=1) / total.clamp(min=1)
+
+
+DECODERS: dict[str, Callable[..., Decoder]] = {
+    "chromosome": ChromosomeDecoder,
+    "region_class": RegionClassDecoder,
+    "cross_attention": CrossAttentionDecoder,
+}
 
 
 def make_decoder(config: Any, tables: Mapping[str, Tensor]) -> Decoder:

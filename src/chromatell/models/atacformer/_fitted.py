@@ -25,6 +25,7 @@ from chromatell.genome.regions import region_table
 from chromatell.models.atacformer._data import (
     atac_of,
     check_labels,
+    class_fractions,
     context_key,
     context_source,
     dna_table,
@@ -66,17 +67,29 @@ class Fitted:
     depth_model: DepthModel | None = None
 
     @classmethod
-    def fit(cls, data: AnnData | MuData, setup: Mapping[str, Any], seed: int) -> tuple[Fitted, sp.csr_matrix]:
+    def fit(
+        cls,
+        data: AnnData | MuData,
+        setup: Mapping[str, Any],
+        seed: int,
+        *,
+        decoder: str = "chromosome",
+        eos: str = "inside",
+    ) -> tuple[Fitted, sp.csr_matrix]:
         """Fit on training cells; nothing of the others is looked at. Return also their open bins."""
         atac = atac_of(data)
         rows, keep = np.flatnonzero(split_of(data) == TRAIN), selected(atac)
-        vocabulary = Vocabulary.of_regions(region_table(atac)[keep])
+        fractions = class_fractions(atac, keep) if decoder == "region_class" else None
+        classes = None if fractions is None else list(fractions.columns)
+        vocabulary = Vocabulary.of_regions(region_table(atac)[keep], classes=classes, eos_inside=eos != "outside")
         opened = open_matrix(atac, rows, keep)
         if opened.nnz == 0:
             raise ChromatellError(
                 "No bin is open in any training cell: there is nothing to learn. Check X and obs['ctl_split']."
             )
         tables = {"chrom": vocabulary.chrom}
+        if fractions is not None:
+            tables["region_class"] = fractions.to_numpy()
         if (dna := dna_table(atac, setup["dna_key"], keep)) is not None:
             tables["dna"] = dna
         fitted = cls(
@@ -165,6 +178,7 @@ class Fitted:
         return {
             "labels": self.labels,
             "chroms": list(self.vocabulary.chroms),
+            "eos_names": list(self.vocabulary.eos_names),
             "embedding": None if self.embedding is None else self.embedding.plain(),
         }
 

@@ -25,6 +25,7 @@ from chromatell.models.atacformer._data import (
     atac_of,
     check_cells,
     check_labels,
+    class_fractions,
     context_key,
     context_source,
     dna_table,
@@ -55,7 +56,10 @@ class AtacFormer(ChromatinModel):
     preset
         'small' (d 128, 3 layers), which trains on two cores in minutes, or 'base' (d 512, 12 layers), for a GPU.
     decoder
-        'chromosome', ...: how the state of a bin is read off the encoded sentence.
+        How the state of a bin is read off the encoded sentence: 'chromosome', from the `<eos>` of its chromosome;
+        'region_class', from those of its classes, such as promoter and exon, weighted by the share of the bin that is
+        in each (after ``ctl.pp.annotate_regions``); 'cross_attention', from all tokens of the sentence, which the bin
+        attends to. None takes the preset's.
     max_length
         Tokens of a sentence, at most; of a cell with more open bins a new random subset is taken in each epoch.
     tokens_per_batch
@@ -69,8 +73,9 @@ class AtacFormer(ChromatinModel):
         A model (or the path of one) to go on from: bins of the same name keep their embeddings, new ones start at the
         mean. The network is that model's.
     network
-        Fields of `AtacFormerConfig` and `Masking` to change: `d`, `k`, `n_layers`, `n_heads`, `n_hidden`, `dropout`,
-        `class_weights`, `low`, `high`, `empty`, `n_negatives`, ...
+        Fields of `AtacFormerConfig` and `Masking` to change: `eos` ('inside': the `<eos>` tokens stand in the sentence;
+        'outside': they attend to the encoded sentence, and no token sees them; 'both': the sum of the two), `d`, `k`,
+        `n_layers`, `n_heads`, `n_hidden`, `dropout`, `class_weights`, `low`, `high`, `empty`, `n_negatives`, ...
 
     Raises
     ------
@@ -126,6 +131,8 @@ class AtacFormer(ChromatinModel):
         if decoder is not None:
             network["decoder"] = decoder
         self.network = resolve_network(base, network, pretrained=self.pretrained is not None)
+        if self._adata is not None and self.network.decoder == "region_class":
+            class_fractions(atac_of(self._adata), selected(atac_of(self._adata)))  # raises where there are none
         tokens = chosen.tokens_per_batch if tokens_per_batch is None else tokens_per_batch
         self.config = {
             "preset": preset,
@@ -217,7 +224,9 @@ class AtacFormer(ChromatinModel):
     # ---- statistics and module
 
     def _fit_stats(self, data: AnnData | MuData, seed: int) -> None:
-        self.fitted, opened = Fitted.fit(data, self.config["setup"], seed)
+        self.fitted, opened = Fitted.fit(
+            data, self.config["setup"], seed, decoder=self.network.decoder, eos=self.network.eos
+        )
         self.fitted.room(self.config["max_length"])  # raises where it is too short
         self.network = replace(self.network, **self.fitted.sizes)
         self.config |= {"network": asdict(self.network)}

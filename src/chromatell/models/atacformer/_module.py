@@ -9,13 +9,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import groupby
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from chromatell.models.atacformer._cross_attention import OutsideEos
 from chromatell.models.atacformer._decoders import Encoded, make_decoder
 from chromatell.models.atacformer._sentences import CLOSED, REMOVED, SentenceBatch
+
+if TYPE_CHECKING:
+    from chromatell.models.atacformer._contrastive import ContrastiveHead
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,7 @@ class AtacFormerConfig:
     n_hidden: int = 2048  # of the feed-forward part
     dropout: float = 0.1
     decoder: str = "chromosome"
+    eos: str = "inside"  # where the <eos> tokens are: in the sentence, 'outside' it, asking, or 'both'
     class_weights: tuple[float, float, float] = (1.0, 1.0, 1.0)  # of closed, seen, removed
     label_weight: float = 1.0
 
@@ -129,7 +135,9 @@ class AtacFormerModule(nn.Module):
         self.context = nn.Linear(c.n_context, c.d) if c.n_context else None
         self.blocks = nn.ModuleList(Block(c) for _ in range(c.n_layers))
         self.norm = nn.LayerNorm(c.d)
+        self.outside = None if c.eos == "inside" else OutsideEos(c)
         self.decoder = make_decoder(c, tables)
+        self.contrastive: ContrastiveHead | None = None  # in training only
         self.bias = nn.Parameter(bias.clone())
         self.depth_weight = nn.Parameter(torch.ones(2))  # of log n_seen, log n_removed
         self.register_buffer("mean_open", torch.tensor([mean_open]))
@@ -147,8 +155,19 @@ class AtacFormerModule(nn.Module):
         for block in self.blocks:
             x = block(x, lengths)
         x = self.norm(x)
-        eos = end[:, None] + torch.arange(-self.config.n_eos, 0, device=end.device)  # (cells, n_eos)
-        return Encoded(hidden=x, lengths=batch.lengths, cls=x[start], eos=x[eos], vector=self.tokens.vector)
+        eos = self.eos(x, batch.lengths, end)
+        return Encoded(hidden=x, lengths=batch.lengths, cls=x[start], eos=eos, vector=self.tokens.vector)
+
+    def eos(self, x: Tensor, lengths: Tensor, end: Tensor) -> Tensor:
+        """Return (cells, n_eos, d): the `<eos>` states from inside the sentences, from outside, or the sum of both."""
+        c = self.config
+        if self.outside is not None:
+            tokens = torch.arange(c.n_tokens - c.n_eos, c.n_tokens, device=x.device)
+            outside = self.outside(self.tokens(tokens), x, lengths)
+            if c.eos == "outside":
+                return outside
+        inside = x[end[:, None] + torch.arange(-c.n_eos, 0, device=end.device)]
+        return inside if self.outside is None else inside + outside
 
     def prior(self, bin: Tensor, n_seen: Tensor, n_removed: Tensor) -> Tensor:
         """Return what is known of the states (..., 3) before the sentence is read: bin frequency times depth."""
@@ -162,7 +181,7 @@ class AtacFormerModule(nn.Module):
         return [head(encoded.cls).float() for head in self.heads]
 
     def loss(self, batch: SentenceBatch) -> Tensor:
-        """Return the loss of masked modelling, a mean over asked pairs, plus that of the labels.
+        """Return the loss of masked modelling, a mean over asked pairs, plus those of labels and of contrast, if any.
 
         How often a state is asked, and its class weight, go into the logits in training and only there: what is left,
         the raw logits, are those of the whole genome, so that predicted probabilities need no correction.
@@ -183,6 +202,8 @@ class AtacFormerModule(nn.Module):
                     w = None if w is None else w.to(scores)
                     cost = F.cross_entropy(scores[known], batch.labels[known, i], weight=w)
                     loss = loss + self.config.label_weight * cost
+        if self.contrastive is not None and batch.positive is not None:
+            loss = loss + self.contrastive(encoded, self.encode(batch.positive.sentences), batch.positive)
         return loss
 
     def grid(self, encoded: Encoded, bins: Tensor, n_seen: Tensor, n_removed: Tensor) -> Tensor:

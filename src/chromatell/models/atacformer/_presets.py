@@ -57,6 +57,7 @@ def resolve_network(base: AtacFormerConfig, options: dict[str, Any], *, pretrain
 def checked(c: AtacFormerConfig) -> AtacFormerConfig:
     """Return a network whose sizes are those of a model that can be."""
     one_of(c.decoder, DECODERS, "decoder")
+    one_of(c.eos, ("inside", "outside", "both"), "eos")
     for name, high in (("k", 4096), ("d", 16_384), ("n_layers", 256), ("n_heads", 1024), ("n_hidden", 65_536)):
         in_range(getattr(c, name), 1, high, name)
     if c.d % c.n_heads:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -13,6 +13,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from chromatell.models.atacformer._vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from chromatell.models.atacformer._contrastive import Positive
 
 CLOSED, SEEN, REMOVED = 0, 1, 2  # states of a bin: not in the sentence, in it, in it but removed
 _WINDOW = 16  # batches among which sentences are sorted by length
@@ -45,7 +48,8 @@ class SentenceBatch:
     Attributes
     ----------
     tokens
-        int64 (tokens,): each sentence is `<cls>`, `<context>` if any, its bins, then the `<eos>` tokens.
+        int64 (tokens,): each sentence is `<cls>`, `<context>` if any, its bins, then the `<eos>` tokens (unless these
+        ask from outside).
     lengths
         int64 (cells,): tokens of each sentence. Equal lengths stand together.
     n_seen, n_removed
@@ -56,6 +60,8 @@ class SentenceBatch:
         int64 (cells, n_labels), -1 where unknown, or None.
     asked
         What the decoder is asked; None in prediction.
+    positive
+        The same cells changed, for contrastive learning; None elsewhere.
     """
 
     tokens: Tensor
@@ -65,6 +71,7 @@ class SentenceBatch:
     context: Tensor | None = None
     labels: Tensor | None = None
     asked: Asked | None = None
+    positive: Positive | None = None
 
     def __len__(self) -> int:
         return self.lengths.shape[0]
@@ -74,6 +81,8 @@ class SentenceBatch:
         move: dict[str, Any] = {k: v.to(device, **kwargs) for k, v in vars(self).items() if isinstance(v, Tensor)}
         if self.asked is not None:
             move["asked"] = Asked(**{k: v.to(device, **kwargs) for k, v in vars(self.asked).items()})
+        if self.positive is not None:
+            move["positive"] = self.positive.to(device, **kwargs)
         return replace(self, **move)
 
 
@@ -109,7 +118,8 @@ def pack(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return (tokens, lengths) of sentences whose bins stand one after another in `bins`."""
     head = 1 + int(context)
-    total = lengths + head + vocabulary.n_eos
+    n_eos = vocabulary.n_inside
+    total = lengths + head + n_eos
     start = np.concatenate([[0], np.cumsum(total)])
     tokens = np.empty(start[-1], dtype=np.int64)
     tokens[start[:-1]] = vocabulary.cls_token
@@ -117,9 +127,7 @@ def pack(
         tokens[start[:-1] + 1] = vocabulary.context
     before = np.concatenate([[0], np.cumsum(lengths)])[:-1]
     tokens[np.arange(len(bins)) + np.repeat(start[:-1] + head - before, lengths)] = bins
-    tokens[(start[1:, None] - vocabulary.n_eos + np.arange(vocabulary.n_eos)).ravel()] = np.tile(
-        vocabulary.eos, len(lengths)
-    )
+    tokens[(start[1:, None] - n_eos + np.arange(n_eos)).ravel()] = np.tile(vocabulary.eos[:n_eos], len(lengths))
     return tokens, total.astype(np.int64)
 
 
@@ -155,6 +163,7 @@ class Sentences(Dataset):
     ):
         self.opened, self.vocabulary, self.room = opened, vocabulary, room
         self.context, self.labels, self.masking = context, labels, masking
+        self.positives: Callable[[np.ndarray, np.random.Generator], Positive] | None = None  # in contrastive training
         self.n_open = np.minimum(np.diff(opened.indptr), room)
         if masking is not None:
             share = frequency / max(frequency.sum(), 1e-12)
@@ -168,13 +177,13 @@ class Sentences(Dataset):
     @property
     def special(self) -> int:
         """Tokens of a sentence that are no bins."""
-        return 1 + int(self.context is not None) + self.vocabulary.n_eos
+        return 1 + int(self.context is not None) + self.vocabulary.n_inside
 
     def __getitem__(self, index: tuple[np.ndarray, list[int]]) -> SentenceBatch:
         rows, entropy = index
         rng = np.random.default_rng(entropy)
         part = self.opened[rows]
-        bins, cell, rank, n = self._shuffled(part, rng)
+        bins, cell, rank, n = self.shuffled(part, rng)
         m = self.masking
         n_removed = np.zeros(len(rows), dtype=np.int64)
         if m is not None:
@@ -198,9 +207,10 @@ class Sentences(Dataset):
             context=None if self.context is None else torch.from_numpy(self.context[rows]),
             labels=None if self.labels is None else torch.from_numpy(self.labels[rows]),
             asked=asked,
+            positive=None if self.positives is None else self.positives(rows, rng),
         )
 
-    def _shuffled(
+    def shuffled(
         self, part: sp.csr_matrix, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Return (bin, cell, rank in a random order) of each open bin, at most `room` a cell, and their numbers."""

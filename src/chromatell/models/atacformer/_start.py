@@ -71,9 +71,6 @@ def _copy_tokens(to: Tensor, table: Tensor, new: Vocabulary, old: Vocabulary, pl
     to[: new.n_bins] = table[: old.n_bins].mean(dim=0) if not known.any() else table[place[known]].mean(dim=0)
     to[: new.n_bins][known] = table[place[known]]
     to[new.n_bins : new.n_bins + N_FIXED] = table[old.n_bins : old.n_bins + N_FIXED]
-    if new.n_eos == len(new.chroms) and old.n_eos == len(old.chroms):  # an <eos> a chromosome: by name
-        for i, chrom in enumerate(new.chroms):
-            if chrom in old.chroms:
-                to[new.eos[i]] = table[old.eos[old.chroms.index(chrom)]]
-    elif new.n_eos == old.n_eos:
-        to[new.eos] = table[old.eos]
+    for token, name in zip(new.eos, new.eos_names, strict=True):
+        if name in old.eos_names:
+            to[token] = table[old.eos[old.eos_names.index(name)]]

@@ -11,6 +11,7 @@ import torch
 
 from chromatell._validate import ChromatellError
 from chromatell.data.stored import stored, stored_index
+from chromatell.models.atacformer._data import check_fractions
 from chromatell.models.atacformer._module import AtacFormerConfig, AtacFormerModule
 from chromatell.models.atacformer._presets import checked
 from chromatell.models.atacformer._vocabulary import Vocabulary
@@ -22,10 +23,10 @@ def vocabulary_from(bins: pd.Index, config: Mapping[str, Any], arrays: Mapping[s
     """Return the vocabulary of a record."""
     chroms, chrom = tuple(str(c) for c in config["chroms"]), arrays["bins.chrom"]
     stored_index(chrom, len(chroms), "bins.chrom")
-    n_eos = int(config["network"]["n_eos"])
-    if chrom.shape != (len(bins),) or not bins.is_unique or not 1 <= n_eos <= 100_000:
+    eos = tuple(str(name) for name in config["eos_names"])
+    if chrom.shape != (len(bins),) or not bins.is_unique or not 1 <= len(eos) <= 100_000:
         raise ChromatellError(f"The stored bins do not fit their {len(bins)} names. {_AGAIN}")
-    return Vocabulary(bins, chroms, chrom, n_eos)
+    return Vocabulary(bins, chroms, chrom, eos, config["network"]["eos"] != "outside")
 
 
 def module_from(
@@ -50,6 +51,8 @@ def module_from(
         raise ChromatellError(f"The stored sizes {wrong} are not those of the bins and labels it names. {_AGAIN}")
     if config.n_dna:
         stored(tables, "dna", (config.n_bins, config.n_dna))
+    if config.decoder == "region_class":
+        check_fractions(stored(tables, "region_class", (config.n_bins, config.n_eos)))
     state = {
         k.removeprefix("weights."): torch.from_numpy(v.copy()) for k, v in arrays.items() if k.startswith("weights.")
     }

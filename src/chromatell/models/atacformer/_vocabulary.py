@@ -1,7 +1,8 @@
-"""Token ids: the bins, then `<pad>`, `<cls>`, `<context>`, then one `<eos>` a chromosome (or a region class)."""
+"""Token ids: the bins, then `<pad>`, `<cls>`, `<context>`, then one `<eos>` a chromosome or a region class."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,28 +25,47 @@ class Vocabulary:
         Names of the chromosomes.
     chrom
         int64 (bins,): chromosome of each bin, as a place in `chroms`.
-    n_eos
-        Number of `<eos>` tokens; with the chromosome decoder one a chromosome.
+    eos_names
+        What each `<eos>` token stands for: a chromosome, or a class of regions.
+    eos_inside
+        Whether sentences hold the `<eos>` tokens; else they only ask, from outside.
     """
 
     bins: pd.Index
     chroms: tuple[str, ...]
     chrom: np.ndarray
-    n_eos: int
+    eos_names: tuple[str, ...]
+    eos_inside: bool = True
 
     @classmethod
-    def of_regions(cls, regions: pd.DataFrame) -> Vocabulary:
-        """Return the vocabulary of a table with `chrom`; chromosomes are ordered as people count them."""
+    def of_regions(
+        cls, regions: pd.DataFrame, *, classes: Sequence[str] | None = None, eos_inside: bool = True
+    ) -> Vocabulary:
+        """Return the vocabulary of a table with `chrom`; chromosomes are ordered as people count them.
+
+        There is one `<eos>` a chromosome, or one for each of `classes`.
+        """
         names = regions["chrom"].astype(str)
         chroms = sorted(pd.unique(names), key=_karyotype)
         place = {c: i for i, c in enumerate(chroms)}
         chrom = names.map(place).to_numpy(dtype=np.int64)
-        return cls(pd.Index(regions.index.astype(str)), tuple(chroms), chrom, len(chroms))
+        eos = tuple(map(str, chroms if classes is None else classes))
+        return cls(pd.Index(regions.index.astype(str)), tuple(chroms), chrom, eos, eos_inside)
 
     @property
     def n_bins(self) -> int:
         """Number of bins."""
         return len(self.bins)
+
+    @property
+    def n_eos(self) -> int:
+        """Number of `<eos>` tokens."""
+        return len(self.eos_names)
+
+    @property
+    def n_inside(self) -> int:
+        """Number of `<eos>` tokens that a sentence holds: all or none."""
+        return self.n_eos if self.eos_inside else 0
 
     @property
     def pad(self) -> int:
@@ -72,12 +92,12 @@ class Vocabulary:
 
     def room(self, max_length: int, *, context: bool) -> int:
         """Return how many bins a sentence of at most `max_length` tokens holds."""
-        special = 1 + int(context) + self.n_eos
+        special = 1 + int(context) + self.n_inside
         if max_length <= special:
             raise ChromatellError(
                 f"max_length={max_length} leaves no room for bins: {special} tokens of a sentence are special (<cls>, "
-                f"{'<context>, ' if context else ''}{self.n_eos} <eos>). Take max_length={special + 1} or more, such "
-                "as 5000."
+                f"{'<context>, ' if context else ''}{self.n_inside} <eos>). Take max_length={special + 1} or more, "
+                "such as 5000."
             )
         return in_range(max_length, special + 1, 10**7, "max_length") - special
 
