@@ -392,3 +392,23 @@ def test_it_survives_a_file_and_gives_the_depth(tmp_path, path):
     assert (found.X.sum() < found.obs["n_fragments"].sum()).all()
     again = ctl.pp.bin_genome(path, bins=back, min_fragments=1)
     assert (again.X != found.X).nnz == 0
+
+
+def test_bins_beside_expression_go_through_the_pipeline(data_dir):
+    source = data_dir / "multiome"
+    rna = mudata.read_h5mu(source / "pbmc10k_51genes.h5mu").mod["rna"][:600].copy()
+    atac = ctl.pp.bin_genome(source / "pbmc10k_fragments.tsv.gz", chrom_sizes="hg38", barcodes=rna.obs_names)
+    mdata = mudata.MuData({"rna": rna, "atac": atac})
+    ctl.pp.split_cells(mdata, seed=0)
+    ctl.pp.select_features(mdata, n_regions=100)
+    ctl.tl.dense(mdata, train_kwargs={"max_epochs": 2}, seed=0)
+    predicted = mdata.mod["atac_pred"]
+    chosen = atac.var_names[mdata.mod["atac"].var["ctl_selected"]]
+    assert list(predicted.var["region"]) == list(chosen)
+    assert predicted.shape == (600, 100)
+    train = (mdata.obs["ctl_split"] == "train").to_numpy()
+    often = np.asarray((atac[train, chosen].X > 0).mean(axis=0)).ravel()
+    assert np.corrcoef(often, np.asarray(predicted.X).mean(axis=0))[0, 1] > 0.8
+    ctl.tl.evaluate(mdata, baselines=None, views=["overall"], labels=None, n_bootstrap=5, seed=0)
+    table = mdata.uns["ctl"]["evaluation"].set_index("metric")["value"]
+    assert table["auroc"] > 0.7

@@ -96,7 +96,7 @@ def bin_genome(
     Notes
     -----
     Peak memory grows with the pairs of cell and bin that hold a fragment, some 30 bytes each, with the number of
-    different barcodes (100 bytes) and of bins; not with the length of the file. Ten million fragments take about 10 s
+    different barcodes (100 bytes) and of bins; not with the length of the file. Ten million fragments take about 12 s
     of one core.
 
     References
