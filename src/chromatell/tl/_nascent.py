@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 from chromatell._keys import PREDICTIONS, UNS
 from chromatell._validate import ChromatellError, store_key
 from chromatell.data._tracks_table import PREDICTION, ROLE
 from chromatell.data.tracks import BinnedTracks
+from chromatell.genome.genome import Genome
 from chromatell.io import write_record
 from chromatell.models import family_class
 from chromatell.tl._train import provenance
@@ -17,9 +20,12 @@ from chromatell.tl._train import provenance
 def nascent(
     tracks: BinnedTracks,
     *,
-    architecture: Literal["xgboost", "dense"] = "xgboost",
+    architecture: Literal["xgboost", "dense", "cnn"] = "xgboost",
+    preset: str = "default",
     inputs: str | Sequence[str] | None = None,
     targets: str | Sequence[str] | None = None,
+    fasta: str | os.PathLike[str] | Genome | None = None,
+    out: str | os.PathLike[str] | None = None,
     key_added: str = "nascent",
     seed: int | None = None,
     train_kwargs: dict[str, Any] | None = None,
@@ -33,10 +39,15 @@ def nascent(
     tracks
         Tracks of role 'input' and 'target', after ``ctl.pp.split_regions``; without a split all bins train. Masked bins
         (``ctl.pp.mask_bins``) do not. Targets are learned as they are: smooth them first, ``ctl.pp.smooth_tracks``.
-    architecture
-        'xgboost' or 'dense', see `chromatell.models.Nascent`.
+    architecture, preset
+        'xgboost', 'dense' or 'cnn'; for networks also ``preset='stanford2019'``: see `chromatell.models.Nascent`.
     inputs, targets
         Names of the tracks to read and to predict; None takes those of the role.
+    fasta
+        With ``context='sequence'``: the FASTA of the genome, or a `chromatell.genome.Genome`.
+    out
+        Path of a Zarr store for the predictions, which are written there chromosome by chromosome and read from there
+        when they are used. With inputs and targets in a store too, a genome's predictions take no memory.
     key_added
         Name of the model; predictions are named ``'<target>_<key_added>'``.
     seed
@@ -46,7 +57,7 @@ def nascent(
     copy
         Return new tracks; those that were given stay as they are.
     model_kwargs
-        Passed to `Nascent`: `window`, `max_bins`, `max_depth`, ...
+        Passed to `Nascent`: `window`, `task`, `loss`, `context`, `max_bins`, `max_depth`, ...
 
     Returns
     -------
@@ -66,13 +77,16 @@ def nascent(
 
     Notes
     -----
-    With bins marked 'val' training stops when their loss does not fall any more. Peak memory: 4 bytes a feature (94 for
-    two strands of 128 kb) and training bin, 150 MB for the default of at most 400,000 bins, twice that while XGBoost
-    works, and a few numbers a bin of one chromosome.
+    With bins marked 'val' training stops when their loss does not fall any more. Peak memory of trees: 4 bytes a
+    feature (94 for two strands of 128 kb) and training bin, 150 MB for the default of at most 400,000 bins, twice that
+    while XGBoost works, and a few numbers a bin of one chromosome; there is no external memory: more bins are drawn at
+    random, `max_bins`. Of the CNN: inputs and targets of the chromosomes that train, 4 bytes a number, and about 100 MB
+    for a batch.
 
     References
     ----------
-    Chen and Guestrin, XGBoost (KDD, 2016).
+    Chen and Guestrin, XGBoost (KDD, 2016); Yu and Koltun, Multi-scale context aggregation by dilated convolutions
+    (ICLR, 2016).
 
     Examples
     --------
@@ -91,24 +105,29 @@ def nascent(
             f"Expected ctl.data.BinnedTracks, got {type(tracks).__name__}. Make them with ctl.pp.bin_tracks(files); an "
             "AnnData of a stretch becomes tracks by ctl.data.BinnedTracks.from_anndata(adata)."
         )
+    if out is not None and Path(out).exists():
+        raise ChromatellError(f"{str(out)!r} exists. Choose another path for the predictions, out='predicted.zarr'.")
     family: Any = family_class("nascent")
-    model = family(tracks, architecture=architecture, inputs=inputs, targets=targets, **model_kwargs)
+    chosen = {"architecture": architecture, "preset": preset, "inputs": inputs, "targets": targets, "fasta": fasta}
+    model = family(tracks, **chosen, **model_kwargs)
     _check_free(tracks, [f"{name}_{key_added}" for name in model.var_names["target"]])
     try:
         model.train(seed=seed, **(train_kwargs or {}))
-        target = with_prediction(tracks.copy() if copy else tracks, model, key_added, depth="fixed")
+        target = with_prediction(tracks.copy() if copy else tracks, model, key_added, depth="fixed", out=out)
     finally:
         model.forget()
     write_record(target, key_added, model.to_record())
     return target if copy else None
 
 
-def with_prediction(tracks: BinnedTracks, model: Any, key: str, *, chroms: Any = None, depth: str) -> BinnedTracks:
-    """Add what a model predicts to tracks, in place, and return them."""
+def with_prediction(
+    tracks: BinnedTracks, model: Any, key: str, *, chroms: Any = None, depth: str, fasta: Any = None, out: Any = None
+) -> BinnedTracks:
+    """Add what a model predicts to tracks, in place, and return them; with `out` its values lie in a store."""
     store_key(key)
-    found = model.predict(tracks, chroms=chroms, depth=depth, suffix=key)
-    _check_free(tracks, found.names)
-    tracks.add({c: found.values(c) for c in found.chroms}, found.table, overwrite=True)
+    _check_free(tracks, [f"{name}_{key}" for name in model.var_names["target"]])
+    found = model.predict(tracks, chroms=chroms, depth=depth, suffix=key, fasta=fasta, out=out)
+    tracks.add(found.arrays(), found.table, overwrite=True)
     own = tracks.uns.get(UNS, {})
     said = {"tracks": found.names, **provenance(model, depth)}
     tracks.uns = {**tracks.uns, UNS: {**own, PREDICTIONS: {**own.get(PREDICTIONS, {}), key: said}}}

@@ -58,7 +58,7 @@ ARCHITECTURES: dict[str, dict[str, Architecture]] = {
     "cnn": {
         "default": Architecture(
             DilatedNetwork,
-            TrainConfig(max_epochs=15, batch_size=4, lr=3e-3, gradient_clip=1.0),
+            TrainConfig(max_epochs=30, batch_size=4, lr=3e-3, gradient_clip=1.0),
             {"dropout": 0.1, "strand_flip": True},
         ),
         "stanford2019": Architecture(

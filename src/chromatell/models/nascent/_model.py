@@ -17,7 +17,7 @@ from chromatell._keys import SPLITS, TRAIN, VAL
 from chromatell._progress import progress
 from chromatell._validate import ChromatellError, examples, one_of
 from chromatell.data._tracks_store import TracksWriter
-from chromatell.data._tracks_table import ASSAY, INPUT, PREDICTION, ROLE, SAMPLE, SIGMA, STRAND, TARGET, track_table
+from chromatell.data._tracks_table import , ASSAY, INPUT, PREDICTION, ROLE, SAMPLE, SIGMA, STAT, STRAND, TARGETtrack_table
 from chromatell.data.tracks import BinnedTracks, as_tracks
 from chromatell.genome.genome import Genome
 from chromatell.models._base import ChromatinModel
@@ -133,7 +133,8 @@ class Nascent(ChromatinModel):
             )
         sigma = tracks.table.loc[self.targets, SIGMA]
         self.config["input_tracks"] = [
-            {ASSAY: str(a), STRAND: str(s)} for a, s in zip(described[ASSAY], described[STRAND], strict=True)
+            {ASSAY: str(a), STRAND: str(s), STAT: str(t)}
+            for a, s, t in zip(described[ASSAY], described[STRAND], described[STAT], strict=True)
         ]
         self.config["target_tracks"] = [
             {ASSAY: str(a), SIGMA: float(s)} for a, s in zip(tracks.table.loc[self.targets, ASSAY], sigma, strict=True)
