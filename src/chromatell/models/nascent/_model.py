@@ -17,7 +17,18 @@ from chromatell._keys import SPLITS, TRAIN, VAL
 from chromatell._progress import progress
 from chromatell._validate import ChromatellError, examples, one_of
 from chromatell.data._tracks_store import TracksWriter
-from chromatell.data._tracks_table import , ASSAY, INPUT, PREDICTION, ROLE, SAMPLE, SIGMA, STAT, STRAND, TARGETtrack_table
+from chromatell.data._tracks_table import (
+    ASSAY,
+    INPUT,
+    PREDICTION,
+    ROLE,
+    SAMPLE,
+    SIGMA,
+    STAT,
+    STRAND,
+    TARGET,
+    track_table,
+)
 from chromatell.data.tracks import BinnedTracks, as_tracks
 from chromatell.genome.genome import Genome
 from chromatell.models._base import ChromatinModel
