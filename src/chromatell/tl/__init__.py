@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from chromatell.tl._atacformer import atacformer
     from chromatell.tl._attribute import attribute
     from chromatell.tl._baseline import baseline
+    from chromatell.tl._call_regions import call_regions
     from chromatell.tl._dense import dense
     from chromatell.tl._evaluate import evaluate
     from chromatell.tl._fisher import fisher
@@ -32,6 +33,7 @@ _WHERE = {
     "baseline": "_baseline",
     "add_prediction": "_add_prediction",
     "evaluate": "_evaluate",
+    "call_regions": "_call_regions",
     "fisher": "_fisher",
     "tf_activity": "_tf_activity",
     "ism": "_ism",
@@ -45,6 +47,7 @@ __all__ = [
     "atacformer",
     "attribute",
     "baseline",
+    "call_regions",
     "dense",
     "evaluate",
     "fisher",

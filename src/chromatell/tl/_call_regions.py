@@ -1,0 +1,224 @@
+"""``ctl.tl.call_regions``: stretches where a track stands out, as a table and as BED."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+
+from chromatell._keys import CHROM, END, MODELS, PREDICTIONS, START, UNS
+from chromatell._settings import logger, settings
+from chromatell._validate import ChromatellError, in_range, warn
+from chromatell.data.tracks import BinnedTracks, as_tracks
+from chromatell.io._write import beside
+from chromatell.models import load
+from chromatell.models._base import ChromatinModel
+from chromatell.tl._shuffled_tracks import shuffled_inputs, smooth
+
+COLUMNS = (CHROM, START, END, "name", "score", "mean")
+
+
+def call_regions(
+    tracks: BinnedTracks | AnnData,
+    name: str,
+    *,
+    fdr: float = 0.05,
+    threshold: float | None = None,
+    sigma: float = 3,
+    min_length: int = 200,
+    gap: int = 200,
+    regions: str | Sequence[str] | None = None,
+    model: Any = None,
+    shuffle: int = 1000,
+    n_shuffles: int = 1,
+    path: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
+    seed: int | None = None,
+) -> pd.DataFrame:
+    """Return the regions in which a track is high, such as predicted peaks.
+
+    Parameters
+    ----------
+    tracks
+        Tracks, or an AnnData of a stretch of them.
+    name
+        Of the track: one that a model predicted or, with `threshold`, any.
+    fdr
+        Share of the called bins that may be as high by the signal's values alone, see Notes.
+    threshold
+        Call what is at least this high in place of `fdr`, such as the threshold with the best F1 on validation bins
+        that ``ctl.tl.evaluate`` writes.
+    sigma
+        Standard deviation, in bins, of the Gaussian that smooths the track first; 0 does not.
+    min_length, gap
+        In bp: regions at most `gap` apart become one, then shorter ones are left out.
+    regions
+        Names of chromosomes to call in; None is all.
+    model
+        The model that made the prediction, as in ``ctl.tl.predict``; None takes the one that the tracks carry.
+    shuffle
+        In bp: input signal is shuffled in pieces of this length.
+    n_shuffles
+        How often; each costs a prediction.
+    path
+        Write a BED file with six columns: sorted by chromosome and start, scores from 0 to 1000.
+    overwrite
+        Replace what is at `path`.
+    seed
+        Of the shuffles; None follows ``ctl.settings.seed``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a region, along the chromosomes: `chrom`, `start`, `end` (0-based, half-open), `name`, `score` (the
+        largest value of the smoothed track) and `mean`. ``attrs['threshold']`` is the threshold.
+
+    Raises
+    ------
+    ChromatellError
+        No such track; without `threshold`, one that no model predicted, or whose model is not at hand.
+
+    Notes
+    -----
+    The threshold without `threshold`: pieces of 1 kb of the input tracks, both strands together, change places among
+    the usable bins of a chromosome; the model predicts from that, and the prediction is smoothed alike. The threshold
+    is the lowest at which ``(1 + shuffled bins that reach it) / (bins that reach it)`` is at most `fdr`. So a region is
+    called where the signal around it, not a piece of signal alone, makes the model say more than chance would: it is
+    not the share of regions without the mark. How many have it, precision in ``ctl.tl.evaluate`` says. A mark that the
+    model cannot predict has nearly no calls. Shorter pieces give a lower threshold and more calls.
+
+    Masked bins are neither called nor shuffled. Peak memory: a prediction of the chromosomes called, and 20
+    bytes a bin.
+
+    References
+    ----------
+    Storey and Tibshirani, PNAS 100 (2003), for the false-discovery rate by permutation.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import chromatell as ctl
+    >>> values = np.zeros((1, 200), dtype="float32")
+    >>> values[0, 40:50] = 3
+    >>> tracks = ctl.data.BinnedTracks({"chr1": values}, ["H3K4me3"], chrom_sizes={"chr1": 10_000})
+    >>> ctl.tl.call_regions(tracks, "H3K4me3", threshold=1, sigma=0)[["chrom", "start", "end", "score"]].values.tolist()
+    [['chr1', 2000, 2500, 3.0]]
+    """
+    held = as_tracks(tracks)
+    (name,) = held.check_names([name])
+    share = in_range(fdr, 0, 1, "fdr", whole=False)
+    width = in_range(sigma, 0, 100_000, "sigma", whole=False)
+    lengths = [in_range(v, 0, 1_000_000_000, k) for k, v in (("min_length", min_length), ("gap", gap))]
+    piece = in_range(shuffle, held.bin_size, 1_000_000_000, "shuffle") // held.bin_size
+    n_shuffles = in_range(n_shuffles, 1, 1000, "n_shuffles")
+    chroms = held.select(chroms=regions).chroms
+    file = None if path is None else Path(path)
+    if file is not None and file.exists() and not overwrite:
+        raise ChromatellError(f"{str(file)!r} exists. Choose another path, or pass overwrite=True.")
+    smoothed = {c: smooth(held.values(c, name)[0], held.usable(c), width) for c in chroms}
+    if threshold is None:
+        null = _null(
+            held, name, model, chroms, piece, np.random.SeedSequence(settings.resolve_seed(seed)), n_shuffles, width
+        )
+        cut = _threshold(smoothed, null, share, n_shuffles)
+    else:
+        cut = in_range(threshold, -1e300, 1e300, "threshold", whole=False)
+    tables = [_regions(held, c, values, cut, *lengths) for c, values in smoothed.items()]
+    table = pd.concat(tables, ignore_index=True)
+    table.insert(3, "name", [f"{name}_{i + 1}" for i in range(len(table))])
+    table.attrs["threshold"] = cut
+    logger.info("%s: %d regions where it is at least %.4g.", name, len(table), cut)
+    if file is not None:
+        _write_bed(table, file)
+    return table
+
+
+def _null(
+    tracks: BinnedTracks,
+    name: str,
+    model: Any,
+    chroms: list[str],
+    piece: int,
+    seed: np.random.SeedSequence,
+    n_shuffles: int,
+    width: float,
+) -> list[np.ndarray]:
+    """Return what the model predicts from shuffled signal in the usable bins, smoothed, float32, in parts."""
+    own = tracks.uns.get(UNS, {})
+    key, said = next(((k, p) for k, p in own.get(PREDICTIONS, {}).items() if name in p.get("tracks", [])), (None, {}))
+    if key is None or said.get("family") == "baseline" or (model is None and key not in own.get(MODELS, {})):
+        raise ChromatellError(
+            f"{name!r} was not predicted by a model that these tracks carry, and fdr= needs it to predict from "
+            "shuffled signal. Give the model, model=tracks_that_were_trained_on, or a threshold, threshold=..."
+        )
+    loaded = model if isinstance(model, ChromatinModel) else load(tracks, key=key) if model is None else load(model)
+    parts = []
+    for stream in seed.spawn(n_shuffles):
+        shuffled = shuffled_inputs(tracks.select(chroms=chroms), loaded, piece, stream)
+        found: Any = loaded.predict(shuffled, depth=said.get("depth", "fixed"), suffix=key)
+        if name not in found.names:
+            raise ChromatellError(
+                f"The model predicts {found.names}, not {name!r}. Give the one that made it: model=..."
+            )
+        for chrom in chroms:
+            usable = tracks.usable(chrom)
+            parts.append(smooth(found.values(chrom, name)[0], usable, width)[usable])
+    return parts
+
+
+def _threshold(smoothed: dict[str, np.ndarray], null: list[np.ndarray], fdr: float, n_shuffles: int) -> float:
+    """Return the lowest value at which few enough shuffled bins are as high; above all values where there is none."""
+    values = np.sort(np.concatenate([v[np.isfinite(v)] for v in smoothed.values()]))
+    chance = np.sort(np.concatenate(null))
+    if not values.size:
+        raise ChromatellError("No usable bin has a value: nothing can be called. Check the mask, tracks.masks.")
+    first = np.flatnonzero(np.diff(values, prepend=-np.inf) > 0)  # of each run of ties
+    above = values.size - first
+    by_chance = (1 + chance.size - np.searchsorted(chance, values[first], side="left")) / n_shuffles
+    passed = np.flatnonzero(by_chance / above <= fdr)
+    if passed.size:
+        return float(values[first[passed[0]]])
+    warn(
+        f"At no height are at most {fdr:.0%} of the bins as high in shuffled signal: nothing is called. The mark may "
+        "not be predictable; a larger fdr=, shorter pieces, shuffle=, or threshold= call more."
+    )
+    return float(np.nextafter(values[-1], np.inf))
+
+
+def _regions(
+    tracks: BinnedTracks, chrom: str, values: np.ndarray, cut: float, min_length: int, gap: int
+) -> pd.DataFrame:
+    """Return the regions of one chromosome, without names."""
+    size, end = tracks.bin_size, tracks.chrom_sizes[chrom]
+    edges = np.flatnonzero(np.diff((values >= cut).astype(np.int8), prepend=0, append=0))
+    starts, ends = edges[::2], edges[1::2]
+    if starts.size:
+        apart = (starts[1:] - ends[:-1]) * size > gap
+        starts, ends = starts[np.append(True, apart)], ends[np.append(apart, True)]
+    last = np.minimum(ends * size, end)
+    held = last - starts * size >= min_length
+    starts, ends, last = starts[held], ends[held], last[held]
+    inside = [values[a:b] for a, b in zip(starts, ends, strict=True)]
+    return pd.DataFrame(
+        {
+            CHROM: pd.Series([chrom] * len(inside), dtype=object),
+            START: starts.astype(np.int64) * size,
+            END: last.astype(np.int64),
+            "score": np.array([np.nanmax(v) for v in inside], dtype=np.float64),
+            "mean": np.array([np.nanmean(v) for v in inside], dtype=np.float64),
+        }
+    )
+
+
+def _write_bed(table: pd.DataFrame, path: Path) -> None:
+    top = max(float(table["score"].max()), 0.0) if len(table) else 0.0
+    scores = np.zeros(len(table)) if top == 0 else 1000 * table["score"].clip(lower=0) / top
+    bed = table[[CHROM, START, END, "name"]].assign(score=np.round(scores).astype(np.int64), strand=".")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with beside(path) as temporary:
+        bed.sort_values([CHROM, START]).to_csv(temporary, sep="\t", header=False, index=False)

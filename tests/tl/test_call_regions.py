@@ -1,0 +1,146 @@
+"""`tl.call_regions`: regions by hand, the threshold against its definition, and the BED file."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import chromatell as ctl
+from chromatell.tl._call_regions import _threshold, call_regions
+
+N = 12_000
+
+
+def observed():
+    """Values by hand: two runs 100 bp apart, a short one, one behind a mask, one at the end."""
+    values = np.zeros((1, 101), dtype=np.float32)
+    for first, last, height in ((10, 14, 2), (16, 20, 4), (40, 42, 9), (60, 66, 3), (96, 101, 5)):
+        values[0, first:last] = height
+    tracks = ctl.data.BinnedTracks(
+        {"chr2": values, "chr10": values[:, :50]}, ["me3"], chrom_sizes={"chr2": 5020, "chr10": 2500}
+    )
+    tracks.masks = {"chr2": np.zeros(101, dtype=np.uint8), "chr10": np.ones(50, dtype=np.uint8)}
+    tracks.masks["chr2"][63] = 1
+    return tracks
+
+
+def test_regions_are_merged_measured_and_named():
+    table = ctl.tl.call_regions(observed(), "me3", threshold=1, sigma=0, gap=100, min_length=150)
+    assert table.values.tolist() == [
+        ["chr2", 500, 1000, "me3_1", 4.0, pytest.approx((4 * 2 + 4 * 4) / 10)],
+        ["chr2", 3000, 3300, "me3_2", 3.0, 3.0],
+        ["chr2", 4800, 5020, "me3_3", 5.0, 5.0],
+    ]
+    assert table.attrs["threshold"] == 1
+    assert table.dtypes[["start", "end"]].tolist() == [np.int64, np.int64]
+    apart = ctl.tl.call_regions(observed(), "me3", threshold=1, sigma=0, gap=0, min_length=0)
+    assert apart["start"].tolist() == [500, 800, 2000, 3000, 3200, 4800]
+
+
+def test_smoothing_is_over_usable_bins():
+    tracks = observed()
+    tracks.replace({c: np.full((1, n), 7.0) for c, n in (("chr2", 101), ("chr10", 50))}, ["me3"])
+    assert call_regions(tracks, "me3", threshold=6.999, sigma=5, gap=50)["score"].tolist() == pytest.approx([7.0])
+
+
+def test_the_bed_is_sorted_and_its_scores_are_whole_up_to_1000(tmp_path):
+    tracks = observed()
+    tracks.masks = {}
+    ctl.tl.call_regions(tracks, "me3", threshold=1, sigma=0, gap=100, path=tmp_path / "peaks.bed")
+    bed = pd.read_csv(tmp_path / "peaks.bed", sep="\t", header=None)
+    assert bed[0].tolist() == ["chr10", "chr2", "chr2", "chr2"]
+    assert bed[1].tolist() == [500, 500, 3000, 4800]
+    assert bed[4].tolist() == [800, 800, 600, 1000]
+    assert set(bed[5]) == {"."}
+    with pytest.raises(ctl.ChromatellError, match="overwrite=True"):
+        call_regions(tracks, "me3", threshold=1, path=tmp_path / "peaks.bed")
+    none = call_regions(tracks, "me3", threshold=99, path=tmp_path / "peaks.bed", overwrite=True)
+    assert len(none) == 0
+    assert (tmp_path / "peaks.bed").read_text() == ""
+
+
+def test_the_threshold_is_the_lowest_with_few_enough_shuffled_bins(rng):
+    values, chance = (
+        rng.gamma(1, 2, 4000).round(1).astype(np.float32),
+        rng.gamma(1, 1, 6000).round(1).astype(np.float32),
+    )
+    cut = _threshold({"chr1": np.append(values, np.nan)}, [chance[:2000], chance[2000:]], 0.1, 3)
+    rate = {c: (1 + (chance >= c).sum()) / 3 / (values >= c).sum() for c in np.unique(values)}
+    assert cut == min(c for c, r in rate.items() if r <= 0.1)
+    with pytest.warns(ctl._validate.ChromatellWarning, match="nothing is called"):
+        assert _threshold({"chr1": values}, [values], 0.0, 1) > values.max()
+
+
+def planted(seed=0):
+    """A mark where signal is dense over a stretch of 2 kb, among signal that is scattered in bins."""
+    rng = np.random.default_rng(seed)
+    rate = np.where(rng.random(N) < 0.05, 6.0, 0.05)
+    dense = np.zeros(N, dtype=bool)
+    for start in range(100, N - 100, 300):
+        dense[start : start + 40] = True
+    rate[dense] = 3.0
+    values = np.stack([rng.poisson(rate), rng.poisson(rate), dense * 10.0, rng.random(N)]).astype(np.float32)
+    table = pd.DataFrame(
+        {
+            "name": ["plus", "minus", "mark", "noise"],
+            "assay": ["PRO", "PRO", "H3K4me3", "noise"],
+            "strand": ["+", "-", ".", "."],
+            "role": ["input", "input", "target", "target"],
+        }
+    )
+    return ctl.data.BinnedTracks({"chr1": values}, table, chrom_sizes={"chr1": 50 * N})
+
+
+@pytest.fixture(scope="module")
+def trained():
+    tracks = planted()
+    ctl.tl.nascent(tracks, window=41, train_kwargs={"max_epochs": 15}, seed=0)
+    return tracks
+
+
+def test_planted_regions_are_called_and_little_else(trained):
+    table = call_regions(trained, "mark_nascent", shuffle=250, seed=0)
+    starts = np.arange(100, N - 100, 300) * 50
+    truth = trained.values("chr1", "mark")[0] > 0
+    hits = [truth[a // 50 : b // 50].mean() for a, b in zip(table["start"], table["end"], strict=True)]
+    assert abs(len(table) - len(starts)) <= 8
+    assert np.mean(np.array(hits) > 0.5) > 0.8
+    pd.testing.assert_frame_equal(table, call_regions(trained, "mark_nascent", shuffle=250, seed=0))
+
+
+def test_a_mark_that_cannot_be_predicted_has_few_calls(trained):
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ctl._validate.ChromatellWarning)  # where there are none at all
+        table = call_regions(trained, "noise_nascent", n_shuffles=2, seed=0)
+    assert (table["end"] - table["start"]).sum() < 0.02 * 50 * N
+
+
+def test_the_model_may_lie_elsewhere(trained):
+    other = ctl.tl.predict(planted(1), model=trained)
+    with pytest.raises(ctl.ChromatellError, match="not predicted by a model that these tracks carry"):
+        call_regions(other, "mark_nascent")
+    found = call_regions(other, "mark_nascent", model=trained, shuffle=250, regions="chr1", seed=0)
+    assert len(found) > 30
+
+
+@pytest.mark.parametrize(
+    ("options", "cure"),
+    [
+        ({"name": "no"}, "There is no track 'no'"),
+        ({"name": "mark"}, "Give the model, model="),
+        ({"fdr": 2}, "fdr=2 is out of range"),
+        ({"sigma": -1}, "sigma=-1 is out of range"),
+        ({"gap": -1}, "gap=-1 is out of range"),
+        ({"shuffle": 10}, "shuffle=10 is out of range"),
+        ({"n_shuffles": 0}, "n_shuffles=0"),
+        ({"threshold": "high"}, "threshold='high'"),
+        ({"regions": "chr7"}, "No chromosome 'chr7'"),
+    ],
+)
+def test_what_cannot_be_called(trained, options, cure):
+    given = {"name": "mark_nascent", **options}
+    with pytest.raises(ctl.ChromatellError, match=cure):
+        call_regions(trained, given.pop("name"), **given)
