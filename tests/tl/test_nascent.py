@@ -149,8 +149,6 @@ def test_wrong_inputs_are_refused_with_a_cure(trained):
         )
     with pytest.raises(ctl.ChromatellError, match="Name them alike"):
         ctl.tl.predict(planted(3, n=2000).select(["plus"]), model=trained)
-    with pytest.raises(ctl.ChromatellError, match="not for tracks"):
-        ctl.tl.predict(tracks, model=trained, out="x.zarr")
     taken = planted(4, n=2000)
     taken.add({"chr1": np.zeros((1, 2000))}, ["mark_nascent"])
     with pytest.raises(ctl.ChromatellError, match="key_added="):
