@@ -15,7 +15,9 @@ from chromatell.genome.regions import normalise_chrom
 _UNKNOWN = "no known build"
 
 
-def check_ends(regions: pd.DataFrame, sizes: Mapping[str, int]) -> None:
+def check_ends(
+    regions: pd.DataFrame, sizes: Mapping[str, int], cure: str = "Name their build: chrom_sizes='hg38'."
+) -> None:
     """Raise where a region ends beyond its chromosome; names of chromosomes may be ``1`` or ``chr1``.
 
     Examples
@@ -31,7 +33,7 @@ def check_ends(regions: pd.DataFrame, sizes: Mapping[str, int]) -> None:
         raise ChromatellError(
             f"{int(beyond.sum())} of {len(regions)} regions end beyond their chromosome: {regions.index[first]!r} ends "
             f"at {regions[END].iloc[first]}, {regions[CHROM].iloc[first]} has {int(length.iloc[first])} bp. They fit "
-            f"{' or '.join(builds_that_fit(regions)) or _UNKNOWN}: name their build, chrom_sizes='hg38'."
+            f"{' or '.join(builds_that_fit(regions)) or _UNKNOWN}. {cure}"
         )
 
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from chromatell.pp._annotate_regions import annotate_regions
     from chromatell.pp._bin_genome import bin_genome
     from chromatell.pp._bin_tracks import bin_tracks
+    from chromatell.pp._embed_sequence import embed_sequence
     from chromatell.pp._link_genes import link_genes
     from chromatell.pp._map_orthologs import map_orthologs
     from chromatell.pp._mask_bins import mask_bins
@@ -30,6 +31,7 @@ _WHERE = {
     "bin_genome": "_bin_genome",
     "bin_tracks": "_bin_tracks",
     "annotate_regions": "_annotate_regions",
+    "embed_sequence": "_embed_sequence",
     "smooth_tracks": "_smooth_tracks",
     "mask_bins": "_mask_bins",
 }
@@ -39,6 +41,7 @@ __all__ = [
     "annotate_regions",
     "bin_genome",
     "bin_tracks",
+    "embed_sequence",
     "link_genes",
     "map_orthologs",
     "mask_bins",
