@@ -136,21 +136,7 @@ def write(
     if names is None:
         names = tracks.names_of(role="prediction") or tracks.names
     chosen = tracks.check_names(names)
-    target = Path(path)
-    if target.suffix.lower() in _SUFFIXES:
-        if len(chosen) != 1:
-            raise ChromatellError(
-                f"{str(target)!r} is one file for {len(chosen)} tracks ({examples(chosen)}). Name one, names=..., or "
-                "give a folder."
-            )
-        files = {chosen[0]: target}
-    else:
-        files = {name: target / f"{_file_name(name)}.bw" for name in chosen}
-    if len(set(files.values())) < len(files):
-        raise ChromatellError("Two tracks would have the same file name. Write them one by one, to path='name.bw'.")
-    there = [str(p) for p in files.values() if p.exists()]
-    if there and not overwrite:
-        raise ChromatellError(f"{examples(there)} exist. Choose another path, or pass overwrite=True.")
+    files = bigwig_files(path, chosen, overwrite=overwrite)
     pybigtools = import_pybigtools()
     for name, file in files.items():
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -163,6 +149,28 @@ def write(
             finally:
                 suffixed.unlink(missing_ok=True)
         logger.info("Wrote %s, read it again, the same.", file)
+    return files
+
+
+def bigwig_files(path: str | os.PathLike[str], names: Sequence[str], *, overwrite: bool = False) -> dict[str, Path]:
+    """Return the file that `write` makes of each track, or raise where it would not."""
+    target = Path(path)
+    if target.suffix.lower() in _SUFFIXES:
+        if len(names) != 1:
+            raise ChromatellError(
+                f"{str(target)!r} is one file for {len(names)} tracks ({examples(names)}). Name one, names=..., or "
+                "give a folder."
+            )
+        files = {names[0]: target}
+    elif target.exists() and not target.is_dir():
+        raise ChromatellError(f"{str(target)!r} is a file, and no bigWig. Name a folder, or a file that ends in .bw.")
+    else:
+        files = {name: target / f"{_file_name(name)}.bw" for name in names}
+    if len(set(files.values())) < len(files):
+        raise ChromatellError("Two tracks would have the same file name. Write them one by one, to path='name.bw'.")
+    there = [str(p) for p in files.values() if p.exists()]
+    if there and not overwrite:
+        raise ChromatellError(f"{examples(there)} exist. Choose another path, or pass overwrite=True.")
     return files
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +12,17 @@ from mudata import MuData, set_options
 from chromatell._keys import ATAC, ATAC_PRED, PREDICTIONS, RNA, UNS
 from chromatell._validate import ChromatellError, modality, unique_names
 from chromatell.data.predictions import write_prediction
-from chromatell.data.tracks import BinnedTracks, as_tracks
+from chromatell.data.tracks import BinnedTracks
 from chromatell.io import prediction_reference
 from chromatell.models import load
 from chromatell.models._base import ChromatinModel
 from chromatell.tl._atacformer import cell_columns, write_columns
-from chromatell.tl._nascent import with_prediction
+from chromatell.tl._predict_tracks import predict_tracks
 from chromatell.tl._train import provenance
 
 
 def predict(
-    data: AnnData | MuData | BinnedTracks | str | Path,
+    data: AnnData | MuData | BinnedTracks | Mapping[str, Any] | str | Path,
     model: Any,
     *,
     key: str | None = None,
@@ -29,6 +30,8 @@ def predict(
     fasta: Any = None,
     depth: str = "predicted",
     out: str | Path | None = None,
+    bigwig: str | Path | None = None,
+    overwrite: bool = False,
 ) -> MuData | BinnedTracks:
     """Return new data in which a stored model has predicted: the accessibility of each cell, or tracks.
 
@@ -39,7 +42,8 @@ def predict(
         matched by name; others among them change nothing, missing ones are set to the training mean and named, and
         under half of them is refused. For an `AtacFormer` without context: cells with open bins, matched by name;
         missing ones are closed, and under a tenth of them is refused. For a model that reads tracks: BinnedTracks or
-        the path of their store, with the inputs of one sample, which are found by name, or else by assay and strand.
+        the path of their store, with the inputs of one sample, which are found by name, or else by assay and strand; or
+        bigWigs, ``{'plus': path, 'minus': path}``, as ``ctl.pp.bin_tracks`` takes them.
     model
         A `.h5mu`, `.zarr` or exported model (path), data that carries a model, or a model. Of a file only the model
         is read, never its cells, and nothing in it is executed.
@@ -56,7 +60,13 @@ def predict(
         upper bound). For tracks: 'predicted' divides each input by its own mean, so that its depth does not matter,
         'fixed' by that of training.
     out
-        Path of a Zarr store for the predictions, needed above ``ctl.settings.dense_limit``.
+        Path of a Zarr store for the predictions, needed above ``ctl.settings.dense_limit``. For tracks it is written
+        chromosome by chromosome.
+    bigwig
+        For tracks: a folder, which gets a bigWig of each predicted target, ``'<target>_<key>.bw'``; or with one target
+        a path that ends in ``.bw``.
+    overwrite
+        Replace bigWigs that are there.
 
     Returns
     -------
@@ -86,14 +96,11 @@ def predict(
     """
     loaded = model if isinstance(model, ChromatinModel) else load(model, key=key)
     if loaded.reads_tracks:
-        if fasta is not None or out is not None:
-            raise ChromatellError(
-                "fasta= and out= are not for tracks. Predict some chromosomes, regions=['chr1'], and save what comes "
-                "back: tracks.save('predicted.zarr')."
-            )
-        tracks = BinnedTracks.open(data) if isinstance(data, str | Path) else as_tracks(data)
-        return with_prediction(tracks.select(), loaded, key or loaded.family, chroms=regions, depth=depth)
-    if isinstance(data, BinnedTracks):
+        asked = {"depth": depth, "fasta": fasta, "out": out, "bigwig": bigwig, "overwrite": overwrite}
+        return predict_tracks(data, loaded, key or loaded.family, chroms=regions, **asked)
+    if bigwig is not None:
+        raise ChromatellError("bigwig= is for models that read tracks. Leave it out; out= writes a store.")
+    if isinstance(data, BinnedTracks | Mapping):
         raise ChromatellError(
             f"The model is of family {loaded.family!r}, which reads cells, not tracks. Train one that does: "
             "ctl.tl.nascent(tracks)."
@@ -112,8 +119,8 @@ def predict(
             "the filters before this call."
         )
     unique_names(cells, reads)
-    columns, asked = loaded._ask(regions, fasta)
-    values = loaded.predict(source, regions=asked, depth=depth, out=out)
+    columns, wanted = loaded._ask(regions, fasta)
+    values = loaded.predict(source, regions=wanted, depth=depth, out=out)
     mods = {reads: cells}
     if isinstance(source, MuData):
         mods |= {name: source.mod[name] for name in (RNA, ATAC) if name in source.mod}
