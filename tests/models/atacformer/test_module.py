@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from chromatell.models.atacformer._decoders import N_STATES
-from chromatell.models.atacformer._module import AtacFormerConfig, AtacFormerModule, attend
+from chromatell.models.atacformer._module import AtacFormerConfig, AtacFormerModule, attend, attend_jagged
 from chromatell.models.atacformer._sentences import SentenceBatch
 
 N_BINS, N_EOS = 40, 3
@@ -80,6 +80,16 @@ def test_gradients_equal_those_of_padded_attention(rng):
     for hidden in (module.encode(batch).hidden, torch.cat(padded_reference(module, batch))):
         grads.append(torch.autograd.grad((hidden * weight).sum(), module.tokens.table.weight)[0])
     torch.testing.assert_close(grads[0], grads[1], atol=1e-4, rtol=1e-4)
+
+
+def test_jagged_attention_as_on_cuda_is_the_same():
+    lengths = [3, 9, 9, 1, 4]
+    q, k, v = torch.randn(3, sum(lengths), 2, 8, requires_grad=True)
+    want, found = attend(q, k, v, lengths), attend_jagged(q, k, v, lengths)
+    torch.testing.assert_close(found, want, atol=1e-5, rtol=1e-5)
+    for x in (q, k, v):
+        grads = [torch.autograd.grad((y**2).sum(), x, retain_graph=True)[0] for y in (found, want)]
+        torch.testing.assert_close(*grads, atol=1e-5, rtol=1e-5)
 
 
 def test_a_cell_is_read_the_same_alone_and_among_others(rng):

@@ -79,9 +79,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, lengths: list[int]) -> Tensor:
     the same length, in float32: the backward pass of its bfloat16 kernel is several times slower.
     """
     if q.is_cuda:
-        offsets = torch.tensor([0, *lengths], device=q.device).cumsum(0)
-        jagged = [torch.nested.nested_tensor_from_jagged(x, offsets).transpose(1, 2) for x in (q, k, v)]
-        return F.scaled_dot_product_attention(jagged[0], jagged[1], jagged[2]).transpose(1, 2).values()
+        return attend_jagged(q, k, v, lengths)
     runs = [(length, sum(1 for _ in run)) for length, run in groupby(lengths)]
     sizes = [length * n for length, n in runs]
     out = []
@@ -92,6 +90,17 @@ def attend(q: Tensor, k: Tensor, v: Tensor, lengths: list[int]) -> Tensor:
             a, b, c = (x.view(n, length, *x.shape[1:]).transpose(1, 2) for x in part)
             out.append(F.scaled_dot_product_attention(a, b, c).transpose(1, 2).flatten(0, 1))
         return torch.cat(out).to(q.dtype)
+
+
+def attend_jagged(q: Tensor, k: Tensor, v: Tensor, lengths: list[int]) -> Tensor:
+    """Return `attend` through nested tensors: one call, whatever the lengths."""
+    offsets = torch.tensor([0, *lengths], device=q.device).cumsum(0)
+    a, b, c = (
+        torch.nested.nested_tensor_from_jagged(x, offsets, min_seqlen=min(lengths), max_seqlen=max(lengths))
+        for x in (q, k, v)
+    )  # (sentences, jagged length, heads, d / heads)
+    out = F.scaled_dot_product_attention(a.transpose(1, 2), b.transpose(1, 2), c.transpose(1, 2))
+    return out.transpose(1, 2).values()
 
 
 class Block(nn.Module):
