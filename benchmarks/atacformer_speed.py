@@ -73,7 +73,7 @@ def batches(lengths: np.ndarray, budget: int, how: str) -> list[np.ndarray]:
 
 
 def measure(
-    how: str, lengths: np.ndarray, config: AtacFormerConfig, budget: int, steps: int, threads: int, out
+    how: str, lengths: np.ndarray, config: AtacFormerConfig, budget: int, steps: int, threads: int, clock, out
 ) -> None:
     """Put (tokens a second, peak GB over what was there before)."""
     torch.set_num_threads(threads)
