@@ -122,8 +122,11 @@ def main() -> None:
         for what, ordered in (("made up, sorted", True), ("made up, in no order", False)):
             path = made_up(Path(folder) / "f.tsv.gz", size.fragments, barcodes, size.cells, ordered=ordered)
             lines += compare(what, size.fragments, path, names)
-    head = "## Fragments of hg38 into 5-kb bins, gzipped files; a shared machine of 2 cores, busy with other work"
-    save("bin_genome_speed", f"{head}\n\n" + "\n".join(lines))
+    head = "## Fragments of hg38 into 5-kb bins, gzipped files; a shared machine of 2 cores"
+    load = (
+        f"Load average at the end: {os.getloadavg()[1]:.0f}. Above 2, seconds are mostly waiting: read the processor's."
+    )
+    save("bin_genome_speed", f"{head}\n\n" + "\n".join([*lines, "", load]))
 
 
 if __name__ == "__main__":
