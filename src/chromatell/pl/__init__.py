@@ -14,9 +14,11 @@ if TYPE_CHECKING:
     from chromatell.pl._ism_heatmap import ism_heatmap
     from chromatell.pl._leaderboard import leaderboard
     from chromatell.pl._logo import logo
+    from chromatell.pl._metric_by_chromosome import metric_by_chromosome
     from chromatell.pl._per_cell_per_region import per_cell_per_region
     from chromatell.pl._pr_curve import pr_curve
     from chromatell.pl._tf_activity import tf_activity
+    from chromatell.pl._track_scatter import track_scatter
     from chromatell.pl._tracks import tracks
 
 # name -> file that defines it
@@ -31,6 +33,8 @@ _WHERE = {
     "logo": "_logo",
     "ism_heatmap": "_ism_heatmap",
     "tracks": "_tracks",
+    "track_scatter": "_track_scatter",
+    "metric_by_chromosome": "_metric_by_chromosome",
     "embedding_scores": "_embedding_scores",
 }
 
@@ -42,9 +46,11 @@ __all__ = [
     "ism_heatmap",
     "leaderboard",
     "logo",
+    "metric_by_chromosome",
     "per_cell_per_region",
     "pr_curve",
     "tf_activity",
+    "track_scatter",
     "tracks",
 ]
 __getattr__, __dir__ = lazy(__name__, _WHERE)

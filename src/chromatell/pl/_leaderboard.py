@@ -11,48 +11,54 @@ from mudata import MuData
 
 from chromatell._keys import EVALUATION
 from chromatell._validate import ChromatellError
+from chromatell.data.tracks import BinnedTracks
 from chromatell.pl._style import BASELINE, INK, OKABE_ITO, Evaluation, finish, font_size, metric_label
+from chromatell.pl._track_evaluation import ALL, TargetScores, TrackEvaluation
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MAIN = (("overall", "ap"), ("per_cell", "auroc"), ("depth_matched", "auroc"))
-_FIRST_METRIC = {"overall": "ap", "profile": "pearson", "calibration": "brier"}
-LOWER_IS_BETTER = frozenset({"ece", "brier"})
+_FIRST_METRIC = {"overall": "ap", "peaks": "ap", "profile": "pearson", "calibration": "brier"}
+LOWER_IS_BETTER = frozenset({"ece", "brier", "rmse"})
 
 
 def leaderboard(
-    mdata: MuData,
+    mdata: MuData | BinnedTracks,
     *,
     views: str | Sequence[str | tuple[str, str]] | None = None,
     models: Sequence[str] | None = None,
     pairs: str | None = None,
+    targets: str | Sequence[str] | None = None,
+    resolution: int | None = None,
     key: str = EVALUATION,
     ax: Axes | Sequence[Axes] | None = None,
 ) -> Axes | np.ndarray:
-    """Scores of models and baselines with 95% intervals, a panel for each view.
+    """Scores of models and baselines with 95% intervals, a panel for each view, or for each target of tracks.
 
     Parameters
     ----------
     mdata
-        After ``ctl.tl.evaluate(mdata)``.
+        After ``ctl.tl.evaluate(mdata)``; or tracks after ``ctl.tl.evaluate(tracks)``.
     views
         Views, or pairs of view and metric such as ``('per_cell', 'auroc')``. None takes the average precision over
         all pairs, the AUROC per cell and the depth-matched AUROC; where a single `ax` is given, the depth-matched
-        AUROC.
+        AUROC. Of tracks one view, or one such pair; None takes Pearson's correlation in the first view of the table.
     models
         Which models and baselines; None takes all.
     pairs
         'cross-cell', 'cross-sample', 'cross-region' or 'cross-both'; None takes the first in the table.
+    targets, resolution
+        Of tracks: which targets, a panel each (None takes all), and bp (None takes the finest).
     key
         `key_added` of that call.
     ax
-        Axes to draw on, one for each view; None makes a figure.
+        Axes to draw on, one for each panel; None makes a figure.
 
     Returns
     -------
     matplotlib.axes.Axes, or an array of them
-        One for each view. Rows are sorted by the last view, the best on top: models are filled blue circles,
+        One for each panel. Rows are sorted by the last panel, the best on top: models are filled blue circles,
         baselines grey squares. What reads the ATAC of the cells that it predicts is open: a reference is a diamond, a
         model with ``depth='observed'`` a circle, named an upper bound. The dotted line is the baseline that was chosen
         on the validation pairs.
@@ -72,6 +78,8 @@ def leaderboard(
     >>> ctl.pl.leaderboard(mdata, views="per_cell").get_xlabel()
     'AUROC (per cell)'
     """
+    if isinstance(mdata, BinnedTracks):
+        return _of_tracks(TrackEvaluation(mdata, key), views, targets, resolution, models, ax)
     found = Evaluation(mdata, key, pairs)
     table = found.table if models is None else found.table[found.table["model"].isin(list(models))]
     single = ax is not None and not isinstance(ax, Sequence | np.ndarray)
@@ -85,6 +93,28 @@ def leaderboard(
         panel.set_yticklabels([])
     if found.title:
         panels[0].set_title(found.title, fontsize=font_size(panels[0]), loc="left", pad=14)
+    return panels[0] if len(scores) == 1 else np.array(panels, dtype=object)
+
+
+def _of_tracks(
+    found: TrackEvaluation, views: Any, targets: Any, resolution: int | None, models: Sequence[str] | None, ax: Any
+) -> Axes | np.ndarray:
+    """Draw a panel for each target."""
+    names = found.targets if targets is None else [targets] if isinstance(targets, str) else list(targets)
+    view, metric = (
+        (views, _FIRST_METRIC.get(views or "", "pearson")) if views is None or isinstance(views, str) else views
+    )
+    scores = [found.scores(target, view, resolution, metric) for target in names]
+    tables = [s.chosen(models) for s in scores]
+    tables = [t[(t["chrom"] == ALL).to_numpy()] for t in tables]
+    panels = _panels(ax, len(scores), max(t["model"].nunique() for t in tables))
+    order = _order(tables[-1], scores[-1].view, metric)
+    order = [*(m for t in tables for m in pd.unique(t["model"]) if m not in order), *order]
+    for panel, of, table in zip(panels, scores, tables, strict=True):
+        _draw(panel, of, table.set_index("model").reindex(list(dict.fromkeys(order))), of.what, metric, two_lines=True)
+        panel.set_title(of.target, fontsize=font_size(panel), loc="left", pad=14)
+    for panel in panels[1:]:
+        panel.set_yticklabels([])
     return panels[0] if len(scores) == 1 else np.array(panels, dtype=object)
 
 
@@ -123,7 +153,9 @@ def _order(table: pd.DataFrame, view: str, metric: str) -> list[str]:
     return list(values.sort_values(ascending=metric not in LOWER_IS_BETTER, kind="stable", na_position="first").index)
 
 
-def _draw(ax: Axes, found: Evaluation, rows: pd.DataFrame, view: str, metric: str, *, two_lines: bool) -> None:
+def _draw(
+    ax: Axes, found: Evaluation | TargetScores, rows: pd.DataFrame, view: str, metric: str, *, two_lines: bool
+) -> None:
     size, best = font_size(ax), found.best_baseline(view, metric)
     for y, (_, row) in enumerate(rows.iterrows()):
         if not np.isfinite(row["value"]):

@@ -49,6 +49,8 @@ METRIC_LABELS = {
     "normalised_ap": "normalised AP",
     "pearson": "Pearson r",
     "spearman": "Spearman rho",
+    "rmse": "RMSE",
+    "f1": "F1",
     "deviation_pearson": "Pearson r of deviation",
     "deviation_spearman": "Spearman rho of deviation",
     "ece": "calibration error",

@@ -150,17 +150,21 @@ def _null(
 ) -> list[np.ndarray]:
     """Return what the model predicts from shuffled signal in the usable bins, smoothed, float32, in parts."""
     own = tracks.uns.get(UNS, {})
-    key, said = next(((k, p) for k, p in own.get(PREDICTIONS, {}).items() if name in p.get("tracks", [])), (None, {}))
+    entries: dict[str, dict[str, Any]] = own.get(PREDICTIONS, {})
+    key = next((k for k, p in entries.items() if name in p.get("tracks", [])), None)
+    said = entries.get(key or "", {})
     if key is None or said.get("family") == "baseline" or (model is None and key not in own.get(MODELS, {})):
         raise ChromatellError(
             f"{name!r} was not predicted by a model that these tracks carry, and fdr= needs it to predict from "
             "shuffled signal. Give the model, model=tracks_that_were_trained_on, or a threshold, threshold=..."
         )
-    loaded = model if isinstance(model, ChromatinModel) else load(tracks, key=key) if model is None else load(model)
+    loaded: Any = (
+        model if isinstance(model, ChromatinModel) else load(tracks, key=key) if model is None else load(model)
+    )
     parts = []
     for stream in seed.spawn(n_shuffles):
         shuffled = shuffled_inputs(tracks.select(chroms=chroms), loaded, piece, stream)
-        found: Any = loaded.predict(shuffled, depth=said.get("depth", "fixed"), suffix=key)
+        found = loaded.predict(shuffled, depth=said.get("depth", "fixed"), suffix=key)
         if name not in found.names:
             raise ChromatellError(
                 f"The model predicts {found.names}, not {name!r}. Give the one that made it: model=..."
