@@ -306,6 +306,18 @@ def test_another_build(data_dir, bed12):
         ctl.pp.annotate_regions(AnnData(np.zeros((1, 1)), var=pd.DataFrame(index=["peak_1"])), bed12)
 
 
+def test_bins_of_bin_genome(bed12, tmp_path):
+    peaks = regions(["chr1", "chr2", "chr2"], [100, 400, 9000], [600, 900, 9500])
+    peaks.X = sp.csr_matrix(np.ones((2, 3), dtype=np.float32))
+    data = ctl.pp.bin_genome(peaks, size=1000, chrom_sizes=LENGTH)
+    ctl.pp.annotate_regions(data, bed12)
+    assert data.varm["region_class_fraction"].shape == (data.n_vars, 8)
+    longer = tmp_path / "longer.bed"
+    longer.write_text(f"chr2\t0\t{LENGTH['chr2'] + 1}\n")
+    with pytest.raises(ChromatellError, match="longer.bed is of another build.*chr2:17001, which has 17000 bp"):
+        ctl.pp.annotate_regions(data, {"repeats": longer})
+
+
 # real data
 
 

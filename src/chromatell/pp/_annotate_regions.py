@@ -42,6 +42,7 @@ from chromatell.genome.region_classes import (
 from chromatell.genome.regions import region_table
 from chromatell.genome.same_build import check_ends, check_same_build
 from chromatell.genome.transcripts import same_gene
+from chromatell.pp._bin_genome import _sizes_of as kept_sizes
 from chromatell.pp._region_data import declared_build, regions_of
 
 NO_GENE = np.iinfo(np.int64).max  # distance where the chromosome has no gene
@@ -97,7 +98,8 @@ def annotate_regions(
         Of the classes at the middle of a region the first counts. Classes of your own, from BED files, are named here.
     chrom_sizes
         Of the build of the regions, to check the annotation by: a dict, a ``chrom.sizes`` file, or hg19, hg38, hs1,
-        mm9, mm10, mm39. None takes the build's name from ``uns['genome']`` or ``var['genome']`` where it is known.
+        mm9, mm10, mm39. None takes the build's name from ``uns['genome']`` or ``var['genome']`` where it is known, or
+        the sizes that ``ctl.pp.bin_genome`` kept.
     copy
         Return a new object; the one that was given stays as it is.
 
@@ -132,9 +134,9 @@ def annotate_regions(
 
     Notes
     -----
-    Peak memory: the annotation's tables (about 1 GB for all of GENCODE) and regions x classes. Half a million bins take
-    a second or two once the files are read. UTRs and types of genes are as good as the file: where a class has
-    intervals on some of the regions' chromosomes only, a log line names the others.
+    Peak memory: the annotation's tables and regions x classes. All of GENCODE takes about 1.5 GB and half a minute to
+    read; half a million bins then take a second or two. UTRs and types of genes are as good as the file: where a class
+    has intervals on some of the regions' chromosomes only, a log line names the others.
 
     References
     ----------
@@ -161,7 +163,8 @@ def annotate_regions(
     atac = regions_of(data)
     regions = region_table(atac)
     sources = read_sources(annotation, precedence)
-    sizes = chromosome_sizes(chrom_sizes if chrom_sizes is not None else declared_build(data, atac) or {})
+    known = declared_build(data, atac) or kept_sizes(atac) or {}
+    sizes = chromosome_sizes(known if chrom_sizes is None else chrom_sizes)
     check_ends(regions, sizes)
     columns: dict[str, Any]
     if sources.homer is not None:
