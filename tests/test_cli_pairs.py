@@ -41,6 +41,17 @@ def test_a_board_for_each_kind(scored, tmp_path, capsys):
     assert all(f"{value:.3f}" in said for value in ap)
 
 
+def test_only_the_pairs_asked_for(scored, tmp_path, capsys):
+    path, csv = tmp_path / "in.h5mu", tmp_path / "scores.csv"
+    scored.write_h5mu(path)
+    options = ["--baselines", "gc", "--n-bootstrap", "0", "--views", "overall"]
+    assert main(["evaluate", str(path), "--csv", str(csv), "--pairs", "cross-both,cross-region", *options]) == 0
+    assert sorted(pd.read_csv(csv)["pairs"].unique()) == ["cross-both", "cross-region"]
+    assert "cross-cell" not in capsys.readouterr().out
+    assert main(["evaluate", str(path), "--pairs", "cross-peak", *options]) == 1
+    assert "pairs='cross-peak' is not known" in capsys.readouterr().err
+
+
 def test_rows_are_of_their_kind_and_upper_bounds_say_so(scored):
     mdata = ctl.tl.evaluate(scored, baselines=["gc", "region_mean"], n_bootstrap=0, seed=1, copy=True)
     assert kinds(mdata) == KINDS

@@ -9,16 +9,27 @@ import pandas as pd
 
 from chromatell._keys import EVALUATION, UNS
 from chromatell.cli._console import output
-from chromatell.cli._files import check_output, read_multiome, write
+from chromatell.cli._files import UsageError, check_output, check_tracks_output, read_multiome, write, write_tracks
 from chromatell.cli._tables import gains, kinds, leaderboard
+from chromatell.cli._track_table import track_leaderboard
 
 
 def run(args: argparse.Namespace) -> None:
     """Score the predictions in a file, print the leaderboard, write what was asked for."""
-    if args.output is not None:
-        check_output(args.output, [args.input], overwrite=args.overwrite)
     if args.csv is not None:
         check_output(args.csv, [args.input], overwrite=False, suffixes=(".csv",))
+
+    from chromatell.data._tracks_store import is_tracks_store
+
+    if is_tracks_store(args.input):
+        _tracks(args)
+    else:
+        _cells(args)
+
+
+def _cells(args: argparse.Namespace) -> None:
+    if args.output is not None:
+        check_output(args.output, [args.input], overwrite=args.overwrite)
     mdata = read_multiome(args.input)
 
     from chromatell.tl import evaluate
@@ -26,8 +37,9 @@ def run(args: argparse.Namespace) -> None:
     evaluate(
         mdata,
         args.models,
-        baselines={"all": "all", "none": None}.get(",".join(args.baselines), args.baselines),
+        baselines=_baselines(args),
         split=args.split,
+        pairs=args.pairs,
         views=args.views,
         labels=None if args.labels == "none" else args.labels,
         depth_key=args.depth_key,
@@ -48,6 +60,34 @@ def run(args: argparse.Namespace) -> None:
         improved = gains(mdata, pairs if len(there) > 1 else None)
         if improved is not None:  # there are no models, only baselines
             console.print("", improved)
+
+
+def _tracks(args: argparse.Namespace) -> None:
+    for option in ("pairs", "depth_key"):
+        if getattr(args, option) is not None:
+            raise UsageError(f"--{option.replace('_', '-')} is of cells; {str(args.input)!r} holds tracks.")
+    if args.output is not None:
+        check_tracks_output(args.output, [args.input], overwrite=args.overwrite)
+
+    from chromatell.data import BinnedTracks
+    from chromatell.tl import evaluate
+
+    tracks = BinnedTracks.open(args.input)
+    options = {"views": args.views, "n_bootstrap": args.n_bootstrap, "seed": args.seed}
+    evaluate(tracks, args.models, baselines=_baselines(args), split=args.split, **options)
+    table = tracks.uns[UNS][EVALUATION]
+    if args.csv is not None:
+        _write_csv(table, args.csv)
+    if args.output is not None:
+        write_tracks(tracks, args.output)
+    console = output()
+    for i, target in enumerate(dict.fromkeys(table["target"])):
+        title = f"{args.input}, {target}, {args.split} bins"
+        console.print(*[""][: min(i, 1)], track_leaderboard(table, str(target), title))
+
+
+def _baselines(args: argparse.Namespace) -> str | list[str] | None:
+    return {"all": "all", "none": None}.get(",".join(args.baselines), args.baselines)
 
 
 def _write_csv(table: pd.DataFrame, path: Path) -> None:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import mudata
 from mudata import MuData
 
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError
+
+if TYPE_CHECKING:
+    from chromatell.data import BinnedTracks
 
 SUFFIXES = (".h5mu", ".zarr")
 
@@ -74,6 +79,46 @@ def check_store(store: Path | None, output: Path) -> None:
         )
     if store.exists() or store == output:
         raise UsageError(f"The store {str(store)!r} is there already. Remove it, or name another.")
+
+
+def named_signal(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the bigWigs of --plus, --minus and --signal as ``ctl.pp.bin_tracks`` takes them; none where none is given.
+
+    Raises
+    ------
+    UsageError
+        Beside IN, or signal with and without strand.
+    ChromatellError
+        No such file.
+    """
+    given = {name: getattr(args, name) for name in ("plus", "minus", "signal") if getattr(args, name) is not None}
+    if "signal" in given and len(given) > 1:
+        raise UsageError("--signal is without strand: leave it out, or --plus and --minus.")
+    if given and args.input is not None:
+        raise UsageError(f"Name {str(args.input)!r} or bigWigs (--{next(iter(given))}), not both.")
+    for name, path in given.items():
+        check_there(path, f"bigWig of --{name}")
+    strands = {"plus": "+", "minus": "-", "signal": "."}
+    return {name: {"path": path, "strand": strands[name], "role": "input"} for name, path in given.items()}
+
+
+def write_tracks(tracks: BinnedTracks, path: Path) -> None:
+    """Write a store of tracks, in place of what :func:`check_tracks_output` let pass."""
+    tracks.save(path, overwrite=True)
+    logger.debug("Wrote %s.", path)
+
+
+def check_tracks_output(path: Path, inputs: Sequence[Path], *, overwrite: bool) -> None:
+    """Raise, before any work, where a store of tracks could not be written; one that is there takes `overwrite`.
+
+    Raises
+    ------
+    UsageError
+        As :func:`check_output`, or there already.
+    """
+    check_output(path, inputs, overwrite=overwrite, suffixes=(".zarr",))
+    if path.exists() and not overwrite:
+        raise UsageError(f"The output {str(path)!r} is there already. Name another, or say --overwrite.")
 
 
 def read_multiome(path: Path) -> MuData:

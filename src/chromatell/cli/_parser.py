@@ -33,7 +33,7 @@ apply it to cells with expression only. Nothing is downloaded. Writes demo.h5mu 
 _TRAIN = """\
 Train a model on paired cells. The output holds the data, the model and its predictions: whoever gets it can apply the
 model to cells that have expression only. A Dense model predicts the regions that it was trained on; an XChrom model
-reads DNA as well, and predicts any region.
+reads DNA as well, and predicts any region. A Nascent model is trained on tracks along the genome: bigWigs, or a store.
 """
 
 _TRAIN_EPILOG = f"""\
@@ -42,6 +42,8 @@ examples:
   chromatell train cells.h5mu -o shared.h5mu --split-by donor --n-genes 10000 --n-regions 50000 --seed 1
   chromatell train cells.h5mu -o shared.h5mu --predictions shared_pred.zarr --checkpoint-dir checkpoints
   chromatell train cells.h5mu -o shared.h5mu --family xchrom --fasta hg38.fa --split-regions chromosome
+  chromatell train -o shared.zarr --family nascent --plus plus.bw --minus minus.bw --target H3K4me3=H3K4me3.bw
+  chromatell train tracks.zarr -o shared.zarr --family nascent --architecture cnn
 
 A run that was stopped goes on where it was when it is started again with the same --checkpoint-dir.
 
@@ -50,7 +52,7 @@ A run that was stopped goes on where it was when it is started again with the sa
 _PREDICT = """\
 Predict the accessibility of cells that have expression, with the model in a file. Of that file only the model is
 read, never its cells, and nothing in it is executed. Genes are matched by name. A model that reads DNA also predicts
-regions that it has never seen.
+regions that it has never seen. A model that reads tracks goes from bigWig to bigWig.
 """
 
 _PREDICT_EPILOG = f"""\
@@ -58,11 +60,13 @@ examples:
   chromatell predict rna_only.h5ad --model shared.h5mu -o predicted.h5mu
   chromatell predict rna_only.h5ad --model shared.h5mu -o predicted.h5mu --out-store predicted_values.zarr
   chromatell predict rna_only.h5ad --model shared.h5mu -o predicted.h5mu --regions new.bed --fasta hg38.fa
+  chromatell predict --model shared.zarr --plus plus.bw --minus minus.bw --bigwig predicted
 
 {_EXIT_CODES}"""
 
 _EVALUATE = """\
-Score the predictions in a file on held-out cells, beside baselines fitted here, and print the leaderboard.
+Score the predictions in a file on held-out cells, regions or bins, beside baselines fitted here, and print the
+leaderboard.
 """
 
 _EVALUATE_EPILOG = f"""\
@@ -70,6 +74,8 @@ examples:
   chromatell evaluate shared.h5mu
   chromatell evaluate shared.h5mu --csv scores.csv --baselines region_mean,knn --labels leiden
   chromatell evaluate shared.h5mu -o shared.h5mu --overwrite
+  chromatell evaluate shared.h5mu --pairs cross-region,cross-both
+  chromatell evaluate tracks.zarr --csv scores.csv
 
 {_EXIT_CODES}"""
 
@@ -78,7 +84,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser; ``args.command`` is None where no command was given."""
     parser = argparse.ArgumentParser(
         prog="chromatell",
-        description="Predict chromatin accessibility from expression and DNA, and know how good the prediction is.",
+        description="Predict chromatin from expression, DNA or nascent RNA, and know how good the prediction is.",
         epilog=_MAIN,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -87,10 +93,10 @@ def build_parser() -> argparse.ArgumentParser:
     _demo(_command(commands, "demo", "the main job on a packaged real example", _DEMO, _EXIT_CODES, verbosity=1))
     _train(
         _command(
-            commands, "train", "paired cells in, a file with data, model and predictions out", _TRAIN, _TRAIN_EPILOG
+            commands, "train", "cells or tracks in, a file with data, model and predictions out", _TRAIN, _TRAIN_EPILOG
         )
     )
-    _predict(_command(commands, "predict", "apply a stored model to cells with expression", _PREDICT, _PREDICT_EPILOG))
+    _predict(_command(commands, "predict", "apply a stored model to new cells or tracks", _PREDICT, _PREDICT_EPILOG))
     _evaluate(_command(commands, "evaluate", "score predictions beside baselines", _EVALUATE, _EVALUATE_EPILOG))
     return parser
 
@@ -123,7 +129,8 @@ def _demo(parser: argparse.ArgumentParser) -> None:
 
 
 def _train(parser: argparse.ArgumentParser) -> None:
-    _files(parser, "IN", "paired cells: .h5mu or .zarr with modalities 'rna' and 'atac'", needs_output=True)
+    what = "paired cells: .h5mu or .zarr with modalities 'rna' and 'atac'; for nascent, a store of tracks: .zarr"
+    _files(parser, "IN", what, needs_output=True, needs_input=False)
     parser.add_argument(
         "--predictions",
         type=Path,
@@ -131,7 +138,10 @@ def _train(parser: argparse.ArgumentParser) -> None:
         help="write the predictions into this store, beside the output, instead of into it; needed for very large ones",
     )
     parser.add_argument(
-        "--family", default="dense", choices=("dense", "xchrom"), help="dense (default), or xchrom, which reads DNA"
+        "--family",
+        default="dense",
+        choices=("dense", "xchrom", "nascent"),
+        help="dense (default); xchrom, which reads DNA; or nascent, which reads tracks",
     )
     parser.add_argument("--key", help="name of the model in the output (default: that of the family)")
     _seed(parser)
@@ -144,7 +154,7 @@ def _train(parser: argparse.ArgumentParser) -> None:
         type=float,
         nargs=3,
         metavar=("TRAIN", "VAL", "TEST"),
-        help="shares of the cells (default: 0.7 0.1 0.2)",
+        help="shares of the cells (default: 0.7 0.1 0.2); for nascent, of the bins (default: 0.8 0.1 0.1)",
     )
     features = parser.add_argument_group(
         "features", "Where none is given, those selected in IN are used (var['ctl_selected']), else all."
@@ -158,13 +168,18 @@ def _train(parser: argparse.ArgumentParser) -> None:
         help="regions open in at least this share of the training cells, such as 0.005",
     )
     model = parser.add_argument_group("model")
-    model.add_argument("--preset", help="dense: default, panel or wizel2025; xchrom: small (default) or xchrom")
+    model.add_argument("--preset", help="dense: default, panel or wizel2025; xchrom: small or xchrom")
     _depth(model)
     model.add_argument("--depth-key", metavar="COLUMN", help="column of the atac obs with each cell's fragments")
     _of_dense(parser.add_argument_group("for --family dense"))
     _of_xchrom(
         parser.add_argument_group(
             "for --family xchrom", "Where no regions are held out, in IN or here, all of them are trained on."
+        )
+    )
+    _of_nascent(
+        parser.add_argument_group(
+            "for --family nascent", "In place of IN: bigWigs, which are binned, masked, split and smoothed here."
         )
     )
     training = parser.add_argument_group("training")
@@ -192,7 +207,9 @@ def _of_xchrom(group: Any) -> None:
     )
     group.add_argument("--width", type=int, metavar="N", help="bases read around each region (default: 1344)")
     group.add_argument(
-        "--split-regions", choices=("chromosome", "random"), help="hold out whole chromosomes, or groups of regions"
+        "--split-regions",
+        choices=("chromosome", "random", "blocks"),
+        help="hold out whole chromosomes; groups of regions; or, of tracks, blocks (the default for nascent)",
     )
     group.add_argument(
         "--test-chromosomes", type=_listed, metavar="A,B", help="the chromosomes to hold out for the test"
@@ -210,8 +227,30 @@ def _of_xchrom(group: Any) -> None:
     group.add_argument("--cells-per-batch", type=int, metavar="N", help="cells drawn for each step (default: all)")
 
 
+def _of_nascent(group: Any) -> None:
+    _signal(group)
+    group.add_argument(
+        "--target", type=_named, action="append", metavar="NAME=X.bw", help="what to predict; may be repeated"
+    )
+    group.add_argument("--chroms", type=_listed, metavar="A,B", help="chromosomes to bin (default: all)")
+    group.add_argument("--bin-size", type=int, metavar="BP", help="(default: 50)")
+    group.add_argument("--stat", choices=("mean", "mean_covered", "sum", "max"), help="of a bin (default: mean)")
+    group.add_argument("--blacklist", type=Path, metavar="X.bed", help="regions whose signal is an artefact")
+    group.add_argument("--smooth", type=float, metavar="BINS", help="smooth the targets; 0 does not (bigWigs: 10)")
+    group.add_argument("--block", type=int, metavar="BP", help="length of the blocks that are split (default: 1000000)")
+    group.add_argument("--architecture", help="xgboost (default), dense or cnn")
+    group.add_argument("--window", type=int, metavar="BINS", help="read around a bin, an odd number of bins")
+
+
+def _signal(group: Any) -> None:
+    for name, what in (("plus", "signal of the plus strand"), ("minus", "of the minus strand")):
+        group.add_argument(f"--{name}", type=Path, metavar="X.bw", help=f"{what}, a bigWig")
+    group.add_argument("--signal", type=Path, metavar="X.bw", help="signal without strand, in place of the two")
+
+
 def _predict(parser: argparse.ArgumentParser) -> None:
-    _files(parser, "QUERY", "cells with expression: .h5ad, .h5mu or .zarr", needs_output=True)
+    what = "cells with expression: .h5ad, .h5mu or .zarr; or a store of tracks: .zarr"
+    _files(parser, "QUERY", what, needs_output=False, needs_input=False)
     parser.add_argument("--model", type=Path, required=True, help=".h5mu, .zarr or exported model")
     parser.add_argument("--key", help="which model, where there are several")
     parser.add_argument(
@@ -224,6 +263,12 @@ def _predict(parser: argparse.ArgumentParser) -> None:
         "--fasta", type=Path, metavar="GENOME.fa", help="genome of the regions that the model does not hold"
     )
     _depth(parser)
+    tracks = parser.add_argument_group("for a model that reads tracks", "In place of QUERY: bigWigs.")
+    _signal(tracks)
+    tracks.add_argument("--chroms", type=_listed, metavar="A,B", help="chromosomes to predict (default: all)")
+    tracks.add_argument(
+        "--bigwig", type=Path, metavar="DIR", help="write a bigWig of each predicted target into this folder"
+    )
     parser.add_argument(
         "--out-store",
         type=Path,
@@ -233,7 +278,7 @@ def _predict(parser: argparse.ArgumentParser) -> None:
 
 
 def _evaluate(parser: argparse.ArgumentParser) -> None:
-    _files(parser, "IN", "cells with predictions: .h5mu or .zarr", needs_output=False)
+    _files(parser, "IN", "cells with predictions: .h5mu or .zarr; or tracks: .zarr", needs_output=False)
     parser.add_argument("--csv", type=Path, metavar="TABLE.csv", help="write every score to this table")
     parser.add_argument("--models", type=_listed, metavar="A,B", help="which predictions (default: all)")
     parser.add_argument(
@@ -253,6 +298,12 @@ def _evaluate(parser: argparse.ArgumentParser) -> None:
         "--split", default="test", choices=("test", "val", "train"), help="cells to score (default: test)"
     )
     parser.add_argument(
+        "--pairs",
+        type=_listed,
+        metavar="A,B",
+        help="some of cross-cell, cross-sample, cross-region and cross-both (default: all that the file allows)",
+    )
+    parser.add_argument(
         "--views", type=_listed, metavar="A,B", help="which views, such as overall,per_cell (default: all)"
     )
     parser.add_argument("--depth-key", metavar="COLUMN", help="column of the atac obs with each cell's fragments")
@@ -266,12 +317,18 @@ def _evaluate(parser: argparse.ArgumentParser) -> None:
     _seed(parser)
 
 
-def _files(parser: argparse.ArgumentParser, name: str, what: str, *, needs_output: bool) -> None:
-    parser.add_argument("input", type=Path, metavar=name, help=what)
+def _files(
+    parser: argparse.ArgumentParser, name: str, what: str, *, needs_output: bool, needs_input: bool = True
+) -> None:
+    parser.add_argument("input", type=Path, nargs=None if needs_input else "?", metavar=name, help=what)
     parser.add_argument(
-        "-o", "--output", type=Path, required=needs_output, metavar="OUT", help=".h5mu or .zarr to write"
+        "-o", "--output", type=Path, required=needs_output, metavar="OUT", help=".h5mu or .zarr to write; tracks: .zarr"
     )
-    parser.add_argument("--overwrite", action="store_true", help="let the output take the place of an input")
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="let the output take the place of an input; of tracks and bigWigs, of what is there",
+    )
 
 
 def _seed(parser: argparse.ArgumentParser) -> None:
@@ -281,10 +338,17 @@ def _seed(parser: argparse.ArgumentParser) -> None:
 def _depth(parser: Any) -> None:
     parser.add_argument(
         "--depth",
-        default="predicted",
         choices=("predicted", "fixed", "observed"),
         help="depth of a cell: predicted from its expression (default), fixed, or observed, which reads its ATAC",
     )
+
+
+def _named(text: str) -> tuple[str, Path]:
+    """Return a name and a path, of NAME=PATH."""
+    name, equals, path = text.partition("=")
+    if not (name and equals and path):
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=X.bw, such as H3K4me3=H3K4me3.bw")
+    return name, Path(path)
 
 
 def _listed(text: str) -> list[str]:

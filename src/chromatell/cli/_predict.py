@@ -3,14 +3,42 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 from chromatell._settings import settings
 from chromatell.cli._console import output
-from chromatell.cli._files import UsageError, check_output, check_store, check_there, write
+from chromatell.cli._files import (
+    UsageError,
+    check_output,
+    check_store,
+    check_there,
+    check_tracks_output,
+    named_signal,
+    write,
+    write_tracks,
+)
 
 
 def run(args: argparse.Namespace) -> None:
-    """Apply a stored model to a file of cells, write."""
+    """Apply a stored model to a file of cells, or to tracks, write."""
+    files = named_signal(args)
+    if not files and args.input is None:
+        raise UsageError("Name a file of cells or a store of tracks, QUERY, or bigWigs: --plus and --minus.")
+
+    from chromatell.data._tracks_store import is_tracks_store
+
+    if files or is_tracks_store(args.input):
+        _tracks(args, files)
+    else:
+        _cells(args)
+
+
+def _cells(args: argparse.Namespace) -> None:
+    for option in ("bigwig", "chroms"):
+        if getattr(args, option) is not None:
+            raise UsageError(f"--{option} is of tracks; {str(args.input)!r} is none. Name a store of them, or --plus.")
+    if args.output is None:
+        raise UsageError("Name an output: -o PREDICTED.h5mu.")
     check_output(args.output, [args.input, args.model], overwrite=args.overwrite)
     check_store(args.out_store, args.output)
     if args.fasta is not None and args.regions is None:
@@ -27,12 +55,44 @@ def run(args: argparse.Namespace) -> None:
         key=args.key,
         regions=args.regions,
         fasta=args.fasta,
-        depth=args.depth,
+        depth=args.depth or "predicted",
         out=args.out_store,
     )
     if isinstance(result, BinnedTracks):
-        raise UsageError("The model reads tracks. Use it in Python: ctl.tl.predict(tracks, model=...).save(path).")
+        raise UsageError(f"The model reads tracks, and {str(args.input)!r} is no store of them.")
     write(result, args.output)
     if settings.verbosity:
         where = args.output if args.out_store is None else args.out_store
         output().print(f"Wrote the predictions for {result.n_obs:,} cells to {where}.", soft_wrap=True, markup=False)
+
+
+def _tracks(args: argparse.Namespace, files: dict[str, Any]) -> None:
+    """Predict tracks: from bigWigs or a store, into bigWigs or a store."""
+    for option in ("regions", "out_store"):
+        if getattr(args, option) is not None:
+            cure = "name --chroms" if option == "regions" else "name a store with -o"
+            raise UsageError(f"--{option.replace('_', '-')} is of cells; for tracks {cure}.")
+    if args.output is None and args.bigwig is None:
+        raise UsageError("Name an output: --bigwig FOLDER, or -o PREDICTED.zarr.")
+    check_there(args.fasta, "FASTA")
+    if args.output is not None:
+        inputs = [path for path in (args.input, args.model) if path is not None]
+        check_tracks_output(args.output, inputs, overwrite=args.overwrite)
+
+    from chromatell.tl import predict
+
+    options = {"regions": args.chroms, "fasta": args.fasta, "depth": args.depth or "predicted"}
+    found: Any = predict(
+        files or args.input,
+        model=args.model,
+        key=args.key,
+        bigwig=args.bigwig,
+        overwrite=args.overwrite,
+        **options,
+    )
+    if args.output is not None:
+        write_tracks(found, args.output)
+    if settings.verbosity:
+        where = " and ".join(str(path) for path in (args.bigwig, args.output) if path is not None)
+        n = len(found.names_of(role="prediction"))
+        output().print(f"Wrote {n} predicted tracks to {where}.", soft_wrap=True, markup=False)

@@ -44,7 +44,7 @@ def leaderboard(mdata: MuData, title: str, note: str = "", pairs: str | None = N
     scores: pd.DataFrame = mdata.uns[UNS][EVALUATION]
     scores = scores[(scores["pairs"] == (kinds(mdata)[0] if pairs is None else pairs)).to_numpy()]
     columns = _pairs(scores)
-    table = _table(title, note)
+    table = new_table(title, note)
     table.add_column("", no_wrap=True)
     for pair in columns:
         table.add_column(_header(pair), justify="right", no_wrap=True)
@@ -58,7 +58,7 @@ def leaderboard(mdata: MuData, title: str, note: str = "", pairs: str | None = N
     first = _column(scores, columns[0])
     names = sorted(kind, key=lambda m: (rank[kind[m]], -np.nan_to_num(first[m][0], nan=-np.inf)))
     for name, following in zip(names, [*names[1:], None], strict=True):
-        cells = [_score(*_column(scores, pair).get(name, (np.nan,) * 3)) for pair in columns]
+        cells = [score(*_column(scores, pair).get(name, (np.nan,) * 3)) for pair in columns]
         label = Text(name, style="bold" if kind[name] in ("model", "upper bound") else "")
         if kind[name] in ("reference", "upper bound"):
             label.append(f"\n{'upper bound, ' * (kind[name] == 'upper bound')}reads the cells' ATAC", style="dim")
@@ -80,7 +80,7 @@ def gains(mdata: MuData, pairs: str | None = None) -> Table | None:
     found = found[(found["pairs"] == (kinds(mdata)[0] if pairs is None else pairs)).to_numpy()]
     if found.empty:
         return None
-    table = _table(
+    table = new_table(
         f"Gain over the best baseline (paired){'' if pairs is None else f', {pairs}'}",
         "The baseline is chosen on validation cells, for each score anew. 95% intervals; bold where they are above 0.",
     )
@@ -98,7 +98,8 @@ def gains(mdata: MuData, pairs: str | None = None) -> Table | None:
     return table
 
 
-def _table(title: str, note: str) -> Table:
+def new_table(title: str, note: str) -> Table:
+    """Return an empty table."""
     return Table(
         title=Text(title, style="bold"),
         title_justify="left",
@@ -126,7 +127,8 @@ def _column(table: pd.DataFrame, pair: Pair) -> dict[str, tuple[float, float, fl
     return {str(r.model): (float(r.value), float(r.ci_low), float(r.ci_high)) for r in rows.itertuples()}
 
 
-def _score(value: float, low: float, high: float) -> Text:
+def score(value: float, low: float, high: float) -> Text:
+    """Return a score over its interval."""
     if not np.isfinite(value):
         return Text("n/a", style="dim")
     shown = Text(f"{value:.3f}")

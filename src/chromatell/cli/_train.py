@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from typing import Any
 
 from mudata import MuData
@@ -10,27 +11,30 @@ from mudata import MuData
 from chromatell._keys import ATAC, DNA, SPLIT
 from chromatell._settings import logger, settings
 from chromatell._validate import ChromatellError, modality
+from chromatell.cli import _train_tracks
 from chromatell.cli._console import libraries_to_stderr, output
 from chromatell.cli._files import UsageError, check_output, check_store, check_there, read_multiome, write
 
 _FRACTIONS = (0.7, 0.1, 0.2)
-# options that one family alone knows
+# which families know an option; those not here are of all
+_SEQUENCE = ("fasta", "width", "embedding", "region_effect", "cells_per_batch")
+_CELLS = ("predictions", "split_by", "n_genes", "n_regions", "min_open", "depth", "depth_key")
+_TRACKS = ("plus", "minus", "signal", "target", "chroms", "bin_size", "stat", "blacklist", "smooth", "block")
 _OWN = {
-    "dense": ("encoder", "likelihood", "loss", "batch_key", "covariates"),
-    "xchrom": (
-        "fasta",
-        "width",
-        "split_regions",
-        "test_chromosomes",
-        "embedding",
-        "region_effect",
-        "cells_per_batch",
-    ),
+    **dict.fromkeys(("encoder", "likelihood", "loss", "batch_key", "covariates"), ("dense",)),
+    **dict.fromkeys(_SEQUENCE, ("xchrom",)),
+    **dict.fromkeys(_CELLS, ("dense", "xchrom")),
+    **dict.fromkeys((*_TRACKS, "architecture", "window"), ("nascent",)),
+    **dict.fromkeys(("split_regions", "test_chromosomes"), ("xchrom", "nascent")),
 }
 
 
 def run(args: argparse.Namespace) -> None:
     """Split and select where needed, train, predict, write."""
+    _check_family(args)
+    if args.family == "nascent":
+        _train_tracks.run(args, partial(_given, args))
+        return
     _check(args)
     key = args.key or args.family
     mdata = read_multiome(args.input)
@@ -46,7 +50,7 @@ def run(args: argparse.Namespace) -> None:
         getattr(tl, args.family)(
             mdata,
             key_added=key,
-            depth=args.depth,
+            depth=args.depth or "predicted",
             depth_key=args.depth_key,
             out=args.predictions,
             seed=args.seed,
@@ -67,15 +71,22 @@ def run(args: argparse.Namespace) -> None:
         output().print("\n".join(lines), soft_wrap=True, markup=False)
 
 
+def _check_family(args: argparse.Namespace) -> None:
+    """Raise where an option is of another family."""
+    for option, families in _OWN.items():
+        if getattr(args, option) is not None and args.family not in families:
+            named = f"--{option.replace('_', '-')} is for --family {' or '.join(families)}"
+            raise UsageError(f"{named}; this is --family {args.family}.")
+
+
 def _check(args: argparse.Namespace) -> None:
     """Raise, before anything is read, where the call could not end well."""
+    if args.input is None:
+        raise UsageError("Name a file of paired cells, IN.")
     check_output(args.output, [args.input], overwrite=args.overwrite)
     check_store(args.predictions, args.output)
-    for family, options in _OWN.items():
-        given = _given(args, *options)
-        if given and family != args.family:
-            option = "--" + next(iter(given)).replace("_", "-")
-            raise UsageError(f"{option} is for --family {family}; this is --family {args.family}.")
+    if args.split_regions == "blocks":
+        raise UsageError("--split-regions blocks is of tracks; for cells x regions take chromosome or random.")
     if args.width is not None and args.fasta is None:
         raise UsageError("--width is of the sequences read from a genome. Name it: --fasta GENOME.fa.")
     if args.split_regions == "random" and args.test_chromosomes:

@@ -192,6 +192,11 @@ def open_store(cls: type[Tracks], path: Path) -> Tracks:
     return tracks
 
 
+def is_tracks_store(path: Path) -> bool:
+    """Return whether a path is a store of tracks, going by the metadata of its root alone."""
+    return is_zarr(path) and _is_ours(path / "zarr.json")
+
+
 def _is_ours(root: Path) -> bool:
     """Return whether the metadata of a store's root, looked at as bytes, name our kind."""
     return (

@@ -114,14 +114,27 @@ def quiet_lightning() -> Iterator[None]:
             item.setLevel(level)
 
 
-def resolve_precision(precision: str, accelerator: str) -> str:
-    """Return Lightning's name of a precision; 'auto' is bfloat16 autocast on a GPU that has it, else float32."""
+def resolve_precision(precision: str, accelerator: str, *, on_cpu: bool = True) -> str:
+    """Return Lightning's name of a precision; 'auto' is bfloat16 autocast where the hardware has it, else float32.
+
+    `on_cpu` is whether bfloat16 pays on a CPU with its instructions.
+    """
     if precision != "auto":
         return precision
-    on_gpu = accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available() and torch.cuda.is_bf16_supported()
-    if on_gpu:
+    if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
+        bf16 = torch.cuda.is_bf16_supported()
+    else:
+        bf16 = on_cpu and accelerator in ("auto", "cpu") and cpu_has_bf16()
+    if bf16:
         logger.debug("Training in bfloat16 autocast; loss in float32.")
-    return "bf16-mixed" if on_gpu else "32-true"
+    return "bf16-mixed" if bf16 else "32-true"
+
+
+def cpu_has_bf16() -> bool:
+    """Return whether the CPU multiplies in bfloat16: AVX-512 or AMX instructions."""
+    # names that torch calls private, and which its older versions do not have
+    tests = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+    return any(test is not None and test() for test in tests)
 
 
 def what(data: Any) -> str:

@@ -53,5 +53,5 @@ def _tracks(data: Any, model: Any, chroms: Any) -> BinnedTracks:
     table.loc[[name for name in table.index if name in model.var_names[INPUT]], ROLE] = INPUT
     if not (table[ROLE] == INPUT).any():
         table[ROLE] = INPUT
-    stat = model.config["input_tracks"][0].get(STAT) or "mean"
+    stat: Any = model.config["input_tracks"][0].get(STAT) or "mean"
     return bin_tracks(table.reset_index(), bin_size=model.options.bin_size, chroms=chroms, stat=stat)
