@@ -82,8 +82,8 @@ def annotate_regions(
     annotation
         A path, a table, or several in a list, of the build of the regions and with its names of chromosomes:
 
-        - genes: GTF, BED12 (no coding sequence where thickStart equals thickEnd), or a table of genes, which gives
-          promoters, TTS and intergenic alone;
+        - genes: GTF, BED12 (no coding sequence where thickStart equals thickEnd), or a table of genes or BED of six
+          columns with the strand, which give promoters, TTS and intergenic alone;
         - ENCODE's cCREs with their class: pELS and dELS are `enhancer`, CTCF-only and CA-CTCF `insulator`, these and
           all that are CTCF-bound `CTCF`; the others are in no class;
         - the output of HOMER's ``annotatePeaks.pl`` for these regions: its labels are kept as they are, and nothing
@@ -135,7 +135,7 @@ def annotate_regions(
     Notes
     -----
     Peak memory: the annotation's tables and regions x classes. All of GENCODE takes about 1.5 GB and half a minute to
-    read; half a million bins then take a second or two. UTRs and types of genes are as good as the file: where a class
+    read; half a million bins then take a few seconds. UTRs and types of genes are as good as the file: where a class
     has intervals on some of the regions' chromosomes only, a log line names the others.
 
     References

@@ -94,7 +94,7 @@ def embed_sequence(
 
     Notes
     -----
-    Time on one core: 'kmer' about 25 ns a base (600,000 bins of 5 kb in 2 minutes); 'xchrom' and
+    Time on one core: 'kmer' about 25 ns a base (600,000 bins of 5 kb in 2 to 3 minutes); 'xchrom' and
     'nucleotide_transformer' want a GPU for as many. Peak memory: the table, the features of 20,000 regions, and a block
     of 4 million bases; the FASTA is mapped, not read.
 
