@@ -102,7 +102,8 @@ def main() -> None:
     lines = [
         "# Regions: annotation and DNA vectors",
         "",
-        "One core of a machine that others used too; seconds include reading the file. MB is the peak of the process so far.",
+        "One core of a machine that others used too; seconds include reading the file. MB is the peak of the process "
+        "so far.",
         "",
         "| build | 5-kb bins | annotation | classes | s | MB |",
         "| --- | ---: | --- | ---: | ---: | ---: |",
