@@ -1,0 +1,85 @@
+"""What training does for every family: precision by the hardware, and quiet where there is no validation part."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+
+import chromatell as ctl
+from chromatell.models import _support
+from chromatell.models._support import cpu_has_bf16, resolve_precision
+
+
+@pytest.fixture(scope="module")
+def mdata():
+    mdata = ctl.datasets.simulate_multiome(200, 30, 60, n_types=2, seed=0)
+    ctl.pp.split_cells(mdata, seed=0)
+    return mdata
+
+
+def trained(mdata, **options):
+    mdata = mdata.copy()
+    ctl.models.Dense.setup_mudata(mdata)
+    model = ctl.models.Dense(mdata)
+    model.train(max_epochs=3, seed=0, **options)
+    return model, model.predict(mdata)
+
+
+@pytest.mark.parametrize("has", [True, False])
+def test_auto_is_bfloat16_where_the_cpu_has_it(has, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(_support, "cpu_has_bf16", lambda: has)
+    want = "bf16-mixed" if has else "32-true"
+    assert resolve_precision("auto", "auto") == resolve_precision("auto", "cpu") == want
+    assert resolve_precision("auto", "cpu", on_cpu=False) == "32-true"
+    assert resolve_precision("auto", "mps") == "32-true"
+    assert resolve_precision("16-mixed", "cpu") == "16-mixed"
+
+
+def test_a_torch_without_these_questions_has_none(monkeypatch):
+    for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
+        monkeypatch.delattr(torch.cpu, name, raising=False)
+    assert not cpu_has_bf16()
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True, raising=False)
+    assert cpu_has_bf16()
+
+
+def test_bfloat16_learns_the_same_and_keeps_float32(mdata):
+    full, p = trained(mdata, precision="32-true")
+    half, q = trained(mdata, precision="bf16-mixed")
+    assert {w.dtype for w in half.module.parameters()} == {torch.float32}
+    assert q.dtype == np.float32
+    np.testing.assert_allclose(half.history["validation_loss"], full.history["validation_loss"], rtol=0.005)
+    assert 0 < np.abs(p - q).max() < 0.02
+    _, again = trained(mdata, precision="bf16-mixed")
+    np.testing.assert_array_equal(q, again)
+
+
+def test_the_loss_is_float32_under_autocast(mdata, monkeypatch):
+    seen = []
+    loss = ctl.models.dense._module.DenseModule.loss
+
+    def looked_at(self, batch):
+        found = loss(self, batch)
+        seen.append((torch.is_autocast_enabled("cpu"), found.dtype))
+        return found
+
+    monkeypatch.setattr(ctl.models.dense._module.DenseModule, "loss", looked_at)
+    trained(mdata, precision="bf16-mixed", accelerator="cpu")
+    assert set(seen) == {(True, torch.float32)}
+
+
+def test_training_without_a_validation_part_is_quiet(mdata, capfd):
+    mdata = mdata.copy()
+    mdata.obs["ctl_split"] = np.where(mdata.obs["ctl_split"] == "val", "train", mdata.obs["ctl_split"])
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        model, _ = trained(mdata)
+    assert "validation_loss" not in model.history
+    ours = ("ranks is zero", "val_dataloader", "validation_step")
+    assert [str(w.message) for w in said if any(word in str(w.message) for word in ours)] == []
+    out, err = capfd.readouterr()
+    assert "ranks is zero" not in out + err
