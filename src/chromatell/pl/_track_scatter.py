@@ -56,7 +56,8 @@ def track_scatter(
     Returns
     -------
     matplotlib.axes.Axes
-        Darker hexagons hold more bins, on a logarithmic scale; the dotted line is where both are equal.
+        Darker hexagons hold more bins, on a logarithmic scale; the dotted line is where both are equal. The r is that
+        of the signal, also where logs are drawn.
 
     Raises
     ------

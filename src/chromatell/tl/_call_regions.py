@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from chromatell.models import load
 from chromatell.models._base import ChromatinModel
 from chromatell.tl._shuffled_tracks import shuffled_inputs, smooth
 
-COLUMNS = (CHROM, START, END, "name", "score", "mean")
+Predict = Callable[[BinnedTracks], dict[str, np.ndarray]]
 
 
 def call_regions(
@@ -34,6 +34,7 @@ def call_regions(
     gap: int = 200,
     regions: str | Sequence[str] | None = None,
     model: Any = None,
+    fasta: Any = None,
     shuffle: int = 1000,
     n_shuffles: int = 1,
     path: str | os.PathLike[str] | None = None,
@@ -61,6 +62,8 @@ def call_regions(
         Names of chromosomes to call in; None is all.
     model
         The model that made the prediction, as in ``ctl.tl.predict``; None takes the one that the tracks carry.
+    fasta
+        Of a model that reads sequence, which is not shuffled: the genome.
     shuffle
         In bp: input signal is shuffled in pieces of this length.
     n_shuffles
@@ -122,9 +125,9 @@ def call_regions(
         raise ChromatellError(f"{str(file)!r} exists. Choose another path, or pass overwrite=True.")
     smoothed = {c: smooth(held.values(c, name)[0], held.usable(c), width) for c in chroms}
     if threshold is None:
-        null = _null(
-            held, name, model, chroms, piece, np.random.SeedSequence(settings.resolve_seed(seed)), n_shuffles, width
-        )
+        read = _predictor(held, name, model, fasta)
+        streams = np.random.SeedSequence(settings.resolve_seed(seed)).spawn(n_shuffles)
+        null = [x for stream in streams for x in _null(held.select(chroms=chroms), read, piece, stream, width)]
         cut = _threshold(smoothed, null, share, n_shuffles)
     else:
         cut = in_range(threshold, -1e300, 1e300, "threshold", whole=False)
@@ -138,17 +141,8 @@ def call_regions(
     return table
 
 
-def _null(
-    tracks: BinnedTracks,
-    name: str,
-    model: Any,
-    chroms: list[str],
-    piece: int,
-    seed: np.random.SeedSequence,
-    n_shuffles: int,
-    width: float,
-) -> list[np.ndarray]:
-    """Return what the model predicts from shuffled signal in the usable bins, smoothed, float32, in parts."""
+def _predictor(tracks: BinnedTracks, name: str, model: Any, fasta: Any) -> tuple[Any, Predict]:
+    """Return the model that predicted a track, and what it predicts there from other inputs: chromosome to values."""
     own = tracks.uns.get(UNS, {})
     entries: dict[str, dict[str, Any]] = own.get(PREDICTIONS, {})
     key = next((k for k, p in entries.items() if name in p.get("tracks", [])), None)
@@ -161,18 +155,25 @@ def _null(
     loaded: Any = (
         model if isinstance(model, ChromatinModel) else load(tracks, key=key) if model is None else load(model)
     )
-    parts = []
-    for stream in seed.spawn(n_shuffles):
-        shuffled = shuffled_inputs(tracks.select(chroms=chroms), loaded, piece, stream)
-        found = loaded.predict(shuffled, depth=said.get("depth", "fixed"), suffix=key)
+
+    def predict(inputs: BinnedTracks) -> dict[str, np.ndarray]:
+        found = loaded.predict(inputs, depth=said.get("depth", "fixed"), suffix=key, fasta=fasta)
         if name not in found.names:
             raise ChromatellError(
                 f"The model predicts {found.names}, not {name!r}. Give the one that made it: model=..."
             )
-        for chrom in chroms:
-            usable = tracks.usable(chrom)
-            parts.append(smooth(found.values(chrom, name)[0], usable, width)[usable])
-    return parts
+        return {c: found.values(c, name)[0] for c in found.chroms}
+
+    return loaded, predict
+
+
+def _null(
+    tracks: BinnedTracks, read: tuple[Any, Predict], piece: int, seed: np.random.SeedSequence, width: float
+) -> list[np.ndarray]:
+    """Return what a model predicts from shuffled signal in the usable bins, smoothed, float32, by chromosome."""
+    model, predict = read
+    found = predict(shuffled_inputs(tracks, model, piece, seed))
+    return [smooth(values, tracks.usable(c), width)[tracks.usable(c)] for c, values in found.items()]
 
 
 def _threshold(smoothed: dict[str, np.ndarray], null: list[np.ndarray], fdr: float, n_shuffles: int) -> float:
