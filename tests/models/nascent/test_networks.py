@@ -137,7 +137,7 @@ def test_the_sums_are_those_of_wider_and_wider_stretches():
 
 
 def test_the_other_strand_is_the_window_turned_with_the_strands_swapped():
-    network = network_of("cnn", window=41, dropout=0.0)
+    network = network_of("cnn", window=41, dropout=0.0, depth_jitter=0.0)
     x, y = torch.from_numpy(signal_of(40 + 17))[None], torch.rand(1, 2, 17)
     both = {round(network.loss(TrackBatch(a, b)).item(), 5) for a, b in ((x, y), (x.flip(2)[:, [1, 0]], y.flip(2)))}
     torch.manual_seed(3)
@@ -222,3 +222,14 @@ def test_a_window_in_bp_must_be_a_multiple_of_the_bins():
         window_bins("1kb", 30)
     with pytest.raises(ctl.ChromatellError, match="is no length"):
         window_bins("wide", 50)
+
+
+def test_training_at_other_depths_scales_a_whole_stretch():
+    network = network_of("cnn", window=41, dropout=0.0, depth_jitter=0.7, strand_flip=False)
+    x, y = torch.from_numpy(signal_of(40 + 16))[None], torch.rand(1, 2, 16)
+    torch.manual_seed(5)
+    factor = float(torch.exp(0.7 * torch.randn(1)))
+    expected = network.loss(TrackBatch(x * factor, y)).item()
+    torch.manual_seed(5)
+    assert network.train().loss(TrackBatch(x, y)).item() == pytest.approx(expected, rel=1e-5)
+    assert network.eval().loss(TrackBatch(x, y)).item() != pytest.approx(expected, rel=1e-3)

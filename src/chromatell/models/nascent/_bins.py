@@ -11,6 +11,7 @@ import numpy as np
 from chromatell._keys import TRAIN
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, examples
+from chromatell.data._tracks_table import ASSAY, STRAND
 from chromatell.data.tracks import RAW, BinnedTracks
 from chromatell.models.nascent._signal import input_values
 
@@ -112,3 +113,16 @@ def target_values(
 def scaled_inputs(data: BinnedTracks, chrom: str, inputs: Sequence[str], scale: np.ndarray) -> np.ndarray:
     """Return inputs in units of their mean, float32 (inputs, bins)."""
     return input_values(data, chrom, inputs) / scale[:, np.newaxis].astype(np.float32)
+
+
+def other_strands(inputs: Sequence[dict[str, str]]) -> tuple[list[int], bool]:
+    """Return which input is the other strand of each one's assay, itself where none is, and whether none lacks its own.
+
+    Examples
+    --------
+    >>> other_strands([{"assay": "PRO", "strand": "-"}, {"assay": "PRO", "strand": "+"}])
+    ([1, 0], True)
+    """
+    keys = [(x[ASSAY], x[STRAND]) for x in inputs]
+    turned = [(assay, {"+": "-", "-": "+"}.get(strand, strand)) for assay, strand in keys]
+    return [keys.index(t) if t in keys else i for i, t in enumerate(turned)], all(t in keys for t in turned)

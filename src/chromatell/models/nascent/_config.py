@@ -59,7 +59,7 @@ ARCHITECTURES: dict[str, dict[str, Architecture]] = {
         "default": Architecture(
             DilatedNetwork,
             TrainConfig(max_epochs=30, batch_size=4, lr=3e-3, gradient_clip=1.0),
-            {"dropout": 0.1, "strand_flip": True},
+            {"dropout": 0.1, "strand_flip": True, "depth_jitter": 0.5},
         ),
         "stanford2019": Architecture(
             PublishedNetwork,
@@ -84,6 +84,7 @@ class NascentConfig:
     context: str = "signal"  # or 'sequence': both are read
     multi_task: bool = True  # one network for all targets
     strand_flip: bool = False  # networks also see each stretch from the other strand
+    depth_jitter: float = 0.0  # networks see each stretch at depths that vary by this (standard deviation of the log)
     stretch: int = 4096  # bins of a training stretch
     max_bins: int = 400_000  # training bins of trees and 'dense' at most; more are drawn at random
     max_depth: int = 6  # of a tree
@@ -120,6 +121,7 @@ class NascentConfig:
         in_range(self.subsample, 0.01, 1, "subsample", whole=False)
         in_range(self.colsample, 0.01, 1, "colsample", whole=False)
         in_range(self.dropout, 0, 0.95, "dropout", whole=False)
+        in_range(self.depth_jitter, 0, 5, "depth_jitter", whole=False)
         for name in ("multi_task", "strand_flip"):
             one_of(str(getattr(self, name)), ("True", "False"), name)
         if self.window % 2 == 0:

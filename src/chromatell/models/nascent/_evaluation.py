@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 
+from chromatell.data._tracks_table import ASSAY, PREDICTION, ROLE, SAMPLE, track_table
+from chromatell.data.tracks import BinnedTracks
 from chromatell.models.nascent._losses import to_value
 from chromatell.models.nascent._networks import TrackNetwork
 from chromatell.models.nascent._sequence import MARGIN
@@ -57,3 +61,23 @@ def network_predictor(
         return np.concatenate(found, axis=1)
 
     return predict
+
+
+def prediction_table(
+    tracks: BinnedTracks,
+    inputs: Sequence[str],
+    targets: Sequence[str],
+    described: Sequence[dict[str, Any]],
+    suffix: str,
+) -> pd.DataFrame:
+    """Return the table of predicted tracks: the targets' assays, the inputs' sample."""
+    return track_table(
+        pd.DataFrame(
+            {
+                "name": [f"{name}_{suffix}" for name in targets],
+                ASSAY: [x[ASSAY] for x in described],
+                ROLE: PREDICTION,
+                SAMPLE: tracks.table.loc[inputs[0], SAMPLE],
+            }
+        )
+    )

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-import pandas as pd
 import torch
 from torch.utils.data import DataLoader
 
@@ -20,23 +19,20 @@ from chromatell.data._tracks_store import TracksWriter
 from chromatell.data._tracks_table import (
     ASSAY,
     INPUT,
-    PREDICTION,
-    ROLE,
     SAMPLE,
     SIGMA,
     STAT,
     STRAND,
     TARGET,
-    track_table,
 )
 from chromatell.data.tracks import BinnedTracks, as_tracks
 from chromatell.genome.genome import Genome
 from chromatell.models._base import ChromatinModel
 from chromatell.models.nascent._batches import Source, stretch_batches, tree_bins, window_batches
-from chromatell.models.nascent._bins import draw_bins, scaled_inputs, target_scale
+from chromatell.models.nascent._bins import draw_bins, other_strands, scaled_inputs, target_scale
 from chromatell.models.nascent._boosting import boost, import_xgboost, tree_options
 from chromatell.models.nascent._config import NascentConfig, build_network, options_for
-from chromatell.models.nascent._evaluation import network_predictor, tree_predictor
+from chromatell.models.nascent._evaluation import network_predictor, prediction_table, tree_predictor
 from chromatell.models.nascent._sequence import bin_tokens, open_genome
 from chromatell.models.nascent._signal import find_inputs, mean_signal
 from chromatell.models.nascent._store import check_scaling, module_arrays, module_from, n_features
@@ -56,28 +52,50 @@ class Nascent(ChromatinModel):
     architecture
         'xgboost': boosted trees, one model a target, on sums of the signal: six single bins on each side of the centre,
         then stretches that double in width up to the window's ends; log(1 + sum) of each strand. 'dense': five dense
-        layers with ReLU on log(1 + signal) of each bin and strand, all targets at once, by Adam on the squared error.
+        layers with ReLU on log(1 + signal) of each bin and strand, on windows drawn at random. 'cnn': logarithms of
+        sums over 1, 3, 9, ... 243 bins, then residual dilated convolutions up to the window's ends, all targets at
+        once, trained on stretches of thousands of bins; a chromosome is predicted in long stretches, each bin computed
+        once, as window by window to float rounding.
+    preset
+        'default', or for 'dense' and 'cnn' 'stanford2019', the published networks, below.
     inputs, targets
         Names of the tracks to read and to predict; None takes those of the role.
+    fasta
+        For ``context='sequence'``: the path of the genome's FASTA, or a `chromatell.genome.Genome`.
     options
-        Fields of :class:`NascentConfig`, such as `window` (bins, odd: 2,561, which are 128 kb, for trees, and 201
-        for 'dense').
+        Fields of :class:`NascentConfig`. The first to know: `window` (bins, odd, or text such as '128kb': 2,561 bins,
+        for 'dense' 201), `task` ('regression', or 'classification' of bins whose unsmoothed target is above
+        `threshold`), `loss` (networks: 'mse', 'masked_mse', which looks at targets that are not 0 alone,
+        'weighted_mse', in which bins with and without signal weigh the same, 'poisson'; classes: 'logistic', of trees
+        also 'hinge'), `strand_flip` (networks also learn from the other strand: the window turned and the strands of an
+        assay swapped, where both are there; 'cnn' does), `context='sequence'` (the CNN also reads the bases of a bin
+        and of its neighbours), `multi_task` (one network for all targets, or one each).
 
     Raises
     ------
     ChromatellError
-        No inputs or targets, several samples, or an unknown option.
+        No inputs or targets, several samples, an unknown option, options that do not go together, or no FASTA.
 
     Notes
     -----
     Each input is divided by its mean over usable training bins, the same for the strands of an assay; it is 0 where it
     is blacklisted or unknown, and beyond a chromosome's ends. Each target is divided by its standard deviation in
     training and predictions are multiplied by it; they are not let below the least value seen in training. Stored trees
-    are plain arrays; XGBoost is needed to train, not to predict.
+    are plain arrays; XGBoost is needed to train, not to predict. Training of trees and of 'dense' takes at most
+    `max_bins` bins, more are drawn at random; there is no external memory. Trees train on a GPU where there is one.
+
+    ``preset='stanford2019'``, one network a target. CNN: published are the window of 2,561 bins, one input channel, a
+    convolution of 16 filters of width 5, dropout, max pooling by 2, six more convolutions, 512 numbers flattened, one
+    dense output and 8,385 weights, which fix the rest: 16 filters of width 5 without padding throughout, a pooling
+    behind each convolution but the last. Left open, and chosen here: how two strands become one channel (their sum,
+    log(1 + x)), ReLU, the rate of dropout (0.2), the optimiser (Adam, 0.001), epochs, and stretches in place of windows
+    in training. Dense: published are five dense layers with ReLU, Adam, the squared error and the window of +-5 kb;
+    left open are their width (128 here), dropout (none), batch (1,024) and epochs (10).
 
     References
     ----------
-    Chen and Guestrin, XGBoost (KDD, 2016).
+    Chen and Guestrin, XGBoost (KDD, 2016). Yu and Koltun, Multi-scale context aggregation by dilated convolutions
+    (ICLR, 2016).
 
     Examples
     --------
@@ -95,6 +113,7 @@ class Nascent(ChromatinModel):
 
     family: ClassVar[str] = "nascent"
     reads_tracks: ClassVar[bool] = True
+    bf16_on_cpu: ClassVar[bool] = False  # a fifth faster, and single bins are told less well
 
     def __init__(
         self,
@@ -179,10 +198,9 @@ class Nascent(ChromatinModel):
             import_xgboost()  # missing, it is said before the bins are gathered
             self.config["n_features"] = n_features(self.options, len(self.inputs))
             return
-        strands = [x[STRAND] for x in self.config["input_tracks"]]
-        whole = all((s == ".") == (i == j) for s, i, j in zip(strands, range(len(strands)), self._swap(), strict=True))
+        swap, whole = other_strands(self.config["input_tracks"])
         options = replace(self.options, strand_flip=self.options.strand_flip and whole)
-        self.module = build_network(options, len(self.inputs), len(self.targets), self._swap())
+        self.module = build_network(options, len(self.inputs), len(self.targets), swap)
         self.module.start_from(*self._start)
 
     def _fit(self, data: BinnedTracks, seed: int, **kwargs: Any) -> None:
@@ -233,13 +251,6 @@ class Nascent(ChromatinModel):
 
     def _groups(self) -> list[str]:
         return [x[ASSAY] for x in self.config["input_tracks"]]
-
-    def _swap(self) -> list[int]:
-        """Return, for each input, which one is its assay's other strand; itself where there is none."""
-        keys = [(x[ASSAY], x[STRAND]) for x in self.config["input_tracks"]]
-        other = {"+": "-", "-": "+"}
-        turned = [(assay, other.get(strand, strand)) for assay, strand in keys]
-        return [keys.index(t) if t in keys else i for i, t in enumerate(turned)]
 
     def _describe(self, data: BinnedTracks) -> dict[str, Any]:
         counts = {part: sum(int(data.usable(c, part).sum()) for c in data.chroms) for part in SPLITS}
@@ -309,18 +320,11 @@ class Nascent(ChromatinModel):
         sizes = {c: tracks.chrom_sizes[c] for c in tracks.select(inputs, chroms=chosen).chroms}
         genome = self._genome if fasta is None and self._genome is not None else self._open(fasta, chosen)
         scale = self.scale if depth == "fixed" else mean_signal(tracks, inputs, self._groups())
-        table = pd.DataFrame(
-            {
-                "name": [f"{name}_{suffix}" for name in self.targets],
-                ASSAY: [x[ASSAY] for x in self.config["target_tracks"]],
-                ROLE: PREDICTION,
-                SAMPLE: tracks.table.loc[inputs[0], SAMPLE],
-            }
-        )
+        table = prediction_table(tracks, inputs, self.targets, self.config["target_tracks"], suffix)
         found = self._chromosomes(tracks, list(sizes), inputs, scale, genome)
         if out is None:
             return BinnedTracks(dict(found), table, bin_size=size, chrom_sizes=sizes)
-        with TracksWriter(Path(out), track_table(table), chrom_sizes=sizes, bin_size=size) as writer:
+        with TracksWriter(Path(out), table, chrom_sizes=sizes, bin_size=size) as writer:
             for chrom, values in found:
                 writer.write(chrom, values)
         return BinnedTracks.open(out)
@@ -384,4 +388,6 @@ class Nascent(ChromatinModel):
         check_scaling((self.scale, self.deviation, self.low), n_inputs, n_targets, self.var_names)
         if self.trees and self.config["n_features"] != n_features(self.options, n_inputs):
             raise ChromatellError("The stored window is not the one that was trained with. Ask for the file again.")
-        self.module = module_from(arrays, self.options, n_inputs, n_targets, self._swap())
+        self.module = module_from(
+            arrays, self.options, n_inputs, n_targets, other_strands(self.config["input_tracks"])[0]
+        )

@@ -50,7 +50,8 @@ class TrackNetwork(nn.Module):
 
     def __init__(self, config: NascentConfig, n_targets: int, swap: Sequence[int]) -> None:
         super().__init__()
-        self.window, self.kind, self.flips = config.window, config.loss, config.strand_flip
+        self.window, self.kind = config.window, config.loss
+        self.flips, self.jitter = config.strand_flip, config.depth_jitter
         self.swap = list(swap)  # each input's place on the other strand
         self.share = [0.5] * n_targets  # of bins that are not 0
 
@@ -76,6 +77,8 @@ class TrackNetwork(nn.Module):
             x = torch.where(turned[:, None, None], x.flip(2)[:, self.swap], x)
             y = torch.where(turned[:, None, None], y.flip(2), y)
             tokens = None if tokens is None else torch.where(turned[:, None], reverse_complement(tokens), tokens)
+        if self.training and self.jitter:
+            x = x * torch.exp(self.jitter * torch.randn(len(x), 1, 1, device=x.device))
         output = self(x, tokens, self.step).float()
         return mean_loss(self.kind, output, y[:, :, :: self.step], torch.tensor(self.share, device=y.device))
 
