@@ -44,7 +44,8 @@ def main() -> None:
         f"`python benchmarks/evaluate_tracks_speed.py --set {args.set} --rounds {args.rounds}`: {test.sum():,} test "
         f"bins, {table['target'].nunique()} targets, {table['model'].nunique()} predictions (4 of them baselines, "
         f"fitted in the call), 3 resolutions, 200 replicates: {seconds:.0f} s ({cpu:.0f} s of one core), peak "
-        f"memory {before:.2f} GB before, {after:.2f} GB after; {platform.machine()}, {ctl.settings.n_jobs} threads, other jobs beside it.",
+        f"memory {before:.2f} GB before, {after:.2f} GB after; {platform.machine()}, {ctl.settings.n_jobs} threads, "
+        "other jobs beside it.",
         "",
         "Smoothed target, bins of 50 bp. Baselines are fitted on all training bins and, as the model, do not fall "
         "below the least training value, which makes ridge stronger than one that is not clipped. There are no "

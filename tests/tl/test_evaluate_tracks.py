@@ -175,6 +175,21 @@ def test_nothing_but_the_tables_is_written_and_a_copy_leaves_the_tracks_alone():
         np.testing.assert_array_equal(found.values(chrom), before.values(chrom))
 
 
+def test_bins_within_regions_alone_are_scored():
+    tracks = make()
+    regions = [f"chr1:{s}-{s + 2000}" for s in range(0, 440_000, 4000)]
+    ctl.tl.evaluate(tracks, baselines=None, within=regions, block=BLOCK, n_bootstrap=0)
+    inside = (np.arange(N["chr1"]) % 80 < 40) & (np.arange(N["chr1"]) < 8800) & tracks.usable("chr1", "test")
+    x, y = (tracks.values("chr1", n)[0][inside] for n in ("H3K4me3", "H3K4me3_good"))
+    found = row(tracks, view="smoothed", metric="pearson")
+    assert found.value == pytest.approx(pearsonr(x.astype(float), y.astype(float))[0])
+    assert found.n == inside.sum()
+    assert set(tracks.uns["ctl"]["evaluation"]["chrom"]) == {"all", "chr1"}
+    assert (tracks.masks["chr1"] != 8).all()
+    with pytest.raises(ctl.ChromatellError, match="within: no file at"):
+        ctl.tl.evaluate(tracks, within="no.bed")
+
+
 def test_one_chromosome_stands_for_all():
     tracks = make().select(chroms="chr1")
     ctl.tl.evaluate(tracks, baselines=None, block=BLOCK, n_bootstrap=20)

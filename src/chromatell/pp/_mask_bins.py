@@ -91,7 +91,7 @@ def mask_bins(
     masks = {c: np.zeros(target.n_bins_of(c), dtype=np.uint8) for c in target.chroms}
     for regions, code, argument in ((blacklist, BLACKLIST, "blacklist"), (gaps, GAP, "gaps")):
         if regions is not None:
-            _mark(masks, target, regions, code, argument)
+            mark_regions(masks, target, regions, code, argument)
     for chrom, mask in masks.items():
         if chrom in target.masks:
             mask |= target.masks[chrom] & OUTSIDE
@@ -112,7 +112,8 @@ def mask_bins(
     return target if copy else None
 
 
-def _mark(masks: dict[str, np.ndarray], tracks: BinnedTracks, regions: Any, code: int, argument: str) -> None:
+def mark_regions(masks: dict[str, np.ndarray], tracks: BinnedTracks, regions: Any, code: int, argument: str) -> None:
+    """Add a code to the bins that regions touch: a BED file, a table or names like 'chr1:100-600'."""
     table = _regions(regions, argument)
     own = dict(zip(normalise_chrom(pd.Series(tracks.chroms, dtype=object)), tracks.chroms, strict=True))
     marked = 0

@@ -105,7 +105,8 @@ def evaluate(
     track_options
         For tracks only. `targets`: names of the tracks to score; default all of the role. `resolutions`: in bp; default
         (50, 1000, 10000). `threshold`: a bin is a peak where the raw target is above; one number, or one a target;
-        default 0. `block`: bp of the stretches that are resampled; default 1 Mb.
+        default 0. `within`: score bins in these regions only, such as those that were measured: a BED file, a table,
+        or names; default all. `block`: bp of the stretches that are resampled; default 1 Mb.
 
     Returns
     -------

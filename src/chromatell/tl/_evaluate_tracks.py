@@ -11,10 +11,12 @@ from chromatell._keys import EVALUATION, GAINS, SPLITS, TRAIN, UNS, VAL
 from chromatell._progress import progress
 from chromatell._settings import logger, settings
 from chromatell._validate import ChromatellError, examples, in_range, one_of, store_key, warn
+from chromatell.data._tracks_info import OUTSIDE
 from chromatell.data._tracks_table import TARGET
 from chromatell.data.tracks import BinnedTracks
 from chromatell.metrics.tracks import RESOLUTIONS
 from chromatell.models._track_baselines import TRACK_BASELINES, TrackBaselines
+from chromatell.pp._mask_bins import mark_regions
 from chromatell.tl._track_predictions import TrackPredictor, check_targets, fitted_predictor, stored_predictors
 from chromatell.tl._track_scores import PEAKS, SMOOTHED, VIEWS, How, Part, Scores, is_smoothed
 from chromatell.tl._track_tables import (
@@ -40,6 +42,7 @@ def evaluate_tracks(
     targets: str | Sequence[str] | None = None,
     resolutions: Sequence[int] | None = None,
     threshold: float | Mapping[str, float] = 0.0,
+    within: Any = None,
     block: int = 1_000_000,
     n_bootstrap: int = 200,
     seed: int | None = None,
@@ -51,9 +54,10 @@ def evaluate_tracks(
     one_of(split, SPLITS, "split")
     chosen = check_targets(tracks, targets)
     how = _how(tracks, chosen, views, resolutions, threshold, block, n_bootstrap)
-    chroms = _chroms(tracks, split, regions)
-    tuned_on = VAL if any(tracks.usable(c, VAL).any() for c in tracks.chroms) else TRAIN
-    tuning = _enough(tracks, tuned_on)
+    seen = tracks if within is None else _inside(tracks, within)
+    chroms = _chroms(seen, split, regions)
+    tuned_on = VAL if any(seen.usable(c, VAL).any() for c in tracks.chroms) else TRAIN
+    tuning = _enough(seen, tuned_on)
     stored = _named(stored_predictors(tracks, chosen), models)
     predictors = [*stored, *_baselines(tracks, chosen, baselines, {p.name for p in stored})]
     if not predictors:
@@ -71,8 +75,8 @@ def evaluate_tracks(
     with progress("Scoring", len(chosen) * len(predictors), "predictions") as advance:
         for target, stream in zip(chosen, seeds, strict=True):
             here = [p for p in predictors if target in p.targets]
-            part = Part(tracks, target, chroms, split, how, stream)
-            tune = Part(tracks, target, tuning, tuned_on, _only_points(how), stream)
+            part = Part(seen, target, chroms, split, how, stream)
+            tune = Part(seen, target, tuning, tuned_on, _only_points(how), stream)
             scores: dict[str, Scores] = {}
             tuned: dict[str, Scores] = {}
             for predictor in here:
@@ -150,6 +154,17 @@ def _chroms(tracks: BinnedTracks, split: str, regions: str | Sequence[str] | Non
             f"No usable bin of {examples(named)} is {split!r}: the bins {how}. Run ctl.pp.split_regions(tracks, "
             "by='blocks'), or score another part: split='train'."
         )
+    return found
+
+
+def _inside(tracks: BinnedTracks, within: Any) -> BinnedTracks:
+    """Return the same tracks of which bins outside of some regions are masked."""
+    inside = {c: np.zeros(tracks.n_bins_of(c), dtype=np.uint8) for c in tracks.chroms}
+    mark_regions(inside, tracks, within, 1, "within")
+    found = tracks.select()
+    found.masks = {
+        c: np.where(inside[c] > 0, tracks.masks.get(c, np.uint8(0)), OUTSIDE).astype(np.uint8) for c in tracks.chroms
+    }
     return found
 
 
