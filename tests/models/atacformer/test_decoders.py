@@ -12,7 +12,7 @@ from torch.nn.functional import gelu
 
 import chromatell as ctl
 from chromatell import ChromatellError
-from chromatell.models.atacformer._cross_attention import cross_attend
+from chromatell.models.atacformer._cross_attention import cross_attend, cross_attend_jagged
 from chromatell.models.atacformer._decoders import DECODERS, class_mixture
 from chromatell.models.atacformer._module import AtacFormerConfig, AtacFormerModule
 from chromatell.models.atacformer._sentences import SentenceBatch
@@ -169,6 +169,7 @@ def test_queries_of_a_cell_read_its_own_tokens_only(n_queries):
         weight = (torch.einsum("qhd,khd->hqk", a, b) / 2).softmax(-1)
         want.append(torch.einsum("hqk,khd->qhd", weight, c))
     close(found, torch.cat(want))
+    close(cross_attend_jagged(q, k, v, n_queries, lengths), found)  # as on CUDA
 
 
 # ---- two ways, and batches

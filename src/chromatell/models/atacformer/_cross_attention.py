@@ -25,10 +25,7 @@ def cross_attend(q: Tensor, k: Tensor, v: Tensor, n_queries: list[int], lengths:
         Queries and tokens of each cell.
     """
     if q.is_cuda:
-        at_q, at_k = (torch.tensor([0, *n], device=q.device).cumsum(0) for n in (n_queries, lengths))
-        a = torch.nested.nested_tensor_from_jagged(q, at_q).transpose(1, 2)
-        b, c = (torch.nested.nested_tensor_from_jagged(x, at_k).transpose(1, 2) for x in (k, v))
-        return F.scaled_dot_product_attention(a, b, c).transpose(1, 2).values()
+        return cross_attend_jagged(q, k, v, n_queries, lengths)
     runs = [(n, length, len(list(run))) for (n, length), run in groupby(zip(n_queries, lengths, strict=True))]
     with torch.autocast("cpu", enabled=False):
         asked = q.float().split([n * cells for n, _, cells in runs])
@@ -39,6 +36,18 @@ def cross_attend(q: Tensor, k: Tensor, v: Tensor, n_queries: list[int], lengths:
             b, c = (x.unflatten(0, (cells, length)).transpose(1, 2) for x in (b, c))
             out.append(F.scaled_dot_product_attention(a, b, c).transpose(1, 2).flatten(0, 1))
         return torch.cat(out).to(q.dtype)
+
+
+def cross_attend_jagged(q: Tensor, k: Tensor, v: Tensor, n_queries: list[int], lengths: list[int]) -> Tensor:
+    """Return `cross_attend` through nested tensors: one call, whatever the lengths."""
+    a, b, c = (
+        torch.nested.nested_tensor_from_jagged(
+            x, torch.tensor([0, *n], device=x.device).cumsum(0), min_seqlen=min(n), max_seqlen=max(n)
+        )
+        for x, n in ((q, n_queries), (k, lengths), (v, lengths))
+    )
+    out = F.scaled_dot_product_attention(a.transpose(1, 2), b.transpose(1, 2), c.transpose(1, 2))
+    return out.transpose(1, 2).values()
 
 
 class OutsideEos(nn.Module):
