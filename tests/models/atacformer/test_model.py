@@ -277,6 +277,8 @@ def test_bad_options_name_the_cure(cells, tiny):
         family(data, max_length=4, **tiny).train(max_epochs=1)
     with pytest.raises(ChromatellError, match="is not trained"):
         family(data, **tiny).embed(data)
+    with pytest.raises(ChromatellError, match="batches of tokens, not of cells: .*tokens_per_batch"):
+        family(data, **tiny).train(max_epochs=1, batch_size=64)
     model = family(data, max_length=9, **tiny)
     model.train(max_epochs=1)
     assert model.predict(data).shape == (300, 90)

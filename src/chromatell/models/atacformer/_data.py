@@ -12,11 +12,12 @@ from anndata import AnnData
 from mudata import MuData
 from scvi.data import AnnDataManager, fields
 
-from chromatell._keys import ATAC, REGION_CLASS_FRACTION, RNA, X_PCA
+from chromatell._keys import ATAC, REGION_CLASS_FRACTION, RNA, TRAIN, X_PCA
 from chromatell._settings import logger
-from chromatell._validate import ChromatellError, examples, expressed, modality, nonnegative, paired, warn
-from chromatell.data.accessibility import open_matrix
+from chromatell._validate import ChromatellError, examples, expressed, modality, nonnegative, paired, split_of, warn
+from chromatell.data.accessibility import open_matrix, selected
 from chromatell.data.cell_embedding import embedding_of, is_scaled
+from chromatell.genome.regions import region_table
 from chromatell.models._support import what
 
 FLOOR = 0.1  # share of the model's bins that a query must hold
@@ -57,6 +58,21 @@ def register_cells(family: Any, data: AnnData | MuData, setup_args: dict[str, An
     manager = AnnDataManager(fields=[field], setup_method_args=names)
     manager.register_fields(data)
     family.register_manager(manager)
+
+
+def set_up(family: Any, data: AnnData | MuData, setup_args: dict[str, Any]) -> None:
+    """Check what a model is to read of `data`, and register it."""
+    atac = check_cells(data)
+    rows = np.flatnonzero(split_of(data) == TRAIN)
+    keep = selected(atac)
+    if not keep.any():
+        raise ChromatellError("var['ctl_selected'] selects no bin. Run ctl.pp.select_features again.")
+    region_table(atac)
+    names = list(check_labels(data, setup_args["labels"], rows))
+    if setup_args["context"] is not None:
+        context_key(data, setup_args["context"])
+    dna_table(atac, setup_args["dna_key"], keep)
+    register_cells(family, data, {**setup_args, "labels": names})
 
 
 def label_column(data: AnnData | MuData, key: str) -> pd.Series:

@@ -15,27 +15,17 @@ from mudata import MuData
 from torch.utils.data import DataLoader
 
 from chromatell._keys import ATAC, RNA, TRAIN
-from chromatell._validate import ChromatellError, in_range, one_of, split_of, warn
+from chromatell._validate import ChromatellError, in_range, one_of
 from chromatell.data.accessibility import selected
-from chromatell.genome.regions import region_table
 from chromatell.models._base import DEPTHS, ChromatinModel
+from chromatell.models._plan import TrainConfig
 from chromatell.models._support import check_dense, collect_blocks
 from chromatell.models.atacformer._contrastive import Contrastive, ContrastiveHead, Positives, resolve_contrastive
-from chromatell.models.atacformer._data import (
-    align,
-    atac_of,
-    check_cells,
-    check_labels,
-    class_fractions,
-    context_key,
-    context_source,
-    dna_table,
-    register_cells,
-)
+from chromatell.models.atacformer._data import align, atac_of, class_fractions, context_source, set_up
 from chromatell.models.atacformer._fitted import Fitted
 from chromatell.models.atacformer._module import AtacFormerConfig, AtacFormerModule
 from chromatell.models.atacformer._presets import PRESETS, resolve_masking, resolve_network
-from chromatell.models.atacformer._reader import Reader
+from chromatell.models.atacformer._reader import Reader, looked_for
 from chromatell.models.atacformer._sentences import Masking
 from chromatell.models.atacformer._start import continue_from, log_odds, lsi_vectors
 from chromatell.models.atacformer._store import module_from
@@ -182,7 +172,7 @@ class AtacFormer(ChromatinModel):
         ChromatellError
             Values are negative or NaN, there is no split, or a column or key is not there.
         """
-        cls._setup(adata, labels, context, dna_key, None)
+        set_up(cls, adata, {"labels": labels, "context": context, "dna_key": dna_key, "depth_key": None})
 
     @classmethod
     def setup_mudata(
@@ -214,25 +204,16 @@ class AtacFormer(ChromatinModel):
         ChromatellError
             Barcodes do not match, values are negative or NaN, there is no split, or a column or key is not there.
         """
-        cls._setup(mdata, labels, context, dna_key, depth_key)
-
-    @classmethod
-    def _setup(cls, data: Any, labels: Any, context: str | None, dna_key: str | None, depth_key: str | None) -> None:
-        atac = check_cells(data)
-        rows = np.flatnonzero(split_of(data) == TRAIN)
-        keep = selected(atac)
-        if not keep.any():
-            raise ChromatellError("var['ctl_selected'] selects no bin. Run ctl.pp.select_features again.")
-        region_table(atac)
-        names = list(check_labels(data, labels, rows))
-        if context is not None:
-            context_key(data, context)
-        dna_table(atac, dna_key, keep)
-        register_cells(cls, data, {"labels": names, "context": context, "dna_key": dna_key, "depth_key": depth_key})
+        set_up(cls, mdata, {"labels": labels, "context": context, "dna_key": dna_key, "depth_key": depth_key})
 
     # ---- statistics and module
 
     def _fit_stats(self, data: AnnData | MuData, seed: int) -> None:
+        if self.train_config.batch_size != TrainConfig().batch_size:
+            raise ChromatellError(
+                "AtacFormer makes batches of tokens, not of cells: give AtacFormer(data, tokens_per_batch=8192), not "
+                "train(batch_size=...)."
+            )
         self.fitted, opened = Fitted.fit(
             data, self.config["setup"], seed, decoder=self.network.decoder, eos=self.network.eos
         )
@@ -398,30 +379,9 @@ class AtacFormer(ChromatinModel):
     def _blocks(
         self, data: Any, regions: pd.Index, read: bool, depth: str
     ) -> Iterator[tuple[slice, slice, np.ndarray]]:
-        one_of(depth, DEPTHS, "depth")
         reader = self._reader(data, sentence=read)
-        bins = self.fitted.vocabulary.bins.get_indexer(regions)
-        if depth == "fixed":
-            looked_for = np.full(len(reader), self.fitted.mean_open, dtype=np.float32)
-        elif read:
-            looked_for = reader.n_open
-        elif depth == "predicted":
-            looked_for = self.fitted.expected_open(*reader.of_context)
-        else:
-            looked_for = self._observed(data)
-        return reader.probabilities(bins, looked_for)
-
-    def _observed(self, data: Any) -> np.ndarray:
-        if not isinstance(data, MuData) or ATAC not in data.mod:
-            raise ChromatellError(
-                "depth='observed' reads each cell's own ATAC, and the query has none. Use depth='predicted' (from "
-                "expression) or 'fixed'."
-            )
-        warn(
-            "depth='observed' uses the target assay: take these predictions as an upper bound, not as predictions from "
-            "expression."
-        )
-        return np.diff(align(data.mod[ATAC], self.fitted.vocabulary.bins).indptr).astype(np.float32)
+        n = looked_for(self.fitted, reader, data, read=read, depth=one_of(depth, DEPTHS, "depth"))
+        return reader.probabilities(self.fitted.vocabulary.bins.get_indexer(regions), n)
 
     # ---- record
 

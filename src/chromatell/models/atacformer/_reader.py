@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 import torch
+from mudata import MuData
 
+from chromatell._keys import ATAC
+from chromatell._validate import ChromatellError, warn
 from chromatell.data.cells import row_blocks
+from chromatell.models.atacformer._data import align
+from chromatell.models.atacformer._fitted import Fitted
 from chromatell.models.atacformer._module import AtacFormerModule
 from chromatell.models.atacformer._sentences import SentenceBatch, Sentences
 from chromatell.models.atacformer._vocabulary import Vocabulary
@@ -122,3 +128,31 @@ class Reader:
         order = rows.start + np.argsort(self.sentences.n_open[rows], kind="stable")
         for part in row_blocks(len(order), max(1, _GRID // COLUMNS)):
             yield order[part]
+
+
+def looked_for(fitted: Fitted, reader: Reader, data: Any, *, read: bool, depth: str) -> np.ndarray:
+    """Return how many open bins are looked for in each cell, beyond those of its sentence, float32 (cells,).
+
+    Parameters
+    ----------
+    read
+        Whether the sentence holds the cell's own bins: then as many again, or the training mean.
+    depth
+        'predicted' from the context, 'fixed' at the training mean, 'observed', the cell's own.
+    """
+    if depth == "fixed":
+        return np.full(len(reader), fitted.mean_open, dtype=np.float32)
+    if read:
+        return reader.n_open
+    if depth == "predicted":
+        return fitted.expected_open(*reader.of_context)
+    if not isinstance(data, MuData) or ATAC not in data.mod:
+        raise ChromatellError(
+            "depth='observed' reads each cell's own ATAC, and the query has none. Use depth='predicted' (from "
+            "expression) or 'fixed'."
+        )
+    warn(
+        "depth='observed' uses the target assay: take these predictions as an upper bound, not as predictions from "
+        "expression."
+    )
+    return np.diff(align(data.mod[ATAC], fitted.vocabulary.bins).indptr).astype(np.float32)
