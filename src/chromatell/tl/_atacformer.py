@@ -48,7 +48,8 @@ def atacformer(
     preset
         'small' or 'base', see `chromatell.models.AtacFormer`.
     decoder
-        How the state of a bin is read off the sentence: 'chromosome', ...; None takes the preset's.
+        How the state of a bin is read off the sentence: 'chromosome'; 'region_class', after
+        ``ctl.pp.annotate_regions``; or 'cross_attention'. None takes the preset's.
     labels
         Columns of `obs` of the bins (or of the MuData) to predict, such as 'cell_type'. Cells without one are let
         through.
@@ -74,7 +75,7 @@ def atacformer(
     copy
         Return a new object; the one that was given stays as it is.
     model_kwargs
-        Passed to `AtacFormer`: `d`, `n_layers`, `max_length`, `tokens_per_batch`, `low`, `high`, ...
+        Passed to `AtacFormer`: `d`, `n_layers`, `max_length`, `contrastive`, `eos`, `low`, `high`, ...
 
     Returns
     -------
