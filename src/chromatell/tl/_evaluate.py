@@ -180,7 +180,7 @@ def evaluate(
     threshold and best baseline are chosen on training bins, with a warning; either way on whole chromosomes, from the
     shortest, until they hold 2 million bins. Intervals resample blocks (Kuensch, Annals of Statistics 1989); NaN where
     fewer than five hold bins. Gains are of the metrics that stand alone, not of precision or recall. Peak memory: about
-    200 bytes a scored bin, and 4 bytes for each target and baseline.
+    300 bytes a bin that is scored or chosen on, and 4 bytes for each target and baseline.
 
     Examples
     --------
