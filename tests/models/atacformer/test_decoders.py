@@ -275,6 +275,14 @@ def test_classes_of_the_bins_in_use_are_stored_and_checked(annotated, fit):
             ctl.models.load(record)
 
 
+def test_a_record_whose_eos_are_not_its_chromosomes_is_refused(trained):
+    record = trained.to_record()
+    record.config["eos_names"] = record.config["eos_names"][:-1]
+    record.config["network"] = {**record.config["network"], "n_eos": 2}
+    with pytest.raises(ChromatellError, match="do not fit their 90 names"):
+        ctl.models.load(record)
+
+
 def test_a_pretrained_model_keeps_the_eos_of_each_class_by_name(annotated, fit):
     old = fit(annotated, decoder="region_class", train={"max_epochs": 1})
     data = annotated.copy()

@@ -24,7 +24,9 @@ def vocabulary_from(bins: pd.Index, config: Mapping[str, Any], arrays: Mapping[s
     chroms, chrom = tuple(str(c) for c in config["chroms"]), arrays["bins.chrom"]
     stored_index(chrom, len(chroms), "bins.chrom")
     eos = tuple(str(name) for name in config["eos_names"])
-    if chrom.shape != (len(bins),) or not bins.is_unique or not 1 <= len(eos) <= 100_000:
+    by_class = config["network"]["decoder"] == "region_class"  # else there is an <eos> a chromosome
+    eos_fit = 1 <= len(eos) <= 100_000 if by_class else eos == chroms
+    if chrom.shape != (len(bins),) or not bins.is_unique or not eos_fit:
         raise ChromatellError(f"The stored bins do not fit their {len(bins)} names. {_AGAIN}")
     return Vocabulary(bins, chroms, chrom, eos, config["network"]["eos"] != "outside")
 
