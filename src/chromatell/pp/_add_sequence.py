@@ -11,7 +11,7 @@ import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
-from chromatell._keys import ATAC, CHROM, DNA, END, UNS
+from chromatell._keys import ATAC, CHROM, DNA, END, HAS_SEQUENCE, UNKNOWN_SHARE, UNS
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, examples, store_key
 from chromatell.genome.builds import builds_that_fit, chromosome_sizes, identify, normalised
@@ -20,8 +20,6 @@ from chromatell.genome.regions import region_table
 from chromatell.genome.sequence import check_tokens, count_unknown
 from chromatell.pp._region_data import declared_build, regions_of
 
-UNKNOWN_SHARE = "ctl_unknown"
-HAS_SEQUENCE = "ctl_has_sequence"
 _HOW = "sequence"
 _WIDTH = 1344
 _MIN_WIDTH = 16
