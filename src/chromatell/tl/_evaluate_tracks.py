@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ from chromatell.tl._track_tables import (
     score_rows,
 )
 
+Rows = list[tuple[Any, ...]]
 _MOST = 2_000_000  # bins on which thresholds and baselines are chosen
 
 
@@ -70,29 +72,16 @@ def evaluate_tracks(
             "some, ctl.pp.split_regions(tracks, by='blocks', fractions=(0.6, 0.1, 0.3))."
         )
     seeds = np.random.SeedSequence(settings.resolve_seed(seed)).spawn(len(chosen))
-    rows: list[tuple[Any, ...]] = []
-    gains: list[tuple[Any, ...]] = []
+    rows: Rows = []
+    gains: Rows = []
     with progress("Scoring", len(chosen) * len(predictors), "predictions") as advance:
         for target, stream in zip(chosen, seeds, strict=True):
             here = [p for p in predictors if target in p.targets]
             part = Part(seen, target, chroms, split, how, stream)
-            tune = Part(seen, target, tuning, tuned_on, _only_points(how), stream)
-            scores: dict[str, Scores] = {}
-            tuned: dict[str, Scores] = {}
-            for predictor in here:
-                predicted = tune.read(predictor)
-                cut = tune.cut(predicted)
-                if predictor.is_baseline and not predictor.is_reference:
-                    tuned[predictor.name] = tune.score(predicted, cut)
-                scores[predictor.name] = part.score(part.read(predictor), cut)
-                rows += score_rows(predictor, scores[predictor.name], split, target)
-                advance(1)
-            best = best_baselines(tuned, tuned)
-            for predictor in here:
-                if not predictor.is_baseline:
-                    gains += gain_rows(predictor.name, scores, best, split, target)
-            if np.isnan(cut) and PEAKS in how.views:
-                logger.info("%s has no peak in the %s bins: no threshold was chosen.", target, tuned_on)
+            tune = Part(seen, target, tuning, tuned_on, replace(how, n_bootstrap=0), stream)
+            found = _score(part, tune, here, advance)
+            rows += found[0]
+            gains += found[1]
     tables = {
         key_added: as_table(rows, EVALUATION_COLUMNS),
         GAINS if key_added == EVALUATION else f"{key_added}_{GAINS}": as_table(gains, GAIN_COLUMNS),
@@ -140,8 +129,29 @@ def _how(
     return How(tuple(v for v in VIEWS if v in wanted), found, cuts, block, n_bootstrap)
 
 
-def _only_points(how: How) -> How:
-    return How(how.views, how.resolutions, how.threshold, how.block, 0)
+def _score(
+    part: Part, tune: Part, predictors: list[TrackPredictor], advance: Callable[[int], None]
+) -> tuple[Rows, Rows]:
+    """Return rows of both tables for one target; thresholds and the best baseline are chosen in `tune`."""
+    scores: dict[str, Scores] = {}
+    tuned: dict[str, Scores] = {}
+    rows: Rows = []
+    for predictor in predictors:
+        predicted = tune.read(predictor)
+        cut = tune.cut(predicted)
+        if predictor.is_baseline and not predictor.is_reference:
+            tuned[predictor.name] = tune.score(predicted, cut)
+        scores[predictor.name] = part.score(part.read(predictor), cut)
+        rows += score_rows(predictor, scores[predictor.name], part.split, part.target)
+        advance(1)
+    if PEAKS in part.how.views and not tune.peak.any():
+        logger.info("%s has no peak in the %s bins: no threshold was chosen.", part.target, tune.split)
+    best = best_baselines(tuned, tuned)
+    gains: Rows = []
+    for predictor in predictors:
+        if not predictor.is_baseline:
+            gains += gain_rows(predictor.name, scores, best, part.split, part.target)
+    return rows, gains
 
 
 def _chroms(tracks: BinnedTracks, split: str, regions: str | Sequence[str] | None) -> list[str]:
