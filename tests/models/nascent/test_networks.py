@@ -64,6 +64,8 @@ def test_the_published_network_slides_as_its_windows_say():
     predict = network_predictor(network, signal, 2561, torch.device("cpu"), lambda a, b: None)
     found = predict(slice(0, 300))
     x = torch.nn.functional.pad(torch.from_numpy(signal), (1280, 1280)).sum(0, keepdim=True).log1p()
+    padded = torch.nn.functional.pad(torch.from_numpy(signal), (1280, 1280))[None]
+    np.testing.assert_allclose(network(padded, step=8)[0].detach(), found[:, ::8], atol=1e-5)
     at = [0, 1, 137, 298, 299]
     windows = torch.stack([x[:, i : i + 2561] for i in at])
     with torch.no_grad():
@@ -101,6 +103,8 @@ def test_any_stack_of_convolutions_pooling_and_dense_layers_slides():
     assert found.shape == (3, 2, 34)
     for i in range(34):
         np.testing.assert_allclose(found[:, :, i].detach(), stack(x[:, :, i : i + 37]).detach(), atol=1e-5)
+    for step in (2, 3, 4, 8):
+        np.testing.assert_allclose(slide(stack, x, 37, step).detach(), found[:, :, ::step].detach(), atol=1e-6)
     for layer in (nn.Conv1d(2, 2, 3, padding=1), nn.MaxPool1d(2, ceil_mode=True), nn.LSTM(2, 2), nn.Linear(2, 2)):
         with pytest.raises(ctl.ChromatellError, match=r"Use padding=0|cannot be slid along"):
             slide(nn.Sequential(layer), x, 37)

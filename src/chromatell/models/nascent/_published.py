@@ -47,6 +47,8 @@ def published_stack(dropout: float) -> nn.Sequential:
 class PublishedNetwork(TrackNetwork):
     """The published network of one target, slid along stretches; it reads log(1 + sum of the inputs)."""
 
+    step: ClassVar[int] = 8
+
     def __init__(self, config: NascentConfig, n_inputs: int, n_targets: int, swap: Sequence[int]) -> None:
         super().__init__(config, n_targets, swap)
         if config.window != PUBLISHED_WINDOW or n_targets != 1:
@@ -58,7 +60,7 @@ class PublishedNetwork(TrackNetwork):
 
     def forward(self, x: Tensor, tokens: Tensor | None = None, step: int = 1) -> Tensor:
         """Return (stretches, 1, bins)."""
-        return slide(self.stack, x.sum(dim=1, keepdim=True).log1p(), self.window)[:, :, ::step]
+        return slide(self.stack, x.sum(dim=1, keepdim=True).log1p(), self.window, step)
 
     def last_bias(self) -> Tensor:
         """Return the bias of the dense layer."""

@@ -11,6 +11,8 @@ Giusti et al., Fast image scanning with deep max-pooling convolutional neural ne
 
 from __future__ import annotations
 
+from math import gcd
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -19,7 +21,7 @@ from chromatell._validate import ChromatellError
 _ELEMENTWISE = (nn.ReLU, nn.GELU, nn.SiLU, nn.Dropout, nn.Identity)
 
 
-def slide(stack: nn.Sequential, x: Tensor, window: int) -> Tensor:
+def slide(stack: nn.Sequential, x: Tensor, window: int, step: int = 1) -> Tensor:
     """Evaluate a network of windows on all windows of stretches.
 
     Parameters
@@ -31,11 +33,13 @@ def slide(stack: nn.Sequential, x: Tensor, window: int) -> Tensor:
         ``(stretches, inputs, length)``.
     window
         In bins.
+    step
+        Evaluate each `step`-th window only; what no such window looks at is not computed.
 
     Returns
     -------
     Tensor
-        ``(stretches, outputs, length - window + 1)``; column `i` is ``stack(x[:, :, i : i + window])``.
+        ``(stretches, outputs, windows)``; column `i` is ``stack(x[:, :, i * step : i * step + window])``.
 
     Raises
     ------
@@ -52,31 +56,35 @@ def slide(stack: nn.Sequential, x: Tensor, window: int) -> Tensor:
     >>> bool(torch.allclose(slide(stack, x, 8)[0, 0], stack(windows)[:, 0], atol=1e-6))
     True
     """
-    n, step, left = x.shape[2] - window + 1, 1, window  # step: bins between neighbours; left: positions of a window
-    flat = False
+    n, flat = (x.shape[2] - window) // step + 1, False
+    apart, left = 1, window  # bins between neighbours in a window's layer; positions of a window there
+    grid = 1  # bins between the positions that are computed
     for layer in stack:
+        fine = apart // grid
         if isinstance(layer, nn.Conv1d):
             _check_conv(layer)
             (kernel,), (stride,), (dilation,) = layer.kernel_size, layer.stride, layer.dilation
-            x = F.conv1d(x, layer.weight, layer.bias, dilation=step * dilation, groups=layer.groups)
+            x = F.conv1d(x, layer.weight, layer.bias, dilation=fine * dilation, groups=layer.groups)
             left = (left - dilation * (kernel - 1) - 1) // stride + 1
-            step *= stride
+            apart *= stride
         elif isinstance(layer, nn.MaxPool1d):
             kernel, stride = _pooling(layer)
-            x = F.max_pool1d(x, kernel, stride=1, dilation=step)
+            x = F.max_pool1d(x, kernel, stride=1, dilation=fine)
             left = (left - kernel) // stride + 1
-            step *= stride
+            apart *= stride
         elif isinstance(layer, nn.Flatten):
             flat = True
         elif isinstance(layer, nn.Linear) and flat:
             weight = layer.weight.reshape(layer.out_features, x.shape[1], left)
-            x = F.conv1d(x, weight, layer.bias, dilation=step)
+            x = F.conv1d(x, weight, layer.bias, dilation=fine)
             left = 1
         elif isinstance(layer, _ELEMENTWISE):
             x = layer(x)
         else:
             raise ChromatellError(f"{layer} cannot be slid along: convolutions, max pooling, Flatten and Linear can.")
-    return x[:, :, :n]
+        coarser = gcd(apart, step)  # windows start on multiples of step, and look at multiples of apart from there
+        x, grid = x[:, :, :: coarser // grid], coarser
+    return x[:, :, :: step // grid][:, :, :n]
 
 
 def _check_conv(layer: nn.Conv1d) -> None:
