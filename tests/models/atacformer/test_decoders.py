@@ -300,6 +300,19 @@ def test_eos_outside_leaves_more_room_for_bins(cells, fit):
         fit(cells, max_length=4)
 
 
+def test_the_verb_passes_decoder_contrast_and_eos_on(paired_cells, annotated, tiny):
+    mdata = paired_cells.copy()
+    mdata["atac"].varm["region_class_fraction"] = annotated.varm["region_class_fraction"]
+    options = {"decoder": "region_class", "eos": "both", "contrastive": {"temperature": 0.2}, **tiny}
+    ctl.tl.atacformer(mdata, context="X_own", train_kwargs={"max_epochs": 1}, **options)
+    model = ctl.models.load(mdata)
+    network = model.network
+    assert (network.decoder, network.eos, model.config["contrastive"]["temperature"]) == ("region_class", "both", 0.2)
+    query = mdata["rna"].copy()  # nothing of the bins, and nothing of their classes
+    found = ctl.tl.predict(query, model=mdata)
+    np.testing.assert_allclose(found["atac_pred"].X, mdata["atac_pred"].X, atol=1e-5)
+
+
 # ---- bad input
 
 
