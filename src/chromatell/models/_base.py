@@ -15,10 +15,8 @@ import pandas as pd
 import rich.pretty  # noqa: F401  # scvi-tools' view_anndata_setup uses it without importing it
 import torch
 from anndata import AnnData
-from lightning.pytorch.callbacks import EarlyStopping
 from mudata import MuData
 from scvi.model.base import BaseModelClass
-from scvi.train import Trainer, TrainRunner
 from torch.utils.data import DataLoader
 
 from chromatell._keys import ATAC, RNA, TRAIN, VAL
@@ -26,21 +24,11 @@ from chromatell._settings import settings
 from chromatell._validate import ChromatellError
 from chromatell.data.tracks import BinnedTracks
 from chromatell.io import Record, content_hash, load_record, save_record
-from chromatell.models._plan import BestWeights, Loaders, Plan, SaveState, TrainConfig
+from chromatell.models._fit_network import fit_network
+from chromatell.models._plan import TrainConfig
 from chromatell.models._support import check_dense, collect_blocks, describe, quiet_lightning, resolve_precision, what
 
 DEPTHS = ("predicted", "fixed", "observed")
-
-
-class _SafeTrainer(Trainer):
-    """Resumes from tensors and plain values only."""
-
-    def fit(self, *args: Any, **kwargs: Any) -> None:
-        super().fit(*args, weights_only=True, **kwargs)
-
-
-class _Runner(TrainRunner):
-    _trainer_cls = _SafeTrainer
 
 
 class ChromatinModel(BaseModelClass):
@@ -203,38 +191,19 @@ class ChromatinModel(BaseModelClass):
             raise ChromatellError("There is no training cell. Run ctl.pp.split_cells(mdata) first.")
         if val is None and config.schedule == "plateau":
             raise ChromatellError("schedule='plateau' needs 'val' cells: ctl.pp.split_cells(mdata), or take 'cosine'.")
-        callbacks: list[Any] = list(kwargs.pop("callbacks", []))
-        resume = None
-        if val is not None:
-            callbacks.append(BestWeights(start=self._starts_fitted))
-        if checkpoint_dir is not None:
-            state = Path(checkpoint_dir) / "last.ckpt"
-            resume = state if state.exists() else None
-            callbacks.append(SaveState(state))
-        if val is not None and config.early_stopping:
-            # Lightning's own: scvi-tools' prints to stdout
-            callbacks.append(EarlyStopping("validation_loss", patience=config.patience, mode="min"))
-        runner = _Runner(
+        self.history_, self.is_trained_ = None, False
+        self.history_ = fit_network(
             self,
-            training_plan=Plan(self.module, config, steps_per_epoch=len(train), seed=seed),
-            data_splitter=Loaders(train, val),
-            max_epochs=config.max_epochs,
+            config,
+            (train, val),
+            seed=seed,
+            starts_fitted=self._starts_fitted,
+            state=None if checkpoint_dir is None else Path(checkpoint_dir) / "last.ckpt",
             accelerator=accelerator,
             devices=devices,
-            callbacks=callbacks,
-            ckpt_path=resume,
             precision=resolve_precision(precision, accelerator, on_cpu=self.bf16_on_cpu),
-            gradient_clip_val=config.gradient_clip or None,
-            check_val_every_n_epoch=1,
-            enable_progress_bar=settings.progress,
             **kwargs,
         )
-        self.history_, self.is_trained_ = None, False
-        self.module.train()  # Lightning keeps the mode that it finds
-        runner()
-        frames = runner.trainer.logger.history if runner.trainer.is_global_zero else {}
-        keep = ("train_loss", "validation_loss")
-        self.history_ = {k: [float(v) for v in f.iloc[:, 0]] for k, f in frames.items() if k in keep}
         self.module.eval()
 
     @property
