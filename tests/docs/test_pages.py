@@ -17,6 +17,7 @@ PAGES = (
     "docs/user_guide/dense.md",
     "docs/user_guide/xchrom.md",
     "docs/user_guide/sequence.md",
+    "docs/user_guide/atacformer.md",
     "docs/user_guide/nascent.md",
     "docs/user_guide/evaluation.md",
     "docs/user_guide/files.md",
