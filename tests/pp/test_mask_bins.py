@@ -80,11 +80,11 @@ def test_an_anndata_keeps_what_is_outside_masked(tracks):
     ("kwargs", "cure"),
     [
         ({"blacklist": ["chr1:0-2500"]}, r"lie off the end of chr1 \(2,000 bp\), such as 0-2500"),
-        ({"blacklist": ["chr1"]}, "1 of 1 are no regions, such as row 0"),
-        ({"blacklist": []}, "0 of 0 are no regions"),
+        ({"blacklist": ["chr1"]}, "1 of 1 are no regions, such as 'chr1'"),
+        ({"blacklist": []}, "blacklist: it is empty"),
         ({"gaps": pd.DataFrame({"chrom": ["chr1"]})}, "gaps lacks the columns 'start', 'end'"),
-        ({"gaps": pd.DataFrame({"chrom": ["chr1"], "start": [5], "end": [5]})}, "are no regions"),
-        ({"gaps": "no.bed"}, "no file at 'no.bed'"),
+        ({"gaps": pd.DataFrame({"chrom": ["chr1"], "start": [5], "end": [5]})}, "1 of 1 rows are no intervals"),
+        ({"gaps": "no.bed"}, "gaps 'no.bed' is not there"),
         ({"all_zero": -1}, "all_zero=-1"),
         ({"blacklist": ["chr1:0-2000", "chr2:0-480"]}, r"All 50 bins would be masked \(blacklist 100.0%"),
     ],
@@ -95,10 +95,17 @@ def test_wrong_regions(tracks, kwargs, cure):
     assert tracks.masks == {}
 
 
-@pytest.mark.parametrize("text", ["chr1 0 10\n", "chr1\tzero\t10\n", "chr1\t0\n"])
-def test_a_bed_that_is_none(tracks, tmp_path, text):
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("chr1 0 10\n", "has 1 columns, 'chr1 0 10'"),
+        ("chr1\tzero\t10\n", "1 of 1 rows are no intervals"),
+        ("chr1\t0\n", "has 2 columns"),
+    ],
+)
+def test_a_bed_that_is_none(tracks, tmp_path, text, reason):
     (tmp_path / "a.bed").write_text(text)
-    with pytest.raises(ctl.ChromatellError, match="has the line"):
+    with pytest.raises(ctl.ChromatellError, match=reason):
         ctl.pp.mask_bins(tracks, blacklist=tmp_path / "a.bed")
 
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import gzip
+import os
 import zlib
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 import pandas as pd
 
 from chromatell._keys import CHROM, END, START
 from chromatell._validate import ChromatellError, examples
+from chromatell.genome.regions import parse_regions
 
 _MAX_LINE = 65_536
 _MAX_ROWS = 200_000_000
@@ -98,6 +100,23 @@ def read_bed(source: str | Path | pd.DataFrame, what: str = "the BED", *, extra:
     return pd.DataFrame(
         {CHROM: table[CHROM].astype(object), START: start.astype(np.int64), END: end.astype(np.int64), **others}
     )
+
+
+def read_regions(source: Any, what: str) -> pd.DataFrame:
+    """Return `chrom`, `start`, `end` of a BED, a table, or names such as 'chr21:9,820,000-9,840,000'."""
+    if isinstance(source, str | os.PathLike | pd.DataFrame):
+        return read_bed(Path(source) if isinstance(source, os.PathLike) else source, what)
+    names = [str(name) for name in source]
+    table = parse_regions(names).reset_index(drop=True)[[CHROM, START, END]]
+    bad = (table[START] < 0) | (table[END] <= table[START])
+    if bad.any() or not names:
+        found = (
+            f"{int(bad.sum())} of {len(names)} are no regions, such as {names[int(np.argmax(bad))]!r}"
+            if names
+            else "it is empty"
+        )
+        raise ChromatellError(f"{what}: {found}. Needed: names like 'chr21:9,820,000-9,840,000', a table, or a BED.")
+    return table
 
 
 def ccre_intervals(source: str | Path | pd.DataFrame, what: str = "the cCRE file") -> dict[str, pd.DataFrame]:

@@ -17,11 +17,11 @@ from mudata import MuData
 from chromatell._keys import ATAC, CHROM, END, START, UNS
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, examples, in_range, nonnegative, one_of, warn
+from chromatell.genome.bed import read_regions
 from chromatell.genome.builds import chromosome_sizes
 from chromatell.genome.regions import region_table
 from chromatell.pp._bin_fragments import Counted, count_fragments
 from chromatell.pp._genome_bins import GenomeBins, check_ends
-from chromatell.pp._mask_bins import _regions
 from chromatell.pp._region_data import regions_of
 
 _HOW = "bin_genome"
@@ -242,7 +242,7 @@ def _blacklisted(places: GenomeBins, blacklist: Any) -> np.ndarray | None:
     """Return which bins overlap the blacklist, bool (bins,); None without one."""
     if blacklist is None:
         return None
-    table = _regions(blacklist, "blacklist")
+    table = read_regions(blacklist, "blacklist")
     code = places.code_of(table[CHROM])
     table, code = table[code >= 0], code[code >= 0]
     if table.empty:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import gzip
 import os
-import zlib
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any, TextIO
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,13 +16,8 @@ from chromatell._validate import ChromatellError, examples, in_range, warn
 from chromatell.data._tracks_anndata import update_anndata
 from chromatell.data._tracks_info import BLACKLIST, GAP, OUTSIDE, REASONS, ZERO
 from chromatell.data.tracks import RAW, BinnedTracks, as_tracks
-from chromatell.genome.regions import normalise_chrom, parse_regions
-
-_MAX_LINE = 65_536
-_MAX_LINES = 50_000_000
-_NEEDED = (
-    "Needed: a BED (plain or gzip), a table with chrom, start and end, or names such as ['chr21:9,820,000-9,840,000']."
-)
+from chromatell.genome.bed import read_regions
+from chromatell.genome.regions import normalise_chrom
 
 
 def mask_bins(
@@ -114,7 +106,7 @@ def mask_bins(
 
 def mark_regions(masks: dict[str, np.ndarray], tracks: BinnedTracks, regions: Any, code: int, argument: str) -> None:
     """Add a code to the bins that regions touch: a BED file, a table or names like 'chr1:100-600'."""
-    table = _regions(regions, argument)
+    table = read_regions(regions, argument)
     own = dict(zip(normalise_chrom(pd.Series(tracks.chroms, dtype=object)), tracks.chroms, strict=True))
     marked = 0
     for plain, part in table.groupby(normalise_chrom(table[CHROM]).to_numpy()):
@@ -158,42 +150,3 @@ def _silent(tracks: BinnedTracks, chrom: str, aside: np.ndarray, reach: int) -> 
 def _shares(masks: dict[str, np.ndarray], n: int) -> str:
     shares = {name: sum(int(((m & code) > 0).sum()) for m in masks.values()) / n for name, code in REASONS.items()}
     return ", ".join(f"{name} {share:.1%}" for name, share in shares.items() if share) or "none"
-
-
-def _regions(source: Any, argument: str) -> pd.DataFrame:
-    """Return chrom, start, end of each region."""
-    if isinstance(source, pd.DataFrame):
-        lacking = [c for c in (CHROM, START, END) if c not in source]
-        if lacking:
-            raise ChromatellError(f"{argument} lacks the columns {examples(lacking)}. {_NEEDED}")
-        table = source[[CHROM, START, END]].reset_index(drop=True)
-    elif isinstance(source, str | os.PathLike):
-        table = _read_bed(Path(source), argument)
-    else:
-        table = parse_regions([str(s) for s in source]).reset_index(drop=True)
-    start, end = (pd.to_numeric(table[c], errors="coerce").fillna(-1).astype(np.int64) for c in (START, END))
-    bad = (start < 0) | (end <= start)
-    if bad.any() or len(table) == 0:
-        first = f", such as row {int(np.argmax(bad))}" if bad.any() else ""
-        raise ChromatellError(f"{argument}: {int(bad.sum())} of {len(table)} are no regions{first}. {_NEEDED}")
-    return pd.DataFrame({CHROM: table[CHROM].astype(str), START: start, END: end})
-
-
-def _read_bed(path: Path, argument: str) -> pd.DataFrame:
-    if not path.is_file():
-        raise ChromatellError(f"{argument}: no file at {str(path)!r}. {_NEEDED}")
-    rows: list[tuple[str, int, int]] = []
-    try:
-        with path.open("rb") as raw:
-            compressed = raw.read(2) == b"\x1f\x8b"
-        opener: Callable[..., TextIO] = gzip.open if compressed else open
-        with opener(path, "rt", encoding="utf-8") as handle:
-            while (line := handle.readline(_MAX_LINE)) and len(rows) < _MAX_LINES:
-                if line.strip() and not line.startswith(("#", "track", "browser")):
-                    fields = line.rstrip("\r\n").split("\t")
-                    if len(fields) < 3 or not (fields[1].isdigit() and fields[2].isdigit() and len(fields[2]) < 12):
-                        raise ChromatellError(f"{argument}: {str(path)!r} has the line {line[:60]!r}. {_NEEDED}")
-                    rows.append((fields[0], int(fields[1]), int(fields[2])))
-    except (UnicodeDecodeError, EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise ChromatellError(f"{argument}: {str(path)!r} is no whole text file. {_NEEDED}") from error
-    return pd.DataFrame(rows, columns=[CHROM, START, END])
