@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from anndata import AnnData
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -139,6 +140,10 @@ def test_history(mdata):
 
 
 def test_history_of_a_model_and_bad_keys(mdata):
+    cells = AnnData(np.zeros((2, 2)), uns={"ctl": mdata.uns["ctl"]})
+    np.testing.assert_allclose(pl.history(cells).lines[0].get_ydata(), pl.history(mdata).lines[0].get_ydata())
+    with pytest.raises(ChromatellError, match="Did not find adata.uns.*Run ctl.tl.dense"):
+        pl.history(AnnData(np.zeros((2, 2))))
     ax = pl.history(SimpleNamespace(history={"train_loss": [2.0, 1.0], "other": [1]}))
     np.testing.assert_array_equal(lines(ax)["training"], [[1, 2], [2.0, 1.0]])
     assert len(ax.lines) == 1

@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from anndata import AnnData
 from matplotlib.ticker import MaxNLocator
 from mudata import MuData
 
-from chromatell._keys import MODELS
+from chromatell._keys import MODELS, UNS
 from chromatell._validate import ChromatellError, examples
-from chromatell.pl._style import BASELINE, OKABE_ITO, finish, font_size, legend, new_axes, read_table
+from chromatell.data.tracks import BinnedTracks
+from chromatell.pl._style import BASELINE, OKABE_ITO, finish, font_size, legend, new_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,15 +24,15 @@ _LINES = {
 }
 
 
-def history(data: MuData | Any, key: str | None = None, *, ax: Axes | None = None) -> Axes:
+def history(data: MuData | AnnData | BinnedTracks | Any, key: str | None = None, *, ax: Axes | None = None) -> Axes:
     """Training and validation loss against epoch, with the epoch whose weights were kept.
 
     Parameters
     ----------
     data
-        A MuData that carries a model, or a model.
+        A MuData, AnnData or BinnedTracks that carries a model, or a model.
     key
-        Which model, where the MuData carries several.
+        Which model, where there are several.
     ax
         Axes to draw on; None makes a figure.
 
@@ -78,13 +80,21 @@ def history(data: MuData | Any, key: str | None = None, *, ax: Axes | None = Non
 
 
 def _losses(data: Any, key: str | None) -> dict[str, np.ndarray]:
-    if isinstance(data, MuData):
-        stored = read_table(data, MODELS, "ctl.tl.dense(mdata)")
+    if isinstance(data, MuData | AnnData | BinnedTracks):
+        stored = data.uns.get(UNS, {}).get(MODELS, {})
+        if not stored:
+            name = {MuData: "mdata", AnnData: "adata"}.get(type(data), "tracks")
+            raise ChromatellError(
+                f"Did not find {name}.uns['ctl']['models']. Run ctl.tl.dense(mdata), or the verb of another family, "
+                "first."
+            )
         if key is None and len(stored) != 1:
-            raise ChromatellError(f"The MuData carries {len(stored)} models ({examples(stored, 8)}); name one: key=.")
+            raise ChromatellError(
+                f"The {type(data).__name__} carries {len(stored)} models ({examples(stored, 8)}); name one: key=."
+            )
         key = next(iter(stored)) if key is None else key
         if key not in stored:
-            raise ChromatellError(f"No model {key!r} in mdata.uns['ctl']['models']; there: {examples(stored, 8)}.")
+            raise ChromatellError(f"No model {key!r} in uns['ctl']['models']; there: {examples(stored, 8)}.")
         found = stored[key].get("history")
         what = f"The model {key!r}"
     else:
