@@ -140,7 +140,10 @@ def dna_table(atac: AnnData, key: str | None, columns: np.ndarray) -> np.ndarray
         return None
     if key not in atac.varm:
         there = examples(atac.varm.keys(), 12) or "none"
-        raise ChromatellError(f"dna_key: did not find varm[{key!r}] of the bins; there: {there}.")
+        raise ChromatellError(
+            f"dna_key: did not find varm[{key!r}] of the bins; there: {there}. Make one: "
+            "ctl.pp.embed_sequence(data, 'genome.fa')."
+        )
     table = np.asarray(atac.varm[key])[columns]
     if table.ndim != 2 or not table.shape[1] or table.dtype.kind not in "fiu" or not np.isfinite(table).all():
         raise ChromatellError(f"varm[{key!r}] is {table.dtype} {table.shape}; finite numbers, bins x n, are needed.")
