@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import mudata
+from anndata import AnnData
 from mudata import MuData
 
 from chromatell._settings import logger
@@ -140,14 +141,16 @@ def read_multiome(path: Path) -> MuData:
     return data
 
 
-def write(mdata: MuData, path: Path) -> None:
-    """Write a MuData so that `path` is whole at any moment: it is written beside and renamed."""
+def write(data: AnnData | MuData, path: Path) -> None:
+    """Write data so that `path` is whole at any moment: it is written beside and renamed."""
     from chromatell.io._write import beside
 
     # mudata would otherwise pull the modalities' columns into .obs and .var, which the user did not ask for
     with beside(path.absolute()) as temporary, mudata.set_options(pull_on_update=False):
-        if path.suffix == ".zarr":
-            mudata.write_zarr(temporary, mdata)
+        if isinstance(data, AnnData):
+            (data.write_zarr if path.suffix == ".zarr" else data.write_h5ad)(temporary)
+        elif path.suffix == ".zarr":
+            mudata.write_zarr(temporary, data)
         else:
-            mudata.write_h5mu(temporary, mdata)
+            mudata.write_h5mu(temporary, data)
     logger.debug("Wrote %s.", path)

@@ -33,7 +33,8 @@ apply it to cells with expression only. Nothing is downloaded. Writes demo.h5mu 
 _TRAIN = """\
 Train a model on paired cells. The output holds the data, the model and its predictions: whoever gets it can apply the
 model to cells that have expression only. A Dense model predicts the regions that it was trained on; an XChrom model
-reads DNA as well, and predicts any region. A Nascent model is trained on tracks along the genome: bigWigs, or a store.
+reads DNA as well, and predicts any region. An AtacFormer model reads the open bins of a cell, or its expression. A
+Nascent model is trained on tracks along the genome: bigWigs, or a store.
 """
 
 _TRAIN_EPILOG = f"""\
@@ -42,6 +43,8 @@ examples:
   chromatell train cells.h5mu -o shared.h5mu --split-by donor --n-genes 10000 --n-regions 50000 --seed 1
   chromatell train cells.h5mu -o shared.h5mu --predictions shared_pred.zarr --checkpoint-dir checkpoints
   chromatell train cells.h5mu -o shared.h5mu --family xchrom --fasta hg38.fa --split-regions chromosome
+  chromatell train bins.h5ad -o typed.h5ad --family atacformer --labels cell_type
+  chromatell train cells.h5mu -o shared.h5mu --family atacformer --context X_pca
   chromatell train -o shared.zarr --family nascent --plus plus.bw --minus minus.bw --target H3K4me3=H3K4me3.bw
   chromatell train tracks.zarr -o shared.zarr --family nascent --architecture cnn
 
@@ -129,7 +132,10 @@ def _demo(parser: argparse.ArgumentParser) -> None:
 
 
 def _train(parser: argparse.ArgumentParser) -> None:
-    what = "paired cells: .h5mu or .zarr with modalities 'rna' and 'atac'; for nascent, a store of tracks: .zarr"
+    what = (
+        "paired cells: .h5mu or .zarr with modalities 'rna' and 'atac'; for atacformer, 'atac' or a .h5ad of cells x "
+        "bins will do; for nascent, a store of tracks: .zarr"
+    )
     _files(parser, "IN", what, needs_output=True, needs_input=False)
     parser.add_argument(
         "--predictions",
@@ -140,8 +146,8 @@ def _train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--family",
         default="dense",
-        choices=("dense", "xchrom", "nascent"),
-        help="dense (default); xchrom, which reads DNA; or nascent, which reads tracks",
+        choices=("dense", "xchrom", "atacformer", "nascent"),
+        help="dense (default); xchrom, which reads DNA; atacformer, open bins; or nascent, tracks",
     )
     parser.add_argument("--key", help="name of the model in the output (default: that of the family)")
     _seed(parser)
@@ -168,7 +174,9 @@ def _train(parser: argparse.ArgumentParser) -> None:
         help="regions open in at least this share of the training cells, such as 0.005",
     )
     model = parser.add_argument_group("model")
-    model.add_argument("--preset", help="dense: default, panel or wizel2025; xchrom: small or xchrom")
+    model.add_argument(
+        "--preset", help="dense: default, panel or wizel2025; xchrom: small or xchrom; atacformer: small or base"
+    )
     _depth(model)
     model.add_argument("--depth-key", metavar="COLUMN", help="column of the atac obs with each cell's fragments")
     _of_dense(parser.add_argument_group("for --family dense"))
@@ -177,6 +185,7 @@ def _train(parser: argparse.ArgumentParser) -> None:
             "for --family xchrom", "Where no regions are held out, in IN or here, all of them are trained on."
         )
     )
+    _of_atacformer(parser.add_argument_group("for --family atacformer"))
     _of_nascent(
         parser.add_argument_group(
             "for --family nascent", "In place of IN: bigWigs, which are binned, masked, split and smoothed here."
@@ -227,6 +236,28 @@ def _of_xchrom(group: Any) -> None:
     group.add_argument("--cells-per-batch", type=int, metavar="N", help="cells drawn for each step (default: all)")
 
 
+def _of_atacformer(group: Any) -> None:
+    group.add_argument("--labels", type=_listed, metavar="A,B", help="columns of obs to learn, such as cell_type")
+    group.add_argument(
+        "--context",
+        metavar="KEY",
+        help="of the rna obsm: predict bins from it alone; X_pca is computed where it is not there",
+    )
+    group.add_argument("--decoder", help="chromosome (default), region_class or cross_attention")
+    group.add_argument("--eos", help="inside the sentence (default), outside or both")
+    group.add_argument("--dna-key", metavar="KEY", help="of the varm of the bins, such as X_dna")
+    group.add_argument("--contrastive", action="store_true", default=None, help="tell changed cells from others too")
+    group.add_argument(
+        "--label-balance", action="store_true", default=None, help="give rare classes the weight of common ones"
+    )
+    group.add_argument("--max-length", type=int, metavar="N", help="tokens of a sentence at most (default: 5000)")
+    group.add_argument("--tokens-per-batch", type=int, metavar="N", help="tokens of a step (default: the preset's)")
+    group.add_argument(
+        "--pretrained", type=Path, metavar="FILE", help="go on from this model; bins are matched by name"
+    )
+    group.add_argument("--pretrained-key", metavar="KEY", help="which model of that file, where there are several")
+
+
 def _of_nascent(group: Any) -> None:
     _signal(group)
     group.add_argument(
@@ -249,9 +280,9 @@ def _signal(group: Any) -> None:
 
 
 def _predict(parser: argparse.ArgumentParser) -> None:
-    what = "cells with expression: .h5ad, .h5mu or .zarr; or a store of tracks: .zarr"
+    what = "cells with expression, or for atacformer open bins: .h5ad, .h5mu or .zarr; or a store of tracks: .zarr"
     _files(parser, "QUERY", what, needs_output=False, needs_input=False)
-    parser.add_argument("--model", type=Path, required=True, help=".h5mu, .zarr or exported model")
+    parser.add_argument("--model", type=Path, required=True, help=".h5mu, .h5ad, .zarr or exported model")
     parser.add_argument("--key", help="which model, where there are several")
     parser.add_argument(
         "--regions",

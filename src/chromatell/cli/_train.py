@@ -11,19 +11,24 @@ from mudata import MuData
 from chromatell._keys import ATAC, DNA, SPLIT
 from chromatell._settings import logger, settings
 from chromatell._validate import ChromatellError, modality
-from chromatell.cli import _train_tracks
+from chromatell.cli import _train_bins, _train_tracks
 from chromatell.cli._console import libraries_to_stderr, output
 from chromatell.cli._files import UsageError, check_output, check_store, check_there, read_multiome, write
+from chromatell.cli._prepare import given, select, split
 
-_FRACTIONS = (0.7, 0.1, 0.2)
 # which families know an option; those not here are of all
 _SEQUENCE = ("fasta", "width", "embedding", "region_effect", "cells_per_batch")
-_CELLS = ("predictions", "split_by", "n_genes", "n_regions", "min_open", "depth", "depth_key")
+_CELLS = ("predictions", "split_by", "n_genes", "n_regions", "min_open", "depth")
+_BINS = ("labels", "context", "decoder", "eos", "dna_key", "contrastive", "label_balance")
+_SENTENCES = ("max_length", "tokens_per_batch", "pretrained", "pretrained_key")
 _TRACKS = ("plus", "minus", "signal", "target", "chroms", "bin_size", "stat", "blacklist", "smooth", "block")
 _OWN = {
     **dict.fromkeys(("encoder", "likelihood", "loss", "batch_key", "covariates"), ("dense",)),
     **dict.fromkeys(_SEQUENCE, ("xchrom",)),
-    **dict.fromkeys(_CELLS, ("dense", "xchrom")),
+    **dict.fromkeys(_CELLS, ("dense", "xchrom", "atacformer")),
+    "depth_key": ("dense", "xchrom"),
+    "batch_size": ("dense", "xchrom", "nascent"),
+    **dict.fromkeys((*_BINS, *_SENTENCES), ("atacformer",)),
     **dict.fromkeys((*_TRACKS, "architecture", "window"), ("nascent",)),
     **dict.fromkeys(("split_regions", "test_chromosomes"), ("xchrom", "nascent")),
 }
@@ -33,13 +38,16 @@ def run(args: argparse.Namespace) -> None:
     """Split and select where needed, train, predict, write."""
     _check_family(args)
     if args.family == "nascent":
-        _train_tracks.run(args, partial(_given, args))
+        _train_tracks.run(args, partial(given, args))
+        return
+    if args.family == "atacformer":
+        _train_bins.run(args)
         return
     _check(args)
     key = args.key or args.family
     mdata = read_multiome(args.input)
-    _split(mdata, args)
-    _select(mdata, args)
+    split(mdata, args)
+    select(mdata, args)
     if args.family == "xchrom":
         _add_sequence(mdata, args)
         _split_regions(mdata, args)
@@ -54,8 +62,8 @@ def run(args: argparse.Namespace) -> None:
             depth_key=args.depth_key,
             out=args.predictions,
             seed=args.seed,
-            train_kwargs=_given(args, "max_epochs", "batch_size", "lr", "accelerator", "checkpoint_dir"),
-            **_given(args, "preset"),
+            train_kwargs=given(args, "max_epochs", "batch_size", "lr", "accelerator", "checkpoint_dir"),
+            **given(args, "preset"),
             **_model_options(args),
         )
     write(mdata, args.output)
@@ -100,35 +108,12 @@ def _model_options(args: argparse.Namespace) -> dict[str, Any]:
         return {
             "batch_key": args.batch_key,
             "continuous_covariate_keys": args.covariates,
-            **_given(args, "encoder", "likelihood", "loss"),
+            **given(args, "encoder", "likelihood", "loss"),
         }
-    options = _given(args, "embedding", "region_effect", "cells_per_batch")
+    options = given(args, "embedding", "region_effect", "cells_per_batch")
     if options.get("embedding") == "none":
         options["embedding"] = None
     return options
-
-
-def _split(mdata: MuData, args: argparse.Namespace) -> None:
-    """Make a split where there is none or one was asked for; say which."""
-    asked = args.split_by is not None or args.fractions is not None
-    if SPLIT in mdata.obs and not asked:
-        logger.info("The split in obs[%r] of %s is used.", SPLIT, args.input)
-        return
-    why = "its split is replaced" if SPLIT in mdata.obs else f"it has no obs[{SPLIT!r}], so cells are split"
-    how = "at random" if args.split_by is None else f"by {args.split_by!r}"
-    logger.info("%s: %s %s, seed %d.", args.input, why, how, settings.resolve_seed(args.seed))
-
-    from chromatell.pp import split_cells
-
-    split_cells(mdata, by=args.split_by, fractions=args.fractions or _FRACTIONS, seed=args.seed)
-
-
-def _select(mdata: MuData, args: argparse.Namespace) -> None:
-    chosen = _given(args, "n_genes", "n_regions", "min_open")
-    if chosen:
-        from chromatell.pp import select_features
-
-        select_features(mdata, seed=args.seed, **chosen)
 
 
 def _add_sequence(mdata: MuData, args: argparse.Namespace) -> None:
@@ -165,8 +150,3 @@ def _split_regions(mdata: MuData, args: argparse.Namespace) -> None:
     from chromatell.pp import split_regions
 
     split_regions(mdata, by=args.split_regions or "chromosome", holdout=args.test_chromosomes, seed=args.seed)
-
-
-def _given(args: argparse.Namespace, *names: str) -> dict[str, Any]:
-    """Return the options that the user gave; the others keep the default of the Python call."""
-    return {name: getattr(args, name) for name in names if getattr(args, name) is not None}

@@ -1,0 +1,43 @@
+"""What training does to cells before a model sees them: a split, a selection; and what the user gave."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from anndata import AnnData
+from mudata import MuData
+
+from chromatell._keys import SPLIT
+from chromatell._settings import logger, settings
+
+_FRACTIONS = (0.7, 0.1, 0.2)
+
+
+def split(data: AnnData | MuData, args: argparse.Namespace) -> None:
+    """Make a split where there is none or one was asked for; say which."""
+    asked = args.split_by is not None or args.fractions is not None
+    if SPLIT in data.obs and not asked:
+        logger.info("The split in obs[%r] of %s is used.", SPLIT, args.input)
+        return
+    why = "its split is replaced" if SPLIT in data.obs else f"it has no obs[{SPLIT!r}], so cells are split"
+    how = "at random" if args.split_by is None else f"by {args.split_by!r}"
+    logger.info("%s: %s %s, seed %d.", args.input, why, how, settings.resolve_seed(args.seed))
+
+    from chromatell.pp import split_cells
+
+    split_cells(data, by=args.split_by, fractions=args.fractions or _FRACTIONS, seed=args.seed)
+
+
+def select(mdata: MuData, args: argparse.Namespace) -> None:
+    """Select features where that was asked for."""
+    chosen = given(args, "n_genes", "n_regions", "min_open")
+    if chosen:
+        from chromatell.pp import select_features
+
+        select_features(mdata, seed=args.seed, **chosen)
+
+
+def given(args: argparse.Namespace, *names: str) -> dict[str, Any]:
+    """Return the options that the user gave; the others keep the default of the Python call."""
+    return {name: getattr(args, name) for name in names if getattr(args, name) is not None}

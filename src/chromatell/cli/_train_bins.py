@@ -1,0 +1,94 @@
+"""``chromatell train --family atacformer``: cells as sentences of open bins, with or without expression."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from anndata import AnnData
+from mudata import MuData
+
+from chromatell._keys import RNA
+from chromatell._settings import settings
+from chromatell.cli._console import libraries_to_stderr, output
+from chromatell.cli._files import UsageError, check_output, check_store, check_there, write
+from chromatell.cli._prepare import given, select, split
+
+_FEATURES = ("n_genes", "n_regions", "min_open")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Split and select where needed, train, write; with a context also predict."""
+    _check(args)
+    key = args.key or args.family
+
+    from chromatell import io, tl
+
+    data = io.read(args.input)
+    _check_kind(data, args)
+    split(data, args)
+    if isinstance(data, MuData):
+        select(data, args)
+    pretrained = _pretrained(args)
+    with libraries_to_stderr():
+        tl.atacformer(
+            data,
+            key_added=key,
+            pretrained=pretrained,
+            depth=args.depth or "predicted",
+            out=args.predictions,
+            seed=args.seed,
+            train_kwargs=given(args, "max_epochs", "lr", "accelerator", "checkpoint_dir"),
+            **given(args, "preset", "decoder", "labels", "context", "dna_key", "eos", "max_length"),
+            **given(args, "contrastive", "label_balance", "tokens_per_batch"),
+        )
+    write(data, args.output)
+    if settings.verbosity:
+        output().print("\n".join(_next(data, key, args)), soft_wrap=True, markup=False)
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Raise, before anything is read, where the call could not end well."""
+    if args.input is None:
+        raise UsageError("Name a file of cells x bins, IN.")
+    bins_only = args.input.suffix == ".h5ad"
+    check_output(
+        args.output, [args.input], overwrite=args.overwrite, suffixes=(".h5ad" if bins_only else ".h5mu", ".zarr")
+    )
+    if args.predictions is not None and args.context is None:
+        raise UsageError("--predictions is for what is predicted from a context. Name one: --context X_pca.")
+    check_store(args.predictions, args.output)
+    if args.pretrained is not None and not args.pretrained.is_dir():
+        check_there(args.pretrained, "model of --pretrained")
+    if args.pretrained_key is not None and args.pretrained is None:
+        raise UsageError("--pretrained-key names one of several models in a file. Name the file: --pretrained FILE.")
+
+
+def _check_kind(data: AnnData | MuData, args: argparse.Namespace) -> None:
+    """Raise where the options or the output are not for what the input turned out to be."""
+    if isinstance(data, MuData):
+        return
+    if args.output.suffix == ".h5mu":
+        raise UsageError(f"{args.input} holds one AnnData: the output must end in .h5ad or .zarr.")
+    if named := given(args, *_FEATURES, "predictions"):
+        option = next(iter(named)).replace("_", "-")
+        raise UsageError(f"--{option} is of a MuData with modality 'atac'; {args.input} holds one AnnData.")
+
+
+def _pretrained(args: argparse.Namespace) -> Any:
+    if args.pretrained is None:
+        return None
+    from chromatell.models import load
+
+    return load(args.pretrained, key=args.pretrained_key)
+
+
+def _next(data: AnnData | MuData, key: str, args: argparse.Namespace) -> list[str]:
+    """Return what was done and what can be done with it."""
+    lines = [f"Wrote the cells with model {key!r}, their embedding and labels to {args.output}."]
+    query = "QUERY.h5ad"
+    if args.context is not None and isinstance(data, MuData):
+        lines.append(f"Score it:  chromatell evaluate {args.output}")
+        query = f"QUERY.h5ad (with {'expression' if RNA in data.mod else 'the context'})"
+    lines.append(f"Apply it:  chromatell predict {query} --model {args.output} -o PREDICTED.h5mu")
+    return lines
