@@ -59,13 +59,14 @@ os.environ["CI"] = "true"  # no progress bars in the pages
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # small batches gain nothing from more, and lose where cores are shared
 os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")
 
-# One notebook reads real data, which are not in the repository: without them it stands there as code alone
+# Some notebooks read real data, which are not in the repository: without them they stand there as code alone
 nb_execution_excludepatterns: list[str] = []
 data = Path(os.environ.get("CHROMATELL_DATA", HERE.parents[1] / "shared" / "data")).resolve()
 os.environ["CHROMATELL_DATA"] = str(data)
-if not (data / "nascent").is_dir():
-    nb_execution_excludepatterns.append("tutorials/nascent.ipynb")
-    logging.getLogger(__name__).info("tutorials/nascent is not run: no data at %s. Set CHROMATELL_DATA.", data)
+for name, folder in (("nascent", "nascent"), ("atacformer", "multiome")):
+    if not (data / folder).is_dir():
+        nb_execution_excludepatterns.append(f"tutorials/{name}.ipynb")
+        logging.getLogger(__name__).info("tutorials/%s is not run: no data at %s. Set CHROMATELL_DATA.", name, data)
 
 (HERE / "tutorials").mkdir(exist_ok=True)
 for notebook in (HERE.parent / "tutorials").glob("*.ipynb"):
