@@ -138,6 +138,6 @@ class RegionBatches(Sampler):
                 yield order[i * self.batch_size : (i + 1) * self.batch_size], cells
 
 
-def region_loader(dataset: RegionCells, batches: RegionBatches) -> DataLoader:
+def region_loader(dataset: Dataset, batches: RegionBatches) -> DataLoader:
     """Return a loader of batches."""
     return DataLoader(dataset, sampler=batches, batch_size=None)

@@ -18,7 +18,7 @@ _LIMITS = (
     ("stem_pool", 1, 10_000),
     ("kernel", 1, 10_000),
     ("last_filters", 0, 100_000),
-    ("n_hidden", 1, 100_000),
+    ("hidden_filters", 1, 100_000),
     ("n_bottleneck", 1, 100_000),
     ("max_shift", 0, 10_000),
 )
@@ -28,8 +28,8 @@ _LIMITS = (
 class TowerConfig:
     """Sizes of the tower; every field is stored with the model.
 
-    `kind` 'basset' is the published tower and reads all fields but `n_hidden`; 'motifs' reads `stem_filters`,
-    `stem_kernel`, `n_hidden` and `dropout`.
+    `kind` 'basset' is the published tower and reads all fields but `hidden_filters`; 'motifs' reads `stem_filters`,
+    `stem_kernel`, `stem_pool`, `hidden_filters` and `dropout`.
     """
 
     kind: str = "basset"
@@ -42,7 +42,7 @@ class TowerConfig:
     pool: str = "max"
     last_filters: int = 256  # of a last convolution of width 1; 0 leaves it out
     gelu_after: bool = True  # as published, the vector of a region passes batch norm and a GELU
-    n_hidden: int = 64
+    hidden_filters: int = 128  # of the convolution of width 1 in 'motifs'
     n_bottleneck: int = 32
     dropout: float = 0.2
     max_shift: int = 3  # random shift in training, in bases
@@ -72,13 +72,15 @@ class TowerConfig:
     @property
     def shortest(self) -> int:
         """Bases that the tower needs at least."""
-        return self.stem_kernel if self.kind == "motifs" else self.stem_pool * 2 ** len(self.filters)
+        if self.kind == "motifs":
+            return max(self.stem_kernel, self.stem_pool)
+        return self.stem_pool * 2 ** len(self.filters)
 
     @property
     def n_positions(self) -> int:
-        """Positions that are left after all poolings of 'basset'."""
+        """Positions that are left after all poolings."""
         n = self.sequence_length // self.stem_pool
-        for _ in self.filters:
+        for _ in self.filters if self.kind == "basset" else ():
             n //= 2
         return n
 
@@ -165,47 +167,68 @@ class BassetTower(nn.Module):
         return u if self.after is None else self.after(u)
 
 
-class MotifTower(nn.Module):
-    """``(n, 4, length) -> (n, n_bottleneck)``: a bank of motif detectors, each read by its mean and its best match.
+class Composition(nn.Module):
+    """``(n, 4, length) -> (n, 4)``: the share of G and C, that of CpG, and how far GC lies above 45% and 55%.
 
-    As in DeepBind, one convolution wherever a motif lies and on whichever strand, then a small network. It needs fewer
-    sequences than a deep tower, and says nothing of how motifs are arranged. The filters scan both strands, so that a
-    sequence and its reverse complement give the same vector.
+    The last two let what is linear in these bend with GC. All four are the same on both strands.
+    """
+
+    n_features = 4
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.both = nn.ReLU()  # modules, each used once: attribution methods follow them
+        self.above = nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """One-hot; an N counts as no base."""
+        gc = (x[:, 1] + x[:, 2]).mean(dim=1, keepdim=True)
+        cpg = 2 * self.both(x[:, 1, :-1] + x[:, 2, 1:] - 1.5).mean(dim=1, keepdim=True)  # 2 of 2, away from the kink
+        return torch.cat([gc, cpg, self.above(torch.cat([gc - 0.45, gc - 0.55], dim=1))], dim=1)
+
+
+class MotifTower(nn.Module):
+    """``(n, 4, length) -> (n, n_bottleneck)``: motif detectors, what they mean together, and where it counts.
+
+    One convolution scans both strands; of each filter the best match in every 16 bases is kept (`stem_pool`). A
+    convolution of width 1 reads them together, and a sum over positions has one learned weight for each, the same on
+    either side of the centre, so that a sequence and its reverse complement give the same vector. Of odd lengths, and
+    those that are no multiple of `stem_pool`, a few bases at the ends are not scanned. Beside it stands what is linear
+    in the composition of the whole sequence.
     """
 
     def __init__(self, config: TowerConfig):
         super().__init__()
         c = config
-        self.scan = nn.Conv1d(4, c.stem_filters, c.stem_kernel, padding=c.stem_kernel // 2)
-        self.activation = nn.ReLU()
-        self.best = nn.MaxPool1d(2 * (c.sequence_length + c.stem_kernel // 2 * 2 - c.stem_kernel + 1))
-        self.norm = nn.Sequential(nn.BatchNorm1d(2 * c.stem_filters), nn.Dropout(c.dropout))
+        self.n_read = c.n_positions * c.stem_pool
+        self.scan = nn.Conv1d(4, c.stem_filters, c.stem_kernel, padding=c.stem_kernel // 2, bias=False)
+        self.pools = nn.ModuleList(nn.MaxPool1d(c.stem_pool) for _ in range(2))
+        self.better = nn.MaxPool1d(2)
         self.hidden = nn.Sequential(
-            nn.Linear(2 * c.stem_filters, c.n_hidden),
-            nn.BatchNorm1d(c.n_hidden),
-            nn.SiLU(),
-            nn.Dropout(c.dropout),
+            nn.BatchNorm1d(c.stem_filters),
+            QuickGELU(),
+            nn.Conv1d(c.stem_filters, c.hidden_filters, 1, bias=False),
+            nn.BatchNorm1d(c.hidden_filters),
+            QuickGELU(),
         )
-        self.last = nn.Linear(c.n_hidden, c.n_bottleneck)
-        self.straight = nn.Linear(2 * c.stem_filters, c.n_bottleneck, bias=False)  # few sequences support no more
-        nn.init.zeros_(self.straight.weight)
-
-    def read(self, x: Tensor) -> Tensor:
-        """Return the mean and the best match of each filter, ``(n, 4, length) -> (n, 2 filters)``."""
-        strands = torch.cat([x, x.flip((1, 2))])  # (2 n, 4, length): complementing reverses the order of the bases
-        score = self.scan(strands)  # (2 n, filters, positions)
-        if self.training:  # the same as below, and faster
-            forward, backward = self.activation(score).mean(dim=2).chunk(2)
-            mean, best = (forward + backward) / 2, torch.maximum(*score.max(dim=2).values.chunk(2))
-        else:  # in layers that see one sequence a row, which attribution methods follow
-            score = torch.cat(score.chunk(2), dim=2)
-            mean, best = self.activation(score).mean(dim=2), self.best(score).squeeze(2)
-        return torch.cat([mean, best], dim=1)
+        self.place = nn.Parameter(torch.zeros(c.n_positions))
+        self.dropout = nn.Dropout(c.dropout)
+        self.last = nn.Linear(c.hidden_filters, c.n_bottleneck)
+        self.composition = Composition()
+        self.straight = nn.Linear(Composition.n_features, c.n_bottleneck, bias=False)
+        with torch.no_grad():
+            self.last.weight.mul_(0.1)
+            self.straight.weight.zero_()
 
     def forward(self, x: Tensor) -> Tensor:
         """``(n, 4, length) -> (n, n_bottleneck)``."""
-        features = self.norm(self.read(x))
-        return self.last(self.hidden(features)) + self.straight(features)
+        start = (x.shape[2] - self.n_read) // 2
+        inner = x[:, :, start : start + self.n_read]
+        forward = self.pools[0](self.scan(inner))[:, :, : len(self.place)]  # (n, filters, positions)
+        backward = self.pools[1](self.scan(inner.flip((1, 2))))[:, :, : len(self.place)].flip(2)
+        h = self.hidden(self.better(torch.stack([forward, backward], dim=3).flatten(2)))
+        weight = torch.softmax((self.place + self.place.flip(0)) / 2, dim=0)
+        return self.last(self.dropout((h * weight).sum(dim=2))) + self.straight(self.composition(x))
 
 
 def sequence_tower(config: TowerConfig) -> BassetTower | MotifTower:

@@ -19,6 +19,8 @@ BASSET = {"kind": "basset", "stem_filters": 16, "stem_kernel": 11, "stem_pool": 
 BASSET |= {"last_filters": 8, "gelu_after": False, "dropout": 0.1}
 TINY = {**BASSET, "sequence_length": LENGTH, "n_embed": 6, "n_hidden": 16, "n_pcs": 5, "warm_epochs": 3}
 TINY |= {"region_effect": False}
+TRAIN = {"full_rate_at": 0, "lr": 1e-2, "weight_decay": 1e-3, "batch_size": 64}  # of a small 'basset' tower
+TRAIN |= {"precision": "32-true"}
 LETTERS = np.frombuffer(b"ACGTN", dtype=np.uint8)
 
 
@@ -70,7 +72,7 @@ def train_tiny(mdata, epochs=2, seed=0, setup=None, train=None, **options):
     mdata = mdata.copy()
     ctl.models.XChrom.setup_mudata(mdata, **(setup or {}))
     model = ctl.models.XChrom(mdata, **{**TINY, **options})
-    model.train(max_epochs=epochs, seed=seed, **{"full_rate_at": 0, **(train or {})})  # few regions: at the full rate
+    model.train(max_epochs=epochs, seed=seed, **{**TRAIN, **(train or {})})
     return model
 
 

@@ -15,6 +15,7 @@ from sklearn.linear_model import Ridge
 import chromatell as ctl
 from chromatell import ChromatellError, ChromatellWarning
 from chromatell.models.xchrom import _model as model_file
+from chromatell.models.xchrom import _stages as stages_file
 from chromatell.models.xchrom._training import SHRINK
 
 XChrom = ctl.models.XChrom
@@ -76,7 +77,7 @@ def test_prediction_is_the_product_of_the_two_sides(trained, mdata):
 @pytest.mark.parametrize("size", [1, 8, 64])
 def test_vectors_of_regions_do_not_depend_on_the_batch(trained, mdata, monkeypatch, size):
     tokens = mdata["atac"].varm["dna_code"]
-    monkeypatch.setattr(model_file, "_SEQUENCES", size)
+    monkeypatch.setattr(stages_file, "_SEQUENCES", size)
     got = trained.region_vectors(tokens)
     assert got.dtype == np.float32
     np.testing.assert_allclose(got, trained.stored_vectors(), atol=2e-5)
@@ -291,3 +292,29 @@ def test_queries_that_are_none(trained):
     for query in (np.ones(3), md.MuData({"other": ad.AnnData(np.ones((3, 2), np.float32))})):
         with pytest.raises(ChromatellError, match="takes an AnnData of expression or a MuData with modality 'rna'"):
             trained.predict(query)
+
+
+def test_regions_without_coordinates_in_their_names_are_found_by_place(fit, small, tmp_path):
+    """Also by a model that was loaded: the record holds `var`'s chrom, start and end."""
+    mdata = small.copy()
+    atac = mdata["atac"].copy()
+    bed = tmp_path / "two.bed"
+    atac.var.iloc[[7, 3]][["chrom", "start", "end"]].to_csv(bed, sep="\t", header=False, index=False)
+    atac.var_names = [f"peak_{i}" for i in range(120)]
+    renamed = md.MuData({"rna": mdata["rna"], "atac": atac})
+    renamed.obs["ctl_split"] = mdata.obs["ctl_split"]
+    model = fit(renamed, epochs=1)
+    want = model.predict(renamed)[:, [7, 3]]
+    again = ctl.models.load(model.to_record())
+    np.testing.assert_allclose(again.predict(mdata["rna"], regions=bed), want, atol=1e-6)
+    pd.testing.assert_frame_equal(again.places, model.places, check_index_type=False)
+    with pytest.raises(ChromatellError, match="not among the 120 that the model holds"):
+        again.predict(mdata["rna"], regions=["chr1:1-50"])
+    record = model.to_record()
+    for crafted in (record.arrays["regions.places"] - 5, record.arrays["regions.places"][:5]):
+        arrays = {**record.arrays, "regions.places": crafted}
+        other = ctl.io.Record(
+            config=record.config, arrays=arrays, family="xchrom", schema=record.schema, var_names=record.var_names
+        )
+        with pytest.raises(ChromatellError, match=r"regions\.places"):
+            ctl.models.load(other)

@@ -61,7 +61,7 @@ def test_arrays_that_do_not_fit_are_refused(trained):
         crafted = {
             "absent": {k: v for k, v in record.arrays.items() if k != name},
             "shape": {**record.arrays, name: np.zeros((1, 2, 3), value.dtype)},
-            "type": {**record.arrays, name: np.zeros(value.shape, np.int64)},
+            "type": {**record.arrays, name: np.zeros(value.shape, np.int32)},
         }
         if value.dtype.kind == "f":
             crafted["nan"] = {**record.arrays, name: value * np.nan}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,8 +14,9 @@ import torch
 import chromatell as ctl
 from chromatell.models.xchrom._effects import PENALTIES, Effects, choose_penalty
 from chromatell.models.xchrom._module import XChromConfig, XChromModule
-from chromatell.models.xchrom._seed_motifs import kmer_counts, seed_motifs, seed_weights, telling_words
-from chromatell.models.xchrom._stages import cell_vectors
+from chromatell.models.xchrom._seed_motifs import kmer_counts, seed_motifs, telling_words
+from chromatell.models.xchrom._stages import SHARES, cell_vectors, choose_share
+from chromatell.models.xchrom._vectors import VectorData, metric_of, read_composition, start_at_vectors
 from chromatell.models.xchrom._warm_start import warm_start
 from chromatell.nn.sequence_tower import MotifTower, TowerConfig
 
@@ -141,14 +144,15 @@ def test_the_first_fit_of_cells(mdata, monkeypatch):
     assert free.shape == (360, 8)
     np.testing.assert_allclose(free[:, :6].std(0, ddof=1), 1, atol=1e-3)
     assert module.head is None
-    np.testing.assert_allclose(module.tower.last.bias.detach(), free.mean(0), atol=1e-5)
+    np.testing.assert_allclose(module.origin, free.mean(0), atol=1e-5)
+    assert module.tower.last.bias.abs().max() == 0
     dense = y.toarray()
     v = cell_vectors(module, cells, depth)
     mean = dense.mean(0)
     truth = np.log(mdata["atac"].layers["truth"] / (1 - mdata["atac"].layers["truth"]))
     start = np.tile(np.log(mean / (1 - mean)), (240, 1))
     assert bce(v @ free.T, dense) < 0.3 * bce(start, dense) + 0.7 * bce(truth, dense)
-    same = module.tower.last.bias.detach().numpy() @ v.T
+    same = module.origin.numpy() @ v.T
     np.testing.assert_allclose(same, (v @ free.T).mean(1), atol=1e-3)  # what the sequence side says before it learns
 
 
@@ -193,7 +197,7 @@ def test_telling_words_lie_in_the_planted_motifs(mdata):
 
 @pytest.mark.parametrize("width", [15, 7, 5])
 def test_filters_start_at_words(mdata, width):
-    """A filter scores its word above zero, and anything with two mismatches (one, for short words) at zero."""
+    """A filter matches its word best, amid weights that are smaller."""
     truth = mdata["atac"].layers["truth"]
     types = [np.flatnonzero(mdata.obs["cell_type"] == t)[0] for t in "012"]
     vectors = np.log(truth / (1 - truth)).T[:, types].astype(np.float32)
@@ -205,16 +209,14 @@ def test_filters_start_at_words(mdata, width):
     n = seed_motifs(tower, tokens, vectors, np.eye(3, dtype=np.float32), 0)
     words = telling_words(tokens, vectors, np.eye(3, dtype=np.float32), 5, min(7, width))
     assert n == len(words) >= 3
-    bias = tower.scan.bias.detach().numpy()
     for i, word in enumerate(words):
         k, kmer = len(word), ctl.genome.encode(word).astype(int)
         start = (width - k) // 2
         weight = tower.scan.weight.detach().numpy()[i, :, start : start + k]
         assert (weight.argmax(0) == kmer).all()
-        full = weight[kmer, np.arange(k)].sum()
-        step = weight[kmer[0], 0] - weight[(kmer[0] + 1) % 4, 0]
-        assert full + bias[i] > 0.5
-        assert full - (1 if k <= 4 else 2) * step + bias[i] == pytest.approx(0, abs=1e-5)
+        others = np.delete(weight, kmer[0], axis=0)[:, 0] if k == 1 else weight[weight < weight.max()]
+        np.testing.assert_allclose(weight[kmer, np.arange(k)], 0.5)
+        np.testing.assert_allclose(others, -0.5 / 3)
 
 
 def test_words_of_noise_are_not_taken():
@@ -228,28 +230,103 @@ def test_words_of_noise_are_not_taken():
     assert telling_words(tokens, vectors, cells, 40)[0] == "CG"
 
 
-def test_weights_start_at_ridge(mdata):
-    """The tower then predicts what scikit-learn's leave-one-out ridge does on what its filters read."""
-    from sklearn.linear_model import RidgeCV
+# ---- what the sequence side starts from, and what of it stays
 
+MOTIF_TOWER = TowerConfig(
+    kind="motifs", sequence_length=140, stem_filters=6, stem_kernel=7, stem_pool=10, hidden_filters=8, n_bottleneck=6
+)
+
+
+def motif_module(n_embed=4):
+    torch.manual_seed(0)
+    return XChromModule(XChromConfig(tower=MOTIF_TOWER, n_inputs=3, n_embed=n_embed)).eval()
+
+
+def vectors_and_cells(mdata, k=6):
     rng = np.random.default_rng(0)
     tokens = mdata["atac"].varm["dna_code"][:, 5:145]
-    torch.manual_seed(0)
-    tower = MotifTower(TowerConfig(kind="motifs", sequence_length=140, stem_filters=6, stem_kernel=7, n_bottleneck=2))
-    one_hot = torch.from_numpy((tokens[:, None] == np.arange(4)[:, None]).astype(np.float32))
-    tower.eval()
+    gc = np.isin(tokens, (1, 2)).mean(1, keepdims=True)
+    vectors = (20 * gc * rng.normal(size=k) + rng.normal(size=(len(tokens), k))).astype(np.float32)
+    cells = np.hstack([rng.normal(size=(50, k - 1)) * 3.0 ** -np.arange(k - 1), np.ones((50, 1))]).astype(np.float32)
+    return tokens, vectors, cells
+
+
+def test_the_metric_is_the_variance_of_the_logit():
+    rng = np.random.default_rng(0)
+    cells, error = rng.normal(0.3, 1, (80, 5)).astype(np.float32), rng.normal(size=(7, 5)).astype(np.float32)
+    root, inverse = metric_of(cells)
+    np.testing.assert_allclose(np.square(error @ root).sum(1), np.square(error @ cells.T).mean(1), rtol=1e-4)
+    np.testing.assert_allclose(root @ inverse, np.eye(5), atol=1e-5)
+    root, inverse = metric_of(np.hstack([cells, np.zeros((80, 1), np.float32)]))  # cells do not differ in the last
+    assert np.isfinite(inverse).all()
+
+
+def test_the_sequence_side_starts_at_ridge_on_composition(mdata):
+    """Against scikit-learn's leave-one-out ridge in the logits over cells; what is left has unit variance."""
+    from sklearn.linear_model import RidgeCV
+
+    tokens, vectors, cells = vectors_and_cells(mdata)
+    module = motif_module()
+    root, start = start_at_vectors(module, tokens, vectors, cells)
+    features = read_composition(module.tower, tokens)
+    x = (features - features.mean(0)) / features.std(0)
+    wanted = (vectors - vectors.mean(0)) @ root
+    ridge = RidgeCV(len(x) * np.logspace(-3, 3, 13)).fit(x, wanted)
+    want = vectors.mean(0) + ridge.predict(x) @ np.linalg.inv(root)
+    np.testing.assert_allclose(start, want, atol=2e-3)
     with torch.no_grad():
-        read = tower.read(one_hot).numpy()
-    target = np.column_stack([read[:, 0] * 30 + rng.normal(size=len(read)), rng.normal(size=len(read))]).astype("f4")
+        module.tower.last.weight.zero_()
+        got = module.regions(torch.from_numpy(tokens)).numpy()
+    np.testing.assert_allclose(got, want, atol=2e-3)
+    left = np.linalg.solve(module.basis.numpy().T, (vectors - got).T).T
+    np.testing.assert_allclose(left.std(0), 1, atol=1e-2)
+    assert not module.tower.straight.weight.requires_grad
+    assert np.square((vectors - got) @ root).sum() < 0.97 * np.square(wanted).sum()
+
+
+def test_batches_of_vectors_and_their_loss(mdata):
+    tokens, vectors, cells = vectors_and_cells(mdata)
+    module = motif_module()
+    rows = np.arange(0, 360, 2)
+    metric, _ = start_at_vectors(module, tokens[rows], vectors[rows], cells)
+    batch = VectorData(tokens, rows, vectors[rows], metric)[np.array([4, 0, 10]), np.arange(3)]
+    np.testing.assert_array_equal(batch.tokens, tokens[[4, 0, 10]])
+    np.testing.assert_array_equal(batch.vectors, vectors[[4, 0, 10]])
     with torch.no_grad():
-        tower.last.bias.copy_(torch.from_numpy(target.mean(0)))
-    seed_weights(tower, tokens, target, np.eye(2, dtype=np.float32), 4)
-    used = np.r_[0:4, 6:10]
-    x = (read[:, used] - read[:, used].mean(0)) / np.sqrt(read[:, used].var(0, ddof=1).clip(1e-6) + 1e-5)
-    ridge = RidgeCV(len(x) * np.logspace(-3, 3, 13)).fit(x, target)
+        error = (module.regions(batch.tokens) - batch.vectors).numpy() @ cells.T
+        assert float(module.loss(batch)) == pytest.approx(np.square(error).mean(), rel=1e-3)
+    assert len(batch.to("cpu")) == 3
+
+
+@pytest.mark.parametrize("telling", [True, False])
+def test_filters_stay_where_validation_regions_agree(mdata, telling):
+    """What they say is kept where it is so, and left out where it is noise."""
+    tokens, _, cells = vectors_and_cells(mdata)
+    module = motif_module()
+    rng = np.random.default_rng(1)
     with torch.no_grad():
-        got = tower.eval()(one_hot).numpy()
-    np.testing.assert_allclose(got, ridge.predict(x), atol=2e-3)
+        module.tower.last.weight.normal_(0, 30)
+        said = module.tower.last.weight.clone()
+        module.tower.last.weight.mul_(float(telling))  # composition alone tells, or all
+        logit = module.regions(torch.from_numpy(tokens)).numpy() @ cells.T
+        module.tower.last.weight.copy_(said)
+    y = sp.csr_matrix((rng.random(logit.shape) < 1 / (1 + np.exp(-logit))).astype(np.float32))
+    dataset = SimpleNamespace(open_by_region=y, cells=np.zeros((50, 3), np.float32), predicted_depth=np.zeros(50))
+    parts = np.array(["val"] * 120 + ["train"] * 240), np.array(["train"] * 50)
+    data = SimpleNamespace(region_split=parts[0], cell_split=parts[1], tokens=tokens, dataset=dataset)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("chromatell.models.xchrom._stages.cell_vectors", lambda *_: cells)
+        before = module.tower.last.weight.detach().clone()
+        share = choose_share(module, data)
+        assert share == (1.0 if telling else 0.0)
+        torch.testing.assert_close(module.tower.last.weight.detach(), share * before)
+        data.region_split = np.array(["train"] * 360)
+        assert choose_share(module, data) == 1.0  # nothing to judge by
+
+
+def test_the_share_is_kept_with_the_model(fit, small):
+    model = fit(small, kind="motifs", stem_pool=10)
+    assert model.config["share_of_filters"] in SHARES
 
 
 def test_a_motif_tower_of_short_sequences_round_trips(fit, mdata):

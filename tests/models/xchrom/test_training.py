@@ -67,7 +67,7 @@ def test_prediction_is_calibrated_in_the_mean(trained, mdata):
 @pytest.mark.parametrize(
     "options",
     [
-        {"kind": "motifs", "stem_filters": 12},
+        {"kind": "motifs", "stem_filters": 12, "stem_pool": 10},
         {"gelu_after": True, "warm_epochs": 0, "freeze_cells": False, "depth_mix": 0.0},
         {"pool": "mean", "last_filters": 0},
         {"cells_per_batch": 40},

@@ -14,7 +14,7 @@ PENALTIES = (3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
 _STEPS = 4  # of Newton's method; the last changes logits by under 1e-3
 MAX_CELLS = 20_000  # in the fit of the terms
 _REGIONS = 256
-_TUNE_REGIONS = 2_000
+_TUNE_REGIONS = 500
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Effects:
 def choose_penalty(
     effects: Effects, vectors: np.ndarray, opened: sp.csr_matrix, new_cells: np.ndarray, opened_new: sp.csr_matrix
 ) -> float:
-    """Return the penalty with the lowest cross entropy on validation cells, over at most 2,000 regions."""
+    """Return the penalty with the lowest cross entropy on validation cells, over at most 500 regions."""
     spread = np.unique(np.linspace(0, len(vectors) - 1, min(len(vectors), _TUNE_REGIONS)).astype(int))
     truth = opened_new[spread].toarray()
 

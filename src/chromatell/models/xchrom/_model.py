@@ -16,19 +16,9 @@ from torch.utils.data import DataLoader
 
 from chromatell._keys import ATAC, DNA, RNA, TRAIN, X_PCA
 from chromatell._settings import logger
-from chromatell._validate import (
-    ChromatellError,
-    expressed,
-    in_range,
-    nonnegative,
-    one_of,
-    paired,
-    region_split_of,
-    split_of,
-    warn,
-)
-from chromatell.data.accessibility import DepthModel, selected, true_depth
-from chromatell.data.cell_embedding import CellEmbedding, embedding_of, is_scaled
+from chromatell._validate import ChromatellError, in_range, one_of, warn
+from chromatell.data.accessibility import DepthModel, true_depth
+from chromatell.data.cell_embedding import CellEmbedding
 from chromatell.data.cells import row_blocks
 from chromatell.data.stored import stored
 from chromatell.models._base import DEPTHS, ChromatinModel
@@ -36,12 +26,18 @@ from chromatell.models._support import check_dense, collect_blocks, register_pai
 from chromatell.models.xchrom._module import XChromModule
 from chromatell.models.xchrom._presets import PRESETS, resolve_network
 from chromatell.models.xchrom._regions import Regions, checked_tokens, chosen_cells, resolve_regions
-from chromatell.models.xchrom._stages import cell_vectors, region_terms, start_from_cells
-from chromatell.models.xchrom._store import SequenceVectors, check_config, module_from
+from chromatell.models.xchrom._setup import checked_setup
+from chromatell.models.xchrom._stages import (
+    cell_vectors,
+    choose_share,
+    region_terms,
+    sequence_vectors,
+    start_from_cells,
+)
+from chromatell.models.xchrom._store import SequenceVectors, check_config, module_from, places_from, plain_places
 from chromatell.models.xchrom._training import SHRINK, TrainingData
 
 _ROWS, _COLUMNS = 2048, 16_384  # cells and regions predicted at a time
-_SEQUENCES = 64  # sequences that the tower reads at a time
 
 
 class XChrom(ChromatinModel):
@@ -62,7 +58,7 @@ class XChrom(ChromatinModel):
         Add a term for each region seen in training, fitted when the towers stand still: it helps in new cells, and
         changes nothing for regions never seen. None takes the preset's: True for 'small', False for 'xchrom'.
     cells_per_batch
-        Cells drawn for each step; 0 takes all training cells.
+        Cells drawn for each step; 0 takes all training cells. Not used by 'small', whose sequence side learns vectors.
     n_pcs
         Components of expression, where they are computed here (``embedding=None`` in `setup_mudata`).
     network
@@ -149,47 +145,21 @@ class XChrom(ChromatinModel):
             Barcodes do not match, a modality is absent, sequences or the embedding are missing or hold NaN, or there is
             no split.
         """
-        rna, atac = paired(mdata)
-        split_of(mdata)
-        region_split_of(atac)
-        nonnegative(atac, ATAC)
-        if sequence not in atac.varm:
-            raise ChromatellError(
-                f"Did not find mdata.mod['atac'].varm[{sequence!r}]. Run ctl.pp.add_sequence(mdata, 'genome.fa') first."
-            )
-        if not selected(atac).any():
-            raise ChromatellError(
-                "mdata.mod['atac'].var['ctl_selected'] selects nothing. Run ctl.pp.select_features(mdata)."
-            )
-        if embedding == X_PCA and X_PCA not in rna.obsm:
-            logger.info("No rna.obsm['X_pca']: principal components are fitted on the training cells.")
-            embedding = None
-        if embedding is None:
-            if is_scaled(rna):
-                logger.info("rna.X is scaled: components are fitted on it as it is, on the training cells.")
-            else:
-                nonnegative(rna, RNA, smoothed=True)
-                expressed(rna)
-        else:
-            embedding_of(rna, embedding)
-            logger.info(
-                f"rna.obsm[{embedding!r}] is taken as it is. Where it was fitted on all cells, test cells shaped it: "
-                "embedding=None fits components on the training cells alone."
-            )
+        embedding = checked_setup(mdata, embedding, sequence)
         register_paired(cls, mdata, {"embedding": embedding, "sequence": sequence, "depth_key": depth_key})
 
     # ---- statistics and module
 
     def _fit_stats(self, data: MuData, seed: int) -> None:
         self._training = t = TrainingData.fit(data, self.config, self.sequence_length, seed)
-        self.regions, self.seen = t.regions, t.region_split == TRAIN
+        self.regions, self.seen, self.places = t.regions, t.region_split == TRAIN, t.places
         self.embedding, self.depth_model = t.embedding, t.depth_model
         self.network = replace(self.network, n_inputs=t.embedding.n_components)
         self.config["network"] = asdict(self.network)
 
     @property
     def _starts_fitted(self) -> bool:  # type: ignore[override]
-        return self.network.warm_epochs > 0 and self.network.tower.kind == "motifs"
+        return self.network.learns_vectors
 
     def _build(self) -> None:
         self.module = XChromModule(self.network, self._training.start)
@@ -207,6 +177,8 @@ class XChrom(ChromatinModel):
         if self.network.warm_epochs:
             start_from_cells(self.module, self._training, accelerator=kwargs["accelerator"], seed=seed)
         super()._fit(data, seed, **kwargs)
+        if self._starts_fitted:
+            self.config["share_of_filters"] = choose_share(self.module, self._training)
         self._vectors = self.region_vectors(self._training.tokens)
         if self.config["region_effect"]:
             terms, penalty = region_terms(self.module, self._training, self._vectors[self.seen], seed)
@@ -241,13 +213,7 @@ class XChrom(ChromatinModel):
         """
         self._require_trained()
         tokens = checked_tokens(tokens, self.sequence_length)
-        self.module.eval()
-        out = np.empty((len(tokens), self.network.n_vector), dtype=np.float32)
-        with torch.inference_mode():
-            for rows in row_blocks(len(tokens), _SEQUENCES):
-                part = torch.from_numpy(np.ascontiguousarray(tokens[rows])).to(self.device)
-                out[rows] = self.module.regions(part).float().cpu().numpy()
-        return out
+        return sequence_vectors(self.module, tokens)
 
     def cell_vectors(
         self, data: MuData | AnnData, *, depth: str = "predicted", depth_key: str | None = None
@@ -360,7 +326,7 @@ class XChrom(ChromatinModel):
         return self._ask(regions, fasta)[0]
 
     def _ask(self, regions: Any, fasta: Any) -> tuple[pd.Index, Any]:
-        asked = resolve_regions(self.regions, regions, fasta, self.sequence_length)
+        asked = resolve_regions(self.places, regions, fasta, self.sequence_length)
         return asked.names, asked
 
     def denoise(self, data: MuData | AnnData | None = None, **kwargs: Any) -> np.ndarray | Path:
@@ -395,7 +361,8 @@ class XChrom(ChromatinModel):
         state = self.module.state_dict()
         arrays = {f"weights.{k}": v.detach().cpu().numpy() for k, v in state.items() if "num_batches" not in k}
         arrays |= self.embedding.arrays() | self.depth_model.arrays()
-        return arrays | {"regions.vectors": self._vectors, "regions.seen": self.seen}
+        places, self.config["chromosomes"] = plain_places(self.places)
+        return arrays | {"regions.vectors": self._vectors, "regions.seen": self.seen, "regions.places": places}
 
     def _set_arrays(self, arrays: dict[str, np.ndarray]) -> None:
         self.network = check_config(self.config["network"])
@@ -406,6 +373,7 @@ class XChrom(ChromatinModel):
         self.seen = arrays["regions.seen"]
         if self.seen.shape != (n,) or self.seen.dtype != bool:
             raise ChromatellError(f"The stored 'regions.seen' does not fit the {n} regions. Ask for the file again.")
+        self.places = places_from(self.regions, arrays["regions.places"], self.config["chromosomes"])
         self.module = module_from(self.network, arrays)
 
 

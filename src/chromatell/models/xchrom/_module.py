@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -39,9 +40,43 @@ class XChromConfig:
         return self.n_embed + 2
 
     @property
+    def learns_vectors(self) -> bool:
+        """Whether the sequence tower learns the vectors that the first fit found, not the pairs.
+
+        Towers of kind 'basset' learn better from pairs.
+        """
+        return bool(self.warm_epochs) and self.freeze_cells and self.tower.kind == "motifs"
+
+    @property
     def n_bottleneck(self) -> int:
         """What the sequence tower returns: the embedding, or where that is free the whole vector."""
         return self.n_embed if self.tower.is_bounded else self.n_vector
+
+
+@dataclass
+class RegionVectors:
+    """Regions of one step, and the vectors that their sequences should have.
+
+    Attributes
+    ----------
+    tokens
+        int8 (regions, width): A C G T N = 0 1 2 3 4.
+    vectors
+        float32 (regions, n_vector).
+    metric
+        float32 (n_vector, n_vector): errors times this are squared.
+    """
+
+    tokens: Tensor
+    vectors: Tensor
+    metric: Tensor
+
+    def __len__(self) -> int:
+        return self.tokens.shape[0]
+
+    def to(self, device: Any, **kwargs: Any) -> RegionVectors:
+        """Return the batch on another device."""
+        return replace(self, **{name: value.to(device, **kwargs) for name, value in vars(self).items()})
 
 
 class XChromModule(nn.Module):
@@ -60,11 +95,18 @@ class XChromModule(nn.Module):
             raise ValueError(f"the bottleneck of this sequence tower is {c.n_bottleneck}, not {c.tower.n_bottleneck}")
         self.tower = sequence_tower(c.tower)
         self.head: nn.Linear | None = None
+        self.basis: Tensor
+        self.origin: Tensor
         if c.tower.is_bounded:  # a region's bias and depth slope are then read off its embedding
             self.head = nn.Linear(c.n_embed, 2)
             nn.init.normal_(self.head.weight, std=0.01)
-        with torch.no_grad():
-            (self.tower.last if self.head is None else self.head).bias[-2:] = torch.tensor(start)
+            with torch.no_grad():
+                self.head.bias.copy_(torch.tensor(start))
+        else:  # else the tower's output is turned by a matrix that is set once, see `start_at_vectors`
+            self.register_buffer("basis", torch.eye(c.n_vector))
+            self.register_buffer("origin", torch.zeros(c.n_vector))
+            with torch.no_grad():
+                self.origin[-2:] = torch.tensor(start)
         self.cell_tower = nn.Sequential(
             nn.LayerNorm(c.n_inputs), nn.Linear(c.n_inputs, c.n_hidden), nn.ReLU(), nn.Linear(c.n_hidden, c.n_embed)
         )
@@ -74,7 +116,10 @@ class XChromModule(nn.Module):
     def from_one_hot(self, x: Tensor) -> Tensor:
         """Return the vector of each sequence, ``(n, 4, length) -> (n, n_vector)``."""
         u = self.tower(x)
-        return u if self.head is None else torch.cat([u, self.head(u)], dim=1)
+        if self.head is not None:
+            return torch.cat([u, self.head(u)], dim=1)
+        with torch.autocast(u.device.type, enabled=False):  # directions that matter little have large numbers
+            return self.origin + u.to(self.basis.dtype) @ self.basis
 
     def regions(self, tokens: Tensor) -> Tensor:
         """Return the vector of each sequence, ``int8 (n, >= length) -> (n, n_vector)``.
@@ -103,8 +148,14 @@ class XChromModule(nn.Module):
         """Return the logits, (regions, cells), float32."""
         return (self.regions(batch.tokens) @ self._cells(batch).T).float()
 
-    def loss(self, batch: RegionBatch) -> Tensor:
-        """Return the cross entropy, mean over regions and cells; in blocks over cells."""
+    def loss(self, batch: RegionBatch | RegionVectors) -> Tensor:
+        """Return the cross entropy, mean over regions and cells, in blocks over cells; or how far vectors are off.
+
+        The latter is the squared error of the logit, mean over regions and cells.
+        """
+        if isinstance(batch, RegionVectors):
+            error = (self.regions(batch.tokens).float() - batch.vectors) @ batch.metric
+            return error.square().sum(dim=1).mean()
         assert batch.target is not None
         w, v = self.regions(batch.tokens), self._cells(batch)
         return blocked_loss(

@@ -24,10 +24,17 @@ class Preset:
 PRESETS: dict[str, Preset] = {
     "small": Preset(
         network=XChromConfig(
-            tower=TowerConfig(kind="motifs", sequence_length=600, stem_filters=64, stem_kernel=15, n_hidden=64)
+            tower=TowerConfig(kind="motifs", sequence_length=608, stem_filters=64, stem_kernel=13, stem_pool=16)
         ),
         training=TrainConfig(
-            max_epochs=12, batch_size=64, lr=1e-2, full_rate_at=3000, weight_decay=1e-3, gradient_clip=1.0
+            max_epochs=12,
+            batch_size=32,
+            betas=(0.9, 0.99),
+            lr=0.06,
+            full_rate_at=800,
+            weight_decay=0.1,
+            warmup=0.2,
+            patience=12,
         ),
     ),
     # Published: the towers' sizes, Adam 0.01 with betas 0.95 and 0.9995, gradients clipped at 1, a decaying rate.

@@ -9,10 +9,11 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
+from anndata import AnnData
 
 from chromatell._keys import CHROM, END, START
 from chromatell._validate import ChromatellError, examples
-from chromatell.genome.regions import normalise_chrom, parse_regions
+from chromatell.genome.regions import normalise_chrom, parse_regions, region_table
 from chromatell.genome.sequence import UNKNOWN
 
 Regions: TypeAlias = Sequence[str] | pd.Index | pd.DataFrame | np.ndarray | str | Path | None
@@ -27,10 +28,14 @@ class Asked:
     tokens: np.ndarray | None = None
 
 
-def resolve_regions(own: pd.Index, regions: Regions | Asked, fasta: Any, width: int) -> Asked:
-    """Return what was asked for; a region that the model does not hold takes its sequence from `fasta`."""
+def resolve_regions(places: pd.DataFrame, regions: Regions | Asked, fasta: Any, width: int) -> Asked:
+    """Return what was asked for; a region that the model does not hold takes its sequence from `fasta`.
+
+    `places` has the coordinates of the model's own regions, by name.
+    """
     if isinstance(regions, Asked):
         return regions
+    own = places.index
     if regions is None:
         return Asked(own, np.arange(len(own)))
     if isinstance(regions, np.ndarray) and regions.dtype.kind in "iu":
@@ -46,8 +51,8 @@ def resolve_regions(own: pd.Index, regions: Regions | Asked, fasta: Any, width: 
         missing = [c for c in (CHROM, START, END) if c not in table]
         if missing:
             raise ChromatellError(f"The table of regions lacks the columns {missing}; columns there: {list(table)}.")
-        places = zip(table[CHROM], table[START], table[END], strict=True)
-        names = pd.Index([f"{c}:{s}-{e}" for c, s, e in places])
+        rows = zip(table[CHROM], table[START], table[END], strict=True)
+        names = pd.Index([f"{c}:{s}-{e}" for c, s, e in rows])
     else:
         names = pd.Index(regions).astype(str)
     if not len(names):
@@ -56,7 +61,7 @@ def resolve_regions(own: pd.Index, regions: Regions | Asked, fasta: Any, width: 
         raise ChromatellError(f"regions= names {examples(names[names.duplicated()])} more than once.")
     known = own.get_indexer(names)
     if (known < 0).any():
-        known[known < 0] = _same_place(own, names[known < 0])
+        known[known < 0] = _same_place(places, names[known < 0])
     new = np.flatnonzero(known < 0)
     if not new.size:
         return Asked(names, known)
@@ -85,17 +90,24 @@ def resolve_regions(own: pd.Index, regions: Regions | Asked, fasta: Any, width: 
     return Asked(names, known, tokens)
 
 
-def _same_place(own: pd.Index, names: pd.Index) -> np.ndarray:
-    """Return where `own` has a region of the same coordinates, however it is named; -1 for none."""
+def _same_place(places: pd.DataFrame, names: pd.Index) -> np.ndarray:
+    """Return where the model has a region of the same coordinates, however it is named; -1 for none."""
 
     def key(table: pd.DataFrame) -> pd.MultiIndex:
         return pd.MultiIndex.from_arrays([normalise_chrom(table[CHROM]), table[START], table[END]])
 
-    table = parse_regions(own)
-    there = key(table)
-    rows = np.flatnonzero((table[START] >= 0).to_numpy() & ~there.duplicated())
+    there = key(places)
+    rows = np.flatnonzero((places[START] >= 0).to_numpy() & ~there.duplicated())
     found = there[rows].get_indexer(key(parse_regions(names)))
     return np.where(found >= 0, rows[found], -1) if rows.size else found
+
+
+def places_of(atac: AnnData) -> pd.DataFrame:
+    """Return the coordinates of the regions, from `var` or their names; -1 where sequences came without any."""
+    try:
+        return region_table(atac)
+    except ChromatellError:  # it names the first region without; here the others still count
+        return parse_regions(atac.var_names)
 
 
 def chosen_cells(data: Any, cells: Any) -> Any:

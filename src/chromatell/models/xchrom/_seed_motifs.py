@@ -7,7 +7,7 @@ import scipy.sparse as sp
 import torch
 
 from chromatell._settings import logger
-from chromatell.nn.sequence_tower import MotifTower, one_hot
+from chromatell.nn.sequence_tower import MotifTower
 
 K = 7  # bases of the longest words
 _MAX_REGIONS = 10_000
@@ -87,14 +87,13 @@ def telling_words(
 def seed_motifs(tower: MotifTower, tokens: np.ndarray, vectors: np.ndarray, cells: np.ndarray, seed: int) -> int:
     """Start each filter at a word, amid small random weights; filters beyond the words found stay random.
 
-    A filter then scores 0 at two mismatches (one, for words of up to 4 bases), and training widens and sharpens it.
+    A base that does not match takes a third of what one that does gives. Training widens and sharpens the words.
     Memory grows with at most 10,000 regions x their length. Returns the number of words.
     """
     if len(tokens) > _MAX_REGIONS:
         some = np.sort(np.random.default_rng(seed).choice(len(tokens), _MAX_REGIONS, replace=False))
         tokens, vectors = tokens[some], vectors[some]
-    weight, bias = tower.scan.weight, tower.scan.bias
-    assert bias is not None
+    weight = tower.scan.weight
     n_filters, _, width = weight.shape
     weight.mul_(_NOISE)
     words = telling_words(tokens, vectors, cells, n_filters, min(K, width), seed)
@@ -105,44 +104,4 @@ def seed_motifs(tower: MotifTower, tokens: np.ndarray, vectors: np.ndarray, cell
         pattern[["ACGT".index(base) for base in word], torch.arange(k)] = _WEIGHT
         start = (width - k) // 2
         weight[i, :, start : start + k] = pattern.to(weight.device)
-        mismatches = 1 if k <= 4 else 2
-        bias[i] = -_WEIGHT * (k - mismatches * 4 / 3)
     return len(words)
-
-
-@torch.no_grad()
-def seed_weights(tower: MotifTower, tokens: np.ndarray, vectors: np.ndarray, cells: np.ndarray, n_words: int) -> None:
-    """Start the weights at the ridge of the regions' vectors on what the filters of the words read; the rest adds 0.
-
-    The penalty is the one with the lowest leave-one-out error, in the variance over cells of the logit.
-    """
-    tower.eval()
-    device = tower.last.weight.device
-    parts = [tower.read(one_hot(torch.from_numpy(tokens[rows]).to(device))) for rows in _blocks(tokens)]
-    raw = torch.cat(parts).double().cpu()
-    norm = tower.norm[0]
-    norm.running_mean.copy_(raw.mean(dim=0))
-    norm.running_var.copy_(raw.var(dim=0).clamp(min=1e-6))
-    x = ((raw - raw.mean(dim=0)) / torch.sqrt(raw.var(dim=0).clamp(min=1e-6) + norm.eps)).numpy()
-    used = np.flatnonzero(np.arange(x.shape[1]) % (x.shape[1] // 2) < n_words)
-    x = x[:, used]
-    y = vectors - vectors.mean(axis=0)
-    variance, axes = np.linalg.eigh(cells.T @ cells / len(cells))
-    weighted = (y @ axes) * np.sqrt(np.maximum(variance, 0))
-    u, s, vt = np.linalg.svd(x, full_matrices=False)
-
-    def left_out(penalty: float) -> float:
-        shrink = s**2 / (s**2 + penalty)
-        leverage = np.square(u) @ shrink + 1 / len(x)
-        return float(np.square((weighted - (u * shrink) @ (u.T @ weighted)) / (1 - leverage).clip(1e-3)[:, None]).sum())
-
-    penalty = min(len(x) * np.logspace(-3, 3, 13), key=left_out)
-    weight = vt.T @ ((s / (s**2 + penalty))[:, None] * (u.T @ y))  # (features, n_vector)
-    tower.straight.weight.zero_()
-    tower.straight.weight[:, torch.from_numpy(used)] = torch.from_numpy(weight.T.astype(np.float32)).to(device)
-    tower.last.weight.zero_()
-    tower.train()
-
-
-def _blocks(tokens: np.ndarray, size: int = 64) -> list[slice]:
-    return [slice(i, i + size) for i in range(0, len(tokens), size)]

@@ -5,15 +5,20 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from chromatell._keys import TRAIN, VAL
+from chromatell._keys import TEST, TRAIN, VAL
+from chromatell.data.cells import row_blocks
 from chromatell.models.xchrom._effects import MAX_CELLS, PENALTIES, Effects, choose_penalty
 from chromatell.models.xchrom._module import XChromModule
-from chromatell.models.xchrom._seed_motifs import seed_motifs, seed_weights
+from chromatell.models.xchrom._seed_motifs import seed_motifs
 from chromatell.models.xchrom._training import TrainingData
+from chromatell.models.xchrom._vectors import VectorData, start_at_vectors
 from chromatell.models.xchrom._warm_start import warm_start
 from chromatell.nn.sequence_tower import MotifTower, centre
 
-_VAL_CELLS = 2000
+SHARES = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)  # of what a motif tower says, beside composition
+_VAL_CELLS, _VAL_REGIONS, _SHARE_CELLS = 2000, 2000, 2000
+_LEAST_REGIONS = 8  # of validation, to judge by
+_SEQUENCES = 64  # that the tower reads at a time
 
 
 def cell_vectors(module: XChromModule, cells: np.ndarray, depth: np.ndarray) -> np.ndarray:
@@ -25,8 +30,20 @@ def cell_vectors(module: XChromModule, cells: np.ndarray, depth: np.ndarray) -> 
         return module.cells(x, d).float().cpu().numpy()
 
 
+def sequence_vectors(module: XChromModule, tokens: np.ndarray) -> np.ndarray:
+    """Return the vector of each sequence, float32 (n, n_vector), from int8 (n, >= length); both strands."""
+    module.eval()
+    device = next(module.parameters()).device
+    out = np.empty((len(tokens), module.config.n_vector), dtype=np.float32)
+    with torch.inference_mode():
+        for rows in row_blocks(len(tokens), _SEQUENCES):
+            part = torch.from_numpy(np.ascontiguousarray(tokens[rows])).to(device)
+            out[rows] = module.regions(part).float().cpu().numpy()
+    return out
+
+
 def start_from_cells(module: XChromModule, data: TrainingData, *, accelerator: str, seed: int) -> None:
-    """Fit the cell tower without sequence, and start the filters of a motif tower at k-mers that go with it."""
+    """Fit the cell tower without sequence, and start the sequence side from what it found: filters at telling words."""
     rows, seen = np.flatnonzero(data.cell_split == TRAIN), np.flatnonzero(data.region_split == TRAIN)
     d = data.dataset
     on_gpu = accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
@@ -43,11 +60,49 @@ def start_from_cells(module: XChromModule, data: TrainingData, *, accelerator: s
     )
     if isinstance(module.tower, MotifTower):
         tokens = centre(torch.from_numpy(data.tokens[seen]), module.config.tower.sequence_length).numpy()
-        cells = cell_vectors(module, d.cells[rows], d.depth[rows])
-        n_words = seed_motifs(module.tower, tokens, vectors, cells, seed)
-        seed_weights(module.tower, tokens, vectors, cells, n_words)
+        own, said = cell_vectors(module, d.cells[rows], d.depth[rows]), vectors.mean(axis=0)
+        if module.config.learns_vectors:
+            metric, said = start_at_vectors(module, tokens, vectors, own)
+            data.vectors = VectorData(data.tokens, seen, vectors, metric)
+        seed_motifs(module.tower, tokens, vectors - said, own, seed)
     if module.config.freeze_cells:
         module.cell_tower.requires_grad_(False)
+
+
+@torch.no_grad()
+def choose_share(module: XChromModule, data: TrainingData) -> float:
+    """Shrink what the filters of a motif tower say towards composition alone; return the share of it that stays.
+
+    The share is the smallest whose cross entropy on the validation regions lies within one standard error, over
+    regions, of the lowest (Breiman et al. 1984): filters that were learned from few
+    regions mostly say what is not so.
+    """
+    tower, d, new = module.tower, data.dataset, np.flatnonzero(data.region_split == VAL)
+    if new.size < _LEAST_REGIONS:
+        return 1.0
+    new = new[:_VAL_REGIONS]
+    cells = np.flatnonzero(data.cell_split != TEST)
+    cells = cells[:: -(-cells.size // _SHARE_CELLS)]
+    opened = d.open_by_region[new][:, cells].toarray()
+    v = cell_vectors(module, d.cells[cells], d.predicted_depth[cells])
+    full = tower.last.weight.clone(), tower.last.bias.clone()
+
+    def scale(share: float) -> None:
+        for value, whole in zip((tower.last.weight, tower.last.bias), full, strict=True):
+            value.copy_(share * whole)
+
+    def logits(share: float) -> np.ndarray:
+        scale(share)
+        return sequence_vectors(module, data.tokens[new]) @ v.T
+
+    none, whole = logits(0.0), logits(1.0)  # between them it is linear
+    losses = [none + share * (whole - none) for share in SHARES]
+    losses = [(np.logaddexp(0, z) - opened * z).mean(axis=1) for z in losses]  # of each region
+    best = losses[int(np.argmin([loss.mean() for loss in losses]))]
+    close = [(x - best).mean() <= (x - best).std(ddof=1) / np.sqrt(new.size) for x in losses]
+    share = SHARES[close.index(True)]
+    scale(share)
+    return share
 
 
 def region_terms(module: XChromModule, data: TrainingData, vectors: np.ndarray, seed: int) -> tuple[np.ndarray, float]:

@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from chromatell._keys import CHROM, END, START
 from chromatell._validate import ChromatellError
+from chromatell.data.stored import stored_index
 from chromatell.models.xchrom._module import XChromConfig, XChromModule
 from chromatell.nn.sequence_tower import TowerConfig
 
@@ -40,6 +43,23 @@ def check_config(raw: Mapping[str, Any]) -> XChromConfig:
     if not config.n_inputs or tower.n_bottleneck != config.n_bottleneck or tower.sequence_length < tower.shortest:
         raise ChromatellError(f"The model's description is out of range: {dict(raw)}. {_AGAIN}")
     return config
+
+
+def plain_places(places: pd.DataFrame) -> tuple[np.ndarray, list[str]]:
+    """Return coordinates as int64 (regions, 3): place in the list of chromosomes, start, end; and that list."""
+    codes, names = pd.factorize(places[CHROM], sort=True)
+    return np.column_stack([codes, places[START], places[END]]).astype(np.int64), list(map(str, names))
+
+
+def places_from(regions: pd.Index, value: np.ndarray, chromosomes: Any) -> pd.DataFrame:
+    """Return the table that `plain_places` took apart, indexed by the regions."""
+    if not isinstance(chromosomes, list) or not all(isinstance(c, str) for c in chromosomes):
+        raise ChromatellError(f"The model's description names no chromosomes. {_AGAIN}")
+    if value.shape != (len(regions), 3):
+        raise ChromatellError(f"The stored 'regions.places' does not fit the {len(regions)} regions. {_AGAIN}")
+    stored_index(value[:, :1], len(chromosomes), "regions.places")
+    names = np.array([*chromosomes, ""], dtype=object)[value[:, 0]]
+    return pd.DataFrame({CHROM: names, START: value[:, 1], END: value[:, 2]}, index=regions)
 
 
 def module_from(config: XChromConfig, arrays: Mapping[str, np.ndarray]) -> XChromModule:

@@ -17,7 +17,8 @@ from chromatell.data.accessibility import DepthModel, open_matrix, selected, tru
 from chromatell.data.cell_embedding import CellEmbedding
 from chromatell.data.sequences import Block, RegionBatches, RegionCells, region_loader
 from chromatell.genome.sequence import UNKNOWN
-from chromatell.models.xchrom._regions import checked_tokens
+from chromatell.models.xchrom._regions import checked_tokens, places_of
+from chromatell.models.xchrom._vectors import VectorData
 
 SHRINK = np.float32(0.8)  # a predicted depth is drawn towards the mean: it is uncertain
 _VAL_REGIONS = 2000
@@ -28,6 +29,7 @@ class TrainingData:
     """The selected regions and all cells of a MuData, with statistics of its training part."""
 
     regions: pd.Index
+    places: pd.DataFrame  # chrom, start, end
     cell_split: np.ndarray
     region_split: np.ndarray
     tokens: np.ndarray
@@ -35,6 +37,7 @@ class TrainingData:
     depth_model: DepthModel
     dataset: RegionCells
     share_open: float
+    vectors: VectorData | None = None  # what the tower learns instead of pairs, once a first fit has found it
 
     @classmethod
     def fit(cls, data: MuData, config: Mapping[str, Any], sequence_length: int, seed: int) -> TrainingData:
@@ -63,7 +66,8 @@ class TrainingData:
             )
         predicted = SHRINK * model.predict(cells, library)
         dataset = RegionCells(tokens, opened.T.tocsr(), cells, model.standardise(depth), predicted)
-        return cls(atac.var_names[keep], cell_split, region_split, tokens, embedding, model, dataset, share)
+        names, places = atac.var_names[keep], places_of(atac)[keep]
+        return cls(names, places, cell_split, region_split, tokens, embedding, model, dataset, share)
 
     @property
     def start(self) -> tuple[float, float]:
@@ -81,7 +85,9 @@ class TrainingData:
         """
         cells, regions = self.cell_split, self.region_split
         train = np.flatnonzero(regions == TRAIN)
+        dataset: RegionCells | VectorData = self.dataset
         if split == TRAIN:
+            dataset = self.vectors or self.dataset
             blocks = [Block(train, np.flatnonzero(cells == TRAIN))]
         else:
             new = np.flatnonzero(regions == VAL)
@@ -96,7 +102,7 @@ class TrainingData:
             cells_per_batch = 0
         shuffle = split == TRAIN
         batches = RegionBatches(blocks, batch_size, shuffle=shuffle, cells_per_batch=cells_per_batch, seed=seed)
-        return region_loader(self.dataset, batches) if len(batches) else None
+        return region_loader(dataset, batches) if len(batches) else None
 
 
 def _with_sequence(tokens: np.ndarray, names: pd.Index) -> None:

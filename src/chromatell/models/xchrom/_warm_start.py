@@ -100,7 +100,8 @@ def _aim_sequence_side(module: XChromModule, free: torch.Tensor) -> torch.Tensor
     last.bias.mul_(scale)
     free = torch.cat([free[:, :k] / scale, free[:, k:]], dim=1)
     if module.head is None:
-        module.tower.last.bias.copy_(free.mean(dim=0))
+        module.origin.copy_(free.mean(dim=0))
+        module.tower.last.bias.zero_()
     else:
         module.tower.last.bias.copy_(free[:, :k].mean(dim=0))
         module.head.bias.copy_(free[:, k:].mean(dim=0))
