@@ -19,7 +19,6 @@ KNOWN = {
     "cli/_parser.py": {"dense", "xchrom", "nascent"},  # options that one family alone has
     "cli/_train.py": {"dense", "xchrom", "nascent"},
     "cli/_train_tracks.py": {"nascent"},
-    "tl/_predict.py": {"atacformer"},  # which says more of a cell than its regions
     "tl/_predict_tracks.py": {"nascent"},  # the one that reads tracks
     "models/_track_baselines.py": {"nascent"},  # baselines read the signal as the model does
     "tl/_shuffled_tracks.py": {"nascent"},

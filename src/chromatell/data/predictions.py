@@ -137,3 +137,11 @@ def _attach(mdata: MuData, pred: AnnData) -> None:
         elif pd.api.types.is_bool_dtype(old.dtype):
             filled = filled.astype("boolean")
         mdata.var[column] = filled
+
+
+def write_cell_columns(adata: AnnData, obs: dict[str, pd.Categorical], obsm: dict[str, np.ndarray]) -> None:
+    """Write what a model says of cells: columns of `obs`, arrays of `obsm`."""
+    for name, column in obs.items():
+        adata.obs[name] = column
+    for name, array in obsm.items():
+        adata.obsm[name] = array

@@ -288,6 +288,12 @@ class ChromatinModel(BaseModelClass):
             )
         return columns
 
+    def cell_columns(
+        self, data: Any, key: str, *, sentence: bool = True
+    ) -> tuple[dict[str, pd.Categorical], dict[str, np.ndarray]]:
+        """Return what the model says of cells beside their regions: columns of `obs`, arrays of `obsm`."""
+        return {}, {}
+
     def _ask(self, regions: Any, fasta: Any) -> tuple[pd.Index, Any]:
         """Return the names of the regions asked for, and what `predict` takes in their place: files are read once."""
         names = self.region_names(regions, fasta=fasta)

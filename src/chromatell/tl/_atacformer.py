@@ -6,15 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
-from chromatell._keys import ATAC, PREDICTIONS, RNA, UNS, X_ATACFORMER
+from chromatell._keys import ATAC, PREDICTIONS, RNA, UNS
 from chromatell._validate import ChromatellError, modality, paired, store_key, unique_names
 from chromatell.data.accessibility import selected
-from chromatell.data.predictions import write_prediction
+from chromatell.data.predictions import write_cell_columns, write_prediction
 from chromatell.io import prediction_reference, write_record
 from chromatell.models import family_class
 from chromatell.models._support import check_dense, shared_view, what
@@ -129,7 +127,7 @@ def atacformer(
         elif out is not None:
             raise ChromatellError("out= is for predictions from a context: give a MuData and context='X_pca'.")
         model.train(seed=seed, **(train_kwargs or {}))
-        said = cell_columns(model, inner, key_added)
+        said = model.cell_columns(inner, key_added)
         if predicts:
             values = model.predict(inner, depth=depth, out=out)
     finally:
@@ -141,31 +139,8 @@ def atacformer(
         stores[key_added] = {**prediction_reference(values), "provenance": provenance(model, depth)}
     elif values is not None:
         write_prediction(target, key_added, values, regions, provenance(model, depth))
-    write_columns(target.mod[ATAC] if isinstance(target, MuData) else target, *said)
+    write_cell_columns(target.mod[ATAC] if isinstance(target, MuData) else target, *said)
     return target if copy else None
-
-
-def cell_columns(
-    model: Any, data: AnnData | MuData, key: str, *, sentence: bool = True
-) -> tuple[dict[str, pd.Categorical], dict[str, np.ndarray]]:
-    """Return what a model says of cells: columns of `obs`, and arrays of `obsm`."""
-    embedding, tables = model.embed_and_label(data, sentence=sentence)
-    obs = {}
-    obsm = {X_ATACFORMER if key == "atacformer" else f"X_{key}": embedding}
-    for label, table in tables.items():
-        name = "".join(c if c.isalnum() or c in "_.-" else "_" for c in f"{label}_{key}")  # '/' nests in a file
-        probability = table.to_numpy()
-        obs[name] = pd.Categorical.from_codes(probability.argmax(axis=1), categories=list(table.columns))
-        obsm[name] = probability
-    return obs, obsm
-
-
-def write_columns(adata: AnnData, obs: dict[str, pd.Categorical], obsm: dict[str, np.ndarray]) -> None:
-    """Write them."""
-    for name, column in obs.items():
-        adata.obs[name] = column
-    for name, array in obsm.items():
-        adata.obsm[name] = array
 
 
 def _shared(data: AnnData | MuData) -> AnnData | MuData:

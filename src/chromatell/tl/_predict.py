@@ -11,12 +11,11 @@ from mudata import MuData, set_options
 
 from chromatell._keys import ATAC, ATAC_PRED, PREDICTIONS, RNA, UNS
 from chromatell._validate import ChromatellError, modality, unique_names
-from chromatell.data.predictions import write_prediction
+from chromatell.data.predictions import write_cell_columns, write_prediction
 from chromatell.data.tracks import BinnedTracks
 from chromatell.io import prediction_reference
 from chromatell.models import load
 from chromatell.models._base import ChromatinModel
-from chromatell.tl._atacformer import cell_columns, write_columns
 from chromatell.tl._predict_tracks import predict_tracks
 from chromatell.tl._train import provenance
 
@@ -134,9 +133,8 @@ def predict(
         result.uns[UNS] = {PREDICTIONS: {name: prediction_reference(values)}}
     else:
         write_prediction(result, name, values, columns, provenance(loaded, depth))
-        if loaded.family == "atacformer":  # it says more of a cell than its bins
-            sentence = reads == ATAC or ATAC in result.mod
-            write_columns(result.mod[ATAC_PRED], *cell_columns(loaded, source, name, sentence=sentence))
+        sentence = reads == ATAC or ATAC in result.mod
+        write_cell_columns(result.mod[ATAC_PRED], *loaded.cell_columns(source, name, sentence=sentence))
     return result
 
 

@@ -25,9 +25,9 @@ from chromatell.models.atacformer._data import align, atac_of, class_fractions, 
 from chromatell.models.atacformer._fitted import Fitted
 from chromatell.models.atacformer._module import AtacFormerConfig, AtacFormerModule
 from chromatell.models.atacformer._presets import PRESETS, resolve_masking, resolve_network
-from chromatell.models.atacformer._reader import Reader, looked_for
+from chromatell.models.atacformer._reader import Reader, looked_for, named_columns
 from chromatell.models.atacformer._sentences import Masking
-from chromatell.models.atacformer._start import continue_from, log_odds, lsi_vectors
+from chromatell.models.atacformer._start import continue_from, loaded, log_odds, lsi_vectors
 from chromatell.models.atacformer._store import module_from
 
 
@@ -122,7 +122,7 @@ class AtacFormer(ChromatinModel):
         self.contrastive = resolve_contrastive(contrastive)
         super().__init__(data)
         chosen = PRESETS[preset]
-        self.pretrained = _loaded(pretrained)
+        self.pretrained = loaded(pretrained)
         base = chosen.network if self.pretrained is None else self.pretrained.network
         self.train_config = chosen.training
         self.masking, network = resolve_masking(chosen.masking, network)
@@ -302,6 +302,12 @@ class AtacFormer(ChromatinModel):
         tables = zip(self.fitted.labels.items(), scores, strict=True)
         return cls, {key: pd.DataFrame(p, index=names, columns=classes) for (key, classes), p in tables}
 
+    def cell_columns(
+        self, data: Any, key: str, *, sentence: bool = True
+    ) -> tuple[dict[str, pd.Categorical], dict[str, np.ndarray]]:
+        """Return the columns of `obs` (labels) and the arrays of `obsm` (embedding, probabilities) that are written."""
+        return named_columns(key, *self.embed_and_label(data, sentence=sentence))
+
     def _source(self, data: AnnData | MuData | None) -> AnnData | MuData:
         self._require_trained()
         if data is None and self._adata is None:
@@ -407,15 +413,3 @@ class AtacFormer(ChromatinModel):
         self.module = module_from(self.config["network"], self.fitted.sizes, self.fitted.tables, arrays)
         self.network = self.module.config
         self.fitted.room(self.config["max_length"])
-
-
-def _loaded(pretrained: Any) -> AtacFormer | None:
-    from chromatell.models import load  # here: the package imports this module
-
-    if pretrained is None:
-        return None
-    model = pretrained if isinstance(pretrained, ChromatinModel) else load(pretrained)
-    if not isinstance(model, AtacFormer):
-        raise ChromatellError(f"pretrained= is a {model.family!r} model; an 'atacformer' model is needed.")
-    model._require_trained()
-    return model

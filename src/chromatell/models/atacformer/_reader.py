@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import scipy.sparse as sp
 import torch
 from mudata import MuData
 
-from chromatell._keys import ATAC
+from chromatell._keys import ATAC, X_ATACFORMER
 from chromatell._validate import ChromatellError, warn
 from chromatell.data.cells import row_blocks
 from chromatell.models.atacformer._data import align
@@ -156,3 +157,17 @@ def looked_for(fitted: Fitted, reader: Reader, data: Any, *, read: bool, depth: 
         "expression."
     )
     return np.diff(align(data.mod[ATAC], fitted.vocabulary.bins).indptr).astype(np.float32)
+
+
+def named_columns(
+    key: str, embedding: np.ndarray, tables: dict[str, pd.DataFrame]
+) -> tuple[dict[str, pd.Categorical], dict[str, np.ndarray]]:
+    """Return embedding and labels under the names by which they are written: columns of `obs`, arrays of `obsm`."""
+    obs = {}
+    obsm = {X_ATACFORMER if key == "atacformer" else f"X_{key}": embedding}
+    for label, table in tables.items():
+        name = "".join(c if c.isalnum() or c in "_.-" else "_" for c in f"{label}_{key}")  # '/' nests in a file
+        probability = table.to_numpy()
+        obs[name] = pd.Categorical.from_codes(probability.argmax(axis=1), categories=list(table.columns))
+        obsm[name] = probability
+    return obs, obsm

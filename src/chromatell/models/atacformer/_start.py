@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import scipy.sparse as sp
 import torch
@@ -9,6 +11,7 @@ from sklearn.utils.extmath import randomized_svd
 from torch import Tensor
 
 from chromatell._settings import logger
+from chromatell._validate import ChromatellError
 from chromatell.models.atacformer._fitted import Fitted
 from chromatell.models.atacformer._module import AtacFormerModule
 from chromatell.models.atacformer._vocabulary import N_FIXED, Vocabulary
@@ -74,3 +77,16 @@ def _copy_tokens(to: Tensor, table: Tensor, new: Vocabulary, old: Vocabulary, pl
     for token, name in zip(new.eos, new.eos_names, strict=True):
         if name in old.eos_names:
             to[token] = table[old.eos[old.eos_names.index(name)]]
+
+
+def loaded(pretrained: Any) -> Any:
+    """Return the trained AtacFormer to start from, of a path, data that carries it, or itself; None stays None."""
+    from chromatell.models import load  # here: the package imports this module
+
+    if pretrained is None:
+        return None
+    model = pretrained if hasattr(pretrained, "family") else load(pretrained)
+    if model.family != "atacformer":
+        raise ChromatellError(f"pretrained= is a {model.family!r} model; an 'atacformer' model is needed.")
+    model._require_trained()
+    return model
