@@ -158,7 +158,8 @@ def expressed(rna: AnnData) -> None:
 def split_of(mdata: MuData, require: Iterable[str] = (TRAIN,)) -> np.ndarray:
     """Return ``mdata.obs['ctl_split']`` as an object array; each of `require` must be present."""
     if SPLIT not in mdata.obs:
-        raise ChromatellError(f"Did not find mdata.obs[{SPLIT!r}]. Run ctl.pp.split_cells(mdata) first.")
+        name = "mdata" if isinstance(mdata, MuData) else "adata"
+        raise ChromatellError(f"Did not find {name}.obs[{SPLIT!r}]. Run ctl.pp.split_cells({name}) first.")
     column = mdata.obs[SPLIT]
     found = set(pd.unique(column.dropna().astype(str)))
     if column.isna().any() or not found <= set(SPLITS):

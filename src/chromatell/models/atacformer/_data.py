@@ -21,6 +21,7 @@ from chromatell.genome.regions import region_table
 from chromatell.models._support import what
 
 FLOOR = 0.1  # share of the model's bins that a query must hold
+_FEW = 10  # classes of a label that may be as many as there are cells
 
 
 def atac_of(data: Any) -> AnnData:
@@ -98,6 +99,12 @@ def check_labels(data: AnnData | MuData, labels: str | Sequence[str] | None, row
                 f"labels: obs[{key!r}] has {len(classes)} class ({examples(classes) or 'none'}) in the training cells; "
                 "two or more are needed to tell them apart. Leave it out, or name another column."
             )
+        labelled = int(label_column(data, key).iloc[rows].notna().sum())
+        if len(classes) > max(_FEW, labelled / 2):
+            raise ChromatellError(
+                f"labels: obs[{key!r}] has {len(classes):,} classes ({examples(classes)}) in {labelled:,} training "
+                "cells: these are no names of groups. Name another column, such as 'cell_type'."
+            )
         found[key] = classes
     return found
 
@@ -113,6 +120,8 @@ def label_codes(data: AnnData | MuData, classes: Mapping[str, list[str]], rows: 
 def context_key(data: AnnData | MuData, context: str) -> str | None:
     """Return the key of `obsm` to read, or None where components of expression are to be computed."""
     source = context_source(data)
+    if not isinstance(context, str):
+        raise ChromatellError(f"context={context!r}: the name of one key of obsm is needed, such as 'X_pca'.")
     if context in source.obsm:
         embedding_of(source, context)
         return context

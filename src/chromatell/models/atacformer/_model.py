@@ -15,6 +15,7 @@ from mudata import MuData
 from torch.utils.data import DataLoader
 
 from chromatell._keys import ATAC, RNA, TRAIN
+from chromatell._settings import logger
 from chromatell._validate import ChromatellError, in_range, one_of
 from chromatell.data.accessibility import selected
 from chromatell.models._base import DEPTHS, ChromatinModel
@@ -217,7 +218,11 @@ class AtacFormer(ChromatinModel):
         self.fitted, opened = Fitted.fit(
             data, self.config["setup"], seed, decoder=self.network.decoder, eos=self.network.eos
         )
-        self.fitted.room(self.config["max_length"])  # raises where it is too short
+        room = self.fitted.room(self.config["max_length"])  # raises where it is too short
+        if (cut := float((np.diff(opened.indptr) > room).mean())) > 0:
+            logger.info(
+                f"{cut:.1%} of the training cells have over {room:,} open bins: a random part of these is read."
+            )
         self.network = replace(self.network, **self.fitted.sizes)
         self.config |= {"network": asdict(self.network)}
         self._vectors = None

@@ -12,6 +12,7 @@ from chromatell.models.atacformer._module import AtacFormerConfig
 from chromatell.models.atacformer._sentences import Masking
 
 _SIZES = {"n_bins", "n_tokens", "n_eos", "n_classes", "n_context", "n_dna"}  # these follow the data
+_MASKING = {f.name for f in fields(Masking)}
 FREE = {"dropout", "class_weights", "label_weight"}  # these may differ from a pretrained network's
 
 
@@ -50,7 +51,7 @@ def resolve_network(base: AtacFormerConfig, options: dict[str, Any], *, pretrain
     unknown = sorted(set(options) - known)
     if unknown:
         of = "With pretrained=, AtacFormer takes the network as it is; it" if pretrained else "AtacFormer"
-        raise ChromatellError(f"{of} knows no option {unknown}; it knows {sorted(known)}.")
+        raise ChromatellError(f"{of} knows no option {unknown}; it knows {sorted(known | _MASKING)}.")
     if "class_weights" in options:
         options = {**options, "class_weights": tuple(options["class_weights"])}
     return checked(replace(base, **options))
@@ -75,8 +76,7 @@ def checked(c: AtacFormerConfig) -> AtacFormerConfig:
 
 def resolve_masking(base: Masking, options: dict[str, Any]) -> tuple[Masking, dict[str, Any]]:
     """Return the masking with the user's choices in it, and the other options."""
-    own = {f.name for f in fields(Masking)}
-    m = replace(base, **{k: v for k, v in options.items() if k in own})
+    m = replace(base, **{k: v for k, v in options.items() if k in _MASKING})
     for name in ("low", "high", "empty", "by_frequency"):
         in_range(getattr(m, name), 0, 1, name, whole=False)
     if m.low > m.high:
@@ -84,4 +84,4 @@ def resolve_masking(base: Masking, options: dict[str, Any]) -> tuple[Masking, di
     in_range(m.n_seen, 1, 10**6, "n_seen")
     in_range(m.n_negatives, 1, 10**6, "n_negatives")
     in_range(m.per_removed, 0, 1000, "per_removed", whole=False)
-    return m, {k: v for k, v in options.items() if k not in own}
+    return m, {k: v for k, v in options.items() if k not in _MASKING}

@@ -11,7 +11,7 @@ from sklearn.utils.extmath import randomized_svd
 from torch import Tensor
 
 from chromatell._settings import logger
-from chromatell._validate import ChromatellError
+from chromatell._validate import ChromatellError, examples
 from chromatell.models.atacformer._fitted import Fitted
 from chromatell.models.atacformer._module import AtacFormerModule
 from chromatell.models.atacformer._vocabulary import N_FIXED, Vocabulary
@@ -55,7 +55,14 @@ def continue_from(module: AtacFormerModule, fitted: Fitted, old: AtacFormerModul
     """
     state = module.state_dict()
     place = known.vocabulary.bins.get_indexer(fitted.vocabulary.bins)
-    logger.info(f"{int((place >= 0).sum()):,} of {len(place):,} bins are those of the pretrained model.")
+    n_known = int((place >= 0).sum())
+    if n_known == 0:
+        raise ChromatellError(
+            f"pretrained= knows none of the {len(place):,} bins (such as {examples(fitted.vocabulary.bins, 2)}); its "
+            f"own are such as {examples(known.vocabulary.bins, 2)}. Are they of the same genome build, bin size and "
+            "way of naming? Count its bins, ctl.pp.bin_genome(..., bins=...), or leave pretrained= out."
+        )
+    logger.info(f"{n_known:,} of {len(place):,} bins are those of the pretrained model.")
     with torch.no_grad():
         for name, value in old.state_dict().items():
             if name == "tokens.table.weight":
@@ -71,7 +78,7 @@ def continue_from(module: AtacFormerModule, fitted: Fitted, old: AtacFormerModul
 
 def _copy_tokens(to: Tensor, table: Tensor, new: Vocabulary, old: Vocabulary, place: np.ndarray) -> None:
     known = place >= 0
-    to[: new.n_bins] = table[: old.n_bins].mean(dim=0) if not known.any() else table[place[known]].mean(dim=0)
+    to[: new.n_bins] = table[place[known]].mean(dim=0)
     to[: new.n_bins][known] = table[place[known]]
     to[new.n_bins : new.n_bins + N_FIXED] = table[old.n_bins : old.n_bins + N_FIXED]
     for token, name in zip(new.eos, new.eos_names, strict=True):
