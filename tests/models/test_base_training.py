@@ -10,6 +10,7 @@ import torch
 
 import chromatell as ctl
 from chromatell.models import _support
+from chromatell.models._plan import Plan, TrainConfig
 from chromatell.models._support import cpu_has_bf16, resolve_precision
 
 
@@ -83,3 +84,17 @@ def test_training_without_a_validation_part_is_quiet(mdata, capfd):
     assert [str(w.message) for w in said if any(word in str(w.message) for word in ours)] == []
     out, err = capfd.readouterr()
     assert "ranks is zero" not in out + err
+
+
+@pytest.mark.parametrize("steps", [1, 2, 5, 10, 11, 20])
+def test_the_rate_rises_and_falls_in_a_run_of_any_length(steps):
+    plan = Plan(torch.nn.Linear(1, 1), TrainConfig(max_epochs=1, lr=0.5, warmup=0.1), steps_per_epoch=steps, seed=0)
+    made = plan.configure_optimizers()
+    rates = []
+    for _ in range(steps):
+        rates.append(made["optimizer"].param_groups[0]["lr"])
+        made["optimizer"].step()
+        made["lr_scheduler"]["scheduler"].step()
+    assert rates[0] <= 0.5
+    assert np.isfinite(rates).all()
+    assert steps < 10 or 0.4 < max(rates) <= 0.5

@@ -97,11 +97,14 @@ class Plan(LightningModule):
         else:
             optimizer = torch.optim.AdamW(groups, lr=c.lr, betas=c.betas)
         if c.schedule == "cosine":
+            rise = c.warmup * self.total_steps
+            if abs(rise - 1) < 1e-6:
+                rise = 1.1  # torch divides by the length of the rise less one step
             cosine = torch.optim.lr_scheduler.OneCycleLR(
                 optimizer,
                 c.lr,
                 self.total_steps,
-                pct_start=c.warmup,
+                pct_start=rise / self.total_steps,
                 cycle_momentum=False,
                 div_factor=25,
                 final_div_factor=100,
