@@ -22,6 +22,10 @@ from chromatell.tl._shuffled_tracks import shuffled_inputs, smooth
 
 Predict = Callable[[BinnedTracks], dict[str, np.ndarray]]
 
+# bp of shuffled signal: on validation blocks of two sets, more precise than 50, far more sensitive than 1,000
+# (benchmarks/results/call_regions_null_*.md)
+_PIECE = 200
+
 
 def call_regions(
     tracks: BinnedTracks | AnnData,
@@ -35,7 +39,7 @@ def call_regions(
     regions: str | Sequence[str] | None = None,
     model: Any = None,
     fasta: Any = None,
-    shuffle: int = 1000,
+    shuffle: int | None = None,
     n_shuffles: int = 1,
     path: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
@@ -65,7 +69,7 @@ def call_regions(
     fasta
         Of a model that reads sequence, which is not shuffled: the genome.
     shuffle
-        In bp: input signal is shuffled in pieces of this length.
+        In bp: input signal is shuffled in pieces of this length; None takes 200, or one bin where bins are longer.
     n_shuffles
         How often; each costs a prediction.
     path
@@ -88,8 +92,8 @@ def call_regions(
 
     Notes
     -----
-    The threshold without `threshold`: pieces of 1 kb of the input tracks, both strands together, change places among
-    the usable bins of a chromosome; the model predicts from that, and the prediction is smoothed alike. The threshold
+    The threshold without `threshold`: pieces of the input tracks (`shuffle`), both strands together, change places
+    among the usable bins of a chromosome; the model predicts from that, and the prediction is smoothed alike. The threshold
     is the lowest at which ``(1 + shuffled bins that reach it) / (bins that reach it)`` is at most `fdr`. So a region is
     called where the signal around it, not a piece of signal alone, makes the model say more than chance would: it is
     not the share of regions without the mark. How many have it, precision in ``ctl.tl.evaluate`` says. A mark that the
@@ -117,6 +121,7 @@ def call_regions(
     share = in_range(fdr, 0, 1, "fdr", whole=False)
     width = in_range(sigma, 0, 100_000, "sigma", whole=False)
     lengths = [in_range(v, 0, 1_000_000_000, k) for k, v in (("min_length", min_length), ("gap", gap))]
+    shuffle = max(_PIECE, held.bin_size) if shuffle is None else shuffle
     piece = in_range(shuffle, held.bin_size, 1_000_000_000, "shuffle") // held.bin_size
     n_shuffles = in_range(n_shuffles, 1, 1000, "n_shuffles")
     chroms = held.select(chroms=regions).chroms
