@@ -94,10 +94,11 @@ def call_regions(
     -----
     The threshold without `threshold`: pieces of the input tracks (`shuffle`), both strands together, change places
     among the usable bins of a chromosome; the model predicts from that, and the prediction is smoothed alike. The
-    threshold is the lowest at which ``(1 + shuffled bins that reach it) / (bins that reach it)`` is at most `fdr`. So a region is
-    called where the signal around it, not a piece of signal alone, makes the model say more than chance would: it is
-    not the share of regions without the mark. How many have it, precision in ``ctl.tl.evaluate`` says. A mark that the
-    model cannot predict has few calls, and wrong ones. Shorter pieces give a lower threshold and more calls.
+    threshold is the lowest at which ``(1 + shuffled bins that reach it) / (bins that reach it)`` is at most `fdr`. So
+    a region is called where the signal around it, not a piece of signal alone, makes the model say more than chance
+    would: it is not the share of regions without the mark. How many have it, precision in ``ctl.tl.evaluate`` says. A
+    mark that the model cannot predict has few calls, and wrong ones. Shorter pieces give a lower threshold and more
+    calls.
 
     Masked bins are neither called nor shuffled. Peak memory: a prediction of the chromosomes called, and 20
     bytes a bin.
