@@ -157,7 +157,7 @@ def test_train_keeps_its_state_where_told_to(cells):
 def with_sequence():
     """Cells and regions of a made-up genome."""
     pytest.importorskip("pyjaspar")
-    return ctl.datasets.simulate_sequence_multiome(n_cells=120, n_regions=90, n_genes=30, n_types=2, width=600, seed=0)
+    return ctl.datasets.simulate_sequence_multiome(n_cells=120, n_regions=90, n_genes=30, n_types=2, width=640, seed=0)
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +166,7 @@ def genome(tmp_path_factory):
     pytest.importorskip("pyfaidx")
     path = tmp_path_factory.mktemp("genome") / "made_up.fa"
     ctl.datasets.simulate_sequence_multiome(
-        n_cells=2, n_regions=90, n_genes=30, n_types=2, width=600, seed=0, fasta_out=path
+        n_cells=2, n_regions=90, n_genes=30, n_types=2, width=640, seed=0, fasta_out=path
     )
     return path
 
@@ -186,7 +186,7 @@ def call(words, given, out):
 
 def test_train_xchrom_and_predict_new_regions_equal_the_api(with_sequence, paired, genome, tmp_path, capsys):
     out = tmp_path / "shared.h5mu"
-    words = [*XCHROM, "--fasta", genome, "--width", "600", "--split-regions", "chromosome", "--embedding", "none"]
+    words = [*XCHROM, "--fasta", genome, "--width", "640", "--split-regions", "chromosome", "--embedding", "none"]
     assert main(call([*words, "--no-region-effect", "--cells-per-batch", "40"], paired, out)) == 0
     said = capsys.readouterr()
     assert "Regions: " in one_line(said.err)
@@ -233,7 +233,7 @@ def test_train_xchrom_uses_the_sequences_and_splits_that_are_there(with_sequence
     assert list(ctl.io.read(out).mod["atac"].var["ctl_split"]) == list(mdata.mod["atac"].var["ctl_split"])
     assert ctl.io.model_keys(ctl.io.read(out)) == ["mine"]
 
-    words = [*XCHROM, "--fasta", genome, "--width", "600", "--test-chromosomes", "chr2,chr5"]
+    words = [*XCHROM, "--fasta", genome, "--width", "640", "--test-chromosomes", "chr2,chr5"]
     assert main(call(words, given, out)) == 0
     said = one_line(capsys.readouterr().err)
     assert "its sequences are replaced" in said
@@ -478,7 +478,7 @@ def test_a_truncated_file_a_wrong_key_and_too_few_genes(shared, query, tmp_path,
         (["train", "IN", "-o", "out.h5mu", "--fasta", "genome.fa"], "--fasta is for --family xchrom"),
         (["train", "IN", "-o", "out.h5mu", "--region-effect"], "--region-effect is for --family xchrom"),
         (["train", "IN", "-o", "out.h5mu", "--family", "xchrom", "--loss", "bce"], "--loss is for --family dense"),
-        (["train", "IN", "-o", "out.h5mu", "--family", "xchrom", "--width", "600"], "Name it: --fasta GENOME.fa"),
+        (["train", "IN", "-o", "out.h5mu", "--family", "xchrom", "--width", "640"], "Name it: --fasta GENOME.fa"),
         (
             ["train", "IN", "-o", "out.h5mu", "--family", "xchrom", "--split-regions", "random"]
             + ["--test-chromosomes", "chr1"],

@@ -16,8 +16,9 @@ KNOWN = {
     "models/__init__.py": set(FAMILIES),  # the list
     "tl/__init__.py": set(FAMILIES),  # the list
     "cli/_demo.py": {"dense"},  # what the demo shows
-    "cli/_parser.py": {"dense", "xchrom", "nascent"},  # options that one family alone has
-    "cli/_train.py": {"dense", "xchrom", "nascent"},
+    "cli/_parser.py": set(FAMILIES),  # options that one family alone has
+    "cli/_train.py": set(FAMILIES),
+    "cli/_train_bins.py": {"atacformer"},
     "cli/_train_tracks.py": {"nascent"},
     "tl/_predict_tracks.py": {"nascent"},  # the one that reads tracks
     "models/_track_baselines.py": {"nascent"},  # baselines read the signal as the model does

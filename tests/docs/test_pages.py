@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import chromatell as ctl
@@ -36,12 +37,28 @@ def _shorten(monkeypatch):
     monkeypatch.setattr(ctl.tl, "fisher", lambda *args, **options: fisher(*args, **{"n_bootstrap": 10, **options}))
 
 
+def _files_of_tracks(folder):
+    """The bigWigs that the README reads: sparse signal, and a mark where it is dense."""
+    pytest.importorskip("xgboost")
+    pytest.importorskip("pybigtools")
+    rng = np.random.default_rng(0)
+    size = 12_000_000
+    where = np.repeat(rng.random(size // 2000) < 0.1, 40)
+    signal = [rng.poisson(0.05 + 0.8 * where).astype(np.float32) for _ in range(4)]
+    names = ["plus", "minus", "other_plus", "other_minus", "H3K4me3"]
+    tracks = ctl.data.BinnedTracks({"chr1": [*signal, 10.0 * where]}, names, chrom_sizes={"chr1": size})
+    for name, path in ctl.io.bigwig.write(tracks, folder / "made", names=names).items():
+        path.rename(folder / f"{name}.bw")
+
+
 @pytest.mark.parametrize("page", PAGES)
 @pytest.mark.filterwarnings("ignore:Cell type explains:chromatell._validate.ChromatellWarning")
 def test_the_page_runs(page, tmp_path, monkeypatch):
     matplotlib = pytest.importorskip("matplotlib")
     matplotlib.use("agg")
     monkeypatch.chdir(tmp_path)
+    if page == "README.md":
+        _files_of_tracks(tmp_path)
     monkeypatch.setattr(ctl.settings, "seed", None)
     _shorten(monkeypatch)
     verbosity = ctl.settings.verbosity

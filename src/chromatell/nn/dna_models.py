@@ -74,6 +74,7 @@ class XChromEmbedder:
             self.config = TowerConfig(**network["tower"])
             n_embed = int(network["n_embed"])
             self.tower = self._tower(record.arrays).to(self.device).eval()
+            self.turn = self._turn(record.arrays, n_embed)
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise ChromatellError(
                 f"The XChrom model does not fit its own description ({error}). Ask for the file again."
@@ -93,6 +94,15 @@ class XChromEmbedder:
             raise ValueError("its weights are not finite")
         tower.load_state_dict(state, strict=True, assign=True)
         return tower
+
+    def _turn(self, arrays: dict[str, np.ndarray], n_embed: int) -> tuple[Tensor, Tensor] | None:
+        """Return what turns the tower's output into a region's embedding, where it is not that already."""
+        if self.config.is_bounded:
+            return None
+        origin, basis = arrays["weights.origin"], arrays["weights.basis"]
+        if origin.shape != (n_embed + 2,) or basis.shape != (n_embed + 2, n_embed + 2):
+            raise ValueError(f"its basis is {basis.shape}, not {(n_embed + 2, n_embed + 2)}")
+        return tuple(torch.from_numpy(a.astype(np.float32)).to(self.device) for a in (origin, basis))
 
     def embed(self, tokens: np.ndarray) -> np.ndarray:
         """Return float32 (regions, n_features); NaN where no window is known by half."""
@@ -115,7 +125,8 @@ class XChromEmbedder:
         w = self.tower(one_hot(tokens))
         if self.config.turns_strands:
             w = (w + self.tower(one_hot(reverse_complement(tokens)))) / 2
-        return w[:, : self.n_features].float()
+        w = w.float() if self.turn is None else self.turn[0] + w.float() @ self.turn[1]
+        return w[:, : self.n_features]
 
 
 class TransformerEmbedder:
