@@ -57,6 +57,7 @@ nb_output_stderr = "remove"
 nb_merge_streams = True
 os.environ["CI"] = "true"  # no progress bars in the pages
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # small batches gain nothing from more, and lose where cores are shared
+os.environ.setdefault("NUMBA_NUM_THREADS", "1")  # UMAP would leave more threads to what trains after it
 os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")
 
 # Some notebooks read real data, which are not in the repository: without them they stand there as code alone
