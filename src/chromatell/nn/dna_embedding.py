@@ -192,6 +192,7 @@ def embed_regions(
     has : numpy.ndarray, bool (regions,)
         Whether it has.
     projection : Projection
+        What made them of the embedder's own vectors.
 
     Raises
     ------
