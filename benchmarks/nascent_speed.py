@@ -52,27 +52,24 @@ def inference(tracks: ctl.data.BinnedTracks) -> list[str]:
     n, lines = signal.shape[1], []
     for preset in ("default", "stanford2019"):
         network = build_network(options_for("cnn", preset, 50, {}), 2, 4, [1, 0]).eval()
-        if preset == "default":
-            torch.nn.init.normal_(network.out.weight, std=0.2)  # which starts from zero
         predict = network_predictor(network, signal, 2561, torch.device("cpu"), lambda a, b: None)
         start = time.perf_counter(), time.process_time()
-        found = predict(slice(0, n))
+        predict(slice(0, n))
         took = time.perf_counter() - start[0], time.process_time() - start[1]
         x = torch.nn.functional.pad(torch.from_numpy(signal), (1280, 1280))
         at = np.linspace(0, n - 1, WINDOWS).astype(int)
         windows = torch.stack([x[:, i : i + 2561] for i in at])
         begin = time.process_time()
         with torch.inference_mode():
-            slow = torch.cat([network(part)[:, :, 0] for part in windows.split(64)])
+            for part in windows.split(64):
+                network(part)
         each = (time.process_time() - begin) / WINDOWS
-        apart = float(np.abs(slow.numpy().T - found[:, at]).max())
-        lines.append(f"| cnn, {preset} | {took[0]:.1f} | {took[1]:.1f} | {each * n / 60:.0f} | {apart:.0e} |")
+        lines.append(f"| cnn, {preset} | {took[0]:.1f} | {took[1]:.1f} | {each * n / 60:.0f} |")
     return [
         f"One pass over {n:,} bins:",
         "",
-        f"| network | seconds | of processor | minutes of processor, window by window (from {WINDOWS}) | largest "
-        "difference |",
-        "| --- | --- | --- | --- | --- |",
+        f"| network | seconds | of processor | minutes of processor, window by window (from {WINDOWS}) |",
+        "| --- | --- | --- | --- |",
         *lines,
     ]
 
