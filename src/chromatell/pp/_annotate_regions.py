@@ -42,7 +42,7 @@ from chromatell.genome.region_classes import (
 from chromatell.genome.regions import region_table
 from chromatell.genome.same_build import check_ends, check_same_build
 from chromatell.genome.transcripts import same_gene
-from chromatell.pp._bin_genome import _sizes_of as kept_sizes
+from chromatell.pp._bin_genome import kept_sizes
 from chromatell.pp._region_data import declared_build, regions_of
 
 NO_GENE = np.iinfo(np.int64).max  # distance where the chromosome has no gene

@@ -187,11 +187,11 @@ def _bins(bins: Any, chrom_sizes: Any, size: int, blacklist: Any) -> tuple[dict[
         return sizes, GenomeBins.grid(sizes, size)
     if blacklist is not None:
         raise ChromatellError("blacklist does not go with bins=, which are all taken. Leave one of them out.")
-    known = _sizes_of(bins) if chrom_sizes is None else chromosome_sizes(chrom_sizes)
+    known = kept_sizes(bins) if chrom_sizes is None else chromosome_sizes(chrom_sizes)
     return known, GenomeBins.of(bins, known)
 
 
-def _sizes_of(bins: Any) -> dict[str, int] | None:
+def kept_sizes(bins: Any) -> dict[str, int] | None:
     """Return the chromosome sizes that this function kept in the AnnData that it made; None where there are none."""
     try:
         sizes = json.loads(bins.uns[UNS][_HOW]["chrom_sizes"])

@@ -379,17 +379,13 @@ class AtacFormer(ChromatinModel):
         cells = atac_of(source).obs_names if read else context_source(source).obs_names
         if out is None:
             check_dense(len(cells), len(columns))
-        blocks = self._blocks(source, columns, read, depth)
+        blocks = self._predict_blocks(source, columns, depth=depth, depth_key=depth_key, sentence=read)
         return collect_blocks(blocks, cells, columns, out, dtype)
 
     def _predict_blocks(
-        self, data: Any, regions: pd.Index, *, depth: str, depth_key: str | None
+        self, data: Any, regions: pd.Index, *, depth: str, depth_key: str | None, sentence: bool | None = None
     ) -> Iterator[tuple[slice, slice, np.ndarray]]:
-        return self._blocks(data, regions, self.reads_atac, depth)
-
-    def _blocks(
-        self, data: Any, regions: pd.Index, read: bool, depth: str
-    ) -> Iterator[tuple[slice, slice, np.ndarray]]:
+        read = self.reads_atac if sentence is None else sentence
         reader = self._reader(data, sentence=read)
         n = looked_for(self.fitted, reader, data, read=read, depth=one_of(depth, DEPTHS, "depth"))
         return reader.probabilities(self.fitted.vocabulary.bins.get_indexer(regions), n)
