@@ -1,6 +1,6 @@
 """AtacFormer `small` on 14,125 bone-marrow cells: removed bins, cell types and clusters of new cells, beside baselines.
 
-Usage: python benchmarks/atacformer_hemato.py [--seeds 0 1 2] [--threads 2] [--epochs N] [--variants self labels] [--val]
+Usage: python benchmarks/atacformer_hemato.py [--seeds 0 1 2] [--threads 2] [--epochs N] [--variants self labels]
 
 Rows are added to `--keep` as they come, so that seeds may run side by side; the table is made of all that are there.
 
