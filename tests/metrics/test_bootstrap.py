@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from scipy.stats import pearsonr, spearmanr
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from chromatell.metrics import bootstrap
 from chromatell.metrics.bootstrap import (
@@ -73,6 +74,25 @@ def test_binned_replicates_follow_exact_ones(rng):
         assert d_ap[i] == pytest.approx(ap - base[1], abs=2e-3)
         assert d_prevalence[i] == pytest.approx(yy.mean() - y.mean(), abs=1e-6)
         assert d_ece[i] == pytest.approx(expected_calibration_error(yy, pp) - base_ece, abs=3e-3)
+
+
+def test_pairs_that_are_left_out_are_not_counted(rng):
+    y = rng.random((60, 80)) < 0.1
+    out = (rng.random(y.shape) < 0.2) & ~y
+    p = np.round(rng.random(y.shape) * 0.5 + 0.3 * y, 2).astype(np.float32)
+    p[out] = 0.99
+    weights = resample(60, 20, seed=1)
+    found = Histograms.fit(*(sp.csr_matrix(y.astype("f4")), p, weights), left_out=sp.csr_matrix(out.astype("f4")))
+    assert found.pairs[0].sum() == (~out).sum()
+    assert (found.pairs >= 0).all()
+    area, ap, _ = found.ranking_change()
+    for i in (0, 7):
+        counts = weights[i].repeat(80).reshape(y.shape)[~out]
+        exact = [
+            f(y[~out], p[~out], sample_weight=counts) - f(y[~out], p[~out])
+            for f in (roc_auc_score, average_precision_score)
+        ]
+        np.testing.assert_allclose([area[i], ap[i]], exact, atol=1e-9)  # as many bins as scores
 
 
 def test_binned_scores_of_a_constant_prediction(rng):

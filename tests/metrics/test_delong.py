@@ -58,6 +58,44 @@ def test_region_ap_equals_sklearn(rng, ties):
     np.testing.assert_allclose(region_ap(y, s).score, expected, atol=1e-12)
 
 
+def test_pairs_that_are_left_out_are_not_compared(rng):
+    y = rng.random((120, 15)) < 0.2
+    out = (rng.random(y.shape) < 0.3) & ~y
+    y[:, 0] = False
+    out[:, 1] = ~y[:, 1]  # no closed cell is left
+    s = np.round(rng.normal(size=y.shape) + y, 1).astype(np.float32)
+    s[out] = 9  # would be above all others
+    strata = rng.integers(0, 3, 120)
+
+    def by_hand(r, cells):
+        held = cells & ~out[:, r]
+        labels = y[held, r]
+        return roc_auc_score(labels, s[held, r]) if 0 < labels.sum() < labels.size else np.nan
+
+    every = np.ones(120, dtype=bool)
+    whole = [by_hand(r, every) for r in range(15)]
+    assert np.isnan(whole[:2]).all()
+    np.testing.assert_allclose(region_auroc(y, s, left_out=sp.csr_matrix(out)).score, whole, atol=1e-12)
+    inside = [[by_hand(r, strata == k) for k in range(3)] for r in range(15)]
+    expected = [np.nanmean(v) if np.isfinite(v).any() else np.nan for v in inside]
+    np.testing.assert_allclose(region_auroc(y, s, strata, left_out=out).score, expected, atol=1e-12)
+    none = region_auroc(y, s, strata, left_out=np.zeros_like(out))
+    np.testing.assert_array_equal(none.influence, region_auroc(y, s, strata).influence)
+
+
+def test_influence_where_pairs_are_left_out_is_the_derivative_too(rng):
+    y = rng.random((400, 12)) < 0.4
+    out = (rng.random(y.shape) < 0.2) & ~y
+    s = np.round(rng.normal(size=y.shape) + y, 1).astype(np.float32)
+    whole = region_auroc(y, s, left_out=out)
+    cells = rng.integers(0, 400, 15)
+    change = [
+        region_auroc(*(np.vstack([a, a[[c]]]) for a in (y, s)), left_out=np.vstack([out, out[[c]]])).mean - whole.mean
+        for c in cells
+    ]
+    np.testing.assert_allclose(change, whole.influence[cells], rtol=0.05, atol=3e-5)
+
+
 @pytest.mark.parametrize("score", [region_auroc, region_ap])
 def test_influence_is_the_derivative_in_the_weights(rng, score):
     """Many open cells, so that the small-class corrections vanish: a copy of a cell changes the mean as predicted."""

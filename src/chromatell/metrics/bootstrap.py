@@ -133,18 +133,31 @@ class Histograms:
     mean: np.ndarray
 
     @classmethod
-    def fit(cls, y: sp.csr_matrix, score: np.ndarray, weights: np.ndarray, n_bins: int = N_BINS) -> Histograms:
+    def fit(
+        cls,
+        y: sp.csr_matrix,
+        score: np.ndarray,
+        weights: np.ndarray,
+        n_bins: int = N_BINS,
+        *,
+        left_out: sp.csr_matrix | None = None,
+    ) -> Histograms:
         """Bin `score`, float32 (units, m), into bins of about equal mass.
 
         A unit is a cell or a region: `y` is CSR of the same shape, `weights` (replicates, units) from
         :func:`resample`. Bins follow the leading 18 bits of the score, which makes the look-up a table; scores closer
-        than 0.2% may share a bin. Units are taken in blocks, so that memory does not grow with units x bins.
+        than 0.2% may share a bin. Units are taken in blocks, so that memory does not grow with units x bins. Pairs that
+        `left_out`, CSR of the same shape, marks are not counted; none of them is open in `y`.
         """
         n, m = score.shape
         step = max(1, _HELD // max(m, 1))
         count = np.zeros(1 << (32 - _SHIFT), dtype=np.int64)
+        out = sp.csr_matrix(score.shape, dtype=np.float32) if left_out is None else left_out
         for a in range(0, n, step):
-            count += np.bincount(_prefix(score[a : a + step]).ravel(), minlength=count.size)
+            prefix = _prefix(score[a : a + step])
+            count += np.bincount(prefix.ravel(), minlength=count.size)
+            gone = out[a : a + step].tocoo()
+            count -= np.bincount(prefix[gone.row, gone.col], minlength=count.size)
         table = ((np.cumsum(count) - count) * n_bins // max(count.sum(), 1)).astype(np.int64)
         used = np.unique(table[count > 0])
         table = np.searchsorted(used, table).clip(max=used.size - 1)
@@ -153,13 +166,17 @@ class Histograms:
         for a in range(0, n, step):
             part = score[a : a + step]
             bins = table[_prefix(part)]
+            labels, gone = y[a : a + step].tocoo(), out[a : a + step].tocoo()
+            at = bins[gone.row, gone.col]
             total += np.bincount(bins.ravel(), part.ravel(), minlength=used.size)
-            labels = y[a : a + step].tocoo()
+            total -= np.bincount(at, part[gone.row, gone.col], minlength=used.size)
             every = np.arange(len(part))[:, None] * used.size + bins
             opened = labels.row.astype(np.int64) * used.size + bins[labels.row, labels.col]
-            for into, where in ((pairs, every.ravel()), (positive, opened)):
-                counted = np.bincount(where, minlength=len(part) * used.size).reshape(len(part), -1)
-                counted = counted.astype(np.float32)
+            skipped = gone.row.astype(np.int64) * used.size + at
+            for into, where, less in ((pairs, every.ravel(), skipped), (positive, opened, skipped[:0])):
+                counted = np.bincount(where, minlength=len(part) * used.size)
+                counted -= np.bincount(less, minlength=counted.size)
+                counted = counted.reshape(len(part), -1).astype(np.float32)
                 into[0] += counted.sum(axis=0, dtype=np.float64)
                 into[1:] += weights[:, a : a + step] @ counted
         return cls(positive, pairs, total / np.maximum(pairs[0], 1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -44,7 +45,7 @@ class RegionScores:
 
 
 def region_auroc(
-    y: Any, score: np.ndarray, strata: np.ndarray | None = None, *, influence: bool = True
+    y: Any, score: np.ndarray, strata: np.ndarray | None = None, *, left_out: Any = None, influence: bool = True
 ) -> RegionScores:
     """AUROC of each region over cells; with strata, the unweighted mean over the strata that hold both classes.
 
@@ -56,6 +57,9 @@ def region_auroc(
         float32 (cells, regions); other types are cast to it.
     strata
         int (cells,): the stratum of each cell, -1 leaves a cell out; None makes one stratum of all.
+    left_out
+        Pairs of cell and region that are not compared, such as those that were read: as `y`, None for none. None of
+        them is open in `y`.
     influence
         Compute the influence of the cells.
 
@@ -84,20 +88,24 @@ def region_auroc(
     cells, starts = _layout(strata, np.shape(y)[0])
     total, uncentred = np.zeros(cells.size), np.zeros(cells.size)
     scores = [np.zeros(0)]
-    for labels, values in _region_blocks(y, score, cells):
+    others = itertools.repeat(None) if left_out is None else _region_labels(left_out, cells)
+    for (labels, values), out in zip(_region_blocks(y, score, cells), others, strict=left_out is not None):
         component = np.zeros(labels.shape, dtype=np.float64)
         weight = np.zeros(labels.shape, dtype=np.float64)
         held = np.zeros(len(labels))
         summed = np.zeros(len(labels))
         for a, b in zip(starts[:-1], starts[1:], strict=True):
-            area, component[:, a:b] = _components(labels[:, a:b], values[:, a:b])
+            gone = None if out is None else out[:, a:b]
+            area, component[:, a:b] = _components(labels[:, a:b], values[:, a:b], gone)
             k = labels[:, a:b].sum(axis=1)
-            both = (k > 0) & (k < b - a)
+            n_closed = b - a - k - (0 if gone is None else gone.sum(axis=1))
+            both = (k > 0) & (n_closed > 0)
             held += both
             summed += np.where(both, area, 0.0)
             if influence:
-                size = np.where(labels[:, a:b], k[:, None], (b - a - k)[:, None])
-                weight[:, a:b] = np.where(both[:, None], 1.0 / np.maximum(size, 1), 0.0)
+                size = np.where(labels[:, a:b], k[:, None], n_closed[:, None])
+                compared = both[:, None] if gone is None else both[:, None] & ~gone
+                weight[:, a:b] = np.where(compared, 1.0 / np.maximum(size, 1), 0.0)
         mean = np.where(held > 0, summed / np.maximum(held, 1), np.nan)
         scores.append(mean)
         if influence:
@@ -235,16 +243,26 @@ def _region_blocks(y: Any, score: np.ndarray, cells: np.ndarray) -> Iterator[tup
         raise ChromatellError(
             f"y has shape {np.shape(y)} and score {np.shape(score)}; they must be the same. Align them first."
         )
-    labels = sp.csc_matrix(y) if sp.issparse(y) else np.asarray(y)
-    whole = cells.size == score.shape[0] and bool((np.diff(cells) == 1).all())
     step = max(1, BLOCK // max(cells.size, 1))
-    for start in range(0, score.shape[1], step):
+    for i, labels in enumerate(_region_labels(y, cells)):
+        values = score[:, i * step : (i + 1) * step]
+        values = values if _all(cells, len(score)) else values[cells]
+        yield labels, finite(np.ascontiguousarray(values.T, dtype=np.float32))
+
+
+def _region_labels(y: Any, cells: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield labels, bool (regions, cells), of a block of regions."""
+    labels = sp.csc_matrix(y) if sp.issparse(y) else np.asarray(y)
+    step = max(1, BLOCK // max(cells.size, 1))
+    for start in range(0, labels.shape[1], step):
         part = labels[:, start : start + step]
         block = part.toarray() if isinstance(part, sp.csc_matrix) else np.asarray(part)
-        values = score[:, start : start + step]
-        if not whole:
-            block, values = block[cells], values[cells]
-        yield np.ascontiguousarray(block.T != 0), finite(np.ascontiguousarray(values.T, dtype=np.float32))
+        yield np.ascontiguousarray((block if _all(cells, labels.shape[0]) else block[cells]).T != 0)
+
+
+def _all(cells: np.ndarray, n: int) -> bool:
+    """Return whether these are all cells in their order, which spares a copy."""
+    return cells.size == n and bool((np.diff(cells) == 1).all())
 
 
 def _before(seen: np.ndarray, first: np.ndarray) -> np.ndarray:
@@ -252,18 +270,23 @@ def _before(seen: np.ndarray, first: np.ndarray) -> np.ndarray:
     return np.where(first > 0, np.take_along_axis(seen, np.maximum(first - 1, 0), axis=1), 0)
 
 
-def _components(labels: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _components(
+    labels: np.ndarray, values: np.ndarray, left_out: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """AUROC (m,) and DeLong's structural components (m, n); NaN and 0 where a class is absent."""
     m, n = labels.shape
     if n == 0:
         return np.full(m, np.nan), np.zeros((m, 0))
+    n_out = np.zeros((m, 1), dtype=np.int32)
+    if left_out is not None:  # sorted below all others, whose ranks are then too high by their number
+        values, n_out = np.where(left_out, -np.inf, values), left_out.sum(axis=1, keepdims=True)
     order, ranked, first, last = sort_rows(values, labels)
     seen = np.cumsum(ranked, axis=1, dtype=np.int32)
     k = seen[:, -1:]
-    both = ((k > 0) & (k < n)).ravel()
+    both = ((k > 0) & (k < n - n_out)).ravel()
     middle = (_before(seen, first) + np.take_along_axis(seen, last, axis=1)) / 2  # positives below, ties by half
-    n_open, n_closed = np.maximum(k, 1), np.maximum(n - k, 1)
-    value = np.where(ranked, ((first + last + 1) / 2 - middle) / n_closed, 1 - middle / n_open)
+    n_open, n_closed = np.maximum(k, 1), np.maximum(n - n_out - k, 1)
+    value = np.where(ranked, ((first + last + 1) / 2 - n_out - middle) / n_closed, 1 - middle / n_open)
     area = np.where(both, (value * ranked).sum(axis=1) / n_open.ravel(), np.nan)
     component = np.empty_like(value)
     np.put_along_axis(component, order, value, axis=1)
