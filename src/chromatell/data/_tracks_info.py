@@ -10,7 +10,7 @@ import pandas as pd
 from chromatell._keys import SPLITS
 from chromatell._validate import ChromatellError, examples
 from chromatell.data._tracks_rows import Layer, is_loaded, sources_of
-from chromatell.data._tracks_table import describe, missing_names, one_region
+from chromatell.data._tracks_table import ROLES, missing_names, one_region
 from chromatell.genome.builds import identify
 
 # why a bin is masked; reasons add up
@@ -109,7 +109,28 @@ class TracksInfo:
         return chrom, slice(start // self.bin_size, -(-end // self.bin_size))
 
     def __repr__(self) -> str:
-        return describe(self)
+        build = f" of {self.build}" if self.build else ""
+        n = len(self.chroms)
+        where = "in memory" if self.in_memory else "on disk"
+        lines = [
+            f"BinnedTracks: {self.n_tracks} tracks x {self.n_bins:,} bins of {self.bin_size} bp, "
+            f"{n} chromosome{'s' if n > 1 else ''}{build}, {where}"
+        ]
+        for role in ROLES:
+            names = self.names_of(role=role)
+            if names:
+                shown = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
+                lines.append(f"    {role}s: {shown}")
+        if self.layers:
+            lines.append("    layers: " + ", ".join(f"{k} ({len(v)} tracks)" for k, v in self.layers.items()))
+        if self.masks:
+            masked = sum(int((m != 0).sum()) for m in self.masks.values())
+            lines.append(f"    masked: {masked:,} bins ({100 * masked / self.n_bins:.1f}%)")
+        if self.splits:
+            counts = [sum(int(self.usable(c, part).sum()) for c in self.splits) for part in SPLITS]
+            shown = ", ".join(f"{c:,} {p}" for c, p in zip(counts, SPLITS, strict=True))
+            lines.append(f"    split: {shown} bins that are usable")
+        return "\n".join(lines)
 
     def _chrom(self, chrom: str) -> str:
         if chrom not in self.chrom_sizes:

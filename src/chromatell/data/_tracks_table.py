@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from chromatell._keys import CHROM, END, SPLITS, START
+from chromatell._keys import CHROM, END, START
 from chromatell._validate import ChromatellError, examples
 from chromatell.genome.regions import parse_regions
-
-if TYPE_CHECKING:
-    from chromatell.data._tracks_info import TracksInfo
 
 NAME, ASSAY, STRAND, ROLE, SAMPLE, STAT, SIGMA = "name", "assay", "strand", "role", "sample", "stat", "sigma"
 INPUT, TARGET, PREDICTION = "input", "target", "prediction"
@@ -133,29 +130,3 @@ def one_region(region: str, chrom_sizes: Mapping[str, int]) -> tuple[str, int, i
             f"region={region!r} must begin before it ends, and {chrom} ends at {chrom_sizes[chrom]:,}. Mend it."
         )
     return str(chrom), int(start), int(end)
-
-
-def describe(tracks: TracksInfo) -> str:
-    """Return what `repr` shows."""
-    build = f" of {tracks.build}" if tracks.build else ""
-    n = len(tracks.chroms)
-    where = "in memory" if tracks.in_memory else "on disk"
-    lines = [
-        f"BinnedTracks: {tracks.n_tracks} tracks x {tracks.n_bins:,} bins of {tracks.bin_size} bp, "
-        f"{n} chromosome{'s' if n > 1 else ''}{build}, {where}"
-    ]
-    for role in ROLES:
-        names = tracks.names_of(role=role)
-        if names:
-            shown = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
-            lines.append(f"    {role}s: {shown}")
-    if tracks.layers:
-        lines.append("    layers: " + ", ".join(f"{k} ({len(v)} tracks)" for k, v in tracks.layers.items()))
-    if tracks.masks:
-        masked = sum(int((m != 0).sum()) for m in tracks.masks.values())
-        lines.append(f"    masked: {masked:,} bins ({100 * masked / tracks.n_bins:.1f}%)")
-    if tracks.splits:
-        counts = [sum(int(tracks.usable(c, part).sum()) for c in tracks.splits) for part in SPLITS]
-        shown = ", ".join(f"{c:,} {p}" for c, p in zip(counts, SPLITS, strict=True))
-        lines.append(f"    split: {shown} bins that are usable")
-    return "\n".join(lines)

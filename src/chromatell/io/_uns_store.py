@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
-from anndata import AnnData
-from mudata import MuData
 
 from chromatell._keys import MODELS, UNS
 from chromatell._validate import ChromatellError, store_key
 from chromatell.io._record import NAMES, RESAVE, Record, content_hash, dump_json, join_name, split_name, verified
 
-if TYPE_CHECKING:
-    from chromatell.data.tracks import BinnedTracks
-
 TEXTS = ("manifest", "hash", "card")
 
 
-def write_record(mdata: MuData | AnnData | BinnedTracks, key: str, record: Record) -> None:
+class HasUns(Protocol):
+    """What can carry a model: MuData, AnnData, BinnedTracks."""
+
+    uns: Any
+
+
+def write_record(mdata: HasUns, key: str, record: Record) -> None:
     """Write a model into ``mdata.uns['ctl']['models'][key]``, in place of one that is there.
 
     Parameters
     ----------
+    mdata
+        MuData, AnnData or BinnedTracks.
     key
         Letters, digits, ``_ . -``.
     record
@@ -89,11 +92,13 @@ def from_entry(entry: Mapping[str, Any], where: str) -> Record:
     return verified(str(texts["manifest"]), str(texts["hash"]), arrays, str(texts["card"]), where)
 
 
-def read_record(mdata: MuData | AnnData | BinnedTracks, key: str | None = None) -> Record:
+def read_record(mdata: HasUns, key: str | None = None) -> Record:
     """Return the model of a name from ``mdata.uns['ctl']['models']``; its content hash is verified.
 
     Parameters
     ----------
+    mdata
+        MuData, AnnData or BinnedTracks.
     key
         Name of the model; may be left out where there is only one.
 
@@ -116,7 +121,7 @@ def read_record(mdata: MuData | AnnData | BinnedTracks, key: str | None = None) 
     return from_entry(_mapping(mdata.uns[UNS][MODELS][key], key), f"the model {key!r} in mdata.uns")
 
 
-def model_keys(mdata: MuData | AnnData | BinnedTracks) -> list[str]:
+def model_keys(mdata: HasUns) -> list[str]:
     """Return the names of the models in ``mdata.uns['ctl']['models']``.
 
     Examples
