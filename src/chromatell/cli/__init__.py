@@ -1,4 +1,4 @@
-"""``chromatell demo | train | predict | evaluate``."""
+"""``chromatell demo | bin | train | predict | evaluate``."""
 
 from __future__ import annotations
 

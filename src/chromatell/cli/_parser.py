@@ -7,80 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-_EXIT_CODES = """\
-exit codes:
-  0  done
-  1  the input cannot be used; the message on stderr says what to do
-  2  a mistake in the call
-"""
-
-_MAIN = f"""\
-examples:
-  chromatell demo                                            a model trained, scored and shared, in a minute
-  chromatell train cells.h5mu -o shared.h5mu --n-regions 50000 --split-by donor
-  chromatell evaluate shared.h5mu -o shared.h5mu --overwrite --csv scores.csv
-  chromatell predict rna_only.h5ad --model shared.h5mu -o predicted.h5mu
-
-'chromatell COMMAND --help' lists the options of a command.
-
-{_EXIT_CODES}"""
-
-_DEMO = """\
-Train on the packaged example, 3,200 real blood cells, score the model beside the baselines that it must beat, and
-apply it to cells with expression only. Nothing is downloaded. Writes demo.h5mu and four figures, demo_*.png.
-"""
-
-_TRAIN = """\
-Train a model on paired cells. The output holds the data, the model and its predictions: whoever gets it can apply the
-model to cells that have expression only. A Dense model predicts the regions that it was trained on; an XChrom model
-reads DNA as well, and predicts any region. An AtacFormer model reads the open bins of a cell, or its expression. A
-Nascent model is trained on tracks along the genome: bigWigs, or a store.
-"""
-
-_TRAIN_EPILOG = f"""\
-examples:
-  chromatell train cells.h5mu -o shared.h5mu
-  chromatell train cells.h5mu -o shared.h5mu --split-by donor --n-genes 10000 --n-regions 50000 --seed 1
-  chromatell train cells.h5mu -o shared.h5mu --predictions shared_pred.zarr --checkpoint-dir checkpoints
-  chromatell train cells.h5mu -o shared.h5mu --family xchrom --fasta hg38.fa --split-regions chromosome
-  chromatell train bins.h5ad -o typed.h5ad --family atacformer --labels cell_type
-  chromatell train cells.h5mu -o shared.h5mu --family atacformer --context X_pca
-  chromatell train -o shared.zarr --family nascent --plus plus.bw --minus minus.bw --target H3K4me3=H3K4me3.bw
-  chromatell train tracks.zarr -o shared.zarr --family nascent --architecture cnn
-
-A run that was stopped goes on where it was when it is started again with the same --checkpoint-dir.
-
-{_EXIT_CODES}"""
-
-_PREDICT = """\
-Predict the accessibility of cells that have expression, with the model in a file. Of that file only the model is
-read, never its cells, and nothing in it is executed. Genes are matched by name. A model that reads DNA also predicts
-regions that it has never seen. A model that reads tracks goes from bigWig to bigWig.
-"""
-
-_PREDICT_EPILOG = f"""\
-examples:
-  chromatell predict rna_only.h5ad --model shared.h5mu -o predicted.h5mu
-  chromatell predict rna_only.h5ad --model shared.h5mu -o predicted.h5mu --out-store predicted_values.zarr
-  chromatell predict rna_only.h5ad --model shared.h5mu -o predicted.h5mu --regions new.bed --fasta hg38.fa
-  chromatell predict --model shared.zarr --plus plus.bw --minus minus.bw --bigwig predicted
-
-{_EXIT_CODES}"""
-
-_EVALUATE = """\
-Score the predictions in a file on held-out cells, regions or bins, beside baselines fitted here, and print the
-leaderboard.
-"""
-
-_EVALUATE_EPILOG = f"""\
-examples:
-  chromatell evaluate shared.h5mu
-  chromatell evaluate shared.h5mu --csv scores.csv --baselines region_mean,knn --labels leiden
-  chromatell evaluate shared.h5mu -o shared.h5mu --overwrite
-  chromatell evaluate shared.h5mu --pairs cross-region,cross-both
-  chromatell evaluate tracks.zarr --csv scores.csv
-
-{_EXIT_CODES}"""
+from chromatell.cli import _texts
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -88,19 +15,19 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="chromatell",
         description="Predict chromatin from expression, DNA or nascent RNA, and know how good the prediction is.",
-        epilog=_MAIN,
+        epilog=_texts.MAIN,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"chromatell {version('chromatell')}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
-    _demo(_command(commands, "demo", "the main job on a packaged real example", _DEMO, _EXIT_CODES, verbosity=1))
-    _train(
-        _command(
-            commands, "train", "cells or tracks in, a file with data, model and predictions out", _TRAIN, _TRAIN_EPILOG
-        )
-    )
-    _predict(_command(commands, "predict", "apply a stored model to new cells or tracks", _PREDICT, _PREDICT_EPILOG))
-    _evaluate(_command(commands, "evaluate", "score predictions beside baselines", _EVALUATE, _EVALUATE_EPILOG))
+    _demo(_command(commands, "demo", "the main job on a packaged example", _texts.DEMO, _texts.EXIT_CODES, verbosity=1))
+    for name, summary, description, epilog, add_arguments in (
+        ("bin", "fragments or peaks in, cells x bins of the genome out", _texts.BIN, _texts.BIN_EPILOG, _bin),
+        ("train", "data in, data with model and predictions out", _texts.TRAIN, _texts.TRAIN_EPILOG, _train),
+        ("predict", "apply a stored model", _texts.PREDICT, _texts.PREDICT_EPILOG, _predict),
+        ("evaluate", "score predictions beside baselines", _texts.EVALUATE, _texts.EVALUATE_EPILOG, _evaluate),
+    ):
+        add_arguments(_command(commands, name, summary, description, epilog))
     return parser
 
 
@@ -128,6 +55,50 @@ def _demo(parser: argparse.ArgumentParser) -> None:
         default=Path(),
         metavar="DIR",
         help="folder to write into; made where it is not there (default: the current one)",
+    )
+
+
+def _bin(parser: argparse.ArgumentParser) -> None:
+    what = (
+        "a fragments file, plain or packed, as Cell Ranger, chromap or sinto write it; or a matrix of peaks: .h5ad, "
+        ".h5mu or .zarr"
+    )
+    parser.add_argument("input", type=Path, metavar="SOURCE", help=what)
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        required=True,
+        metavar="OUT",
+        help=".h5ad or .zarr to write; an .h5mu holds the expression of the cells too, that of --barcodes or SOURCE",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="let the output take the place of an input")
+    cells = parser.add_argument_group("cells")
+    cells.add_argument(
+        "--barcodes",
+        type=Path,
+        metavar="FILE",
+        help="the cells: a list such as barcodes.tsv.gz, Cell Ranger's matrix (.h5), or .h5ad, .h5mu or .zarr of the "
+        "same cells, whose columns of obs come along (default: all of enough fragments)",
+    )
+    cells.add_argument("--min-fragments", type=int, metavar="N", help="without --barcodes, of a cell (default: 1000)")
+    bins = parser.add_argument_group("bins")
+    bins.add_argument(
+        "--chrom-sizes", metavar="BUILD", help="hg19, hg38, hs1, mm9, mm10, mm39, or a chrom.sizes file; needed"
+    )
+    bins.add_argument("--bin-size", type=int, metavar="BP", help="(default: 5000)")
+    bins.add_argument("--blacklist", type=Path, metavar="X.bed", help="bins that overlap these regions are dropped")
+    bins.add_argument(
+        "--bins",
+        type=Path,
+        metavar="OTHER.h5ad",
+        help="the bins of this file instead: those that a model was trained on",
+    )
+    bins.add_argument("--keep-empty", action="store_true", help="keep bins that are open in none of the cells")
+    counts = parser.add_argument_group("counts")
+    counts.add_argument("--count", choices=("fragments", "cut_sites"), help="what is counted (default: fragments)")
+    counts.add_argument(
+        "--assign", choices=("midpoint", "overlap"), help="the bin of a fragment's or peak's middle (default), or all"
     )
 
 

@@ -1,0 +1,93 @@
+"""What ``--help`` says of each command: what it does, examples, exit codes."""
+
+from __future__ import annotations
+
+EXIT_CODES = """\
+exit codes:
+  0  done
+  1  the input cannot be used; the message on stderr says what to do
+  2  a mistake in the call
+"""
+
+MAIN = f"""\
+examples:
+  chromatell demo                                            a model trained, scored and shared, in a minute
+  chromatell train cells.h5mu -o shared.h5mu --n-regions 50000 --split-by donor
+  chromatell evaluate shared.h5mu -o shared.h5mu --overwrite --csv scores.csv
+  chromatell predict rna_only.h5ad --model shared.h5mu -o predicted.h5mu
+
+'chromatell COMMAND --help' lists the options of a command.
+
+{EXIT_CODES}"""
+
+DEMO = """\
+Train on the packaged example, 3,200 real blood cells, score the model beside the baselines that it must beat, and
+apply it to cells with expression only. Nothing is downloaded. Writes demo.h5mu and four figures, demo_*.png.
+"""
+
+BIN = """\
+Count the fragments of each cell in bins of the genome. The output is what 'chromatell train --family atacformer' reads.
+A matrix of peaks will do where there is no fragments file. The file is streamed, in any order, and needs no index.
+"""
+
+BIN_EPILOG = f"""\
+examples:
+  chromatell bin fragments.tsv.gz -o bins.h5ad --chrom-sizes hg38 --barcodes barcodes.tsv.gz
+  chromatell bin fragments.tsv.gz -o bins.h5ad --chrom-sizes hg38 --barcodes cells.h5ad --blacklist hg38_blacklist.bed
+  chromatell bin fragments.tsv.gz -o paired.h5mu --chrom-sizes hg38 --barcodes rna.h5ad
+  chromatell bin other.tsv.gz -o other_bins.h5ad --bins bins.h5ad
+  chromatell bin peaks.h5ad -o bins.h5ad --chrom-sizes mm10
+
+{EXIT_CODES}"""
+
+TRAIN = """\
+Train a model on paired cells. The output holds the data, the model and its predictions: whoever gets it can apply the
+model to cells that have expression only. A Dense model predicts the regions that it was trained on; an XChrom model
+reads DNA as well, and predicts any region. An AtacFormer model reads the open bins of a cell, or its expression. A
+Nascent model is trained on tracks along the genome: bigWigs, or a store.
+"""
+
+TRAIN_EPILOG = f"""\
+examples:
+  chromatell train cells.h5mu -o shared.h5mu
+  chromatell train cells.h5mu -o shared.h5mu --split-by donor --n-genes 10000 --n-regions 50000 --seed 1
+  chromatell train cells.h5mu -o shared.h5mu --predictions shared_pred.zarr --checkpoint-dir checkpoints
+  chromatell train cells.h5mu -o shared.h5mu --family xchrom --fasta hg38.fa --split-regions chromosome
+  chromatell train bins.h5ad -o typed.h5ad --family atacformer --labels cell_type
+  chromatell train paired.h5mu -o shared.h5mu --family atacformer --context X_pca
+  chromatell train -o shared.zarr --family nascent --plus plus.bw --minus minus.bw --target H3K4me3=H3K4me3.bw
+  chromatell train tracks.zarr -o shared.zarr --family nascent --architecture cnn
+
+A run that was stopped goes on where it was when it is started again with the same --checkpoint-dir.
+
+{EXIT_CODES}"""
+
+PREDICT = """\
+Predict the accessibility of cells that have expression, with the model in a file. Of that file only the model is
+read, never its cells, and nothing in it is executed. Genes are matched by name. A model that reads DNA also predicts
+regions that it has never seen. A model that reads tracks goes from bigWig to bigWig.
+"""
+
+PREDICT_EPILOG = f"""\
+examples:
+  chromatell predict rna_only.h5ad --model shared.h5mu -o predicted.h5mu
+  chromatell predict rna_only.h5ad --model shared.h5mu -o predicted.h5mu --out-store predicted_values.zarr
+  chromatell predict rna_only.h5ad --model shared.h5mu -o predicted.h5mu --regions new.bed --fasta hg38.fa
+  chromatell predict --model shared.zarr --plus plus.bw --minus minus.bw --bigwig predicted
+
+{EXIT_CODES}"""
+
+EVALUATE = """\
+Score the predictions in a file on held-out cells, regions or bins, beside baselines fitted here, and print the
+leaderboard.
+"""
+
+EVALUATE_EPILOG = f"""\
+examples:
+  chromatell evaluate shared.h5mu
+  chromatell evaluate shared.h5mu --csv scores.csv --baselines region_mean,knn --labels leiden
+  chromatell evaluate shared.h5mu -o shared.h5mu --overwrite
+  chromatell evaluate shared.h5mu --pairs cross-region,cross-both
+  chromatell evaluate tracks.zarr --csv scores.csv
+
+{EXIT_CODES}"""

@@ -1,0 +1,184 @@
+"""What all commands share: exit codes, one-line errors, help, quiet, and files that are whole at any moment."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import anndata as ad
+import mudata as md
+import pytest
+
+import chromatell as ctl
+from chromatell.cli import main
+
+
+def names(folder) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_an_absent_file_is_one_line_and_exit_code_1(tmp_path, refused):
+    absent = tmp_path / "absent.h5mu"
+    for argv in (
+        ["train", absent, "-o", tmp_path / "out.h5mu"],
+        ["evaluate", absent],
+        ["predict", absent, "--model", absent, "-o", tmp_path / "out.h5mu"],
+    ):
+        error = refused(argv, 1)
+        assert error.startswith("Error: ")
+        assert "absent.h5mu" in error
+    assert names(tmp_path) == set()
+
+
+def test_the_error_is_that_of_the_api(simulated, tmp_path, refused):
+    lame = md.MuData({"rna": simulated.mod["rna"].copy(), "atac": simulated.mod["atac"][::-1].copy()})
+    lame.write_h5mu(tmp_path / "in.h5mu")
+    error = refused(["train", tmp_path / "in.h5mu", "-o", tmp_path / "out.h5mu"], 1)
+    with pytest.raises(ctl.ChromatellError) as raised:
+        ctl.pp.split_cells(ctl.io.read(tmp_path / "in.h5mu"))
+    assert str(raised.value) in error
+    assert names(tmp_path) == {"in.h5mu"}
+
+
+def test_train_needs_paired_cells(query, refused):
+    error = refused(["train", query, "-o", query.with_name("out.h5mu")], 1)
+    assert "one AnnData; paired cells" in error
+    assert names(query.parent) == {"query.h5ad"}
+
+
+def test_a_truncated_file_a_wrong_key_and_too_few_genes(shared, query, tmp_path, refused):
+    cut = tmp_path / "cut.h5mu"
+    cut.write_bytes(shared.read_bytes()[:4000])
+    out = tmp_path / "out.h5mu"
+    assert "cut" in refused(["evaluate", cut, "-o", out], 1)
+    assert "'dense'" in refused(["predict", query, "--model", shared, "--key", "other", "-o", out], 1)
+    few = ad.read_h5ad(query)[:, :5].copy()
+    few.write_h5ad(query)
+    assert "genes" in refused(["predict", query, "--model", shared, "-o", out], 1)
+    assert "atac_pred" in refused(["evaluate", shared.with_name("cells.h5mu"), "-o", out], 1)
+    assert names(tmp_path) == {"cut.h5mu", "query.h5ad"}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["train", "IN", "-o", "IN"], "is an input too"),
+        (["train", "IN", "-o", "out.txt"], "must end in .h5mu or .zarr"),
+        (["train", "IN", "-o", "nowhere/out.h5mu"], "does not exist"),
+        (["train", "IN", "-o", "out.h5mu", "--predictions", "values.h5"], "must end in .zarr"),
+        (["train", "IN", "-o", "out.h5mu", "--predictions", "deep/values.zarr"], "in the folder of the output"),
+        (["train", "IN", "-o", "out.h5mu", "--predictions", "there.zarr"], "is there already"),
+        (["train", "IN", "-o", "folder.h5mu"], "is a folder"),
+        (["train", "IN", "-o", "out.h5mu", "--fasta", "genome.fa"], "--fasta is for --family xchrom"),
+        (["train", "IN", "-o", "out.h5mu", "--region-effect"], "--region-effect is for --family xchrom"),
+        (["train", "IN", "-o", "out.h5mu", "--family", "xchrom", "--loss", "bce"], "--loss is for --family dense"),
+        (["train", "IN", "-o", "out.h5mu", "--family", "xchrom", "--width", "640"], "Name it: --fasta GENOME.fa"),
+        (
+            ["train", "IN", "-o", "out.h5mu", "--family", "xchrom", "--split-regions", "random"]
+            + ["--test-chromosomes", "chr1"],
+            "leave out --split-regions random",
+        ),
+        (["predict", "IN", "--model", "IN", "-o", "out.h5mu", "--fasta", "genome.fa"], "Name them: --regions"),
+        (["evaluate", "IN", "-o", "IN"], "is an input too"),
+        (["evaluate", "IN", "--csv", "scores.tsv"], "must end in .csv"),
+    ],
+)
+def test_a_mistake_in_the_call_is_exit_code_2(words, message, cells, refused, monkeypatch):
+    monkeypatch.chdir(cells.parent)
+    (cells.parent / "folder.h5mu").mkdir()
+    (cells.parent / "there.zarr").mkdir()
+    before = names(cells.parent), cells.read_bytes()
+    error = refused([str(cells) if word == "IN" else word for word in words], 2)
+    assert message in error
+    assert f"chromatell {words[0]} --help" in error
+    assert (names(cells.parent), cells.read_bytes()) == before
+
+
+@pytest.mark.parametrize(
+    "words", [["train"], ["train", "a.h5mu"], ["nonsense"], ["train", "a.h5mu", "-o", "b.h5mu", "--fractions", "1"]]
+)
+def test_argparse_refuses_with_exit_code_2(words, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(words)
+    assert stopped.value.code == 2
+    assert "usage: chromatell" in capsys.readouterr().err
+
+
+def test_no_command_prints_the_help(capsys):
+    assert main([]) == 2
+    assert "chromatell demo" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", [[], ["demo"], ["bin"], ["train"], ["predict"], ["evaluate"]])
+def test_help_shows_what_the_exit_codes_mean(command, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main([*command, "--help"])
+    assert stopped.value.code == 0
+    assert "1  the input cannot be used" in capsys.readouterr().out
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["--version"])
+    assert stopped.value.code == 0
+    assert capsys.readouterr().out.strip() == f"chromatell {ctl.__version__}"
+
+
+def test_a_write_that_fails_leaves_the_old_file(cells, shared, query, monkeypatch, refused):
+    out = cells.with_name("out.h5mu")
+    out.write_bytes(b"old")
+
+    def full(path, mdata):
+        path.write_bytes(b"half")
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(md, "write_h5mu", full)
+    error = refused(["predict", query, "--model", shared, "-o", out], 1)
+    assert "No space left on device" in error
+    assert out.read_bytes() == b"old"
+    assert names(cells.parent) == {"cells.h5mu", "query.h5ad", "out.h5mu"}
+
+
+def test_stopping_it_is_not_a_traceback(cells, monkeypatch, refused):
+    def stopped(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ctl.tl, "dense", stopped)
+    assert "Stopped" in refused(["train", cells, "-o", cells.with_name("out.h5mu")], 130)
+    assert names(cells.parent) == {"cells.h5mu"}
+
+
+def test_what_libraries_print_is_kept_from_the_results(cells, monkeypatch, refused):
+    def loud(*args, **kwargs):
+        print("Monitored metric did not improve")
+        raise ctl.ChromatellError("stop here")
+
+    monkeypatch.setattr(ctl.tl, "dense", loud)
+    call = ["train", cells, "-o", cells.with_name("out.h5mu")]
+    assert "Monitored metric" in refused(call, 1)  # which has seen that stdout is empty
+    assert refused([*call, "-q"], 1) == "Error: stop here\n"
+
+
+def test_own_warnings_are_one_line_and_quiet_is_quiet(simulated, shared, tmp_path, capsys):
+    query, out = tmp_path / "query.h5mu", tmp_path / "out.h5mu"
+    simulated[:20].copy().write_h5mu(query)
+    call = ["predict", str(query), "--model", str(shared), "-o", str(out), "--depth", "observed"]
+    before = ctl.settings.verbosity
+    assert main(call) == 0
+    assert capsys.readouterr().err.count("Warning: ") == 1
+    assert main([*call, "-qq"]) == 0
+    said = capsys.readouterr()
+    assert (said.out, said.err) == ("", "")
+    assert ctl.settings.verbosity == before
+
+
+def test_help_loads_neither_torch_nor_scvi():
+    code = (
+        "import sys\nfrom chromatell.cli import main\n"
+        "try:\n    main(['train', '--help'])\nexcept SystemExit:\n    pass\n"
+        "heavy = {'torch', 'scvi', 'lightning', 'scanpy', 'sklearn', 'matplotlib'} & set(sys.modules)\n"
+        "sys.exit(f'loaded: {heavy}' if heavy else 0)\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    assert "--n-regions" in run.stdout

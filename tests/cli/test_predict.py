@@ -1,0 +1,47 @@
+"""``chromatell predict``: the same as the Python call; nothing is replaced unasked."""
+
+from __future__ import annotations
+
+import mudata as md
+import numpy as np
+
+import chromatell as ctl
+from chromatell.cli import main
+
+
+def predicted(mdata):
+    return mdata.mod["atac_pred"].X
+
+
+def test_predict_equals_the_api(shared, query, capsys):
+    out = query.with_name("predicted.h5mu")
+    assert main(["predict", str(query), "--model", str(shared), "-o", str(out)]) == 0
+    expected = ctl.tl.predict(query, model=shared)
+    np.testing.assert_array_equal(predicted(ctl.io.read(out)), predicted(expected))
+    np.testing.assert_allclose(predicted(expected), predicted(ctl.io.read(shared))[:30], atol=1e-6)
+    assert f"Wrote the predictions for 30 cells to {out}." in capsys.readouterr().out
+
+
+def test_predict_into_a_store_and_at_another_depth(shared, query):
+    out, store = query.with_name("predicted.h5mu"), query.with_name("values.zarr")
+    call = ["predict", str(query), "--model", str(shared), "-o", str(out), "--key", "dense", "--depth", "fixed"]
+    assert main([*call, "--out-store", str(store)]) == 0
+    expected = ctl.tl.predict(query, model=shared, depth="fixed")
+    np.testing.assert_allclose(np.asarray(ctl.io.open_prediction(out).X), predicted(expected), atol=1e-6)
+
+
+def test_predict_may_replace_the_query_only_when_told_to(shared, simulated, tmp_path):
+    path = tmp_path / "query.h5mu"
+    md.MuData({"rna": simulated.mod["rna"][:10].copy()}).write_h5mu(path)
+    call = ["predict", str(path), "--model", str(shared), "-o", str(path)]
+    assert main(call) == 2
+    assert set(ctl.io.read(path).mod) == {"rna"}
+    assert main([*call, "--overwrite"]) == 0
+    assert set(ctl.io.read(path).mod) == {"rna", "atac_pred"}
+
+
+def test_predict_never_replaces_the_model_unasked(shared, query, capsys):
+    before = shared.read_bytes()
+    assert main(["predict", str(query), "--model", str(shared), "-o", str(shared)]) == 2
+    assert "is an input too" in capsys.readouterr().err
+    assert shared.read_bytes() == before
