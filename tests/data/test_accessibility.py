@@ -11,7 +11,7 @@ from sklearn.linear_model import Ridge
 
 from chromatell import ChromatellError
 from chromatell.data.accessibility import DepthModel, fragment_counts, open_matrix, true_depth
-from chromatell.data.smoothing import Smoothing, fit_smoothing, lsi, neighbor_graph
+from chromatell.data.smoothing import Smoothing, fit_smoothing, neighbor_graph
 
 
 def atac(x) -> ad.AnnData:
@@ -78,19 +78,6 @@ def test_neighbours_stay_within_their_group(rng):
     assert graph[:20, 20:].nnz == 0
     np.testing.assert_allclose(np.asarray(graph.sum(1)).ravel(), 1, atol=1e-6)
     assert (graph.diagonal() > 0).all()
-
-
-def test_lsi_separates_types_and_survives_an_empty_cell(rng):
-    p = np.full((2, 60), 0.05)
-    p[0, :20], p[1, 20:40] = 0.5, 0.5
-    label = np.repeat([0, 1], 50)
-    x = (rng.random((100, 60)) < p[label]).astype(np.float32)
-    x[0] = 0
-    z = lsi(sp.csr_matrix(x), 5, seed=0)
-    assert np.isfinite(z).all()
-    assert (z[0] == 0).all()
-    first = z[1:, 0]
-    assert abs(first[label[1:] == 0].mean() - first[label[1:] == 1].mean()) > 3 * first.std() / 10**0.5
 
 
 def test_joint_smoothing_raises_agreement_with_the_truth(rng):

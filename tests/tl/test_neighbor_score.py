@@ -13,7 +13,7 @@ from chromatell import ChromatellError
 from chromatell._settings import logger
 from chromatell._validate import ChromatellWarning
 from chromatell.data.accessibility import open_matrix
-from chromatell.models._baseline_parts import lsi
+from chromatell.data.lsi import Lsi
 from chromatell.tl import _neighbor_score as module
 
 
@@ -37,6 +37,11 @@ def table(mdata, key="neighbor_score") -> pd.Series:
     return mdata.uns["ctl"][key].set_index(["embedding", "metric", "space", "k"])["value"]
 
 
+def held_out_lsi(mdata, held, seed):
+    opened = open_matrix(mdata["atac"], slice(None), held)
+    return Lsi.fit(opened, 29, seed=seed).transform(opened)
+
+
 def near(space, k, among=None):
     """Sets of the k nearest cells, by name."""
     among = np.arange(len(space)) if among is None else among
@@ -53,7 +58,7 @@ def test_scores_equal_a_plain_loop(mdata):
     assert ctl.tl.neighbor_score(mdata, n_neighbors=(10, 50), seed=3) is None
     found, rna = table(mdata), mdata["rna"]
     held = np.flatnonzero(mdata["atac"].var["ctl_split"] == "test")
-    space = lsi(open_matrix(mdata["atac"], slice(None), held), np.arange(300), _seed(3))
+    space = held_out_lsi(mdata, held, _seed(3))
     known = np.flatnonzero(np.any(space != 0, axis=1))
     kind = mdata.obs["cell_type"].to_numpy()
     for k in (10, 50):
@@ -90,7 +95,7 @@ def test_chance_is_what_an_embedding_of_noise_scores(mdata):
 
 def test_what_the_model_adds_shows_in_the_space_that_it_did_not_read(mdata):
     held = np.flatnonzero(mdata["atac"].var["ctl_split"] == "test")
-    mdata["rna"].obsm["X_xchrom"] = lsi(open_matrix(mdata["atac"], slice(None), held), np.arange(300), _seed(0))
+    mdata["rna"].obsm["X_xchrom"] = held_out_lsi(mdata, held, _seed(0))
     ctl.tl.neighbor_score(mdata, n_neighbors=[30], seed=0)
     found = table(mdata)
     assert found["X_xchrom", "neighbor", "atac_held_out", 30] > 0.99  # the space itself

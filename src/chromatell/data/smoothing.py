@@ -7,9 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 from sklearn.neighbors import NearestNeighbors
-from sklearn.utils.extmath import randomized_svd
+
+from chromatell.data.lsi import Lsi
 
 _EXACT_LIMIT = 50_000  # above this, neighbours are approximate
+_LSI = 30  # components of ATAC in which neighbours are found
 
 
 @dataclass(frozen=True)
@@ -33,25 +35,6 @@ class Smoothing:
         """Return the smoothed targets of some cells, CSR (len(rows), regions)."""
         own = targets[rows] * np.float32(1 - self.mix)
         return (own + (self.neighbors[rows] * np.float32(self.mix)) @ targets).tocsr()
-
-
-def lsi(targets: sp.csr_matrix, n_components: int, seed: int) -> np.ndarray:
-    """Return the LSI embedding of cells, float32 (cells, n_components): log TF-IDF, SVD, unit length.
-
-    The first component, which follows depth, is dropped. Cells with no open region lie at the origin (Cusanovich et al.
-    2018; log variant as in Signac).
-    """
-    total = np.asarray(targets.sum(axis=1)).ravel()
-    open_in = np.asarray((targets > 0).sum(axis=0)).ravel()
-    idf = np.log1p(targets.shape[0] / (open_in + 1.0))
-    x = sp.diags(1e4 / np.maximum(total, 1)) @ targets @ sp.diags(idf)
-    x.data = np.log1p(x.data)
-    k = min(n_components + 1, min(x.shape) - 1)
-    u, s, _ = randomized_svd(x.astype(np.float32), k, n_iter=4, random_state=seed)
-    z = (u * s)[:, 1:]
-    z = z / np.maximum(np.linalg.norm(z, axis=1, keepdims=True), 1e-6)
-    z[total == 0] = 0  # rounding leaves a direction there
-    return z.astype(np.float32)
 
 
 def neighbor_graph(space: np.ndarray, k: int, seed: int) -> sp.csr_matrix:
@@ -81,11 +64,10 @@ def fit_smoothing(
         float32 CSR (cells, regions).
     space
         'rna' (expression only) or 'joint' (expression and the cells' own ATAC, each scaled to the same total variance):
-        both are
-        known for training cells, and nothing of a validation or test cell is read.
+        both are known for training cells, and nothing of a validation or test cell is read.
     """
     scale = np.sqrt((scores**2).sum(axis=1).mean())
     parts = [scores / max(float(scale), 1e-6)]
     if space == "joint":
-        parts.append(lsi(targets, 30, seed))
+        parts.append(Lsi.fit(targets, _LSI, seed=seed).transform(targets))
     return Smoothing(neighbor_graph(np.hstack(parts).astype(np.float32), k, seed), mix)

@@ -1,4 +1,4 @@
-"""The arithmetic behind the baselines, without the user's object: neighbours, ridge, LSI, gene activity."""
+"""The arithmetic behind the baselines, without the user's object: neighbours, ridge, gene activity."""
 
 from __future__ import annotations
 
@@ -19,12 +19,14 @@ from sklearn.neighbors import NearestNeighbors
 from chromatell._keys import CHROM
 from chromatell._validate import ChromatellError, column, is_counts, paired
 from chromatell.data.accessibility import open_matrix
+from chromatell.data.lsi import Lsi
 from chromatell.genome.regions import normalise_chrom, region_table
 
 EPS = 1e-6
 NEIGHBOUR_PRIOR = 1.0  # training cells' worth of region mean: no probability is 0
 ROWS = 512  # cells predicted at a time
 ACTIVITY_SCALE = 5_000.0  # bp
+N_LSI = 29  # components of a cell's own ATAC, without the first
 _STATS_CELLS = 5_000  # training cells, evenly spread, that give the mean and sd of gene activity
 
 
@@ -140,22 +142,6 @@ def without_self(near: np.ndarray, among: np.ndarray, rows: np.ndarray, k: int) 
     return np.take_along_axis(near, order, axis=1)[:, : min(k, max(near.shape[1] - int(own.any()), 1))]
 
 
-def lsi(x: sp.csr_matrix, train: np.ndarray, seed: int, k: int = 30) -> np.ndarray:
-    """TF-IDF and truncated SVD fitted on training cells; the first component, which is depth, is left out."""
-    seen = np.asarray(x[train].sum(axis=0)).ravel()
-    idf = np.log1p(train.size / np.maximum(seen, 1)) * (seen > 0)
-    total = np.asarray(x.sum(axis=1)).ravel()
-    tf = sp.diags(1.0 / np.maximum(total, 1)) @ x @ sp.diags(idf)
-    tf = sp.csr_matrix(tf, dtype=np.float32)
-    tf.data = np.log1p(1e4 * tf.data)
-    k = int(min(k, x.shape[1] - 1, train.size - 1))
-    if k < 2:
-        return np.asarray(tf.sum(axis=1), dtype=np.float32)
-    svd = TruncatedSVD(k, random_state=seed).fit(tf[train])
-    scores = (tf @ svd.components_[1:].T).astype(np.float32)
-    return scores / np.maximum(np.linalg.norm(scores, axis=1, keepdims=True), EPS)
-
-
 class LinkedExpression:
     """Expression of the genes linked to each region, summed, and its map to a probability.
 
@@ -268,10 +254,11 @@ class OtherChromosomes:
             raise ChromatellError(
                 "The baseline 'knn_atac' needs regions on two chromosomes or more; all are on one. Leave it out."
             )
-        return lsi(self._half(0), self._train, self._seed), lsi(self._half(1), self._train, self._seed)
+        return self._of_half(0), self._of_half(1)
 
-    def _half(self, half: int) -> sp.csr_matrix:
-        return open_matrix(self._atac, slice(None), np.flatnonzero(self._halves == half))
+    def _of_half(self, half: int) -> np.ndarray:
+        opened = open_matrix(self._atac, slice(None), np.flatnonzero(self._halves == half))
+        return Lsi.fit(opened[self._train], N_LSI, seed=self._seed).transform(opened)
 
     def mean(
         self, rows: np.ndarray, k: int, cols: np.ndarray, among: np.ndarray, truth: sp.csr_matrix, mean: np.ndarray

@@ -30,8 +30,9 @@ from chromatell._settings import logger, settings
 from chromatell._validate import ChromatellError, examples, one_of, paired, region_split_of, split_of, store_key, warn
 from chromatell.data.accessibility import open_matrix, selected
 from chromatell.data.expression import Embedding, Expression
+from chromatell.data.lsi import Lsi
 from chromatell.metrics.views import label_codes
-from chromatell.models._baseline_parts import labels_of, lsi, without_self
+from chromatell.models._baseline_parts import N_LSI, labels_of, without_self
 
 COLUMNS = ("embedding", "metric", "space", "k", "value", "n")
 _MAX_CELLS = 10_000  # whose neighbours are sought, among all
@@ -221,7 +222,7 @@ def _held_out_lsi(atac: AnnData, split: str | None, seed: int) -> tuple[str, np.
             f"{n} of the {int(held.sum())} {'test' if name == HELD_OUT_SPACE else ''} regions are open in a cell; LSI "
             f"needs {_MIN_REGIONS}. Hold out more regions, ctl.pp.split_regions(mdata)."
         )
-    return name, lsi(truth, np.arange(atac.n_obs), seed)
+    return name, Lsi.fit(truth, N_LSI, seed=seed).transform(truth)
 
 
 def _neighbours(n_neighbors: Sequence[int], n_cells: int) -> list[int]:

@@ -20,7 +20,6 @@ from chromatell.models.atacformer._contrastive import (
     ContrastiveHead,
     Positives,
     info_nce,
-    lsi_cells,
     nearest_cells,
     resolve_contrastive,
 )
@@ -77,21 +76,6 @@ def test_nearest_cells_equal_those_of_scikit_learn(rng, monkeypatch):
     want = NearestNeighbors(n_neighbors=6, metric="cosine", algorithm="brute").fit(z).kneighbors(z)[1][:, 1:]
     np.testing.assert_array_equal(nearest_cells(z, 5), want)
     assert nearest_cells(z[:3], 10).shape == (3, 2)  # no more than there are
-
-
-def test_lsi_of_cells_equals_a_full_decomposition(rng):
-    opened = (rng.random((40, 25)) < 0.3).astype(np.float32)
-    opened[5] = 0
-    x = sp.csr_matrix(opened)
-    share = opened / np.maximum(opened.sum(1, keepdims=True), 1)
-    weighted = np.log1p(share * np.log1p(40 / (1 + opened.sum(0))) * 1e4)
-    u, s, _ = np.linalg.svd(weighted, full_matrices=False)
-    want = (u * s)[:, 1:7]
-    want /= np.maximum(np.linalg.norm(want, axis=1, keepdims=True), 1e-6)
-    found = lsi_cells(x, seed=0, rank=6)
-    full = np.arange(40) != 5
-    np.testing.assert_allclose((found @ found.T)[full][:, full], (want @ want.T)[full][:, full], atol=0.02)
-    assert np.isfinite(found).all()
 
 
 def test_the_loss_is_the_sum_of_its_parts(contrasted, cells):

@@ -13,17 +13,16 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 import torch.nn.functional as F
-from sklearn.utils.extmath import randomized_svd
 from torch import Tensor, nn
 
 from chromatell._validate import ChromatellError, in_range
 from chromatell.data.cells import row_blocks
+from chromatell.data.lsi import Lsi
 from chromatell.models.atacformer._decoders import ChromosomeDecoder, Encoded, RegionClassDecoder
 from chromatell.models.atacformer._sentences import SentenceBatch, Sentences, pack
-from chromatell.models.atacformer._start import tf_idf
 
 ABSENT, KEPT, DROPPED, ADDED = 0, 1, 2, 3  # states of a bin in a changed cell
-_RANK = 30  # components in which neighbours are found
+_LSI = 30  # components in which neighbours are found
 _ROWS = 1024  # cells whose neighbours are looked for at a time
 
 
@@ -85,22 +84,6 @@ def resolve_contrastive(chosen: bool | Mapping[str, Any] | Contrastive) -> Contr
     return c
 
 
-def lsi_cells(opened: sp.csr_matrix, *, seed: int, rank: int = _RANK) -> np.ndarray:
-    """Return the latent semantic indexing of cells, float32 (cells, rank), each of length 1 (or 0, where none is open).
-
-    The first component, which follows depth, is left out where there are others.
-
-    References
-    ----------
-    Cusanovich et al., Science 2015.
-    """
-    idf = np.log1p(opened.shape[0] / (1 + np.asarray(opened.sum(axis=0)).ravel())).astype(np.float32)
-    rank = max(1, min(rank + 1, min(opened.shape) - 1))
-    u, s, _ = randomized_svd(tf_idf(opened, idf), rank, n_iter=4, random_state=seed)
-    z = (u * s)[:, 1 if rank > 1 else 0 :].astype(np.float32)
-    return z / np.maximum(np.linalg.norm(z, axis=1, keepdims=True), 1e-12)
-
-
 def nearest_cells(z: np.ndarray, n: int) -> np.ndarray:
     """Return the nearest `n` other rows by cosine, int64 (cells, n), nearest first; `z` has rows of length 1.
 
@@ -159,7 +142,8 @@ class Positives:
                 "again: ctl.pp.split_cells(...)."
             )
         self.sentences, self.config = sentences, config
-        self.neighbors = nearest_cells(lsi_cells(sentences.opened, seed=seed), config.n_neighbors)
+        z = Lsi.fit(sentences.opened, _LSI, seed=seed).transform(sentences.opened)
+        self.neighbors = nearest_cells(z, config.n_neighbors)
 
     def __call__(self, rows: np.ndarray, rng: np.random.Generator) -> Positive:
         """Return the cells of these rows, changed; `rng` draws the neighbour and the bins."""

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 import torch
-from sklearn.utils.extmath import randomized_svd
 from torch import Tensor
 
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, examples
+from chromatell.data.lsi import Lsi
 from chromatell.models.atacformer._fitted import Fitted
 from chromatell.models.atacformer._module import AtacFormerModule
 from chromatell.models.atacformer._vocabulary import N_FIXED, Vocabulary
@@ -23,29 +23,16 @@ def log_odds(frequency: np.ndarray) -> Tensor:
     return torch.from_numpy(np.log(p / (1 - p)).astype(np.float32))
 
 
-def tf_idf(opened: sp.csr_matrix, idf: np.ndarray) -> sp.csr_matrix:
-    """Return log(1 + 10^4 x share of the cell's open bins x idf), CSR."""
-    share = sp.diags(1 / np.maximum(np.asarray(opened.sum(axis=1)).ravel(), 1)) @ opened
-    return sp.csr_matrix(share.multiply(idf[None, :] * 1e4)).log1p()
-
-
 def lsi_vectors(opened: sp.csr_matrix, k: int, *, seed: int) -> np.ndarray:
-    """Return a vector of each bin, float32 (bins, k), of mean square 1/k: right singular vectors of the training cells.
+    """Return a vector of each bin, float32 (bins, k), of mean square 1/k, by `Lsi` of the training cells.
 
-    Notes
-    -----
-    Peak memory: a few times (cells + bins) x k as float64, beside the sparse matrix.
-
-    References
-    ----------
-    Cusanovich et al., Science 2015 (latent semantic indexing).
+    Where there are fewer cells or bins than `k`, the numbers beyond are zeros.
     """
-    idf = np.log1p(opened.shape[0] / (1 + np.asarray(opened.sum(axis=0)).ravel())).astype(np.float32)
-    rank = max(1, min(k, min(opened.shape) - 1))
-    _, s, vt = randomized_svd(tf_idf(opened, idf), rank, n_iter=4, random_state=seed)
+    found = Lsi.fit(opened, k, seed=seed, drop_first=False).bin_vectors()
     vectors = np.zeros((opened.shape[1], k), dtype=np.float32)
-    vectors[:, :rank] = vt.T * np.sqrt(s)
-    return vectors / max(float(vectors.std()), 1e-12) * np.float32(k**-0.5)
+    vectors[:, : found.shape[1]] = found
+    size = float(np.sqrt(np.mean(np.square(vectors, dtype=np.float64))))
+    return vectors / max(size, 1e-12) * np.float32(k**-0.5)
 
 
 def continue_from(module: AtacFormerModule, fitted: Fitted, old: AtacFormerModule, known: Fitted) -> None:
