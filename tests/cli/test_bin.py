@@ -97,6 +97,12 @@ def test_an_h5mu_holds_the_expression_beside_the_bins(made, run, tmp_path, capsy
     np.testing.assert_array_equal(found.mod["rna"].X.toarray(), rna.X.toarray())
     assert list(found.obs["cell_type"]) == list(rna.obs["cell_type"])
     ctl.pp.split_cells(found, by=None, seed=0)  # they are the same cells in the same order
+    # the columns of a modality come along too
+    del found.obs["donor"], found.obs["cell_type"], found.mod["atac"].obs["donor"], found.mod["atac"].obs["cell_type"]
+    found.write_h5mu(tmp_path / "shared.h5mu")
+    labelled = tmp_path / "labelled.h5ad"
+    assert run("bin", "FRAGMENTS", "-o", labelled, *SIZES, "--barcodes", tmp_path / "shared.h5mu") == 0
+    assert list(ad.read_h5ad(labelled).obs["cell_type"]) == list(rna.obs["cell_type"])
     # of such a file, and a list: these cells, with what is known of them
     few = tmp_path / "few.csv"
     few.write_text("barcode,n\n" + "".join(f"{name},1\n" for name in rna.obs_names[[4, 1]]))

@@ -43,8 +43,7 @@ def run(args: argparse.Namespace) -> None:
     if args.bins is not None:
         options["bins"] = _bins_of(args.bins)
     atac = bin_genome(source, barcodes=names, drop_empty=not args.keep_empty, **options)
-    if not isinstance(known, Path):
-        atac.obs = atac.obs.join(known.obs[[c for c in known.obs if c not in atac.obs]])
+    _label(atac, known)
     write(atac if rna is None else _joined(rna, atac), args.output)
     if settings.verbosity:
         more = "[--context X_pca] [--labels COLUMN]" if paired else "[--labels COLUMN]"
@@ -103,6 +102,15 @@ def _expression(known: Any, args: argparse.Namespace) -> AnnData:
         f"An .h5mu holds expression too. {there}Name the cells that have it, --barcodes RNA.h5ad, or let the output "
         "end in .h5ad."
     )
+
+
+def _label(atac: AnnData, known: Any) -> None:
+    """Add the columns of obs that are known of the cells, of a MuData also those of its modalities."""
+    tables = [] if isinstance(known, Path) else [known.obs]
+    if isinstance(known, MuData):
+        tables += [known.mod[name].obs for name in (RNA, ATAC) if name in known.mod]
+    for table in tables:
+        atac.obs = atac.obs.join(table[[column for column in table if column not in atac.obs]])
 
 
 def _joined(rna: AnnData, atac: AnnData) -> MuData:
