@@ -21,6 +21,7 @@ from chromatell.genome.regions import region_table
 from chromatell.models._support import what
 
 FLOOR = 0.1  # share of the model's bins that a query must hold
+_CLIP = 20.0  # numbers of a bin's DNA beyond it, in units of the table's size, are not believed
 _FEW = 10  # classes of a label that may be as many as there are cells
 
 
@@ -138,7 +139,10 @@ def context_key(data: AnnData | MuData, context: str) -> str | None:
 
 
 def dna_table(atac: AnnData, key: str | None, columns: np.ndarray) -> np.ndarray | None:
-    """Return ``varm[key]`` of the bins in use, float32 (bins, n), standardised; None without a key.
+    """Return ``varm[key]`` of the bins in use, float32 (bins, n), of mean square 1; None without a key.
+
+    All of it is divided by one number, so that leading components stay larger than those of noise, and a bin of zeros,
+    whose sequence is not known, keeps them.
 
     Raises
     ------
@@ -156,9 +160,8 @@ def dna_table(atac: AnnData, key: str | None, columns: np.ndarray) -> np.ndarray
     table = np.asarray(atac.varm[key])[columns]
     if table.ndim != 2 or not table.shape[1] or table.dtype.kind not in "fiu" or not np.isfinite(table).all():
         raise ChromatellError(f"varm[{key!r}] is {table.dtype} {table.shape}; finite numbers, bins x n, are needed.")
-    table = table.astype(np.float32)
-    sd = table.std(axis=0)
-    return np.clip((table - table.mean(axis=0)) / np.where(sd > 0, sd, 1), -20, 20).astype(np.float32)
+    size = float(np.sqrt(np.square(table, dtype=np.float64).mean()))
+    return np.clip(table / (size or 1), -_CLIP, _CLIP).astype(np.float32)
 
 
 def class_fractions(atac: AnnData, columns: np.ndarray) -> pd.DataFrame:

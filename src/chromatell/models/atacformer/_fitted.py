@@ -126,6 +126,18 @@ class Fitted:
         """Return how many bins a sentence holds."""
         return self.vocabulary.room(max_length, context=self.embedding is not None)
 
+    def check_room(self, opened: sp.csr_matrix, max_length: int) -> None:
+        """Raise where a sentence has no room for bins, and say how many of these cells have more than fit."""
+        room = self.room(max_length)
+        if (cut := float((np.diff(opened.indptr) > room).mean())) > 0:
+            logger.info(
+                f"{cut:.1%} of the training cells have over {room:,} open bins: a random part of these is read."
+            )
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return `tables` for a module."""
+        return {name: torch.from_numpy(np.ascontiguousarray(table)) for name, table in self.tables.items()}
+
     def expected_open(self, context: np.ndarray, library: np.ndarray) -> np.ndarray:
         """Return the number of open bins of each cell, float32 (cells,), as its context has it."""
         assert self.depth_model is not None  # there is a context

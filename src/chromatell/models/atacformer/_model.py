@@ -9,26 +9,24 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
-import torch
 from anndata import AnnData
 from mudata import MuData
 from torch.utils.data import DataLoader
 
 from chromatell._keys import ATAC, RNA, TRAIN
-from chromatell._settings import logger
 from chromatell._validate import ChromatellError, in_range, one_of
 from chromatell.data.accessibility import selected
 from chromatell.models._base import DEPTHS, ChromatinModel
 from chromatell.models._plan import TrainConfig
 from chromatell.models._support import check_dense, collect_blocks
 from chromatell.models.atacformer._contrastive import Contrastive, ContrastiveHead, Positives, resolve_contrastive
-from chromatell.models.atacformer._data import align, atac_of, class_fractions, context_source, set_up
+from chromatell.models.atacformer._data import atac_of, class_fractions, context_source, set_up
 from chromatell.models.atacformer._fitted import Fitted
 from chromatell.models.atacformer._module import AtacFormerConfig, AtacFormerModule
 from chromatell.models.atacformer._presets import PRESETS, resolve_masking, resolve_network
-from chromatell.models.atacformer._reader import Reader, looked_for, named_columns
+from chromatell.models.atacformer._reader import Reader, looked_for, named_columns, open_reader
 from chromatell.models.atacformer._sentences import Masking
-from chromatell.models.atacformer._start import continue_from, loaded, log_odds, lsi_vectors
+from chromatell.models.atacformer._start import loaded, lsi_vectors, new_module
 from chromatell.models.atacformer._store import module_from
 
 
@@ -218,11 +216,7 @@ class AtacFormer(ChromatinModel):
         self.fitted, opened = Fitted.fit(
             data, self.config["setup"], seed, decoder=self.network.decoder, eos=self.network.eos
         )
-        room = self.fitted.room(self.config["max_length"])  # raises where it is too short
-        if (cut := float((np.diff(opened.indptr) > room).mean())) > 0:
-            logger.info(
-                f"{cut:.1%} of the training cells have over {room:,} open bins: a random part of these is read."
-            )
+        self.fitted.check_room(opened, self.config["max_length"])
         self.network = replace(self.network, **self.fitted.sizes)
         self.config |= {"network": asdict(self.network)}
         self._vectors = None
@@ -230,18 +224,11 @@ class AtacFormer(ChromatinModel):
             self._vectors = lsi_vectors(opened, self.network.k, seed=seed)
 
     def _build(self) -> None:
-        fitted = self.fitted
-        tables = {name: torch.from_numpy(np.ascontiguousarray(table)) for name, table in fitted.tables.items()}
-        self.module = AtacFormerModule(self.network, tables, log_odds(fitted.frequency), fitted.mean_open)
-        if self._vectors is not None:
-            self.module.tokens.table.weight.data[: self.network.n_bins] = torch.from_numpy(self._vectors)
-        if self.pretrained is not None:
-            old = self.pretrained.fitted
-            continue_from(self.module, fitted, self.pretrained.module, old)
+        self.module = new_module(self.network, self.fitted, vectors=self._vectors, pretrained=self.pretrained)
         if self.contrastive is not None:
-            self.module.contrastive = ContrastiveHead(self.network, tables, self.contrastive)
+            self.module.contrastive = ContrastiveHead(self.network, self.fitted.tensors(), self.contrastive)
         if self.config["label_balance"]:
-            self.module.label_weights = fitted.class_weights(self._adata)
+            self.module.label_weights = self.fitted.class_weights(self._adata)
 
     def _loader(self, data: AnnData | MuData, split: str, seed: int) -> DataLoader | None:
         loader = self.fitted.loader(
@@ -320,18 +307,8 @@ class AtacFormer(ChromatinModel):
         return self._adata if data is None else data
 
     def _reader(self, data: Any, *, sentence: bool = True) -> Reader:
-        source = self._source(data)
-        if self.reads_atac and not sentence:
-            raise ChromatellError(
-                "sentence=False reads the context alone, and this model was trained without one. Train with one, "
-                "AtacFormer.setup_mudata(mdata, context='X_pca'), or leave sentence= out."
-            )
-        opened = align(atac_of(source), self.fitted.vocabulary.bins) if sentence else None
-        context = library = None
-        if self.fitted.embedding is not None:
-            context, library = self.fitted.embedding.transform(context_source(source))
-        room = self.fitted.room(self.config["max_length"])
-        return Reader(self.module.eval(), self.fitted.vocabulary, room, opened, context, library)
+        source, max_length = self._source(data), self.config["max_length"]
+        return open_reader(self.module, self.fitted, source, sentence=sentence, max_length=max_length)
 
     # ---- prediction of bins
 

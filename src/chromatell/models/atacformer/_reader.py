@@ -15,7 +15,7 @@ from mudata import MuData
 from chromatell._keys import ATAC, X_ATACFORMER
 from chromatell._validate import ChromatellError, warn
 from chromatell.data.cells import row_blocks
-from chromatell.models.atacformer._data import align
+from chromatell.models.atacformer._data import align, atac_of, context_source
 from chromatell.models.atacformer._fitted import Fitted
 from chromatell.models.atacformer._module import AtacFormerModule
 from chromatell.models.atacformer._sentences import SentenceBatch, Sentences
@@ -129,6 +129,26 @@ class Reader:
         order = rows.start + np.argsort(self.sentences.n_open[rows], kind="stable")
         for part in row_blocks(len(order), max(1, _GRID // COLUMNS)):
             yield order[part]
+
+
+def open_reader(module: AtacFormerModule, fitted: Fitted, data: Any, *, sentence: bool, max_length: int) -> Reader:
+    """Return a reader of the cells of a query: of their own bins (with the context, if any), or of the context alone.
+
+    Raises
+    ------
+    ChromatellError
+        The bins or the context are not there, or there is no context to read alone.
+    """
+    if fitted.embedding is None and not sentence:
+        raise ChromatellError(
+            "sentence=False reads the context alone, and this model was trained without one. Train with one, "
+            "AtacFormer.setup_mudata(mdata, context='X_pca'), or leave sentence= out."
+        )
+    opened = align(atac_of(data), fitted.vocabulary.bins) if sentence else None
+    context = library = None
+    if fitted.embedding is not None:
+        context, library = fitted.embedding.transform(context_source(data))
+    return Reader(module.eval(), fitted.vocabulary, fitted.room(max_length), opened, context, library)
 
 
 def looked_for(fitted: Fitted, reader: Reader, data: Any, *, read: bool, depth: str) -> np.ndarray:

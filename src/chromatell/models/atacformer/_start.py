@@ -13,7 +13,7 @@ from chromatell._settings import logger
 from chromatell._validate import ChromatellError, examples
 from chromatell.data.lsi import Lsi
 from chromatell.models.atacformer._fitted import Fitted
-from chromatell.models.atacformer._module import AtacFormerModule
+from chromatell.models.atacformer._module import AtacFormerConfig, AtacFormerModule
 from chromatell.models.atacformer._vocabulary import N_FIXED, Vocabulary
 
 
@@ -33,6 +33,26 @@ def lsi_vectors(opened: sp.csr_matrix, k: int, *, seed: int) -> np.ndarray:
     vectors[:, : found.shape[1]] = found
     size = float(np.sqrt(np.mean(np.square(vectors, dtype=np.float64))))
     return vectors / max(size, 1e-12) * np.float32(k**-0.5)
+
+
+def new_module(
+    network: AtacFormerConfig, fitted: Fitted, *, vectors: np.ndarray | None, pretrained: Any
+) -> AtacFormerModule:
+    """Return a module before training.
+
+    Parameters
+    ----------
+    vectors
+        float32 (bins, k), where the embeddings of the bins start; None leaves them random.
+    pretrained
+        A trained AtacFormer to go on from, or None.
+    """
+    module = AtacFormerModule(network, fitted.tensors(), log_odds(fitted.frequency), fitted.mean_open)
+    if vectors is not None:
+        module.tokens.table.weight.data[: network.n_bins] = torch.from_numpy(vectors)
+    if pretrained is not None:
+        continue_from(module, fitted, pretrained.module, pretrained.fitted)
+    return module
 
 
 def continue_from(module: AtacFormerModule, fitted: Fitted, old: AtacFormerModule, known: Fitted) -> None:
