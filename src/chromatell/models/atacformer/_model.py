@@ -44,7 +44,8 @@ class AtacFormer(ChromatinModel):
     data
         AnnData of cells x bins after ``AtacFormer.setup_anndata(adata)``, or MuData after ``setup_mudata(mdata)``.
     preset
-        'small' (d 128, 3 layers), which trains on two cores in minutes, or 'base' (d 512, 12 layers), for a GPU.
+        'small' (d 128, 3 layers, decoder 'cross_attention'), which trains on two cores in minutes, or 'base' (d 512, 12
+        layers, decoder 'chromosome'), for a GPU.
     decoder
         How the state of a bin is read off the encoded sentence: 'chromosome', from the `<eos>` of its chromosome;
         'region_class', from those of its classes, such as promoter and exon, weighted by the share of the bin that is

@@ -30,9 +30,16 @@ class Preset:
 PRESETS: dict[str, Preset] = {
     "small": Preset(
         network=AtacFormerConfig(
-            d=128, n_layers=3, n_heads=4, n_hidden=512, dropout=0.0, class_weights=(1, 0.1, 1), label_weight=0.3
+            d=128,
+            n_layers=3,
+            n_heads=4,
+            n_hidden=512,
+            dropout=0.0,
+            decoder="cross_attention",
+            class_weights=(1, 0.1, 1),
+            label_weight=0.3,
         ),
-        training=TrainConfig(max_epochs=12, lr=2e-3, weight_decay=1e-2, gradient_clip=1.0, patience=4),
+        training=TrainConfig(max_epochs=8, lr=2e-3, weight_decay=1e-2, gradient_clip=1.0, patience=4),
         masking=Masking(n_seen=16, n_negatives=128),
         tokens_per_batch=4096,
     ),
