@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,13 +14,14 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from chromatell.data.expression import Expression
 from chromatell.data.smoothing import Smoothing
+from chromatell.nn.batch import Batch
 from chromatell.nn.losses import SparseTarget
 
 _CACHE_BYTES = 1024**3  # encoder inputs of all cells are kept in memory up to this size
 
 
 @dataclass
-class CellBatch:
+class CellBatch(Batch):
     """Cells of one step.
 
     Attributes
@@ -45,14 +46,6 @@ class CellBatch:
 
     def __len__(self) -> int:
         return self.x.shape[0]
-
-    def to(self, device: Any, **kwargs: Any) -> CellBatch:
-        """Return the batch on another device."""
-        move = {name: value.to(device, **kwargs) for name, value in vars(self).items() if isinstance(value, Tensor)}
-        if self.target is not None:
-            t = self.target
-            move["target"] = SparseTarget(t.indptr.to(device), t.cell.to(device), t.value.to(device))
-        return replace(self, **move)
 
 
 class CellInput:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
@@ -12,11 +11,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from chromatell.nn.batch import Batch
 from chromatell.nn.losses import SparseTarget
 
 
 @dataclass
-class RegionBatch:
+class RegionBatch(Batch):
     """Regions of one step, and the cells that they are learned from.
 
     Attributes
@@ -39,14 +39,6 @@ class RegionBatch:
 
     def __len__(self) -> int:
         return self.tokens.shape[0]
-
-    def to(self, device: Any, **kwargs: Any) -> RegionBatch:
-        """Return the batch on another device."""
-        move = {name: value.to(device, **kwargs) for name, value in vars(self).items() if isinstance(value, Tensor)}
-        if self.target is not None:
-            t = self.target
-            move["target"] = SparseTarget(t.indptr.to(device), t.cell.to(device), t.value.to(device))
-        return replace(self, **move)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from sklearn.neighbors import NearestNeighbors
 from chromatell._keys import CHROM
 from chromatell._validate import ChromatellError, column, is_counts, paired
 from chromatell.data.accessibility import open_matrix
+from chromatell.data.cells import row_blocks
 from chromatell.data.lsi import Lsi
 from chromatell.genome.regions import normalise_chrom, region_table
 
@@ -31,9 +32,8 @@ _STATS_CELLS = 5_000  # training cells, evenly spread, that give the mean and sd
 
 
 def blocks(n: int) -> Iterator[slice]:
-    """Yield slices of at most 512 cells."""
-    for start in range(0, n, ROWS):
-        yield slice(start, min(start + ROWS, n))
+    """Return slices of at most 512 cells."""
+    return row_blocks(n, ROWS)
 
 
 def labels_of(mdata: MuData, key: str) -> pd.Series:

@@ -19,7 +19,7 @@ from scvi.data import AnnDataManager, fields
 from chromatell._keys import ATAC, RNA, SPLIT_HOW, SPLITS, UNS
 from chromatell._progress import progress
 from chromatell._settings import logger, settings
-from chromatell._validate import ChromatellError, split_of
+from chromatell._validate import ChromatellError, split_of, warn
 from chromatell.io import PredictionWriter
 
 
@@ -88,6 +88,20 @@ def collect_blocks(
             result[rows, cols] = block
             advance(block.shape[0] if cols.stop == len(regions) else 0)
     return result
+
+
+def observed_atac(data: Any) -> AnnData:
+    """Return the cells' own ATAC, which ``depth='observed'`` reads, with a warning; raise where there is none."""
+    if not isinstance(data, MuData) or ATAC not in data.mod:
+        raise ChromatellError(
+            "depth='observed' reads each cell's own ATAC, and the query has none. Use depth='predicted' (from "
+            "expression) or 'fixed'."
+        )
+    warn(
+        "depth='observed' uses the target assay: take these predictions as an upper bound, not as predictions from "
+        "expression."
+    )
+    return data.mod[ATAC]
 
 
 @contextlib.contextmanager

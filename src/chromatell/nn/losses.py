@@ -14,11 +14,13 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from chromatell.nn.batch import Batch
+
 LOSSES = ("bce", "focal", "dice", "focal_dice", "poisson")
 
 
 @dataclass(frozen=True)
-class SparseTarget:
+class SparseTarget(Batch):
     """Targets of a batch, sorted by region (compressed columns).
 
     Attributes

@@ -20,6 +20,7 @@ from chromatell.data.cells import row_blocks
 from chromatell.data.lsi import Lsi
 from chromatell.models.atacformer._decoders import ChromosomeDecoder, Encoded, RegionClassDecoder
 from chromatell.models.atacformer._sentences import SentenceBatch, Sentences, pack
+from chromatell.nn.batch import Batch
 
 ABSENT, KEPT, DROPPED, ADDED = 0, 1, 2, 3  # states of a bin in a changed cell
 _LSI = 30  # components in which neighbours are found
@@ -100,7 +101,7 @@ def nearest_cells(z: np.ndarray, n: int) -> np.ndarray:
 
 
 @dataclass
-class Positive:
+class Positive(Batch):
     """The cells of a batch, changed.
 
     Attributes
@@ -120,10 +121,6 @@ class Positive:
     cell: Tensor
     bin: Tensor
     state: Tensor
-
-    def to(self, device: Any, **kwargs: Any) -> Positive:
-        """Return it on another device."""
-        return Positive(**{name: value.to(device, **kwargs) for name, value in vars(self).items()})
 
 
 class Positives:

@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 import torch
-from mudata import MuData
 
-from chromatell._keys import ATAC, X_ATACFORMER
-from chromatell._validate import ChromatellError, warn
+from chromatell._keys import X_ATACFORMER
+from chromatell._validate import ChromatellError
 from chromatell.data.cells import row_blocks
+from chromatell.models._support import observed_atac
 from chromatell.models.atacformer._data import align, atac_of, context_source
 from chromatell.models.atacformer._fitted import Fitted
 from chromatell.models.atacformer._module import AtacFormerModule
@@ -167,16 +167,7 @@ def looked_for(fitted: Fitted, reader: Reader, data: Any, *, read: bool, depth: 
         return reader.n_open
     if depth == "predicted":
         return fitted.expected_open(*reader.of_context)
-    if not isinstance(data, MuData) or ATAC not in data.mod:
-        raise ChromatellError(
-            "depth='observed' reads each cell's own ATAC, and the query has none. Use depth='predicted' (from "
-            "expression) or 'fixed'."
-        )
-    warn(
-        "depth='observed' uses the target assay: take these predictions as an upper bound, not as predictions from "
-        "expression."
-    )
-    return np.diff(align(data.mod[ATAC], fitted.vocabulary.bins).indptr).astype(np.float32)
+    return np.diff(align(observed_atac(data), fitted.vocabulary.bins).indptr).astype(np.float32)
 
 
 def named_columns(

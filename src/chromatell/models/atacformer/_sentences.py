@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse as sp
@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from chromatell.models.atacformer._vocabulary import Vocabulary
+from chromatell.nn.batch import Batch
 
 if TYPE_CHECKING:
     from chromatell.models.atacformer._contrastive import Positive
@@ -22,7 +23,7 @@ _WINDOW = 16  # batches among which sentences are sorted by length
 
 
 @dataclass
-class Asked:
+class Asked(Batch):
     """Pairs of cell and bin whose state is asked, and how often each state is asked of such a pair.
 
     Attributes
@@ -42,7 +43,7 @@ class Asked:
 
 
 @dataclass
-class SentenceBatch:
+class SentenceBatch(Batch):
     """Sentences of one step, packed.
 
     Attributes
@@ -75,15 +76,6 @@ class SentenceBatch:
 
     def __len__(self) -> int:
         return self.lengths.shape[0]
-
-    def to(self, device: Any, **kwargs: Any) -> SentenceBatch:
-        """Return the batch on another device."""
-        move: dict[str, Any] = {k: v.to(device, **kwargs) for k, v in vars(self).items() if isinstance(v, Tensor)}
-        if self.asked is not None:
-            move["asked"] = Asked(**{k: v.to(device, **kwargs) for k, v in vars(self.asked).items()})
-        if self.positive is not None:
-            move["positive"] = self.positive.to(device, **kwargs)
-        return replace(self, **move)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 
 from chromatell._keys import ATAC, RNA, TRAIN
 from chromatell._settings import logger
-from chromatell._validate import ChromatellError, expressed, nonnegative, one_of, paired, split_of, warn
+from chromatell._validate import ChromatellError, expressed, nonnegative, one_of, paired, split_of
 from chromatell.data.accessibility import DepthModel, fragment_counts, open_matrix, selected, true_depth
 from chromatell.data.cells import CellBatch, CellDataset, CellInput, cell_loader, row_blocks, take
 from chromatell.data.covariates import Covariates, find_obs
@@ -25,7 +25,7 @@ from chromatell.data.expression import Embedding, Expression
 from chromatell.data.smoothing import Smoothing, fit_smoothing
 from chromatell.data.stored import stored
 from chromatell.models._base import DEPTHS, ChromatinModel
-from chromatell.models._support import register_paired
+from chromatell.models._support import observed_atac, register_paired
 from chromatell.models.dense._links import linked_pairs, score_map
 from chromatell.models.dense._module import DenseConfig, DenseModule
 from chromatell.models.dense._presets import PANEL, PRESETS, SmoothingConfig, resolve_network
@@ -344,18 +344,8 @@ class Dense(ChromatinModel):
         )
 
     def _observed_depth(self, data: MuData | AnnData, depth_key: str | None) -> np.ndarray:
-        if not isinstance(data, MuData) or ATAC not in data.mod:
-            raise ChromatellError(
-                "depth='observed' reads each cell's own ATAC, and the query has none. Use depth='predicted' (from "
-                "expression) or 'fixed'."
-            )
-        warn(
-            "depth='observed' uses the target assay: take these predictions as an upper bound, not as predictions from "
-            "expression."
-        )
-        return self.depth_model.standardise(
-            true_depth(data.mod[ATAC], depth_key or self.config["setup"].get("depth_key"))
-        )
+        key = depth_key or self.config["setup"].get("depth_key")
+        return self.depth_model.standardise(true_depth(observed_atac(data), key))
 
     # ---- record
 
