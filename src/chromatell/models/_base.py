@@ -27,6 +27,7 @@ from chromatell.io import Record, content_hash, load_record, save_record
 from chromatell.models._fit_network import fit_network
 from chromatell.models._plan import TrainConfig
 from chromatell.models._support import check_dense, collect_blocks, describe, quiet_lightning, resolve_precision, what
+from chromatell.models._trained_on import COUNTS, counts, stored_cells, trained_cells
 
 DEPTHS = ("predicted", "fixed", "observed")
 
@@ -34,9 +35,8 @@ DEPTHS = ("predicted", "fixed", "observed")
 class ChromatinModel(BaseModelClass):
     """A model of chromatin, as in scvi-tools: ``setup_mudata``, constructor, ``train``, ``predict``, ``save``.
 
-    It differs from scvi-tools' base in one thing: nothing is ever pickled. A trained model is a `Record` (plain arrays
-    and JSON), which is saved as safetensors, travels in ``mdata.uns``, and is checked by its hash. A model made from a
-    record has no data.
+    It differs from scvi-tools' base in one thing: nothing is pickled. A trained model is a `Record` (plain arrays and
+    JSON), saved as safetensors, kept in ``mdata.uns``, checked by its hash. A model made from a record has no data.
 
     A family writes `family`, `schema` and the abstract methods below.
     """
@@ -47,8 +47,8 @@ class ChromatinModel(BaseModelClass):
     config: dict[str, Any]
     _adata: Any
     train_config: TrainConfig
+    pretrained: Any = None  # the model that training goes on from
     _starts_fitted = False  # whether the weights that training starts from are a candidate for the best
-
     reads_tracks: ClassVar[bool] = False  # BinnedTracks in and out, not cells
     bf16_on_cpu: ClassVar[bool] = True  # whether bfloat16 trains faster on a CPU that has its instructions
 
@@ -67,6 +67,7 @@ class ChromatinModel(BaseModelClass):
             super().__init__(data)
         self.card: dict[str, Any] = {}
         self.history_: dict[str, list[float]] | None = None
+        self.trained_cells: dict[str, np.ndarray] = {}  # hashes of their barcodes, see _trained_on
 
     # ---- what a family writes
 
@@ -145,10 +146,10 @@ class ChromatinModel(BaseModelClass):
             There is no data, no training cell, or an unknown option.
         """
         if self._adata is None:
+            name = type(self).__name__
             raise ChromatellError(
-                f"This {type(self).__name__} was loaded and has no data to train on. Make one: "
-                f"{type(self).__name__}.setup_mudata(mdata); "
-                f"{type(self).__name__}(mdata).train()."
+                f"This {name} was loaded and has no data to train on. Make one: {name}.setup_mudata(mdata); "
+                f"{name}(mdata).train()."
             )
         changes = {k: v for k, v in {"max_epochs": max_epochs, **train_config}.items() if v is not None}
         unknown = sorted(set(changes) - set(asdict(self.train_config)))
@@ -172,6 +173,7 @@ class ChromatinModel(BaseModelClass):
             )
         self.is_trained_ = True
         self.card = self._describe(self._adata)
+        self.trained_cells = trained_cells(self._adata, getattr(self.pretrained, "trained_cells", None))
 
     def _fit(
         self,
@@ -294,6 +296,10 @@ class ChromatinModel(BaseModelClass):
         """Return what the model says of cells beside their regions: columns of `obs`, arrays of `obsm`."""
         return {}, {}
 
+    def embed_and_label(self, data: Any, *, sentence: bool = True) -> tuple[np.ndarray | None, dict[str, pd.DataFrame]]:
+        """Return an embedding, (cells, d), and for each label the probability of its classes, where there are such."""
+        return None, {}
+
     def _ask(self, regions: Any, fasta: Any) -> tuple[pd.Index, Any]:
         """Return the names of the regions asked for, and what `predict` takes in their place: files are read once."""
         names = self.region_names(regions, fasta=fasta)
@@ -308,20 +314,16 @@ class ChromatinModel(BaseModelClass):
     def to_record(self) -> Record:
         """Return the trained model as plain arrays and JSON."""
         self._require_trained()
-        arrays = self._arrays()
-        for name, values in (self.history_ or {}).items():
-            arrays[f"history.{name}"] = np.asarray(values, dtype=np.float64)
-        card = {
-            "package": version("chromatell"),
-            "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        }
+        arrays = self._arrays() | self.trained_cells  # first: it may complete the configuration
+        arrays |= {f"history.{k}": np.asarray(v, dtype=np.float64) for k, v in (self.history_ or {}).items()}
+        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         return Record(
             family=self.family,
             schema=self.schema,
-            config={**self.config, "train": asdict(self.train_config)},
+            config={**self.config, "train": asdict(self.train_config), COUNTS: counts(self.trained_cells)},
             arrays=arrays,
             var_names=self.var_names,
-            card={**card, **self.card},
+            card={"package": version("chromatell"), "date": now, **self.card},
         )
 
     @classmethod
@@ -339,8 +341,8 @@ class ChromatinModel(BaseModelClass):
         model = cls.__new__(cls)
         ChromatinModel.__init__(model)
         model._restore(record)
-        history = {k.removeprefix("history."): a for k, a in record.arrays.items() if k.startswith("history.")}
-        model.history_ = {k: [float(v) for v in a] for k, a in history.items()}
+        history = [k for k in record.arrays if k.startswith("history.")]
+        model.history_ = {k.removeprefix("history."): [float(v) for v in record.arrays[k]] for k in history}
         model.card = dict(record.card)
         model.is_trained_ = True
         return model
@@ -348,10 +350,11 @@ class ChromatinModel(BaseModelClass):
     def _restore(self, record: Record) -> None:
         """Take names and arrays from a record. Damaged content becomes one clear error."""
         try:
-            self.config = {k: v for k, v in record.config.items() if k != "train"}
+            self.config = {k: v for k, v in record.config.items() if k not in ("train", COUNTS)}
             self.train_config = TrainConfig(**record.config["train"])
             self._set_names(record.var_names)
-            self._set_arrays(record.arrays)
+            self.trained_cells = stored_cells(record.arrays, f"a {self.family!r} model", record.config.get(COUNTS, {}))
+            self._set_arrays({k: a for k, a in record.arrays.items() if k not in self.trained_cells})
         except ChromatellError:
             raise
         except (AttributeError, KeyError, TypeError, IndexError, ValueError, RuntimeError) as error:

@@ -12,6 +12,7 @@ from chromatell.data.predictions import write_prediction
 from chromatell.data.tracks import BinnedTracks
 from chromatell.models._baseline_kinds import BASELINES, held_out_digest, uses_target_assay
 from chromatell.models._baselines import BaselineFitter
+from chromatell.models._trained_on import trained_cells
 from chromatell.tl._targets import fits_in_memory, replaceable, target_regions
 from chromatell.tl._track_predictions import FAMILY, track_baseline
 
@@ -116,6 +117,7 @@ def baseline(
         "seed": seed,
         "uses_target_assay": uses_target_assay(kind),
         "held_out": held_out_digest(mdata.mod[ATAC]),
+        **trained_cells(mdata),
         **fitter.chosen(),
     }
     write_prediction(target, key, values, regions, provenance, main=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,7 @@ from chromatell.tl._evaluation_pairs import (
     thinned,
 )
 from chromatell.tl._evaluation_result import Result, choose, predictable, score_all
-from chromatell.tl._evaluation_scores import DEPTH_VIEWS, Pairs
+from chromatell.tl._evaluation_scores import DEPTH_VIEWS
 from chromatell.tl._evaluation_setting import Predictor, Setting, named
 from chromatell.tl._evaluation_tables import stacked
 
@@ -64,6 +64,7 @@ def evaluate_cells(
     kinds = _kinds(setting, pairs, split, only_cells=regions is not None)
     stored = setting.stored(models)
     kinds = _scorable(kinds, stored, asked=pairs is not None)
+    setting.refuse_trained(stored, kinds, split)
     # two streams a kind, the same for a kind whichever others are scored
     streams = np.random.SeedSequence(seed).spawn(2 * len(PLACES))
     rng = {k: [np.random.default_rng(s) for s in streams[2 * PLACES[k] : 2 * PLACES[k] + 2]] for k in kinds}
@@ -83,14 +84,14 @@ def evaluate_cells(
         for kind in kinds:
             here = [p for p in predictors if p.scores(kind)]
             scored = setting.pairs(kind, split, blocks[kind], n_bootstrap, rng[kind][1])
-            if kind == kinds[0]:
-                _warn_of_confounding(scored, setting.views)
+            if kind == kinds[0] and set(setting.views) & set(DEPTH_VIEWS):
+                warn_of_confounding(scored.labels, scored.depth)
             scores = score_all(setting, scored, here, rng[kind][1], advance)
             results[kind] = Result(scored, here, scores, *choose(setting, kind, here, scores, chosen_on[kind]))
     tables = {
         key_added: stacked([r.evaluation(split, k) for k, r in results.items()]),
-        _beside(key_added, GAINS): stacked([r.gains(split, k) for k, r in results.items()]),
-        _beside(key_added, CURVES): {k: r.curves() for k, r in results.items()},
+        beside(key_added, GAINS): stacked([r.gains(split, k) for k, r in results.items()]),
+        beside(key_added, CURVES): {k: r.curves() for k, r in results.items()},
     }
     x_key = prediction_keys(mdata)[0]
     own = results.get(setting.splits.cell_kind)
@@ -172,10 +173,9 @@ def _write_columns(pred: AnnData, result: Result, x_key: str, passed: tuple[np.n
     put(pred.var, PREDICTABLE, cols, found, False)
 
 
-def _warn_of_confounding(pairs: Pairs, views: Iterable[str]) -> None:
-    if pairs.labels is None or not set(views) & set(DEPTH_VIEWS):
-        return
-    share = explained_by(pairs.labels, np.log1p(pairs.depth))
+def warn_of_confounding(labels: np.ndarray | None, depth: np.ndarray) -> None:
+    """Warn where matching cells by depth removes what is known of their type."""
+    share = 0.0 if labels is None else explained_by(labels, np.log1p(depth))
     if share > _CONFOUNDED:
         warn(
             f"Cell type explains {share:.0%} of the variance of log depth: matching cells by depth then removes "
@@ -183,5 +183,6 @@ def _warn_of_confounding(pairs: Pairs, views: Iterable[str]) -> None:
         )
 
 
-def _beside(key_added: str, name: str) -> str:
+def beside(key_added: str, name: str) -> str:
+    """Return the name of a table that stands beside the one of scores."""
     return name if key_added == EVALUATION else f"{key_added}_{name}"

@@ -18,7 +18,13 @@ from chromatell.data.tracks import BinnedTracks
 from chromatell.metrics.tracks import RESOLUTIONS
 from chromatell.models._track_baselines import TRACK_BASELINES, TrackBaselines
 from chromatell.pp._mask_bins import mark_regions
-from chromatell.tl._track_predictions import TrackPredictor, check_targets, fitted_predictor, stored_predictors
+from chromatell.tl._track_predictions import (
+    TrackPredictor,
+    check_targets,
+    fitted_predictor,
+    refuse_trained,
+    stored_predictors,
+)
 from chromatell.tl._track_scores import PEAKS, SMOOTHED, VIEWS, How, Part, Scores, is_smoothed
 from chromatell.tl._track_tables import (
     EVALUATION_COLUMNS,
@@ -61,6 +67,7 @@ def evaluate_tracks(
     tuned_on = VAL if any(seen.usable(c, VAL).any() for c in tracks.chroms) else TRAIN
     tuning = _enough(seen, tuned_on)
     stored = _named(stored_predictors(tracks, chosen), models)
+    refuse_trained(stored, seen, chosen, chroms, split)
     predictors = [*stored, *_baselines(tracks, chosen, baselines, {p.name for p in stored})]
     if not predictors:
         raise ChromatellError(

@@ -18,6 +18,8 @@ from chromatell.data.accessibility import open_matrix, true_depth
 from chromatell.data.predictions import predicted_regions, prediction_keys, read_prediction
 from chromatell.models import _baselines
 from chromatell.models._baseline_kinds import UNSEEN, held_out_digest
+from chromatell.models._trained_on import check_cells
+from chromatell.tl._add_prediction import FAMILY as EXTERNAL
 from chromatell.tl._evaluation_pairs import (
     CROSS_REGION,
     HELD_OUT,
@@ -30,7 +32,7 @@ from chromatell.tl._evaluation_pairs import (
 from chromatell.tl._evaluation_scores import LABEL_VIEWS, VIEWS, Pairs
 
 PROBABILITY_VIEWS = ("calibration", "self_expected")  # mean nothing for ranks
-_READS_EACH_REGION = ("dense",)  # families that know a region by its ATAC, and so none that was held out
+_READS_EACH_REGION = ("dense", "atacformer")  # families that know a region by its ATAC, and so none that was held out
 
 
 @dataclass(frozen=True)
@@ -146,6 +148,14 @@ class Setting:
             )
         return result
 
+    def refuse_trained(self, predictors: Iterable[Predictor], kinds: Iterable[str], part: str) -> None:
+        """Raise where cells of `part` would be scored that a stored prediction was trained on."""
+        if set(kinds) <= {CROSS_REGION}:  # of training cells, as it must be
+            return
+        cells = self.mdata.obs_names[self.splits.cells == part]
+        for predictor in predictors:
+            refuse_trained(self.mdata, predictor.name, cells, part)
+
     def baselines(
         self,
         kinds: str | Sequence[str] | None,
@@ -229,6 +239,13 @@ def _origin(mdata: MuData, name: str) -> Any:
     manifest = own.get(MODELS, {}).get(name, {}).get("manifest")
     family = {} if manifest is None else {"family": json.loads(str(manifest)).get("family", "")}
     return {**family, **own.get(PREDICTIONS, {}).get(name, {}).get(PROVENANCE, {})}
+
+
+def refuse_trained(mdata: MuData, name: str, cells: pd.Index, part: str) -> None:
+    """Raise where a stored prediction was trained on these cells of `part`; another tool's is taken on trust."""
+    origin = _origin(mdata, name)
+    if origin.get("family") != EXTERNAL:
+        check_cells(origin, cells, name=name, part=part)
 
 
 def _labels_or_none(mdata: MuData, key: str, *, quiet: bool = False) -> np.ndarray | None:

@@ -20,6 +20,7 @@ from chromatell.data.accessibility import open_matrix
 from chromatell.data.predictions import predicted_regions, prediction_keys, read_prediction
 from chromatell.models._baselines import SEQUENCE_BASELINES, BaselineFitter, labels_of, uses_target_assay
 from chromatell.models._support import check_dense
+from chromatell.tl._evaluation_setting import refuse_trained
 
 NOTE = (
     "Pairs of cells and regions are not independent (a cell's pairs share its depth, a region's its mean), so the "
@@ -127,6 +128,7 @@ def fisher(
     if not isinstance(values, np.ndarray):  # in a Zarr store: thresholds need the values at hand
         check_dense(*values.shape)
         values = np.asarray(values, dtype=np.float32)
+    refuse_trained(mdata, model, mdata.obs_names[splits == split], split)
     trained = _trained(atac, regions)
     if not trained.all():
         regions, values = regions[trained], values[:, trained]

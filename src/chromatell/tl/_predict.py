@@ -9,7 +9,7 @@ from typing import Any
 from anndata import AnnData
 from mudata import MuData, set_options
 
-from chromatell._keys import ATAC, ATAC_PRED, PREDICTIONS, RNA, UNS
+from chromatell._keys import ATAC, ATAC_PRED, PREDICTIONS, PROVENANCE, RNA, UNS
 from chromatell._validate import ChromatellError, modality, unique_names
 from chromatell.data.predictions import write_cell_columns, write_prediction
 from chromatell.data.tracks import BinnedTracks
@@ -129,10 +129,11 @@ def predict(
         for name in source.obs.columns:
             result.obs[name] = source.obs[name].reindex(result.obs_names)
     name = key or loaded.family
+    origin = provenance(loaded, depth, cells.obs_names)
     if isinstance(values, Path):
-        result.uns[UNS] = {PREDICTIONS: {name: prediction_reference(values)}}
+        result.uns[UNS] = {PREDICTIONS: {name: {**prediction_reference(values), PROVENANCE: origin}}}
     else:
-        write_prediction(result, name, values, columns, provenance(loaded, depth))
+        write_prediction(result, name, values, columns, origin)
         sentence = reads == ATAC or ATAC in result.mod
         write_cell_columns(result.mod[ATAC_PRED], *loaded.cell_columns(source, name, sentence=sentence))
     return result

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from chromatell.data._tracks_rows import check_memory
 from chromatell.data._tracks_table import ASSAY, PREDICTION, ROLE, SAMPLE, TARGET
 from chromatell.data.tracks import BinnedTracks
 from chromatell.models._track_baselines import TRACK_BASELINES, TRACK_REFERENCES, TrackBaselines
+from chromatell.models._trained_on import STRETCHES, check_bins, trained_stretches
 
 FAMILY = "baseline"
 
@@ -37,6 +38,7 @@ class TrackPredictor:
     predict: Callable[[str, str, np.ndarray], np.ndarray]
     is_baseline: bool = False
     is_reference: bool = False
+    trained: Any = None  # the bins that it was trained on, of which `check_bins` knows
 
 
 def track_baseline(
@@ -71,6 +73,7 @@ def track_baseline(
         "family": FAMILY,
         "kind": kind,
         "uses_target_assay": kind in TRACK_REFERENCES,
+        STRETCHES: trained_stretches(tracks, fitter.targets),
         **({"penalty": fitter.penalties} if kind == "ridge" else {}),
     }
     target.uns = {**target.uns, UNS: {**own, PREDICTIONS: {**own.get(PREDICTIONS, {}), key: said}}}
@@ -87,7 +90,7 @@ def stored_predictors(tracks: BinnedTracks, targets: list[str]) -> list[TrackPre
         of = _matched(tracks, targets, [n for n in said.get("tracks", []) if n in predicted])
         if of:
             reads_target = bool(said.get("uses_target_assay", False))
-            found.append(_stored(tracks, key, of, said.get("family") == FAMILY, reads_target))
+            found.append(_stored(tracks, key, of, said.get("family") == FAMILY, reads_target, said.get(STRETCHES)))
     loose: dict[str, dict[str, str]] = {}
     for name in predicted:
         if name not in listed:
@@ -97,12 +100,31 @@ def stored_predictors(tracks: BinnedTracks, targets: list[str]) -> list[TrackPre
 
 
 def _stored(
-    tracks: BinnedTracks, name: str, of: Mapping[str, str], is_baseline: bool = False, is_reference: bool = False
+    tracks: BinnedTracks,
+    name: str,
+    of: Mapping[str, str],
+    is_baseline: bool = False,
+    is_reference: bool = False,
+    trained: Any = None,
 ) -> TrackPredictor:
     def predict(target: str, chrom: str, bins: np.ndarray) -> np.ndarray:
         return tracks.values(chrom, of[target])[0][bins]
 
-    return TrackPredictor(name, frozenset(of), predict, is_baseline, is_reference)
+    return TrackPredictor(name, frozenset(of), predict, is_baseline, is_reference, trained)
+
+
+def refuse_trained(
+    predictors: Sequence[TrackPredictor],
+    tracks: BinnedTracks,
+    targets: Sequence[str],
+    chroms: Sequence[str],
+    split: str,
+) -> None:
+    """Raise where a prediction would be scored in bins that it was trained on."""
+    for predictor in predictors:
+        for target in targets:
+            if target in predictor.targets:
+                check_bins(predictor.trained, tracks, chroms, target=target, name=predictor.name, part=split)
 
 
 def fitted_predictor(fitter: TrackBaselines, kind: str) -> TrackPredictor:

@@ -14,9 +14,11 @@ from chromatell._keys import ATAC, ATAC_PRED, HELD_OUT_DIGEST, PREDICTIONS, PROV
 from chromatell._validate import ChromatellError, paired, store_key
 from chromatell.data.predictions import write_prediction
 from chromatell.io import prediction_reference, write_record
+from chromatell.io._write import check_new
 from chromatell.models._base import ChromatinModel
 from chromatell.models._baseline_kinds import held_out_digest
 from chromatell.models._support import check_dense, shared_view
+from chromatell.models._trained_on import STRETCHES, among
 
 
 def train_and_store(
@@ -45,6 +47,8 @@ def train_and_store(
         if predict.get("out") is None:
             check_dense(mdata.n_obs, len(regions))
             _same_regions(mdata, regions, key)
+        else:
+            check_new(predict["out"])
         fitted.train(**train)
         values = fitted.predict(inner, depth_key=setup.get("depth_key"), **predict)
         more = {} if also is None else also(fitted, inner)
@@ -65,8 +69,11 @@ def train_and_store(
     return target if copy else None
 
 
-def provenance(model: ChromatinModel, depth: str) -> dict[str, Any]:
-    """Return where a prediction comes from, as plain values."""
+def provenance(model: ChromatinModel, depth: str, cells: pd.Index | None = None) -> dict[str, Any]:
+    """Return where a prediction comes from, as plain values; of the training `cells` only the hashes of those named."""
+    trained: dict[str, Any] = model.trained_cells if cells is None else among(model.trained_cells, cells)
+    if STRETCHES in model.config:
+        trained = {STRETCHES: model.config[STRETCHES]}
     return {
         "family": model.family,
         "package": model.to_record().card["package"],
@@ -74,6 +81,7 @@ def provenance(model: ChromatinModel, depth: str) -> dict[str, Any]:
         "depth": depth,
         "uses_target_assay": depth == "observed" or model.reads_atac,
         "seed": int(model.config.get("seed", 0)),
+        **trained,
     }
 
 

@@ -28,6 +28,7 @@ from chromatell.data._tracks_table import (
 from chromatell.data.tracks import BinnedTracks, as_tracks
 from chromatell.genome.genome import Genome
 from chromatell.models._base import ChromatinModel
+from chromatell.models._trained_on import STRETCHES, trained_stretches
 from chromatell.models.nascent._batches import Source, stretch_batches, tree_bins, window_batches
 from chromatell.models.nascent._bins import draw_bins, other_strands, scaled_inputs, target_scale
 from chromatell.models.nascent._boosting import boost, import_xgboost, tree_options
@@ -192,6 +193,7 @@ class Nascent(ChromatinModel):
         found = target_scale(data, self.targets, self.options)
         self.deviation, self.low, self._start = found.deviation, found.low, (found.mean.tolist(), found.share.tolist())
         self.scale = mean_signal(data, self.inputs, self._groups(), TRAIN)
+        self.config[STRETCHES] = trained_stretches(data, self.targets)
 
     def _build(self) -> None:
         if self.trees:
