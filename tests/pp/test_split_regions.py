@@ -243,9 +243,9 @@ def test_real_data(data_dir, name, smallest):
         ({"holdout": []}, "names no chromosome. Leave it out"),
         ({"holdout": ["chr1", "chr2"]}, r"lie in 1 chromosomes, for 2 parts \(train, val\).*by='random'"),
         ({"by": "random", "gap": 10**6}, "lie in 2 groups of windows, for 3 parts .*narrower width"),
-        ({"gap": -1}, "gap=-1 must be a whole number of bp, at least 0"),
-        ({"gap": 2.5}, "gap=2.5 must be"),
-        ({"width": 0}, "width=0 must be a whole number of bp, at least 1"),
+        ({"gap": -1}, "gap=-1 is out of range: a whole number from 0"),
+        ({"gap": 2.5}, "gap=2.5 is out of range"),
+        ({"width": 0}, "width=0 is out of range: a whole number from 1"),
         ({"key_added": "a/b"}, "cannot be stored"),
     ],
 )

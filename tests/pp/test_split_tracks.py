@@ -112,7 +112,7 @@ def test_a_gap_that_is_too_small_is_refused_without_leave(tracks):
         ({"by": "blocks", "block": 0}, "block=0 is out of range"),
         ({"by": "blocks", "block": 2000}, "No usable bin is left.*smaller gap"),
         ({"key_added": "mine"}, "key_added='mine' is for regions"),
-        ({"width": 0}, "width=0 must be a whole number"),
+        ({"width": 0}, "width=0 is out of range: a whole number from 1"),
         ({"holdout": "chr9"}, "no region lies on 'chr9'"),
         ({"holdout": list(SIZES)}, "holds out every chromosome"),
     ],

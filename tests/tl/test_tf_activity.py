@@ -251,8 +251,8 @@ def test_with_xchrom_it_is_the_change_of_what_the_model_predicts(monkeypatch):
     ("arguments", "match"),
     [
         ({"site": "best"}, "site='best' is not known"),
-        ({"n_backgrounds": 0}, "n_backgrounds=0 must be a whole number of at least 1"),
-        ({"n_backgrounds": 2.5}, "n_backgrounds=2.5 must be"),
+        ({"n_backgrounds": 0}, "n_backgrounds=0 is out of range: a whole number from 1"),
+        ({"n_backgrounds": 2.5}, "n_backgrounds=2.5 is out of range"),
         ({"key_added": "a/b"}, "key 'a/b' cannot be stored"),
         ({"key_added": "models"}, "what another tool of this package writes"),
         ({"key_added": "v"}, r"obsm\['v'\] is there already, and not from this function. Choose another key_added="),

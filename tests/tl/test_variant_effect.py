@@ -306,7 +306,7 @@ def no_tokens(mdata):
         (None, {"model": None}, "no model 'xchrom'.*ctl.tl.xchrom"),
         (None, {"model": object()}, "reads no DNA"),
         (None, {"per": "kind"}, "Did not find mdata.obs\\['kind'\\]"),
-        (None, {"n_null": -1}, "n_null=-1 must be a whole number"),
+        (None, {"n_null": -1}, "n_null=-1 is out of range: a whole number from 0"),
         (None, {"variants": "absent.vcf"}, "No file of variants at 'absent.vcf'"),
         (None, {"fasta": "absent.fa"}, "absent.fa"),
         (no_tokens, {}, "ctl.pp.add_sequence"),

@@ -13,12 +13,13 @@ from mudata import MuData
 
 from chromatell._keys import ATAC, CHROM, DNA, END, REGION_SPLIT_HOW, SPLIT, SPLITS, START, TEST, UNS, VAL
 from chromatell._settings import logger, settings
-from chromatell._validate import ChromatellError, examples, one_of, split_fractions, store_key
+from chromatell._validate import ChromatellError, examples, in_range, one_of, split_fractions, store_key
 from chromatell.data._tracks_anndata import is_tracks
 from chromatell.data.tracks import BinnedTracks
 from chromatell.genome.regions import normalise_chrom, region_table
 from chromatell.pp._region_data import regions_of
 
+MAX_BP = 1_000_000_000  # of a window, a gap or a block
 _USUAL = (0.8, 0.1, 0.1)  # shares
 _DRAWS = 20  # the closest to the fractions is kept; more would leave one split of few chromosomes for every seed
 _FEW = 1000  # groups; with more, a draw that misses the fractions by _CLOSE of the regions ends the search
@@ -148,12 +149,11 @@ def split_regions(
             "by='blocks' is for tracks. For regions use by='random', which keeps neighbours together."
         )
     one_of(by, ("chromosome", "random"), "by")
-    gap = 0 if gap is None else gap
     store_key(key_added)
     atac = regions_of(mdata)
     parts = split_fractions(fractions, _USUAL, "region")
     window = _window(atac, width)
-    _check_whole(gap, "gap", 0)
+    gap = in_range(0 if gap is None else gap, 0, MAX_BP, "gap")
     table = region_table(atac)
     chrom = normalise_chrom(table[CHROM]).to_numpy(dtype=object)
     held = _holdout(holdout, chrom)
@@ -215,16 +215,10 @@ def connected(table: pd.DataFrame, chrom: np.ndarray, width: int, gap: int) -> n
     return groups
 
 
-def _check_whole(value: Any, name: str, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        raise ChromatellError(f"{name}={value!r} must be a whole number of bp, at least {least}.")
-
-
 def _window(atac: AnnData, width: int | None) -> int:
     """Return the width of the window; 0 stands for the region itself."""
     if width is not None:
-        _check_whole(width, "width", 1)
-        return int(width)
+        return in_range(width, 1, MAX_BP, "width")
     tokens = atac.varm[DNA] if DNA in atac.varm else np.empty((0, 0))
     return int(tokens.shape[1])
 

@@ -18,7 +18,7 @@ from chromatell.data._tracks_info import NO_SPLIT
 from chromatell.data._tracks_table import SIGMA
 from chromatell.data.tracks import BinnedTracks, as_tracks
 from chromatell.genome.regions import normalise_chrom
-from chromatell.pp._split_regions import _DRAWS, _USUAL, _check_whole, _holdout
+from chromatell.pp._split_regions import _DRAWS, _USUAL, MAX_BP, _holdout
 from chromatell.pp._split_regions import _draw as _draw_groups
 
 WIDEST = 2561  # bins: the widest window of the package's models
@@ -41,7 +41,7 @@ def split_tracks(
     """Write ``tracks.splits``; see :func:`chromatell.pp.split_regions`."""
     one_of(by, ("chromosome", "blocks", "random"), "by")
     parts = split_fractions(fractions, _USUAL, "region")
-    block = in_range(block, 1, 1_000_000_000, "block")
+    block = in_range(block, 1, MAX_BP, "block")
     target = (tracks.copy() if copy else tracks) if isinstance(tracks, BinnedTracks) else as_tracks(tracks)
     width = WIDEST * target.bin_size if width is None else width
     apart, leaky = _gap(target, by, width, gap, allow_leaky)
@@ -88,10 +88,9 @@ def split_tracks(
 
 def _gap(tracks: BinnedTracks, by: str, width: int, gap: int | None, allow_leaky: bool) -> tuple[int, bool]:
     """Return the bp between blocks, and whether training then sees what is tested, which needs leave."""
-    _check_whole(width, "width", 1)
+    in_range(width, 1, MAX_BP, "width")
     needed = width // 2 + int(np.ceil(REACH * tracks.table[SIGMA].max() * tracks.bin_size))
-    apart = needed if gap is None else gap
-    _check_whole(apart, "gap", 0)
+    apart = in_range(needed if gap is None else gap, 0, MAX_BP, "gap")
     if by == "random" and not allow_leaky:
         raise ChromatellError(
             "by='random' puts single bins into train and test: a test bin's neighbours, whose windows and smoothed "

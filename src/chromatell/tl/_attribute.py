@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from chromatell._progress import progress
 from chromatell._settings import logger, settings
-from chromatell._validate import ChromatellError, one_of, warn
+from chromatell._validate import in_range, one_of, warn
 from chromatell.tl._sequences import (
     N,
     Regions,
@@ -134,8 +134,7 @@ def attribute(
     """
     result_key(key_added)
     one_of(method, METHODS, "method")
-    if isinstance(n_shuffles, bool) or not isinstance(n_shuffles, int | np.integer) or n_shuffles < 1:
-        raise ChromatellError(f"n_shuffles={n_shuffles!r} must be a whole number of at least 1, such as 20.")
+    n_shuffles = in_range(n_shuffles, 1, 100_000, "n_shuffles")
     loaded = sequence_model(mdata, key, model)
     groups, vectors = group_vectors(mdata, loaded, groupby, cells)
     windows = region_windows(mdata, regions, loaded, fasta)

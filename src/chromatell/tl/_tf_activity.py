@@ -13,7 +13,7 @@ from mudata import MuData
 from chromatell._keys import ATAC, RNA, TRAIN, UNS
 from chromatell._progress import progress
 from chromatell._settings import logger, settings
-from chromatell._validate import ChromatellError, examples, modality, one_of, region_split_of
+from chromatell._validate import ChromatellError, examples, in_range, modality, one_of, region_split_of
 from chromatell.genome.motifs import Motifs, consensus, read_motifs, sample_sites, vertebrate_motifs
 from chromatell.genome.sequence import UNKNOWN
 from chromatell.genome.shuffle import dinucleotide_shuffle
@@ -110,8 +110,7 @@ def tf_activity(
     (200, 2)
     """
     one_of(site, SITES, "site")
-    if isinstance(n_backgrounds, bool) or not isinstance(n_backgrounds, int | np.integer) or n_backgrounds < 1:
-        raise ChromatellError(f"n_backgrounds={n_backgrounds!r} must be a whole number of at least 1, such as 64.")
+    n_backgrounds = in_range(n_backgrounds, 1, 100_000, "n_backgrounds")
     model = sequence_model(mdata, key, model)
     rna = modality(mdata, RNA)
     _check_key(mdata, rna, key_added)

@@ -12,7 +12,7 @@ from mudata import MuData
 from chromatell._keys import ATAC, CHROM
 from chromatell._progress import progress
 from chromatell._settings import settings
-from chromatell._validate import ChromatellError
+from chromatell._validate import in_range
 from chromatell.genome.variants import read_variants
 from chromatell.tl._sequences import (
     group_vectors,
@@ -128,8 +128,7 @@ def variant_effect(
     1
     """
     result_key(key_added)
-    if isinstance(n_null, bool) or not isinstance(n_null, int | np.integer) or n_null < 0:
-        raise ChromatellError(f"n_null={n_null!r} must be a whole number, 0 for no p-values.")
+    n_null = in_range(n_null, 0, 10_000_000, "n_null")  # 0 for no p-values
     loaded = sequence_model(mdata, key, model)
     groups, vectors = group_vectors(mdata, loaded, per, cells)
     source = _source(mdata, loaded, fasta)
@@ -137,7 +136,7 @@ def variant_effect(
     table = source.place(table.assign(at=table["pos"] - 1))
     null = None
     if n_null:
-        null = source.shuffled(table, int(n_null), np.random.default_rng(settings.resolve_seed(seed)))
+        null = source.shuffled(table, n_null, np.random.default_rng(settings.resolve_seed(seed)))
     effect, logit = _effects(loaded, source, table, vectors)
     p = np.full(effect.shape, np.nan)
     if null is not None:
