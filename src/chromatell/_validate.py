@@ -58,8 +58,14 @@ def modality(mdata: MuData, name: str) -> AnnData:
     return adata
 
 
+def called(name: str) -> str:
+    """Return how the user's call names a modality, or where `name` is '' an AnnData that is by itself."""
+    return f"mdata.mod[{name!r}]" if name else "adata"
+
+
 def unique_names(adata: AnnData, name: str) -> None:
-    """Raise where barcodes or variable names repeat."""
+    """Raise where barcodes or variable names repeat; `name` is that of a modality, '' of an AnnData by itself."""
+    where = called(name)
     for index, what, cure in (
         (adata.obs_names, "barcodes", "obs_names_make_unique"),
         (adata.var_names, "names of variables", "var_names_make_unique"),
@@ -67,8 +73,8 @@ def unique_names(adata: AnnData, name: str) -> None:
         if not index.is_unique:
             repeated = index[index.duplicated()].unique()
             raise ChromatellError(
-                f"mdata.mod[{name!r}] has {len(repeated)} repeated {what} (such as {examples(repeated)}). "
-                f"They must be unique: mdata.mod[{name!r}].{cure}()."
+                f"{where} has {len(repeated)} repeated {what} (such as {examples(repeated)}). "
+                f"They must be unique: {where}.{cure}()."
             )
 
 
@@ -108,12 +114,17 @@ def values(x: Any) -> np.ndarray:
 def nonnegative(adata: AnnData, name: str, *, smoothed: bool = False) -> None:
     """Raise where ``adata.X`` holds NaN, infinite or negative values. Works in blocks of rows.
 
-    With ``smoothed=True``, negative values within 5% of the largest value are let through: smoothing and imputation
-    leave such.
+    `name` is that of a modality, '' of an AnnData by itself. With ``smoothed=True``, negative values within 5% of the
+    largest value are let through: smoothing and imputation leave such.
     """
-    x = adata.X
+    x, where = adata.X, called(name)
     if x is None:
-        raise ChromatellError(f"mdata.mod[{name!r}].X is None. Put the matrix there, e.g. .X = .layers['counts'].")
+        raise ChromatellError(f"{where}.X is None. Put the matrix there, e.g. .X = .layers['counts'].")
+    if not (sp.issparse(x) or hasattr(x, "__array__")):
+        raise ChromatellError(
+            f"{where}.X is a {type(x).__name__.strip('_')}, still on disk (backed); a matrix in memory is needed. Take "
+            "adata.to_memory(), or read the file without backed=."
+        )
     v = values(x)
     flat = v.reshape(-1)
     n_nan = n_negative = 0
@@ -124,14 +135,15 @@ def nonnegative(adata: AnnData, name: str, *, smoothed: bool = False) -> None:
         n_negative += int((block < floor).sum())
     if n_nan:
         raise ChromatellError(
-            f"mdata.mod[{name!r}].X holds {n_nan} NaN or infinite values; every value must be a finite number. "
-            f"Set them, e.g. mdata.mod[{name!r}].X = np.nan_to_num(mdata.mod[{name!r}].X)."
+            f"{where}.X holds {n_nan} NaN or infinite values; every value must be a finite number. "
+            f"Set them, e.g. {where}.X{'.data' if sp.issparse(x) else ''}[:] = "
+            f"np.nan_to_num({where}.X{'.data' if sp.issparse(x) else ''}, posinf=0)."
         )
     if n_negative:
         raise ChromatellError(
-            f"mdata.mod[{name!r}].X holds {n_negative} negative values (smallest {float(flat.min()):.3g}); counts or "
+            f"{where}.X holds {n_negative} negative values (smallest {float(flat.min()):.3g}); counts or "
             f"log-normalised values, which are never negative, are needed. Use the matrix before scaling: "
-            f"mdata.mod[{name!r}].X = mdata.mod[{name!r}].layers['counts']."
+            f"{where}.X = {where}.layers['counts']."
         )
 
 

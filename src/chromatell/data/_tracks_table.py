@@ -10,7 +10,7 @@ import pandas as pd
 
 from chromatell._keys import CHROM, END, START
 from chromatell._validate import ChromatellError, examples
-from chromatell.genome.regions import parse_regions
+from chromatell.genome.regions import normalise_chrom, parse_regions
 
 NAME, ASSAY, STRAND, ROLE, SAMPLE, STAT, SIGMA = "name", "assay", "strand", "role", "sample", "stat", "sigma"
 INPUT, TARGET, PREDICTION = "input", "target", "prediction"
@@ -107,8 +107,8 @@ def missing_names(table: pd.DataFrame, wanted: Sequence[Any], role: str | None) 
     if unknown:
         return f"There is no track {examples(unknown)}; there: {there}. Name those."
     if not wanted:
-        of = f" of role {role!r}" if role else ""
-        return f"There is no track{of}; there: {there or 'none'}. Name some: names=[...]."
+        of, model = (f" of role {role!r}", f", or for a model {role}s=[...]") if role else ("", "")
+        return f"There is no track{of}; there: {there or 'none'}. Name some: names=[...]{model}."
     return f"Tracks are named more than once: {examples(wanted, 8)}. Name each once."
 
 
@@ -123,10 +123,17 @@ def one_region(region: str, chrom_sizes: Mapping[str, int]) -> tuple[str, int, i
             f"region={region!r} does not parse. Needed: 'chrom:start-end', such as 'chr21:35,000,000-35,200,000' "
             f"(0-based, half-open), or one of {examples(chrom_sizes, 8)}."
         )
+    if chrom not in chrom_sizes:  # `1` and `chr1` are the same
+        known = dict(zip(normalise_chrom(pd.Series(list(chrom_sizes), dtype=object)), chrom_sizes, strict=True))
+        chrom = known.get(normalise_chrom(pd.Series([chrom], dtype=object)).iloc[0], chrom)
     if chrom not in chrom_sizes:
         raise ChromatellError(f"region={region!r}: no chromosome {chrom!r}; there: {examples(chrom_sizes, 8)}.")
-    if not 0 <= start < end <= chrom_sizes[chrom]:
+    length = chrom_sizes[chrom]
+    if not 0 <= start < end:
+        raise ChromatellError(f"region={region!r} must begin before it ends, such as '{chrom}:0-{min(10**6, length)}'.")
+    if end > length:
         raise ChromatellError(
-            f"region={region!r} must begin before it ends, and {chrom} ends at {chrom_sizes[chrom]:,}. Mend it."
+            f"region={region!r} goes beyond the end of {chrom}, at {length:,}. Take '{chrom}:{min(start, length - 1)}-"
+            f"{length}', or is it of another build?"
         )
     return str(chrom), int(start), int(end)

@@ -56,9 +56,14 @@ def selected(adata: AnnData) -> np.ndarray:
     return adata.var[SELECTED].to_numpy(dtype=bool)
 
 
+def _part(atac: AnnData, rows: Any, cols: Any) -> Any:
+    part = atac.X[rows][:, cols]
+    return part.astype(np.float32) if part.dtype == np.float16 else part  # scipy has no sparse float16
+
+
 def open_matrix(atac: AnnData, rows: Any = slice(None), cols: Any = slice(None)) -> sp.csr_matrix:
     """Return 1 where a region has any count in a cell, float32 CSR (rows, cols)."""
-    x = sp.csr_matrix(atac.X[rows][:, cols], copy=True)
+    x = sp.csr_matrix(_part(atac, rows, cols), copy=True)
     x.sum_duplicates()
     x.eliminate_zeros()
     x.data = np.ones_like(x.data, dtype=np.float32)
@@ -71,7 +76,7 @@ def fragment_counts(atac: AnnData, rows: Any = slice(None), cols: Any = slice(No
     Cut-site counts come in pairs: where over 90% of the non-zero counts are even they are halved (rounded up) and that
     is said. Counting fragments suits a Poisson likelihood (Martens et al., Nature Methods 2024).
     """
-    x = sp.csr_matrix(atac.X[rows][:, cols], copy=True).astype(np.float32)
+    x = sp.csr_matrix(_part(atac, rows, cols), copy=True).astype(np.float32)
     x.eliminate_zeros()
     if counts_are_cut_sites(atac.X):
         logger.info("Counts are nearly all even: taken as cut sites and halved into fragments.")

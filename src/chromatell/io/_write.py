@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from chromatell._validate import ChromatellError
+
 
 @contextmanager
 def beside(target: Path) -> Iterator[Path]:
@@ -28,6 +30,29 @@ def beside(target: Path) -> Iterator[Path]:
     except BaseException:
         remove(temporary)
         raise
+
+
+def check_writable(target: Path) -> None:
+    """Raise, before any work, where a file or folder could not be made at `target`; missing folders are no hindrance.
+
+    Raises
+    ------
+    ChromatellError
+        What is there of the path is no folder, or not ours to write into.
+    """
+    folder = target.absolute().parent
+    while not folder.exists():
+        folder = folder.parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        why = "is not writable" if folder.is_dir() else "is a file, not a folder"
+        raise ChromatellError(f"{str(target)!r} cannot be written: {folder} {why}. Choose another path.")
+
+
+def check_new(target: str | os.PathLike[str]) -> None:
+    """Raise, before any work, where something is at `target` already or nothing can be written there."""
+    if Path(target).exists():
+        raise ChromatellError(f"{str(target)!r} exists. Choose another path for the predictions, or remove it.")
+    check_writable(Path(target))
 
 
 def remove(path: Path) -> None:

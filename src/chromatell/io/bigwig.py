@@ -15,7 +15,7 @@ from chromatell._progress import progress
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, examples, in_range, one_of, warn
 from chromatell.io._bigwig_guard import check_bigwig
-from chromatell.io._write import beside
+from chromatell.io._write import beside, check_writable
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -171,6 +171,7 @@ def bigwig_files(path: str | os.PathLike[str], names: Sequence[str], *, overwrit
     there = [str(p) for p in files.values() if p.exists()]
     if there and not overwrite:
         raise ChromatellError(f"{examples(there)} exist. Choose another path, or pass overwrite=True.")
+    check_writable(next(iter(files.values())))
     return files
 
 

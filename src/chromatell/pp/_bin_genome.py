@@ -127,6 +127,9 @@ def bin_genome(
             f"source is a {type(source).__name__}; the path of a fragments file, an AnnData of peaks, or a MuData with "
             "modality 'atac' is needed."
         )
+    if is_file and Path(source).suffix in (".h5ad", ".h5mu", ".zarr"):
+        cure = f"ctl.pp.bin_genome(ctl.io.read({str(source)!r}))"
+        raise ChromatellError(f"{str(source)!r} holds cells, not fragments. Read it first: {cure}.")
     if count == "cut_sites" and (assign == "overlap" or not is_file):
         raise ChromatellError(
             "count='cut_sites' is for a fragments file, without assign='overlap': an end of a fragment lies in one bin."
@@ -160,11 +163,17 @@ def bin_genome(
 def _wanted(barcodes: Iterable[str] | None) -> list[str] | None:
     if barcodes is None:
         return None
-    names = [] if isinstance(barcodes, str | bytes) else list(barcodes)
+    if isinstance(barcodes, str | os.PathLike | AnnData | MuData | pd.DataFrame):
+        is_path = isinstance(barcodes, str | os.PathLike)
+        cure = f"pd.read_csv({str(barcodes)!r}, header=None)[0]" if is_path else "rna.obs_names"
+        raise ChromatellError(
+            f"barcodes is a {type(barcodes).__name__}; it must be a list of one or more names, such as {cure}."
+        )
+    names = list(barcodes)
     if not names or not all(isinstance(n, str) for n in names):
         raise ChromatellError(
-            f"barcodes={examples(names) if names else repr(barcodes)[:60]} must be a list of one or more names, such "
-            "as rna.obs_names."
+            f"barcodes={examples(names) or repr(barcodes)[:60]} must be a list of one or more names, such as "
+            "rna.obs_names."
         )
     index = pd.Index(names)
     if not index.is_unique:
@@ -202,7 +211,7 @@ def kept_sizes(bins: Any) -> dict[str, int] | None:
 
 def _count_peaks(source: Any, places: GenomeBins, wanted: list[str] | None, assign: str) -> Counted:
     atac = regions_of(source)
-    nonnegative(atac, ATAC)
+    nonnegative(atac, ATAC if isinstance(source, MuData) else "")
     rows: Any = slice(None)
     if wanted is not None:
         rows = atac.obs_names.get_indexer(wanted)

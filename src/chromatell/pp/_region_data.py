@@ -16,7 +16,7 @@ from chromatell.genome.builds import build_name
 def regions_of(data: Any) -> AnnData:
     """Return the AnnData whose variables are the regions, and raise where nothing could be written about them."""
     if isinstance(data, AnnData):
-        unique_names(data, ATAC)
+        unique_names(data, "")
         if data.n_vars == 0:
             raise ChromatellError("The AnnData holds no region. Check the filters before this call.")
         atac = data

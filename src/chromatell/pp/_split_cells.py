@@ -124,7 +124,7 @@ def _check_object(mdata: Any) -> None:
                 "mdata.obs_names repeat. They must be unique: call obs_names_make_unique() on each modality."
             )
     elif isinstance(mdata, AnnData):
-        unique_names(mdata, RNA)
+        unique_names(mdata, "")
     else:
         raise ChromatellError(f"Expected a MuData or an AnnData, got {type(mdata).__name__}.")
     if mdata.n_obs == 0:

@@ -14,6 +14,7 @@ from chromatell._validate import ChromatellError, modality, paired, store_key, u
 from chromatell.data.accessibility import selected
 from chromatell.data.predictions import write_cell_columns, write_prediction
 from chromatell.io import prediction_reference, write_record
+from chromatell.io._write import check_new
 from chromatell.models import family_class
 from chromatell.models._support import check_dense, shared_view, what
 from chromatell.tl._train import _same_regions, provenance
@@ -124,6 +125,8 @@ def atacformer(
             if out is None:
                 check_dense(atac.n_obs, len(regions))
                 _same_regions(data, regions, key_added)
+            else:
+                check_new(out)
         elif out is not None:
             raise ChromatellError("out= is for predictions from a context: give a MuData and context='X_pca'.")
         model.train(seed=seed, **(train_kwargs or {}))
@@ -154,5 +157,5 @@ def _shared(data: AnnData | MuData) -> AnnData | MuData:
         raise ChromatellError(
             f"Expected an AnnData of cells x bins, or a MuData with modality 'atac'; got {what(data)}."
         )
-    unique_names(data, ATAC)
+    unique_names(data, "")
     return AnnData(data.X, obs=data.obs.copy(), var=data.var.copy(), obsm=dict(data.obsm), varm=dict(data.varm))

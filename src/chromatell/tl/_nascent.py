@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Literal
 
 from chromatell._keys import PREDICTIONS, UNS
@@ -13,6 +12,7 @@ from chromatell.data._tracks_table import PREDICTION, ROLE
 from chromatell.data.tracks import BinnedTracks
 from chromatell.genome.genome import Genome
 from chromatell.io import write_record
+from chromatell.io._write import check_new
 from chromatell.models import family_class
 from chromatell.tl._train import provenance
 
@@ -105,8 +105,8 @@ def nascent(
             f"Expected ctl.data.BinnedTracks, got {type(tracks).__name__}. Make them with ctl.pp.bin_tracks(files); an "
             "AnnData of a stretch becomes tracks by ctl.data.BinnedTracks.from_anndata(adata)."
         )
-    if out is not None and Path(out).exists():
-        raise ChromatellError(f"{str(out)!r} exists. Choose another path for the predictions, out='predicted.zarr'.")
+    if out is not None:
+        check_new(out)
     family: Any = family_class("nascent")
     chosen = {"architecture": architecture, "preset": preset, "inputs": inputs, "targets": targets, "fasta": fasta}
     model = family(tracks, **chosen, **model_kwargs)

@@ -46,7 +46,7 @@ def context_source(data: Any) -> AnnData:
 def check_cells(data: AnnData | MuData) -> AnnData:
     """Return the cells x bins, which must be there, be counts or binary, and match `rna` where that is there."""
     atac = paired(data)[1] if isinstance(data, MuData) and RNA in data.mod else atac_of(data)
-    nonnegative(atac, ATAC)
+    nonnegative(atac, ATAC if isinstance(data, MuData) else "")
     return atac
 
 
