@@ -113,7 +113,7 @@ def test_regions_are_located_in_bins_that_touch_them(tracks):
         ("21-22", "does not parse"),
         ("chr3:1-5", "no chromosome 'chr3'; there: 'chr1', 'chr2'"),
         ("chr1:500-400", "must begin before it ends"),
-        ("chr1:900-1,001", "chr1 ends at 1,000"),
+        ("chr1:900-1,001", "beyond the end of chr1, at 1,000"),
         (7, "does not parse"),
     ],
 )
