@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 from pathlib import Path
 
@@ -51,6 +52,17 @@ def _files_of_tracks(folder):
         path.rename(folder / f"{name}.bw")
 
 
+def _files_of_cells(folder):
+    """The cells and fragments that the README reads: a fragment every 5 kb for each count."""
+    mdata = ctl.datasets.simulate_multiome(300, 20, 120, seed=0)
+    mdata.mod["rna"].write_h5ad(folder / "cells.h5ad")
+    counts, names = mdata.mod["atac"].X.tocoo(), mdata.mod["rna"].obs_names
+    with gzip.open(folder / "fragments.tsv.gz", "wt") as file:
+        for cell, place, n in zip(counts.row, counts.col, counts.data, strict=True):
+            start = 5000 * int(place) + 2000
+            file.write(f"chr1\t{start}\t{start + 300}\t{names[cell]}\t1\n" * int(n))
+
+
 @pytest.mark.parametrize("page", PAGES)
 @pytest.mark.filterwarnings("ignore:Cell type explains:chromatell._validate.ChromatellWarning")
 def test_the_page_runs(page, tmp_path, monkeypatch):
@@ -59,6 +71,7 @@ def test_the_page_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     if page == "README.md":
         _files_of_tracks(tmp_path)
+        _files_of_cells(tmp_path)
     monkeypatch.setattr(ctl.settings, "seed", None)
     _shorten(monkeypatch)
     verbosity = ctl.settings.verbosity

@@ -117,7 +117,7 @@ def predict(
             f"The query is empty ({cells.n_obs} cells x {cells.n_vars} {'bins' if reads == ATAC else 'genes'}). Check "
             "the filters before this call."
         )
-    unique_names(cells, reads)
+    unique_names(cells, reads if isinstance(source, MuData) else "")
     columns, wanted = loaded._ask(regions, fasta)
     values = loaded.predict(source, regions=wanted, depth=depth, out=out)
     mods = {reads: cells}
