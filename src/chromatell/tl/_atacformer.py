@@ -9,15 +9,13 @@ from typing import Any
 from anndata import AnnData
 from mudata import MuData
 
-from chromatell._keys import ATAC, PREDICTIONS, RNA, UNS
+from chromatell._keys import ATAC, RNA
 from chromatell._validate import ChromatellError, modality, paired, store_key, unique_names
-from chromatell.data.accessibility import selected
-from chromatell.data.predictions import write_cell_columns, write_prediction
-from chromatell.io import prediction_reference, write_record
-from chromatell.io._write import check_new
+from chromatell.data.predictions import write_cell_columns
+from chromatell.io import write_record
 from chromatell.models import family_class
-from chromatell.models._support import check_dense, shared_view, what
-from chromatell.tl._train import _same_regions, provenance
+from chromatell.models._support import shared_view, what
+from chromatell.tl._train import provenance, regions_to_predict, store_prediction
 
 
 def atacformer(
@@ -112,36 +110,25 @@ def atacformer(
     """
     store_key(key_added)
     inner = _shared(data)
+    predicts = context is not None and isinstance(data, MuData)
+    if out is not None and not predicts:
+        raise ChromatellError("out= is for predictions from a context: give a MuData and context='X_pca'.")
     family: Any = family_class("atacformer")
     setup = family.setup_mudata if isinstance(inner, MuData) else family.setup_anndata
     setup(inner, labels=labels, context=context, dna_key=dna_key)
     model = family(inner, preset=preset, decoder=decoder, pretrained=pretrained, **model_kwargs)
-    predicts = context is not None and isinstance(data, MuData)
-    values, regions = None, None
     try:
-        if predicts:
-            atac = inner.mod[ATAC]
-            regions = atac.var_names[selected(atac)]
-            if out is None:
-                check_dense(atac.n_obs, len(regions))
-                _same_regions(data, regions, key_added)
-            else:
-                check_new(out)
-        elif out is not None:
-            raise ChromatellError("out= is for predictions from a context: give a MuData and context='X_pca'.")
+        regions = regions_to_predict(data, key_added, out=out) if predicts else None
         model.train(seed=seed, **(train_kwargs or {}))
         said = model.cell_columns(inner, key_added)
-        if predicts:
-            values = model.predict(inner, depth=depth, out=out)
+        values: Any = model.predict(inner, depth=depth, out=out) if predicts else None
     finally:
         model.forget()
     target = data.copy() if copy else data
-    write_record(target, key_added, model.to_record())
-    if isinstance(values, Path):
-        stores = target.uns.setdefault(UNS, {}).setdefault(PREDICTIONS, {})
-        stores[key_added] = {**prediction_reference(values), "provenance": provenance(model, depth)}
-    elif values is not None:
-        write_prediction(target, key_added, values, regions, provenance(model, depth))
+    record, origin = model.to_record(), provenance(model, depth)
+    write_record(target, key_added, record)
+    if regions is not None:
+        store_prediction(target, key_added, values, regions, origin)
     write_cell_columns(target.mod[ATAC] if isinstance(target, MuData) else target, *said)
     return target if copy else None
 

@@ -12,6 +12,7 @@ from mudata import MuData
 
 from chromatell._keys import ATAC, ATAC_PRED, HELD_OUT_DIGEST, PREDICTIONS, PROVENANCE, REGION, RNA, UNS
 from chromatell._validate import ChromatellError, paired, store_key
+from chromatell.data.accessibility import selected
 from chromatell.data.predictions import write_prediction
 from chromatell.io import prediction_reference, write_record
 from chromatell.io._write import check_new
@@ -43,12 +44,7 @@ def train_and_store(
     family.setup_mudata(inner, **setup)
     fitted = family(inner, **model)
     try:
-        regions = inner.mod[ATAC].var_names[_selected(inner)]
-        if predict.get("out") is None:
-            check_dense(mdata.n_obs, len(regions))
-            _same_regions(mdata, regions, key)
-        else:
-            check_new(predict["out"])
+        regions = regions_to_predict(mdata, key, out=predict.get("out"))
         fitted.train(**train)
         values = fitted.predict(inner, depth_key=setup.get("depth_key"), **predict)
         more = {} if also is None else also(fitted, inner)
@@ -57,13 +53,8 @@ def train_and_store(
     target = mdata.copy() if copy else mdata
     record = fitted.to_record()
     origin = {**provenance(fitted, predict["depth"]), HELD_OUT_DIGEST: held_out_digest(mdata.mod[ATAC])}
-    origin = {name: value for name, value in origin.items() if value is not None}
     write_record(target, key, record)
-    if isinstance(values, Path):
-        stores = target.uns.setdefault(UNS, {}).setdefault(PREDICTIONS, {})
-        stores[key] = {**prediction_reference(values), PROVENANCE: origin}
-    else:
-        write_prediction(target, key, values, regions, origin)
+    store_prediction(target, key, values, regions, origin)
     for (modality, place, name), array in more.items():
         getattr(target.mod[modality], place)[name] = array
     return target if copy else None
@@ -85,20 +76,34 @@ def provenance(model: ChromatinModel, depth: str, cells: pd.Index | None = None)
     }
 
 
-def _selected(mdata: MuData) -> Any:
-    from chromatell.data.accessibility import selected
+def regions_to_predict(mdata: MuData, key: str, *, out: Any) -> pd.Index:
+    """Return the names of the selected regions; raise before training where their prediction would not fit.
 
-    return selected(mdata.mod[ATAC])
+    Without `out` it must fit in memory, and beside the predictions that are there; nothing may be at `out` yet.
+    """
+    regions = mdata.mod[ATAC].var_names[selected(mdata.mod[ATAC])]
+    if out is not None:
+        check_new(out)
+        return regions
+    check_dense(mdata.n_obs, len(regions))
+    if ATAC_PRED in mdata.mod:
+        present = pd.Index(mdata.mod[ATAC_PRED].var[REGION].astype(str))
+        if not present.equals(regions.astype(str)):
+            raise ChromatellError(
+                f"mdata.mod['atac_pred'] holds {len(present)} regions that are not the {len(regions)} now selected for "
+                f"{key!r}. All predictions of one MuData share their regions; remove the old ones first: del "
+                "mdata.mod['atac_pred']."
+            )
+    return regions
 
 
-def _same_regions(mdata: MuData, regions: pd.Index, key: str) -> None:
-    """Raise before training where the prediction would not fit beside those there."""
-    if ATAC_PRED not in mdata.mod:
-        return
-    present = pd.Index(mdata.mod[ATAC_PRED].var[REGION].astype(str))
-    if not present.equals(regions.astype(str)):
-        raise ChromatellError(
-            f"mdata.mod['atac_pred'] holds {len(present)} regions that are not the {len(regions)} now selected for "
-            f"{key!r}. All predictions of one MuData share their regions; remove the old ones first: del "
-            "mdata.mod['atac_pred']."
-        )
+def store_prediction(
+    mdata: MuData, key: str, values: np.ndarray | Path, regions: pd.Index, origin: dict[str, Any]
+) -> None:
+    """Write a prediction into `mdata`: itself, or name and hash of the Zarr store that holds it."""
+    if isinstance(values, Path):
+        stores = mdata.uns.setdefault(UNS, {}).setdefault(PREDICTIONS, {})
+        known = {name: value for name, value in origin.items() if value is not None}
+        stores[key] = {**prediction_reference(values), PROVENANCE: known}
+    else:
+        write_prediction(mdata, key, values, regions, origin)
