@@ -12,6 +12,7 @@ import scipy.sparse as sp
 import torch
 
 import chromatell as ctl
+from chromatell.models.xchrom import _model
 from chromatell.models.xchrom._effects import PENALTIES, Effects, choose_penalty
 from chromatell.models.xchrom._module import XChromConfig, XChromModule
 from chromatell.models.xchrom._seed_motifs import kmer_counts, seed_motifs, telling_words
@@ -157,6 +158,29 @@ def test_the_first_fit_of_cells(mdata, monkeypatch):
 
 
 # ---- filters from k-mers
+
+
+def test_the_number_of_threads_changes_no_choice(fit, mdata, monkeypatch):
+    """The start, words among it, is the same to the bit; training after it, to float rounding."""
+    starts, predicted, first_fit = [], [], _model.start_from_cells
+
+    def spied(module, *args, **kwargs):
+        first_fit(module, *args, **kwargs)
+        starts.append({name: value.clone() for name, value in module.state_dict().items()})
+
+    monkeypatch.setattr(_model, "start_from_cells", spied)
+    before = torch.get_num_threads()
+    try:
+        for n in (1, 2):
+            torch.set_num_threads(n)
+            model = fit(mdata, epochs=2, seed=1, kind="motifs", region_effect=True, warm_epochs=20)
+            assert torch.get_num_threads() == n
+            predicted.append(model.predict(mdata))
+    finally:
+        torch.set_num_threads(before)
+    for name, value in starts[0].items():
+        torch.testing.assert_close(starts[1][name], value, rtol=0, atol=0, msg=name)
+    np.testing.assert_allclose(predicted[1], predicted[0], atol=1e-5)
 
 
 def test_kmers_are_counted_on_both_strands():

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 
 from chromatell._keys import TEST, TRAIN, VAL
 from chromatell.data.cells import row_blocks
@@ -42,6 +46,19 @@ def sequence_vectors(module: XChromModule, tokens: np.ndarray) -> np.ndarray:
     return out
 
 
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute on one thread of the CPU, and leave their number as it was."""
+    before = torch.get_num_threads()
+    with threadpool_limits(1):
+        torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
+
+
+@one_thread()  # words are chosen one by one: sums in another order would choose others, and give another model
 def start_from_cells(module: XChromModule, data: TrainingData, *, accelerator: str, seed: int) -> None:
     """Fit the cell tower without sequence, and start the sequence side from what it found: filters at telling words."""
     rows, seen = np.flatnonzero(data.cell_split == TRAIN), np.flatnonzero(data.region_split == TRAIN)
