@@ -189,3 +189,24 @@ def test_a_region_of_tracks_in_a_users_words(tracks):
     ):
         with pytest.raises(ChromatellError, match=message):
             tracks.to_anndata(text)
+
+
+def test_blocks_that_are_shorter_than_their_gap_say_so(tracks):
+    with pytest.raises(ChromatellError, match="blocks of 10,000 bp lie 64,025 bp apart .* Name the window .*width="):
+        ctl.pp.split_regions(tracks, by="blocks", block=10_000)
+    with pytest.raises(ChromatellError, match="blocks of 100,000 bp lie 525 bp apart .* Take smaller blocks"):
+        ctl.pp.split_regions(tracks, by="blocks", block=100_000, width=1050)
+
+
+def test_tracks_without_a_split_are_said_to_be(tracks, caplog):
+    pytest.importorskip("xgboost")
+    tracks.splits = {}
+    tracks.table["role"] = ["input", "input", "target"]
+    ctl.tl.nascent(tracks, window=21, train_kwargs={"max_epochs": 1})
+    assert "not split: all bins train, none is left to score" in caplog.text
+
+
+def test_roles_that_are_lacking_name_the_arguments_of_the_model(tracks):
+    tracks.table["role"] = "target"
+    with pytest.raises(ChromatellError, match=r"no track of role 'input'.* for a model inputs=\[...\]"):
+        ctl.tl.nascent(tracks, window=21)

@@ -61,7 +61,10 @@ def split_tracks(
     if not rest:
         raise ChromatellError(f"holdout={holdout!r} holds out every chromosome; none is left to train on. Name fewer.")
     splits |= _draw(target, rest, by, parts / parts.sum(), block, apart, rng)
-    _check_parts(target, splits, parts, by)
+    how = f"blocks of {block:,} bp lie {apart:,} bp apart for windows of {width:,} bp" if by == "blocks" else ""
+    longer = "Name the window of your model, width=... (bp), for a smaller gap, or take longer blocks, block=..."
+    cure = longer if apart >= block else "Take smaller blocks, block=..., or a smaller gap: width=... (bp)"
+    _check_parts(target, splits, parts, f": {how}. {cure}" if how else ". Use by='blocks'")
 
     target.splits = {c: splits[c] for c in target.chroms}
     target.uns = {
@@ -167,9 +170,8 @@ def _blocks(
     return found
 
 
-def _check_parts(tracks: BinnedTracks, splits: Mapping[str, np.ndarray], parts: np.ndarray, by: str) -> None:
+def _check_parts(tracks: BinnedTracks, splits: Mapping[str, np.ndarray], parts: np.ndarray, why: str) -> None:
     for i, part in enumerate(SPLITS):
         usable = sum(int((tracks.usable(c) & (s == i)).sum()) for c, s in splits.items())
         if parts[i] > 0 and usable == 0:
-            cure = "Take smaller blocks, block=..., or a smaller gap" if by == "blocks" else "Use by='blocks'"
-            raise ChromatellError(f"No usable bin is left for {part!r} (fraction {parts[i]:g}). {cure}.")
+            raise ChromatellError(f"No usable bin is left for {part!r} (fraction {parts[i]:g}){why}.")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from chromatell._keys import PREDICTIONS, UNS
+from chromatell._settings import logger
 from chromatell._validate import ChromatellError, store_key
 from chromatell.data._tracks_table import PREDICTION, ROLE
 from chromatell.data.tracks import BinnedTracks
@@ -107,6 +108,8 @@ def nascent(
         )
     if out is not None:
         check_new(out)
+    if not tracks.splits:
+        logger.warning("The tracks are not split: all bins train, none is left to score. See ctl.pp.split_regions.")
     family: Any = family_class("nascent")
     chosen = {"architecture": architecture, "preset": preset, "inputs": inputs, "targets": targets, "fasta": fasta}
     model = family(tracks, **chosen, **model_kwargs)
