@@ -5,6 +5,7 @@ from __future__ import annotations
 import anndata as ad
 import mudata as md
 import numpy as np
+import pandas as pd
 import pytest
 
 import chromatell as ctl
@@ -59,7 +60,7 @@ def test_bins_alone_equal_the_api_and_apply_to_new_cells(simulated, bins, tmp_pa
     run([*TRAIN, "--labels", "cell_type", "--max-length", "40", "--eos", "outside"], given=bins, out=out)
     told = said(capsys)
     assert "cells are split" in told
-    assert "chromatell evaluate" not in told  # there is no prediction to score
+    assert f"chromatell evaluate {out}" in told
     written = ad.read_h5ad(out)
 
     adata = simulated.mod["atac"].copy()
@@ -76,6 +77,29 @@ def test_bins_alone_equal_the_api_and_apply_to_new_cells(simulated, bins, tmp_pa
     np.testing.assert_allclose(found.obsm["X_atacformer"], adata.obsm["X_atacformer"][:20], atol=1e-5)
     np.testing.assert_array_equal(found.X, ctl.tl.predict(query, model=out).mod["atac_pred"].X)
     assert found.uns["ctl"]["provenance"]["atacformer"]["uses_target_assay"]
+
+
+def test_models_of_bins_are_scored_as_by_the_api(bins, tmp_path, capsys):
+    trained, scored, csv = tmp_path / "typed.h5ad", tmp_path / "scored.zarr", tmp_path / "scores.csv"
+    run([*TRAIN, "--labels", "cell_type"], given=bins, out=trained)
+    capsys.readouterr()
+    words = ["evaluate", "IN", "-o", "OUT", "--csv", csv, "--n-bootstrap", "20", "--removed", "0.3", "--seed", "1"]
+    run(words, given=trained, out=scored)
+    told = capsys.readouterr().out
+    adata = ad.read_h5ad(trained)
+    ctl.tl.evaluate(adata, n_bootstrap=20, removed=0.3, seed=1)
+    expected = adata.uns["ctl"]["evaluation"]
+    np.testing.assert_allclose(pd.read_csv(csv)["value"], expected["value"])
+    np.testing.assert_allclose(ad.read_zarr(scored).uns["ctl"]["evaluation"]["value"], expected["value"])
+    for shown in ("completion pairs", "labels pairs", "embedding pairs", "bin_frequency_depth", "macro f1"):
+        assert shown in told
+    assert "reads the cells' ATAC" not in told  # as all here do
+    run(["evaluate", "IN"], given=bins, out=None, code=1)
+    assert "Did not find a model in adata.uns" in said(capsys)
+    run(["evaluate", "IN", "-o", "OUT"], given=trained, out=tmp_path / "scored.h5mu", code=2)
+    assert "must end in .h5ad or .zarr" in said(capsys)
+    run(["evaluate", "IN", "-o", "OUT"], given=scored, out=tmp_path / "scored.h5mu", code=2)
+    assert "holds one AnnData: the output must end in .h5ad or .zarr" in said(capsys)
 
 
 def test_a_context_gives_a_prediction_from_expression(simulated, paired, tmp_path, capsys):

@@ -6,10 +6,11 @@ import argparse
 from pathlib import Path
 
 import pandas as pd
+from anndata import AnnData
 
 from chromatell._keys import EVALUATION, UNS
 from chromatell.cli._console import output
-from chromatell.cli._files import UsageError, check_output, check_tracks_output, read_multiome, write, write_tracks
+from chromatell.cli._files import UsageError, check_output, check_tracks_output, write, write_tracks
 from chromatell.cli._tables import gains, kinds, leaderboard
 from chromatell.cli._track_table import track_leaderboard
 
@@ -28,12 +29,18 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _cells(args: argparse.Namespace) -> None:
+    of_bins, of_both = (".h5ad", ".zarr"), (".h5mu", ".zarr")
     if args.output is not None:
-        check_output(args.output, [args.input], overwrite=args.overwrite)
-    mdata = read_multiome(args.input)
+        possible = {".h5ad": of_bins, ".h5mu": of_both}.get(args.input.suffix, (".h5mu", *of_bins))
+        check_output(args.output, [args.input], overwrite=args.overwrite, suffixes=possible)
 
+    from chromatell.io import read
     from chromatell.tl import evaluate
 
+    mdata = read(args.input)
+    holds, suffixes = ("one AnnData", of_bins) if isinstance(mdata, AnnData) else ("a MuData", of_both)
+    if args.output is not None and args.output.suffix not in suffixes:
+        raise UsageError(f"{args.input} holds {holds}: the output must end in {' or '.join(suffixes)}.")
     evaluate(
         mdata,
         args.models,
@@ -45,6 +52,7 @@ def _cells(args: argparse.Namespace) -> None:
         depth_key=args.depth_key,
         n_bootstrap=args.n_bootstrap,
         seed=args.seed,
+        **({} if args.removed is None else {"removed": args.removed}),
     )
     if args.csv is not None:
         _write_csv(mdata.uns[UNS][EVALUATION], args.csv)
@@ -63,7 +71,7 @@ def _cells(args: argparse.Namespace) -> None:
 
 
 def _tracks(args: argparse.Namespace) -> None:
-    for option in ("pairs", "depth_key"):
+    for option in ("pairs", "depth_key", "removed"):
         if getattr(args, option) is not None:
             raise UsageError(f"--{option.replace('_', '-')} is of cells; {str(args.input)!r} holds tracks.")
     if args.output is not None:

@@ -280,7 +280,8 @@ def _predict(parser: argparse.ArgumentParser) -> None:
 
 
 def _evaluate(parser: argparse.ArgumentParser) -> None:
-    _files(parser, "IN", "cells with predictions: .h5mu or .zarr; or tracks: .zarr", needs_output=False)
+    what = "cells with predictions: .h5mu or .zarr; cells x bins with a model that reads them: .h5ad; or tracks: .zarr"
+    _files(parser, "IN", what, needs_output=False)
     parser.add_argument("--csv", type=Path, metavar="TABLE.csv", help="write every score to this table")
     parser.add_argument("--models", type=_listed, metavar="A,B", help="which predictions (default: all)")
     parser.add_argument(
@@ -303,7 +304,14 @@ def _evaluate(parser: argparse.ArgumentParser) -> None:
         "--pairs",
         type=_listed,
         metavar="A,B",
-        help="some of cross-cell, cross-sample, cross-region and cross-both (default: all that the file allows)",
+        help="some of cross-cell, cross-sample, cross-region and cross-both, or, of models that read a cell's own "
+        "bins, of completion, labels and embedding (default: all that the file allows)",
+    )
+    parser.add_argument(
+        "--removed",
+        type=float,
+        metavar="SHARE",
+        help="of completion: the share of each cell's open bins that is taken out and asked for (default: 0.2)",
     )
     parser.add_argument(
         "--views", type=_listed, metavar="A,B", help="which views, such as overall,per_cell (default: all)"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from anndata import AnnData
 from mudata import MuData
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from chromatell._keys import EVALUATION, GAINS, UNS
+from chromatell._keys import EVALUATION, GAINS, OWN_ATAC, UNS
 
 Pair = tuple[str, str]  # view, metric
 
@@ -22,12 +23,12 @@ MAIN: dict[Pair, str] = {
 _AT_MOST = 4  # columns of scores that 80 characters hold
 
 
-def kinds(mdata: MuData) -> list[str]:
+def kinds(mdata: MuData | AnnData) -> list[str]:
     """Return the kinds of pairs that were scored, such as 'cross-cell'."""
     return list(dict.fromkeys(mdata.uns[UNS][EVALUATION]["pairs"].astype(str)))
 
 
-def leaderboard(mdata: MuData, title: str, note: str = "", pairs: str | None = None) -> Table:
+def leaderboard(mdata: MuData | AnnData, title: str, note: str = "", pairs: str | None = None) -> Table:
     """Return models above baselines above references, with 95% intervals under the scores.
 
     Parameters
@@ -42,7 +43,8 @@ def leaderboard(mdata: MuData, title: str, note: str = "", pairs: str | None = N
         Which kind of pairs; None takes the first there.
     """
     scores: pd.DataFrame = mdata.uns[UNS][EVALUATION]
-    scores = scores[(scores["pairs"] == (kinds(mdata)[0] if pairs is None else pairs)).to_numpy()]
+    pairs = kinds(mdata)[0] if pairs is None else pairs
+    scores = scores[(scores["pairs"] == pairs).to_numpy()]
     columns = _pairs(scores)
     table = new_table(title, note)
     table.add_column("", no_wrap=True)
@@ -52,7 +54,7 @@ def leaderboard(mdata: MuData, title: str, note: str = "", pairs: str | None = N
     names_of = {(False, False): "model", (False, True): "upper bound", (True, False): "baseline"}
     flags = scores.drop_duplicates("model")
     kind = {
-        str(m): names_of.get((bool(b), bool(r)), "reference")
+        str(m): names_of.get((bool(b), bool(r) and pairs not in OWN_ATAC), "reference")
         for m, b, r in zip(flags["model"], flags["is_baseline"], flags["uses_target_assay"], strict=True)
     }
     first = _column(scores, columns[0])
@@ -66,7 +68,7 @@ def leaderboard(mdata: MuData, title: str, note: str = "", pairs: str | None = N
     return table
 
 
-def gains(mdata: MuData, pairs: str | None = None) -> Table | None:
+def gains(mdata: MuData | AnnData, pairs: str | None = None) -> Table | None:
     """Return by how much each model is above the best baseline in the views of the leaderboard; None without any.
 
     Parameters

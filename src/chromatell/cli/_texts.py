@@ -88,6 +88,7 @@ examples:
   chromatell evaluate shared.h5mu --csv scores.csv --baselines region_mean,knn --labels leiden
   chromatell evaluate shared.h5mu -o shared.h5mu --overwrite
   chromatell evaluate shared.h5mu --pairs cross-region,cross-both
+  chromatell evaluate typed.h5ad --removed 0.3
   chromatell evaluate tracks.zarr --csv scores.csv
 
 {EXIT_CODES}"""

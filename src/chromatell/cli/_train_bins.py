@@ -87,8 +87,9 @@ def _next(data: AnnData | MuData, key: str, args: argparse.Namespace) -> list[st
     """Return what was done and what can be done with it."""
     lines = [f"Wrote the cells with model {key!r}, their embedding and labels to {args.output}."]
     query = "QUERY.h5ad"
+    scored = args.context is None or isinstance(data, MuData)  # a context of an AnnData predicts nothing yet
+    lines += [f"Score it:  chromatell evaluate {args.output}"] if scored else []
     if args.context is not None and isinstance(data, MuData):
-        lines.append(f"Score it:  chromatell evaluate {args.output}")
         query = f"QUERY.h5ad (with {'expression' if RNA in data.mod else 'the context'})"
     lines.append(f"Apply it:  chromatell predict {query} --model {args.output} -o PREDICTED.h5mu")
     return lines

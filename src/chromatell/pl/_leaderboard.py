@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from anndata import AnnData
 from mudata import MuData
 
-from chromatell._keys import EVALUATION
+from chromatell._keys import COMPLETION, EVALUATION, OWN_ATAC
 from chromatell._validate import ChromatellError
 from chromatell.data.tracks import BinnedTracks
 from chromatell.pl._style import BASELINE, INK, OKABE_ITO, Evaluation, finish, font_size, metric_label
@@ -24,7 +25,7 @@ LOWER_IS_BETTER = frozenset({"ece", "brier", "rmse"})
 
 
 def leaderboard(
-    mdata: MuData | BinnedTracks,
+    mdata: MuData | AnnData | BinnedTracks,
     *,
     views: str | Sequence[str | tuple[str, str]] | None = None,
     models: Sequence[str] | None = None,
@@ -39,15 +40,17 @@ def leaderboard(
     Parameters
     ----------
     mdata
-        After ``ctl.tl.evaluate(mdata)``; or tracks after ``ctl.tl.evaluate(tracks)``.
+        After ``ctl.tl.evaluate(mdata)``; cells x bins, or tracks, after the same call.
     views
         Views, or pairs of view and metric such as ``('per_cell', 'auroc')``. None takes the average precision over
         all pairs, the AUROC per cell and the depth-matched AUROC; where a single `ax` is given, the depth-matched
-        AUROC. Of tracks one view, or one such pair; None takes Pearson's correlation in the first view of the table.
+        AUROC. Of labels and embeddings every view (where a single `ax` is given, the first). Of tracks one view, or
+        one such pair; None takes Pearson's correlation in the first view of the table.
     models
         Which models and baselines; None takes all.
     pairs
-        'cross-cell', 'cross-sample', 'cross-region' or 'cross-both'; None takes the first in the table.
+        'cross-cell', 'cross-sample', 'cross-region' or 'cross-both'; of cells x bins 'completion', 'labels' or
+        'embedding'. None takes the first in the table.
     targets, resolution
         Of tracks: which targets, a panel each (None takes all), and bp (None takes the finest).
     key
@@ -60,8 +63,8 @@ def leaderboard(
     matplotlib.axes.Axes, or an array of them
         One for each panel. Rows are sorted by the last panel, the best on top: models are filled blue circles,
         baselines grey squares. What reads the ATAC of the cells that it predicts is open: a reference is a diamond, a
-        model with ``depth='observed'`` a circle, named an upper bound. The dotted line is the baseline that was chosen
-        on the validation pairs.
+        model with ``depth='observed'`` a circle, named an upper bound. Of cells x bins, where all read the cell's own,
+        none is. The dotted line is the baseline that was chosen on the validation pairs.
 
     Raises
     ------
@@ -83,12 +86,14 @@ def leaderboard(
     found = Evaluation(mdata, key, pairs)
     table = found.table if models is None else found.table[found.table["model"].isin(list(models))]
     single = ax is not None and not isinstance(ax, Sequence | np.ndarray)
-    scores = _scores(table, views, single=single, call=found.call)
+    each_view = found.pairs in OWN_ATAC and found.pairs != COMPLETION
+    scores = _scores(table, views, single=single, each_view=each_view, call=found.call)
     panels = _panels(ax, len(scores), table["model"].nunique())
     order = _order(table, *scores[-1])
+    reading = found.references | found.upper_bounds
     for panel, (view, metric) in zip(panels, scores, strict=True):
         rows = table[(table["view"] == view) & (table["metric"] == metric)].set_index("model").reindex(order)
-        _draw(panel, found, rows, view, metric, two_lines=len(scores) > 1)
+        _draw(panel, found, rows, view, metric, reading, two_lines=len(scores) > 1)
     for panel in panels[1:]:
         panel.set_yticklabels([])
     if found.title:
@@ -111,24 +116,32 @@ def _of_tracks(
     order = _order(tables[-1], scores[-1].view, metric)
     order = [*(m for t in tables for m in pd.unique(t["model"]) if m not in order), *order]
     for panel, of, table in zip(panels, scores, tables, strict=True):
-        _draw(panel, of, table.set_index("model").reindex(list(dict.fromkeys(order))), of.what, metric, two_lines=True)
+        rows = table.set_index("model").reindex(list(dict.fromkeys(order)))
+        _draw(panel, of, rows, of.what, metric, of.references, two_lines=True)
         panel.set_title(of.target, fontsize=font_size(panel), loc="left", pad=14)
     for panel in panels[1:]:
         panel.set_yticklabels([])
     return panels[0] if len(scores) == 1 else np.array(panels, dtype=object)
 
 
-def _scores(table: pd.DataFrame, views: Any, *, single: bool, call: str) -> list[tuple[str, str]]:
+def _scores(table: pd.DataFrame, views: Any, *, single: bool, each_view: bool, call: str) -> list[tuple[str, str]]:
     there = list(dict.fromkeys(zip(table["view"].astype(str), table["metric"].astype(str), strict=True)))
+    first = dict(reversed(there))  # of each view its first metric
     if views is None:
         wanted = [p for p in (MAIN[-1:] if single else MAIN) if p in there] or there[:1]
+        if each_view and not single:
+            wanted = [(view, first[view]) for view in dict.fromkeys(v for v, _ in there)]
     else:
+        usual = {view: m if (view, m := _FIRST_METRIC.get(view, "auroc")) in there else first[view] for view in first}
         listed = [views] if isinstance(views, str) else list(views)
-        wanted = [(v, _FIRST_METRIC.get(v, "auroc")) if isinstance(v, str) else (str(v[0]), str(v[1])) for v in listed]
+        wanted = [
+            (v, usual.get(v, _FIRST_METRIC.get(v, "auroc"))) if isinstance(v, str) else (str(v[0]), str(v[1]))
+            for v in listed
+        ]
     missing = [p for p in wanted if p not in there]
     if missing or not wanted:
         raise ChromatellError(
-            f"No scores of {missing or 'any view'} in mdata.uns['ctl']; there: {there}. Run {call} with those views."
+            f"No scores of {missing or 'any view'} in uns['ctl']; there: {there}. Run {call} with those views."
         )
     return wanted
 
@@ -154,13 +167,20 @@ def _order(table: pd.DataFrame, view: str, metric: str) -> list[str]:
 
 
 def _draw(
-    ax: Axes, found: Evaluation | TargetScores, rows: pd.DataFrame, view: str, metric: str, *, two_lines: bool
+    ax: Axes,
+    found: Evaluation | TargetScores,
+    rows: pd.DataFrame,
+    view: str,
+    metric: str,
+    reading: Collection[str],
+    *,
+    two_lines: bool,
 ) -> None:
     size, best = font_size(ax), found.best_baseline(view, metric)
-    for y, (_, row) in enumerate(rows.iterrows()):
+    for y, (name, row) in enumerate(rows.iterrows()):
         if not np.isfinite(row["value"]):
             continue
-        style = _marker(bool(row["is_baseline"]), reads_target=bool(row["uses_target_assay"]))
+        style = _marker(bool(row["is_baseline"]), reads_target=name in reading)
         if np.isfinite(row["ci_low"]) and np.isfinite(row["ci_high"]):
             ax.plot([row["ci_low"], row["ci_high"]], [y, y], color=style["markeredgecolor"], linewidth=1.4, zorder=2)
         ax.plot([row["value"]], [y], markersize=size * 0.6, linestyle="none", zorder=3, **style)
@@ -175,7 +195,7 @@ def _draw(
     ax.grid(axis="y", color="#EBEBEB", linewidth=0.7)
     ax.set_axisbelow(True)
     width = ax.get_window_extent().width / ax.figure.dpi  # inches
-    ax.locator_params(axis="x", nbins=max(2, min(4, int(width / 0.5))))
+    ax.locator_params(axis="x", nbins=max(1, min(4, int(width / 0.5))))
     better = " (lower is better)" if metric in LOWER_IS_BETTER else ""
     finish(ax, metric_label(view, metric, lines=two_lines) + better, "")
     ax.spines["left"].set_visible(False)

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
+from anndata import AnnData
 from matplotlib import rcParams
 from mudata import MuData
 
-from chromatell._keys import CURVES, EVALUATION, GAINS, UNS
+from chromatell._keys import COMPLETION, CURVES, EMBEDDING, EVALUATION, GAINS, LABELS, OWN_ATAC, UNS
 from chromatell._validate import ChromatellError
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ MODEL_COLOURS = [c for name, c in OKABE_ITO.items() if name != "orange"]  # whic
 BASELINE, FAINT, INK = "#595959", "#B5B5B5", "#1A1A1A"
 PAIRS = "pairs"  # column of the tables: which kind of pairs was scored
 
+TITLES = {COMPLETION: "removed bins", LABELS: "labels of cells", EMBEDDING: "neighbours in the embedding"}
+
 VIEW_LABELS = {
     "overall": "all pairs",
     "per_cell": "per cell",
@@ -51,6 +54,8 @@ METRIC_LABELS = {
     "spearman": "Spearman rho",
     "rmse": "RMSE",
     "f1": "F1",
+    "macro_f1": "macro-F1",
+    "knn_label": "kNN label score",
     "deviation_pearson": "Pearson r of deviation",
     "deviation_spearman": "Spearman rho of deviation",
     "ece": "calibration error",
@@ -103,42 +108,56 @@ def beside(key: str, name: str) -> str:
     return name if key == EVALUATION else f"{key}_{name}"
 
 
-def read_table(mdata: MuData, key: str, call: str) -> Any:
+def read_table(mdata: MuData | AnnData, key: str, call: str) -> Any:
     """Return ``mdata.uns['ctl'][key]``, or say which call writes it."""
-    if not isinstance(mdata, MuData):
+    if not isinstance(mdata, MuData | AnnData):
         raise ChromatellError(f"Expected a MuData with the tables of {call}, got {type(mdata).__name__}.")
     own = mdata.uns.get(UNS, {})
+    if key not in own and isinstance(mdata, AnnData):
+        raise ChromatellError(
+            f"Expected a MuData, or an AnnData of cells x bins, with the tables of {call}: adata.uns['ctl'][{key!r}] "
+            f"is not there. Run {call} first."
+        )
     if key not in own:
         raise ChromatellError(f"Did not find mdata.uns['ctl'][{key!r}]. Run {call} first.")
     return own[key]
 
 
+def object_name(data: Any) -> str:
+    """Return what the user is likely to call it."""
+    return "adata" if isinstance(data, AnnData) else "mdata"
+
+
 class Evaluation:
     """The tables that one call of `tl.evaluate` wrote, of one kind of pairs; `pairs` None takes the first there."""
 
-    def __init__(self, mdata: MuData, key: str, pairs: str | None = None) -> None:
-        call = "ctl.tl.evaluate(mdata)" if key == EVALUATION else f"ctl.tl.evaluate(mdata, key_added={key!r})"
+    def __init__(self, mdata: MuData | AnnData, key: str, pairs: str | None = None) -> None:
+        name = object_name(mdata)
+        call = f"ctl.tl.evaluate({name})" if key == EVALUATION else f"ctl.tl.evaluate({name}, key_added={key!r})"
         self.call = call
         table: pd.DataFrame = read_table(mdata, key, call)
         gains: pd.DataFrame = read_table(mdata, beside(key, GAINS), call)
         curves: Mapping[str, Any] = read_table(mdata, beside(key, CURVES), call)
         if PAIRS not in table:
             raise ChromatellError(
-                f"mdata.uns['ctl'][{key!r}] was written by an earlier version, which did not say what pairs it scored. "
-                f"Run {call} again."
+                f"{name}.uns['ctl'][{key!r}] was written by an earlier version, which did not say what pairs it "
+                f"scored. Run {call} again."
             )
         there = list(dict.fromkeys(table[PAIRS].astype(str)))
         if pairs is not None and pairs not in there:
-            raise ChromatellError(f"No scores of pairs {pairs!r} in mdata.uns['ctl'][{key!r}]; there: {there}.")
+            raise ChromatellError(f"No scores of pairs {pairs!r} in {name}.uns['ctl'][{key!r}]; there: {there}.")
         self.pairs = there[0] if pairs is None else pairs
         self.title = f"{self.pairs} pairs" if len(there) > 1 or self.pairs not in ("cross-cell", "cross-sample") else ""
+        self.title = TITLES.get(self.pairs, self.title)
         self.table = table[(table[PAIRS] == self.pairs).to_numpy()]
         self.gains = gains[(gains[PAIRS] == self.pairs).to_numpy()]
-        self.curves: Mapping[str, Any] = curves[self.pairs]
+        self.curves: Mapping[str, Any] = curves.get(self.pairs, {})
         flags = self.table.drop_duplicates("model").set_index("model")
         is_baseline, reads_target = (flags[c].astype(bool) for c in ("is_baseline", "uses_target_assay"))
         self.models = [str(m) for m in flags.index[~is_baseline]]
         self.baselines = [str(m) for m in flags.index[is_baseline]]
+        if self.pairs in OWN_ATAC:  # there all read the cell's ATAC, and none is above the others for it
+            reads_target = reads_target & False
         self.upper_bounds = {str(m) for m in flags.index[~is_baseline & reads_target]}
         self.references = {str(m) for m in flags.index[is_baseline & reads_target]}
 
@@ -170,7 +189,7 @@ class Evaluation:
         if missing or not names:
             there = [m for m in (*self.models, *self.baselines) if self.has(m, curve)]
             raise ChromatellError(
-                f"No curve {curve!r} of {missing or 'any model'} in mdata.uns['ctl']; there: {there or 'none'}. "
+                f"No curve {curve!r} of {missing or 'any model'} in uns['ctl']; there: {there or 'none'}. "
                 f"Run {self.call} with that model and view."
             )
         return names

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from anndata import AnnData
 from mudata import MuData
 
-from chromatell._keys import EVALUATION
+from chromatell._keys import EVALUATION, OWN_ATAC
+from chromatell._settings import logger
 from chromatell._validate import ChromatellError
+from chromatell.data.predictions import prediction_keys
 from chromatell.data.tracks import BinnedTracks
+from chromatell.io import model_keys
+from chromatell.models import load
+from chromatell.tl._evaluate_bins import evaluate_bins
 from chromatell.tl._evaluate_cells import evaluate_cells
 from chromatell.tl._evaluate_tracks import evaluate_tracks
 
+_OF_BINS = ("removed",)
+_OF_TRACKS = ("targets", "resolutions", "threshold", "within", "block")
+
 
 def evaluate(
-    mdata: MuData | BinnedTracks,
-    models: str | Sequence[str] | None = None,
+    mdata: MuData | AnnData | BinnedTracks,
+    models: str | Sequence[str] | Mapping[str, Any] | None = None,
     *,
     baselines: str | Sequence[str] | None = "all",
     split: str = "test",
@@ -31,18 +40,20 @@ def evaluate(
     seed: int | None = None,
     key_added: str = EVALUATION,
     copy: bool = False,
-    **track_options: Any,
-) -> MuData | BinnedTracks | None:
+    **options: Any,
+) -> MuData | AnnData | BinnedTracks | None:
     """Score predictions on held-out cells, regions or bins beside baselines, in every view, with paired intervals.
 
     Parameters
     ----------
     mdata
         Modalities `rna`, `atac` and `atac_pred` of the same cells, with ``obs['ctl_split']``, and with
-        ``mdata.mod['atac'].var['ctl_split']`` where regions were held out. Or BinnedTracks with predictions, after
-        ``ctl.pp.split_regions``: see Notes.
+        ``mdata.mod['atac'].var['ctl_split']`` where regions were held out. Or an AnnData of cells x bins with models
+        that read a cell's own open bins, such as those of ``ctl.tl.atacformer(adata)``; or BinnedTracks with
+        predictions, after ``ctl.pp.split_regions``: see Notes for either.
     models
-        Keys of predictions in ``atac_pred``, or of tracks; None takes every one there.
+        Keys of predictions in ``atac_pred``, or of tracks; None takes every one there. Of cells x bins, keys of models,
+        or a dict of names and models, or of what `chromatell.models.load` takes, such as paths.
     baselines
         Kinds of `ctl.tl.baseline`, fitted here on the training cells; None takes none. 'all' takes each that the data
         allows: for training regions those that know them by their ATAC, for held-out ones those that read sequence.
@@ -52,7 +63,8 @@ def evaluate(
         Some of 'cross-cell' (cells of `split` x training regions; named 'cross-sample' where cells were split in whole
         groups, such as donors), 'cross-region' (training cells x regions of `split`) and 'cross-both' (cells x regions
         of `split`). None takes each that the data and the predictions allow; without held-out regions that is the
-        first.
+        first. Of cells x bins: 'completion', 'labels' and 'embedding'; with one of these, the models of a MuData that
+        read its modality `atac` are scored, as they are by themselves where it has such and no prediction.
     views
         Some of `overall`, `per_cell`, `per_region`, `depth_matched`, `within_type`, `within_type_depth_matched`,
         `profile`, `calibration`, `self_expected`; None takes all.
@@ -79,7 +91,10 @@ def evaluate(
         two too: `<key_added>_gains`, `<key_added>_curves`.
     copy
         Return a new object; the one that was given stays as it is.
-    track_options
+    options
+        For cells x bins only. `removed`: share of each scored cell's open bins that is taken out and asked for; default
+        0.2.
+
         For tracks only. `targets`: names of the tracks to score; default all of the role. `resolutions`: in bp; default
         (50, 1000, 10000). `threshold`: a bin is a peak where the raw target is above; one number, or one a target;
         default 0. `within`: score bins in these regions only, such as those that were measured: a BED file, a table,
@@ -92,7 +107,8 @@ def evaluate(
     ``mdata.uns['ctl']['evaluation']`` : pandas.DataFrame
         `model`, `is_baseline`, `uses_target_assay` (both bool), `split`, `pairs`, `view`, `metric`, `value`, `ci_low`,
         `ci_high` (95%; NaN without), `n` (pairs, cells, regions or types behind the value). A model that uses the
-        target assay, such as one with ``depth='observed'``, is an upper bound.
+        target assay, such as one with ``depth='observed'``, is an upper bound; of cells x bins all do, the baselines as
+        well.
     ``mdata.uns['ctl']['gains']`` : pandas.DataFrame
         `model`, `baseline`, `split`, `pairs`, `view`, `metric`, `gain`, `ci_low`, `ci_high`, `n`: model minus the
         baseline that is best on the *validation* pairs in that view and metric, which are the scored ones with 'val'
@@ -146,6 +162,27 @@ def evaluate(
 
     Peak memory: one prediction for the scored pairs at a time, float32 (cells, regions), about four times over.
 
+    Cells x bins. All that is scored reads the cell's own open bins, models and baselines alike: those in use that the
+    models know. Three kinds of pairs:
+
+    - 'completion': `removed` of each cell's open bins is taken out at random (a whole number, rounded), and of all bins
+      that are then closed it is asked which these were. Views: `overall` and `per_cell`, AP and AUROC; `depth_matched`,
+      for each bin the AUROC among cells of one decile of true depth in which it was not seen, over the `top` bins.
+      Baselines: `bin_frequency_depth`, share of training cells x the cell's open bins; `lsi_knn`, the mean of the
+      training cells nearest in latent semantic indexing; `svd`, projection on leading singular vectors.
+    - 'labels', for each label that a model was trained with (the view is its column): macro-F1 and accuracy of whole
+      cells. Baselines: `lsi_logistic`, logistic regression on LSI; `majority`.
+    - 'embedding': the share of a cell's 15 nearest scored cells that have its label, in the model's embedding of whole
+      cells, beside `lsi`. The view is the column `labels`; of a model that was trained with it ``<column>_supervised``,
+      since its embedding has been shown the labels of the training cells. At most 10,000 cells, drawn at random.
+
+    Baselines are fitted on training cells; numbers of neighbours, components and rank, and the penalty and weights of
+    the regression, are those that do best on validation cells, treated alike. Intervals draw cells, or whole groups
+    where cells were split by group. `curves` holds `pr` and `per_cell` of 'completion'. Peak memory: one prediction
+    for the scored cells x bins, float32, about four times over; where one would be above ``ctl.settings.dense_limit``
+    a random subset of the cells is scored, which is logged. `max_regions` and a list of `regions` score some of the
+    bins; all are read.
+
     Tracks. Each predicted track is scored against its target in the usable bins of `split`, over all chromosomes
     (`chrom` is 'all') and in each; `regions` names some. The tables have columns `target`, `chrom` and `resolution`
     (bp) in place of `pairs`, and there are no curves; `pairs`, `labels`, `depth_key`, `top` and `max_regions` are of
@@ -181,17 +218,52 @@ def evaluate(
     }
     if isinstance(mdata, BinnedTracks):
         _only_of_cells(pairs=pairs, depth_key=depth_key, max_regions=max_regions)
-        return evaluate_tracks(mdata, models, **common, **track_options)
-    if track_options:
-        raise ChromatellError(f"{sorted(track_options)} are no options for cells; of tracks they are.")
-    own: dict[str, Any] = {
-        "pairs": pairs,
-        "labels": labels,
-        "depth_key": depth_key,
-        "top": top,
-        "max_regions": max_regions,
-    }
-    return evaluate_cells(mdata, models, **common, **own)
+        _options(options, _OF_TRACKS, "tracks")
+        return evaluate_tracks(mdata, _names(models), **common, **options)
+    common |= {"pairs": pairs, "labels": labels, "depth_key": depth_key, "top": top, "max_regions": max_regions}
+    if isinstance(mdata, AnnData) or _of_own_bins(mdata, pairs):
+        _options(options, _OF_BINS, "cells x bins")
+        return evaluate_bins(mdata, models, **common, **options)
+    _options(options, (), "cells")
+    return evaluate_cells(mdata, _names(models), **common)
+
+
+def _of_own_bins(mdata: MuData, pairs: str | Sequence[str] | None) -> bool:
+    """Return whether models that read a cell's own bins are to be scored, and not what is predicted for cells."""
+    if pairs is not None:
+        wanted = {pairs} if isinstance(pairs, str) else set(pairs)
+        own = wanted & set(OWN_ATAC)
+        if own and wanted - own:
+            raise ChromatellError(
+                f"pairs={sorted(wanted)}: {sorted(own)} are of models that read a cell's own bins, the others of "
+                "predictions in mdata.mod['atac_pred']. Make two calls, the second with key_added='completion'."
+            )
+        return bool(own)
+    if not isinstance(mdata, MuData) or prediction_keys(mdata):
+        return False
+    reading = [key for key in model_keys(mdata) if load(mdata, key=key).reads_atac]
+    if reading:
+        logger.info("There is no prediction, but models that read the cells' bins (%s): these are scored.",
+                    ", ".join(reading))  # fmt: skip
+    return bool(reading)
+
+
+def _options(given: dict[str, Any], known: Sequence[str], of: str) -> None:
+    unknown = sorted(set(given) - set(known))
+    if unknown:
+        raise ChromatellError(
+            f"{unknown} are no options for {of}{f', whose own are {list(known)}' if known else ''}. Of cells x bins: "
+            f"{list(_OF_BINS)}; of tracks: {list(_OF_TRACKS)}."
+        )
+
+
+def _names(models: Any) -> Any:
+    if isinstance(models, Mapping):
+        raise ChromatellError(
+            "models= as a dict is for cells x bins; here it names stored predictions. Make them first: "
+            "ctl.tl.predict(...), or ctl.tl.add_prediction(mdata, values, key='mine')."
+        )
+    return models
 
 
 def _only_of_cells(**options: Any) -> None:

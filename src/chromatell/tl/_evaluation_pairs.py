@@ -138,18 +138,19 @@ def thinned(block: Block, kind: str, max_regions: int | None, rng: np.random.Gen
     return Block(rows, cols)
 
 
-def cell_weights(mdata: MuData, rows: np.ndarray, part: str, n: int, seed: np.random.Generator) -> np.ndarray:
+def cell_weights(data: MuData | AnnData, rows: np.ndarray, part: str, n: int, seed: np.random.Generator) -> np.ndarray:
     """Return how often each cell is drawn, float32 (n, cells): whole groups where cells were split by group."""
-    return resample(rows.size, n, groups=_cell_groups(mdata, rows, part), seed=seed)
+    return resample(rows.size, n, groups=_cell_groups(data, rows, part), seed=seed)
 
 
-def _cell_groups(mdata: MuData, rows: np.ndarray, part: str) -> np.ndarray | None:
+def _cell_groups(data: MuData | AnnData, rows: np.ndarray, part: str) -> np.ndarray | None:
     """Return the groups by which cells were split; None for a random split, or too few groups to resample."""
-    how = mdata.uns.get(UNS, {}).get(SPLIT_HOW, {})
+    how = data.uns.get(UNS, {}).get(SPLIT_HOW, {})
     by = str(how.get("by", "")) if isinstance(how, Mapping) else ""
     if not by:
         return None
-    tables = [mdata.obs, mdata.mod[RNA].obs, mdata.mod[ATAC].obs]
+    modalities = data.mod if isinstance(data, MuData) else {}
+    tables = [data.obs, *(modalities[name].obs for name in (RNA, ATAC) if name in modalities)]
     groups = next((o[by].astype(str).to_numpy() for o in tables if by in o), None)
     if groups is None:
         warn(f"Cells were split by {by!r}, which is no longer in obs: intervals come from resampled cells.")
