@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from _data import data_dir, save
+from sklearn.metrics import average_precision_score
 
 import chromatell as ctl
 from chromatell.models.nascent._signal import Signal, input_values, mean_signal
@@ -118,6 +119,19 @@ def elements(tracks: ctl.data.BinnedTracks, found: dict[str, np.ndarray], n_boot
     ]
 
 
+def peaks(
+    tracks: ctl.data.BinnedTracks, found: dict[str, np.ndarray], targets: list[str], usable: np.ndarray
+) -> list[str]:
+    """Average precision of bins whose raw target is above 0, beside their share."""
+    lines = []
+    for i, target in enumerate(targets):
+        is_peak = tracks.values(tracks.chroms[0], [target], layer="raw")[0][usable] > 0
+        shown = [f"{average_precision_score(is_peak, v[i][usable]):.3f}" for v in found.values()]
+        lines.append(f"| {target} | {is_peak.mean():.3f} | {' | '.join(shown)} |")
+    head = "Average precision of bins in peaks (raw target above 0), same bins:"
+    return ["", head, "", f"| target | share | {' | '.join(found)} |", "|" + " --- |" * (len(found) + 2), *lines]
+
+
 def transfer(
     tracks: ctl.data.BinnedTracks, models: dict[str, ctl.models.Nascent], other: str, n_bootstrap: int
 ) -> list[str]:
@@ -166,6 +180,7 @@ def main() -> None:
         observed = tracks.values(chrom, target)[0]
         shown = " | ".join(score(observed, v[i], usable, args.bootstrap) for v in found.values())
         lines.append(f"| {target} | {shown} |")
+    lines += peaks(tracks, found, targets, usable)
     if "H3K27ac" in targets:
         lines += elements(tracks, found, args.bootstrap)
     lines += transfer(tracks, models, OTHER[args.set], args.bootstrap)
