@@ -163,3 +163,26 @@ def test_too_many_rows():
     tracks = ctl.data.BinnedTracks({"chr1": np.ones((61, 2))}, [f"t{i}" for i in range(61)], chrom_sizes={"chr1": 100})
     with pytest.raises(ctl.ChromatellError, match="61 rows; up to 60"):
         ctl.pl.tracks(tracks, "chr1")
+
+
+def test_predictions_of_several_models_have_their_keys_and_one_colour_each(tracks):
+    """In rows of two targets: 'dense' is of one colour in both, though the second target has it alone."""
+    table = tracks.table.loc[["me3_pred", "me3_pred", "cap", "cap"]].reset_index(drop=True)
+    table["name"], table["role"] = (
+        ["me3_nascent", "me3_dense", "cage", "cage_dense"],
+        ["prediction"] * 2 + ["target", "prediction"],
+    )
+    table["assay"] = ["H3K4me3", "H3K4me3", "CAGE", "CAGE"]
+    tracks.add({"chr1": np.ones((4, 200), dtype=np.float32)}, table)
+    tracks.uns = {
+        "ctl": {
+            "predictions": {"run-on": {"tracks": ["me3_nascent"]}, "dense": {"tracks": ["me3_dense", "cage_dense"]}}
+        }
+    }
+    ax = ctl.pl.tracks(tracks, "chr1:2,000-5,000", ["me3", "me3_nascent", "me3_dense", "cage", "cage_dense"])
+    assert [t.get_text() for t in ax.get_legend().get_texts()] == ["observed", "run-on", "dense"]
+    lines = [p for p in steps(ax) if not p.get_fill()]
+    assert [p.get_edgecolor() == lines[1].get_edgecolor() for p in lines] == [False, True, True]
+    tracks.uns = {}  # tracks that were read from elsewhere: what their names add
+    ax = ctl.pl.tracks(tracks, "chr1:2,000-5,000", ["me3", "me3_nascent", "me3_dense"])
+    assert [t.get_text() for t in ax.get_legend().get_texts()] == ["observed", "nascent", "dense"]

@@ -12,6 +12,7 @@ import pandas as pd
 from anndata import AnnData
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 
+from chromatell._keys import PREDICTIONS, UNS
 from chromatell._validate import ChromatellError
 from chromatell.data._tracks_table import ASSAY, INPUT, PREDICTION, ROLE, SAMPLE, STRAND, one_region
 from chromatell.data.tracks import BinnedTracks, as_tracks
@@ -58,7 +59,8 @@ def tracks(
     region
         Such as ``'chr21:35,000,000-35,200,000'`` (0-based, half-open), or a chromosome's name.
     names
-        Which tracks, in their order; None takes all. A prediction is drawn over the target of its assay and sample.
+        Which tracks, in their order; None takes all. A prediction is drawn over the target of its assay and sample,
+        each model in a colour of its own; of several the legend has the keys.
     annotation
         Genes to draw: GTF, BED or table, a path or a DataFrame.
     layer
@@ -105,9 +107,10 @@ def tracks(
     edges = np.minimum(np.arange(bins.start, bins.stop + 1) * held.bin_size, held.chrom_sizes[chrom])
     _ground(ax, ~held.usable(chrom)[bins], edges)
     ticks, labels = [], []
+    keys = _keys(held, rows)
     for i, row in enumerate(rows):
         floor = len(rows) - 1 - i
-        top, mirrored = _draw(ax, held, row, chrom, bins, edges, layer, floor)
+        top, mirrored = _draw(ax, held, row, chrom, bins, edges, layer, floor, keys)
         ticks.append(floor + _FILL / 2)
         labels.append(f"{row.label}\n{'±' if mirrored else '0 to '}{f'{top:,.0f}' if top >= 100 else f'{top:.3g}'}")
     low = 0.0
@@ -122,9 +125,19 @@ def tracks(
     finish(ax, f"Position on {chrom} ({unit})", _quantity(held, chosen, layer))
     ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)
-    if any(row.predicted for row in rows):
-        legend(ax, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=3, borderaxespad=0.1)
+    if keys:
+        shown = ax.get_legend_handles_labels()[1]
+        room = axes_size(ax)[0] * 72 / (0.6 * font_size(ax))  # letters in a line; a handle takes about 6
+        n = len(shown) if sum(6 + len(label) for label in shown) < room else 2
+        legend(ax, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=n, borderaxespad=0.1)
     return ax
+
+
+def _keys(tracks: BinnedTracks, rows: Sequence[_Row]) -> dict[str, str]:
+    """Return the model's key of each prediction drawn: as it is stored, else what its name adds to the target's."""
+    entries = tracks.uns.get(UNS, {}).get(PREDICTIONS, {})
+    stored = {name: key for key, said in entries.items() for name in said.get("tracks", [])}
+    return {name: str(stored.get(name, name.removeprefix(f"{row.above}_"))) for row in rows for name in row.predicted}
 
 
 def _rows(tracks: BinnedTracks, names: Sequence[str]) -> list[_Row]:
@@ -168,6 +181,7 @@ def _draw(
     edges: np.ndarray,
     layer: str | None,
     floor: float,
+    keys: dict[str, str],
 ) -> tuple[float, bool]:
     """Draw one row between `floor` and `floor` + 1; return the value at its top, and whether 0 is in the middle."""
     names = [n for n in (row.above, row.below, *row.predicted) if n is not None]
@@ -191,16 +205,16 @@ def _draw(
                 color=colour,
                 label=_once(ax, "observed") if target else None,
             )
-    for i, name in enumerate(row.predicted):
+    models = list(dict.fromkeys(keys.values()))
+    for name in row.predicted:
         values, steps = found[name]
-        label = "predicted" if len(row.predicted) == 1 else f"predicted ({i + 1})"
         ax.stairs(
             zero + height * values / top,
             steps,
             baseline=None,
-            color=_PREDICTED[i % len(_PREDICTED)],
+            color=_PREDICTED[models.index(keys[name]) % len(_PREDICTED)],
             linewidth=1.1,
-            label=_once(ax, label),
+            label=_once(ax, "predicted" if len(models) == 1 else keys[name]),
         )
     ax.axhline(zero, color=FAINT, linewidth=0.5, zorder=0.5)
     return top, mirrored
