@@ -1,10 +1,12 @@
+import logging
+
 import numpy as np
 import pandas as pd
 import pytest
 from anndata import AnnData
 
 from chromatell import ChromatellError
-from chromatell.genome.regions import normalise_chrom, parse_regions, region_table
+from chromatell.genome.regions import normalise_chrom, parse_regions, region_table, same_names
 
 
 @pytest.mark.parametrize(
@@ -71,3 +73,18 @@ def test_chromosome_names_meet():
     wanted = ["chr1"] * 3 + ["chrX"] * 2 + ["chrM"] * 3 + ["GL000205.2", "chrUn_KI270742v1", "chr22"]
     assert normalise_chrom(names).tolist() == wanted
     assert normalise_chrom(pd.Series(pd.Categorical(["1", "2"]))).tolist() == ["chr1", "chr2"]
+
+
+def test_two_spellings_of_a_chromosome_are_one(caplog):
+    logging.getLogger("chromatell").propagate = True
+    with caplog.at_level("INFO", logger="chromatell"):
+        assert same_names(["chr1", "chr2"], ["chr1", "chr3"], "a.gtf") == {}
+        assert caplog.text == ""
+        assert same_names(["1", "MT", "GL000205.2", "II"], ["chr1", "chrM", "chr2"], "a.gtf") == {
+            "1": "chr1",
+            "MT": "chrM",
+        }
+        assert "2 chromosomes have another name in a.gtf than in the regions (1, chr1)" in caplog.text
+        assert same_names(["chr1", "1"], ["chr1"], "a.gtf") == {}  # the file has both: its own chr1 is meant
+        assert same_names(["chrX"], ["X"], "a.gtf") == {"chrX": "X"}
+    logging.getLogger("chromatell").propagate = False

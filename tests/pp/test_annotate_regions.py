@@ -262,17 +262,22 @@ def test_arguments_that_cannot_be_used(bed12, fields, options, match):
     assert fields(data) == before
 
 
-def test_other_names_of_chromosomes(bed12, tmp_path):
-    plain = {c.removeprefix("chr"): n for c, n in LENGTH.items()}
-    with pytest.raises(
-        ChromatellError, match=r"2 chromosomes have other names in genes.bed12.*'chr1' there, '1' here.*'chr' \+"
-    ):
-        ctl.pp.annotate_regions(bins(plain, 1000), bed12)
-    data = bins(LENGTH, 1000)
+def test_other_names_of_chromosomes(bed12, tmp_path, log):
+    """`1` and `chr1` are the same, whichever side has which; what is found is the same, and it is logged."""
     path = tmp_path / "ensembl.bed"
-    path.write_text("1\t5\t9\n")
-    with pytest.raises(ChromatellError, match=r"1 chromosomes.*'1' there, 'chr1' here.*removeprefix\('chr'\)"):
-        ctl.pp.annotate_regions(data, {"genes": bed12, "CTCF": path})
+    path.write_text("1\t5\t1009\nchr2\t0\t500\n")
+    data = bins(LENGTH, 1000)
+    ctl.pp.annotate_regions(data, {"genes": bed12, "CTCF": path})
+    shares = data.varm["region_class_fraction"]
+    assert shares["CTCF"].to_numpy()[[0, 1, 2, 30]] == pytest.approx([0.995, 0.009, 0, 0.5])
+    plain = bins({c.removeprefix("chr"): n for c, n in LENGTH.items()}, 1000)
+    log.clear()
+    ctl.pp.annotate_regions(plain, {"genes": bed12, "CTCF": path})
+    assert any("2 chromosomes have another name in genes.bed12 than in the regions (chr1, 1)" in x for x in log)
+    np.testing.assert_array_equal(plain.varm["region_class_fraction"], shares)
+    for column in ("region_class", "nearest_gene", "tss_distance"):
+        assert plain.var[column].tolist() == data.var[column].tolist()
+    assert plain.var_names[0] == "1:0-1000"
     path.write_text("II\t5\t9\n")
     with pytest.raises(ChromatellError, match=r"none of the regions' chromosomes \('chr1', 'chr2'\); it has 'II'"):
         ctl.pp.annotate_regions(data, {"CTCF": path})

@@ -6,7 +6,7 @@ import gzip
 import os
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -18,6 +18,7 @@ from chromatell._validate import ChromatellError, one_of
 from chromatell.genome.bed import ccre_column, ccre_intervals, read_bed
 from chromatell.genome.homer import is_homer, read_homer
 from chromatell.genome.intervals import Axis, IntervalSet
+from chromatell.genome.regions import same_names
 from chromatell.genome.transcripts import GeneModels, read_gene_models
 
 # in order of precedence: of the classes at a base, the first counts
@@ -69,6 +70,25 @@ class Sources:
             yield name, models.bodies[_INTERVAL]
         for region_class, parts in self.classes.items():
             yield from zip(self.files[region_class], parts, strict=True)
+
+    def named_as(self, regions: pd.DataFrame) -> Sources:
+        """Return the same with the regions' own names of the chromosomes, where a file has ``1`` for ``chr1``."""
+        ours = regions[CHROM].unique()
+
+        def mended(table: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
+            return table.assign(**{CHROM: table[CHROM].replace(names)}) if names and len(table) else table
+
+        genes, classes, homer = [], {}, self.homer
+        for models, name in zip(self.genes, self.files.get(GENES, []), strict=True):
+            parts = [getattr(models, f.name) for f in fields(models)]
+            found = same_names(pd.concat([part[CHROM] for part in parts]).unique(), ours, name)
+            genes.append(type(models)(*(mended(part, found) for part in parts)))
+        for region_class, tables in self.classes.items():
+            named = zip(self.files[region_class], tables, strict=True)
+            classes[region_class] = [mended(t, same_names(t[CHROM].unique(), ours, name)) for name, t in named]
+        if homer is not None:
+            homer = mended(homer, same_names(homer[CHROM].unique(), ours, self.files[HOMER][0]))
+        return Sources(genes, classes, homer, self.files)
 
 
 def read_sources(annotation: Any, own_classes: Sequence[str] = ()) -> Sources:

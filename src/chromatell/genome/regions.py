@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
 from anndata import AnnData
 
 from chromatell._keys import CHROM, END, START
+from chromatell._settings import logger
 from chromatell._validate import ChromatellError, examples
 
 _NAME = re.compile(r"^(?P<chrom>[^\s:]+)[:\-_](?P<start>\d[\d,]{0,14})[\-_](?P<end>\d[\d,]{0,14})$")
@@ -99,3 +101,35 @@ def normalise_chrom(names: pd.Series) -> pd.Series:
     bare = text.str.replace(r"^chr", "", regex=True, case=False)
     plain = bare.str.fullmatch(r"\d{1,2}|X|Y|M|MT|Z|W", case=False)
     return text.where(~plain, "chr" + bare.str.upper().replace({"MT": "M"}))
+
+
+def same_names(theirs: Iterable[str], ours: Iterable[str], where: str) -> dict[str, str]:
+    """Return chromosomes of a file that are the regions' own under another spelling: ``1`` for ``chr1``, or back.
+
+    Logged, once a call. A name that both have is left out, and so is a spelling of one that the file has as well.
+
+    Parameters
+    ----------
+    theirs, ours
+        Names of chromosomes in the file and in the regions.
+    where
+        The file, for the log.
+
+    Examples
+    --------
+    >>> from chromatell.genome.regions import same_names
+    >>> same_names(["1", "X", "GL000205.2"], ["chr1", "chrX"], "genes.gtf")
+    {'1': 'chr1', 'X': 'chrX'}
+    """
+    there, here = list(dict.fromkeys(map(str, theirs))), list(dict.fromkeys(map(str, ours)))
+    own = dict(zip(normalise_chrom(pd.Series(here, dtype=object)), here, strict=True))
+    plain = normalise_chrom(pd.Series(there, dtype=object))
+    found = {name: own[p] for name, p in zip(there, plain, strict=True) if p in own}
+    found = {name: mine for name, mine in found.items() if name not in here and mine not in there}
+    if found:
+        theirs_first, ours_first = next(iter(found.items()))
+        logger.info(
+            "%d chromosomes have another name in %s than in the regions (%s, %s): taken as the same.",
+            len(found), where, theirs_first, ours_first,
+        )  # fmt: skip
+    return found

@@ -40,7 +40,7 @@ def check_ends(
 def check_same_build(
     tables: list[tuple[str, pd.DataFrame]], regions: pd.DataFrame, sizes: Mapping[str, int] | None = None
 ) -> None:
-    """Raise where an annotation is of another build than the regions, or calls the chromosomes by other names.
+    """Raise where an annotation is of another build than the regions; chromosomes may be ``1`` or ``chr1``.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def check_same_build(
     Raises
     ------
     ChromatellError
-        No chromosome is shared, or under another name, or an interval ends beyond its chromosome, or no known build
+        No chromosome is shared, or an interval ends beyond its chromosome, or no known build
         holds both.
     """
     furthest = regions[END].groupby(regions[CHROM].to_numpy()).max().to_dict()
@@ -80,20 +80,7 @@ def check_same_build(
 
 
 def _check_names(name: str, theirs: list[str], ours: list[str]) -> None:
-    plain = dict(zip(normalise_chrom(pd.Series(ours, dtype=object)), ours, strict=True))
-    meant = normalise_chrom(pd.Series(theirs, dtype=object))
-    renamed = [(a, plain[p]) for a, p in zip(theirs, meant, strict=True) if a not in ours and p in plain]
-    renamed = [(a, own) for a, own in renamed if own not in theirs]
-    if renamed:
-        there, here = renamed[0]
-        cure = "'chr' + atac.var['chrom'].astype(str)"
-        if not str(there).startswith("chr"):
-            cure = "atac.var['chrom'].astype(str).str.removeprefix('chr')"
-        raise ChromatellError(
-            f"{len(renamed)} chromosomes have other names in {name} than in the regions: {there!r} there, {here!r} "
-            f"here. One name is needed: atac.var['chrom'] = {cure}, or rename those of the annotation."
-        )
-    if not set(theirs) & set(ours):
+    if not set(normalise_chrom(pd.Series(theirs, dtype=object))) & set(normalise_chrom(pd.Series(ours, dtype=object))):
         raise ChromatellError(
             f"{name} has none of the regions' chromosomes ({examples(ours, 6)}); it has {examples(theirs, 6)}. Give "
             "the annotation of the regions' species and build."

@@ -16,7 +16,7 @@ from chromatell._settings import logger
 from chromatell._validate import ChromatellError, examples, store_key
 from chromatell.genome.builds import builds_that_fit, chromosome_sizes, identify, normalised
 from chromatell.genome.genome import Genome
-from chromatell.genome.regions import region_table
+from chromatell.genome.regions import region_table, same_names
 from chromatell.genome.sequence import check_tokens, count_unknown
 from chromatell.pp._region_data import declared_build, regions_of
 
@@ -171,6 +171,7 @@ def _check_build(table: pd.DataFrame, genome: Genome, chrom_sizes: Any, declared
             f"{genome.path.name} has none of the regions' chromosomes ({examples(table[CHROM].unique(), 6)}); it has "
             f"{examples(genome.chromosomes, 6)}. Give the FASTA of the regions' build."
         )
+    same_names(genome.chromosomes, table[CHROM].unique(), genome.path.name)  # says so
     wanted = chromosome_sizes(chrom_sizes if chrom_sizes is not None else declared or {})
     ours, theirs = normalised(genome.chromosomes), normalised(wanted)
     other = [c for c in ours if c in theirs and ours[c] != theirs[c]]

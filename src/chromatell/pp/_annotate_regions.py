@@ -80,7 +80,7 @@ def annotate_regions(
         With modality `atac`, or an AnnData of regions. Coordinates: `var` columns `chrom`, `start`, `end` (0-based,
         half-open), or names such as ``chr1:100-600``.
     annotation
-        A path, a table, or several in a list, of the build of the regions and with its names of chromosomes:
+        A path, a table, or several in a list, of the build of the regions (``1`` and ``chr1`` are the same):
 
         - genes: GTF, BED12 (no coding sequence where thickStart equals thickEnd), or a table of genes or BED of six
           columns with the strand, which give promoters, TTS and intergenic alone;
@@ -128,8 +128,8 @@ def annotate_regions(
     Raises
     ------
     ChromatellError
-        Regions without coordinates; an annotation of another build (off the end of a chromosome), with other names of
-        chromosomes or none of them; files that do not parse; a class that is not known, or is wanted and in no file;
+        Regions without coordinates; an annotation of another build (off the end of a chromosome) or with none of
+        the regions' chromosomes; files that do not parse; a class that is not known, or is wanted and in no file;
         regions that HOMER's output lacks.
 
     Notes
@@ -162,7 +162,7 @@ def annotate_regions(
     precedence = _order(precedence, classes)
     atac = regions_of(data)
     regions = region_table(atac)
-    sources = read_sources(annotation, precedence)
+    sources = read_sources(annotation, precedence).named_as(regions)
     known = declared_build(data, atac) or kept_sizes(atac) or {}
     sizes = chromosome_sizes(known if chrom_sizes is None else chrom_sizes)
     check_ends(regions, sizes)

@@ -14,7 +14,7 @@ from chromatell._keys import ATAC, CHROM, DNA, TRAIN, UNS, X_DNA
 from chromatell._settings import logger, settings
 from chromatell._validate import ChromatellError, examples, in_range, one_of, region_split_of, store_key
 from chromatell.genome.genome import Genome
-from chromatell.genome.regions import region_table
+from chromatell.genome.regions import region_table, same_names
 from chromatell.genome.same_build import check_ends
 from chromatell.genome.sequence import check_tokens
 from chromatell.pp._region_data import declared_build, regions_of
@@ -176,6 +176,7 @@ def _sequences(
             f"{genome.path.name} has none of the regions' chromosomes ({examples(table[CHROM].unique(), 6)}); it has "
             f"{examples(genome.chromosomes, 6)}. Give the FASTA of the regions' build."
         )
+    same_names(genome.chromosomes, table[CHROM].unique(), genome.path.name)  # says so
     declared = declared_build(data, atac)
     if declared and genome.build and declared != genome.build:
         raise ChromatellError(f"{genome.path.name} is {genome.build}; the regions are {declared}. Give that FASTA.")

@@ -14,7 +14,7 @@ from chromatell._keys import ATAC, CHROM, END, LINKS, RNA, START, UNS
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, examples, modality
 from chromatell.genome.annotation import read_genes, strip_version
-from chromatell.genome.regions import normalise_chrom, region_table
+from chromatell.genome.regions import normalise_chrom, region_table, same_names
 
 _ID_COLUMNS = ("gene_ids", "gene_id")
 _FLOAT32_WHOLE = 2**24  # whole numbers up to here are exact in float32
@@ -81,6 +81,7 @@ def link_genes(
             f"the annotation's like {examples(annotated['gene'])} and {examples(annotated['gene_id'])}. "
             "Is it of another species?"
         )
+    same_names(annotated[CHROM].unique(), regions[CHROM].unique(), "the annotation")  # says so
     distance = _distances(gene, annotated.iloc[row], regions, (rna.n_vars, atac.n_vars), int(max_distance))
     if distance.nnz == 0:
         raise ChromatellError(
