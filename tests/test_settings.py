@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 import chromatell as ctl
 from chromatell._progress import progress
-from chromatell._settings import Settings
+from chromatell._settings import Settings, file_name, logger
 
 
 def test_seed_is_the_argument_then_the_setting_then_zero(monkeypatch):
@@ -33,3 +34,22 @@ def test_progress_is_silent_without_a_terminal_and_counts_with_one(monkeypatch, 
     with progress("Doing", 2, "things") as advance:
         advance(2)
     assert "Doing" in capsys.readouterr().err
+
+
+def test_the_log_names_files_and_not_where_they_lie(tmp_path, caplog, monkeypatch):
+    assert file_name(tmp_path / "a.fa") == file_name("/home/me/a.fa") == "a.fa"
+    fasta = tmp_path / "small.fa"
+    fasta.write_text(">chr1\n" + "ACGT" * 100 + "\n")
+    monkeypatch.setattr(logger, "propagate", True)
+    with caplog.at_level("INFO", logger="chromatell"):
+        genome = ctl.genome.Genome(fasta, cache_dir=tmp_path / "cache")
+        assert genome.fetch("chr1", 0, 4).tolist() == [0, 1, 2, 3]
+        fasta.write_text(">chr1\n" + "CCGT" * 101 + "\n")
+        assert ctl.genome.Genome(fasta, cache_dir=tmp_path / "cache").fetch("chr1", 0, 4).tolist() == [1, 1, 2, 3]
+        pytest.importorskip("pybigtools")
+        tracks = ctl.data.BinnedTracks({"chr1": np.ones((1, 8))}, ["mark"], chrom_sizes={"chr1": 400})
+        ctl.io.bigwig.write(tracks, tmp_path / "out")
+    assert "Encoded small.fa" in caplog.text
+    assert "The token cache small.fa-" in caplog.text
+    assert "Wrote mark.bw" in caplog.text
+    assert str(tmp_path) not in caplog.text

@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from rich.console import Console
 from rich.logging import RichHandler
@@ -65,6 +66,18 @@ class Settings:
 
 
 settings = Settings()
+
+
+def file_name(path: str | os.PathLike[str]) -> str:
+    """Return the name of a file, for the log: where it lies is of one machine, and would be printed in notebooks.
+
+    Examples
+    --------
+    >>> from chromatell._settings import file_name
+    >>> file_name("/home/me/genomes/hg38.fa")
+    'hg38.fa'
+    """
+    return Path(path).name
 
 
 def _attach_handler() -> None:

@@ -20,7 +20,7 @@ from anndata.utils import make_index_unique
 from mudata import MuData, set_options
 
 from chromatell._keys import ATAC, CHROM, END, RNA, START
-from chromatell._settings import logger, settings
+from chromatell._settings import file_name, logger, settings
 from chromatell._validate import ChromatellError, examples, warn
 from chromatell.genome.regions import parse_regions
 from chromatell.io._guard import check_file
@@ -114,7 +114,8 @@ def _download(url: str, sha256: str | None, cache: str | Path | None) -> Path:
         ) from error
     finally:
         quiet.setLevel(level)
-    logger.info("%s -> %s (sha256 %s)", url, got, pooch.file_hash(got))
+    logger.info("%s -> %s (sha256 %s)", url, file_name(got), pooch.file_hash(got))
+    logger.debug("It is in %s.", got)
     return Path(got)
 
 

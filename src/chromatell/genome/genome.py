@@ -15,7 +15,7 @@ import pandas as pd
 from anndata import AnnData
 
 from chromatell._keys import CHROM, END, START
-from chromatell._settings import logger
+from chromatell._settings import file_name, logger
 from chromatell._validate import ChromatellError, examples
 from chromatell.genome.builds import identify
 from chromatell.genome.regions import normalise_chrom, parse_regions, region_table
@@ -227,7 +227,7 @@ class Genome:
         """Encode the FASTA anew where what is about to be read is not as it was written."""
         if self._cache.intact(first, last):
             return
-        logger.warning("The token cache %s is damaged; the FASTA is encoded anew.", self._cache.path)
+        logger.warning("The token cache %s is damaged; the FASTA is encoded anew.", file_name(self._cache.path))
         sizes = self._cache.sizes
         cache = self._encode()
         if cache.sizes != sizes:
@@ -268,9 +268,9 @@ class Genome:
                 continue
             cache = open_cache(file, self.path)
             if cache is not None:
-                logger.info(
-                    "Encoded %s (%.3g Mb) once; its tokens are in %s.", self.path.name, cache.tokens.size / 1e6, file
-                )
+                done = (self.path.name, cache.tokens.size / 1e6, file_name(file))
+                logger.info("Encoded %s (%.3g Mb) once; its tokens are in %s.", *done)
+                logger.debug("The tokens are in %s.", file)
                 return cache
             reasons.append(f"{file.parent}: what was written could not be read")
         raise ChromatellError(

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from chromatell._progress import progress
-from chromatell._settings import logger
+from chromatell._settings import file_name, logger
 from chromatell._validate import ChromatellError
 from chromatell.genome.fasta import FastaReader, MisfitError, given_index, indexed_sizes
 from chromatell.genome.sequence import UNKNOWN
@@ -85,7 +85,7 @@ def open_cache(path: Path, fasta: Path) -> TokenCache | None:
     except (OSError, ValueError, LookupError, TypeError, AttributeError, struct.error) as error:
         cache, reason = None, f"is damaged ({error})"
     if cache is None:
-        logger.info("The token cache %s %s; the FASTA is encoded anew.", path, reason)
+        logger.info("The token cache %s %s; the FASTA is encoded anew.", file_name(path), reason)
     return cache
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from chromatell._progress import progress
-from chromatell._settings import logger
+from chromatell._settings import file_name, logger
 from chromatell._validate import ChromatellError, examples, in_range, one_of, warn
 from chromatell.io._bigwig_guard import check_bigwig
 from chromatell.io._write import beside, check_writable
@@ -148,7 +148,7 @@ def write(
                 suffixed.rename(temporary)
             finally:
                 suffixed.unlink(missing_ok=True)
-        logger.info("Wrote %s, read it again, the same.", file)
+        logger.info("Wrote %s, read it again, the same.", file_name(file))
     return files
 
 
