@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 import pytest
+import torch
 
 import chromatell as ctl
+from chromatell.models.nascent._bins import check_gap
+from chromatell.models.nascent._sequence import MARGIN, SequenceStem
 
 SIZES = {"chr1": 200_000, "chr2": 120_000, "chr3": 60_010, "chr4": 50_000}
 
@@ -132,3 +137,42 @@ def test_blocks_are_not_for_regions():
     mdata = ctl.datasets.simulate_multiome(20, 10, 40, seed=0)
     with pytest.raises(ctl.ChromatellError, match="by='blocks' is for tracks"):
         ctl.pp.split_regions(mdata, by="blocks")
+
+
+def test_the_gap_covers_what_a_model_with_sequence_reads(rng, caplog):
+    """How far a base changes a bin's features, base by base; the default gap, for blocks of islands too, is wider."""
+    torch.manual_seed(0)
+    stem = SequenceStem(4, 50)
+    tokens = torch.from_numpy(rng.integers(0, 4, (1, (1 + 2 * MARGIN) * 50)).astype(np.int8))  # of one bin
+    with torch.no_grad():
+        before = stem(tokens)
+        far = 0
+        for at in range(0, MARGIN * 50):
+            changed = [tokens.clone() for _ in range(2)]
+            for shift, one in enumerate(changed):
+                one[0, at] = (one[0, at] + shift + 1) % 4
+            if any((stem(one) != before).any() for one in changed):
+                far = MARGIN * 50 - at
+                break
+    assert 300 < far <= 7 * 50 + 7
+    values = {"chr1": rng.random((1, 30_000))}
+    tracks = ctl.data.BinnedTracks(values, ["mark"], chrom_sizes={"chr1": 1_500_000})
+    islands = (np.arange(30_000) // 3000) % 2 == 1  # without sequence
+    tracks.masks = {"chr1": np.where(islands, 2, 0).astype(np.uint8)}
+    ctl.pp.split_regions(tracks, by="blocks", fractions=(0.5, 0, 0.5), block=150_000, seed=0)
+    train, test = (np.flatnonzero(tracks.usable("chr1", part)) for part in ("train", "test"))
+    apart = np.abs(train[:, None] - test[None, :]).min() * 50
+    assert apart >= tracks.uns["region_split"]["gap"] == 64_025 > far
+    with caplog.at_level("WARNING", logger="chromatell"):
+        logging.getLogger("chromatell").propagate = True
+        check_gap(tracks, 2561, MARGIN)
+        assert "Blocks of the split" not in caplog.text
+        ctl.pp.split_regions(tracks, by="blocks", fractions=(0.5, 0, 0.5), block=150_000, width=150, seed=0)
+        check_gap(tracks, 3, 0)
+        assert "Blocks of the split" not in caplog.text
+        check_gap(tracks, 3, MARGIN)  # a narrow window of signal, but more of the sequence
+        assert "75 bp apart, and the model reads 400 bp on each side" in caplog.text
+        assert "width=850" in caplog.text
+        logging.getLogger("chromatell").propagate = False
+    ctl.pp.split_regions(tracks, by="blocks", fractions=(0.5, 0, 0.5), block=150_000, width=850, seed=0)
+    assert tracks.uns["region_split"]["gap"] == 425

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from chromatell._keys import TRAIN
+from chromatell._keys import REGION_SPLIT_HOW, TRAIN
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, examples
 from chromatell.data._tracks_table import ASSAY, STRAND
@@ -78,6 +78,23 @@ def target_scale(data: BinnedTracks, targets: Sequence[str], options: NascentCon
 def classifies(options: NascentConfig) -> bool:
     """Return whether targets are classes."""
     return options.task == "classification"
+
+
+def check_gap(data: BinnedTracks, window: int, margin: int) -> None:
+    """Say where the blocks of the split lie nearer to each other than half of what a bin is predicted from.
+
+    `window` is that of the signal, `margin` the sequence on each side of a bin, 0 where none is read; both in bins.
+    """
+    how = data.uns.get(REGION_SPLIT_HOW, {})
+    if how.get("by") != "blocks" or how.get("leaky"):
+        return
+    reach = max(window // 2, margin) * data.bin_size
+    if reach > int(how.get("gap", 0)) + data.bin_size:  # the middle bin counts to both sides
+        logger.warning(
+            "Blocks of the split lie %d bp apart, and the model reads %d bp on each side of a bin: training reaches "
+            "into test blocks. Split for it: ctl.pp.split_regions(tracks, by='blocks', width=%d).",
+            how.get("gap", 0), reach, (2 * reach // data.bin_size + 1) * data.bin_size,
+        )  # fmt: skip
 
 
 def read_targets(data: BinnedTracks, chrom: str, targets: Sequence[str], options: NascentConfig) -> np.ndarray:

@@ -30,11 +30,11 @@ from chromatell.genome.genome import Genome
 from chromatell.models._base import ChromatinModel
 from chromatell.models._trained_on import STRETCHES, trained_stretches
 from chromatell.models.nascent._batches import Source, stretch_batches, tree_bins, window_batches
-from chromatell.models.nascent._bins import draw_bins, other_strands, scaled_inputs, target_scale
+from chromatell.models.nascent._bins import check_gap, draw_bins, other_strands, scaled_inputs, target_scale
 from chromatell.models.nascent._boosting import boost, import_xgboost, tree_options
 from chromatell.models.nascent._config import NascentConfig, build_network, options_for
 from chromatell.models.nascent._evaluation import network_predictor, prediction_table, tree_predictor
-from chromatell.models.nascent._sequence import bin_tokens, open_genome
+from chromatell.models.nascent._sequence import MARGIN, bin_tokens, open_genome
 from chromatell.models.nascent._signal import find_inputs, mean_signal
 from chromatell.models.nascent._store import check_scaling, module_arrays, module_from, n_features
 from chromatell.models.nascent._trees import TreeModule
@@ -193,6 +193,7 @@ class Nascent(ChromatinModel):
         found = target_scale(data, self.targets, self.options)
         self.deviation, self.low, self._start = found.deviation, found.low, (found.mean.tolist(), found.share.tolist())
         self.scale = mean_signal(data, self.inputs, self._groups(), TRAIN)
+        check_gap(data, self.options.window, MARGIN if self.options.context == "sequence" else 0)
         self.config[STRETCHES] = trained_stretches(data, self.targets)
 
     def _build(self) -> None:
