@@ -9,15 +9,14 @@ from typing import Any
 from anndata import AnnData
 from mudata import MuData, set_options
 
-from chromatell._keys import ATAC, ATAC_PRED, PREDICTIONS, PROVENANCE, RNA, UNS
+from chromatell._keys import ATAC, ATAC_PRED, RNA
 from chromatell._validate import ChromatellError, modality, unique_names
-from chromatell.data.predictions import write_cell_columns, write_prediction
+from chromatell.data.predictions import write_cell_columns
 from chromatell.data.tracks import BinnedTracks
-from chromatell.io import prediction_reference
 from chromatell.models import load
 from chromatell.models._base import ChromatinModel
 from chromatell.tl._predict_tracks import predict_tracks
-from chromatell.tl._train import provenance
+from chromatell.tl._train import provenance, store_prediction
 
 
 def predict(
@@ -130,10 +129,8 @@ def predict(
             result.obs[name] = source.obs[name].reindex(result.obs_names)
     name = key or loaded.family
     origin = provenance(loaded, depth, cells.obs_names)
-    if isinstance(values, Path):
-        result.uns[UNS] = {PREDICTIONS: {name: {**prediction_reference(values), PROVENANCE: origin}}}
-    else:
-        write_prediction(result, name, values, columns, origin)
+    store_prediction(result, name, values, columns, origin)
+    if ATAC_PRED in result.mod:  # not where the prediction lies in a store
         sentence = reads == ATAC or ATAC in result.mod
         write_cell_columns(result.mod[ATAC_PRED], *loaded.cell_columns(source, name, sentence=sentence))
     return result
