@@ -210,3 +210,29 @@ def test_roles_that_are_lacking_name_the_arguments_of_the_model(tracks):
     tracks.table["role"] = "target"
     with pytest.raises(ChromatellError, match=r"no track of role 'input'.* for a model inputs=\[...\]"):
         ctl.tl.nascent(tracks, window=21)
+
+
+def test_targets_that_are_infinite_somewhere_are_unknown_there(tracks):
+    pytest.importorskip("xgboost")
+    tracks.table["role"] = ["input", "input", "target"]
+    unknown = tracks.copy()
+    tracks.values("chr21")[2, 40], unknown.values("chr21")[2, 40] = np.inf, np.nan
+    for made in (tracks, unknown):
+        ctl.tl.nascent(made, window=21, seed=0, train_kwargs={"max_epochs": 2})
+    found, want = (x.values("chr21", ["mark_nascent"]) for x in (tracks, unknown))
+    np.testing.assert_array_equal(found, want)
+
+
+def test_bins_know_the_build_that_they_were_made_in(tmp_path):
+    pytest.importorskip("pyfaidx")
+    # chr22 of hg19, as a FASTA is: its lengths tell the build
+    length = {"hg19": 51_304_566, "hg38": 50_818_468}
+    with (tmp_path / "hg19.fa").open("w") as file:
+        file.write(">chr22\n" + "ACGT" * (length["hg19"] // 4) + "ACGT"[: length["hg19"] % 4] + "\n")
+    (tmp_path / "fragments.tsv").write_text(
+        "".join(f"chr22\t{i * 7000}\t{i * 7000 + 90}\tc{i % 3}\t1\n" for i in range(30))
+    )
+    atac = ctl.pp.bin_genome(tmp_path / "fragments.tsv", chrom_sizes="hg38", min_fragments=1)
+    with pytest.raises(ChromatellError, match="hg19"):
+        ctl.pp.embed_sequence(atac, tmp_path / "hg19.fa")
+    assert "X_dna" not in atac.varm

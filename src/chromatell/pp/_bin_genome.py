@@ -22,9 +22,8 @@ from chromatell.genome.builds import chromosome_sizes
 from chromatell.genome.regions import region_table
 from chromatell.pp._bin_fragments import Counted, count_fragments
 from chromatell.pp._genome_bins import GenomeBins, check_ends
-from chromatell.pp._region_data import regions_of
+from chromatell.pp._region_data import BINNED, kept_sizes, regions_of
 
-_HOW = "bin_genome"
 _MIN_FRAGMENTS = 1000
 
 
@@ -157,7 +156,7 @@ def bin_genome(
     how |= {"n_read": counted.n_read, "n_used": counted.n_used}
     numbers = (f"{n:,}" for n in (*x.shape, counted.n_used, counted.n_read))
     logger.info("%s cells x %s bins; used %s of %s %s.", *numbers, "fragments" if is_file else "peaks")
-    return AnnData(x, obs=counted.obs, var=var, obsm=counted.obsm, uns={UNS: {_HOW: how}})
+    return AnnData(x, obs=counted.obs, var=var, obsm=counted.obsm, uns={UNS: {BINNED: how}})
 
 
 def _wanted(barcodes: Iterable[str] | None) -> list[str] | None:
@@ -198,15 +197,6 @@ def _bins(bins: Any, chrom_sizes: Any, size: int, blacklist: Any) -> tuple[dict[
         raise ChromatellError("blacklist does not go with bins=, which are all taken. Leave one of them out.")
     known = kept_sizes(bins) if chrom_sizes is None else chromosome_sizes(chrom_sizes)
     return known, GenomeBins.of(bins, known)
-
-
-def kept_sizes(bins: Any) -> dict[str, int] | None:
-    """Return the chromosome sizes that this function kept in the AnnData that it made; None where there are none."""
-    try:
-        sizes = json.loads(bins.uns[UNS][_HOW]["chrom_sizes"])
-    except (AttributeError, KeyError, TypeError, ValueError):  # another's `uns`, or none
-        return None
-    return chromosome_sizes(sizes) if isinstance(sizes, dict) else None
 
 
 def _count_peaks(source: Any, places: GenomeBins, wanted: list[str] | None, assign: str) -> Counted:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,7 +11,9 @@ from mudata import MuData
 
 from chromatell._keys import ATAC, UNS
 from chromatell._validate import ChromatellError, modality, unique_names
-from chromatell.genome.builds import build_name
+from chromatell.genome.builds import build_name, chromosome_sizes, identify
+
+BINNED = "bin_genome"  # of uns['ctl']: how an AnnData of bins was made
 
 
 def regions_of(data: Any) -> AnnData:
@@ -26,11 +29,22 @@ def regions_of(data: Any) -> AnnData:
     return atac
 
 
+def kept_sizes(bins: Any) -> dict[str, int] | None:
+    """Return the chromosome sizes that `bin_genome` kept in the AnnData that it made; None where there are none."""
+    try:
+        sizes = json.loads(bins.uns[UNS][BINNED]["chrom_sizes"])
+    except (AttributeError, KeyError, TypeError, ValueError):  # another's `uns`, or none
+        return None
+    return chromosome_sizes(sizes) if isinstance(sizes, dict) else None
+
+
 def declared_build(data: MuData | AnnData, atac: AnnData) -> str:
-    """Return the build that the object says it is of; ``''`` where it says none that is known, or several."""
+    """Return the build that the object says it is of, or was binned in; ``''`` where that is none, or several."""
     columns = atac.var["genome"].dropna().unique() if "genome" in atac.var else []
     names = [atac.uns.get("genome"), data.uns.get("genome"), *columns]
-    found = {build_name(name) for name in names if isinstance(name, str)} - {""}
+    binned = kept_sizes(atac)
+    found = {build_name(name) for name in names if isinstance(name, str)} | {identify(binned or {})}
+    found -= {""}
     return found.pop() if len(found) == 1 else ""
 
 

@@ -68,7 +68,7 @@ def boost(
     with progress("Training", total=len(train[1]), unit="targets") as advance:
         for i in range(len(train[1])):
             parts = {k: _matrix(xgb, part, i) for k, part in (("train", train), ("val", val)) if part is not None}
-            base = 0.0 if loss == "hinge" else float(np.nanmean(train[1][i]))
+            base = 0.0 if loss == "hinge" else float(parts["train"].get_label().mean())
             log: dict[str, dict[str, list[float]]] = {}
             stop = val is not None and config.early_stopping
             booster = xgb.train(
