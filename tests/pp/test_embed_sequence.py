@@ -178,3 +178,17 @@ def test_cpg_rich_promoters_of_hg19(data_dir, tmp_path):
     assert 50 < has.sum() < atac.n_vars
     assert away.max() > 0.4  # sd: composition tells promoters
     assert atac.uns["ctl"]["X_dna"]["n_regions"] == has.sum()
+
+
+def test_chromosomes_may_be_spelled_either_way_in_all_that_read_sequence(bins, fasta, log):
+    """`1` and `chr1` are the same, as in `pp.annotate_regions`; it is logged, and the result is the same."""
+    plain = bins.copy()
+    plain.var["chrom"] = "1"
+    for data in (bins, plain):
+        log.clear()
+        ctl.pp.embed_sequence(data, fasta, n_components=4, seed=0)
+        ctl.pp.add_sequence(data, fasta, width=100)
+        said = [m for m in log if "1 chromosomes have another name in toy.fa than in the regions (chr1, 1)" in m]
+        assert len(said) == (2 if data is plain else 0)
+    np.testing.assert_array_equal(plain.varm["X_dna"], bins.varm["X_dna"])
+    np.testing.assert_array_equal(plain.varm["dna_code"], bins.varm["dna_code"])

@@ -1,4 +1,5 @@
 import gzip
+import logging
 
 import mudata
 import numpy as np
@@ -210,3 +211,18 @@ def test_real_cortex(data_dir, annotation):
     linked = np.flatnonzero(links.getnnz(axis=0))
     name = mdata.mod["rna"].var_names[np.asarray(nearest.tocsc()[:, linked].argmax(axis=0)).ravel()]
     assert (name == mdata.mod["atac"].var["linked_gene"].to_numpy()[linked]).mean() > 0.9
+
+
+def test_chromosomes_may_be_spelled_either_way(caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("chromatell"), "propagate", True)
+    annotation = table([("A", "", "1", 1000, "+")])
+    links = []
+    for regions in (["chr1:1000-1500", "chr1:5000-5001"], ["1:1000-1500", "1:5000-5001"]):
+        caplog.clear()
+        mdata = make(["A"], regions)
+        with caplog.at_level("INFO", logger="chromatell"):
+            ctl.pp.link_genes(mdata, annotation)
+        links.append(mdata.uns["ctl"]["links"]["distance"].toarray().tolist())
+        said = "1 chromosomes have another name in the annotation than in the regions (1, chr1)" in caplog.text
+        assert said == regions[0].startswith("chr")
+    assert links == [[[1.0, 4001.0]]] * 2

@@ -129,8 +129,9 @@ def evaluate(
     ------
     ChromatellError
         No split, no prediction, a name that is not known, no open region in the cells of `split`, a prediction with
-        NaN; for `pairs` that were asked for: no such cells or regions, or no prediction made without the held-out
-        regions. Nothing was changed.
+        NaN, or one that was trained on more than 5% of the cells to score (fewer are a warning), or on bins to score
+        of the same sample, since the split has changed; for `pairs` that were asked for: no such cells or regions, or
+        no prediction made without the held-out regions. Nothing was changed.
 
     Notes
     -----
