@@ -443,6 +443,14 @@ def bins_with_context(bins):
     return adata
 
 
+def test_cells_that_a_model_was_trained_on_are_refused(trained):
+    adata = trained.copy()
+    ctl.pp.split_cells(adata, fractions=(0.5, 0.2, 0.3), seed=9)
+    with pytest.raises(ChromatellError, match=r"'test' cells .* are among those that 'alone' was trained or tuned"):
+        ctl.tl.evaluate(adata, "alone", n_bootstrap=0, key_added="again")
+    assert "again" not in adata.uns["ctl"]
+
+
 def test_without_validation_cells_it_warns(bins):
     adata = bins.copy()
     adata.obs["ctl_split"] = np.where(adata.obs["ctl_split"] == "val", "train", adata.obs["ctl_split"].astype(str))

@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
+from mudata import MuData
 
 from chromatell._keys import COMPLETION, EMBEDDING, LABELS, TRAIN, VAL
 from chromatell._settings import logger, settings
@@ -17,6 +18,7 @@ from chromatell.data.accessibility import true_depth
 from chromatell.metrics.views import label_codes
 from chromatell.models._base import ChromatinModel
 from chromatell.models._bin_baselines import COMPLETIONS, EMBEDDERS, LABELLERS, BinBaselines, cut, fit_labels
+from chromatell.models._trained_on import check_cells
 from chromatell.tl._bin_cells import BinCells, remove_bins
 from chromatell.tl._bin_scores import Removed, curves, embedding_scores, label_scores, neighbour_shares
 from chromatell.tl._evaluate_cells import warn_of_confounding
@@ -78,6 +80,10 @@ class Task:
                 f"obs['ctl_split'] holds no {how.split!r} cell. Split again with ctl.pp.split_cells(adata, "
                 "fractions=(0.7, 0.1, 0.2)), before training."
             )
+        name = "mdata" if isinstance(cells.data, MuData) else "adata"
+        for key, model in models.items():
+            barcodes = cells.atac.obs_names[self.rows]
+            check_cells(model.trained_cells, barcodes, name=key, part=how.split, object_name=name)
         self._streams = dict(zip(("cells", "remove", "validation", "draw", "fit"), streams, strict=True))
         if not self.val.size and how.baselines:
             warn(
@@ -184,7 +190,7 @@ class Task:
             found = self.cells.labels(self.how.label)
             rows = self.rows
             if found is not None and scored.depth.size == rows.size:
-                warn_of_confounding(found[rows], scored.depth)
+                warn_of_confounding(found[rows], scored.depth, "read the AUROC per cell beside the depth-matched one")
 
     # ---- labels
 

@@ -85,7 +85,7 @@ def evaluate_cells(
             here = [p for p in predictors if p.scores(kind)]
             scored = setting.pairs(kind, split, blocks[kind], n_bootstrap, rng[kind][1])
             if kind == kinds[0] and set(setting.views) & set(DEPTH_VIEWS):
-                warn_of_confounding(scored.labels, scored.depth)
+                warn_of_confounding(scored.labels, scored.depth, "read the depth-matched scores beside 'within_type'")
             scores = score_all(setting, scored, here, rng[kind][1], advance)
             results[kind] = Result(scored, here, scores, *choose(setting, kind, here, scores, chosen_on[kind]))
     tables = {
@@ -173,13 +173,13 @@ def _write_columns(pred: AnnData, result: Result, x_key: str, passed: tuple[np.n
     put(pred.var, PREDICTABLE, cols, found, False)
 
 
-def warn_of_confounding(labels: np.ndarray | None, depth: np.ndarray) -> None:
+def warn_of_confounding(labels: np.ndarray | None, depth: np.ndarray, instead: str) -> None:
     """Warn where matching cells by depth removes what is known of their type."""
     share = 0.0 if labels is None else explained_by(labels, np.log1p(depth))
     if share > _CONFOUNDED:
         warn(
             f"Cell type explains {share:.0%} of the variance of log depth: matching cells by depth then removes "
-            "biology too, so read the depth-matched scores beside view 'within_type'."
+            f"biology too, so {instead}."
         )
 
 
