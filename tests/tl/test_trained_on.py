@@ -271,7 +271,17 @@ def test_another_sample_in_the_same_bins_warns_and_names_of_chromosomes_meet(tra
         ctl.tl.evaluate(found, **TRACKS)
 
 
-def test_older_tracks_are_scored_and_a_strangers_stretches_are_checked(tracks):
+def test_older_tracks_are_scored_and_a_strangers_stretches_are_checked(tracks, caplog, monkeypatch):
+    old = tracks.copy()
+    old.splits = {c: np.full(n, 2, dtype=np.int8) for c, n in (("chr1", 4000), ("chr2", 3000))}
+    old.splits["chr2"][:500] = 1
+    said = dict(tracks.uns["ctl"]["predictions"]["nascent"])
+    del said["trained_on"]
+    old.uns = {**tracks.uns, "ctl": {**tracks.uns["ctl"], "predictions": {"nascent": said}}}
+    monkeypatch.setattr(t.logger, "propagate", True)
+    with caplog.at_level("INFO", logger="chromatell"):
+        ctl.tl.evaluate(old, "nascent", **TRACKS)
+    assert "nascent was made by an earlier version" in caplog.text
     found = make_tracks()
     known = {"train": {"chr1": [[0, 5]]}, "val": {}}
     of = {"target": "mark", "name": "m", "part": "test"}

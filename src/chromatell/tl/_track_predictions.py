@@ -11,6 +11,7 @@ import pandas as pd
 
 from chromatell._keys import PREDICTIONS, UNS
 from chromatell._progress import progress
+from chromatell._settings import logger
 from chromatell._validate import ChromatellError, examples, one_of, store_key
 from chromatell.data._tracks_rows import check_memory
 from chromatell.data._tracks_table import ASSAY, PREDICTION, ROLE, SAMPLE, TARGET
@@ -121,7 +122,10 @@ def refuse_trained(
     split: str,
 ) -> None:
     """Raise where a prediction would be scored in bins that it was trained on."""
+    entries = tracks.uns.get(UNS, {}).get(PREDICTIONS, {})
     for predictor in predictors:
+        if "hash" in entries.get(predictor.name, {}) and predictor.trained is None:
+            logger.info("%s was made by an earlier version, which did not keep its split: not checked.", predictor.name)
         for target in targets:
             if target in predictor.targets:
                 check_bins(predictor.trained, tracks, chroms, target=target, name=predictor.name, part=split)
