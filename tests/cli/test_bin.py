@@ -139,13 +139,14 @@ def test_without_a_list_the_cells_are_those_of_enough_fragments(made, run, tmp_p
     assert found.n_obs == 7
 
 
-def test_the_bins_of_another_file(made, run, tmp_path):
+def test_the_bins_of_another_file(made, run, tmp_path, capsys):
     first = tmp_path / "first.h5ad"
     assert run("bin", "FRAGMENTS", "-o", first, *SIZES, "--barcodes", "RNA", "--bin-size", "3000") == 0
     assert run("bin", "FRAGMENTS", "-o", "OUT", "--bins", first, "--min-fragments", "1") == 0
     found = ad.read_h5ad(tmp_path / "out.h5ad")
     assert list(found.var_names) == list(ad.read_h5ad(first).var_names)
     assert found.n_obs == 12
+    assert f"chromatell predict {tmp_path / 'out.h5ad'} --model MODEL" in capsys.readouterr().out
 
 
 def test_an_input_is_replaced_only_when_told_to(made, run, tmp_path, refused):

@@ -52,6 +52,8 @@ def run(args: argparse.Namespace) -> None:
             f"Wrote {atac.n_obs:,} cells x {atac.n_vars:,} bins to {args.output}.",
             f"Train:  chromatell train {args.output} -o {trained} --family atacformer {more}",
         ]
+        if args.bins is not None:
+            lines[1] = f"Apply a model of these bins:  chromatell predict {args.output} --model MODEL -o PREDICTED.h5mu"
         output().print("\n".join(lines), soft_wrap=True, markup=False)
 
 
