@@ -27,7 +27,7 @@ from chromatell.tl._evaluation_scores import Scores
 from chromatell.tl._evaluation_tables import best_baselines, evaluation_table, gain_table
 
 BASELINES_OF = {COMPLETION: COMPLETIONS, LABELS: LABELLERS, EMBEDDING: EMBEDDERS}  # what stands beside the models
-_DIMENSIONS = (10, 20, 30, 50)  # of LSI as an embedding
+_DIMENSIONS = (5, 10, 20, 30, 50)  # of LSI as an embedding
 _MOST_CELLS = 10_000  # of an embedding
 _SUPERVISED = "_supervised"  # follows the name of the label that an embedding was trained with
 
@@ -278,6 +278,7 @@ class Task:
             return 30
         z = self._fitted.lsi.transform(self.cells.opened(rows), unit_length=False)
         found = [float(neighbour_shares(cut(z, d), codes[rows]).mean()) for d in _DIMENSIONS]
+        logger.debug("Baseline lsi: label shares %s with %s components.", np.round(found, 3), _DIMENSIONS)
         return _DIMENSIONS[int(np.argmax(found))]
 
     def _leave_out(self, kind: str, why: str) -> None:
