@@ -181,6 +181,12 @@ def test_dna_helps_bins_that_were_never_open_in_training(cells, fit):
 # ---- other data
 
 
+def test_small_reads_bins_by_cross_attention_and_from_a_context_by_chromosome(trained, in_context):
+    assert trained.config["preset"] == in_context.config["preset"] == "small"
+    assert trained.network.decoder == "cross_attention"
+    assert in_context.network.decoder == "chromosome"
+
+
 def test_bins_are_matched_by_name(trained, cells):
     want = trained.predict(cells)
     rng = np.random.default_rng(0)

@@ -23,7 +23,7 @@ from chromatell.models.atacformer._contrastive import Contrastive, ContrastiveHe
 from chromatell.models.atacformer._data import atac_of, class_fractions, context_source, set_up
 from chromatell.models.atacformer._fitted import Fitted
 from chromatell.models.atacformer._module import AtacFormerConfig, AtacFormerModule
-from chromatell.models.atacformer._presets import PRESETS, resolve_masking, resolve_network
+from chromatell.models.atacformer._presets import preset_for, resolve_masking, resolve_network
 from chromatell.models.atacformer._reader import Reader, looked_for, named_columns, open_reader
 from chromatell.models.atacformer._sentences import Masking
 from chromatell.models.atacformer._start import loaded, lsi_vectors, new_module
@@ -44,8 +44,8 @@ class AtacFormer(ChromatinModel):
     data
         AnnData of cells x bins after ``AtacFormer.setup_anndata(adata)``, or MuData after ``setup_mudata(mdata)``.
     preset
-        'small' (d 128, 3 layers, decoder 'cross_attention'), which trains on two cores in minutes, or 'base' (d 512, 12
-        layers, decoder 'chromosome'), for a GPU.
+        'small' (d 128, 3 layers; decoder 'cross_attention', with a context 'chromosome'), which trains on two cores in
+        minutes, or 'base' (d 512, 12 layers, decoder 'chromosome'), for a GPU.
     decoder
         How the state of a bin is read off the encoded sentence: 'chromosome', from the `<eos>` of its chromosome;
         'region_class', from those of its classes, such as promoter and exon, weighted by the share of the bin that is
@@ -118,10 +118,10 @@ class AtacFormer(ChromatinModel):
         pretrained: Any = None,
         **network: Any,
     ):
-        one_of(preset, PRESETS, "preset")
         self.contrastive = resolve_contrastive(contrastive)
         super().__init__(data)
-        chosen = PRESETS[preset]
+        setup = dict(self.registry_.get("setup_args", {}))
+        chosen = preset_for(preset, setup.get("context"))
         self.pretrained = loaded(pretrained)
         base = chosen.network if self.pretrained is None else self.pretrained.network
         self.train_config = chosen.training
@@ -134,7 +134,7 @@ class AtacFormer(ChromatinModel):
         tokens = chosen.tokens_per_batch if tokens_per_batch is None else tokens_per_batch
         self.config = {
             "preset": preset,
-            "setup": dict(self.registry_.get("setup_args", {})),
+            "setup": setup,
             "max_length": in_range(max_length, 1, 10**7, "max_length"),
             "tokens_per_batch": in_range(tokens, 64, 10**9, "tokens_per_batch"),
             "start": one_of(chosen.start if start is None else start, ("lsi", "random"), "start"),
