@@ -53,7 +53,8 @@ def evaluate(
         predictions, after ``ctl.pp.split_regions``: see Notes for either.
     models
         Keys of predictions in ``atac_pred``, or of tracks; None takes every one there. Of cells x bins, keys of models,
-        or a dict of names and models, or of what `chromatell.models.load` takes, such as paths.
+        or a dict of names and models, or of what `chromatell.models.load` takes, such as paths; an empty list scores
+        baselines alone.
     baselines
         Kinds of `ctl.tl.baseline`, fitted here on the training cells; None takes none. 'all' takes each that the data
         allows: for training regions those that know them by their ATAC, for held-out ones those that read sequence.
@@ -206,6 +207,15 @@ def evaluate(
     >>> ctl.tl.evaluate(mdata, baselines=["region_mean"], views=["overall", "per_cell"], n_bootstrap=20)
     >>> sorted(mdata.uns["ctl"]["evaluation"]["model"].unique())
     ['knn', 'region_mean']
+
+    Cells x bins, baselines alone; after ``ctl.tl.atacformer(adata)`` the model stands beside them.
+
+    >>> adata = ctl.datasets.simulate_multiome(300, 30, 60, n_types=2, seed=0).mod["atac"]
+    >>> ctl.pp.split_cells(adata, seed=0)
+    >>> ctl.tl.evaluate(adata, [], views="per_cell", n_bootstrap=20)
+    >>> table = adata.uns["ctl"]["evaluation"]
+    >>> table.groupby("pairs", sort=False)["model"].unique().map(list).tolist()
+    [['bin_frequency_depth', 'lsi_knn', 'svd'], ['lsi_logistic', 'majority'], ['lsi']]
     """
     common: dict[str, Any] = {
         "baselines": baselines,
