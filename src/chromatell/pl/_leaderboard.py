@@ -88,6 +88,7 @@ def leaderboard(
     single = ax is not None and not isinstance(ax, Sequence | np.ndarray)
     each_view = found.pairs in OWN_ATAC and found.pairs != COMPLETION
     scores = _scores(table, views, single=single, each_view=each_view, call=found.call)
+    table = table[[of in scores for of in zip(table["view"], table["metric"], strict=True)]]
     panels = _panels(ax, len(scores), table["model"].nunique())
     order = _order(table, *scores[-1])
     reading = found.references | found.upper_bounds

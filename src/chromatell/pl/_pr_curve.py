@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from anndata import AnnData
 from mudata import MuData
 
 from chromatell._keys import EVALUATION, PREVALENCE
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def pr_curve(
-    mdata: MuData,
+    mdata: MuData | AnnData,
     models: str | Sequence[str] | None = None,
     *,
     baselines: Which = "best",
@@ -28,13 +29,14 @@ def pr_curve(
     Parameters
     ----------
     mdata
-        After ``ctl.tl.evaluate(mdata)``.
+        After ``ctl.tl.evaluate(mdata)``; cells x bins after the same call.
     models
         Which predictions; None draws every model.
     baselines
         'best' (chosen on validation cells by average precision), 'all', 'none' or a list of kinds.
     pairs
-        'cross-cell', 'cross-sample', 'cross-region' or 'cross-both'; None takes the first in the table.
+        'cross-cell', 'cross-sample', 'cross-region' or 'cross-both', of cells x bins 'completion'; None takes the
+        first in the table.
     key
         `key_added` of that call.
     ax
