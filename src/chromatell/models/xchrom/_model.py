@@ -16,13 +16,13 @@ from torch.utils.data import DataLoader
 
 from chromatell._keys import ATAC, DNA, RNA, TRAIN, X_PCA
 from chromatell._settings import logger
-from chromatell._validate import ChromatellError, in_range, one_of, warn
+from chromatell._validate import ChromatellError, in_range, one_of
 from chromatell.data.accessibility import DepthModel, true_depth
 from chromatell.data.cell_embedding import CellEmbedding
 from chromatell.data.cells import row_blocks
 from chromatell.data.stored import stored
 from chromatell.models._base import DEPTHS, ChromatinModel
-from chromatell.models._support import check_dense, collect_blocks, register_paired, what
+from chromatell.models._support import check_dense, collect_blocks, observed_atac, register_paired, what
 from chromatell.models.xchrom._module import XChromModule
 from chromatell.models.xchrom._presets import PRESETS, resolve_network
 from chromatell.models.xchrom._regions import Regions, checked_tokens, chosen_cells, resolve_regions
@@ -238,21 +238,9 @@ class XChrom(ChromatinModel):
         elif depth == "fixed":
             size = np.zeros(rna.n_obs, dtype=np.float32)
         else:
-            size = self._observed_depth(data, depth_key)
+            key = depth_key or self.config["setup"].get("depth_key")
+            size = self.depth_model.standardise(true_depth(observed_atac(data), key))
         return cell_vectors(self.module, cells, size)
-
-    def _observed_depth(self, data: MuData | AnnData, depth_key: str | None) -> np.ndarray:
-        if not isinstance(data, MuData) or ATAC not in data.mod:
-            raise ChromatellError(
-                "depth='observed' reads each cell's own ATAC, and the query has none. Use depth='predicted' (from "
-                "expression) or 'fixed'."
-            )
-        warn(
-            "depth='observed' uses the target assay: take these predictions as an upper bound, not as predictions from "
-            "expression."
-        )
-        key = depth_key or self.config["setup"].get("depth_key")
-        return self.depth_model.standardise(true_depth(data.mod[ATAC], key))
 
     def sequence_module(self) -> torch.nn.Module:
         """Return the sequence side alone: float one-hot (n, 4, `sequence_length`) -> (n, n_embed + 2), in eval mode."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
 from chromatell._validate import in_range
 from chromatell.data.sequences import RegionBatch
+from chromatell.nn.batch import Batch
 from chromatell.nn.losses import LossConfig, blocked_loss
 from chromatell.nn.sequence_tower import TowerConfig, augment, centre, one_hot, reverse_complement, sequence_tower
 
@@ -54,7 +54,7 @@ class XChromConfig:
 
 
 @dataclass
-class RegionVectors:
+class RegionVectors(Batch):
     """Regions of one step, and the vectors that their sequences should have.
 
     Attributes
@@ -73,10 +73,6 @@ class RegionVectors:
 
     def __len__(self) -> int:
         return self.tokens.shape[0]
-
-    def to(self, device: Any, **kwargs: Any) -> RegionVectors:
-        """Return the batch on another device."""
-        return replace(self, **{name: value.to(device, **kwargs) for name, value in vars(self).items()})
 
 
 class XChromModule(nn.Module):
