@@ -7,6 +7,7 @@ import os
 # Two workers on two cores: threads of their own would wait for each other, spinning. Set before torch is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("NUMBA_NUM_THREADS", "1")  # else UMAP leaves torch with more threads, and sums in another order
 
 from pathlib import Path
 
