@@ -265,18 +265,23 @@ def fit_labels(
     z = lsi.transform(x)
     mean, sd = z.mean(axis=0), z.std(axis=0)
     sd[sd == 0] = 1
+
+    def features(opened: sp.csr_matrix) -> np.ndarray:
+        return (lsi.transform(opened) - mean) / sd
+
+    z = (z - mean) / sd
     options = [(c, weight) for c in PENALTIES for weight in (None, "balanced")]
-    if val is None or not len(val[1]):
+    tuning = None if val is None or not len(val[1]) else features(val[0])
+    if tuning is None:
         options = [(0.1, None)]
     best: tuple[float, LogisticRegression | None] = (-1.0, None)
     for c, weight in options:
-        model = LogisticRegression(C=c, class_weight=weight, max_iter=2000).fit((z - mean) / sd, y)
+        model = LogisticRegression(C=c, class_weight=weight, max_iter=2000).fit(z, y)
         worth = 0.0
-        if len(options) > 1 and val is not None:
-            guess = model.predict((lsi.transform(val[0]) - mean) / sd)
-            worth = float(f1_score(val[1], guess, average="macro", zero_division=0))
+        if tuning is not None and val is not None:
+            worth = float(f1_score(val[1], model.predict(tuning), average="macro", zero_division=0))
         if worth > best[0]:
             best = worth, model
     chosen = best[1]
     assert chosen is not None  # there is an option, and no F1 is below 0
-    return lambda opened: chosen.predict((lsi.transform(opened) - mean) / sd)
+    return lambda opened: chosen.predict(features(opened))
