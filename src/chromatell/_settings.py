@@ -28,7 +28,8 @@ class Settings:
     n_jobs
         Worker processes or threads for work that is split; 1 does it in this process.
     dense_limit
-        Bytes above which a dense cells x regions matrix is not made unless a store on disk is named.
+        Bytes above which a dense cells x regions matrix is not made unless a store on disk is named; messages give them
+        in GiB, of 1024**3 bytes.
     """
 
     seed: int | None = None
@@ -66,6 +67,18 @@ class Settings:
 
 
 settings = Settings()
+
+
+def gib(n_bytes: float) -> str:
+    """Return a size as every message on ``settings.dense_limit`` gives it.
+
+    Examples
+    --------
+    >>> from chromatell._settings import gib
+    >>> gib(4 * 1024**3)
+    '4 GiB'
+    """
+    return f"{n_bytes / 1024**3:.3g} GiB"
 
 
 def file_name(path: str | os.PathLike[str]) -> str:

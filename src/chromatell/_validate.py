@@ -87,7 +87,7 @@ def paired(mdata: MuData) -> tuple[AnnData, AnnData]:
         A modality is absent or empty, a barcode repeats, or the two do not name the same cells in the same order.
     """
     rna, atac = modality(mdata, RNA), modality(mdata, ATAC)
-    if not rna.obs_names.equals(atac.obs_names):
+    if not same_names(rna.obs_names, atac.obs_names):
         shared = rna.obs_names.intersection(atac.obs_names)
         if len(shared) == rna.n_obs == atac.n_obs:
             found = "the same barcodes in a different order"
@@ -98,12 +98,17 @@ def paired(mdata: MuData) -> tuple[AnnData, AnnData]:
             "Keep the shared cells with mudata.MuData({'rna': rna[shared].copy(), 'atac': atac[shared].copy()}), "
             "shared = rna.obs_names.intersection(atac.obs_names)."
         )
-    if not mdata.obs_names.equals(rna.obs_names):
+    if not same_names(mdata.obs_names, rna.obs_names):
         raise ChromatellError(
             f"mdata.obs ({mdata.n_obs} cells) is not in step with its modalities ({rna.n_obs} cells). Call "
             "mdata.update() first."
         )
     return rna, atac
+
+
+def same_names(a: pd.Index, b: pd.Index) -> bool:
+    """Return whether two indices hold the same names in the same order, whatever their dtype: object, string, ..."""
+    return len(a) == len(b) and bool((np.asarray(a, dtype=object) == np.asarray(b, dtype=object)).all())
 
 
 def values(x: Any) -> np.ndarray:
@@ -208,6 +213,18 @@ def column(table: pd.DataFrame, key: str, where: str) -> pd.Series:
     if key not in table:
         raise ChromatellError(f"Did not find {where}[{key!r}]; columns there: {examples(table.columns, 12) or 'none'}.")
     return table[key]
+
+
+def labelled(labels: pd.Series, key: str, of: str = "mdata") -> pd.Series:
+    """Return a column of labels, which must hold one for every cell; `of` is how the user's call names the object."""
+    missing = int(labels.isna().sum())
+    if missing:
+        where = f"{of}.obs[{key!r}]"
+        raise ChromatellError(
+            f"{missing} of {len(labels)} cells have no {key!r}. Give them a label of their own: "
+            f"{where} = {where}.astype(object).fillna('unknown')."
+        )
+    return labels
 
 
 def one_of(value: str, allowed: Iterable[str], argument: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from chromatell._settings import settings
+from chromatell._settings import gib, settings
 from chromatell._validate import ChromatellError
 
 
@@ -87,6 +87,5 @@ def check_memory(needed: int, cure: str) -> None:
     """Raise where values would take more memory than ``settings.dense_limit``."""
     if needed > settings.dense_limit:
         raise ChromatellError(
-            f"The values take {needed / 1024**3:.2g} GB, over ctl.settings.dense_limit "
-            f"({settings.dense_limit / 1024**3:.2g} GB). {cure}"
+            f"The values take {gib(needed)}, over ctl.settings.dense_limit ({gib(settings.dense_limit)}). {cure}"
         )

@@ -78,8 +78,12 @@ class Covariates:
         if column is None:
             warn(f"The query has no column {self.batch_key!r}: the mean effect of the training batches is used.")
             return np.tile(self.frequency, (len(rows), 1))
-        code = pd.Index(self.levels).get_indexer(column.iloc[rows].astype(str))
-        unseen = sorted(set(column.iloc[rows].astype(str)[code < 0]))
+        found = column.iloc[rows].astype(object)
+        found = found.where(found.isna(), found.astype(str))
+        code = pd.Index(self.levels).get_indexer(found)
+        if unlabelled := int(found.isna().sum()):
+            warn(f"{unlabelled} of {len(found)} cells have no {self.batch_key!r}: the mean effect is used.")
+        unseen = sorted(set(found[code < 0].dropna()))
         if unseen:
             warn(
                 f"{len(unseen)} levels of {self.batch_key!r} were not in training (such as {examples(unseen)}): the "
@@ -128,6 +132,7 @@ def _numbers(data: MuData | AnnData, key: str) -> np.ndarray:
     values = pd.to_numeric(_required(data, key), errors="coerce").to_numpy(dtype=np.float64)
     if not np.isfinite(values).all():
         raise ChromatellError(
-            f"The covariate {key!r} holds {int((~np.isfinite(values)).sum())} values that are not numbers."
+            f"The covariate {key!r} holds {int((~np.isfinite(values)).sum())} of {len(values)} values that are not "
+            f"finite numbers. Leave these cells out, or give them a value, such as the mean."
         )
     return values

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,7 @@ from anndata import AnnData
 from mudata import MuData, set_options
 
 from chromatell._keys import ATAC, ATAC_PRED, PRED_PREFIX, PREDICTIONS, PROVENANCE, REGION, SPLIT, UNS, X_KEY
-from chromatell._validate import ChromatellError, store_key
+from chromatell._validate import ChromatellError, same_names, store_key
 from chromatell.io import open_prediction
 
 
@@ -46,13 +48,7 @@ def write_prediction(
         pred = _new_modality(mdata, key, values, regions)
         _attach(mdata, pred)
     else:
-        present = pd.Index(pred.var[REGION].astype(str))
-        if not present.equals(pd.Index(regions).astype(str)):
-            raise ChromatellError(
-                f"mdata.mod['atac_pred'] holds {len(present)} regions that are not the {len(regions)} of {key!r}. "
-                "All predictions of one MuData share their regions; remove the old ones first: del "
-                "mdata.mod['atac_pred']."
-            )
+        check_regions(mdata, regions, key)
         current = pred.uns[UNS][X_KEY]
         if current == key:
             pred.X = values
@@ -64,6 +60,75 @@ def write_prediction(
         else:
             pred.layers[key] = values
     pred.uns[UNS].setdefault(PROVENANCE, {})[key] = record
+
+
+def check_regions(mdata: MuData, regions: pd.Index, key: str) -> None:
+    """Raise where ``mdata.mod['atac_pred']`` is there and cannot take a prediction `key` of these regions."""
+    pred = mdata.mod.get(ATAC_PRED)
+    if pred is None:
+        return
+    if not same_names(_names_of(pred), pd.Index(regions).astype(str)):
+        raise ChromatellError(
+            f"mdata.mod['atac_pred'] holds {pred.n_vars} regions that are not the {len(regions)} of {key!r}. All "
+            "predictions of one MuData share their regions; remove the old ones first: del mdata.mod['atac_pred']; "
+            "mdata.update()."
+        )
+
+
+def _names_of(pred: AnnData) -> pd.Index:
+    """Return the target modality's names of the regions of ``atac_pred``, which must be of this package."""
+    if REGION not in pred.var or X_KEY not in pred.uns.get(UNS, {}):
+        raise ChromatellError(
+            "mdata.mod['atac_pred'] is not of this package, which keeps its predictions there. Rename yours: "
+            "mdata.mod['other'] = mdata.mod.pop('atac_pred'); mdata.update()."
+        )
+    return pd.Index(pred.var[REGION].astype(str))
+
+
+@contextlib.contextmanager
+def written_together(data: MuData | AnnData) -> Iterator[None]:
+    """Keep all that is written inside, or, where an error comes in between, nothing: model, prediction, provenance."""
+    uns = _dicts(dict(data.uns))
+    tables = [(data, data.obs.copy(), data.var.copy())]
+    mods = dict(data.mod) if isinstance(data, MuData) else {}
+    fields = [(a, name, dict(getattr(a, name))) for a in (*mods.values(), data) for name in ("obsm", "varm")]
+    fields += [(a, "layers", dict(a.layers)) for a in mods.values()]
+    tables += [(a, a.obs.copy(), a.var.copy()) for a in mods.values()]
+    pred = mods.get(ATAC_PRED)
+    x, said = (None, {}) if pred is None else (pred.X, _dicts(dict(pred.uns)))
+    try:
+        yield
+    except BaseException:
+        if isinstance(data, MuData) and set(data.mod) != set(mods):
+            for name in set(data.mod) - set(mods):
+                del data.mod[name]
+            with set_options(pull_on_update=False):
+                data.update()
+        for owner, obs, var in tables:
+            if not owner.obs.equals(obs):
+                owner.obs = obs
+            if not owner.var.equals(var):
+                owner.var = var
+        for owner, name, value in fields:
+            _put_back(getattr(owner, name), value)
+        _put_back(data.uns, uns)
+        if pred is not None:
+            pred.X = x
+            _put_back(pred.uns, said)
+        raise
+
+
+def _dicts(value: dict[str, Any]) -> dict[str, Any]:
+    """Return a dict with its dicts made anew, all the way down; what they hold is shared."""
+    return {k: _dicts(v) if isinstance(v, dict) else v for k, v in value.items()}
+
+
+def _put_back(current: Any, value: dict[str, Any]) -> None:
+    for name in [k for k in current if k not in value]:
+        del current[name]
+    for name, item in value.items():
+        if name not in current or current[name] is not item:
+            current[name] = item
 
 
 def prediction_keys(mdata: MuData) -> list[str]:
@@ -103,7 +168,7 @@ def predicted_regions(mdata: MuData) -> pd.Index:
         return pd.Index(open_prediction(mdata, keys[0]).var_names.astype(str))
     if ATAC_PRED not in mdata.mod:
         raise ChromatellError("Did not find mdata.mod['atac_pred']. Run ctl.tl.dense(mdata) first.")
-    return pd.Index(mdata.mod[ATAC_PRED].var[REGION].astype(str))
+    return _names_of(mdata.mod[ATAC_PRED])
 
 
 def _new_modality(mdata: MuData, key: str, values: np.ndarray, regions: pd.Index) -> AnnData:
@@ -129,14 +194,14 @@ def _attach(mdata: MuData, pred: AnnData) -> None:
         mdata.update()
     for column in obs:
         mdata.obs[column] = obs[column].reindex(mdata.obs_names)
-    for column in var:
-        old = var[column]
-        filled = old.reindex(mdata.var_names)
+    for column in var:  # by place: the new modality comes last, and names may be shared between modalities
+        old = var[column].reset_index(drop=True)
+        filled = old.reindex(range(mdata.n_vars)).set_axis(mdata.var_names)
         if pd.api.types.is_integer_dtype(old.dtype):
             filled = filled.astype("Int64")  # an int column would turn into float with NaN
         elif pd.api.types.is_bool_dtype(old.dtype):
             filled = filled.astype("boolean")
-        mdata.var[column] = filled
+        mdata.var[column] = filled.array
 
 
 def write_cell_columns(adata: AnnData, obs: dict[str, pd.Categorical], obsm: dict[str, np.ndarray]) -> None:

@@ -11,7 +11,7 @@ from anndata import AnnData
 from mudata import MuData, set_options
 
 from chromatell._keys import ATAC, CHROM, END, RNA, START
-from chromatell._settings import settings
+from chromatell._settings import gib, settings
 from chromatell._validate import ChromatellError
 
 _BLOCK = 2048  # cells drawn at a time
@@ -130,8 +130,8 @@ def _check(sizes: dict[str, int], depth: float, truth: bool) -> None:
     n_bytes = 4 * sizes["n_cells"] * sizes["n_regions"]
     if truth and n_bytes > settings.dense_limit:
         raise ChromatellError(
-            f"The true probabilities of {sizes['n_cells']} x {sizes['n_regions']} need {n_bytes / 1e9:.1f} GB, above "
-            f"ctl.settings.dense_limit ({settings.dense_limit / 1e9:.1f} GB). Leave them out with truth=False."
+            f"The true probabilities of {sizes['n_cells']} x {sizes['n_regions']} need {gib(n_bytes)}, above "
+            f"ctl.settings.dense_limit ({gib(settings.dense_limit)}). Leave them out with truth=False."
         )
 
 

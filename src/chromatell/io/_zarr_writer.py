@@ -17,7 +17,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from chromatell._keys import PREDICTIONS, UNS
-from chromatell._settings import settings
+from chromatell._settings import gib, settings
 from chromatell._validate import ChromatellError, one_of
 from chromatell.io._guard import existing, resolve_sibling
 from chromatell.io._h5_guard import check_group, group_at, open_h5
@@ -347,7 +347,7 @@ def _open(store: Path) -> AnnData:
         size = int(np.prod(x.shape)) * x.dtype.itemsize
         if size > settings.dense_limit:
             raise ChromatellError(
-                f"X of {store} takes {size / 1024**3:.3g} GB, over ctl.settings.dense_limit. To read it lazily: "
+                f"X of {store} takes {gib(size)}, over ctl.settings.dense_limit. To read it lazily: "
                 "pip install 'chromatell[dask]'."
             ) from None
         matrix = x[...]

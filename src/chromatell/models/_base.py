@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader
 
 from chromatell._keys import ATAC, RNA, TRAIN, VAL
 from chromatell._settings import settings
-from chromatell._validate import ChromatellError
+from chromatell._validate import ChromatellError, in_range
 from chromatell.data.tracks import BinnedTracks
 from chromatell.io import Record, content_hash, load_record, save_record
 from chromatell.models._fit_network import fit_network
@@ -156,6 +156,7 @@ class ChromatinModel(BaseModelClass):
         if unknown:
             raise ChromatellError(f"train() knows no option {unknown}; it knows {sorted(asdict(self.train_config))}.")
         self.train_config = replace(self.train_config, **changes)
+        in_range(self.train_config.max_epochs, 1, 10**9, "max_epochs")  # 0 would store a model that was never trained
         seed = settings.resolve_seed(seed)
         self.config["seed"] = seed
         with torch.random.fork_rng(), quiet_lightning():

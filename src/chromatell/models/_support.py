@@ -18,7 +18,7 @@ from scvi.data import AnnDataManager, fields
 
 from chromatell._keys import ATAC, RNA, SPLIT_HOW, SPLITS, UNS
 from chromatell._progress import progress
-from chromatell._settings import logger, settings
+from chromatell._settings import gib, logger, settings
 from chromatell._validate import ChromatellError, split_of, warn
 from chromatell.io import PredictionWriter
 
@@ -62,8 +62,8 @@ def check_dense(n_cells: int, n_regions: int) -> None:
     size = n_cells * n_regions * 4
     if size > settings.dense_limit:
         raise ChromatellError(
-            f"{n_cells:,} cells x {n_regions:,} regions are {size / 1e9:.1f} GB as a dense matrix, over "
-            f"settings.dense_limit ({settings.dense_limit / 1e9:.1f} GB). Write a store, out='predictions.zarr', or "
+            f"{n_cells:,} cells x {n_regions:,} regions are {gib(size)} as a dense matrix, over "
+            f"settings.dense_limit ({gib(settings.dense_limit)}). Write a store, out='predictions.zarr', or "
             "ask for fewer, regions=[...]."
         )
 

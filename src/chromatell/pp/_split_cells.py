@@ -13,7 +13,16 @@ from mudata import MuData
 
 from chromatell._keys import ATAC, RNA, SPLIT, SPLIT_HOW, SPLITS, TEST, UNS
 from chromatell._settings import logger, settings
-from chromatell._validate import ChromatellError, examples, paired, split_fractions, store_key, unique_names
+from chromatell._validate import (
+    ChromatellError,
+    called,
+    examples,
+    labelled,
+    paired,
+    split_fractions,
+    store_key,
+    unique_names,
+)
 
 _USUAL = (0.7, 0.1, 0.2)  # shares
 _DRAWS = 20  # of a grouped split, the closest to the fractions is kept; more would leave one split for every seed
@@ -137,17 +146,13 @@ def _check_object(mdata: Any) -> None:
 
 def _labels(mdata: MuData | AnnData, key: str) -> np.ndarray:
     """Return a column as text, object array (n_obs,): from `mdata.obs`, else from a modality's."""
-    tables = [mdata.obs] if isinstance(mdata, AnnData) else [mdata.obs, *(a.obs for a in mdata.mod.values())]
-    for table in tables:
+    tables = {"adata": mdata.obs} if isinstance(mdata, AnnData) else {"mdata": mdata.obs}
+    if isinstance(mdata, MuData):
+        tables |= {called(name): adata.obs for name, adata in mdata.mod.items()}
+    for name, table in tables.items():
         if key in table:
-            column = table[key].reindex(mdata.obs_names)
-            if column.isna().any():
-                raise ChromatellError(
-                    f"{int(column.isna().sum())} of {mdata.n_obs} cells have no {key!r}. "
-                    f"Give them a label of their own: mdata.obs[{key!r}] = mdata.obs[{key!r}].astype(str)."
-                )
-            return column.astype(str).to_numpy(dtype=object)
-    there = dict.fromkeys(str(c) for table in tables for c in table.columns)
+            return labelled(table[key].reindex(mdata.obs_names), key, name).astype(str).to_numpy(dtype=object)
+    there = dict.fromkeys(str(c) for table in tables.values() for c in table.columns)
     raise ChromatellError(f"Did not find {key!r} in obs; columns there: {examples(there, 12) or 'none'}.")
 
 

@@ -16,7 +16,7 @@ from scipy.stats import rankdata
 from chromatell._keys import ATAC, ATAC_PRED, PRED_PREFIX, REGION
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, examples, modality, one_of, unique_names
-from chromatell.data.predictions import write_prediction
+from chromatell.data.predictions import write_prediction, written_together
 from chromatell.genome.regions import normalise_chrom, parse_regions
 from chromatell.models._baselines import BASELINES
 from chromatell.tl._targets import fits_in_memory, replaceable, target_regions
@@ -103,7 +103,8 @@ def add_prediction(
     values = _as_probability(values, transform, key)
     target = mdata.copy() if copy else mdata
     provenance = {"family": FAMILY, "transform": transform, "uses_target_assay": bool(uses_target_assay)}
-    write_prediction(target, key, values, regions, provenance, main=False)
+    with written_together(target):
+        write_prediction(target, key, values, regions, provenance, main=False)
     return target if copy else None
 
 

@@ -10,11 +10,14 @@ from anndata import AnnData
 from mudata import MuData
 
 from chromatell._keys import ATAC, RNA
-from chromatell._validate import ChromatellError, modality, paired, store_key, unique_names
-from chromatell.data.predictions import write_cell_columns
+from chromatell._validate import ChromatellError, modality, paired, unique_names
+from chromatell.data.predictions import write_cell_columns, written_together
 from chromatell.io import write_record
 from chromatell.models import family_class
+from chromatell.models._baseline_kinds import BASELINES
+from chromatell.models._bin_baselines import COMPLETIONS, EMBEDDERS, LABELLERS
 from chromatell.models._support import shared_view, what
+from chromatell.tl._targets import model_key
 from chromatell.tl._train import provenance, regions_to_predict, store_prediction
 
 
@@ -108,7 +111,7 @@ def atacformer(
     >>> adata.obsm["X_atacformer"].shape
     (300, 32)
     """
-    store_key(key_added)
+    model_key(key_added, {**BASELINES, **COMPLETIONS, **LABELLERS, **EMBEDDERS})
     inner = _shared(data)
     predicts = context is not None and isinstance(data, MuData)
     if out is not None and not predicts:
@@ -126,10 +129,11 @@ def atacformer(
         model.forget()
     target = data.copy() if copy else data
     record, origin = model.to_record(), provenance(model, depth)
-    write_record(target, key_added, record)
-    if regions is not None:
-        store_prediction(target, key_added, values, regions, origin)
-    write_cell_columns(target.mod[ATAC] if isinstance(target, MuData) else target, *said)
+    with written_together(target):
+        write_record(target, key_added, record)
+        if regions is not None:
+            store_prediction(target, key_added, values, regions, origin)
+        write_cell_columns(target.mod[ATAC] if isinstance(target, MuData) else target, *said)
     return target if copy else None
 
 

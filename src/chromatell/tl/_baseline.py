@@ -8,7 +8,7 @@ from mudata import MuData
 from chromatell._keys import ATAC
 from chromatell._settings import settings
 from chromatell._validate import one_of, paired
-from chromatell.data.predictions import write_prediction
+from chromatell.data.predictions import check_regions, write_prediction, written_together
 from chromatell.data.tracks import BinnedTracks
 from chromatell.models._baseline_kinds import BASELINES, held_out_digest, uses_target_assay
 from chromatell.models._baselines import BaselineFitter
@@ -104,6 +104,7 @@ def baseline(
     paired(mdata)
     regions = target_regions(mdata)
     replaceable(mdata, key, FAMILY)
+    check_regions(mdata, regions, key)
     fits_in_memory(mdata.n_obs, len(regions))
     seed = settings.resolve_seed(seed)
     labels_key = labels if kind == "celltype_mean" else None
@@ -120,5 +121,6 @@ def baseline(
         **trained_cells(mdata),
         **fitter.chosen(),
     }
-    write_prediction(target, key, values, regions, provenance, main=False)
+    with written_together(target):
+        write_prediction(target, key, values, regions, provenance, main=False)
     return target if copy else None

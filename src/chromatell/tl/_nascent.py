@@ -15,6 +15,8 @@ from chromatell.genome.genome import Genome
 from chromatell.io import write_record
 from chromatell.io._write import check_new
 from chromatell.models import family_class
+from chromatell.models._track_baselines import TRACK_BASELINES
+from chromatell.tl._targets import model_key
 from chromatell.tl._train import provenance
 
 
@@ -100,7 +102,7 @@ def nascent(
     >>> tracks.names_of(role="prediction")
     ['mark_nascent']
     """
-    store_key(key_added)
+    model_key(key_added, TRACK_BASELINES)
     if not isinstance(tracks, BinnedTracks):
         raise ChromatellError(
             f"Expected ctl.data.BinnedTracks, got {type(tracks).__name__}. Make them with ctl.pp.bin_tracks(files); an "
@@ -116,10 +118,11 @@ def nascent(
     _check_free(tracks, [f"{name}_{key_added}" for name in model.var_names["target"]])
     try:
         model.train(seed=seed, **(train_kwargs or {}))
+        record = model.to_record()
         target = with_prediction(tracks.copy() if copy else tracks, model, key_added, depth="fixed", out=out)
     finally:
         model.forget()
-    write_record(target, key_added, model.to_record())
+    write_record(target, key_added, record)
     return target if copy else None
 
 

@@ -15,7 +15,9 @@ from chromatell.data.predictions import write_cell_columns
 from chromatell.data.tracks import BinnedTracks
 from chromatell.models import load
 from chromatell.models._base import ChromatinModel
+from chromatell.models._baseline_kinds import BASELINES
 from chromatell.tl._predict_tracks import predict_tracks
+from chromatell.tl._targets import model_key
 from chromatell.tl._train import provenance, store_prediction
 
 
@@ -117,6 +119,7 @@ def predict(
             "the filters before this call."
         )
     unique_names(cells, reads if isinstance(source, MuData) else "")
+    name = model_key(key or loaded.family, BASELINES)
     columns, wanted = loaded._ask(regions, fasta)
     values = loaded.predict(source, regions=wanted, depth=depth, out=out)
     mods = {reads: cells}
@@ -127,7 +130,6 @@ def predict(
     if isinstance(source, MuData):
         for name in source.obs.columns:
             result.obs[name] = source.obs[name].reindex(result.obs_names)
-    name = key or loaded.family
     origin = provenance(loaded, depth, cells.obs_names)
     store_prediction(result, name, values, columns, origin)
     if ATAC_PRED in result.mod:  # not where the prediction lies in a store

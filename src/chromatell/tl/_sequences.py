@@ -12,7 +12,7 @@ import pandas as pd
 from mudata import MuData
 
 from chromatell._keys import ATAC, CHROM, DNA, END, RNA, START, UNS
-from chromatell._settings import settings
+from chromatell._settings import gib, settings
 from chromatell._validate import ChromatellError, examples, modality, store_key
 from chromatell.genome.regions import parse_regions, region_table
 from chromatell.io import model_keys
@@ -263,8 +263,8 @@ def check_output(shape: Sequence[int]) -> None:
     size = 4 * int(np.prod(shape, dtype=np.float64))
     if size > settings.dense_limit:
         raise ChromatellError(
-            f"A result of {' x '.join(map(str, shape))} float32 takes {size / 1024**3:.1f} GiB, above "
-            f"ctl.settings.dense_limit ({settings.dense_limit / 1024**3:.1f} GiB). Ask for fewer regions or groups, or "
+            f"A result of {' x '.join(map(str, shape))} float32 takes {gib(size)}, above "
+            f"ctl.settings.dense_limit ({gib(settings.dense_limit)}). Ask for fewer regions or groups, or "
             "a smaller window."
         )
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pandas as pd
 from mudata import MuData
 
 from chromatell._keys import ATAC, ATAC_PRED, PROVENANCE, UNS
-from chromatell._settings import settings
+from chromatell._settings import gib, settings
 from chromatell._validate import ChromatellError, modality, store_key
 from chromatell.data.accessibility import selected
 from chromatell.data.predictions import predicted_regions, prediction_keys
@@ -28,10 +30,17 @@ def fits_in_memory(n_cells: int, n_regions: int) -> None:
     size = 4 * n_cells * n_regions
     if size > settings.dense_limit:
         raise ChromatellError(
-            f"{n_cells} cells x {n_regions} regions are {size / 1024**3:.1f} GiB of float32, above "
-            f"ctl.settings.dense_limit ({settings.dense_limit / 1024**3:.1f} GiB). Use fewer regions, "
+            f"{n_cells} cells x {n_regions} regions are {gib(size)} of float32, above "
+            f"ctl.settings.dense_limit ({gib(settings.dense_limit)}). Use fewer regions, "
             f"ctl.pp.select_features(mdata, n_regions=...), or allow it: ctl.settings.dense_limit = {size}."
         )
+
+
+def model_key(key: str, baselines: Iterable[str]) -> str:
+    """Return the name of a model and its prediction; raise where it cannot be stored or is that of a baseline."""
+    if store_key(key) in baselines:
+        raise ChromatellError(f"{key!r} is the name of a baseline; choose another, such as '{key}_mine'.")
+    return key
 
 
 def replaceable(mdata: MuData, key: str, family: str) -> None:

@@ -10,16 +10,17 @@ import numpy as np
 import pandas as pd
 from mudata import MuData
 
-from chromatell._keys import ATAC, ATAC_PRED, HELD_OUT_DIGEST, PREDICTIONS, PROVENANCE, REGION, RNA, UNS
-from chromatell._validate import ChromatellError, paired, store_key
+from chromatell._keys import ATAC, HELD_OUT_DIGEST, PREDICTIONS, PROVENANCE, RNA, UNS
+from chromatell._validate import paired
 from chromatell.data.accessibility import selected
-from chromatell.data.predictions import write_prediction
+from chromatell.data.predictions import check_regions, write_prediction, written_together
 from chromatell.io import prediction_reference, write_record
 from chromatell.io._write import check_new
 from chromatell.models._base import ChromatinModel
-from chromatell.models._baseline_kinds import held_out_digest
+from chromatell.models._baseline_kinds import BASELINES, held_out_digest
 from chromatell.models._support import check_dense, shared_view
 from chromatell.models._trained_on import STRETCHES, among
+from chromatell.tl._targets import model_key
 
 
 def train_and_store(
@@ -38,7 +39,7 @@ def train_and_store(
 
     `also` returns what else is written: (modality, 'obsm' or 'varm', key) -> array.
     """
-    store_key(key)
+    model_key(key, BASELINES)
     paired(mdata)
     inner = shared_view(mdata, (RNA, ATAC))
     family.setup_mudata(inner, **setup)
@@ -53,10 +54,11 @@ def train_and_store(
     target = mdata.copy() if copy else mdata
     record = fitted.to_record()
     origin = {**provenance(fitted, predict["depth"]), HELD_OUT_DIGEST: held_out_digest(mdata.mod[ATAC])}
-    write_record(target, key, record)
-    store_prediction(target, key, values, regions, origin)
-    for (modality, place, name), array in more.items():
-        getattr(target.mod[modality], place)[name] = array
+    with written_together(target):
+        write_record(target, key, record)
+        store_prediction(target, key, values, regions, origin)
+        for (modality, place, name), array in more.items():
+            getattr(target.mod[modality], place)[name] = array
     return target if copy else None
 
 
@@ -86,14 +88,7 @@ def regions_to_predict(mdata: MuData, key: str, *, out: Any) -> pd.Index:
         check_new(out)
         return regions
     check_dense(mdata.n_obs, len(regions))
-    if ATAC_PRED in mdata.mod:
-        present = pd.Index(mdata.mod[ATAC_PRED].var[REGION].astype(str))
-        if not present.equals(regions.astype(str)):
-            raise ChromatellError(
-                f"mdata.mod['atac_pred'] holds {len(present)} regions that are not the {len(regions)} now selected for "
-                f"{key!r}. All predictions of one MuData share their regions; remove the old ones first: del "
-                "mdata.mod['atac_pred']."
-            )
+    check_regions(mdata, regions, key)
     return regions
 
 

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 
 from chromatell._keys import ATAC, RNA, TRAIN
 from chromatell._settings import logger
-from chromatell._validate import ChromatellError, expressed, nonnegative, one_of, paired, split_of
+from chromatell._validate import ChromatellError, called, expressed, labelled, nonnegative, one_of, paired, split_of
 from chromatell.data.accessibility import DepthModel, fragment_counts, open_matrix, selected, true_depth
 from chromatell.data.cells import CellBatch, CellDataset, CellInput, cell_loader, row_blocks, take
 from chromatell.data.covariates import Covariates, find_obs
@@ -176,6 +176,9 @@ class Dense(ChromatinModel):
                     f"mdata.mod[{name!r}].var['ctl_selected'] selects nothing. Run ctl.pp.select_features(mdata)."
                 )
         batch_mod = find_obs(mdata, batch_key)
+        if batch_key is not None:
+            source = mdata if batch_mod is None else mdata.mod[batch_mod]
+            labelled(source.obs[batch_key], batch_key, "mdata" if batch_mod is None else called(batch_mod))
         continuous = list(continuous_covariate_keys or [])
         also: list[Any] = [scvi_fields.MuDataCategoricalObsField("batch", batch_key, mod_key=batch_mod)]
         for key in continuous:
