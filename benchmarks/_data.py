@@ -10,6 +10,7 @@ import numpy as np
 from mudata import MuData
 
 import chromatell as ctl
+from chromatell._compat import no_pull
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -22,7 +23,7 @@ def data_dir() -> Path:
 def load(name: str) -> MuData:
     """Read 'pbmc' (51 genes x 2,815 regions) or 'cortex' (1,677 genes x 25,734 regions)."""
     file = {"pbmc": "pbmc10k_51genes.h5mu", "cortex": "snare_mouse_cortex.h5mu"}[name]
-    with mudata.set_options(pull_on_update=False):
+    with no_pull():
         return mudata.read_h5mu(data_dir() / "multiome" / file)
 
 

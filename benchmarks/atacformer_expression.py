@@ -14,12 +14,12 @@ import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 
-import mudata
 import pandas as pd
 from _data import data_dir, interval, load, save
 from mudata import MuData
 
 import chromatell as ctl
+from chromatell._compat import no_pull
 
 BASELINES = ["region_mean_depth", "knn", "svd_ridge"]
 SHOWN = [("depth_matched", "auroc"), ("per_cell", "auroc"), ("overall", "ap")]
@@ -30,7 +30,7 @@ def binned() -> MuData:
     rna = load("pbmc").mod["rna"]
     fragments = data_dir() / "multiome" / "pbmc10k_fragments.tsv.gz"
     atac = ctl.pp.bin_genome(fragments, chrom_sizes="hg38", barcodes=rna.obs_names)
-    with mudata.set_options(pull_on_update=False):
+    with no_pull():
         return MuData({"rna": rna, "atac": atac})
 
 

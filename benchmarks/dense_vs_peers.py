@@ -22,6 +22,7 @@ import scipy.sparse as sp
 from _data import load, prepare, save
 
 import chromatell as ctl
+from chromatell._compat import no_pull
 from chromatell.data.accessibility import open_matrix, true_depth
 
 
@@ -52,7 +53,7 @@ def multivi(mdata, judge: Judge, lr: float, epochs: int, every: int) -> list[tup
     hidden = sp.csr_matrix(hidden)
     hidden.eliminate_zeros()
     train_or_val = np.flatnonzero(split != "test")
-    with mudata.set_options(pull_on_update=False):
+    with no_pull():
         both = mudata.MuData(
             {
                 "rna": ad.AnnData(sp.csr_matrix(genes.X)[train_or_val], obs=genes.obs.iloc[train_or_val][[]].copy()),

@@ -17,6 +17,7 @@ import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 
+from chromatell._compat import no_pull
 from chromatell.genome.annotation import read_genes
 
 N_CELLS, N_REGIONS, SEED, LIMIT = 3200, 1000, 0, 1_500_000
@@ -71,7 +72,7 @@ def main(out: Path) -> None:
     for mod in (small_rna, small_atac):
         mod.obs.index.name = None
         mod.uns["genome"] = "GRCh38"
-    with mudata.set_options(pull_on_update=False), warnings.catch_warnings():
+    with no_pull(), warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         small = mudata.MuData({"rna": small_rna, "atac": small_atac})
         small.obs["cell_type"] = obs["cell_type"]

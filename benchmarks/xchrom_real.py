@@ -25,6 +25,7 @@ from sklearn.decomposition import TruncatedSVD
 from sklearn.linear_model import RidgeCV
 
 import chromatell as ctl
+from chromatell._compat import no_pull
 from chromatell.metrics import auroc
 
 VIEWS = [
@@ -39,7 +40,7 @@ VIEWS = [
 def mouse_brain(n_seeds: int) -> str:
     """Return the table of the 5-fold run."""
     path = data_dir() / "xchrom" / "mouse_brain_100cells.h5mu"
-    with mudata.set_options(pull_on_update=False):
+    with no_pull():
         source = mudata.read_h5mu(path)
         rna = source.mod["rna"][source.mod["atac"].obs_names].copy()
         whole = mudata.MuData({"rna": rna, "atac": source.mod["atac"]})
@@ -103,7 +104,7 @@ def hemato_data() -> mudata.MuData:
     rna.obsm["X_lsi"] = lsi
     peaks = atac[:, has].copy()
     peaks.obs["n_fragments"] = np.asarray(atac.X.sum(axis=1)).ravel()
-    with mudata.set_options(pull_on_update=False):
+    with no_pull():
         mdata = mudata.MuData({"rna": rna, "atac": peaks})
     ctl.pp.add_sequence(mdata, data_dir() / "genome" / "hg19_chr20_chr22.fa.gz")
     return mdata

@@ -9,18 +9,19 @@ import matplotlib as mpl
 
 mpl.use("agg")
 import matplotlib.pyplot as plt
-import mudata
 import numpy as np
 from matplotlib.ticker import MultipleLocator
+from mudata import MuData
 from scipy.cluster.hierarchy import leaves_list, linkage
 
 import chromatell as ctl
+from chromatell._compat import no_pull
 
 OUT = Path(__file__).parent / "_static" / "leaderboard.png"
 N_REGIONS, MIN_CELLS = 60, 20
 
 
-def run() -> mudata.MuData:
+def run() -> MuData:
     """Train, predict and evaluate, as in the README."""
     mdata = ctl.datasets.pbmc_example()
     ctl.pp.split_cells(mdata, seed=0)
@@ -29,7 +30,7 @@ def run() -> mudata.MuData:
     return mdata
 
 
-def profiles(mdata: mudata.MuData) -> tuple[np.ndarray, np.ndarray, list[str]]:
+def profiles(mdata: MuData) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Return observed and predicted share of open test cells, (types, regions), each divided by its region's mean."""
     test = (mdata.obs["ctl_split"] == "test").to_numpy()
     labels = mdata.obs["cell_type"].astype(str).to_numpy()[test]
@@ -46,7 +47,7 @@ def profiles(mdata: mudata.MuData) -> tuple[np.ndarray, np.ndarray, list[str]]:
     return observed[rows][:, order], predicted[rows][:, order], [types[i] for i in rows]
 
 
-def draw(mdata: mudata.MuData, out: Path) -> None:
+def draw(mdata: MuData, out: Path) -> None:
     """Two heat maps on the left, the leaderboard on the right."""
     observed, predicted, types = profiles(mdata)
     figure = plt.figure(figsize=(9.8, 3.9), layout="constrained")
@@ -77,5 +78,6 @@ def draw(mdata: mudata.MuData, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    mudata.set_options(pull_on_update=False)
-    draw(run(), Path(sys.argv[1]) if len(sys.argv) > 1 else OUT)
+    with no_pull():
+        result = run()
+    draw(result, Path(sys.argv[1]) if len(sys.argv) > 1 else OUT)

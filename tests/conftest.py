@@ -15,7 +15,8 @@ import mudata
 import numpy as np
 import pytest
 
-mudata.set_options(pull_on_update=False)
+if not hasattr(mudata, "settings"):  # mudata 0.3: as 0.4 does by default
+    mudata.set_options(pull_on_update=False)
 
 
 @pytest.fixture(scope="session")

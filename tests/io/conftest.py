@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from chromatell._compat import no_pull
 from chromatell.io import Record, write_record
 
 
@@ -40,7 +41,7 @@ def make_mdata(small: bool = False) -> mudata.MuData:
         obs=pd.DataFrame(index=[f"BARCODE{i}" for i in range(5)]),
         var=pd.DataFrame(index=["Sox2", "Pax6", "Gad1"]),
     )
-    with mudata.set_options(pull_on_update=False):
+    with no_pull():
         made = mudata.MuData({"rna": rna})
     made.uns["mine"] = {"text": "kept", "numbers": np.arange(3)}
     write_record(made, "my.model-1", make_record(small))

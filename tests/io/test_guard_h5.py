@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from chromatell import ChromatellError
+from chromatell._compat import no_pull
 from chromatell.io import check_file, import_model, read, read_record_file
 
 MODEL = "uns/ctl/models/my.model-1"
@@ -275,5 +276,5 @@ def test_good_files_pass(path, data_dir):
     for file in sorted((data_dir / "multiome").glob("*.h5mu")):
         check_file(file)
     small = data_dir / "multiome" / "bmmc_500cells.h5mu"
-    with mudata.set_options(pull_on_update=False):
+    with no_pull():
         assert read(small).shape == mudata.read_h5mu(small).shape

@@ -10,6 +10,7 @@ import pytest
 
 import chromatell as ctl
 from chromatell import ChromatellError
+from chromatell._compat import no_pull
 from chromatell.io import PredictionWriter, open_prediction, prediction_reference, resolve_sibling
 
 CELLS, REGIONS = 7, 11
@@ -125,7 +126,7 @@ def linked(values, obs, var, tmp_path) -> mudata.MuData:
     """A MuData whose .uns names a store beside its file."""
     with PredictionWriter(tmp_path / "p.zarr", obs, var) as writer:
         fill(writer, values)
-    with mudata.set_options(pull_on_update=False):
+    with no_pull():
         made = mudata.MuData({"rna": anndata.AnnData(np.ones((CELLS, 2), "float32"), obs=obs[[]])})
     made.uns["ctl"] = {"predictions": {"dense": writer.reference()}}
     made.write(tmp_path / "x.h5mu")

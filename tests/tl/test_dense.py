@@ -11,6 +11,7 @@ import scipy.sparse as sp
 
 import chromatell as ctl
 from chromatell import ChromatellError, ChromatellWarning
+from chromatell._compat import no_pull
 
 QUICK = {"train_kwargs": {"max_epochs": 2}, "seed": 0}
 
@@ -109,7 +110,7 @@ def test_several_models_stand_side_by_side(mdata):
 @pytest.mark.parametrize("suffix", [".h5mu", ".zarr"])
 def test_the_file_is_a_working_predictor(done, tmp_path, suffix):
     path = tmp_path / f"shared{suffix}"
-    with md.set_options(pull_on_update=False):
+    with no_pull():
         done.write(path) if suffix == ".h5mu" else done.write_zarr(path)
     query = done["rna"][::-1].copy()  # a collaborator's cells, in another order, without ATAC
     got = ctl.tl.predict(query, model=path)
@@ -152,7 +153,7 @@ def test_predictions_above_the_limit_go_to_a_store(mdata, tmp_path, monkeypatch)
     ctl.tl.dense(mdata, out=tmp_path / "pred.zarr", **QUICK)
     assert "atac_pred" not in mdata.mod
     monkeypatch.undo()
-    with md.set_options(pull_on_update=False):
+    with no_pull():
         mdata.write(tmp_path / "shared.h5mu")
     stored = ctl.io.open_prediction(tmp_path / "shared.h5mu")
     want = ctl.tl.predict(mdata["rna"], model=mdata)["atac_pred"].X
@@ -194,7 +195,7 @@ def broken(mdata, what):
     elif what == "closed":
         atac.X = sp.csr_matrix(atac.shape, dtype=np.float32)
     mods = {"rna": rna} if what == "no atac" else {"rna": rna, "atac": atac}
-    with md.set_options(pull_on_update=False):
+    with no_pull():
         bad = md.MuData(mods)
     if what not in ("barcodes", "repeat", "no split"):
         bad.obs["ctl_split"] = mdata.obs["ctl_split"].reindex(bad.obs_names)
@@ -234,7 +235,7 @@ def test_other_wrong_calls(mdata, done):
         ctl.tl.dense(mdata, key_added="a/b", **QUICK)
     with pytest.raises(ChromatellError, match="'nothing'.*dense"):
         ctl.tl.predict(done["rna"], model=done, key="nothing")
-    with md.set_options(pull_on_update=False):
+    with no_pull():
         atac_only = md.MuData({"atac": done["atac"].copy()})
     with pytest.raises(ChromatellError, match="no modality 'rna'"):
         ctl.tl.predict(atac_only, model=done)
@@ -259,7 +260,7 @@ def test_real_counts_round_trip(data_dir, tmp_path):
     mdata = ctl.io.read(data_dir / "multiome" / "bmmc_500cells.h5mu")
     ctl.pp.split_cells(mdata, seed=0)
     ctl.tl.dense(mdata, batch_key="batch", **QUICK)
-    with md.set_options(pull_on_update=False):
+    with no_pull():
         mdata.write(tmp_path / "shared.h5mu")
     got = ctl.tl.predict(mdata["rna"], model=tmp_path / "shared.h5mu")
     np.testing.assert_allclose(got["atac_pred"].X, mdata["atac_pred"].X, atol=1e-6)

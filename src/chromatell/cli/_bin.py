@@ -8,10 +8,10 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-import mudata
 from anndata import AnnData
 from mudata import MuData
 
+from chromatell._compat import no_pull
 from chromatell._keys import ATAC, RNA
 from chromatell._settings import settings
 from chromatell._validate import ChromatellError, examples
@@ -120,7 +120,7 @@ def _joined(rna: AnnData, atac: AnnData) -> MuData:
     if not atac.obs_names.isin(rna.obs_names).all():
         lacking = atac.obs_names[~atac.obs_names.isin(rna.obs_names)]
         raise ChromatellError(f"{len(lacking)} of {atac.n_obs} cells have no expression (such as {examples(lacking)}).")
-    with mudata.set_options(pull_on_update=False):
+    with no_pull():
         paired = MuData({RNA: rna[atac.obs_names].copy(), ATAC: atac})
     paired.obs = atac.obs.copy()
     return paired

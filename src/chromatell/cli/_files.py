@@ -12,6 +12,7 @@ import mudata
 from anndata import AnnData
 from mudata import MuData
 
+from chromatell._compat import no_pull
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError
 
@@ -146,7 +147,7 @@ def write(data: AnnData | MuData, path: Path) -> None:
     from chromatell.io._write import beside
 
     # mudata would otherwise pull the modalities' columns into .obs and .var, which the user did not ask for
-    with beside(path.absolute()) as temporary, mudata.set_options(pull_on_update=False):
+    with beside(path.absolute()) as temporary, no_pull():
         if isinstance(data, AnnData):
             (data.write_zarr if path.suffix == ".zarr" else data.write_h5ad)(temporary)
         elif path.suffix == ".zarr":

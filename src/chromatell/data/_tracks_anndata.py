@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
+from chromatell._compat import layer_names
 from chromatell._keys import CHROM, END, MASK, SPLIT, SPLITS, START, UNS
 from chromatell._validate import ChromatellError
 from chromatell.data._tracks_info import NO_SPLIT, OUTSIDE
@@ -69,7 +70,7 @@ def from_anndata(cls: type[Tracks], adata: AnnData) -> Tracks:
     table = adata.obs.copy()
     table.index = table.index.astype(str)
     tracks = cls({chrom: whole(adata.X)}, track_table(table), bin_size=bin_size, chrom_sizes={chrom: size})
-    for layer in adata.layers:
+    for layer in layer_names(adata):
         values = whole(adata.layers[layer])
         tracks._layers[layer] = {name: {chrom: Row(values, i)} for i, name in enumerate(tracks.names)}
     if MASK in adata.var or adata.n_vars < n:

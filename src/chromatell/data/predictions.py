@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from anndata import AnnData
-from mudata import MuData, set_options
+from mudata import MuData
 
+from chromatell._compat import layer_names, no_pull
 from chromatell._keys import ATAC, ATAC_PRED, PRED_PREFIX, PREDICTIONS, PROVENANCE, REGION, SPLIT, UNS, X_KEY
 from chromatell._validate import ChromatellError, same_names, store_key
 from chromatell.io import open_prediction
@@ -138,7 +139,8 @@ def prediction_keys(mdata: MuData) -> list[str]:
     if pred is None:
         return stores
     x_key = pred.uns.get(UNS, {}).get(X_KEY, ATAC_PRED)
-    return [x_key, *(k for k in pred.layers if k != x_key), *(k for k in stores if k != x_key and k not in pred.layers)]
+    layers = layer_names(pred)
+    return [x_key, *(k for k in layers if k != x_key), *(k for k in stores if k != x_key and k not in layers)]
 
 
 def read_prediction(mdata: MuData, key: str) -> Any:
@@ -156,7 +158,7 @@ def read_prediction(mdata: MuData, key: str) -> Any:
             f"ctl.tl.baseline(mdata, {key!r})."
         )
     pred = mdata.mod.get(ATAC_PRED)
-    if pred is None or key not in (keys[0], *pred.layers):
+    if pred is None or key not in (keys[0], *layer_names(pred)):
         return open_prediction(mdata, key).X
     return np.asarray(pred.X if key == keys[0] else pred.layers[key])
 
@@ -190,7 +192,7 @@ def _attach(mdata: MuData, pred: AnnData) -> None:
     """Add a modality and bring the shapes up to date; the user's own columns keep values and dtypes."""
     obs, var = mdata.obs.copy(), mdata.var.copy()
     mdata.mod[ATAC_PRED] = pred
-    with set_options(pull_on_update=False):
+    with no_pull():
         mdata.update()
     for column in obs:
         mdata.obs[column] = obs[column].reindex(mdata.obs_names)

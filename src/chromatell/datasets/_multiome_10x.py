@@ -17,8 +17,9 @@ import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 from anndata.utils import make_index_unique
-from mudata import MuData, set_options
+from mudata import MuData
 
+from chromatell._compat import no_pull
 from chromatell._keys import ATAC, CHROM, END, RNA, START
 from chromatell._settings import file_name, logger, settings
 from chromatell._validate import ChromatellError, examples, warn
@@ -277,7 +278,7 @@ def _assemble(x: sp.csr_matrix, features: pd.DataFrame, barcodes: np.ndarray, wh
         )
     table = features.loc[peaks, ["feature_types", "genome"]].set_axis(names).join(places[[CHROM, START, END]])
     atac = AnnData(_columns(x, peaks), obs=obs, var=table)
-    with set_options(pull_on_update=False):
+    with no_pull():
         mdata = MuData({RNA: rna, ATAC: atac})
     logger.info("%d cells x %d genes and %d regions.", x.shape[0], rna.n_vars, atac.n_vars)
     return mdata

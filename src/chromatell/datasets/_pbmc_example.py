@@ -5,8 +5,9 @@ from __future__ import annotations
 from importlib.resources import as_file, files
 
 import numpy as np
-from mudata import MuData, read_h5mu, set_options
+from mudata import MuData, read_h5mu
 
+from chromatell._compat import no_pull
 from chromatell._keys import ATAC, RNA
 
 
@@ -40,7 +41,7 @@ def pbmc_example() -> MuData:
     3200
     """
     packaged = files("chromatell.datasets") / "_files" / "pbmc_example.h5mu"
-    with as_file(packaged) as path, set_options(pull_on_update=False):
+    with as_file(packaged) as path, no_pull():
         mdata = read_h5mu(path)
     for name in (RNA, ATAC):
         mdata.mod[name].X = mdata.mod[name].X.astype(np.float32)

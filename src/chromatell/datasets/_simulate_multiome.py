@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
-from mudata import MuData, set_options
+from mudata import MuData
 
+from chromatell._compat import no_pull
 from chromatell._keys import ATAC, CHROM, END, RNA, START
 from chromatell._settings import gib, settings
 from chromatell._validate import ChromatellError
@@ -106,7 +107,7 @@ def simulate_multiome(
     atac.obs["expected_fragments"] = cells.depth
     if truth:
         atac.layers["truth"] = _truth(cells.theta * cells.depth[:, None], region_prog)
-    with set_options(pull_on_update=False):
+    with no_pull():
         mdata = MuData({RNA: rna, ATAC: atac})
     for name in cells.obs:
         mdata.obs[name] = cells.obs[name]

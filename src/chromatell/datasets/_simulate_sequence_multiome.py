@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from anndata import AnnData
-from mudata import MuData, set_options
+from mudata import MuData
 
+from chromatell._compat import no_pull
 from chromatell._keys import ATAC, CHROM, DNA, RNA, UNS
 from chromatell._settings import settings
 from chromatell._validate import ChromatellError
@@ -173,7 +174,7 @@ def simulate_sequence_multiome(
     atac.obs["expected_fragments"] = fragments
     if truth:
         atac.layers["truth"] = _truth(type_of * fragments[:, None], regions)
-    with set_options(pull_on_update=False):
+    with no_pull():
         mdata = MuData({RNA: rna, ATAC: atac})
     for name in obs:
         mdata.obs[name] = obs[name]

@@ -11,6 +11,7 @@ import mudata
 from anndata import AnnData
 from mudata import MuData
 
+from chromatell._compat import no_pull
 from chromatell._keys import MODELS, UNS
 from chromatell._validate import ChromatellError
 from chromatell.io._h5_guard import check_group, group_at, open_h5
@@ -92,7 +93,7 @@ def read(path: str | os.PathLike[str], *, max_bytes: int | None = None) -> MuDat
     path = existing(path)
     check_file(path, max_bytes=max_bytes)
     try:
-        with mudata.set_options(pull_on_update=False):
+        with no_pull():
             if path.is_dir():
                 return mudata.read_zarr(path)
             with h5py.File(path, "r") as file:

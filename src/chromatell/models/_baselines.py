@@ -79,8 +79,7 @@ class BaselineFitter:
     >>> rng = np.random.default_rng(0)
     >>> rna = ad.AnnData(rng.poisson(2.0, (60, 8)).astype("float32"))
     >>> atac = ad.AnnData(rng.poisson(0.3, (60, 12)).astype("float32"))
-    >>> with md.set_options(pull_on_update=False):
-    ...     mdata = md.MuData({"rna": rna, "atac": atac})
+    >>> mdata = md.MuData({"rna": rna, "atac": atac})
     >>> mdata.obs["ctl_split"] = ["train"] * 40 + ["val"] * 10 + ["test"] * 10
     >>> fitter = BaselineFitter(mdata, atac.var_names)
     >>> fitter.predict("knn", np.arange(50, 60)).shape

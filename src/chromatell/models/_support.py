@@ -13,9 +13,10 @@ import numpy as np
 import pandas as pd
 import torch
 from anndata import AnnData
-from mudata import MuData, set_options
+from mudata import MuData
 from scvi.data import AnnDataManager, fields
 
+from chromatell._compat import no_pull
 from chromatell._keys import ATAC, RNA, SPLIT_HOW, SPLITS, UNS
 from chromatell._progress import progress
 from chromatell._settings import gib, logger, settings
@@ -36,7 +37,7 @@ def shared_view(mdata: MuData, modalities: tuple[str, ...]) -> MuData:
             varm=dict(source.varm),
             uns={},
         )
-    with set_options(pull_on_update=False):
+    with no_pull():
         inner = MuData(mods)
     for name in mdata.obs.columns:
         inner.obs[name] = mdata.obs[name].reindex(inner.obs_names)

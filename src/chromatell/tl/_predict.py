@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from anndata import AnnData
-from mudata import MuData, set_options
+from mudata import MuData
 
+from chromatell._compat import no_pull
 from chromatell._keys import ATAC, ATAC_PRED, RNA
 from chromatell._validate import ChromatellError, modality, unique_names
 from chromatell.data.predictions import write_cell_columns
@@ -125,7 +126,7 @@ def predict(
     mods = {reads: cells}
     if isinstance(source, MuData):
         mods |= {name: source.mod[name] for name in (RNA, ATAC) if name in source.mod}
-    with set_options(pull_on_update=False):
+    with no_pull():
         result = MuData(mods)
     if isinstance(source, MuData):
         for name in source.obs.columns:

@@ -9,6 +9,7 @@ import scipy.sparse as sp
 
 import chromatell as ctl
 from chromatell import ChromatellError
+from chromatell._compat import no_pull
 
 
 def broken(mdata, what):
@@ -48,7 +49,7 @@ def broken(mdata, what):
     elif what == "train option":
         options = {"train_kwargs": {"n_epochs": 3}}
     mods = {"rna": rna} if what == "no atac" else {"rna": rna, "atac": atac}
-    with md.set_options(pull_on_update=False):
+    with no_pull():
         bad = md.MuData(mods)
     if what not in ("barcodes", "no split"):
         bad.obs["ctl_split"] = mdata.obs["ctl_split"].reindex(bad.obs_names)

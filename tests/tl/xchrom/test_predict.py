@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import anndata as ad
-import mudata as md
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,6 +10,7 @@ import scipy.sparse as sp
 
 import chromatell as ctl
 from chromatell import ChromatellError, ChromatellWarning
+from chromatell._compat import no_pull
 
 WIDTH, LENGTH = 220, 200
 
@@ -28,7 +28,7 @@ def test_the_file_predicts_without_a_fasta(mdata, tmp_path, suffix, embedding, q
         mdata["rna"].obsm["X_own"] = mdata["rna"].obsm["X_pca"][:, :3] * 2
     ctl.tl.xchrom(mdata, embedding=embedding, region_effect=True, **quick)
     path = tmp_path / f"shared{suffix}"
-    with md.set_options(pull_on_update=False):
+    with no_pull():
         mdata.write(path) if suffix == ".h5mu" else mdata.write_zarr(path)
     query = mdata["rna"][::-1].copy()
     if embedding != "X_own":
@@ -134,7 +134,7 @@ def test_predictions_above_the_limit_go_to_a_store(mdata, fasta, tmp_path, monke
     ctl.tl.xchrom(mdata, out=tmp_path / "pred.zarr", **quick)
     assert "atac_pred" not in mdata.mod
     monkeypatch.undo()
-    with md.set_options(pull_on_update=False):
+    with no_pull():
         mdata.write(tmp_path / "shared.h5mu")
     stored = ctl.io.open_prediction(tmp_path / "shared.h5mu")
     want = ctl.tl.predict(mdata["rna"], model=mdata)["atac_pred"].X

@@ -8,6 +8,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 import chromatell as ctl
+from chromatell._compat import no_pull
 
 TINY = {"kind": "motifs", "sequence_length": 200, "stem_filters": 8, "n_hidden": 16, "n_embed": 6, "n_pcs": 6}
 
@@ -141,7 +142,7 @@ def test_the_references_own_example(data_dir, tmp_path, quick):
     """91 cells of mouse brain with sequence in the file and components of their own: train, write, read, predict."""
     mdata = ctl.io.read(data_dir / "xchrom" / "mouse_brain_100cells.h5mu")
     cells = mdata["rna"].obs_names.intersection(mdata["atac"].obs_names)
-    with md.set_options(pull_on_update=False):
+    with no_pull():
         mdata = md.MuData({name: mdata[name][cells].copy() for name in ("rna", "atac")})
     ctl.pp.split_cells(mdata, seed=0)
     ctl.pp.split_regions(mdata, by="random", seed=0)
@@ -150,7 +151,7 @@ def test_the_references_own_example(data_dir, tmp_path, quick):
     assert model.embedding.key == "X_pca"
     assert mdata["atac_pred"].shape == (91, 901)
     assert np.isfinite(mdata["atac_pred"].X).all()
-    with md.set_options(pull_on_update=False):
+    with no_pull():
         mdata.write(tmp_path / "shared.h5mu")
     got = ctl.tl.predict(mdata["rna"], model=tmp_path / "shared.h5mu")
     np.testing.assert_allclose(got["atac_pred"].X, mdata["atac_pred"].X, atol=1e-6)
