@@ -103,7 +103,7 @@ def written_together(data: MuData | AnnData) -> Iterator[None]:
         if isinstance(data, MuData) and set(data.mod) != set(mods):
             for name in set(data.mod) - set(mods):
                 del data.mod[name]
-            with set_options(pull_on_update=False):
+            with no_pull():
                 data.update()
         for owner, obs, var in tables:
             if not owner.obs.equals(obs):
