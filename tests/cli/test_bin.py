@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 
 import anndata as ad
@@ -14,6 +15,8 @@ import scipy.sparse as sp
 
 import chromatell as ctl
 from chromatell.cli import main
+from chromatell.io import _h5_sink
+from chromatell.io._h5_sink import H5Sink
 
 SIZES = ["--chrom-sizes", "SIZES"]
 LENGTHS = {"chr1": 60_000, "chr2": 42_000}
@@ -204,17 +207,33 @@ def test_a_call_that_cannot_end_well_is_one_line(words, code, message, made, tmp
 
 def test_a_write_that_fails_leaves_the_old_file(made, tmp_path, monkeypatch, refused):
     out = tmp_path / "out.h5ad"
-    out.write_bytes(b"old")
+    ad.AnnData(np.ones((1, 1), "float32")).write_h5ad(out)
+    old = out.read_bytes()
 
-    def full(self, path):
-        path.write_bytes(b"half")
-        raise OSError("No space left on device")
+    class Full(H5Sink):
+        def __init__(self, path):
+            super().__init__(path)
+            self.error = OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(ad.AnnData, "write_h5ad", full)
+    monkeypatch.setattr(_h5_sink, "H5Sink", Full)
     call = ["bin", made / "fragments.tsv.gz", "-o", out, "--chrom-sizes", made / "sizes.txt", "--min-fragments", "1"]
-    assert "No space left" in refused(call, 1)
-    assert out.read_bytes() == b"old"
+    assert "is there already" in refused(call, 2)
+    assert "there is no room left on the disk" in refused([*call, "--overwrite"], 1)
+    assert out.read_bytes() == old
     assert names(tmp_path) == {"out.h5ad"}
+
+
+@pytest.mark.parametrize("made_by_user", ["file", "folder"])
+def test_what_is_no_output_of_ours_stays(made, tmp_path, refused, made_by_user):
+    """Not even --overwrite replaces a folder or file of another kind."""
+    out = tmp_path / "out.zarr"
+    mine = out if made_by_user == "file" else out / "thesis.txt"
+    mine.parent.mkdir(exist_ok=True)
+    mine.write_text("years of work")
+    call = ["bin", made / "fragments.tsv.gz", "-o", out, "--chrom-sizes", made / "sizes.txt", "--min-fragments", "1"]
+    assert "is there already" in refused(call, 2)
+    assert "so it is not replaced" in refused([*call, "--overwrite"], 2)
+    assert mine.read_text() == "years of work"
 
 
 def test_cells_without_expression_are_named(made, tmp_path, refused):

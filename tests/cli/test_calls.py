@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import shutil
 import subprocess
 import sys
 
@@ -126,16 +128,16 @@ def test_version(capsys):
 
 def test_a_write_that_fails_leaves_the_old_file(cells, shared, query, monkeypatch, refused):
     out = cells.with_name("out.h5mu")
-    out.write_bytes(b"old")
+    shutil.copy(cells, out)
+    old = out.read_bytes()
 
-    def full(path, mdata):
-        path.write_bytes(b"half")
-        raise OSError("No space left on device")
+    def full(sink, mdata):
+        raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(md, "write_h5mu", full)
-    error = refused(["predict", query, "--model", shared, "-o", out], 1)
-    assert "No space left on device" in error
-    assert out.read_bytes() == b"old"
+    error = refused(["predict", query, "--model", shared, "-o", out, "--overwrite"], 1)
+    assert "there is no room left on the disk" in error
+    assert out.read_bytes() == old
     assert names(cells.parent) == {"cells.h5mu", "query.h5ad", "out.h5mu"}
 
 
@@ -166,7 +168,7 @@ def test_own_warnings_are_one_line_and_quiet_is_quiet(simulated, shared, tmp_pat
     before = ctl.settings.verbosity
     assert main(call) == 0
     assert capsys.readouterr().err.count("Warning: ") == 1
-    assert main([*call, "-qq"]) == 0
+    assert main([*call, "-qq", "--overwrite"]) == 0
     said = capsys.readouterr()
     assert (said.out, said.err) == ("", "")
     assert ctl.settings.verbosity == before

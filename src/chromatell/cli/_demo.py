@@ -29,7 +29,7 @@ import chromatell as ctl
 mdata = ctl.datasets.pbmc_example()
 
 ctl.pp.split_cells(mdata); ctl.pp.select_features(mdata, n_regions={N_REGIONS}); ctl.tl.dense(mdata)
-ctl.tl.evaluate(mdata, baselines="all"); ctl.tl.fisher(mdata); mdata.write("demo.h5mu")
+ctl.tl.evaluate(mdata, baselines="all"); ctl.tl.fisher(mdata); ctl.io.write(mdata, "demo.h5mu")
 query = ctl.tl.predict(mdata["rna"], model="demo.h5mu")
 """
 

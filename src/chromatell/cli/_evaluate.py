@@ -18,7 +18,7 @@ from chromatell.cli._track_table import track_leaderboard
 def run(args: argparse.Namespace) -> None:
     """Score the predictions in a file, print the leaderboard, write what was asked for."""
     if args.csv is not None:
-        check_output(args.csv, [args.input], overwrite=False, suffixes=(".csv",))
+        check_output(args.csv, [args.input], overwrite=args.overwrite, suffixes=(".csv",), kind="text")
 
     from chromatell.data._tracks_store import is_tracks_store
 

@@ -8,11 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import mudata
 from anndata import AnnData
 from mudata import MuData
 
-from chromatell._compat import no_pull
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError
 
@@ -26,13 +24,18 @@ class UsageError(Exception):
     """The call itself is wrong, whatever the files hold."""
 
 
-def check_output(path: Path, inputs: Sequence[Path], *, overwrite: bool, suffixes: Sequence[str] = SUFFIXES) -> None:
+def check_output(
+    path: Path, inputs: Sequence[Path], *, overwrite: bool, suffixes: Sequence[str] = SUFFIXES, kind: str = "data"
+) -> None:
     """Raise, before hours of work, where the result could not be written to `path`.
+
+    What is there is replaced only with `overwrite`, and only where it is of the `kind` to be written (see
+    ``chromatell.io._replace.check_target``).
 
     Raises
     ------
     UsageError
-        Unknown ending, no such folder, a folder that is not ours to write, or one of the inputs without `overwrite`.
+        Unknown ending, no such folder, a folder that is not ours to write, or there already.
     """
     if path.suffix not in suffixes:
         raise UsageError(f"The output {str(path)!r} must end in {' or '.join(suffixes)}.")
@@ -45,9 +48,16 @@ def check_output(path: Path, inputs: Sequence[Path], *, overwrite: bool, suffixe
         return
     if path.suffix != ".zarr" and path.is_dir():
         raise UsageError(f"The output {str(path)!r} is a folder. Name a file.")
-    for given in inputs:
-        if given.exists() and path.samefile(given) and not overwrite:
-            raise UsageError(f"The output {str(path)!r} is an input too. Name another, or say --overwrite.")
+    if not overwrite:
+        what = "is an input too" if any(g.exists() and path.samefile(g) for g in inputs) else "is there already"
+        raise UsageError(f"The output {str(path)!r} {what}. Name another, or say --overwrite.")
+
+    from chromatell.io._replace import check_target
+
+    try:
+        check_target(path, kind, overwrite=True)
+    except ChromatellError as error:
+        raise UsageError(str(error)) from error
 
 
 def check_there(path: Path | None, what: str) -> None:
@@ -118,9 +128,7 @@ def check_tracks_output(path: Path, inputs: Sequence[Path], *, overwrite: bool) 
     UsageError
         As :func:`check_output`, or there already.
     """
-    check_output(path, inputs, overwrite=overwrite, suffixes=(".zarr",))
-    if path.exists() and not overwrite:
-        raise UsageError(f"The output {str(path)!r} is there already. Name another, or say --overwrite.")
+    check_output(path, inputs, overwrite=overwrite, suffixes=(".zarr",), kind="tracks")
 
 
 def read_multiome(path: Path) -> MuData:
@@ -137,21 +145,13 @@ def read_multiome(path: Path) -> MuData:
     if not isinstance(data, MuData):
         raise ChromatellError(
             f"{path} holds one AnnData; paired cells, a MuData with modalities 'rna' and 'atac', are needed. "
-            "Write one: mudata.MuData({'rna': rna, 'atac': atac}).write('paired.h5mu')."
+            "Write one: ctl.io.write(mudata.MuData({'rna': rna, 'atac': atac}), 'paired.h5mu')."
         )
     return data
 
 
 def write(data: AnnData | MuData, path: Path) -> None:
-    """Write data so that `path` is whole at any moment: it is written beside and renamed."""
-    from chromatell.io._write import beside
+    """Write data in place of what :func:`check_output` let pass: `path` is whole at any moment."""
+    from chromatell import io
 
-    # mudata would otherwise pull the modalities' columns into .obs and .var, which the user did not ask for
-    with beside(path.absolute()) as temporary, no_pull():
-        if isinstance(data, AnnData):
-            (data.write_zarr if path.suffix == ".zarr" else data.write_h5ad)(temporary)
-        elif path.suffix == ".zarr":
-            mudata.write_zarr(temporary, data)
-        else:
-            mudata.write_h5mu(temporary, data)
-    logger.debug("Wrote %s.", path)
+    io.write(data, path, overwrite=True)

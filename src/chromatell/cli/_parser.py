@@ -72,7 +72,7 @@ def _bin(parser: argparse.ArgumentParser) -> None:
         metavar="OUT",
         help=".h5ad or .zarr to write; an .h5mu holds the expression of the cells too, that of --barcodes or SOURCE",
     )
-    parser.add_argument("--overwrite", action="store_true", help="let the output take the place of an input")
+    parser.add_argument("--overwrite", action="store_true", help="replace what is there of the same kind")
     cells = parser.add_argument_group("cells")
     cells.add_argument(
         "--barcodes",
@@ -337,7 +337,7 @@ def _files(
     parser.add_argument(
         "--overwrite",
         action="store_true",
-        help="let the output take the place of an input; of tracks and bigWigs, of what is there",
+        help="replace outputs that are there, of the same kind: data, tracks, bigWigs, tables; anything else stays",
     )
 
 

@@ -89,6 +89,6 @@ examples:
   chromatell evaluate shared.h5mu -o shared.h5mu --overwrite
   chromatell evaluate shared.h5mu --pairs cross-region,cross-both
   chromatell evaluate typed.h5ad --removed 0.3
-  chromatell evaluate tracks.zarr --csv scores.csv
+  chromatell evaluate tracks.zarr --csv track_scores.csv
 
 {EXIT_CODES}"""

@@ -28,6 +28,8 @@ from chromatell.data._tracks_uns import pack_tables, unpack_tables
 from chromatell.io._file import read_group_zarr
 from chromatell.io._limits import REFUSED, Budget
 from chromatell.io._record import MAX_JSON, parse_json
+from chromatell.io._replace import TRACKS_KIND as _KIND
+from chromatell.io._replace import check_target
 from chromatell.io._write import beside
 from chromatell.io._zarr_guard import check_store, is_zarr, step_into
 
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
     from chromatell.data.tracks import BinnedTracks
 
 Tracks = TypeVar("Tracks", bound="BinnedTracks")
-_KIND, _MANIFEST = "chromatell-binned-tracks", "manifest"
+_MANIFEST = "manifest"
 _SCHEMA = 1
 _CHUNK = 1 << 18  # bins: 1 MB
 _MAX_BYTES = 1 << 42
@@ -65,7 +67,7 @@ class TracksWriter(AbstractContextManager["TracksWriter"]):
     layers
         Layer to the names of the tracks that it holds.
     overwrite
-        Replace what is there.
+        Replace tracks that are there; any other folder stays, and is an error.
 
     Raises
     ------
@@ -85,8 +87,8 @@ class TracksWriter(AbstractContextManager["TracksWriter"]):
         overwrite: bool = False,
     ) -> None:
         self.path = Path(path)
-        if self.path.exists() and not overwrite:
-            raise ChromatellError(f"{str(self.path)!r} exists. Choose another path, or pass overwrite=True.")
+        self.overwrite = overwrite
+        check_target(self.path, "tracks", overwrite=overwrite)
         self.chrom_sizes, self.bin_size = dict(chrom_sizes), bin_size
         self.layers = {store_key(k): list(v) for k, v in (layers or {}).items()}
         self.n_tracks = len(table)
@@ -97,7 +99,7 @@ class TracksWriter(AbstractContextManager["TracksWriter"]):
         import zarr
 
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._beside = beside(self.path)
+        self._beside = beside(self.path, overwrite=self.overwrite)
         temporary = self._beside.__enter__()
         self._root = zarr.open_group(str(temporary), mode="w", zarr_format=3)
         self._root.attrs.update({"encoding-type": _KIND, _MANIFEST: self._text})

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from chromatell.io._file import read_record_file
     from chromatell.io._guard import check_file, read, resolve_sibling
     from chromatell.io._record import Record, content_hash
+    from chromatell.io._save import write
     from chromatell.io._uns_store import model_keys, read_record, write_record
     from chromatell.io._zarr_writer import PredictionWriter, open_prediction, prediction_reference
 
@@ -28,6 +29,7 @@ _WHERE = {
     "load_record": "_disk",
     "read_record_file": "_file",
     "read": "_guard",
+    "write": "_save",
     "check_file": "_guard",
     "resolve_sibling": "_guard",
     "export_model": "_export",
@@ -54,6 +56,7 @@ __all__ = [
     "read_record_file",
     "resolve_sibling",
     "save_record",
+    "write",
     "write_record",
 ]
 _by_name, _names = lazy(__name__, _WHERE)

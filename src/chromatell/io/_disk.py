@@ -21,6 +21,7 @@ from chromatell.io._record import (
     parse_json,
     verified,
 )
+from chromatell.io._replace import check_target
 from chromatell.io._write import beside
 
 MODEL_FILE = "model.safetensors"
@@ -36,12 +37,14 @@ def save_record(record: Record, path: str | os.PathLike[str], *, overwrite: bool
     path
         A file that ends in ``.safetensors``, or a folder, which then holds ``model.safetensors``.
     overwrite
-        Replace a model that is there. The file is written beside and renamed, so that there is never half of one.
+        Replace a model that is there; a file that is no model stays. The file is written beside and renamed, so that
+        there is never half of one.
 
     Raises
     ------
     ChromatellError
-        There is a file of that name and `overwrite` is False.
+        There is a file of that name and `overwrite` is False, or it is no model; the disk is full, or rights are
+        missing.
 
     Examples
     --------
@@ -53,9 +56,7 @@ def save_record(record: Record, path: str | os.PathLike[str], *, overwrite: bool
     """
     from safetensors.numpy import save_file
 
-    target = model_file(path)
-    if target.exists() and not overwrite:
-        raise ChromatellError(f"{target} exists. Choose another path, or pass overwrite=True.")
+    target = check_target(model_file(path), "model", overwrite=overwrite)
     target.parent.mkdir(parents=True, exist_ok=True)
     metadata = {
         "format": FORMAT,
@@ -63,7 +64,7 @@ def save_record(record: Record, path: str | os.PathLike[str], *, overwrite: bool
         "hash": content_hash(record),
         "card": dump_json(record.card, "card"),
     }
-    with beside(target) as temporary:
+    with beside(target, overwrite=overwrite) as temporary:
         save_file({**record.arrays, NAMES: record.names_blob}, temporary, metadata=metadata)
     return target
 

@@ -21,6 +21,7 @@ from chromatell._validate import ChromatellError, store_key
 from chromatell.io._disk import MODEL_FILE, save_record
 from chromatell.io._file import read_record_file
 from chromatell.io._record import Record, content_hash
+from chromatell.io._replace import CARD_SAYS, check_target
 from chromatell.io._uns_store import choose_key, model_keys, read_record, write_record
 from chromatell.io._write import beside
 
@@ -52,12 +53,12 @@ def export_model(
     path
         The folder to make.
     overwrite
-        Replace a model that is there.
+        Replace a model and its card that are there; a README.md of your own stays, and is an error.
 
     Raises
     ------
     ChromatellError
-        No such model, or the folder holds one already.
+        No such model, or the folder holds one already, or a README.md that is not a model's card.
 
     References
     ----------
@@ -93,8 +94,9 @@ def export_model(
     if scores:
         card["scores"] = scores
     shared = Record(record.family, record.schema, record.config, record.arrays, record.var_names, card, record.manifest)
+    check_target(folder / README, "card", overwrite=overwrite)
     save_record(shared, folder / MODEL_FILE, overwrite=overwrite)
-    with beside(folder / README) as temporary:
+    with beside(folder / README, overwrite=overwrite) as temporary:
         temporary.write_text(_readme(shared), encoding="utf-8")
     return folder
 
@@ -176,7 +178,7 @@ def _readme(record: Record) -> str:
     lines = [
         f"# {_safe(card.get('key', record.family))}",
         "",
-        f"A chromatell model of the family `{_code(record.family)}` (schema {record.schema}). "
+        f"{CARD_SAYS} `{_code(record.family)}` (schema {record.schema}). "
         "It holds weights and names of genes and regions, no cells.",
         "",
         "```python",

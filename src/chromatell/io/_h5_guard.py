@@ -164,7 +164,7 @@ def _check_filters(plist: Any, where: str, model: bool) -> list[int]:
         if not known:
             raise ChromatellError(
                 f"{where} is compressed by HDF5 filter {code}, which is not one that is read here. "
-                "Write the file again with mdata.write(path, compression='gzip')."
+                "Write the file again with ctl.io.write(mdata, path, compression='gzip')."
             )
         if not h5z.filter_avail(code):
             raise ChromatellError(

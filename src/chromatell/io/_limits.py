@@ -8,7 +8,7 @@ from chromatell._validate import ChromatellError
 from chromatell.io._record import MAX_ARRAYS, MAX_BYTES
 
 REFUSED = (
-    "The file is refused and nothing was read from it. Ask its author for one written by mdata.write or "
+    "The file is refused and nothing was read from it. Ask its author for one written by ctl.io.write or "
     "ctl.io.export_model; if you trust it, open it yourself and write it again."
 )
 MODEL_DEPTH = 4

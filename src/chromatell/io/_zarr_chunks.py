@@ -68,7 +68,7 @@ def _said(head: bytes, path: Path, size: int, packed: str, limit: int | None) ->
     else:
         raise ChromatellError(
             f"{path} is a chunk of a model, compressed by {packed!r}, whose size in memory cannot be told before it is "
-            "read. Write the store again with the default codecs, mdata.write_zarr(path), or use .h5mu."
+            "read. Write the store again with the default codecs, ctl.io.write(mdata, 'new.zarr'), or use .h5mu."
         )
     # Codecs pad a little: a chunk may say slightly more than the array's own bytes, but never a multiple of it.
     if limit is not None and said > limit + 1024:

@@ -22,12 +22,13 @@ from chromatell._validate import ChromatellError, one_of
 from chromatell.io._guard import existing, resolve_sibling
 from chromatell.io._h5_guard import check_group, group_at, open_h5
 from chromatell.io._limits import REFUSED, Budget
+from chromatell.io._replace import PREDICTION_FILES as _FILES
+from chromatell.io._replace import check_target
 from chromatell.io._uns_store import choose_key
 from chromatell.io._write import beside
 from chromatell.io._zarr_guard import check_store, is_zarr, step_into
 
 _ROOT = "zarr.json"
-_FILES = "ctl_files"  # attribute of the root: each file's size and SHA-256, so that the root's own hash covers them all
 _CHUNKS = (512, 4096)
 
 
@@ -52,7 +53,7 @@ class PredictionWriter(AbstractContextManager["PredictionWriter"]):
     uns
         Plain values to keep with it.
     overwrite
-        Replace a store that is there.
+        Replace a store of predictions that is there; any other folder stays, and is an error.
 
     Raises
     ------
@@ -100,14 +101,14 @@ class PredictionWriter(AbstractContextManager["PredictionWriter"]):
         for index, what in ((self.obs.index, "cells"), (self.var.index, "regions")):
             if not index.is_unique:
                 raise ChromatellError(f"The names of {what} repeat; give each its own name before predicting.")
-        if self.path.exists() and not overwrite:
-            raise ChromatellError(f"{self.path} exists. Choose another path, or pass overwrite=True.")
+        self.overwrite = overwrite
+        check_target(self.path, "predictions", overwrite=overwrite)
 
     def __enter__(self) -> PredictionWriter:
         import zarr
 
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._beside = beside(self.path)
+        self._beside = beside(self.path, overwrite=self.overwrite)
         self._temporary = self._beside.__enter__()
         self._root = zarr.open_group(str(self._temporary), mode="w", zarr_format=3)
         self._root.attrs.update({"encoding-type": "anndata", "encoding-version": "0.1.0"})

@@ -15,7 +15,8 @@ from chromatell._progress import progress
 from chromatell._settings import file_name, logger
 from chromatell._validate import ChromatellError, examples, in_range, one_of, warn
 from chromatell.io._bigwig_guard import check_bigwig
-from chromatell.io._write import beside, check_writable
+from chromatell.io._replace import check_target
+from chromatell.io._write import beside_all
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -108,7 +109,7 @@ def write(
     zeros
         Write bins of value 0; else they stay without data, as readers of sparse signal expect.
     overwrite
-        Replace files that are there.
+        Replace bigWigs that are there. All files take their names together, at the end.
 
     Returns
     -------
@@ -138,17 +139,11 @@ def write(
     chosen = tracks.check_names(names)
     files = bigwig_files(path, chosen, overwrite=overwrite)
     pybigtools = import_pybigtools()
-    for name, file in files.items():
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with beside(file) as temporary:
-            suffixed = temporary.with_name(f"{temporary.name}.bw")  # pybigtools tells the format by it
-            try:
-                _write_one(pybigtools, tracks, name, suffixed, layer, zeros)
-                _compare(tracks, name, suffixed, layer, zeros)
-                suffixed.rename(temporary)
-            finally:
-                suffixed.unlink(missing_ok=True)
-        logger.info("Wrote %s, read it again, the same.", file_name(file))
+    with beside_all(list(files.values()), ".bw", overwrite=overwrite) as temporary:  # pybigtools goes by the suffix
+        for name, file in files.items():
+            _write_one(pybigtools, tracks, name, temporary[file], layer, zeros)
+            _compare(tracks, name, temporary[file], layer, zeros)
+            logger.info("Wrote %s, read it again, the same.", file_name(file))
     return files
 
 
@@ -168,10 +163,8 @@ def bigwig_files(path: str | os.PathLike[str], names: Sequence[str], *, overwrit
         files = {name: target / f"{_file_name(name)}.bw" for name in names}
     if len(set(files.values())) < len(files):
         raise ChromatellError("Two tracks would have the same file name. Write them one by one, to path='name.bw'.")
-    there = [str(p) for p in files.values() if p.exists()]
-    if there and not overwrite:
-        raise ChromatellError(f"{examples(there)} exist. Choose another path, or pass overwrite=True.")
-    check_writable(next(iter(files.values())))
+    for file in files.values():
+        check_target(file, "bigwig", overwrite=overwrite)
     return files
 
 
@@ -322,8 +315,13 @@ def _write_one(pybigtools: Any, tracks: BinnedTracks, name: str, path: Path, lay
         )
     try:
         pybigtools.open(str(path), "w").write(sizes, _again(first, stream))
-    except pybigtools.BBIReadError as error:
-        raise ChromatellError(f"{str(path)!r} could not be written ({error}). Is there room, and may you?") from error
+    except BaseException as error:
+        if not isinstance(error, pybigtools.BBIReadError) and type(error).__name__ != "PanicException":
+            raise
+        with path.with_name("probe").open("wb", buffering=0) as probe:  # it does not say why: the system does
+            probe.write(bytes(1 << 20))
+            probe.write(b"0")
+        raise ChromatellError(f"pybigtools could not write track {name!r} ({error}). Is there room?") from error
 
 
 def _again(first: Any, rest: Iterator[Any]) -> Iterator[Any]:

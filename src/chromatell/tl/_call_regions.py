@@ -15,6 +15,7 @@ from chromatell._keys import CHROM, END, MODELS, PREDICTIONS, START, UNS
 from chromatell._settings import logger, settings
 from chromatell._validate import ChromatellError, in_range, warn
 from chromatell.data.tracks import BinnedTracks, as_tracks
+from chromatell.io._replace import check_target
 from chromatell.io._write import beside
 from chromatell.models import load
 from chromatell.models._base import ChromatinModel
@@ -127,8 +128,8 @@ def call_regions(
     n_shuffles = in_range(n_shuffles, 1, 1000, "n_shuffles")
     chroms = held.select(chroms=regions).chroms
     file = None if path is None else Path(path)
-    if file is not None and file.exists() and not overwrite:
-        raise ChromatellError(f"{str(file)!r} exists. Choose another path, or pass overwrite=True.")
+    if file is not None:
+        check_target(file, "text", overwrite=overwrite)
     smoothed = {c: smooth(held.values(c, name)[0], held.usable(c), width) for c in chroms}
     if threshold is None:
         read = _predictor(held, name, model, fasta)
@@ -143,7 +144,7 @@ def call_regions(
     table.attrs["threshold"] = cut
     logger.info("%s: %d regions where it is at least %.4g.", name, len(table), cut)
     if file is not None:
-        _write_bed(table, file)
+        _write_bed(table, file, overwrite)
     return table
 
 
@@ -226,10 +227,10 @@ def _regions(
     )
 
 
-def _write_bed(table: pd.DataFrame, path: Path) -> None:
+def _write_bed(table: pd.DataFrame, path: Path, overwrite: bool) -> None:
     top = max(float(table["score"].max()), 0.0) if len(table) else 0.0
     scores = np.zeros(len(table)) if top == 0 else 1000 * table["score"].clip(lower=0) / top
     bed = table[[CHROM, START, END, "name"]].assign(score=np.round(scores).astype(np.int64), strand=".")
     path.parent.mkdir(parents=True, exist_ok=True)
-    with beside(path) as temporary:
+    with beside(path, overwrite=overwrite) as temporary:
         bed.sort_values([CHROM, START]).to_csv(temporary, sep="\t", header=False, index=False)

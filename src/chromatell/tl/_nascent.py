@@ -13,7 +13,7 @@ from chromatell.data._tracks_table import PREDICTION, ROLE
 from chromatell.data.tracks import BinnedTracks
 from chromatell.genome.genome import Genome
 from chromatell.io import write_record
-from chromatell.io._write import check_new
+from chromatell.io._replace import check_new
 from chromatell.models import family_class
 from chromatell.models._track_baselines import TRACK_BASELINES
 from chromatell.tl._targets import model_key

@@ -15,7 +15,7 @@ from chromatell._validate import paired
 from chromatell.data.accessibility import selected
 from chromatell.data.predictions import check_regions, write_prediction, written_together
 from chromatell.io import prediction_reference, write_record
-from chromatell.io._write import check_new
+from chromatell.io._replace import check_new
 from chromatell.models._base import ChromatinModel
 from chromatell.models._baseline_kinds import BASELINES, held_out_digest
 from chromatell.models._support import check_dense, shared_view
