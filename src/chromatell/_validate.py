@@ -13,15 +13,10 @@ import scipy.sparse as sp
 from anndata import AnnData
 from mudata import MuData
 
+from chromatell._errors import ChromatellError as ChromatellError
+from chromatell._errors import ChromatellWarning as ChromatellWarning
 from chromatell._keys import ATAC, RNA, SPLIT, SPLITS, TRAIN
-
-
-class ChromatellError(ValueError):
-    """What was given cannot be used; the message says what to do."""
-
-
-class ChromatellWarning(UserWarning):
-    """What was given can be used, but the user should know something about it."""
+from chromatell._rows import DiskMatrix, matrix
 
 
 def warn(message: str) -> None:
@@ -122,22 +117,22 @@ def nonnegative(adata: AnnData, name: str, *, smoothed: bool = False) -> None:
     `name` is that of a modality, '' of an AnnData by itself. With ``smoothed=True``, negative values within 5% of the
     largest value are let through: smoothing and imputation leave such.
     """
-    x, where = adata.X, called(name)
+    x, where = matrix(adata), called(name)
     if x is None:
         raise ChromatellError(f"{where}.X is None. Put the matrix there, e.g. .X = .layers['counts'].")
-    if not (sp.issparse(x) or hasattr(x, "__array__")):
+    if not (sp.issparse(x) or isinstance(x, DiskMatrix) or hasattr(x, "__array__")):
         raise ChromatellError(
-            f"{where}.X is a {type(x).__name__.strip('_')}, still on disk (backed); a matrix in memory is needed. Take "
-            "adata.to_memory(), or read the file without backed=."
+            f"{where}.X is a {type(x).__name__.strip('_')}, which is not known. Put a NumPy or SciPy CSR matrix or "
+            f"a dask array there: {where}.X = scipy.sparse.csr_matrix(...)."
         )
-    v = values(x)
-    flat = v.reshape(-1)
     n_nan = n_negative = 0
-    floor = -0.05 * float(flat.max(initial=0)) if smoothed and not is_counts(x) else 0.0
-    for i in range(0, flat.size, 10_000_000):
-        block = flat[i : i + 10_000_000]
-        n_nan += int((~np.isfinite(block)).sum())
-        n_negative += int((block < floor).sum())
+    low = high = 0.0
+    for flat in _stretches(x):
+        n_nan += int((~np.isfinite(flat)).sum())
+        low, high = min(low, float(flat.min(initial=0))), max(high, float(flat.max(initial=0)))
+    floor = -0.05 * high if low < 0 and smoothed and not is_counts(x) else 0.0
+    if low < floor:
+        n_negative = sum(int((flat < floor).sum()) for flat in _stretches(x))
     if n_nan:
         raise ChromatellError(
             f"{where}.X holds {n_nan} NaN or infinite values; every value must be a finite number. "
@@ -146,7 +141,7 @@ def nonnegative(adata: AnnData, name: str, *, smoothed: bool = False) -> None:
         )
     if n_negative:
         raise ChromatellError(
-            f"{where}.X holds {n_negative} negative values (smallest {float(flat.min()):.3g}); counts or "
+            f"{where}.X holds {n_negative} negative values (smallest {low:.3g}); counts or "
             f"log-normalised values, which are never negative, are needed. Use the matrix before scaling: "
             f"{where}.X = {where}.layers['counts']."
         )
@@ -154,15 +149,31 @@ def nonnegative(adata: AnnData, name: str, *, smoothed: bool = False) -> None:
 
 def is_counts(x: Any) -> bool:
     """Return whether every value of a matrix is a non-negative integer; above 10 million values a spread is read."""
+    if isinstance(x, DiskMatrix):
+        return all(_whole(flat) for flat in _stretches(x))
     v = values(x).reshape(-1)
     if v.size > 10_000_000:
         v = v[:: v.size // 10_000_000 + 1]
+    return _whole(v)
+
+
+def _whole(v: np.ndarray) -> bool:
     return bool(v.size == 0 or (np.all(v >= 0) and np.all(v == np.floor(v))))
+
+
+def _stretches(x: Any) -> Iterable[np.ndarray]:
+    """Yield the stored values of a matrix, some millions at a time."""
+    if isinstance(x, DiskMatrix):
+        yield from (values(block).reshape(-1) for _, block in x.blocks())
+        return
+    flat = values(x).reshape(-1)
+    for i in range(0, flat.size, 10_000_000):
+        yield flat[i : i + 10_000_000]
 
 
 def expressed(rna: AnnData) -> None:
     """Raise where a cell has no expression at all: nothing can be predicted for it."""
-    total = np.asarray(rna.X.sum(axis=1)).ravel()
+    total = np.asarray(matrix(rna).sum(axis=1)).ravel()
     empty = total <= 0
     if empty.any():
         raise ChromatellError(

@@ -12,10 +12,12 @@ import scipy.sparse as sp
 from anndata import AnnData
 
 from chromatell._keys import SELECTED
+from chromatell._rows import DiskMatrix, matrix, read
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, column, examples, values
 from chromatell.data.stored import stored
 
+_LOOKED_AT = 5_000_000
 _DEPTH_COLUMNS = ("n_fragments", "atac_fragments", "nCount_ATAC")
 
 
@@ -46,7 +48,7 @@ def true_depth(atac: AnnData, depth_key: str | None = None) -> np.ndarray:
                 "leave these cells out, or name another: depth_key='...'."
             )
         return depth
-    return np.asarray(atac.X.sum(axis=1), dtype=np.float64).ravel()
+    return np.asarray(matrix(atac).sum(axis=1), dtype=np.float64).ravel()
 
 
 def selected(adata: AnnData) -> np.ndarray:
@@ -57,7 +59,7 @@ def selected(adata: AnnData) -> np.ndarray:
 
 
 def _part(atac: AnnData, rows: Any, cols: Any) -> Any:
-    part = atac.X[rows][:, cols]
+    part = read(matrix(atac)[rows][:, cols])
     return part.astype(np.float32) if part.dtype == np.float16 else part  # scipy has no sparse float16
 
 
@@ -78,7 +80,7 @@ def fragment_counts(atac: AnnData, rows: Any = slice(None), cols: Any = slice(No
     """
     x = sp.csr_matrix(_part(atac, rows, cols), copy=True).astype(np.float32)
     x.eliminate_zeros()
-    if counts_are_cut_sites(atac.X):
+    if counts_are_cut_sites(matrix(atac)):
         logger.info("Counts are nearly all even: taken as cut sites and halved into fragments.")
         x.data = np.ceil(x.data / 2)
     return x
@@ -86,7 +88,17 @@ def fragment_counts(atac: AnnData, rows: Any = slice(None), cols: Any = slice(No
 
 def counts_are_cut_sites(x: Any) -> bool:
     """Return whether over 90% of the non-zero counts are even (two cut sites a fragment)."""
-    v = values(x).reshape(-1)[:5_000_000]
+    if isinstance(x, DiskMatrix):  # the same first values, from as many rows as hold them
+        parts, n = [], 0
+        for _, block in x.blocks():
+            parts.append(values(block).reshape(-1))
+            n += parts[-1].size
+            if n >= _LOOKED_AT:
+                break
+        v = np.concatenate(parts) if parts else np.zeros(0)
+    else:
+        v = values(x).reshape(-1)
+    v = v[:_LOOKED_AT]
     v = v[v > 0]
     return bool(v.size and np.mean(v % 2 == 0) > 0.9)
 

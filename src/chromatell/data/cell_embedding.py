@@ -13,6 +13,7 @@ from anndata import AnnData
 from sklearn.utils.extmath import randomized_svd
 
 from chromatell._keys import RNA, X_PCA
+from chromatell._rows import DiskMatrix, matrix, read
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, examples, expressed, is_counts, nonnegative, values
 from chromatell.data.accessibility import selected
@@ -70,11 +71,11 @@ class CellEmbedding:
             if own is None:
                 return cls(key, pd.Index([]), mean, sd)
             genes, components, gene_mean = own
-            return cls(key, genes, mean, sd, components, gene_mean, kind=_kind(rna.X))
+            return cls(key, genes, mean, sd, components, gene_mean, kind=_kind(matrix(rna)))
         keep = selected(rna)
-        x = take(rna.X, rows, keep)
+        x = take(matrix(rna), rows, keep)
         if is_scaled(rna):
-            return cls._fit_scaled(np.asarray(x, dtype=np.float32), rna.var_names[keep], n_pcs, seed)
+            return cls._fit_scaled(np.asarray(read(x), dtype=np.float32), rna.var_names[keep], n_pcs, seed)
         expression = Expression.fit(x, rna.var_names[keep])
         embedding = Embedding.fit(expression, x, n_pcs, seed=seed)
         scores = np.concatenate([embedding.transform(z) for _, z, _ in expression.blocks(x)])
@@ -141,16 +142,16 @@ class CellEmbedding:
                 f"The query lacks {int((place < 0).sum())} of the {len(place)} genes that its embedding comes from "
                 f"(such as {examples(self.genes[place < 0])}). {self._bring()}"
             )
-        if _kind(rna.X) != self.kind:
+        if _kind(matrix(rna)) != self.kind:
             raise ChromatellError(
                 f"The embedding of the training cells was computed from {self.kind or 'no'} expression; the query's X "
-                f"holds {_kind(rna.X) or 'nothing'}. Give X the same treatment. {self._bring()}"
+                f"holds {_kind(matrix(rna)) or 'nothing'}. Give X the same treatment. {self._bring()}"
             )
         if self.key:
             logger.info(f"The query has no obsm[{self.key!r}]: projected with the training data's varm['PCs'].")
         scores = np.empty((rna.n_obs, self.n_components), dtype=np.float32)
         for rows in row_blocks(rna.n_obs, _ROWS):
-            x = rna.X[rows][:, place]
+            x = read(matrix(rna)[rows][:, place])
             scores[rows] = (np.asarray(x.todense() if hasattr(x, "todense") else x) - self.gene_mean) @ self.components
         _finite(scores, rna, "X")
         return scores
@@ -239,15 +240,16 @@ def _scale(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _kind(x: Any) -> str:
     if x is None:
         return ""
-    v = values(x).reshape(-1)[:_LOOKED_AT]
-    if not sp.issparse(x) and v.size and np.isfinite(v).all() and np.mean(v < 0) > _SCALED:
+    first = x[:_ROWS].read() if isinstance(x, DiskMatrix) else x
+    v = values(first).reshape(-1)[:_LOOKED_AT]
+    if not sp.issparse(first) and v.size and np.isfinite(v).all() and np.mean(v < 0) > _SCALED:
         return "scaled"
     return "counts" if is_counts(x) else "normalised"
 
 
 def is_scaled(rna: AnnData) -> bool:
     """Return whether `X` holds scaled expression: dense, finite, a fifth and more of it below zero."""
-    return _kind(rna.X) == "scaled"
+    return _kind(matrix(rna)) == "scaled"
 
 
 def _there(rna: AnnData) -> str:
@@ -260,11 +262,13 @@ def _own_projection(rna: AnnData, key: str, given: np.ndarray) -> tuple[pd.Index
         return None
     loadings = np.asarray(rna.varm["PCs"], dtype=np.float32)[:, : given.shape[1]]
     used = np.abs(loadings).sum(axis=1) > 0
-    if not used.any() or not np.isfinite(values(rna.X)).all():
+    whole = matrix(rna)
+    mean = np.asarray(whole.mean(axis=0), dtype=np.float32).ravel()
+    if not used.any() or not np.isfinite(mean).all():  # a NaN or infinite value anywhere is in the mean of its gene
         return None
-    mean = np.asarray(rna.X.mean(axis=0), dtype=np.float32).ravel()[used]
+    mean = mean[used]
     rows = np.unique(np.linspace(0, rna.n_obs - 1, min(rna.n_obs, 500)).astype(int))
-    x = rna.X[rows][:, used]
+    x = read(whole[rows][:, used])
     again = (np.asarray(x.todense() if hasattr(x, "todense") else x) - mean) @ loadings[used]
     shift = (given[rows] - again).mean(axis=0)  # scanpy centres by the cells it was fitted on, which may be others
     if np.abs(again + shift - given[rows]).max() > _FITS * given[rows].std():

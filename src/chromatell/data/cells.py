@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from chromatell._rows import compact, read
 from chromatell.data.expression import Expression
 from chromatell.data.smoothing import Smoothing
 from chromatell.nn.batch import Batch
@@ -90,7 +91,7 @@ class CellInput:
 
     def _read(self, rows: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return (x, sizes, genes) of some cells."""
-        raw = self.x[rows]
+        raw = read(self.x[rows])
         z, library = self.expression.transform(raw, self.present)
         sizes = np.column_stack([library, self.expression.detected(raw, self.present)])
         return (z if self.projection is None else z @ self.projection), sizes, z
@@ -181,7 +182,7 @@ def row_blocks(n: int, size: int) -> Iterator[slice]:
 
 
 def take(x: Any, rows: np.ndarray, columns: np.ndarray) -> Any:
-    """Return rows, and the columns that are True, of a dense or sparse matrix: CSR where it was sparse."""
+    """Return rows, and the columns that are True, of a matrix: CSR where it was sparse, unread where it is on disk."""
     part = x[rows]
     part = part if columns.all() else part[:, columns]
-    return sp.csr_matrix(part) if sp.issparse(part) else np.asarray(part)
+    return compact(part)

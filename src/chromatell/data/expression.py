@@ -12,6 +12,7 @@ import scipy.sparse as sp
 from anndata import AnnData
 from sklearn.utils.extmath import randomized_svd
 
+from chromatell._rows import compact, matrix, pieces, read
 from chromatell._validate import ChromatellError, examples, is_counts, one_of, warn
 from chromatell.data.stored import stored
 
@@ -167,7 +168,7 @@ class Expression:
                 f"{n_missing} of the model's {len(self.genes)} genes are not in the query (such as "
                 f"{examples(self.genes[~present])}); they are set to the training mean."
             )
-        x = rna.X[:, position[present]]
+        x = matrix(rna)[:, position[present]]
         kind = "counts" if is_counts(x) else "normalised"
         if kind != self.kind:
             cure = (
@@ -178,7 +179,7 @@ class Expression:
             raise ChromatellError(
                 f"The model was trained on {self.kind} expression; the query's X holds {kind} values. {cure}."
             )
-        return (sp.csr_matrix(x) if sp.issparse(x) else np.asarray(x)), present
+        return compact(x), present
 
     def transform(self, x: Any, present: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Return (z, library), float32 (cells, g) and (cells,): z-scored expression and standardised log total.
@@ -190,6 +191,7 @@ class Expression:
             mass = 1.0
         else:
             keep, mass = np.flatnonzero(present), float(self.share[present].sum())
+        x = read(x)
         block = np.asarray(x.todense() if sp.issparse(x) else x, dtype=np.float32)
         library = np.log1p(np.maximum(block.sum(axis=1, dtype=np.float64), 0) / max(mass, 1e-6))
         values = _normalise(block, self.kind, self.target_sum * mass)
@@ -202,7 +204,7 @@ class Expression:
         if self.detected_sd < 1e-3:
             return np.zeros(x.shape[0], dtype=np.float32)
         mass = 1.0 if present is None else float(self.rate[present].sum() / self.rate.sum())
-        count = np.asarray((x > 0).sum(axis=1), dtype=np.float64).ravel()
+        count = np.asarray((read(x) > 0).sum(axis=1), dtype=np.float64).ravel()
         return ((np.log1p(count / max(mass, 1e-6)) - self.detected_mean) / self.detected_sd).astype(np.float32)
 
     def blocks(self, x: Any, present: np.ndarray | None = None) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
@@ -255,6 +257,5 @@ def _normalise(block: np.ndarray, kind: Kind, target_sum: float) -> np.ndarray:
 
 
 def _blocks(x: Any) -> Iterator[np.ndarray]:
-    for start in range(0, x.shape[0], _BLOCK):
-        block = x[start : start + _BLOCK]
+    for block in pieces(x, _BLOCK):
         yield np.asarray(block.todense() if sp.issparse(block) else block, dtype=np.float32)

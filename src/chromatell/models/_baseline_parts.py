@@ -17,6 +17,7 @@ from sklearn.decomposition import TruncatedSVD
 from sklearn.neighbors import NearestNeighbors
 
 from chromatell._keys import CHROM
+from chromatell._rows import matrix, read
 from chromatell._validate import ChromatellError, column, is_counts, paired
 from chromatell.data.accessibility import open_matrix
 from chromatell.data.cells import row_blocks
@@ -166,9 +167,9 @@ class LinkedExpression:
         weight = np.exp(-(distance.data[keep] - 1) / ACTIVITY_SCALE) + np.exp(-1)
         shape = (rna.n_vars, len(regions))
         self._links = sp.csr_matrix((weight, (gene[keep], region[keep])), shape=shape, dtype=np.float32)
-        self._x = rna.X
-        self._counts = is_counts(rna.X)
-        total = np.asarray(rna.X.sum(axis=1), dtype=np.float64).ravel()
+        self._x = matrix(rna)
+        self._counts = is_counts(self._x)
+        total = np.asarray(self._x.sum(axis=1), dtype=np.float64).ravel()
         self._factor = np.median(total[train]) / np.maximum(total, 1)
         s1, s2 = np.zeros(shape[1]), np.zeros(shape[1])
         train = train[:: train.size // _STATS_CELLS + 1]
@@ -183,7 +184,7 @@ class LinkedExpression:
         self._weights = np.array([0.0, 1.0, 0.0])
 
     def _sum(self, rows: np.ndarray) -> sp.csr_matrix:
-        x = sp.csr_matrix(self._x[rows], dtype=np.float32)
+        x = sp.csr_matrix(read(self._x[rows]), dtype=np.float32)
         if self._counts:
             x = (sp.diags(self._factor[rows]) @ x).tocsr()
             x.data = np.log1p(x.data)

@@ -11,6 +11,7 @@ import scipy.sparse as sp
 from mudata import MuData
 
 from chromatell._keys import DNA, LINKS, TRAIN, UNS, VAL
+from chromatell._rows import compact, matrix
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, examples, one_of, paired, region_split_of, split_of
 from chromatell.data.accessibility import DepthModel, open_matrix, selected, true_depth
@@ -212,8 +213,7 @@ class BaselineFitter:
     def _expression(self) -> tuple[np.ndarray, np.ndarray]:
         """Principal components of every cell's expression, float32 (cells, k), and log library size (cells,)."""
         keep = selected(self._rna)
-        x = self._rna.X[:, keep]
-        x = sp.csr_matrix(x) if sp.issparse(x) else np.asarray(x)
+        x = compact(matrix(self._rna)[:, keep])
         expression = Expression.fit(x[self.train], self._rna.var_names[keep])
         embedding = Embedding.fit(expression, x[self.train], seed=self._seed)
         scores = np.empty((x.shape[0], embedding.components.shape[1]), dtype=np.float32)

@@ -15,6 +15,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from chromatell._keys import ATAC, CHROM, END, START, UNS
+from chromatell._rows import matrix, pieces
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, examples, in_range, nonnegative, one_of, warn
 from chromatell.genome.bed import read_regions
@@ -226,7 +227,8 @@ def _count_peaks(source: Any, places: GenomeBins, wanted: list[str] | None, assi
         logger.info("Left out %d of %d peaks on other chromosomes.", len(table) - there.size, len(table))
     one = np.ones(which.size, dtype=np.float32)
     link = sp.csr_matrix((one, (there[which], found)), shape=(len(table), len(places)))
-    x = sp.csr_matrix(atac.X[rows], dtype=np.float32) @ link
+    parts = [sp.csr_matrix(block, dtype=np.float32) @ link for block in pieces(matrix(atac)[rows])]
+    x = sp.csr_matrix(sp.vstack(parts, format="csr"))
     x.sort_indices()
     x.eliminate_zeros()
     obsm = {key: value[rows] if isinstance(rows, slice) else _take(value, rows) for key, value in atac.obsm.items()}

@@ -11,6 +11,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from chromatell._keys import ATAC, LINKS, RNA, SCORE, SELECTED, UNS
+from chromatell._rows import matrix, read
 from chromatell._settings import logger, settings
 from chromatell._validate import ChromatellError, is_counts, nonnegative, one_of, paired, split_of
 
@@ -100,10 +101,10 @@ def select_features(
     train = np.flatnonzero(split_of(mdata) == "train")
     nonnegative(rna, RNA, smoothed=True)
     nonnegative(atac, ATAC)
-    share = _count_open(atac.X, train) / train.size
+    share = _count_open(matrix(atac), train) / train.size
     region_score = share * (1 - share)
     kept = _take(region_score, (share > 0) & (share >= min_open), n_regions, "regions", _what(min_open))
-    variance = _log_variance(rna.X, train)
+    variance = _log_variance(matrix(rna), train)
     seeds = np.random.SeedSequence(settings.resolve_seed(seed)).generate_state(3)
     if method == "variance":
         gene_score, genes = (
@@ -164,7 +165,7 @@ def _blocks(x: Any, rows: np.ndarray) -> Iterator[Any]:
     if sp.issparse(x) and x.format != "csr":
         x = sp.csr_matrix(x)  # once: rows of a CSC are slow to read
     for i in range(0, rows.size, _BLOCK):
-        block = x[rows[i : i + _BLOCK]]
+        block = read(x[rows[i : i + _BLOCK]])
         if sp.issparse(block) and not block.has_canonical_format:
             block.sum_duplicates()
         yield block
@@ -235,8 +236,8 @@ def _predictive(
     cells = np.sort(rng.choice(train, _MAX_CELLS, replace=False)) if train.size > _MAX_CELLS else train
     candidates = np.sort(np.argsort(-variance, kind="stable")[:_MAX_GENES])
     candidates = candidates[variance[candidates] > 0]
-    components, weight = _components(atac.X, cells, kept, int(seeds[1]))
-    z = _z_scores(rna.X, cells, candidates)
+    components, weight = _components(matrix(atac), cells, kept, int(seeds[1]))
+    z = _z_scores(matrix(rna), cells, candidates)
     score = np.zeros(rna.n_vars)
     score[candidates] = (
         _lasso(z, components, weight) if method == "lasso" else _forest(z, components * weight, seeds[2])

@@ -14,6 +14,7 @@ from scipy.special import expit
 from scipy.stats import rankdata
 
 from chromatell._keys import ATAC, ATAC_PRED, PRED_PREFIX, REGION
+from chromatell._rows import matrix, read
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, examples, modality, one_of, unique_names
 from chromatell.data.predictions import write_prediction, written_together
@@ -145,9 +146,10 @@ def _matched(mdata: MuData, prediction: AnnData, regions: pd.Index) -> np.ndarra
     extra = prediction.n_obs - len(cells), prediction.n_vars - len(columns)
     if any(extra):
         logger.info("Left out of the prediction: %d cells and %d regions that are not in mdata.", *extra)
+    values = matrix(prediction)
     out = np.empty((len(cells), len(columns)), dtype=np.float32)
     for start in range(0, len(cells), _ROWS):
-        block = prediction.X[cells[start : start + _ROWS]][:, columns]
+        block = read(values[cells[start : start + _ROWS]][:, columns])
         out[start : start + _ROWS] = block.toarray() if sp.issparse(block) else np.asarray(block)
     return out
 

@@ -10,6 +10,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from chromatell._keys import ATAC, RNA
+from chromatell._rows import with_tables
 from chromatell._validate import ChromatellError, modality, paired, unique_names
 from chromatell.data.predictions import write_cell_columns, written_together
 from chromatell.io import write_record
@@ -148,5 +149,6 @@ def _shared(data: AnnData | MuData) -> AnnData | MuData:
         raise ChromatellError(
             f"Expected an AnnData of cells x bins, or a MuData with modality 'atac'; got {what(data)}."
         )
+    data = with_tables(data)
     unique_names(data, "")
     return AnnData(data.X, obs=data.obs.copy(), var=data.var.copy(), obsm=dict(data.obsm), varm=dict(data.varm))

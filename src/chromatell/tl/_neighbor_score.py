@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
 from anndata import AnnData
 from mudata import MuData
 from sklearn.neighbors import NearestNeighbors
@@ -26,6 +25,7 @@ from chromatell._keys import (
     X_PCA,
     X_XCHROM,
 )
+from chromatell._rows import compact, matrix
 from chromatell._settings import logger, settings
 from chromatell._validate import ChromatellError, examples, one_of, paired, region_split_of, split_of, store_key, warn
 from chromatell.data.accessibility import open_matrix, selected
@@ -196,8 +196,7 @@ def _components(mdata: MuData, seed: int) -> np.ndarray:
     """Return principal components of expression, fitted on the training cells where cells were split."""
     rna = mdata.mod[RNA]
     keep = selected(rna)
-    x = rna.X[:, keep]
-    x = sp.csr_matrix(x) if sp.issparse(x) else np.asarray(x)
+    x = compact(matrix(rna)[:, keep])
     train = split_of(mdata) == TRAIN if SPLIT in mdata.obs else np.ones(mdata.n_obs, dtype=bool)
     expression = Expression.fit(x[train], rna.var_names[keep])
     embedding = Embedding.fit(expression, x[train], seed=seed)

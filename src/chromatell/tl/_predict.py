@@ -11,6 +11,7 @@ from mudata import MuData
 
 from chromatell._compat import no_pull
 from chromatell._keys import ATAC, ATAC_PRED, RNA
+from chromatell._rows import with_tables
 from chromatell._validate import ChromatellError, modality, unique_names
 from chromatell.data.predictions import write_cell_columns
 from chromatell.data.tracks import BinnedTracks
@@ -114,6 +115,8 @@ def predict(
             f"predict() takes an AnnData of {'open bins' if reads == ATAC else 'expression'}, a MuData or a path; got "
             f"{type(data).__name__}."
         )
+    if not isinstance(source, MuData):
+        cells = source = with_tables(cells)
     if cells.n_obs == 0 or cells.n_vars == 0:
         raise ChromatellError(
             f"The query is empty ({cells.n_obs} cells x {cells.n_vars} {'bins' if reads == ATAC else 'genes'}). Check "

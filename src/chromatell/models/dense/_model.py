@@ -16,6 +16,7 @@ from scvi.data import fields as scvi_fields
 from torch.utils.data import DataLoader
 
 from chromatell._keys import ATAC, RNA, TRAIN
+from chromatell._rows import matrix
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, called, expressed, labelled, nonnegative, one_of, paired, split_of
 from chromatell.data.accessibility import DepthModel, fragment_counts, open_matrix, selected, true_depth
@@ -193,7 +194,7 @@ class Dense(ChromatinModel):
         rows = np.flatnonzero(split_of(data) == TRAIN)
         genes, regions = selected(rna), selected(atac)
         self.genes, self.regions = rna.var_names[genes], atac.var_names[regions]
-        x = take(rna.X, rows, genes)
+        x = take(matrix(rna), rows, genes)
         self.expression = Expression.fit(x, self.genes)
         if self.expression.kind == "normalised":
             logger.info("Expression is not integer: taken as already normalised (no size factor, no log1p).")
@@ -262,7 +263,7 @@ class Dense(ChromatinModel):
         if rows.size == 0:
             return None
         inputs = CellInput(
-            take(rna.X, rows, selected(rna)),
+            take(matrix(rna), rows, selected(rna)),
             self.expression,
             projection=self.projection,
             covariates=self.covariates.transform(data, rows),
@@ -287,7 +288,7 @@ class Dense(ChromatinModel):
         rows = np.flatnonzero(split_of(data) == TRAIN)
         some = np.sort(np.random.default_rng(seed).choice(rows, min(n_cells, len(rows)), replace=False))
         mean = np.asarray(open_matrix(data.mod[ATAC], rows, selected(data.mod[ATAC])).mean(axis=0)).ravel()
-        x = take(data.mod[RNA].X, some, selected(data.mod[RNA]))
+        x = take(matrix(data.mod[RNA]), some, selected(data.mod[RNA]))
         covariates = self.covariates.transform(data, some)
         position = np.arange(len(self.regions))
         for _ in range(n_rounds):

@@ -1,0 +1,11 @@
+"""What the package raises and warns with."""
+
+from __future__ import annotations
+
+
+class ChromatellError(ValueError):
+    """What was given cannot be used; the message says what to do."""
+
+
+class ChromatellWarning(UserWarning):
+    """What was given can be used, but the user should know something about it."""

@@ -1,0 +1,324 @@
+"""Matrices that stay on disk, read one block of rows at a time: the one reader for every verb that reads cells.
+
+`matrix` returns what is in memory as it is. Anything else (a `.h5ad` or `.h5mu` opened with ``backed="r"``, Zarr, a
+dask array of dense or sparse blocks, a lazy AnnData) becomes a `DiskMatrix`, which is cut by rows and columns without
+being read, and gives CSR or dense NumPy blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import scipy.sparse as sp
+from anndata import AnnData
+
+from chromatell._errors import ChromatellError
+from chromatell._settings import settings
+
+BLOCK = 4096  # rows that a pass over a matrix reads at a time
+_RUN = 64  # rows that are read and dropped rather than looked for again
+_PIECE = 32 * 1024**2  # bytes read at once
+
+
+class Source(Protocol):
+    """Where rows come from."""
+
+    shape: tuple[int, int]
+    dtype: np.dtype
+
+    def read(self, start: int, stop: int) -> Any:
+        """Return rows `start` to `stop`, CSR or ndarray."""
+
+    def row_bytes(self) -> float:
+        """Return about how many bytes a row takes once read."""
+
+
+class DiskMatrix:
+    """Some rows and columns of a matrix on disk. Indexing reads nothing; `read` and `blocks` do.
+
+    Parameters
+    ----------
+    source
+        The whole matrix.
+    rows, cols
+        Positions in it, in the order wanted; None for all.
+    change
+        Applied to each block once it is read, element by element.
+    """
+
+    ndim = 2
+
+    def __init__(
+        self,
+        source: Source,
+        rows: np.ndarray | None = None,
+        cols: np.ndarray | None = None,
+        change: Callable[[Any], Any] | None = None,
+    ):
+        self.source, self.rows, self.cols, self.change = source, rows, cols, change
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        n, m = self.source.shape
+        return (n if self.rows is None else len(self.rows), m if self.cols is None else len(self.cols))
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Type of the stored values."""
+        return self.source.dtype
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, key: Any) -> DiskMatrix:
+        rows, cols = key if isinstance(key, tuple) else (key, slice(None))
+        n, m = self.source.shape
+        return DiskMatrix(self.source, _compose(self.rows, rows, n), _compose(self.cols, cols, m), self.change)
+
+    def changed(self, change: Callable[[Any], Any]) -> DiskMatrix:
+        """Return it with a further change to each block that is read."""
+        first = self.change
+        both = change if first is None else lambda block: change(first(block))
+        return DiskMatrix(self.source, self.rows, self.cols, both)
+
+    def read(self) -> Any:
+        """Return it in memory, CSR or ndarray."""
+        n, m = self.source.shape
+        wanted = np.arange(n) if self.rows is None else np.asarray(self.rows)
+        distinct, back = np.unique(wanted, return_inverse=True)
+        parts = [self._cut(part) for part in self._read_sorted(distinct)]
+        if not parts:
+            found: Any = sp.csr_matrix((0, self.shape[1]), dtype=np.float32)
+        elif sp.issparse(parts[0]):
+            found = parts[0] if len(parts) == 1 else sp.csr_matrix(sp.vstack(parts, format="csr"))
+        else:
+            found = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        in_order = len(wanted) == len(distinct) and bool((back[1:] > back[:-1]).all())
+        return found if in_order else found[back]
+
+    def _cut(self, part: Any) -> Any:
+        part = part if self.cols is None else part[:, self.cols]
+        return part if self.change is None else self.change(part)
+
+    def _read_sorted(self, rows: np.ndarray) -> Iterator[Any]:
+        """Yield the rows, which rise, in pieces: a stretch is read in one go where few rows of it are left out."""
+        if not len(rows):
+            return
+        most = int(max(1, _PIECE // max(self.source.row_bytes(), 1)))
+        breaks = np.flatnonzero(np.diff(rows) > _RUN) + 1
+        for run in np.split(rows, breaks):
+            while len(run):
+                n = int(np.searchsorted(run, run[0] + most))
+                here, run = run[:n], run[n:]
+                start, stop = int(here[0]), int(here[-1]) + 1
+                block = self.source.read(start, stop)
+                yield block if len(here) == stop - start else block[here - start]
+
+    def blocks(self, size: int = BLOCK) -> Iterator[tuple[slice, Any]]:
+        """Yield (rows, block in memory) in order."""
+        for start in range(0, len(self), size):
+            rows = slice(start, min(start + size, len(self)))
+            yield rows, self[rows].read()
+
+    def sum(self, axis: int | None = None) -> Any:
+        """Return sums over rows (0), columns (1) or all (None), float64."""
+        parts = [np.asarray(b.sum(axis=1), dtype=np.float64).ravel() for _, b in self.blocks()] if axis != 0 else []
+        if axis == 1:
+            return np.concatenate(parts) if parts else np.zeros(0)
+        if axis is None:
+            return float(sum(p.sum() for p in parts))
+        total = np.zeros(self.shape[1])
+        for _, block in self.blocks():
+            total += np.asarray(block.sum(axis=0, dtype=np.float64)).ravel()
+        return total
+
+    def mean(self, axis: int) -> np.ndarray:
+        """Return means over rows (0) or columns (1), float64."""
+        return self.sum(axis) / max(self.shape[axis], 1)
+
+
+def matrix(adata: AnnData) -> Any:
+    """Return ``adata.X`` as it is where it is in memory, else a `DiskMatrix`."""
+    if adata.is_view and adata.isbacked:  # its own X would read the whole part at once
+        whole, rows, cols = adata._adata_ref, adata._oidx, adata._vidx
+        x = as_rows(whole.X)
+        return x[rows, cols] if isinstance(x, DiskMatrix) else adata.X
+    return as_rows(adata.X)
+
+
+def as_rows(x: Any) -> Any:
+    """Return a matrix in memory as it is, else a `DiskMatrix`.
+
+    Raises
+    ------
+    ChromatellError
+        It is stored by columns and too large to be turned, its file is closed, or its chunks are of unknown size.
+    """
+    if x is None or isinstance(x, np.ndarray | DiskMatrix) or sp.issparse(x):
+        return x
+    if hasattr(x, "group") and hasattr(x, "format"):
+        return _compressed(x)
+    if hasattr(x, "dask"):
+        return DiskMatrix(_DaskRows(x))
+    if hasattr(x, "shape") and hasattr(x, "chunks") and len(x.shape) == 2:
+        return DiskMatrix(_DenseRows(x))
+    return x
+
+
+def with_tables(adata: AnnData) -> AnnData:
+    """Return a lazy AnnData (``anndata.experimental.read_lazy``) with `obs` and `var` in memory; another as it is."""
+    tables = [t.to_memory() if hasattr(t, "to_memory") else t for t in (adata.obs, adata.var)]
+    if tables[0] is adata.obs and tables[1] is adata.var:
+        return adata
+    obsm = {key: value.compute() if hasattr(value, "dask") else value for key, value in adata.obsm.items()}
+    return AnnData(adata.X, obs=tables[0], var=tables[1], obsm=obsm)
+
+
+def read(x: Any) -> Any:
+    """Return a matrix in memory: a `DiskMatrix` is read, anything else is returned as it is."""
+    return x.read() if isinstance(x, DiskMatrix) else x
+
+
+def compact(x: Any) -> Any:
+    """Return a matrix in memory as CSR or ndarray, and one on disk as it is."""
+    return x if isinstance(x, DiskMatrix) else sp.csr_matrix(x) if sp.issparse(x) else np.asarray(x)
+
+
+def pieces(x: Any, size: int = BLOCK) -> Iterator[Any]:
+    """Yield blocks of rows in memory, of a matrix in memory or on disk."""
+    for start in range(0, x.shape[0], size):
+        yield read(x[start : start + size])
+
+
+def _compose(old: np.ndarray | None, new: Any, n: int) -> np.ndarray | None:
+    if isinstance(new, slice) and new == slice(None):
+        return old
+    if not isinstance(new, slice):
+        new = np.asarray(new)
+        if new.dtype != bool and old is None:
+            return np.where(new < 0, new + n, new) if new.size and new.min() < 0 else new.astype(np.int64, copy=False)
+    return (np.arange(n) if old is None else old)[new]
+
+
+def _compressed(x: Any) -> Any:
+    with _opened(x):
+        if x.format == "csr":
+            return DiskMatrix(_CsrRows(x))
+        size = x.group["data"].shape[0] * 12
+        if size > settings.dense_limit:
+            raise ChromatellError(
+                f"X is stored by columns ({x.format.upper()}, about {size / 1e9:.1f} GB): no block of cells can be "
+                "read alone. Turn it once: adata = adata.to_memory(); adata.X = adata.X.tocsr(); adata.write(path)."
+            )
+        return sp.csr_matrix(x.to_memory())
+
+
+class _opened:
+    """Says of a file that is closed or gone what to do about it."""
+
+    def __init__(self, x: Any):
+        self.x = x
+
+    def __enter__(self) -> None:
+        store = getattr(getattr(getattr(self.x, "group", self.x), "store", None), "root", None)
+        if store is not None and not Path(str(store)).exists():
+            raise ChromatellError(f"The Zarr store that X is read from is gone: {store}. Put it back, or open another.")
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, OSError | KeyError | ValueError | RuntimeError) and not isinstance(error, ChromatellError):
+            raise ChromatellError(
+                f"X is on disk and cannot be read ({type(error).__name__}: {error}). Its file is closed, moved or cut "
+                "short: open it again, e.g. anndata.read_h5ad(path, backed='r')."
+            ) from error
+
+
+def _shape(x: Any) -> tuple[int, int]:
+    return int(x.shape[0]), int(x.shape[1])
+
+
+def _float(block: np.ndarray) -> np.ndarray:
+    return block.astype(np.float32) if block.dtype == np.float16 else block  # scipy has no sparse float16
+
+
+class _CsrRows:
+    """Rows of a CSR group of HDF5 or Zarr: its arrays are read directly, only `indptr` is kept."""
+
+    def __init__(self, x: Any):
+        self.x, self.shape = x, _shape(x)
+        self.indptr = np.asarray(x.group["indptr"][...]).astype(np.int64)
+        self.data, self.indices = x.group["data"], x.group["indices"]
+        self.dtype = np.dtype(self.data.dtype)
+        self._index = np.int32 if self.shape[1] < 2**31 else np.int64
+
+    def row_bytes(self) -> float:
+        return 12 * self.indptr[-1] / max(self.shape[0], 1)
+
+    def read(self, start: int, stop: int) -> sp.csr_matrix:
+        low, high = int(self.indptr[start]), int(self.indptr[stop])
+        with _opened(self.x):
+            value, index = self.data[low:high], self.indices[low:high]
+        arrays = (_float(np.asarray(value)), np.asarray(index).astype(self._index, copy=False))
+        return sp.csr_matrix((*arrays, self.indptr[start : stop + 1] - low), shape=(stop - start, self.shape[1]))
+
+
+class _DenseRows:
+    """Rows of a dense array of HDF5 or Zarr."""
+
+    def __init__(self, x: Any):
+        self.x, self.shape, self.dtype = x, _shape(x), np.dtype(x.dtype)
+
+    def row_bytes(self) -> float:
+        return self.shape[1] * self.dtype.itemsize
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        with _opened(self.x):
+            return _float(np.asarray(self.x[start:stop]))
+
+
+class _DaskRows:
+    """Rows of a dask array of dense or sparse blocks. The last block of rows is kept: it is not computed twice."""
+
+    def __init__(self, x: Any):
+        if any(np.isnan(v) for sizes in x.chunks for v in sizes):
+            raise ChromatellError(
+                "X is a dask array whose blocks have unknown sizes. Compute them first: adata.X.compute_chunk_sizes()."
+            )
+        self.x, self.shape, self.dtype = x, _shape(x), np.dtype(x.dtype)
+        self.edges = np.concatenate([[0], np.cumsum(x.chunks[0])]).astype(np.int64)
+        self._last: tuple[int, Any] = (-1, None)
+
+    def row_bytes(self) -> float:
+        return self.shape[1] * self.dtype.itemsize / 8
+
+    def _block(self, i: int) -> Any:
+        if self._last[0] != i:
+            with _opened(self.x):
+                self._last = (i, plain(self.x.blocks[i].compute()))
+        return self._last[1]
+
+    def read(self, start: int, stop: int) -> Any:
+        first = int(np.searchsorted(self.edges, start, side="right")) - 1
+        last = max(first, int(np.searchsorted(self.edges, stop, side="left")) - 1)
+        parts = []
+        for i in range(first, last + 1):
+            low, high = self.edges[i], self.edges[i + 1]
+            block = self._block(i)
+            whole = start <= low and stop >= high
+            parts.append(block if whole else block[max(start - low, 0) : min(stop, high) - low])
+        if len(parts) == 1:
+            return parts[0]
+        return sp.csr_matrix(sp.vstack(parts, format="csr")) if sp.issparse(parts[0]) else np.concatenate(parts)
+
+
+def plain(block: Any) -> Any:
+    """Return a block that a dask array computed as CSR or ndarray."""
+    if sp.issparse(block):
+        block = sp.csr_matrix(block)
+        return block.astype(np.float32) if block.dtype == np.float16 else block
+    if hasattr(block, "to_scipy_sparse"):  # pydata's sparse arrays
+        return sp.csr_matrix(block.to_scipy_sparse())
+    return _float(np.asarray(block))
