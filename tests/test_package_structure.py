@@ -17,8 +17,8 @@ import chromatell as ctl
 
 ROOT = Path(__file__).parents[1]
 SOURCE = Path(ctl.__file__).parent
-NAMESPACES = ("pp", "tl", "pl", "models", "datasets", "metrics", "genome", "io", "data")
-FUNCTIONS = [(ns, name) for ns in ("pp", "tl", "pl") for name in getattr(ctl, ns).__all__]
+NAMESPACES = ("pp", "tl", "pl", "get", "models", "datasets", "metrics", "genome", "io", "data")
+FUNCTIONS = [(ns, name) for ns in ("pp", "tl", "pl", "get") for name in getattr(ctl, ns).__all__]
 # __main__ is left out: importing it runs it
 MODULES = sorted(
     ".".join(path.relative_to(SOURCE.parent).with_suffix("").parts).removesuffix(".__init__")

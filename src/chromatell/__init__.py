@@ -14,7 +14,7 @@ from chromatell._validate import ChromatellError, ChromatellWarning
 
 __version__ = version("chromatell")
 
-_NAMESPACES = ("pp", "tl", "pl", "models", "datasets", "metrics", "genome", "io", "data")
+_NAMESPACES = ("pp", "tl", "pl", "get", "models", "datasets", "metrics", "genome", "io", "data")
 __all__ = [*_NAMESPACES, "ChromatellError", "ChromatellWarning", "__version__", "settings"]
 
 

@@ -22,6 +22,7 @@ PAGES = (
     "docs/user_guide/atacformer.md",
     "docs/user_guide/nascent.md",
     "docs/user_guide/evaluation.md",
+    "docs/user_guide/biology.md",
     "docs/user_guide/files.md",
 )
 
