@@ -6,6 +6,7 @@ from __future__ import annotations
 RNA = "rna"
 ATAC = "atac"
 ATAC_PRED = "atac_pred"
+GENE_ACTIVITY = "gene_activity"
 PRED_PREFIX = "atac_pred:"  # var_names must be unique across a MuData
 
 # obs and var columns
@@ -17,6 +18,8 @@ REGION = "region"  # atac_pred.var: the target modality's own name of the region
 CHROM, START, END = "chrom", "start", "end"
 UNKNOWN_SHARE, HAS_SEQUENCE = "ctl_unknown", "ctl_has_sequence"
 ORTHOLOG, ORTHOLOG_OF = "ctl_ortholog", "ortholog_of"
+GENE = "gene"  # var of gene_activity: the gene's own name
+PEARSON, PEARSON_MEASURED = "ctl_pearson", "ctl_pearson_measured"  # of gene activity and measured expression
 MASK = "ctl_mask"  # of bins, where tracks are an AnnData
 REGION_CLASS = "region_class"  # what lies at the middle of a region: promoter, intron, ...
 NEAREST_GENE, TSS_DISTANCE = "nearest_gene", "tss_distance"

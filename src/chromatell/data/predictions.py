@@ -47,7 +47,7 @@ def write_prediction(
     pred = mdata.mod.get(ATAC_PRED)
     if pred is None:
         pred = _new_modality(mdata, key, values, regions)
-        _attach(mdata, pred)
+        attach(mdata, ATAC_PRED, pred)
     else:
         check_regions(mdata, regions, key)
         current = pred.uns[UNS][X_KEY]
@@ -188,10 +188,10 @@ def _new_modality(mdata: MuData, key: str, values: np.ndarray, regions: pd.Index
     return AnnData(values, obs=obs, var=var, uns={UNS: {X_KEY: key}})
 
 
-def _attach(mdata: MuData, pred: AnnData) -> None:
-    """Add a modality and bring the shapes up to date; the user's own columns keep values and dtypes."""
+def attach(mdata: MuData, name: str, adata: AnnData) -> None:
+    """Add or replace a modality and bring the shapes up to date; the user's own columns keep values and dtypes."""
     obs, var = mdata.obs.copy(), mdata.var.copy()
-    mdata.mod[ATAC_PRED] = pred
+    mdata.mod[name] = adata
     with no_pull():
         mdata.update()
     for column in obs:

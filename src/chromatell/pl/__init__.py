@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from chromatell.pl._calibration import calibration
     from chromatell.pl._confusion import confusion
     from chromatell.pl._embedding_scores import embedding_scores
+    from chromatell.pl._gene_activity import gene_activity
     from chromatell.pl._history import history
     from chromatell.pl._ism_heatmap import ism_heatmap
     from chromatell.pl._leaderboard import leaderboard
@@ -36,12 +37,14 @@ _WHERE = {
     "track_scatter": "_track_scatter",
     "metric_by_chromosome": "_metric_by_chromosome",
     "embedding_scores": "_embedding_scores",
+    "gene_activity": "_gene_activity",
 }
 
 __all__ = [
     "calibration",
     "confusion",
     "embedding_scores",
+    "gene_activity",
     "history",
     "ism_heatmap",
     "leaderboard",

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from chromatell.tl._dense import dense
     from chromatell.tl._evaluate import evaluate
     from chromatell.tl._fisher import fisher
+    from chromatell.tl._gene_activity import gene_activity
     from chromatell.tl._ism import ism
     from chromatell.tl._nascent import nascent
     from chromatell.tl._neighbor_score import neighbor_score
@@ -40,6 +41,7 @@ _WHERE = {
     "attribute": "_attribute",
     "variant_effect": "_variant_effect",
     "neighbor_score": "_neighbor_score",
+    "gene_activity": "_gene_activity",
 }
 
 __all__ = [
@@ -51,6 +53,7 @@ __all__ = [
     "dense",
     "evaluate",
     "fisher",
+    "gene_activity",
     "ism",
     "nascent",
     "neighbor_score",
