@@ -150,7 +150,7 @@ def gene_activity(
         part = own.values[:, mdata.mod[ATAC].var_names.get_indexer(found.regions)]
         measured = _sums(Accessibility(part, found.regions, ATAC, True), weights)
         var[PEARSON_MEASURED] = _correlation(mdata.mod[RNA], has_region, measured, cells)
-    about = {DERIVED: found.key, "method": method, "correlated": said}
+    about: dict[str, object] = {DERIVED: found.key, "method": method, "correlated": said}
     about |= {"half_distance": half_distance} if method == "distance" else {"upstream": upstream}
     target = mdata.copy() if copy else mdata
     attach(target, key_added, AnnData(values, obs=pd.DataFrame(index=mdata.obs_names), var=var, uns={UNS: about}))
