@@ -7,6 +7,7 @@ RNA = "rna"
 ATAC = "atac"
 ATAC_PRED = "atac_pred"
 GENE_ACTIVITY = "gene_activity"
+RANK_REGIONS = "rank_regions"
 PRED_PREFIX = "atac_pred:"  # var_names must be unique across a MuData
 
 # obs and var columns

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from chromatell.pl._metric_by_chromosome import metric_by_chromosome
     from chromatell.pl._per_cell_per_region import per_cell_per_region
     from chromatell.pl._pr_curve import pr_curve
+    from chromatell.pl._rank_regions import rank_regions
     from chromatell.pl._tf_activity import tf_activity
     from chromatell.pl._track_scatter import track_scatter
     from chromatell.pl._tracks import tracks
@@ -38,6 +39,7 @@ _WHERE = {
     "metric_by_chromosome": "_metric_by_chromosome",
     "embedding_scores": "_embedding_scores",
     "gene_activity": "_gene_activity",
+    "rank_regions": "_rank_regions",
 }
 
 __all__ = [
@@ -52,6 +54,7 @@ __all__ = [
     "metric_by_chromosome",
     "per_cell_per_region",
     "pr_curve",
+    "rank_regions",
     "tf_activity",
     "track_scatter",
     "tracks",

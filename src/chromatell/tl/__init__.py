@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from chromatell.tl._nascent import nascent
     from chromatell.tl._neighbor_score import neighbor_score
     from chromatell.tl._predict import predict
+    from chromatell.tl._rank_regions import rank_regions
     from chromatell.tl._tf_activity import tf_activity
     from chromatell.tl._variant_effect import variant_effect
     from chromatell.tl._xchrom import xchrom
@@ -42,6 +43,7 @@ _WHERE = {
     "variant_effect": "_variant_effect",
     "neighbor_score": "_neighbor_score",
     "gene_activity": "_gene_activity",
+    "rank_regions": "_rank_regions",
 }
 
 __all__ = [
@@ -58,6 +60,7 @@ __all__ = [
     "nascent",
     "neighbor_score",
     "predict",
+    "rank_regions",
     "tf_activity",
     "variant_effect",
     "xchrom",

@@ -321,9 +321,15 @@ class Dense(ChromatinModel):
         yield from self._blocks(x, present, covariates, self.regions.get_indexer(regions), given)
 
     def _blocks(
-        self, x: Any, present: np.ndarray | None, covariates: np.ndarray, position: np.ndarray, depth: np.ndarray | None
+        self,
+        x: Any,
+        present: np.ndarray | None,
+        covariates: np.ndarray,
+        position: np.ndarray,
+        depth: np.ndarray | None,
+        decode: Any = decode_blocks,
     ) -> Iterator[tuple[slice, slice, np.ndarray]]:
-        """Yield blocks of predictions; `depth` is standardised, None to predict it."""
+        """Yield blocks of predictions; `depth` is standardised, None to predict it; `decode` makes them of a batch."""
         for rows in row_blocks(x.shape[0], _ROWS):
             z, library = self.expression.transform(x[rows], present)
             sizes = np.column_stack([library, self.expression.detected(x[rows], present), covariates[rows]])
@@ -332,7 +338,7 @@ class Dense(ChromatinModel):
             if depth is None and self.network.depth_hidden:
                 with torch.no_grad():
                     batch.depth = self.network.depth_shrink * self.module.predict_depth(batch).mean(dim=0)
-            for cols, block in decode_blocks(self.module, batch, position):
+            for cols, block in decode(self.module, batch, position):
                 yield rows, cols, block
 
     def _predicted_depth(self, z: np.ndarray, library: np.ndarray) -> np.ndarray:

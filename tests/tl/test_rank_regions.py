@@ -1,0 +1,271 @@
+"""`tl.rank_regions` against formulas written out, other libraries' tests, and data whose truth is known."""
+
+from __future__ import annotations
+
+import anndata as ad
+import mudata
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+from scipy import stats
+
+import chromatell as ctl
+from chromatell.tl._measured_tests import by_cells, by_deseq2, by_donors, false_discovery
+from chromatell.tl._resampling import cell_weights, group_effects
+
+N, R = 600, 40
+
+
+@pytest.fixture
+def mdata():
+    """Three types, four donors; the first five regions are four times as open in type b."""
+    rng = np.random.default_rng(0)
+    kind = np.repeat(["a", "b", "c"], N // 3)
+    p = np.full((N, R), 0.1)
+    p[kind == "b", :5] = 0.4
+    p *= rng.uniform(0.5, 1.5, N)[:, None]  # depth
+    x = (rng.random((N, R)) < p).astype(np.float32)
+    names = [f"chr1:{1000 * i}-{1000 * i + 500}" for i in range(R)]
+    atac = ad.AnnData(sp.csr_matrix(x), var=pd.DataFrame(index=names))
+    rna = ad.AnnData(sp.csr_matrix(np.ones((N, 2), dtype=np.float32)))
+    mdata = mudata.MuData({"rna": rna, "atac": atac})
+    mdata.obs["kind"] = pd.Categorical(kind)
+    mdata.obs["donor"] = [f"d{i}" for i in rng.integers(4, size=N)]
+    ctl.tl.add_prediction(mdata, p.astype(np.float32), key="mine")
+    return mdata
+
+
+def test_effects_are_the_log_ratios_of_means_at_the_mean_depth(mdata):
+    ctl.tl.rank_regions(mdata, "kind", n_bootstrap=20, seed=0)
+    table = mdata.uns["ctl"]["rank_regions"]["table"].set_index(["group", "region"])
+    p = np.asarray(mdata.mod["atac_pred"].X, dtype=float)
+    x = mdata.mod["atac"].X.toarray().astype(float)
+    b = (mdata.obs["kind"] == "b").to_numpy()
+    for values, prefix in ((p, ""), (x, "measured_")):
+        inside = values[b].sum(axis=0) / values[b].sum() * values.sum() / N
+        outside = values[~b].sum(axis=0) / values[~b].sum() * values.sum() / N
+        found = table.loc["b"].loc[mdata.mod["atac"].var_names]
+        np.testing.assert_allclose(found[f"{prefix}inside"], inside, rtol=1e-5)
+        wanted = np.log2((inside + 1e-3) / (outside + 1e-3))
+        np.testing.assert_allclose(found[f"{prefix}effect"], wanted, atol=1e-5)
+    ctl.tl.rank_regions(mdata, "kind", groups=["b"], reference="a", n_bootstrap=5, key_added="two")
+    a = (mdata.obs["kind"] == "a").to_numpy()
+    two = mdata.uns["ctl"]["two"]["table"].set_index("region").loc[mdata.mod["atac"].var_names]
+    outside = p[a].sum(axis=0) / p[a].sum() * p.sum() / N
+    np.testing.assert_allclose(two["outside"], outside, rtol=1e-5)
+    assert list(two["group"].unique()) == ["b"]
+
+
+def test_the_regions_that_differ_are_ranked_first_and_both_agree(mdata):
+    ctl.tl.rank_regions(mdata, "kind", n_bootstrap=50, seed=0)
+    result = mdata.uns["ctl"]["rank_regions"]
+    table = result["table"]
+    first = table[(table["group"] == "b") & (table["rank"] <= 5)]
+    assert set(first["region"]) == set(mdata.mod["atac"].var_names[:5])
+    assert (first["low"] > 0).all()
+    assert (first["measured_fdr"] < 1e-4).all()
+    assert (table["rank"].to_numpy().reshape(3, R) == np.arange(1, R + 1)).all()
+    agreement = result["agreement"].set_index("group")
+    assert agreement.loc["b", "same_sign"] == 1.0
+    part = table[table["group"] == "b"]
+    assert agreement.loc["b", "pearson"] == pytest.approx(np.corrcoef(part["effect"], part["measured_effect"])[0, 1])
+    settings = result["settings"].iloc[0]
+    assert (settings["resampled"], settings["test"], settings["n_members"]) == ("cells", "cells", 0)
+
+
+def test_the_error_of_resampled_cells_is_that_of_the_delta_method():
+    rng = np.random.default_rng(1)
+    x = rng.random((400, 6))
+    x[:, 5] = 5 - x[:, :5].sum(axis=1)  # every cell has the same depth
+    codes = np.repeat([0, 1], 200)
+    weights = cell_weights(codes, 2, None, 4000, rng)
+    assert (weights.sum(axis=1) == 400).all()
+    found = group_effects(x, codes, 2, weights=weights, reference=None)
+    parts = [x[codes == g] for g in (0, 1)]
+    relative = sum(part.var(axis=0) / 200 / (part.mean(axis=0) + 1e-3) ** 2 for part in parts)
+    np.testing.assert_allclose(found.error[0], np.sqrt(relative) / np.log(2), rtol=0.06)
+    low, high = found.interval(0.95)
+    np.testing.assert_allclose((high - low) / found.error, 2 * stats.norm.ppf(0.975))
+    sparse = group_effects(sp.csr_matrix(x), codes, 2, weights=weights, reference=None)
+    np.testing.assert_allclose(sparse.error, found.error, rtol=1e-4)
+
+
+def test_resampled_donors_are_as_uncertain_as_their_own_means():
+    rng = np.random.default_rng(2)
+    donors = np.repeat(np.arange(8), 50)
+    codes = np.tile([0, 1], 200)
+    own = rng.normal(0, 0.3, 8)
+    x = np.ones((400, 3))
+    x[:, 0] = np.exp(own[donors] * (codes - 0.5))  # the effect differs between donors, cells of one are the same
+    x[:, 2] = 10 - x[:, 0]
+    weights = cell_weights(codes, 2, donors, 4000, rng)
+    found = group_effects(x, codes, 2, weights=weights, reference=None, n_samples=8)
+    wanted = own.std(ddof=1) / np.sqrt(8) / np.log(2)
+    np.testing.assert_allclose(found.error[0, 0], wanted, rtol=0.08)
+    assert found.df == 7
+    cells = group_effects(x, codes, 2, weights=cell_weights(codes, 2, None, 500, rng), reference=None)
+    assert cells.error[0, 0] < 0.4 * found.error[0, 0]
+
+
+def test_disagreement_of_members_widens_the_interval(mdata):
+    ctl.pp.split_cells(mdata, seed=0)
+    mdata.mod["rna"].X = sp.csr_matrix(np.random.default_rng(0).poisson(3.0, (N, 2)).astype(np.float32) + 1)
+    del mdata.mod["atac_pred"]
+    with mudata.set_options(pull_on_update=False):
+        mdata.update()
+    ctl.tl.dense(mdata, seed=0, n_members=3, train_kwargs={"max_epochs": 2})
+    ctl.tl.rank_regions(mdata, "kind", n_bootstrap=100, seed=0)
+    with_members = mdata.uns["ctl"]["rank_regions"]
+    assert with_members["settings"]["n_members"].iloc[0] == 3
+    ctl.tl.add_prediction(mdata, np.asarray(mdata.mod["atac_pred"].X), key="same")
+    ctl.tl.rank_regions(mdata, "kind", key="same", n_bootstrap=100, seed=0, key_added="cells")
+    keys = ["group", "region"]
+    a, b = (mdata.uns["ctl"][k]["table"].set_index(keys) for k in ("rank_regions", "cells"))
+    b = b.loc[a.index]
+    np.testing.assert_allclose(a["effect"], b["effect"], atol=1e-6)
+    assert ((a["high"] - a["low"]).mean()) > ((b["high"] - b["low"]).mean())
+
+    from chromatell.models.dense._draws import group_draws
+
+    model = ctl.models.load(mdata, key="dense")
+    codes = mdata.obs["kind"].cat.codes.to_numpy()
+    draws = group_draws(model, mdata, model.regions, codes, 3)
+    wanted = np.stack([model.predict(mdata)[codes == g].mean(axis=0) for g in range(3)])
+    np.testing.assert_allclose(draws.mean(axis=0), wanted, rtol=1e-5)
+    assert draws.std(axis=0).max() > 0
+
+
+def test_the_error_of_members_is_their_standard_deviation():
+    x = np.full((40, 4), 0.5)  # cells do not differ
+    codes = np.repeat([0, 1], 20)
+    wobble = np.zeros((3, 2, 4))
+    wobble[:, 0, 0] = [-0.2, 0.0, 0.2]  # members differ in one region of the first group
+    picks = np.tile(np.arange(3), 200)
+    found = group_effects(
+        x, codes, 2, weights=np.ones((600, 40), np.float32), reference=None, wobble=wobble, picks=picks
+    )
+    inside = 0.5 * np.exp(wobble[:, 0, 0]) + 1e-3
+    assert found.error[0, 0] == pytest.approx(np.log2(inside)[picks].std(ddof=1), rel=1e-5)
+    np.testing.assert_allclose(found.error[0, 1:], 0, atol=1e-6)
+
+
+def test_pvalues_by_cells_are_binomial_and_uniform_where_nothing_differs():
+    rng = np.random.default_rng(3)
+    x = sp.csr_matrix((rng.random((500, 300)) < rng.uniform(0.02, 0.3, 500)[:, None]).astype(np.float32))
+    inside, outside = np.arange(200), np.arange(200, 500)
+    p = by_cells(x, inside, outside)
+    d, n = x.toarray(), int(x[:, 7].sum())
+    for j in (7, 100):
+        k, n = int(d[inside, j].sum()), int(d[:, j].sum())
+        share = d[inside].sum() / d.sum()
+        each = [stats.binomtest(k, n, share, alternative=side).pvalue for side in ("less", "greater")]
+        assert p[j] == pytest.approx(min(1, 2 * min(each)))
+    assert 0.01 < np.mean(p < 0.05) < 0.09
+
+
+def test_pvalues_by_donors_are_those_of_a_paired_t_test():
+    rng = np.random.default_rng(4)
+    samples = np.tile(np.arange(5), 80)
+    inside, outside = np.arange(200), np.arange(200, 400)
+    x = (rng.random((400, 3)) < 0.4).astype(np.float32)
+    logs = []
+    for cells in (inside, outside):
+        rows = [x[cells[samples[cells] == d]] for d in range(5)]
+        logs.append(np.log2(np.stack([r.sum(axis=0) / r.sum() for r in rows]) * x.sum() / 400 + 1e-3))
+    wanted = stats.ttest_rel(*logs, axis=0).pvalue
+    np.testing.assert_allclose(by_donors(sp.csr_matrix(x), inside, outside, samples), wanted, rtol=1e-5)
+    apart = np.where(np.arange(400) < 200, samples, samples + 5)  # no donor has cells on both sides
+    wanted = stats.ttest_ind(*logs, axis=0, equal_var=False).pvalue
+    np.testing.assert_allclose(by_donors(sp.csr_matrix(x), inside, outside, apart), wanted, rtol=1e-5)
+    assert np.isnan(by_donors(sp.csr_matrix(x), inside[:3], outside, samples)).all()
+
+
+def test_deseq2_finds_what_differs():
+    pytest.importorskip("pydeseq2")
+    rng = np.random.default_rng(5)
+    rate = np.full((400, 30), 0.5)
+    rate[:200, 0] = 3.0
+    x = sp.csr_matrix(rng.poisson(rate).astype(np.float32))
+    p = by_deseq2(x, np.arange(200), np.arange(200, 400), np.tile(np.arange(4), 100))
+    assert p[0] < 1e-6
+    assert np.mean(p[1:] < 0.05) < 0.3
+
+
+def test_without_pydeseq2_the_extra_is_named(monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "pydeseq2", None)
+    monkeypatch.setitem(sys.modules, "pydeseq2.dds", None)
+    with pytest.raises(ctl.ChromatellError, match=r"chromatell\[differential\]"):
+        by_deseq2(sp.csr_matrix((4, 2)), np.arange(2), np.arange(2, 4), np.arange(4))
+
+
+def test_missing_pvalues_do_not_count_in_the_adjustment():
+    p = np.array([0.01, np.nan, 0.02, 0.5])
+    np.testing.assert_allclose(false_discovery(p)[[0, 2, 3]], stats.false_discovery_control(p[[0, 2, 3]]))
+    assert np.isnan(false_discovery(p)[1])
+
+
+def test_donors_are_resampled_and_tested_where_they_are_named(mdata):
+    before = {k: mdata.obs[k].copy() for k in mdata.obs}
+    copied = ctl.tl.rank_regions(mdata, "kind", sample_key="donor", n_bootstrap=30, seed=1, copy=True)
+    assert "rank_regions" not in mdata.uns.get("ctl", {})
+    settings = copied.uns["ctl"]["rank_regions"]["settings"].iloc[0]
+    assert (settings["resampled"], settings["test"]) == ("donors", "donors")
+    assert all(mdata.obs[k].equals(before[k]) for k in before)
+    again = ctl.tl.rank_regions(mdata, "kind", sample_key="donor", n_bootstrap=30, seed=1, copy=True)
+    pd.testing.assert_frame_equal(copied.uns["ctl"]["rank_regions"]["table"], again.uns["ctl"]["rank_regions"]["table"])
+
+
+def test_a_query_without_atac_has_effects_and_no_pvalue_and_goes_to_disk(mdata, tmp_path):
+    query = mudata.MuData({"rna": mdata.mod["rna"], "atac_pred": mdata.mod["atac_pred"]})
+    query.obs["kind"] = mdata.obs["kind"]
+    ctl.tl.rank_regions(query, "kind", n_bootstrap=5, seed=0)
+    table = query.uns["ctl"]["rank_regions"]["table"]
+    assert not [c for c in table if "measured" in c]
+    assert "agreement" not in query.uns["ctl"]["rank_regions"]
+    query.write(tmp_path / "x.h5mu")
+    read = ctl.io.read(tmp_path / "x.h5mu").uns["ctl"]["rank_regions"]
+    np.testing.assert_allclose(read["table"]["effect"], table["effect"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"groupby": "type"}, r"Did not find mdata.obs\['type'\]"),
+        ({"groupby": "kind", "groups": ["z"]}, r"No group 'z' of two or more cells.*'a', 'b', 'c'"),
+        ({"groupby": "kind", "reference": "z"}, "No group 'z'"),
+        ({"groupby": "kind", "test": "deseq2"}, "name their column, sample_key='donor'"),
+        ({"groupby": "kind", "test": "wilcoxon"}, "choose one of"),
+        ({"groupby": "kind", "split": "test"}, r"Run ctl.pp.split_cells\(mdata\)"),
+        ({"groupby": "kind", "sample_key": "one"}, "has 1 donor among these cells"),
+        ({"groupby": "one"}, "has 1 groups of two or more cells; two are needed"),
+        ({"groupby": "number"}, "different numbers, not labels of groups"),
+        ({"groupby": "kind", "n_bootstrap": 1}, "n_bootstrap=1 is out of range"),
+        ({"groupby": "kind", "key_added": "models"}, "is what another tool"),
+    ],
+)
+def test_what_cannot_be_used_is_said(mdata, arguments, message):
+    mdata.obs["one"] = "x"
+    mdata.obs["number"] = np.random.default_rng(0).random(N)
+    with pytest.raises(ctl.ChromatellError, match=message):
+        ctl.tl.rank_regions(mdata, **arguments)
+    assert "rank_regions" not in mdata.uns.get("ctl", {})
+
+
+def test_the_plot_shows_the_first_regions_of_a_group(mdata):
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("agg")
+    with pytest.raises(ctl.ChromatellError, match="Run ctl.tl.rank_regions"):
+        ctl.pl.rank_regions(mdata)
+    ctl.tl.rank_regions(mdata, "kind", n_bootstrap=20, seed=0)
+    ax = ctl.pl.rank_regions(mdata, n_top=5)
+    assert ax.get_xlabel().startswith("log2 ratio, b to")
+    table = mdata.uns["ctl"]["rank_regions"]["table"]
+    part = table[(table["group"] == "b") & (table["rank"] <= 5)]
+    assert [t.get_text() for t in ax.get_yticklabels()] == list(part["region"])
+    np.testing.assert_allclose(ax.lines[1].get_xdata(), part["effect"])
+    with pytest.raises(ctl.ChromatellError, match=r"No group 'z'.*'a', 'b', 'c'"):
+        ctl.pl.rank_regions(mdata, "z")
+    matplotlib.pyplot.close("all")
