@@ -95,7 +95,7 @@ def main() -> None:
         ]
     text = "\n".join(
         [
-            f"# Regions called where nothing differs: cortex, {mdata.n_obs:,} test cells x {predicted.shape[1]:,} regions",
+            f"# Called where nothing differs: cortex, {mdata.n_obs:,} test cells x {predicted.shape[1]:,} regions",
             "",
             f"{n} permutations of each kind; made by `benchmarks/rank_regions_null.py`.",
             "",

@@ -10,6 +10,7 @@ import pytest
 import scipy.sparse as sp
 
 import chromatell as ctl
+from chromatell._compat import no_pull
 
 GENES = pd.DataFrame(
     {
@@ -64,7 +65,7 @@ def test_genes_named_by_ensembl_are_found_through_a_gtf(mdata, tmp_path):
     line = 'chr1\tx\tgene\t10001\t20000\t.\t+\t.\tgene_id "ENSG1.4"; gene_name "A";\n'
     gtf.write_text(line)
     mdata.mod["rna"].var_names = ["ENSG9", "ENSG8", "ENSG1"]
-    with mudata.set_options(pull_on_update=False):
+    with no_pull():
         mdata.update()
     ctl.tl.gene_activity(mdata, gtf, method="body")
     found = mdata.mod["gene_activity"]

@@ -11,6 +11,7 @@ import scipy.sparse as sp
 from scipy import stats
 
 import chromatell as ctl
+from chromatell._compat import no_pull
 from chromatell.tl._measured_tests import by_cells, by_deseq2, by_donors, false_discovery
 from chromatell.tl._resampling import cell_weights, group_effects
 
@@ -112,7 +113,7 @@ def test_disagreement_of_members_widens_the_interval(mdata):
     ctl.pp.split_cells(mdata, seed=0)
     mdata.mod["rna"].X = sp.csr_matrix(np.random.default_rng(0).poisson(3.0, (N, 2)).astype(np.float32) + 1)
     del mdata.mod["atac_pred"]
-    with mudata.set_options(pull_on_update=False):
+    with no_pull():
         mdata.update()
     ctl.tl.dense(mdata, seed=0, n_members=3, train_kwargs={"max_epochs": 2})
     ctl.tl.rank_regions(mdata, "kind", n_bootstrap=100, seed=0)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from anndata import AnnData
-from mudata import MuData, set_options
+from mudata import MuData
 
+from chromatell._compat import no_pull
 from chromatell._keys import ATAC_PRED, DERIVED, UNS
 from chromatell._validate import ChromatellError
 
@@ -48,7 +49,7 @@ def measured(mdata: MuData) -> MuData:
             f"Nothing in this MuData was measured: its modalities {sorted(mdata.mod)} are predictions. Add expression: "
             "mudata.MuData({'rna': rna, **mdata.mod})."
         )
-    with set_options(pull_on_update=False):
+    with no_pull():
         result = MuData({name: _shared(mdata.mod[name]) for name in names})
     for name in mdata.obs.columns:
         result.obs[name] = mdata.obs[name].reindex(result.obs_names)
