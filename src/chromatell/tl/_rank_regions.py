@@ -280,8 +280,8 @@ def _pvalues(
                 few.append(g)
     if few:
         warn(
-            f"{len(few)} of {len(chosen)} groups have under two donors of {MIN_CELLS} cells, in the group or outside it, "
-            "and get no p-value by donors. Name coarser groups, or take test='cells'."
+            f"{len(few)} of {len(chosen)} groups have under two donors of {MIN_CELLS} cells inside or outside, and "
+            "get no p-value by donors. Name coarser groups, or take test='cells'."
         )
     return out
 
