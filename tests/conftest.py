@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 # Two workers on two cores: threads of their own would wait for each other, spinning. Set before torch is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -11,12 +12,40 @@ os.environ.setdefault("NUMBA_NUM_THREADS", "1")  # else UMAP leaves torch with m
 
 from pathlib import Path
 
+import anndata
 import mudata
 import numpy as np
 import pytest
 
 if not hasattr(mudata, "settings"):  # mudata 0.3: as 0.4 does by default
     mudata.set_options(pull_on_update=False)
+
+
+def put_x_among_layers(patch: pytest.MonkeyPatch) -> None:
+    """Let package and tests see what anndata 0.13 shows, a layer None that is `X`; anndata itself does not see it."""
+    one = anndata.AnnData(np.ones((1, 1)))
+    if None in list(one.layers):
+        return
+
+    def patched(kind: type) -> None:
+        names, item = kind.__iter__, kind.__getitem__
+
+        def keys(layers, frame):
+            seen = frame.f_globals.get("__name__", "").startswith(("chromatell", "test"))
+            return [*([None] if seen and layers.parent.X is not None else []), *names(layers)]
+
+        patch.setattr(kind, "__getitem__", lambda layers, key: layers.parent.X if key is None else item(layers, key))
+        patch.setattr(kind, "__iter__", lambda layers: iter(keys(layers, sys._getframe(1))))
+        patch.setattr(kind, "keys", lambda layers: keys(layers, sys._getframe(1)))
+        patch.setattr(kind, "items", lambda layers: [(k, layers[k]) for k in keys(layers, sys._getframe(1))])
+
+    patched(type(one.layers))
+    patched(type(one[:1].layers))
+
+
+@pytest.fixture
+def x_among_layers(monkeypatch: pytest.MonkeyPatch) -> None:
+    put_x_among_layers(monkeypatch)
 
 
 @pytest.fixture(scope="session")

@@ -93,7 +93,7 @@ def written_together(data: MuData | AnnData) -> Iterator[None]:
     tables = [(data, data.obs.copy(), data.var.copy())]
     mods = dict(data.mod) if isinstance(data, MuData) else {}
     fields = [(a, name, dict(getattr(a, name))) for a in (*mods.values(), data) for name in ("obsm", "varm")]
-    fields += [(a, "layers", dict(a.layers)) for a in mods.values()]
+    fields += [(a, "layers", {k: a.layers[k] for k in layer_names(a)}) for a in mods.values()]
     tables += [(a, a.obs.copy(), a.var.copy()) for a in mods.values()]
     pred = mods.get(ATAC_PRED)
     x, said = (None, {}) if pred is None else (pred.X, _dicts(dict(pred.uns)))
@@ -125,7 +125,7 @@ def _dicts(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def _put_back(current: Any, value: dict[str, Any]) -> None:
-    for name in [k for k in current if k not in value]:
+    for name in [k for k in current if k not in value and k is not None]:  # None: X, of anndata 0.13
         del current[name]
     for name, item in value.items():
         if name not in current or current[name] is not item:
