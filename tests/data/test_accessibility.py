@@ -7,10 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
-from sklearn.linear_model import Ridge
 
 from chromatell import ChromatellError
-from chromatell.data.accessibility import DepthModel, fragment_counts, open_matrix, true_depth
+from chromatell.data.accessibility import fragment_counts, open_matrix, true_depth
 from chromatell.data.smoothing import Smoothing, fit_smoothing, neighbor_graph
 
 
@@ -48,20 +47,6 @@ def test_a_depth_that_is_no_number_is_refused(bad):
         true_depth(x)
     with pytest.raises(ChromatellError, match="depth_key='...'"):
         true_depth(x, "n_fragments")
-
-
-def test_depth_model_is_ridge(rng):
-    z = rng.normal(size=(200, 6))
-    components = np.linalg.qr(rng.normal(size=(6, 3)))[0]
-    library = rng.normal(size=200)
-    depth = np.exp(5 + 0.5 * (z @ components)[:, 0] + 0.3 * library + 0.1 * rng.normal(size=200))
-    model = DepthModel.fit(z, library, components, depth, alpha=10.0)
-    scores = z @ components
-    design = np.column_stack([scores / scores.std(0), library])
-    target = np.log1p(depth)
-    oracle = Ridge(alpha=10.0).fit(design, (target - target.mean()) / target.std())
-    np.testing.assert_allclose(model.predict(z, library), oracle.predict(design), atol=1e-5)
-    np.testing.assert_allclose(model.standardise(depth), (target - target.mean()) / target.std(), atol=1e-5)
 
 
 def test_smoothing_by_hand():

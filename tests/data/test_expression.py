@@ -76,6 +76,30 @@ def test_missing_genes_stand_at_the_training_mean(counts):
     assert np.corrcoef(z[:, :9].ravel(), full[:, :9].ravel())[0, 1] > 0.95
 
 
+def test_missing_genes_are_the_expectation_given_the_others(rng):
+    """Against the conditional mean of a normal distribution with the model's covariance, and against the truth."""
+    x = rng.normal(size=(800, 3)) @ rng.normal(size=(3, 12)) + 0.1 * rng.normal(size=(800, 12)) + 20
+    expression = Expression.fit(x, GENES)
+    expression = expression.filled_by(Embedding.fit(expression, x, 3))
+    full, library = expression.transform(x)
+    present = np.arange(12) < 9
+    query = ad.AnnData(x[:, :9], var=pd.DataFrame(index=GENES[:9]))
+    with pytest.warns(ChromatellWarning, match="3 of the model's 12 genes.*they are estimated from the others"):
+        part, there = expression.align(query)
+    z, filled_library = expression.transform(part, there)
+    np.testing.assert_allclose(z[:, present], full[:, present], atol=1e-6)
+    covariance = expression.loadings @ expression.loadings.T + np.diag(expression.noise)
+    want = full[:, :9] @ np.linalg.solve(covariance[:9, :9], covariance[:9, 9:])
+    np.testing.assert_allclose(z[:, 9:], want, atol=1e-3)
+    assert np.corrcoef(z[:, 9:].ravel(), full[:, 9:].ravel())[0, 1] > 0.98
+    rms = np.sqrt(np.mean((filled_library - library) ** 2))
+    assert rms < 0.1  # the log total is of all genes, the estimated ones among them
+    again = Expression.from_arrays(expression.genes, "normalised", expression.arrays())
+    np.testing.assert_array_equal(again.transform(part, there)[0], z)
+    old = {k: v for k, v in expression.arrays().items() if "loadings" not in k and "noise" not in k}
+    assert (Expression.from_arrays(expression.genes, "normalised", old).transform(part, there)[0][:, 9:] == 0).all()
+
+
 def test_under_half_of_the_genes_is_refused(counts):
     expression = Expression.fit(counts, GENES)
     query = ad.AnnData(counts[:, :5], var=pd.DataFrame(index=GENES[:5]))

@@ -188,16 +188,25 @@ def test_a_missing_part_is_named(part, mdata):
         read_record(mdata)
 
 
-def test_a_newer_schema_says_upgrade(mdata, tmp_path):
-    write_record(mdata, "new", Record("dense", 2, {}, {"weights.b": np.zeros(1)}))
-    save_record(Record("dense", 2, {}, {"weights.b": np.zeros(1)}), tmp_path / "new")
+@pytest.mark.parametrize(
+    ("card", "cure"),
+    [
+        ({"needs": "3.1.0"}, r"Release 3.1.0 reads it: pip install --upgrade 'chromatell>=3.1.0'"),
+        ({}, "Upgrade it: pip install --upgrade chromatell"),
+        ({"needs": "rm -rf; 3"}, "Upgrade it: pip install --upgrade chromatell"),  # the card may be a stranger's
+    ],
+)
+def test_a_newer_schema_says_which_release_reads_it(mdata, tmp_path, card, cure):
+    new = Record("dense", 99, {}, {"weights.b": np.zeros(1)}, card=card)
+    write_record(mdata, "new", new)
+    save_record(new, tmp_path / "new")
     mdata.write(tmp_path / "x.h5mu")
     for call in (
         lambda: read_record(mdata, "new"),
         lambda: load_record(tmp_path / "new"),
         lambda: read_record_file(tmp_path / "x.h5mu", "new"),
     ):
-        with pytest.raises(ChromatellError, match="schema 2; .*reads up to 1.*pip install --upgrade"):
+        with pytest.raises(ChromatellError, match=f"schema 99; .*reads up to 2.*{cure}"):
             call()
 
 

@@ -1,9 +1,7 @@
-"""Accessibility as target: open or closed, fragment counts, and the depth of a cell."""
+"""Accessibility as target: open or closed, fragment counts, and the depth of a cell as it was measured."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,7 +13,6 @@ from chromatell._keys import SELECTED
 from chromatell._rows import DiskMatrix, matrix, read
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, column, examples, values
-from chromatell.data.stored import stored
 
 _LOOKED_AT = 5_000_000
 _DEPTH_COLUMNS = ("n_fragments", "atac_fragments", "nCount_ATAC")
@@ -101,61 +98,3 @@ def counts_are_cut_sites(x: Any) -> bool:
     v = v[:_LOOKED_AT]
     v = v[v > 0]
     return bool(v.size and np.mean(v % 2 == 0) > 0.9)
-
-
-@dataclass(frozen=True)
-class DepthModel:
-    """Log depth of a cell from its expression: ridge on the principal components and the log library size.
-
-    Attributes
-    ----------
-    coef
-        float64 (g + 1,): weights of the z-scored genes, then of the library size.
-    mean, sd
-        Of ``log1p(depth)`` over the training cells.
-    """
-
-    coef: np.ndarray
-    intercept: float
-    mean: float
-    sd: float
-
-    @classmethod
-    def fit(
-        cls, z: np.ndarray, library: np.ndarray, components: np.ndarray, depth: np.ndarray, alpha: float = 10.0
-    ) -> DepthModel:
-        """Fit on training cells: `z` (cells, g), `library` (cells,), `components` (g, k), `depth` (cells,)."""
-        return cls.fit_scores(z @ components, library, components, depth, alpha)
-
-    @classmethod
-    def fit_scores(
-        cls, scores: np.ndarray, library: np.ndarray, components: np.ndarray, depth: np.ndarray, alpha: float = 10.0
-    ) -> DepthModel:
-        """Fit on training cells whose `scores` (cells, k) on the `components` (g, k) are known."""
-        target = np.log1p(depth)
-        mean, sd = float(target.mean()), float(target.std()) or 1.0
-        scale = np.maximum(scores.std(axis=0), 1e-6)
-        design = np.column_stack([scores / scale, library]).astype(np.float64)
-        centre = design.mean(axis=0)
-        d = design - centre
-        beta = np.linalg.solve(d.T @ d + alpha * np.eye(d.shape[1]), d.T @ ((target - mean) / sd))
-        coef = np.append(components.astype(np.float64) @ (beta[:-1] / scale), beta[-1])
-        return cls(coef=coef, intercept=float(-centre @ beta), mean=mean, sd=sd)
-
-    def predict(self, z: np.ndarray, library: np.ndarray) -> np.ndarray:
-        """Return the predicted standardised log depth, float32 (cells,)."""
-        return (z @ self.coef[:-1] + library * self.coef[-1] + self.intercept).astype(np.float32)
-
-    def standardise(self, depth: np.ndarray) -> np.ndarray:
-        """Return an observed depth on the same scale, float32 (cells,)."""
-        return ((np.log1p(depth) - self.mean) / self.sd).astype(np.float32)
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        """Return the statistics as plain arrays, for a record."""
-        return {"scaling.depth_coef": self.coef, "scaling.depth": np.array([self.intercept, self.mean, self.sd])}
-
-    @classmethod
-    def from_arrays(cls, n_genes: int, arrays: Mapping[str, np.ndarray]) -> DepthModel:
-        """Return them from a record; shapes and values are checked."""
-        intercept, mean, sd = (float(v) for v in stored(arrays, "scaling.depth", (3,)))
-        return cls(stored(arrays, "scaling.depth_coef", (n_genes + 1,)), intercept, mean, sd)

@@ -78,6 +78,7 @@ class CellEmbedding:
             return cls._fit_scaled(np.asarray(read(x), dtype=np.float32), rna.var_names[keep], n_pcs, seed)
         expression = Expression.fit(x, rna.var_names[keep])
         embedding = Embedding.fit(expression, x, n_pcs, seed=seed)
+        expression = expression.filled_by(embedding)
         scores = np.concatenate([embedding.transform(z) for _, z, _ in expression.blocks(x)])
         mean, sd = _scale(scores)
         return cls("", expression.genes, mean, sd, embedding.components, expression=expression)
@@ -95,6 +96,11 @@ class CellEmbedding:
     def n_components(self) -> int:
         """Length of the embedding."""
         return len(self.mean)
+
+    @property
+    def spread(self) -> np.ndarray:
+        """What each component was divided by, (d,): in sd of a gene, or where that is not known, of the largest one."""
+        return self.sd if self.expression is not None else self.sd / self.sd.max()
 
     def transform(self, rna: AnnData) -> tuple[np.ndarray, np.ndarray]:
         """Return the standardised embedding, float32 (cells, d), and the log library size (cells,), 0 where unknown.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -18,6 +18,7 @@ from chromatell.data.stored import stored
 
 Kind = Literal["counts", "normalised"]
 _BLOCK = 4096  # cells densified at a time
+_MIN_NOISE = 0.0025  # of a gene's variance: an error of 5% of its sd is never taken for a signal
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,9 @@ class Expression:
         float32 (g,), each gene's share of the training total: estimates the total of a query that misses genes.
     rate
         float32 (g,), share of the training cells in which a gene is above zero: likewise for the number detected.
+    loadings, noise
+        float32 (g, k) and (g,): components of the z-scored training cells times their sd, and each gene's variance
+        beside them, from which a query's missing genes are estimated; None leaves them at the training mean.
     """
 
     genes: pd.Index
@@ -54,6 +58,8 @@ class Expression:
     detected_mean: float
     detected_sd: float
     clip: float = 10.0
+    loadings: np.ndarray | None = None
+    noise: np.ndarray | None = None
 
     @classmethod
     def fit(cls, x: Any, genes: pd.Index, clip: float = 10.0) -> Expression:
@@ -101,13 +107,16 @@ class Expression:
     def arrays(self) -> dict[str, np.ndarray]:
         """Return the statistics as plain arrays, for a record."""
         numbers = [self.target_sum, self.library_mean, self.library_sd, self.detected_mean, self.detected_sd, self.clip]
-        return {
+        arrays = {
             "scaling.gene_mean": self.mean,
             "scaling.gene_sd": self.sd,
             "scaling.gene_share": self.share,
             "scaling.gene_rate": self.rate,
             "scaling.expression": np.array(numbers),
         }
+        if self.loadings is not None and self.noise is not None:
+            arrays |= {"scaling.gene_loadings": self.loadings, "scaling.gene_noise": self.noise}
+        return arrays
 
     @classmethod
     def from_arrays(cls, genes: pd.Index, kind: str, arrays: Mapping[str, np.ndarray]) -> Expression:
@@ -117,7 +126,14 @@ class Expression:
         target_sum, library_mean, library_sd, detected_mean, detected_sd, clip = (
             float(v) for v in stored(arrays, "scaling.expression", (6,))
         )
+        loadings = noise = None
+        if "scaling.gene_loadings" in arrays:  # not in records of schema 1
+            k = arrays["scaling.gene_loadings"].shape[-1]
+            loadings = stored(arrays, "scaling.gene_loadings", (*n, k))
+            noise = np.maximum(stored(arrays, "scaling.gene_noise", n), np.float32(_MIN_NOISE))
         return cls(
+            loadings=loadings,
+            noise=noise,
             genes=genes,
             kind=cast("Kind", kind),
             target_sum=target_sum,
@@ -166,7 +182,8 @@ class Expression:
         if n_missing:
             warn(
                 f"{n_missing} of the model's {len(self.genes)} genes are not in the query (such as "
-                f"{examples(self.genes[~present])}); they are set to the training mean."
+                f"{examples(self.genes[~present])}); they are "
+                f"{'set to the training mean' if self.loadings is None else 'estimated from the others'}."
             )
         x = matrix(rna)[:, position[present]]
         kind = "counts" if is_counts(x) else "normalised"
@@ -184,7 +201,8 @@ class Expression:
     def transform(self, x: Any, present: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Return (z, library), float32 (cells, g) and (cells,): z-scored expression and standardised log total.
 
-        `x` holds the genes marked in `present` (all where None); a gene that is not there becomes 0, the training mean.
+        `x` holds the genes marked in `present` (all where None). A gene that is not there is estimated from the others,
+        as the components of the training cells have it.
         """
         if present is None or present.all():
             keep: Any = slice(None)
@@ -193,11 +211,30 @@ class Expression:
             keep, mass = np.flatnonzero(present), float(self.share[present].sum())
         x = read(x)
         block = np.asarray(x.todense() if sp.issparse(x) else x, dtype=np.float32)
-        library = np.log1p(np.maximum(block.sum(axis=1, dtype=np.float64), 0) / max(mass, 1e-6))
         values = _normalise(block, self.kind, self.target_sum * mass)
         z = np.zeros((block.shape[0], len(self.genes)), dtype=np.float32)
         z[:, keep] = np.clip((values - self.mean[keep]) / self.sd[keep], -self.clip, self.clip)
+        total = block.sum(axis=1, dtype=np.float64)
+        if present is not None and self.loadings is not None and not present.all():
+            gone = np.flatnonzero(~present)
+            z[:, gone] = self._estimated(z[:, keep], keep, gone)
+            if self.kind == "normalised":
+                total, mass = total + (self.mean[gone] + self.sd[gone] * z[:, gone]).sum(axis=1), 1.0
+        library = np.log1p(np.maximum(total, 0) / max(mass, 1e-6))
         return z, ((library - self.library_mean) / self.library_sd).astype(np.float32)
+
+    def filled_by(self, embedding: Embedding) -> Expression:
+        """Return the same map, which estimates missing genes from the components of the training cells."""
+        loadings = embedding.components * embedding.sd
+        noise = np.maximum(1 - np.square(loadings).sum(axis=1), _MIN_NOISE).astype(np.float32)
+        return replace(self, loadings=loadings, noise=noise)
+
+    def _estimated(self, z: np.ndarray, there: np.ndarray, gone: np.ndarray) -> np.ndarray:
+        """Return the expected z-scores of some genes given those of others, float32 (cells, gone)."""
+        assert self.loadings is not None and self.noise is not None  # noqa: PT018  # asked only where they are
+        known, weighted = self.loadings[there], self.loadings[there] / self.noise[there, None]
+        state = np.linalg.solve(np.eye(known.shape[1]) + known.T @ weighted, weighted.T @ z.T)  # (k, cells)
+        return np.clip((self.loadings[gone] @ state).T, -self.clip, self.clip)
 
     def detected(self, x: Any, present: np.ndarray | None = None) -> np.ndarray:
         """Return the standardised log number of detected genes, float32 (cells,); 0 where training does not vary."""

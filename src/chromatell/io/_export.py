@@ -20,14 +20,14 @@ from chromatell._keys import EVALUATION, UNS
 from chromatell._validate import ChromatellError, store_key
 from chromatell.io._disk import MODEL_FILE, save_record
 from chromatell.io._file import read_record_file
-from chromatell.io._record import Record, content_hash
+from chromatell.io._record import NEEDS, Record, content_hash
 from chromatell.io._replace import CARD_SAYS, check_target
 from chromatell.io._uns_store import choose_key, model_keys, read_record, write_record
 from chromatell.io._write import beside
 
 README = "README.md"
 # Only these leave with a model: whatever else a card holds could name cells or donors.
-CARD_FIELDS = ("key", "data", "split", "scores", "versions", "date", "notes", "license", "citation")
+CARD_FIELDS = ("key", "data", "split", "scores", "versions", NEEDS, "date", "notes", "license", "citation")
 _SCORE_COLUMNS = ("split", "view", "metric", "value", "ci_low", "ci_high", "n")
 _PACKAGES = ("chromatell", "torch", "scvi-tools", "anndata", "mudata", "numpy")
 

@@ -15,7 +15,11 @@ import numpy as np
 from chromatell._validate import ChromatellError, examples
 
 FORMAT = "chromatell-model"
-NEWEST_SCHEMA = 1  # of any family; a record above it was written by a later version
+# The release that first reads each schema of a family; a record above the newest was written by a later version.
+# 2: missing genes are estimated, predicted depth has a range, cells out of range are told (Dense, XChrom, AtacFormer).
+FIRST_RELEASE = {1: "0.1.0", 2: "0.2.0"}
+NEWEST_SCHEMA = max(FIRST_RELEASE)
+NEEDS = "needs"  # in the card: the release that reads the record
 NAMES = "names"  # the array that holds var_names, as UTF-8 JSON
 MAX_JSON = 16 * 1024**2
 MAX_NAMES = 256 * 1024**2  # a million regions take 25 MB
@@ -191,7 +195,7 @@ def verified(manifest: str, stored_hash: str, arrays: Mapping[str, np.ndarray], 
     if said["schema"] > NEWEST_SCHEMA:
         raise ChromatellError(
             f"{where} has schema {said['schema']}; this version of chromatell reads up to {NEWEST_SCHEMA}. "
-            "Upgrade it: pip install --upgrade chromatell."
+            f"{upgrade(parse_json(card, f'the card of {where}'))}"
         )
     if hash_parts(manifest, arrays) != stored_hash:
         raise ChromatellError(
@@ -209,6 +213,14 @@ def verified(manifest: str, stored_hash: str, arrays: Mapping[str, np.ndarray], 
     if record.manifest != manifest:
         raise ChromatellError(f"The manifest of {where} lists other arrays than are stored. {RESAVE}")
     return record
+
+
+def upgrade(card: Any) -> str:
+    """Return how a record of a newer schema is read: by which release, where its card says so."""
+    needs = str(card.get(NEEDS, "")) if isinstance(card, Mapping) else ""
+    if re.fullmatch(r"\d{1,4}(\.\d{1,4}){1,3}", needs):  # the card is not hashed: no other text of it is shown
+        return f"Release {needs} reads it: pip install --upgrade 'chromatell>={needs}'."
+    return "Upgrade it: pip install --upgrade chromatell."
 
 
 RESAVE = "Ask its author for a new copy made with ctl.io.export_model."

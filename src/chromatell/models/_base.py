@@ -24,6 +24,7 @@ from chromatell._settings import settings
 from chromatell._validate import ChromatellError, in_range
 from chromatell.data.tracks import BinnedTracks
 from chromatell.io import Record, content_hash, load_record, save_record
+from chromatell.io._record import FIRST_RELEASE, NEEDS, upgrade
 from chromatell.models._fit_network import fit_network
 from chromatell.models._plan import TrainConfig
 from chromatell.models._support import check_dense, collect_blocks, describe, quiet_lightning, resolve_precision, what
@@ -324,7 +325,7 @@ class ChromatinModel(BaseModelClass):
             config={**self.config, "train": asdict(self.train_config), COUNTS: counts(self.trained_cells)},
             arrays=arrays,
             var_names=self.var_names,
-            card={"package": version("chromatell"), "date": now, **self.card},
+            card={**self.card, "package": version("chromatell"), NEEDS: FIRST_RELEASE[self.schema], "date": now},
         )
 
     @classmethod
@@ -337,7 +338,7 @@ class ChromatinModel(BaseModelClass):
         if record.schema > cls.schema:
             raise ChromatellError(
                 f"The model has schema {record.schema}; this chromatell ({version('chromatell')}) reads up to "
-                f"{cls.schema}. Upgrade: pip install -U chromatell."
+                f"{cls.schema}. {upgrade(record.card)}"
             )
         model = cls.__new__(cls)
         ChromatinModel.__init__(model)

@@ -14,7 +14,8 @@ from chromatell._keys import DNA, LINKS, TRAIN, UNS, VAL
 from chromatell._rows import compact, matrix
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, examples, one_of, paired, region_split_of, split_of
-from chromatell.data.accessibility import DepthModel, open_matrix, selected, true_depth
+from chromatell.data.accessibility import open_matrix, selected, true_depth
+from chromatell.data.depth import DepthModel
 from chromatell.data.expression import Embedding, Expression
 from chromatell.models._baseline_kinds import BASELINES, REFERENCES, SEQUENCE_BASELINES, UNSEEN, uses_target_assay
 from chromatell.models._baseline_parts import (
@@ -257,9 +258,8 @@ class BaselineFitter:
     def _predicted_ratio(self) -> np.ndarray:
         scores, library = self._expression
         depth = true_depth(self._atac, self._depth_key)[self.train]
-        model = DepthModel.fit(scores[self.train], library[self.train], np.eye(scores.shape[1]), depth)
-        log = np.clip(model.predict(scores, library) * model.sd + model.mean, *np.log1p([depth.min(), depth.max()]))
-        predicted = np.expm1(log)
+        model = DepthModel.fit(scores[self.train], library[self.train], depth)
+        predicted = np.expm1(model.predict(scores, library) * model.sd + model.mean)
         return predicted / max(float(predicted[self.train].mean()), EPS)
 
     def _region_mean_depth(self, rows: np.ndarray) -> np.ndarray:

@@ -41,7 +41,7 @@ def predict(
     ----------
     data
         Cells with expression: an AnnData, a MuData with modality `rna`, or the path of a `.h5ad` or `.h5mu`. Genes are
-        matched by name; others among them change nothing, missing ones are set to the training mean and named, and
+        matched by name; others among them change nothing, missing ones are estimated from the others and named, and
         under half of them is refused. For an `AtacFormer` without context: cells with open bins, matched by name;
         missing ones are closed, and under a tenth of them is refused. For a model that reads tracks: BinnedTracks or
         the path of their store, with the inputs of one sample, which are found by name, or else by assay and strand; or

@@ -18,8 +18,9 @@ from torch.utils.data import DataLoader
 from chromatell._keys import TRAIN
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, split_of
-from chromatell.data.accessibility import DepthModel, open_matrix, selected
+from chromatell.data.accessibility import open_matrix, selected
 from chromatell.data.cell_embedding import CellEmbedding
+from chromatell.data.depth import DepthModel
 from chromatell.data.stored import stored
 from chromatell.genome.regions import region_table
 from chromatell.models.atacformer._data import (
@@ -107,7 +108,8 @@ class Fitted:
             fitted.embedding = CellEmbedding.fit(source, rows, key=key, n_pcs=_N_PCS, seed=seed)
             cells, library = fitted.embedding.transform(source)
             n_open = np.asarray(opened.sum(axis=1), dtype=np.float64).ravel()
-            fitted.depth_model = DepthModel.fit(cells[rows], library[rows], np.eye(cells.shape[1]), n_open)
+            spread = fitted.embedding.spread
+            fitted.depth_model = DepthModel.fit(cells[rows], library[rows], n_open, spread=spread)
         return fitted, opened
 
     @property

@@ -101,6 +101,7 @@ class AtacFormer(ChromatinModel):
     """
 
     family: ClassVar[str] = "atacformer"
+    schema: ClassVar[int] = 2
     module: AtacFormerModule
     network: AtacFormerConfig
 

@@ -19,9 +19,10 @@ from chromatell._keys import ATAC, RNA, TRAIN
 from chromatell._rows import matrix
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, called, expressed, labelled, nonnegative, one_of, paired, split_of
-from chromatell.data.accessibility import DepthModel, fragment_counts, open_matrix, selected, true_depth
+from chromatell.data.accessibility import fragment_counts, open_matrix, selected, true_depth
 from chromatell.data.cells import CellBatch, CellDataset, CellInput, cell_loader, row_blocks, take
 from chromatell.data.covariates import Covariates, find_obs
+from chromatell.data.depth import DepthModel
 from chromatell.data.expression import Embedding, Expression
 from chromatell.data.smoothing import Smoothing, fit_smoothing
 from chromatell.data.stored import stored
@@ -102,6 +103,7 @@ class Dense(ChromatinModel):
     """
 
     family: ClassVar[str] = "dense"
+    schema: ClassVar[int] = 2
     module: DenseModule
 
     def __init__(
@@ -201,6 +203,7 @@ class Dense(ChromatinModel):
         reads_pcs = self.network.encoder in ("mlp", "autoencoder")
         n_pcs = min(self.network.n_pcs, min(x.shape) - 1) if reads_pcs else 0
         embedding = Embedding.fit(self.expression, x, max(n_pcs, 50), seed=seed)
+        self.expression = self.expression.filled_by(embedding)
         parts = [(embedding.transform(z), library) for _, z, library in self.expression.blocks(x)]
         scores, library = np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
         self.projection = None
@@ -208,7 +211,7 @@ class Dense(ChromatinModel):
             scale = float(np.sqrt((scores[:, :n_pcs] ** 2).mean()))
             self.projection = embedding.components[:, :n_pcs] / np.float32(scale)
         depth = true_depth(atac, self.config["setup"].get("depth_key"))[rows]
-        self.depth_model = DepthModel.fit_scores(scores, library, embedding.components, depth)
+        self.depth_model = DepthModel.fit(scores, library, depth, components=embedding.components)
         setup = self.config["setup"]
         self.covariates = Covariates.fit(
             data, rows, setup.get("batch_key"), setup.get("continuous_covariate_keys") or []
@@ -337,7 +340,8 @@ class Dense(ChromatinModel):
             batch = self._batch(z, sizes, log_depth).to(self.device)
             if depth is None and self.network.depth_hidden:
                 with torch.no_grad():
-                    batch.depth = self.network.depth_shrink * self.module.predict_depth(batch).mean(dim=0)
+                    guess = self.network.depth_shrink * self.module.predict_depth(batch).mean(dim=0)
+                batch.depth = guess.clamp(self.depth_model.low, self.depth_model.high)
             for cols, block in decode(self.module, batch, position):
                 yield rows, cols, block
 

@@ -17,9 +17,10 @@ from torch.utils.data import DataLoader
 from chromatell._keys import ATAC, DNA, RNA, TRAIN, X_PCA
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, in_range, one_of
-from chromatell.data.accessibility import DepthModel, true_depth
+from chromatell.data.accessibility import true_depth
 from chromatell.data.cell_embedding import CellEmbedding
 from chromatell.data.cells import row_blocks
+from chromatell.data.depth import DepthModel
 from chromatell.data.stored import stored
 from chromatell.models._base import DEPTHS, ChromatinModel
 from chromatell.models._support import check_dense, collect_blocks, observed_atac, register_paired, what
@@ -93,6 +94,7 @@ class XChrom(ChromatinModel):
     """
 
     family: ClassVar[str] = "xchrom"
+    schema: ClassVar[int] = 2
     module: XChromModule
 
     def __init__(

@@ -13,8 +13,9 @@ from torch.utils.data import DataLoader
 
 from chromatell._keys import ATAC, HAS_SEQUENCE, RNA, TRAIN, VAL
 from chromatell._validate import ChromatellError, examples, region_split_of, split_of, warn
-from chromatell.data.accessibility import DepthModel, open_matrix, selected, true_depth
+from chromatell.data.accessibility import open_matrix, selected, true_depth
 from chromatell.data.cell_embedding import CellEmbedding
+from chromatell.data.depth import DepthModel
 from chromatell.data.sequences import Block, RegionBatches, RegionCells, region_loader
 from chromatell.genome.sequence import UNKNOWN
 from chromatell.models.xchrom._regions import checked_tokens, places_of
@@ -51,7 +52,7 @@ class TrainingData:
         embedding = CellEmbedding.fit(rna, rows, key=setup["embedding"], n_pcs=config["n_pcs"], seed=seed)
         cells, library = embedding.transform(rna)
         depth = true_depth(atac, setup["depth_key"])
-        model = DepthModel.fit(cells[rows], library[rows], np.eye(cells.shape[1]), depth[rows])
+        model = DepthModel.fit(cells[rows], library[rows], depth[rows], spread=embedding.spread)
         opened = open_matrix(atac, slice(None), keep)
         if seen.sum() < 2:
             raise ChromatellError(

@@ -1,0 +1,141 @@
+"""The depth of a cell, predicted from its expression."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from chromatell.data.stored import stored
+
+NOISE = 0.05  # sd of a gene: what smoothing, rounding or another version of a pipeline may change of its value
+_STRENGTHS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)  # penalties, as noise in sd of a gene that they allow for
+_LIBRARY = 10.0  # the library size is one number that sums over all genes: its weight is penalised a hundredth
+_FOLDS = 5
+_MAX_CELLS = 50_000  # training cells among which the penalty is chosen
+
+
+@dataclass(frozen=True)
+class DepthModel:
+    """Log depth of a cell from its expression: ridge on scores of the expression and the log library size.
+
+    The penalty is on the weights of the z-scored genes, however small the component that they act through: smoothed
+    expression has components of almost no spread, through which a change of 1% of a gene would change depth as much as
+    a cell type does. It is chosen by cross-validation on the training cells: the least error in held-out cells whose
+    genes are off by 5% of their sd.
+
+    Attributes
+    ----------
+    coef
+        float64 (g + 1,): weights of the z-scored genes (or of the scores), then of the library size.
+    mean, sd
+        Of ``log1p(depth)`` over the training cells.
+    low, high
+        Of the standardised log depth over the training cells: what is predicted stays between them.
+    """
+
+    coef: np.ndarray
+    intercept: float
+    mean: float
+    sd: float
+    low: float = -np.inf
+    high: float = np.inf
+
+    @classmethod
+    def fit(
+        cls,
+        scores: np.ndarray,
+        library: np.ndarray,
+        depth: np.ndarray,
+        *,
+        components: np.ndarray | None = None,
+        spread: np.ndarray | None = None,
+    ) -> DepthModel:
+        """Fit on training cells.
+
+        Parameters
+        ----------
+        scores
+            (cells, k), of principal components or of any embedding.
+        library, depth
+            (cells,): standardised log total of the expression; fragments or counts.
+        components
+            (genes, k), where a query is to be predicted from its z-scored genes and not from the scores.
+        spread
+            (k,), by which the scores were divided when they were standardised; None where they were not.
+        """
+        target = np.log1p(depth)
+        mean, sd = float(target.mean()), float(target.std()) or 1.0
+        target = (target - mean) / sd
+        unit = np.append(np.ones(scores.shape[1]) if spread is None else spread.astype(np.float64), _LIBRARY)
+        design = np.column_stack([scores, library]).astype(np.float64) * unit
+        weights = unit * _ridge(design, target, choose_strength(design, target))
+        of_genes = weights[:-1] if components is None else components.astype(np.float64) @ weights[:-1]
+        return cls(
+            coef=np.append(of_genes, weights[-1]),
+            intercept=float(-(design / unit).mean(axis=0) @ weights),
+            mean=mean,
+            sd=sd,
+            low=float(target.min()),
+            high=float(target.max()),
+        )
+
+    def predict(self, z: np.ndarray, library: np.ndarray) -> np.ndarray:
+        """Return the predicted standardised log depth, float32 (cells,), within that of the training cells."""
+        return self.within((z @ self.coef[:-1] + library * self.coef[-1] + self.intercept).astype(np.float32))
+
+    def within(self, depth: np.ndarray) -> np.ndarray:
+        """Return a predicted standardised log depth, kept within that of the training cells."""
+        return np.clip(depth, np.float32(self.low), np.float32(self.high))
+
+    def standardise(self, depth: np.ndarray) -> np.ndarray:
+        """Return an observed depth on the same scale, float32 (cells,)."""
+        return ((np.log1p(depth) - self.mean) / self.sd).astype(np.float32)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return the statistics as plain arrays, for a record."""
+        arrays = {"scaling.depth_coef": self.coef, "scaling.depth": np.array([self.intercept, self.mean, self.sd])}
+        if np.isfinite(self.low):
+            arrays["scaling.depth_range"] = np.array([self.low, self.high])
+        return arrays
+
+    @classmethod
+    def from_arrays(cls, n_genes: int, arrays: Mapping[str, np.ndarray]) -> DepthModel:
+        """Return them from a record, an older one without a range too; shapes and values are checked."""
+        intercept, mean, sd = (float(v) for v in stored(arrays, "scaling.depth", (3,)))
+        low, high = -np.inf, np.inf
+        if "scaling.depth_range" in arrays:
+            low, high = (float(v) for v in stored(arrays, "scaling.depth_range", (2,)))
+        return cls(stored(arrays, "scaling.depth_coef", (n_genes + 1,)), intercept, mean, sd, low, high)
+
+
+def choose_strength(design: np.ndarray, target: np.ndarray) -> float:
+    """Return the penalty with the least error in held-out training cells whose genes are off by `NOISE`.
+
+    Parameters
+    ----------
+    design
+        float64 (cells, k + 1); an error of one sd in each gene is an error of one in each of the first k columns.
+    target
+        float64 (cells,).
+    """
+    fold = np.random.default_rng(0).permutation(len(target))[:_MAX_CELLS]
+    if len(fold) < 2 * _FOLDS:
+        return _STRENGTHS[-1]
+    error = np.zeros(len(_STRENGTHS))
+    for k in range(_FOLDS):
+        held, rest = fold[k::_FOLDS], np.delete(fold, np.s_[k::_FOLDS])
+        centre, level = design[rest].mean(axis=0), target[rest].mean()
+        for i, strength in enumerate(_STRENGTHS):
+            weights = _ridge(design[rest], target[rest], strength)
+            residual = target[held] - level - (design[held] - centre) @ weights
+            error[i] += np.mean(residual**2) + NOISE**2 * np.sum(weights[:-1] ** 2)
+    return _STRENGTHS[int(error.argmin())]
+
+
+def _ridge(design: np.ndarray, target: np.ndarray, strength: float) -> np.ndarray:
+    """Return the weights of the centred columns, (k + 1,); the penalty is that of noise of sd `strength` in each."""
+    d = design - design.mean(axis=0)
+    penalty = len(d) * strength**2 * np.eye(d.shape[1])
+    return np.linalg.solve(d.T @ d + penalty, d.T @ (target - target.mean()))

@@ -1,0 +1,84 @@
+"""The depth of a cell from its expression: ridge, its penalty, and what noise and other cells do to it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.linear_model import Ridge
+
+from chromatell.data.depth import NOISE, DepthModel, choose_strength
+
+
+@pytest.fixture
+def smoothed(rng):
+    """Thirty genes of which the last components have almost no spread, but hold some depth, as smoothing leaves it."""
+    sd = np.geomspace(3, 1e-3, 30)
+    rotation = np.linalg.qr(rng.normal(size=(30, 30)))[0]
+    scores = rng.normal(size=(2000, 30)) * sd
+    library = rng.normal(size=2000)
+    depth = np.exp(5 + 0.3 * scores[:, 0] / sd[0] + 0.2 * (scores[:, 20:] / sd[20:]).sum(axis=1) / 3 + 0.3 * library)
+    return scores, library, rotation, depth * rng.lognormal(sigma=0.3, size=2000)
+
+
+def test_it_is_ridge_on_the_genes_with_a_hundredth_of_it_on_the_library(smoothed):
+    scores, library, rotation, depth = smoothed
+    model = DepthModel.fit(scores, library, depth, components=rotation)
+    target = np.log1p(depth)
+    target = (target - target.mean()) / target.std()
+    design = np.column_stack([scores, 10 * library])
+    strength = choose_strength(design, target)
+    oracle = Ridge(alpha=2000 * strength**2).fit(design, target)
+    got = model.predict(scores @ rotation.T, library)
+    np.testing.assert_allclose(got, np.clip(oracle.predict(design), target.min(), target.max()), atol=1e-4)
+    np.testing.assert_allclose(model.standardise(depth), target, atol=1e-5)
+
+
+def test_standardised_scores_are_penalised_as_the_genes_behind_them(smoothed):
+    scores, library, _, depth = smoothed
+    plain = DepthModel.fit(scores, library, depth)
+    sd = scores.std(axis=0)
+    scaled = DepthModel.fit((scores - 0.5) / sd, library, depth, spread=sd)
+    np.testing.assert_allclose(scaled.predict((scores - 0.5) / sd, library), plain.predict(scores, library), atol=1e-4)
+
+
+def test_a_little_noise_costs_little(smoothed, rng):
+    """5% of each gene's sd: an unpenalised fit is thrown off by more than depth varies."""
+    scores, library, rotation, depth = smoothed
+    z = scores @ rotation.T
+    noisy = z + NOISE * rng.normal(size=z.shape)
+    model = DepthModel.fit(scores, library, depth, components=rotation)
+    moved = np.sqrt(np.mean((model.predict(noisy, library) - model.predict(z, library)) ** 2))
+    free = Ridge(alpha=1e-6).fit(np.column_stack([z, library]), model.standardise(depth))
+    thrown = free.predict(np.column_stack([noisy, library])) - free.predict(np.column_stack([z, library]))
+    assert np.sqrt(np.mean(thrown**2)) > 1
+    assert moved < 0.15
+    assert np.corrcoef(model.predict(z, library), model.standardise(depth))[0, 1] > 0.7
+
+
+def test_the_penalty_is_the_best_of_those_tried_in_held_out_cells(rng):
+    """Few cells and many scores of nothing want a strong one; many cells and a clear slope a weak one."""
+    x = rng.normal(size=(60, 41))
+    assert choose_strength(x, rng.normal(size=60)) >= 1
+    x = rng.normal(size=(3000, 4))
+    assert choose_strength(x, x[:, 0] + 0.1 * rng.normal(size=3000)) <= 0.1
+    assert choose_strength(x[:6], x[:6, 0]) == 2  # too few to choose by
+
+
+def test_a_prediction_stays_within_the_training_cells(smoothed):
+    scores, library, _, depth = smoothed
+    model = DepthModel.fit(scores, library, depth)
+    seen = model.standardise(depth)
+    far = model.predict(np.array([100.0, -100.0])[:, None] * np.sign(model.coef[:-1]), np.zeros(2))
+    np.testing.assert_allclose(far, [seen.max(), seen.min()], rtol=1e-5)
+
+
+def test_records_of_both_schemas(smoothed):
+    scores, library, _, depth = smoothed
+    model = DepthModel.fit(scores, library, depth)
+    again = DepthModel.from_arrays(30, model.arrays())
+    np.testing.assert_array_equal(again.predict(scores, library), model.predict(scores, library))
+    old = {k: v for k, v in model.arrays().items() if k != "scaling.depth_range"}
+    np.testing.assert_array_equal(
+        DepthModel.from_arrays(30, old).predict(scores[:9] / 9, library[:9]), model.predict(scores[:9] / 9, library[:9])
+    )
+    assert DepthModel.from_arrays(30, old).arrays().keys() == old.keys()
