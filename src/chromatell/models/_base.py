@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader
 from chromatell._keys import ATAC, RNA, TRAIN, VAL
 from chromatell._settings import settings
 from chromatell._validate import ChromatellError, in_range
+from chromatell.data.stored import check_complete
 from chromatell.data.tracks import BinnedTracks
 from chromatell.io import Record, content_hash, load_record, save_record
 from chromatell.io._record import FIRST_RELEASE, NEEDS, upgrade
@@ -356,6 +357,7 @@ class ChromatinModel(BaseModelClass):
             self.train_config = TrainConfig(**record.config["train"])
             self._set_names(record.var_names)
             self.trained_cells = stored_cells(record.arrays, f"a {self.family!r} model", record.config.get(COUNTS, {}))
+            check_complete(record.arrays, record.schema)
             self._set_arrays({k: a for k, a in record.arrays.items() if k not in self.trained_cells})
         except ChromatellError:
             raise

@@ -14,6 +14,7 @@ from sklearn.linear_model import Ridge
 
 import chromatell as ctl
 from chromatell import ChromatellError, ChromatellWarning
+from chromatell.data.depth import choose_strength
 from chromatell.models.xchrom import _model as model_file
 from chromatell.models.xchrom import _stages as stages_file
 from chromatell.models.xchrom._training import SHRINK
@@ -26,15 +27,18 @@ def rows_of(table, part):
     return np.flatnonzero(table["ctl_split"] == part)
 
 
-def test_predicted_depth_is_a_ridge_on_the_embedding(trained, mdata):
-    """scikit-learn's, drawn towards the mean."""
+def test_predicted_depth_is_a_ridge_on_the_genes_behind_the_embedding(trained, mdata):
+    """scikit-learn's, drawn towards the mean; penalised on components as long as they are, before standardising."""
     z, library = trained.embedding.transform(mdata["rna"])
     train = rows_of(mdata.obs, "train")
     log = np.log1p(np.asarray(mdata["atac"].X.sum(1)).ravel())
-    design = np.column_stack([z / z[train].std(0), library])
-    ridge = Ridge(alpha=10.0).fit(design[train], (log[train] - log[train].mean()) / log[train].std())
+    target = (log - log[train].mean()) / log[train].std()
+    design = np.column_stack([z * trained.embedding.sd, 10 * library]).astype(float)
+    strength = choose_strength(design[train], target[train])
+    ridge = Ridge(alpha=train.size * strength**2).fit(design[train], target[train])
     v = trained.cell_vectors(mdata)
-    np.testing.assert_allclose(v[:, -1], SHRINK * ridge.predict(design), atol=1e-4)
+    want = SHRINK * np.clip(ridge.predict(design), target[train].min(), target[train].max())
+    np.testing.assert_allclose(v[:, -1], want, atol=1e-4)
     assert np.corrcoef(v[:, -1], log)[0, 1] > 0.5
 
 
