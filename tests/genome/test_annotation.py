@@ -37,7 +37,7 @@ def test_gtf(tmp_path, packed):
     got = rows(read_genes(write(tmp_path / "genes.txt", GTF, packed)))
     assert got == [
         ("A", "ENSG01.5", "chr1", 100, "+", "lincRNA"),
-        ("B", "ENSG02", "chr2", 199, "-", "protein_coding"),
+        ("B; x", "ENSG02", "chr2", 199, "-", "protein_coding"),
     ]
 
 

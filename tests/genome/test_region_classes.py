@@ -280,7 +280,7 @@ def test_homers_output(write):
     ("text", "match"),
     [
         (HOMER.replace("\tAnnotation", "\tAnn"), "lacks the columns 'Annotation'"),
-        (HOMER.replace("201", "x"), "Start is no position"),
+        (HOMER.replace("201", "x"), "Start is no position from 1 on"),
         (HOMER.split("\n")[0], "has no row"),
     ],
 )

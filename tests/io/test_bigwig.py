@@ -278,3 +278,11 @@ def test_infinite_values_are_refused(tmp_path):
     path = write_intervals(tmp_path / "inf.bw", [("chr1", 0, 50, float("inf"))], {"chr1": 100})
     with pytest.raises(ctl.ChromatellError, match="infinite values, or ones over 3e38, in 1 bins of chr1"):
         ctl.io.bigwig.read(path)
+
+
+@pytest.mark.parametrize("name", ["s.bw", "s.BW", "s.bigWig", "s.BigWig", "s.BIGWIG", "s.bb", "s.txt", "s", "s.bw.1"])
+def test_a_bigwig_is_told_by_its_content(tmp_path, name):
+    tracks = ctl.data.BinnedTracks({"chr1": np.array([[0, 1, 5]])}, ["s"], chrom_sizes={"chr1": 120})
+    ctl.io.bigwig.write(tracks, tmp_path / "x.bw")
+    path = (tmp_path / "x.bw").rename(tmp_path / name)
+    assert ctl.io.bigwig.read(path)["chr1"].tolist() == [0.0, 1.0, 5.0]

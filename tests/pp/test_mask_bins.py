@@ -110,5 +110,5 @@ def test_a_bed_that_is_none(tracks, tmp_path, text, reason):
 
 
 def test_regions_on_no_chromosome_of_the_tracks_are_said(tracks):
-    with pytest.warns(ctl.ChromatellWarning, match=r"none of its 1 regions \('chr7'\)"):
+    with pytest.raises(ctl.ChromatellError, match=r"none of its 1 regions \('chr7'\).*leave blacklist= out"):
         ctl.pp.mask_bins(tracks, blacklist=["chr7:0-100"])

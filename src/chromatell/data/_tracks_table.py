@@ -10,6 +10,7 @@ import pandas as pd
 
 from chromatell._keys import CHROM, END, START
 from chromatell._validate import ChromatellError, examples
+from chromatell.genome.builds import ChromSizes, chromosome_sizes
 from chromatell.genome.regions import normalise_chrom, parse_regions
 
 NAME, ASSAY, STRAND, ROLE, SAMPLE, STAT, SIGMA = "name", "assay", "strand", "role", "sample", "stat", "sigma"
@@ -56,8 +57,10 @@ def track_table(given: pd.DataFrame | Sequence[str]) -> pd.DataFrame:
     return table[[*defaults, *(c for c in table if c not in defaults)]]
 
 
-def check_sizes(values: Mapping[str, Any], chrom_sizes: Mapping[str, int]) -> dict[str, int]:
+def check_sizes(values: Mapping[str, Any], chrom_sizes: ChromSizes) -> dict[str, int]:
     """Return the length of each chromosome of the values, in their order."""
+    if not isinstance(chrom_sizes, Mapping):
+        chrom_sizes = chromosome_sizes(chrom_sizes)
     if not isinstance(values, Mapping) or not values:
         raise ChromatellError("values must be a dict of chromosome to array (tracks, bins), and not empty.")
     unknown = [c for c in values if c not in chrom_sizes]
@@ -69,7 +72,7 @@ def check_sizes(values: Mapping[str, Any], chrom_sizes: Mapping[str, int]) -> di
     sizes = {}
     for chrom in values:
         size = chrom_sizes[chrom]
-        whole = isinstance(size, int | np.integer) and not isinstance(size, bool)
+        whole = isinstance(size, int | float | np.number) and not isinstance(size, bool) and size == size // 1
         if not whole or not 0 < size <= _MAX_CHROM or not chrom.isprintable() or not 0 < len(chrom) <= _MAX_TEXT:
             raise ChromatellError(f"chrom_sizes[{chrom[:60]!r}]={size!r} is not the length of a chromosome in bp.")
         sizes[str(chrom)] = int(size)

@@ -31,6 +31,8 @@ from chromatell.data._tracks_table import check_sizes, check_values, track_table
 if TYPE_CHECKING:
     from typing import Self
 
+    from chromatell.genome.builds import ChromSizes
+
 RAW = "raw"
 MAX_BIN = 10_000_000  # bp
 
@@ -94,7 +96,7 @@ class BinnedTracks(TracksInfo):
         table: pd.DataFrame | Sequence[str],
         *,
         bin_size: int = 50,
-        chrom_sizes: Mapping[str, int],
+        chrom_sizes: ChromSizes,
     ) -> None:
         self.table = track_table(table)
         self.bin_size: int = in_range(bin_size, 1, MAX_BIN, "bin_size")

@@ -10,6 +10,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
+from chromatell._settings import logger
 from chromatell._validate import ChromatellError
 
 CURE = (
@@ -21,7 +22,7 @@ _NAME = re.compile(r"[A-Za-z0-9_.:()+ -]{1,64}")  # of a factor in JASPAR
 _MAX_LENGTH = 256  # bases of a motif
 _MAX_MOTIFS = 100_000
 _MAX_NAME = 256
-_MAX_LINE = 4096
+_MAX_LINE = 65_536
 _MAX_FILE = 256 * 1024**2  # bytes; the whole of JASPAR in MEME format has 6 MB
 
 
@@ -32,9 +33,9 @@ def looks_like_a_path(text: str) -> bool:
     )
 
 
-def from_jaspar(names: Iterable[str]) -> list[Row]:
-    """Return the matrices of names and ids of JASPAR."""
-    database = _jaspar()
+def from_jaspar(names: Iterable[str], release: str | None = None) -> list[Row]:
+    """Return the matrices of names and ids of JASPAR, each once."""
+    database = _jaspar(release)
     rows: list[Row] = []
     for name in names:
         is_id = re.fullmatch(r"MA\d{4}(\.\d+)?", name)
@@ -46,13 +47,16 @@ def from_jaspar(names: Iterable[str]) -> list[Row]:
         if found is None:
             raise ChromatellError(f"{database.release} has no motif {name!r}. {CURE}")
         rows.append((str(found.name) if is_id else name, str(found.matrix_id), _counts(found)))
-    return rows
+    # a name and its id, such as CTCF and MA0139, are one motif
+    once = {identifier: (name, identifier, matrix) for name, identifier, matrix in reversed(rows)}
+    logger.info("Motifs are of %s.", database.release)
+    return [once[identifier] for identifier in dict.fromkeys(identifier for _, identifier, _ in rows)]
 
 
-def of_vertebrates(genes: Iterable[str]) -> list[Row]:
+def of_vertebrates(genes: Iterable[str], release: str | None = None) -> list[Row]:
     """Return one matrix of each factor of vertebrates whose parts are all among some genes, sorted by name."""
     known = {str(g).upper() for g in genes}
-    database = _jaspar()
+    database = _jaspar(release)
     # names first: reading all matrices takes seconds
     names = {str(row[0]) for row in database.conn.execute("SELECT DISTINCT NAME FROM MATRIX WHERE COLLECTION = 'CORE'")}
     wanted = [n for n in names if set(n.upper().split("::")) <= known and _NAME.fullmatch(n)]
@@ -65,10 +69,12 @@ def of_vertebrates(genes: Iterable[str]) -> list[Row]:
             name = str(found.name).upper()
             if name not in chosen or found.matrix_id < chosen[name].matrix_id:
                 chosen[name] = found
+    logger.info("Motifs are of %s.", database.release)
     return [(name, str(m.matrix_id), _counts(m)) for name, m in sorted(chosen.items())]
 
 
-def _jaspar() -> Any:
+def _jaspar(release: str | None) -> Any:
+    """Return the database of a release, such as 'JASPAR2024'; None takes the latest that pyjaspar brings along."""
     try:
         from pyjaspar import jaspardb
     except ImportError as error:
@@ -76,7 +82,16 @@ def _jaspar() -> Any:
             "Motifs of JASPAR need pyjaspar: pip install 'chromatell[sequence]'. Or give a MEME file, or a dict of "
             "name -> (length, 4) array."
         ) from error
-    return jaspardb()
+    if release is None:
+        return jaspardb()
+    from pyjaspar import jaspar_releases
+
+    name = f"JASPAR{str(release).upper().removeprefix('JASPAR')}"
+    if name not in jaspar_releases:
+        raise ChromatellError(
+            f"release={release!r} of JASPAR is not there; pyjaspar has {list(jaspar_releases)}. Take one of these."
+        )
+    return jaspardb(release=name)
 
 
 def _counts(motif: Any) -> np.ndarray:
@@ -105,17 +120,22 @@ def read_meme(path: Path) -> list[Row]:
 
 
 def _parse_meme(handle: TextIO, where: str) -> list[Row]:
-    lines = _lines(handle, where)
-    first = next((line for _, line in lines if line.strip()), "")
-    if not first.startswith("MEME version"):
-        raise ChromatellError(f"{where!r} does not begin with 'MEME version' but with {first[:60]!r}. {CURE}")
+    lines = _Lines(handle, where)
+    first = ""
+    for _, line in lines:  # the suite's own programs write a banner, or lines of '#', above it
+        first = first or line.strip()
+        if line.startswith("MEME version"):
+            break
+    else:
+        raise ChromatellError(f"{where!r} has no line 'MEME version'; it begins {first[:60]!r}. {CURE}")
     rows: list[Row] = []
     name: tuple[str, str] | None = None
     for number, line in lines:
         if line.startswith("ALPHABET") and not re.match(r"ALPHABET=?\s*(\"?DNA|ACGT)", line):
             raise ChromatellError(f"{where!r}, line {number}: {line.strip()!r}; only motifs of DNA (ACGT) can be used.")
-        if line.startswith("MOTIF"):
-            fields = line.split()[1:]
+        if re.match(r"MOTIF\s", line):
+            # in meme.txt: MOTIF GGCA MEME-1<tab>width = 4 sites = 9 ...
+            fields = re.split(r"\swidth\s*=", line, maxsplit=1)[0].split()[1:]
             if not fields or max(len(f) for f in fields) > _MAX_NAME:
                 raise ChromatellError(f"{where!r}, line {number}: a motif without a name, or with too long a one.")
             name = (fields[1] if len(fields) > 1 else fields[0], fields[0])
@@ -131,37 +151,64 @@ def _parse_meme(handle: TextIO, where: str) -> list[Row]:
     return rows
 
 
-def _lines(handle: TextIO, where: str) -> Iterable[tuple[int, str]]:
-    number = 0
-    while line := handle.readline(_MAX_LINE + 1):
-        number += 1
+class _Lines:
+    """Lines of bounded length with their numbers; one that was read can be put back."""
+
+    def __init__(self, handle: TextIO, where: str) -> None:
+        self._handle, self._where, self._number, self._back = handle, where, 0, ""
+
+    def __iter__(self) -> _Lines:
+        return self
+
+    def __next__(self) -> tuple[int, str]:
+        line, self._back = self._back or self._handle.readline(_MAX_LINE + 1), ""
+        if not line:
+            raise StopIteration
+        self._number += 1
         if len(line) > _MAX_LINE or "\x00" in line:
-            raise ChromatellError(f"{where!r}, line {number}: binary data or over {_MAX_LINE} characters. {CURE}")
-        yield number, line
+            where = f"{self._where!r}, line {self._number}"
+            raise ChromatellError(f"{where}: binary data or over {_MAX_LINE} characters. {CURE}")
+        return self._number, line
+
+    def put_back(self, line: str) -> None:
+        """Let the line that came last come again."""
+        self._back, self._number = line, self._number - 1
 
 
-def _matrix(lines: Iterable[tuple[int, str]], header: str, where: str) -> np.ndarray:
-    """Return the rows below a header that tells their number, ``w=``."""
+def _matrix(lines: _Lines, header: str, where: str) -> np.ndarray:
+    """Return the rows below a header, which may tell their number, ``w=``; else they end where numbers do."""
     found = re.search(r"\bw\s*=\s*(\d{1,6})\b", header)
     width = int(found[1]) if found else 0
-    if not 0 < width <= _MAX_LENGTH:
+    if found and not 0 < width <= _MAX_LENGTH:
         raise ChromatellError(f"{where}: its header must give 'w= 1' to 'w= {_MAX_LENGTH}'; found {header.strip()!r}.")
     rows: list[list[float]] = []
     for number, line in lines:
         if not line.strip():
+            if rows and not found:
+                break
             continue
         try:
-            rows.append([float(v) for v in line.split()])
+            values = [float(v) for v in line.split()]
         except ValueError:
+            if rows and not found:
+                lines.put_back(line)
+                break
             raise ChromatellError(
-                f"{where}: line {number}, {line.strip()[:60]!r}, is not a row of numbers; {width} rows are needed, "
-                f"{len(rows)} found. Mend the file."
+                f"{where}: line {number}, {line.strip()[:60]!r}, is not a row of numbers; {width or 'some'} rows are "
+                f"needed, {len(rows)} found. Mend the file."
             ) from None
-        if len(rows[-1]) != 4:
-            raise ChromatellError(f"{where}: line {number} has {len(rows[-1])} numbers where 4 are needed (A C G T).")
+        if len(values) != 4:
+            raise ChromatellError(f"{where}: line {number} has {len(values)} numbers where 4 are needed (A C G T).")
+        rows.append(values)
         if len(rows) == width:
             return np.array(rows)
-    raise ChromatellError(f"{where}: {len(rows)} rows where {width} are needed; the file is cut short. Get it again.")
+        if len(rows) > _MAX_LENGTH:
+            raise ChromatellError(f"{where}: over {_MAX_LENGTH} rows. Mend the file.")
+    if found or not rows:
+        raise ChromatellError(
+            f"{where}: {len(rows)} rows where {width or 'some'} are needed; the file is cut short. Get it again."
+        )
+    return np.array(rows)
 
 
 def probabilities(matrix: Any, name: str) -> np.ndarray:

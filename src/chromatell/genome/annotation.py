@@ -14,6 +14,9 @@ import pandas as pd
 from chromatell._keys import CHROM, END, START
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, examples
+from chromatell.genome.gtf import attribute, gene_name, gene_type, gtf_fields, is_whole, looks_like_gtf
+from chromatell.genome.odd_rows import OddLines, find_column, positions, split_row
+from chromatell.genome.regions import one_based
 
 COLUMNS = ("gene", "gene_id", CHROM, "tss", "strand", "gene_type")
 _MAX_LINE = 65_536  # characters; the longest BED12 or GTF lines in use have about 10,000
@@ -103,16 +106,15 @@ def _read_file(path: Path) -> pd.DataFrame:
         lines = _lines(handle, path)
         first = next((line for line in lines if not _is_preamble(line)), "")
         fields = first.split("\t")
-        if _is_gtf(fields):
+        if looks_like_gtf(fields):
             return _from_gtf(first, lines, path)
-        if len(fields) >= 3 and _is_int(fields[1]) and _is_int(fields[2]):
+        if len(fields) >= 3 and is_whole(fields[1]) and is_whole(fields[2]):
             return _from_bed(first, lines, path)
-        header = first.lstrip("#").split("\t" if "\t" in first else ",")
-        if len(header) >= 3 and _find([h.strip().lower() for h in header], CHROM) is not None:
-            sep = "\t" if "\t" in first else ","
-            rows = [line.split(sep) for line in lines if line and not line.startswith("#")]
-            _same_length(rows, len(header), path)
-            return _from_table(pd.DataFrame(rows, columns=[h.strip() for h in header]), str(path))
+        sep = "\t" if "\t" in first else ","
+        header = [h.strip() for h in split_row(first.lstrip("#"), sep)]
+        if len(header) >= 3 and _find([h.lower() for h in header], CHROM) is not None:
+            rows = [split_row(line, sep) for line in lines if line and not line.startswith("#")]
+            return _from_table(pd.DataFrame(same_length(rows, len(header), path), columns=header), str(path))
     raise ChromatellError(f"{str(path)!r} is not an annotation that can be read; it begins {first[:80]!r}. {_CURE}")
 
 
@@ -134,24 +136,24 @@ def _is_preamble(line: str) -> bool:
     return line.startswith("#") and _find(line.lstrip("# ").lower().replace(",", "\t").split("\t"), CHROM) is None
 
 
-def _is_int(text: str) -> bool:
-    return text.strip().isascii() and text.strip().isdigit() and len(text) < 12
-
-
-def _is_gtf(fields: list[str]) -> bool:
-    return len(fields) == 9 and _is_int(fields[3]) and _is_int(fields[4]) and fields[6] in ("+", "-", ".")
-
-
-def _same_length(rows: list[list[str]], n: int, path: Path) -> None:
-    bad = next((row for row in rows if len(row) != n), None)
-    if bad is not None:
-        raise ChromatellError(
-            f"{str(path)!r}: a line has {len(bad)} columns where {n} are needed: {bad[:4]}. Mend the file."
-        )
+def same_length(rows: list[list[str]], n: int, path: Path, cure: str = "Mend the file.") -> list[list[str]]:
+    """Return the rows of n fields; a few others are left out, and counted in a warning."""
+    odd = OddLines(repr(str(path)))
+    kept = []
+    for row in rows:
+        if len(row) == n:
+            kept.append(row)
+        else:
+            odd.add("\t".join(row[:4]))
+            bad = len(row)
+    if odd.n:
+        odd.finish(len(kept), f"a line has {bad} columns where {n} are needed", cure)
+    return kept
 
 
 def _from_gtf(first: str, lines: Iterator[str], path: Path) -> pd.DataFrame:
     kinds: dict[str, list[list[str]]] = {"gene": [], "transcript": [], "mRNA": [], "exon": []}
+    odd = OddLines(repr(str(path)))
     line: str | None = first
     while line is not None:
         head = line.split("\t", 3)
@@ -159,51 +161,43 @@ def _from_gtf(first: str, lines: Iterator[str], path: Path) -> pd.DataFrame:
         if len(head) > 2 and head[2] in kinds and not line.startswith("#"):
             better = list(kinds)[: list(kinds).index(head[2])]
             if not any(kinds[k] for k in better):
-                fields = line.split("\t")
-                if not _is_gtf(fields):
-                    raise ChromatellError(f"{str(path)!r}: not a line of GTF: {line[:120]!r}. Mend the file.")
-                kinds[head[2]].append(fields)
+                fields = gtf_fields(line)
+                if fields is None:
+                    odd.add(line)
+                else:
+                    kinds[head[2]].append(fields)
         line = next(lines, None)
+    odd.finish(sum(map(len, kinds.values())), "not a line of GTF", "Mend the file.")
     kind = next((k for k in kinds if kinds[k]), None)
     if kind is None:
         raise ChromatellError(f"{str(path)!r} has no 'gene', 'transcript' or 'exon' line. {_CURE}")
     rows = kinds[kind]
-    if not _attribute(rows[0][8], "gene_id"):
+    if not any(attribute(row[8], "gene_id") for row in rows):
         raise ChromatellError(
             f"{str(path)!r} has no gene_id in its attributes ({rows[0][8][:60]!r}); is it GFF3? "
             "Convert it to GTF: gffread -T."
         )
     table = pd.DataFrame(
         {
-            "gene": [_attribute(r[8], "gene_name") for r in rows],
-            "gene_id": [_attribute(r[8], "gene_id") for r in rows],
+            "gene": [gene_name(r[8]) for r in rows],
+            "gene_id": [attribute(r[8], "gene_id") for r in rows],
             CHROM: [r[0] for r in rows],
             START: np.array([int(r[3]) - 1 for r in rows], dtype=np.int64),  # 1-based, closed
             END: np.array([int(r[4]) for r in rows], dtype=np.int64),
             "strand": [r[6] for r in rows],
-            "gene_type": [_attribute(r[8], "gene_type") or _attribute(r[8], "gene_biotype") for r in rows],
+            "gene_type": [gene_type(r[8]) for r in rows],
         }
     )
     if kind == "exon":
-        table["transcript"] = [_attribute(r[8], "transcript_id") or _attribute(r[8], "gene_id") for r in rows]
+        table["transcript"] = [attribute(r[8], "transcript_id") or attribute(r[8], "gene_id") for r in rows]
         keys = ["transcript", "gene", "gene_id", CHROM, "strand", "gene_type"]
         table = table.groupby(keys, sort=False).agg({START: "min", END: "max"}).reset_index()
     return _from_table(table, str(path))
 
 
-def _attribute(text: str, key: str) -> str:
-    """Return one attribute of a GTF line; ``''`` where it is not there."""
-    at = 0
-    while (at := text.find(key + " ", at)) >= 0:
-        if at == 0 or text[at - 1] in " ;\t":
-            return text[at + len(key) + 1 :].split(";", 1)[0].strip().strip('"')
-        at += 1
-    return ""
-
-
 def _from_bed(first: str, lines: Iterator[str], path: Path) -> pd.DataFrame:
     rows = [first.split("\t"), *(line.split("\t") for line in lines if line and not line.startswith(("#", "track")))]
-    _same_length(rows, len(rows[0]), path)
+    rows = same_length(rows, len(rows[0]), path)
     if len(rows[0]) < 6:
         raise ChromatellError(
             f"{str(path)!r} has {len(rows[0])} columns; a start site needs the strand, column 6 of a BED. {_CURE}"
@@ -217,7 +211,7 @@ def _from_bed(first: str, lines: Iterator[str], path: Path) -> pd.DataFrame:
 
 
 def _find(names: list[str], wanted: str) -> int | None:
-    return next((names.index(a) for a in _ALIASES[wanted] if a in names), None)
+    return find_column(names, _ALIASES[wanted])
 
 
 def _from_table(table: pd.DataFrame, where: str) -> pd.DataFrame:
@@ -233,14 +227,16 @@ def _from_table(table: pd.DataFrame, where: str) -> pd.DataFrame:
     if "strand" not in found:
         text["strand"] = np.full(n, ".", dtype=object)
     if "tss" in found:
-        tss = _position(found["tss"], "tss", where)
-        keep = np.ones(n, dtype=bool)
+        at, good = positions({"tss": found["tss"]}, where)
+        tss, stranded = at["tss"], np.ones(n, dtype=bool)
     else:
-        start, end = _position(found[START], "start", where), _position(found[END], "end", where)
-        keep = np.isin(text["strand"], ["+", "-"])
-        tss = np.where(text["strand"] == "-", end - 1, start)
-    if not keep.all():
-        logger.info("%d of %d genes have no strand, so no start site; they are left out.", int((~keep).sum()), n)
+        at, good = positions({START: found[START], END: found[END]}, where, interval=(START, END))
+        start = at[START] - one_based(table, at[START], at[END])
+        stranded = np.isin(text["strand"], ["+", "-"])
+        tss = np.where(text["strand"] == "-", at[END] - 1, start)
+    keep = good & stranded
+    if not stranded.all():
+        logger.info("%d of %d genes have no strand, so no start site; they are left out.", int((~stranded).sum()), n)
     columns = {k: tss if k == "tss" else text[k] for k in COLUMNS}
     return pd.DataFrame({k: v[keep] for k, v in columns.items()})
 
@@ -250,14 +246,3 @@ def _text(column: pd.Series, name: str, where: str) -> np.ndarray:
     if values.str.len().max() > _MAX_FIELD:
         raise ChromatellError(f"{where}: a {name} has over {_MAX_FIELD} characters. Mend the file.")
     return values.to_numpy(dtype=object)
-
-
-def _position(column: pd.Series, name: str, where: str) -> np.ndarray:
-    numbers = pd.to_numeric(column, errors="coerce")
-    bad = numbers.isna() | (numbers < 0) | (numbers > 1e11) | (numbers % 1 != 0)
-    if bad.any():
-        raise ChromatellError(
-            f"{where}: {int(bad.sum())} values of {name} are not positions (such as {examples(column[bad])}); "
-            "0-based whole numbers are needed. Mend the table."
-        )
-    return numbers.to_numpy(dtype=np.int64)

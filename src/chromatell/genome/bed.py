@@ -13,7 +13,9 @@ import pandas as pd
 
 from chromatell._keys import CHROM, END, START
 from chromatell._validate import ChromatellError, examples
-from chromatell.genome.regions import parse_regions
+from chromatell.genome.column_meaning import is_bedpe
+from chromatell.genome.odd_rows import find_column, keep_rows
+from chromatell.genome.regions import WIDTHS, one_based, parse_regions
 
 _MAX_LINE = 65_536
 _MAX_ROWS = 200_000_000
@@ -88,18 +90,20 @@ def read_bed(source: str | Path | pd.DataFrame, what: str = "the BED", *, extra:
             raise ChromatellError(f"{where} is not a whole table of text ({reason}). {_CURE}") from error
     if not len(table):
         raise ChromatellError(f"{where} holds no interval. {_CURE}")
+    for column in (CHROM, START, END):
+        find_column([str(c) for c in table.columns], (column,), where)
     start, end = (pd.to_numeric(table[c], errors="coerce") for c in (START, END))
+    shift = one_based(table, start.to_numpy(dtype=np.float64), end.to_numpy(dtype=np.float64))
+    start = start - shift
     bad = ~((start >= 0) & (end > start) & (end < 1e11) & (start % 1 == 0) & (end % 1 == 0))
     if bad.any():
         row = table.loc[bad.idxmax()]
-        first = f"'{row[CHROM]}:{row[START]}-{row[END]}'"
-        raise ChromatellError(
-            f"{where}: {int(bad.sum())} of {len(table)} rows are no intervals (such as {first}). {_CURE}"
-        )
+        shown = f"'{row[CHROM]}:{row[START]}-{row[END]}'"
+        keep = keep_rows(bad.to_numpy(), where, f"rows are no intervals (such as {shown})", _CURE)
+        table, start, end = table[keep], start[keep], end[keep]
     others = {str(c): table[c].astype(str) for c in table.columns if c not in (CHROM, START, END)} if extra else {}
-    return pd.DataFrame(
-        {CHROM: table[CHROM].astype(object), START: start.astype(np.int64), END: end.astype(np.int64), **others}
-    )
+    columns = {CHROM: table[CHROM].astype(object), START: start.astype(np.int64), END: end.astype(np.int64), **others}
+    return pd.DataFrame(columns).reset_index(drop=True)
 
 
 def read_regions(source: Any, what: str) -> pd.DataFrame:
@@ -205,14 +209,23 @@ def _parse_text(handle: IO[bytes], where: str, extra: bool) -> pd.DataFrame:
     if len(fields) < 3:
         raise ChromatellError(f"{where} has {len(fields) if first else 0} columns, {first[:60]!r}. {_CURE}")
     named = _is_header(fields)
+    if not named and is_bedpe([fields]):
+        raise ChromatellError(
+            f"{where} is a BEDPE of pairs of intervals ({first[:60]!r}), and intervals are needed. Take its columns "
+            "1 to 3, or 4 to 6, or the span of both."
+        )
     names = _names(fields) if named else [CHROM, START, END, *(str(i) for i in range(3, len(fields)))]
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise ChromatellError(f"{where} names the column {twice[0]!r} more than once. Leave one of them.")
+    wanted = [CHROM, START, END, *(n for n in names if n in WIDTHS)]
     handle.seek(0)
-    return pd.read_csv(
+    table = pd.read_csv(
         handle,
         sep="\t",
         header=None,
         names=names,
-        usecols=None if extra else [CHROM, START, END],
+        usecols=None if extra else wanted,
         skiprows=skip + named,
         nrows=_MAX_ROWS,
         index_col=False,
@@ -220,6 +233,7 @@ def _parse_text(handle: IO[bytes], where: str, extra: bool) -> pd.DataFrame:
         na_filter=False,
         dtype={name: str for name in names if name not in (START, END)},
     )
+    return table[~table[CHROM].str.match(r"#|track\s|browser\s|track$")]
 
 
 def _names(fields: list[str]) -> list[str]:

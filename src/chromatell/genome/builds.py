@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -112,19 +113,24 @@ def builds_that_fit(table: pd.DataFrame) -> list[str]:
     return [b for b, lengths in BUILDS.items() if all(c in lengths and end <= lengths[c] for c, end in main.items())]
 
 
-def chromosome_sizes(source: str | Path | Mapping[str, int]) -> dict[str, int]:
+ChromSizes: TypeAlias = "str | os.PathLike[str] | Mapping[str, int] | pd.Series | Iterable[tuple[str, int]]"
+
+
+def chromosome_sizes(source: ChromSizes) -> dict[str, int]:
     """Return chromosome lengths in bp, names as given.
 
     Parameters
     ----------
     source
-        Name of a build (hg19, hg38, hs1, mm9, mm10, mm39, or GRCh38 and such), a mapping, or the path of a
-        ``chrom.sizes`` file (name and length, divided by a tab; plain text).
+        Name of a build (hg19, hg38, hs1, mm9, mm10, mm39, or GRCh38 and such); a dict, a Series or pairs of name and
+        length, as bioframe and cooler return them; or the path of a ``chrom.sizes`` file (name and length, divided by
+        a tab; plain text).
 
     Raises
     ------
     ChromatellError
-        Neither a known build nor a file, or a line or a length that does not parse.
+        Neither a known build nor a file, a line or a length that does not parse, a length of 0, or a name that comes
+        twice with two lengths.
 
     Examples
     --------
@@ -132,8 +138,8 @@ def chromosome_sizes(source: str | Path | Mapping[str, int]) -> dict[str, int]:
     >>> chromosome_sizes("GRCm38")["chr19"]
     61431566
     """
-    if isinstance(source, Mapping):
-        return {str(name): _length(length, name, "chrom_sizes") for name, length in source.items()}
+    if not isinstance(source, str | os.PathLike):
+        return _gathered(((n, _length(v, n, "chrom_sizes")) for n, v in _pairs(source)), "chrom_sizes")
     if isinstance(source, str) and build_name(source) and not Path(source).is_file():
         return dict(BUILDS[build_name(source)])
     path = Path(source)
@@ -142,7 +148,7 @@ def chromosome_sizes(source: str | Path | Mapping[str, int]) -> dict[str, int]:
             f"chrom_sizes={str(source)!r} is neither a file nor one of the builds {sorted(BUILDS)}. "
             "Give a dict of chromosome to length, or a file of 'name<tab>length' lines."
         )
-    sizes: dict[str, int] = {}
+    rows: list[tuple[str, int]] = []
     try:
         with path.open("rt", encoding="utf-8") as handle:
             for number in range(_MAX_LINES):
@@ -156,9 +162,33 @@ def chromosome_sizes(source: str | Path | Mapping[str, int]) -> dict[str, int]:
                     raise ChromatellError(
                         f"{str(path)!r}, line {number + 1}: {line[:60]!r} is not 'name<tab>length'. Mend the file."
                     )
-                sizes[fields[0]] = _length(fields[1], fields[0], str(path))
+                rows.append((fields[0], _length(fields[1], fields[0], str(path))))
     except UnicodeDecodeError as error:
         raise ChromatellError(f"{str(path)!r} is not a text file; 'name<tab>length' lines are needed.") from error
+    return _gathered(rows, str(path))
+
+
+def _pairs(source: Any) -> list[tuple[Any, Any]]:
+    """Return pairs of name and length of a mapping, a Series, or pairs."""
+    if isinstance(source, Mapping | pd.Series):
+        return list(source.items())
+    try:
+        return [(name, length) for name, length in source]
+    except (TypeError, ValueError):
+        raise ChromatellError(
+            f"chrom_sizes is a {type(source).__name__}, from which no chromosomes and lengths can be read. Give a "
+            "build ('hg38'), a chrom.sizes file, or a dict, a Series or pairs of chromosome and length."
+        ) from None
+
+
+def _gathered(rows: Iterable[tuple[Any, int]], where: str) -> dict[str, int]:
+    sizes: dict[str, int] = {}
+    for name, length in rows:
+        if sizes.setdefault(str(name), length) != length:
+            raise ChromatellError(
+                f"{where} names {str(name)[:60]!r} twice, with {sizes[str(name)]:,} and {length:,} bp. Leave one of "
+                "them out."
+            )
     return sizes
 
 
@@ -169,7 +199,10 @@ def normalised(sizes: Mapping[str, int]) -> dict[str, int]:
 
 
 def _length(value: Any, name: Any, where: str) -> int:
-    text = str(int(value)) if isinstance(value, (int, np.integer)) else str(value).strip()
-    if not (text.isascii() and text.isdigit() and 0 < len(text) < 13):
-        raise ChromatellError(f"{where}: {value!r} is not the length of {str(name)[:60]!r}; whole bp are needed.")
+    whole = isinstance(value, int | np.integer) or (isinstance(value, float | np.floating) and value == value // 1)
+    text = str(int(value)) if whole else str(value).strip()
+    if not (text.isascii() and text.isdigit() and 0 < len(text) < 13 and int(text) > 0):
+        raise ChromatellError(
+            f"{where}: {value!r} is not the length of {str(name)[:60]!r}; whole bp, at least 1, are needed. Mend it."
+        )
     return int(text)

@@ -14,7 +14,10 @@ import pandas as pd
 
 from chromatell._keys import CHROM, END, START
 from chromatell._validate import ChromatellError, examples
-from chromatell.genome.annotation import _attribute, _find, _is_gtf, _is_int, _is_preamble, _lines, _position, _text
+from chromatell.genome.annotation import _find, _is_preamble, _lines, _text, same_length
+from chromatell.genome.gtf import attribute, gene_name, gtf_fields, is_whole, looks_like_gtf
+from chromatell.genome.odd_rows import OddLines, positions, split_row
+from chromatell.genome.regions import one_based
 
 _CURE = "Needed: a GTF, a BED of six columns, or a table with chrom, start, end, name and strand; plain text or gzip."
 _KINDS = ("gene", "transcript", "mRNA", "exon")
@@ -64,51 +67,50 @@ def read_gene_bodies(source: str | os.PathLike[str] | pd.DataFrame) -> pd.DataFr
 def _table(lines: Iterator[str], path: Path) -> pd.DataFrame:
     first = next((line for line in lines if not _is_preamble(line)), "")
     fields = first.split("\t")
-    if _is_gtf(fields):
+    if looks_like_gtf(fields):
         return _gtf(first, lines, path)
-    if len(fields) >= 6 and _is_int(fields[1]) and _is_int(fields[2]):
+    if len(fields) >= 6 and is_whole(fields[1]) and is_whole(fields[2]):
         rows = [fields, *(line.split("\t") for line in lines if line and not line.startswith(("#", "track")))]
-        _equal(rows, len(fields), path)
+        rows = same_length(rows, len(fields), path, _CURE)
         table = pd.DataFrame([[*r[:3], r[3].split("|")[0], r[5]] for r in rows])
         return table.set_axis([CHROM, START, END, "name", "strand"], axis=1)
     sep = "\t" if "\t" in first else ","
-    header = [h.strip() for h in first.lstrip("#").split(sep)]
-    rows = [line.split(sep) for line in lines if line and not line.startswith("#")]
-    _equal(rows, len(header), path)
-    return pd.DataFrame(rows, columns=header)
-
-
-def _equal(rows: list[list[str]], n: int, path: Path) -> None:
-    bad = next((row for row in rows if len(row) != n), None)
-    if bad is not None:
-        raise ChromatellError(f"{str(path)!r}: a line has {len(bad)} columns where {n} are needed: {bad[:4]}. {_CURE}")
+    header = [h.strip() for h in split_row(first.lstrip("#"), sep)]
+    rows = [split_row(line, sep) for line in lines if line and not line.startswith("#")]
+    return pd.DataFrame(same_length(rows, len(header), path, _CURE), columns=header)
 
 
 def _gtf(first: str, lines: Iterator[str], path: Path) -> pd.DataFrame:
     """Keep the lines of the best kind there is; those of transcripts or exons are put together by gene."""
     kinds: dict[str, list[list[str]]] = {kind: [] for kind in _KINDS}
+    odd = OddLines(repr(str(path)))
     line: str | None = first
     while line is not None:
         head = line.split("\t", 3)
         wanted = len(head) > 3 and head[2] in kinds and not line.startswith("#")
         if wanted and not any(kinds[k] for k in _KINDS[: _KINDS.index(head[2])]):
-            fields = line.split("\t")
-            if not _is_gtf(fields):
-                raise ChromatellError(f"{str(path)!r}: not a line of GTF: {line[:120]!r}. Mend the file.")
-            kinds[head[2]].append(fields)
+            fields = gtf_fields(line)
+            if fields is None:
+                odd.add(line)
+            else:
+                kinds[head[2]].append(fields)
         line = next(lines, None)
-    rows = next((rows for rows in kinds.values() if rows), [])
-    ids = [_attribute(r[8], "gene_id") for r in rows]
+    odd.finish(sum(map(len, kinds.values())), "not a line of GTF", "Mend the file.")
+    kind = next((kind for kind, rows in kinds.items() if rows), "")
+    rows = kinds.get(kind, [])
+    ids = [attribute(r[8], "gene_id") for r in rows]
     table = pd.DataFrame(
         {
             CHROM: [r[0] for r in rows],
             START: [int(r[3]) - 1 for r in rows],  # 1-based, closed
             END: [int(r[4]) for r in rows],
-            "name": [_attribute(r[8], "gene_name") or i for r, i in zip(rows, ids, strict=True)],
+            "name": [gene_name(r[8]) or i for r, i in zip(rows, ids, strict=True)],
             "strand": [r[6] for r in rows],
             "id": ids,
         }
     )
+    if kind == "gene":  # each line is one, also where an id comes at two places
+        return table
     keys = ["id", CHROM, "name", "strand"]
     return table.groupby(keys, sort=False).agg({START: "min", END: "max"}).reset_index() if rows else table
 
@@ -120,16 +122,16 @@ def _bodies(table: pd.DataFrame, where: str) -> pd.DataFrame:
         found["gene"] = pd.Series(table.index, index=table.index)
     if not {CHROM, START, END, "gene", "strand"} <= set(found) or len(table) == 0:
         raise ChromatellError(f"{where} has columns {examples(table.columns, 12)} and {len(table)} genes. {_CURE}")
-    start, end = _position(found[START], START, where), _position(found[END], END, where)
-    if (end <= start).any():
-        raise ChromatellError(f"{where}: {int((end <= start).sum())} genes end before they start. Mend the file.")
+    at, keep = positions({START: found[START], END: found[END]}, where, interval=(START, END))
+    start = at[START] - one_based(table, at[START], at[END])
     strand = _text(found["strand"], "strand", where)
-    return pd.DataFrame(
+    bodies = pd.DataFrame(
         {
             CHROM: _text(found[CHROM], CHROM, where),
             START: start,
-            END: end,
+            END: at[END],
             "name": _text(found["gene"], "name", where),
             "strand": np.where(np.isin(strand, ["+", "-"]), strand, "."),
         }
     )
+    return bodies[keep].reset_index(drop=True)

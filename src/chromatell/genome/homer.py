@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pandas as pd
 
 from chromatell._keys import CHROM, END, START
 from chromatell._validate import ChromatellError, examples
+from chromatell.genome.odd_rows import keep_rows
 
 _COLUMNS = {"Chr": CHROM, "Start": START, "End": END, "Annotation": "annotation"}
 _OPTIONAL = {"Distance to TSS": "tss_distance", "Gene Name": "gene"}
@@ -52,7 +54,7 @@ def read_homer(path: str | Path) -> pd.DataFrame:
         table = pd.read_csv(
             path, sep="\t", dtype=str, na_filter=False, quoting=3, compression=compression, index_col=False
         )
-    except (ValueError, EOFError, OSError) as error:
+    except (ValueError, EOFError, OSError, zlib.error) as error:
         reason = str(error).splitlines()[0]
         raise ChromatellError(f"{str(path)!r} does not read as a table ({reason}). {_CURE}") from error
     lacking = [c for c in _COLUMNS if c not in table]
@@ -60,13 +62,19 @@ def read_homer(path: str | Path) -> pd.DataFrame:
         raise ChromatellError(f"{str(path)!r} lacks the columns {examples(lacking, 4)} or has no row. {_CURE}")
     found = table[[*_COLUMNS, *(c for c in _OPTIONAL if c in table)]].rename(columns={**_COLUMNS, **_OPTIONAL})
     found.index = pd.Index(table.iloc[:, 0].astype(str), name=None)
-    for column, shift in ((START, 1), (END, 0)):
-        number = pd.to_numeric(found[column], errors="coerce")
-        if (number.isna() | (number < 0)).any():
-            raise ChromatellError(
-                f"{str(path)!r}: {column.title()} is no position in {int(number.isna().sum())} rows. {_CURE}"
-            )
-        found[column] = number.astype(np.int64) - shift
+    number = {c: pd.to_numeric(found[c], errors="coerce").to_numpy(dtype=np.float64) for c in (START, END)}
+    bad = ~((number[START] >= 1) & (number[END] >= number[START]) & (number[END] < 10**11))  # 1-based, closed
+    bad |= (number[START] % 1 != 0) | (number[END] % 1 != 0)
+    first = found[[CHROM, START, END]].iloc[int(np.argmax(bad))]
+    shown = f"'{first[CHROM]}:{first[START]}-{first[END]}'"
+    keep = keep_rows(
+        bad,
+        repr(str(path)),
+        f"rows whose Start is no position from 1 on, or whose End is below it (such as {shown})",
+        _CURE,
+    )
+    found = found.assign(**{c: np.where(bad, 1, number[c]).astype(np.int64) for c in (START, END)})[keep]
+    found[START] -= 1
     label = found["annotation"].str.split(" (", regex=False).str[0].str.strip()
     found["label"] = label.where(label != "NA", "")
     if "tss_distance" in found:

@@ -28,7 +28,7 @@ _WORD = 5  # bases scored by one look-up
 Motifs = str | Path | Iterable[str] | Mapping[str, Any]
 
 
-def read_motifs(source: Motifs) -> dict[str, np.ndarray]:
+def read_motifs(source: Motifs, *, release: str | None = None) -> dict[str, np.ndarray]:
     """Motifs as position probability matrices.
 
     Parameters
@@ -37,8 +37,12 @@ def read_motifs(source: Motifs) -> dict[str, np.ndarray]:
         - Names or ids of JASPAR, one or several: ``'CTCF'``, ``'MA0139.2'``; an id without version takes the latest.
           They are read from the database that pyjaspar brings along, without network. A name that several matrices
           bear takes that of vertebrates with the lowest id.
-        - The path of a file in MEME text format.
+        - The path of a file in MEME text format, minimal or as MEME, STREME and DREME write it.
         - A mapping of name to (length, 4) array: probabilities or counts of A, C, G, T.
+    release
+        Of JASPAR, such as ``'JASPAR2024'`` or ``'2024'``; None takes the latest that the installed pyjaspar brings
+        along (4.0: JASPAR 2026). Versions of a matrix and the choice among several of one name differ between releases;
+        a log line says which was read.
 
     Returns
     -------
@@ -51,8 +55,8 @@ def read_motifs(source: Motifs) -> dict[str, np.ndarray]:
     Raises
     ------
     ChromatellError
-        A motif that JASPAR does not have, a file that is not MEME text, an array of another shape or with values that
-        are not probabilities or counts, pyjaspar not installed.
+        A motif or a release that JASPAR does not have, a file that is not MEME text, an array of another shape or with
+        values that are not probabilities or counts, pyjaspar not installed.
 
     References
     ----------
@@ -73,7 +77,7 @@ def read_motifs(source: Motifs) -> dict[str, np.ndarray]:
         names = [source] if isinstance(source, str) else list(source)
         if not all(isinstance(n, str) for n in names):
             raise ChromatellError(f"Motifs must be named by text; found {examples(names)}. {CURE}")
-        rows = from_jaspar(names)
+        rows = from_jaspar(names, release)
     if not rows:
         raise ChromatellError(f"No motif was given or found in {source!r}. {CURE}")
     seen = Counter(name for name, _, _ in rows)
@@ -86,13 +90,15 @@ def read_motifs(source: Motifs) -> dict[str, np.ndarray]:
     return motifs
 
 
-def vertebrate_motifs(genes: Iterable[str]) -> dict[str, np.ndarray]:
+def vertebrate_motifs(genes: Iterable[str], *, release: str | None = None) -> dict[str, np.ndarray]:
     """Motifs of JASPAR's vertebrate core of those factors that are among some genes.
 
     Parameters
     ----------
     genes
         Symbols, in upper or lower case (``GATA1``, ``Gata1``). Of a dimer, such as ``FOS::JUN``, both must be there.
+    release
+        Of JASPAR, as for `read_motifs`.
 
     Returns
     -------
@@ -111,7 +117,7 @@ def vertebrate_motifs(genes: Iterable[str]) -> dict[str, np.ndarray]:
     >>> sorted(vertebrate_motifs(["Ctcf", "SPI1", "ACTB", "Fos", "Jun"]))
     ['CTCF', 'FOS', 'FOS-JUN', 'JUN', 'SPI1']
     """
-    return {safe_name(name): probabilities(matrix, name) for name, _, matrix in of_vertebrates(genes)}
+    return {safe_name(name): probabilities(matrix, name) for name, _, matrix in of_vertebrates(genes, release)}
 
 
 def safe_name(name: str) -> str:

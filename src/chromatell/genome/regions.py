@@ -13,7 +13,18 @@ from chromatell._keys import CHROM, END, START
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, examples
 
-_NAME = re.compile(r"^(?P<chrom>[^\s:]+)[:\-_](?P<start>\d[\d,]{0,14})[\-_](?P<end>\d[\d,]{0,14})$")
+# R writes 100000 as 1e+05 where it turns numbers into text
+_NUMBER = r"\d[\d,]{0,14}|\d(?:\.\d{1,14})?e\+\d\d"
+_NAME = re.compile(rf"^(?P<chrom>[^\s:]+)[:\-_](?P<start>{_NUMBER})[\-_](?P<end>{_NUMBER})$")
+_COLUMNS = {
+    CHROM: (CHROM, "chr", "seqnames", "chromosome", "Chromosome"),
+    START: (START, "Start", "chromStart"),
+    END: (END, "End", "chromEnd"),
+}
+WIDTHS = ("width", "length", "Width", "Length")  # columns that say how long an interval is
+_MAX_POSITION = 10**11
+# what UCSC, Ensembl, WormBase, SGD and FlyBase call it
+_MITOCHONDRION = "M|MT|MITO|MTDNA|MITOCHONDRION_GENOME"
 
 
 def parse_regions(names: pd.Index | list[str]) -> pd.DataFrame:
@@ -37,14 +48,24 @@ def parse_regions(names: pd.Index | list[str]) -> pd.DataFrame:
     [{'chrom': 'chr1', 'start': 100, 'end': 600}]
     """
     rows = [_NAME.match(str(name)) for name in names]
+    start, end = ([_whole(m[c]) if m else -1 for m in rows] for c in (START, END))
+    good = [s >= 0 and e >= 0 for s, e in zip(start, end, strict=True)]
     return pd.DataFrame(
         {
-            CHROM: [m["chrom"] if m else "" for m in rows],
-            START: np.array([int(m["start"].replace(",", "")) if m else -1 for m in rows], dtype=np.int64),
-            END: np.array([int(m["end"].replace(",", "")) if m else -1 for m in rows], dtype=np.int64),
+            CHROM: [m["chrom"] if m and known else "" for m, known in zip(rows, good, strict=True)],
+            START: np.where(good, np.array(start, dtype=np.int64), -1),
+            END: np.where(good, np.array(end, dtype=np.int64), -1),
         },
         index=pd.Index(names),
     )
+
+
+def _whole(text: str) -> int:
+    """Return a position; -1 where ``1.5e+00`` is no whole number."""
+    if "e" not in text:
+        return int(text.replace(",", ""))
+    number = float(text)
+    return int(number) if number < _MAX_POSITION and number.is_integer() else -1
 
 
 def region_table(atac: AnnData) -> pd.DataFrame:
@@ -66,45 +87,113 @@ def region_table(atac: AnnData) -> pd.DataFrame:
     ChromatellError
         A region has no coordinates, or a start that is not below its end.
     """
-    var = atac.var
-    chrom = next((c for c in (CHROM, "chr", "seqnames", "chromosome", "Chromosome") if c in var), None)
-    start = next((c for c in (START, "Start", "chromStart") if c in var), None)
-    end = next((c for c in (END, "End", "chromEnd") if c in var), None)
-    if chrom and start and end:
-        table = pd.DataFrame(
-            {
-                CHROM: var[chrom].astype(object).where(var[chrom].notna(), "").astype(str).to_numpy(),
-                START: pd.to_numeric(var[start], errors="coerce").fillna(-1).astype(np.int64).to_numpy(),
-                END: pd.to_numeric(var[end], errors="coerce").fillna(-1).astype(np.int64).to_numpy(),
-            },
-            index=atac.var_names,
-        )
-    else:
-        source = var["interval"].astype(str) if "interval" in var else atac.var_names
-        table = parse_regions(pd.Index(source)).set_axis(atac.var_names)
-    bad = (table[START] < 0) | (table[END] <= table[START]) | (table[CHROM] == "")
-    if bad.any():
+    table, good = _coordinates(atac)
+    if not good.all():
         raise ChromatellError(
-            f"{int(bad.sum())} of {len(table)} regions have no coordinates (such as {examples(table.index[bad])}). "
-            "Needed: var['chrom'], var['start'], var['end'] (0-based, half-open), or names like 'chr1:100-600'. "
-            "Remove the others with mdata.mod['atac'] = atac[:, atac.var_names.str.match(r'^chr')].copy()."
+            f"{int((~good).sum())} of {len(table)} regions have no coordinates (such as "
+            f"{examples(table.index[~good])}). Needed: var['chrom'], var['start'], var['end'] (0-based, "
+            "half-open), or names like 'chr1:100-600'. Keep the others: "
+            "atac = atac[:, ctl.genome.has_coordinates(atac)].copy(); in a MuData it is mdata.mod['atac'], which is "
+            "put back before mdata.update()."
         )
     return table
 
 
-def normalise_chrom(names: pd.Series) -> pd.Series:
-    """Return chromosome names in one style (``chr1``, ``chrX``, ``chrM``), so that ``1`` and ``chr1`` meet.
+def has_coordinates(atac: AnnData) -> np.ndarray:
+    """Which regions have coordinates that :func:`region_table` reads.
 
-    Scaffolds such as ``GL000205.2`` and ``KI270728.1`` keep their name.
+    Parameters
+    ----------
+    atac
+        Regions, as for `region_table`.
+
+    Returns
+    -------
+    numpy.ndarray
+        bool (n_regions,).
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd
+    >>> import chromatell as ctl
+    >>> from anndata import AnnData
+    >>> atac = AnnData(np.ones((2, 2)), var=pd.DataFrame(index=["chr1:0-500", "peak_2"]))
+    >>> ctl.genome.has_coordinates(atac).tolist()
+    [True, False]
     """
-    text = names.astype(str)
-    bare = text.str.replace(r"^chr", "", regex=True, case=False)
-    plain = bare.str.fullmatch(r"\d{1,2}|X|Y|M|MT|Z|W", case=False)
-    return text.where(~plain, "chr" + bare.str.upper().replace({"MT": "M"}))
+    return _coordinates(atac)[1]
+
+
+def _coordinates(atac: AnnData) -> tuple[pd.DataFrame, np.ndarray]:
+    """Return the table of all regions, and which of its rows are right; what `var` leaves open the names may tell."""
+    var = atac.var
+    found = {key: next((c for c in names if c in var), None) for key, names in _COLUMNS.items()}
+    if all(found.values()):
+        chrom = var[found[CHROM]]
+        start, end = (pd.to_numeric(var[found[c]], errors="coerce").to_numpy(dtype=np.float64) for c in (START, END))
+        open_ = chrom.isna().to_numpy() | np.isnan(start) | np.isnan(end)
+        whole = np.abs(start) + np.abs(end) < _MAX_POSITION
+        whole &= (start % 1 == 0) & (end % 1 == 0)
+        table = pd.DataFrame(
+            {
+                CHROM: chrom.astype(object).where(chrom.notna(), "").astype(str).to_numpy(dtype=object),
+                START: np.where(whole, start, -1).astype(np.int64) - (whole & one_based(var, start, end)),
+                END: np.where(whole, end, -1).astype(np.int64),
+            },
+            index=atac.var_names,
+        )
+    elif "interval" in var:
+        open_ = var["interval"].isna().to_numpy()
+        table = parse_regions(pd.Index(var["interval"].astype(str))).set_axis(atac.var_names)
+        open_ |= (table[CHROM] == "").to_numpy() & var["interval"].astype(str).isin(["NA", "nan", ""]).to_numpy()
+    else:
+        open_ = np.zeros(atac.n_vars, dtype=bool)
+        table = parse_regions(atac.var_names)
+    if open_.any():
+        table.loc[open_] = parse_regions(atac.var_names[open_]).to_numpy()
+        table = table.astype({START: np.int64, END: np.int64})
+    good = (table[START] >= 0) & (table[END] > table[START]) & (table[CHROM] != "")
+    return table, good.to_numpy()
+
+
+def one_based(table: pd.DataFrame, start: np.ndarray, end: np.ndarray) -> bool:
+    """Return whether a table's own `width` or `length` says that it counts from 1, both ends included.
+
+    R's GRanges come so, as do the ``.xls`` of MACS: there a width is ``end - start + 1``.
+    """
+    for name in WIDTHS:
+        if name in table:
+            width = pd.to_numeric(table[name], errors="coerce").to_numpy(dtype=np.float64)
+            if len(width) and np.array_equal(width, end - start + 1):
+                logger.info("The regions count from 1, as their column %r tells: taken as 0-based, half-open.", name)
+                return True
+    return False
+
+
+def normalise_chrom(names: pd.Series) -> pd.Series:
+    """Return chromosome names in one style, so that a name meets itself with and without ``chr``, in any species.
+
+    ``1`` and ``Chr1`` become ``chr1``, ``2L`` becomes ``chr2L``, ``MT`` and ``mitochondrion_genome`` ``chrM``. Names
+    with a dot, such as ``GL000205.2``, are accessions: these stay, and lose a ``chr``.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from chromatell.genome.regions import normalise_chrom
+    >>> normalise_chrom(pd.Series(["1", "chr2L", "2L", "III", "MT", "GL000205.2"])).tolist()
+    ['chr1', 'chr2L', 'chr2L', 'chrIII', 'chrM', 'GL000205.2']
+    """
+    codes, found = pd.factorize(names.astype(object).astype(str))  # a million regions lie on few chromosomes
+    text = pd.Series(found, dtype=object)
+    bare = text.str.replace(r"^chr(?=.)", "", regex=True, case=False)
+    bare = bare.where(~bare.str.fullmatch("X|Y|Z|W", case=False), bare.str.upper())
+    bare = bare.where(~bare.str.fullmatch(_MITOCHONDRION, case=False), "M")
+    plain = bare.where(bare.str.contains(".", regex=False) | bare.isin(["", "chr"]), "chr" + bare)
+    return pd.Series(plain.to_numpy(dtype=object)[codes], index=names.index, name=names.name, dtype=object)
 
 
 def same_names(theirs: Iterable[str], ours: Iterable[str], where: str) -> dict[str, str]:
-    """Return chromosomes of a file that are the regions' own under another spelling: ``1`` for ``chr1``, or back.
+    """Return chromosomes of a file that are the regions' own under another spelling: ``2L`` for ``chr2L``, or back.
 
     Logged, once a call. A name that both have is left out, and so is a spelling of one that the file has as well.
 

@@ -16,19 +16,11 @@ import pandas as pd
 from chromatell._keys import CHROM, END, START
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError
-from chromatell.genome.annotation import (
-    COLUMNS,
-    _attribute,
-    _find,
-    _is_gtf,
-    _is_int,
-    _is_preamble,
-    _lines,
-    _position,
-    read_genes,
-    strip_version,
-)
+from chromatell.genome.annotation import COLUMNS, _find, _is_preamble, _lines, read_genes, strip_version
 from chromatell.genome.gene_bodies import _table
+from chromatell.genome.gtf import attribute, gene_name, gene_type, gtf_fields, is_whole, looks_like_gtf
+from chromatell.genome.odd_rows import OddLines, positions
+from chromatell.genome.regions import one_based
 
 _CURE = (
     "Needed: a GTF, a BED12 (or a BED of six columns: no exons then), or a table with chrom, name, strand and start, "
@@ -40,6 +32,7 @@ _UTR = {
 _CODING = ("CDS", "stop_codon")
 _TRANSCRIPT = ("transcript", "mRNA")
 _INTERVAL = (CHROM, START, END)
+_UNKNOWN = "unknown_transcript"  # one id that NCBI gives to the exons of many genes
 
 
 @dataclass(frozen=True)
@@ -106,9 +99,9 @@ def read_gene_models(source: str | Path | pd.DataFrame) -> GeneModels:
             lines = _lines(text, path)
             first = next((line for line in lines if not _is_preamble(line)), "")
             fields = first.split("\t")
-            if _is_gtf(fields):
+            if looks_like_gtf(fields):
                 return _from_gtf(itertools.chain([first], lines), path)
-            if len(fields) >= 12 and _is_int(fields[1]) and _is_int(fields[2]):
+            if len(fields) >= 12 and is_whole(fields[1]) and is_whole(fields[2]):
                 return _from_bed12(itertools.chain([first], lines), path)
             table = _table(itertools.chain([first], lines), path)
     except (UnicodeDecodeError, EOFError, gzip.BadGzipFile, zlib.error) as error:
@@ -124,11 +117,10 @@ def _from_table(source: str | Path | pd.DataFrame, table: pd.DataFrame) -> GeneM
     if None not in at.values():
         found = {key: table.iloc[:, i] for key, i in at.items() if i is not None}
         where = "the table" if isinstance(source, pd.DataFrame) else str(source)
-        positions = {key: _position(found[key], key, where) for key in (START, END)}
-        if (positions[END] <= positions[START]).any():
-            raise ChromatellError(f"{where}: genes end before they start. Mend the file.")
+        place, keep = positions({START: found[START], END: found[END]}, where, interval=(START, END))
+        place[START] = place[START] - one_based(table, place[START], place[END])
         text = {key: found[key].astype(str).to_numpy(dtype=object) for key in (CHROM, "strand")}
-        bodies = pd.DataFrame({CHROM: text[CHROM], **positions, "strand": text["strand"]})
+        bodies = pd.DataFrame({CHROM: text[CHROM], **place, "strand": text["strand"]})[keep].reset_index(drop=True)
     return GeneModels(read_genes(source), bodies.assign(spliced=False), *_nothing())
 
 
@@ -162,26 +154,38 @@ class _Rows:
 def _from_gtf(lines: Iterator[str], path: Path) -> GeneModels:
     rows = {kind: _Rows() for kind in ("gene", "transcript", "exon", "coding", "five", "three")}
     about: dict[str, list[str]] = {}  # of each transcript or gene, its first line
+    places: dict[str, dict[tuple[str, str], str]] = {}  # of each transcript, where it lies, and its key there
+    odd, nameless = OddLines(repr(str(path))), OddLines(repr(str(path)))
     for line in lines:
         if not line or line[0] == "#":
             continue
-        fields = line.split("\t")
-        if not _is_gtf(fields):
-            raise ChromatellError(f"{str(path)!r}: not a line of GTF: {line[:120]!r}. Mend the file.")
-        kind = _kind(fields[2])
-        if kind is None:
+        head = line.split("\t", 3)
+        kind = _kind(head[2]) if len(head) > 2 else None
+        if kind is None and len(head) > 3:
             continue
-        name = _attribute(fields[8], "gene_id" if kind == "gene" else "transcript_id")
+        fields = gtf_fields(line)
+        if fields is None or kind is None:
+            odd.add(line)
+            continue
+        gene = attribute(fields[8], "gene_id")
+        name = gene if kind == "gene" else attribute(fields[8], "transcript_id")
         if not name:
-            raise ChromatellError(
-                f"{str(path)!r}: a line of kind {fields[2]!r} lacks the id of its gene or transcript "
-                f"({fields[8][:60]!r}). Is it GFF3? Convert it to GTF: gffread -T."
-            )
-        key = f"{name}\t{fields[0]}"  # a transcript of both X and Y is two
-        if key not in about:
-            about[key] = fields
+            nameless.add(line)
+            continue
+        if name.startswith(_UNKNOWN):
+            name = f"{name} {gene}"
+        key = f"{name}\t{fields[0]}\t{fields[6]}"  # a transcript of both X and Y is two
+        if kind == "transcript":
+            known = places.setdefault(key, {})
+            if (fields[3], fields[4]) in known:
+                continue
+            known[fields[3], fields[4]] = key = f"{key}\t{len(known)}" if known else key
+        about.setdefault(key, fields)
         rows[kind].add(key, fields)
-    tables = {kind: part.table() for kind, part in rows.items()}
+    good = sum(len(part.key) for part in rows.values())
+    odd.finish(good, "not a line of GTF", "Mend the file.")
+    nameless.finish(good, "a line lacks the id of its gene or transcript", "Is it GFF3? Convert it to GTF: gffread -T.")
+    tables = _told_apart({kind: part.table() for kind, part in rows.items()}, places)
     exons = tables["exon"]
     bodies = tables["transcript"]
     if bodies.empty:
@@ -191,6 +195,27 @@ def _from_gtf(lines: Iterator[str], path: Path) -> GeneModels:
     if bodies.empty:
         raise ChromatellError(f"{str(path)!r} has no 'gene', 'transcript' or 'exon' line. {_CURE}")
     return _assemble(bodies, exons, _gtf_utr(tables), _described(about, bodies["key"]), path)
+
+
+def _told_apart(
+    tables: dict[str, pd.DataFrame], places: dict[str, dict[tuple[str, str], str]]
+) -> dict[str, pd.DataFrame]:
+    """Give the exons of a transcript that lies at several places of a chromosome the key of that which holds them."""
+    several = pd.DataFrame(
+        [(key, int(start) - 1, int(end), own) for key, at in places.items() if len(at) > 1
+         for (start, end), own in at.items()], columns=["key", "low", "high", "own"],
+    )  # fmt: skip
+    if several.empty:
+        return tables
+    found = dict(tables)
+    for kind in ("exon", "coding", "five", "three"):
+        part = tables[kind].reset_index()
+        both = part.merge(several, on="key")
+        own = both[(both[START] >= both["low"]) & (both[END] <= both["high"])].drop_duplicates("index")
+        own_key = part["index"].map(own.set_index("index")["own"])
+        kept = own_key.notna() | ~part["key"].isin(several["key"])
+        found[kind] = part.assign(key=own_key.fillna(part["key"])).loc[kept, ["key", START, END]]
+    return found
 
 
 def _kind(feature: str) -> str | None:
@@ -218,9 +243,9 @@ def _described(about: dict[str, list[str]], keys: pd.Series) -> pd.DataFrame:
         {
             CHROM: np.array([r[0] for r in rows], dtype=object),
             "strand": np.array([r[6] for r in rows], dtype=object),
-            "gene": [_attribute(r[8], "gene_name") for r in rows],
-            "gene_id": [_attribute(r[8], "gene_id") for r in rows],
-            "gene_type": [_attribute(r[8], "gene_type") or _attribute(r[8], "gene_biotype") for r in rows],
+            "gene": [gene_name(r[8]) for r in rows],
+            "gene_id": [attribute(r[8], "gene_id") for r in rows],
+            "gene_type": [gene_type(r[8]) for r in rows],
         },
         index=pd.Index(keys, dtype=object),
     )
@@ -232,6 +257,7 @@ def _described(about: dict[str, list[str]], keys: pd.Series) -> pd.DataFrame:
 def _from_bed12(lines: Iterator[str], path: Path) -> GeneModels:
     about: list[tuple[str, ...]] = []
     coding: list[tuple[str, int, int]] = []
+    odd = OddLines(repr(str(path)))
     body, exons = _Rows(), _Rows()
     for line in lines:
         if not line or line.startswith(("#", "track", "browser")):
@@ -239,7 +265,8 @@ def _from_bed12(lines: Iterator[str], path: Path) -> GeneModels:
         f = line.split("\t")
         blocks = _blocks(f)
         if blocks is None:
-            raise ChromatellError(f"{str(path)!r}: not a line of BED12: {line[:120]!r}. {_CURE}")
+            odd.add(line)
+            continue
         key, start, end = str(len(about)), int(f[1]), int(f[2])
         name = f[3].split("|")
         about.append(
@@ -251,6 +278,7 @@ def _from_bed12(lines: Iterator[str], path: Path) -> GeneModels:
             exons.key.append(key)
             exons.start.append(start + s)
             exons.end.append(start + e)
+    odd.finish(len(about), "not a line of BED12", _CURE)
     bodies = body.table()
     described = pd.DataFrame(about, columns=[CHROM, "strand", "gene", "gene_id", "gene_type"])
     described.index = pd.Index(bodies["key"], dtype=object)
@@ -283,8 +311,6 @@ def _assemble(
     bodies: pd.DataFrame, exons: pd.DataFrame, coding: pd.DataFrame | None, about: pd.DataFrame, path: Path
 ) -> GeneModels:
     """Put the tables of one source together; `about` describes each transcript, by its key."""
-    if (bodies[END] <= bodies[START]).any():
-        raise ChromatellError(f"{str(path)!r}: transcripts end before they start. Mend the file.")
     place = [about.index.get_indexer(part["key"]) for part in (exons, bodies)]
     exons, of = exons[place[0] >= 0].reset_index(drop=True), about.iloc[place[0][place[0] >= 0]]
     described = about.iloc[place[1]].reset_index(drop=True)

@@ -14,12 +14,14 @@ import pandas as pd
 
 from chromatell._keys import CHROM, START
 from chromatell._validate import ChromatellError, examples, warn
+from chromatell.genome.odd_rows import OddLines, find_column, keep_rows, split_row
 
 COLUMNS = (CHROM, "pos", "id", "ref", "alt")
 _KEPT = 65_536  # characters of a line that are read; the genotypes after them are passed over
 _MAX_LINE = 64_000_000  # of a whole line: a million genotypes
 _MAX_TOTAL = 200_000_000_000  # characters after decompression
 _MAX_ROWS = 20_000_000
+_MAX_POSITION = 10**11
 _MAX_FIELD = 512  # of a chromosome's name or an id
 _MAX_ALLELE = 10_000  # bases; longer ones are structural variants, which no window of sequence holds
 _ALIASES = {
@@ -98,13 +100,13 @@ def _of_file(path: Path) -> pd.DataFrame:
         lines = _lines(handle, path)
         header = next((line for line in lines if line.strip() and not line.startswith("##")), "")
         separator = "\t" if "\t" in header else ","
-        names = [name.strip().strip('"') for name in header.split(separator)]
+        names = [name.strip() for name in split_row(header, separator)]
         if len(names) < 4 or not _is_header(names):
             raise ChromatellError(f"{str(path)!r} begins with {header[:60]!r}, which names no columns. {_CURE}")
-        at = [names.index(name) for name in _columns(names, repr(str(path))).values()]
+        at = list(_columns(names, repr(str(path))).values())
         kept = [names[i] for i in at]
         last = max(at) + 1
-        rows = []
+        rows, odd = [], OddLines(repr(str(path)))
         for line in lines:
             if not line.strip() or line.startswith("#"):
                 continue
@@ -112,13 +114,14 @@ def _of_file(path: Path) -> pd.DataFrame:
             if len(line) >= _KEPT and len(fields) <= last:  # its alleles run over what is read: structural
                 fields = [*fields[: last - 1], *["<long>"] * (last - len(fields[: last - 1]))]
             if len(fields) < last:
-                raise ChromatellError(
-                    f"{str(path)!r} has a line of {len(fields)} fields ({line[:60]!r}); at least {last} are needed. "
-                    f"{_CURE}"
-                )
+                odd.add(line)
+                n_fields = len(fields)
+                continue
             rows.append([fields[i].strip().strip('"') for i in at])
             if len(rows) > _MAX_ROWS:
                 raise ChromatellError(f"{str(path)!r} holds over {_MAX_ROWS:,} variants. Split it by chromosome.")
+        if odd.n:
+            odd.finish(len(rows), f"a line of {n_fields} fields where at least {last} are needed", _CURE)
     return _of_frame(pd.DataFrame(rows, columns=kept, dtype=object))
 
 
@@ -144,10 +147,10 @@ def _is_header(names: list[str]) -> bool:
     return bool(lower & set(_ALIASES[CHROM])) and bool(lower & set(_ALIASES["ref"]))
 
 
-def _columns(names: list[str], where: str) -> dict[str, str]:
-    """Return which column of a table is which, or say what is not there."""
-    lower = {str(name).lower(): name for name in reversed(names)}
-    found = {key: next((lower[a] for a in known if a in lower), None) for key, known in _ALIASES.items()}
+def _columns(names: list[str], where: str) -> dict[str, int]:
+    """Return the place of each column of a table, or say what is not there."""
+    lower = [str(name).lower() for name in names]
+    found = {key: find_column(lower, known, where) for key, known in _ALIASES.items()}
     if found["pos"] is not None:
         found[START] = None
     missing = [key for key in (CHROM, "ref", "alt") if found[key] is None]
@@ -155,30 +158,27 @@ def _columns(names: list[str], where: str) -> dict[str, str]:
         missing.append("pos")
     if missing:
         raise ChromatellError(f"{where} has columns {examples(names, 12)}, but no {', '.join(missing)}. {_CURE}")
-    return {key: name for key, name in found.items() if name is not None}
+    return {key: at for key, at in found.items() if at is not None}
 
 
 def _of_frame(table: pd.DataFrame) -> pd.DataFrame:
-    columns = _columns([str(c) for c in table.columns], "The table of variants")
-    table = table.set_axis([str(c) for c in table.columns], axis=1)
-    number = pd.to_numeric(table[columns.get("pos", columns.get(START, ""))], errors="coerce")
+    """Return the columns by our names; `pos` is 0 where there is none, `given` what stands there."""
+    columns = {key: table.iloc[:, at] for key, at in _columns(list(table.columns), "The table of variants").items()}
+    given = columns.get("pos", columns.get(START))
+    assert given is not None
     first = 1 if "pos" in columns else 0
-    bad = (number.isna() | (number < first) | (number > 1e11) | (number % 1 != 0)).to_numpy()
-    if bad.any():
-        shown = examples(table.loc[bad, columns.get("pos", columns.get(START, ""))])
-        raise ChromatellError(
-            f"{int(bad.sum())} of {len(table)} variants have no position (such as {shown}); whole numbers from "
-            f"{first} on are needed. {_CURE}"
-        )
-    text = {key: _text(table[columns[key]], key) for key in (CHROM, "id", "ref", "alt") if key in columns}
+    number = pd.to_numeric(given, errors="coerce").to_numpy(dtype=np.float64)
+    whole = (number >= first) & (number < _MAX_POSITION) & (number % 1 == 0)
+    text = {key: _text(columns[key], key) for key in (CHROM, "id", "ref", "alt") if key in columns}
     n = len(table)
     return pd.DataFrame(
         {
             CHROM: text[CHROM],
-            "pos": number.to_numpy(dtype=np.int64) + (1 - first),
+            "pos": np.where(whole, number + (1 - first), 0).astype(np.int64),
             "id": text.get("id", np.full(n, "", dtype=object)),
             "ref": text["ref"],
             "alt": text["alt"],
+            "given": given.astype(object).astype(str).to_numpy(dtype=object),
         }
     )
 
@@ -211,4 +211,9 @@ def _alleles(table: pd.DataFrame, where: str) -> pd.DataFrame:
             f"{int((~usable).sum())} of {len(table)} alleles of {where} are symbolic, missing or over {_MAX_ALLELE:,} "
             f"bases (such as {examples(left)}); they are left out."
         )
-    return table.loc[usable, list(COLUMNS)].reset_index(drop=True)
+    # a breakend at a telomere has position 0 or one past the end: with its allele it is gone
+    bad = (table["pos"] == 0).to_numpy()[usable]
+    shown = examples(table.loc[usable, "given"][bad])
+    found = f"variants have no position (such as {shown}); whole numbers from 1 on are needed (of start, from 0 on)"
+    keep = keep_rows(bad, where, found, _CURE)
+    return table.loc[usable, list(COLUMNS)][keep].reset_index(drop=True)

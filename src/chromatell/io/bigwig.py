@@ -30,6 +30,7 @@ MAX_BIN = 10_000_000  # bp
 _PIECE = 1 << 20  # bins read or written at a time
 _TINY = 1e-300
 _SUFFIXES = (".bw", ".bigwig")
+_KNOWN_SUFFIXES = (".bw", ".bigWig", ".bigwig")  # as pybigtools spells them; of .BW it knows nothing
 
 __all__ = ["read", "write"]
 
@@ -192,7 +193,7 @@ class BigWig:
         pybigtools = import_pybigtools()
         header = check_bigwig(self.path)
         # pybigtools tells the format of a path by its suffix, and of an open file by its content
-        named = self.path.suffix.lower() in _SUFFIXES
+        named = self.path.suffix in _KNOWN_SUFFIXES
         self._handle = None if named else self.path.open("rb")
         with self._translated():
             self._file = pybigtools.open(str(self.path) if named else self._handle)

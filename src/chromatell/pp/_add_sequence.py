@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from mudata import MuData
 from chromatell._keys import ATAC, CHROM, DNA, END, HAS_SEQUENCE, UNKNOWN_SHARE, UNS
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, examples, store_key
-from chromatell.genome.builds import builds_that_fit, chromosome_sizes, identify, normalised
+from chromatell.genome.builds import ChromSizes, builds_that_fit, chromosome_sizes, identify, normalised
 from chromatell.genome.genome import Genome
 from chromatell.genome.regions import region_table, same_names
 from chromatell.genome.sequence import check_tokens, count_unknown
@@ -31,7 +30,7 @@ def add_sequence(
     fasta: str | Path | Genome | None = None,
     *,
     width: int | None = None,
-    chrom_sizes: str | Path | Mapping[str, int] | None = None,
+    chrom_sizes: ChromSizes | None = None,
     max_unknown: float = 0.05,
     key_added: str = DNA,
     copy: bool = False,

@@ -25,7 +25,7 @@ from chromatell._keys import (
 )
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, examples, in_range
-from chromatell.genome.builds import chromosome_sizes
+from chromatell.genome.builds import ChromSizes, chromosome_sizes
 from chromatell.genome.homer import match_peaks
 from chromatell.genome.intervals import Axis, IntervalSet
 from chromatell.genome.region_classes import (
@@ -56,7 +56,7 @@ def annotate_regions(
     promoter: tuple[int, int] = (2_000, 500),
     tts: tuple[int, int] = (100, 1_000),
     precedence: Sequence[str] = CLASSES,
-    chrom_sizes: str | Path | Mapping[str, int] | None = None,
+    chrom_sizes: ChromSizes | None = None,
     copy: bool = False,
 ) -> MuData | AnnData | None:
     r"""Share of each region in promoters, exons, introns, enhancers ..., the class at its middle, its nearest gene.

@@ -23,6 +23,7 @@ N_FRAGMENTS = "n_fragments"
 _PENDING = 8_000_000  # pairs that wait to be merged, at least
 _OTHERS = 1000
 _MISSING = 0.1  # of the cells may have no fragment before it is a warning
+_RUN = re.compile("[ACGTN]{6,}(?:[-+_][ACGTN]{6,})*")  # a barcode, of one or of several rounds
 _BUILD = re.compile(r"\b(GRCh3[78]|GRCm3[89]|hg19|hg38|mm9|mm10|mm39)\b", re.IGNORECASE)
 
 
@@ -205,11 +206,26 @@ def _check_found(path: Path, wanted: list[str], cells: Barcodes) -> None:
 
 
 def _suffix_hint(wanted: list[str], others: list[str]) -> str:
-    """Return the cure where the names differ in a suffix such as ``-1``, or in what stands before the barcode."""
-    bare, own = ({re.sub(r"-\d+$", "", re.split(r"[#:_]", n)[-1]) for n in names} for names in (wanted, others))
-    if not bare & own:
+    """Return the cure where the names differ in what stands before or after the barcode: a sample, or ``-1``."""
+    n = Counter(core for name in others for core in _cores(name))
+    own = {core: name for name in others for core in _cores(name) if n[core] == 1}  # not what names a sample
+    shared = [(name, core) for name in wanted for core in _cores(name) if core in own]
+    if not shared:
         return ""
+    (name, core), made, example = shared[0], "", ""
+    in_file = own[core]
+    if _RUN.search(name):
+        before, after = in_file.split(core, 1)
+        made = f"rna.obs_names.str.extract(r'({_RUN.pattern})', expand=False)"
+        example = "".join((f"{before!r} + " if before else "", made, f" + {after!r}" if after else ""))
     return (
-        "They differ in what stands before or after the barcode alone (a sample, or '-1'): pass barcodes=[...] written "
-        "as in the file, then set .obs_names of what comes back."
+        f"They differ in what stands before or after the barcode alone (a sample, or '-1'; {name!r} is {in_file!r}): "
+        "pass barcodes=[...] written as in the file"
+        f"{f', such as barcodes=({example}).tolist()' if made else ''}, then set .obs_names of what comes back."
     )
+
+
+def _cores(name: str) -> list[str]:
+    """Return the bases of a barcode; of one without bases, the parts of its name."""
+    found = _RUN.search(name)
+    return [found[0]] if found else list(dict.fromkeys(p for p in re.split(r"[#:_\-.+/ ]", name) if p))

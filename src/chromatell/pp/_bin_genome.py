@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,9 +17,9 @@ from mudata import MuData
 from chromatell._keys import ATAC, CHROM, END, START, UNS
 from chromatell._rows import matrix, pieces
 from chromatell._settings import logger
-from chromatell._validate import ChromatellError, examples, in_range, nonnegative, one_of, warn
+from chromatell._validate import ChromatellError, examples, in_range, nonnegative, one_of
 from chromatell.genome.bed import read_regions
-from chromatell.genome.builds import chromosome_sizes
+from chromatell.genome.builds import ChromSizes, chromosome_sizes
 from chromatell.genome.regions import region_table
 from chromatell.pp._bin_fragments import Counted, count_fragments
 from chromatell.pp._genome_bins import GenomeBins, check_ends
@@ -32,7 +32,7 @@ def bin_genome(
     source: str | os.PathLike[str] | AnnData | MuData,
     *,
     size: int = 5000,
-    chrom_sizes: str | os.PathLike[str] | Mapping[str, int] | None = None,
+    chrom_sizes: ChromSizes | None = None,
     barcodes: Iterable[str] | None = None,
     min_fragments: int | None = None,
     count: Literal["fragments", "cut_sites"] = "fragments",
@@ -247,7 +247,10 @@ def _blacklisted(places: GenomeBins, blacklist: Any) -> np.ndarray | None:
     code = places.code_of(table[CHROM])
     table, code = table[code >= 0], code[code >= 0]
     if table.empty:
-        warn(f"blacklist: none of its regions is on a chromosome to bin ({examples(places.names, 4)}).")
+        raise ChromatellError(
+            f"blacklist: none of its regions is on a chromosome to bin ({examples(places.names, 4)}). Give that of the "
+            "same species and build, or leave blacklist= out."
+        )
     check_ends(table[CHROM], table[END].to_numpy(), places.lengths[code], "regions of blacklist")
     dropped = np.zeros(len(places), dtype=bool)
     dropped[places.assign(code, table[START].to_numpy(), table[END].to_numpy(), "overlap")[1]] = True

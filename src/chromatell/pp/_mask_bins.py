@@ -12,7 +12,7 @@ from anndata import AnnData
 
 from chromatell._keys import CHROM, END, START
 from chromatell._settings import logger
-from chromatell._validate import ChromatellError, examples, in_range, warn
+from chromatell._validate import ChromatellError, examples, in_range
 from chromatell.data._tracks_anndata import update_anndata
 from chromatell.data._tracks_info import BLACKLIST, GAP, OUTSIDE, REASONS, ZERO
 from chromatell.data.tracks import RAW, BinnedTracks, as_tracks
@@ -126,9 +126,10 @@ def mark_regions(masks: dict[str, np.ndarray], tracks: BinnedTracks, regions: An
         masks[chrom][np.cumsum(change[:-1]) > 0] |= code
         marked += len(part)
     if marked == 0:
-        warn(
+        raise ChromatellError(
             f"{argument}: none of its {len(table)} regions ({examples(table[CHROM].unique(), 4)}) is on a chromosome "
-            f"of the tracks ({examples(tracks.chroms, 4)})."
+            f"of the tracks ({examples(tracks.chroms, 4)}). Give that of their species and build, or leave {argument}= "
+            "out."
         )
 
 
