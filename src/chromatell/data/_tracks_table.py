@@ -72,7 +72,8 @@ def check_sizes(values: Mapping[str, Any], chrom_sizes: ChromSizes) -> dict[str,
     sizes = {}
     for chrom in values:
         size = chrom_sizes[chrom]
-        whole = isinstance(size, int | float | np.number) and not isinstance(size, bool) and size == size // 1
+        number = isinstance(size, int | np.integer | float | np.floating) and not isinstance(size, bool)
+        whole = number and size % 1 == 0
         if not whole or not 0 < size <= _MAX_CHROM or not chrom.isprintable() or not 0 < len(chrom) <= _MAX_TEXT:
             raise ChromatellError(f"chrom_sizes[{chrom[:60]!r}]={size!r} is not the length of a chromosome in bp.")
         sizes[str(chrom)] = int(size)

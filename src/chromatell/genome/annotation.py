@@ -227,13 +227,13 @@ def _from_table(table: pd.DataFrame, where: str) -> pd.DataFrame:
     if "strand" not in found:
         text["strand"] = np.full(n, ".", dtype=object)
     if "tss" in found:
-        at, good = positions({"tss": found["tss"]}, where)
-        tss, stranded = at["tss"], np.ones(n, dtype=bool)
+        place, good = positions({"tss": found["tss"]}, where)
+        tss, stranded = place["tss"], np.ones(n, dtype=bool)
     else:
-        at, good = positions({START: found[START], END: found[END]}, where, interval=(START, END))
-        start = at[START] - one_based(table, at[START], at[END])
+        place, good = positions({START: found[START], END: found[END]}, where, interval=(START, END))
+        start = place[START] - one_based(table, place[START], place[END])
         stranded = np.isin(text["strand"], ["+", "-"])
-        tss = np.where(text["strand"] == "-", at[END] - 1, start)
+        tss = np.where(text["strand"] == "-", place[END] - 1, start)
     keep = good & stranded
     if not stranded.all():
         logger.info("%d of %d genes have no strand, so no start site; they are left out.", int((~stranded).sum()), n)

@@ -122,14 +122,14 @@ def _bodies(table: pd.DataFrame, where: str) -> pd.DataFrame:
         found["gene"] = pd.Series(table.index, index=table.index)
     if not {CHROM, START, END, "gene", "strand"} <= set(found) or len(table) == 0:
         raise ChromatellError(f"{where} has columns {examples(table.columns, 12)} and {len(table)} genes. {_CURE}")
-    at, keep = positions({START: found[START], END: found[END]}, where, interval=(START, END))
-    start = at[START] - one_based(table, at[START], at[END])
+    place, keep = positions({START: found[START], END: found[END]}, where, interval=(START, END))
+    start = place[START] - one_based(table, place[START], place[END])
     strand = _text(found["strand"], "strand", where)
     bodies = pd.DataFrame(
         {
             CHROM: _text(found[CHROM], CHROM, where),
             START: start,
-            END: at[END],
+            END: place[END],
             "name": _text(found["gene"], "name", where),
             "strand": np.where(np.isin(strand, ["+", "-"]), strand, "."),
         }
