@@ -216,7 +216,7 @@ def _suffix_hint(wanted: list[str], others: list[str]) -> str:
     in_file = own[core]
     if _RUN.search(name):
         before, after = in_file.split(core, 1)
-        made = f"rna.obs_names.str.extract(r'({_RUN.pattern})', expand=False)"
+        made = f"rna.obs_names.str.findall(r'{_RUN.pattern}').str[0]"
         example = "".join((f"{before!r} + " if before else "", made, f" + {after!r}" if after else ""))
     return (
         f"They differ in what stands before or after the barcode alone (a sample, or '-1'; {name!r} is {in_file!r}): "
