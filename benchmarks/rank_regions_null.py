@@ -3,7 +3,9 @@
 Cortex, test cells, predictions of `Dense`. Labels are permuted, so that no region differs between the two groups:
 
 - over batches, six against six, as donors are cases and controls: cells of one batch share a label;
-- over cells, as if each cell were drawn by itself.
+- over cells, as if each cell were drawn by itself;
+- thinned: over cells, and the RNA of those of one label keeps half of its molecules, as where libraries were sequenced
+  to different depths. Their ATAC is the same; what is predicted from their RNA is not.
 
 Printed: share of regions called at an FDR of 5% (tests) or whose 95% interval leaves out 0 (rank_regions), mean and
 largest over the permutations, and the share of permutations with any call. A nominal 5% of intervals leaves out 0.
@@ -20,6 +22,7 @@ import mudata
 import numpy as np
 import pandas as pd
 import scanpy as sc
+import scipy.sparse as sp
 from _data import load, prepare, save
 from anndata import AnnData
 from mudata import MuData
@@ -27,8 +30,8 @@ from mudata import MuData
 import chromatell as ctl
 
 
-def predicted_cortex(seed: int = 0) -> MuData:
-    """Return the test cells of cortex with predictions, and without the model, whose members need not be read."""
+def predicted_cortex(seed: int = 0) -> tuple[MuData, ctl.models.Dense]:
+    """Return the test cells of cortex with predictions, and the model."""
     mdata = prepare(load("cortex"), "cortex", seed)
     ctl.tl.dense(mdata, seed=seed)
     test = mdata[(mdata.obs["ctl_split"] == "test").to_numpy()].copy()
@@ -36,12 +39,24 @@ def predicted_cortex(seed: int = 0) -> MuData:
     kept = MuData({"rna": test.mod["rna"], "atac": test.mod["atac"][:, regions].copy()})
     kept.obs["batch"] = test.obs["batch"].to_numpy() if "batch" in test.obs else test.mod["rna"].obs["batch"].to_numpy()
     ctl.tl.add_prediction(kept, np.asarray(test.mod["atac_pred"].X), key="dense")
-    return kept
+    return kept, ctl.models.load(mdata, key="dense")
+
+
+def thinned(mdata: MuData, model: ctl.models.Dense, labels: pd.Categorical, rng: np.random.Generator) -> np.ndarray:
+    """Return predictions where cells labelled '1' have half of their RNA molecules, none of them empty."""
+    rna = mdata.mod["rna"].copy()
+    x = rna.X.toarray().astype(np.int64)
+    half = np.asarray(labels == "1")
+    few = rng.binomial(x[half], 0.5)
+    few[few.sum(axis=1) == 0] = x[half][few.sum(axis=1) == 0]
+    x[half] = few
+    rna.X = sp.csr_matrix(x.astype(np.float32))
+    return model.predict(rna)
 
 
 def permuted(mdata: MuData, by: str, rng: np.random.Generator) -> pd.Categorical:
     """Return two labels of no meaning."""
-    if by == "cells":
+    if by.startswith("cells"):
         return pd.Categorical(rng.permutation(np.arange(mdata.n_obs) % 2).astype(str))
     batches = rng.permutation(np.unique(mdata.obs["batch"].astype(str)))
     half = set(batches[: len(batches) // 2])
@@ -73,14 +88,17 @@ def by_rank_regions(mdata: MuData, labels: pd.Categorical, seed: int) -> dict[st
 def main() -> None:
     n = int(sys.argv[1]) if len(sys.argv) > 1 else 20
     mudata.set_options(pull_on_update=False)
-    mdata = predicted_cortex()
-    predicted = np.asarray(mdata.mod["atac_pred"].X)
+    mdata, model = predicted_cortex()
+    whole = np.asarray(mdata.mod["atac_pred"].X).copy()
     measured = np.log1p(mdata.mod["atac"].X.toarray().astype(np.float32))
     rows = []
-    for by in ("batches", "cells"):
+    for by in ("batches", "cells", "cells, thinned"):
         shares: dict[str, list[float]] = {}
         for i in range(n):
-            labels = permuted(mdata, by, np.random.default_rng(i))
+            rng = np.random.default_rng(i)
+            labels = permuted(mdata, by, rng)
+            predicted = thinned(mdata, model, labels, rng) if by == "cells, thinned" else whole
+            ctl.tl.add_prediction(mdata, predicted, key="dense")
             found = {
                 "predicted, Wilcoxon of cells (scanpy)": by_scanpy(predicted, labels, "wilcoxon"),
                 "predicted, t-test of cells (scanpy)": by_scanpy(predicted, labels, "t-test"),
@@ -95,7 +113,7 @@ def main() -> None:
         ]
     text = "\n".join(
         [
-            f"# Called where nothing differs: cortex, {mdata.n_obs:,} test cells x {predicted.shape[1]:,} regions",
+            f"# Called where nothing differs: cortex, {mdata.n_obs:,} test cells x {whole.shape[1]:,} regions",
             "",
             f"{n} permutations of each kind; made by `benchmarks/rank_regions_null.py`.",
             "",

@@ -8,6 +8,7 @@ ATAC = "atac"
 ATAC_PRED = "atac_pred"
 GENE_ACTIVITY = "gene_activity"
 RANK_REGIONS = "rank_regions"
+MOTIF_ACTIVITY = "motif_activity"
 PRED_PREFIX = "atac_pred:"  # var_names must be unique across a MuData
 
 # obs and var columns

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from chromatell.pl._leaderboard import leaderboard
     from chromatell.pl._logo import logo
     from chromatell.pl._metric_by_chromosome import metric_by_chromosome
+    from chromatell.pl._motif_activity import motif_activity
     from chromatell.pl._per_cell_per_region import per_cell_per_region
     from chromatell.pl._pr_curve import pr_curve
     from chromatell.pl._rank_regions import rank_regions
@@ -40,6 +41,7 @@ _WHERE = {
     "embedding_scores": "_embedding_scores",
     "gene_activity": "_gene_activity",
     "rank_regions": "_rank_regions",
+    "motif_activity": "_motif_activity",
 }
 
 __all__ = [
@@ -52,6 +54,7 @@ __all__ = [
     "leaderboard",
     "logo",
     "metric_by_chromosome",
+    "motif_activity",
     "per_cell_per_region",
     "pr_curve",
     "rank_regions",

@@ -16,6 +16,7 @@ from chromatell.pl._style import finish, font_size, new_axes
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+FACTOR = "Transcription factor"
 _MOST = 25  # factors drawn where their number was not given
 
 
@@ -72,16 +73,28 @@ def tf_activity(
     """
     table = _read(mdata, key)
     means, label = _means(table, _labels(mdata, groupby), standardise)
-    if ax is not None and n_top is None:
-        n_top = int(np.clip(_height(ax) // (1.2 * font_size(ax)), 1, _MOST))
-    means = _chosen(means, tfs, _MOST if n_top is None else n_top, key)
+    means = _chosen(means, tfs, n_top, key, ax)
+    return heatmap(ax, means, groupby, label)
+
+
+def tops(means: pd.DataFrame, n_top: int | None, ax: Axes | None) -> pd.DataFrame:
+    """Return the rows that differ most between groups, ordered by the group in which they are highest."""
+    if n_top is None:
+        n_top = _MOST if ax is None else int(np.clip(_height(ax) // (1.2 * font_size(ax)), 1, _MOST))
+    spread = means.std(axis=1, ddof=0).to_numpy()
+    top = means.iloc[np.sort(np.argsort(-spread, kind="stable")[:n_top])]
+    return top.iloc[np.lexsort((-top.max(axis=1).to_numpy(), top.to_numpy().argmax(axis=1)))]
+
+
+def heatmap(ax: Axes | None, means: pd.DataFrame, groupby: str, label: str, ylabel: str = FACTOR) -> Axes:
+    """Draw means of groups, (rows, groups), from blue over white to red."""
     ax = new_axes(ax, (6.0, max(2.5, 0.9 + 0.22 * len(means))))
     size = font_size(ax)
     limit = float(np.abs(means.to_numpy()).max()) or 1.0
     image = ax.imshow(means, cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest")
     ax.set_yticks(range(len(means)), list(means.index))
     ax.set_xticks(range(means.shape[1]), list(means.columns), **_turned(ax, means.columns, size))
-    finish(ax, groupby.replace("_", " "), "Transcription factor")
+    finish(ax, groupby.replace("_", " "), ylabel)
     ax.spines[:].set_visible(False)
     ax.tick_params(length=0)
     ax.tick_params(axis="y", labelsize=float(np.clip(_height(ax) / (1.1 * len(means)), 3.0, size - 0.5)))
@@ -138,13 +151,13 @@ def _means(table: pd.DataFrame, labels: np.ndarray, standardise: bool) -> tuple[
     return means, label
 
 
-def _chosen(means: pd.DataFrame, tfs: Sequence[str] | None, n_top: int, key: str) -> pd.DataFrame:
+def _chosen(
+    means: pd.DataFrame, tfs: Sequence[str] | None, n_top: int | None, key: str, ax: Axes | None
+) -> pd.DataFrame:
     if tfs is None:
-        if n_top < 1:
+        if n_top is not None and n_top < 1:
             raise ChromatellError(f"n_top={n_top!r} must be at least 1, the number of factors to draw.")
-        spread = means.std(axis=1, ddof=0).to_numpy()
-        top = means.iloc[np.sort(np.argsort(-spread, kind="stable")[:n_top])]
-        return top.iloc[np.lexsort((-top.max(axis=1).to_numpy(), top.to_numpy().argmax(axis=1)))]
+        return tops(means, n_top, ax)
     names = [tfs] if isinstance(tfs, str) else list(tfs)
     missing = [t for t in names if t not in means.index]
     if missing or not names:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from chromatell.tl._fisher import fisher
     from chromatell.tl._gene_activity import gene_activity
     from chromatell.tl._ism import ism
+    from chromatell.tl._motif_activity import motif_activity
     from chromatell.tl._nascent import nascent
     from chromatell.tl._neighbor_score import neighbor_score
     from chromatell.tl._predict import predict
@@ -44,6 +45,7 @@ _WHERE = {
     "neighbor_score": "_neighbor_score",
     "gene_activity": "_gene_activity",
     "rank_regions": "_rank_regions",
+    "motif_activity": "_motif_activity",
 }
 
 __all__ = [
@@ -57,6 +59,7 @@ __all__ = [
     "fisher",
     "gene_activity",
     "ism",
+    "motif_activity",
     "nascent",
     "neighbor_score",
     "predict",
