@@ -53,7 +53,8 @@ class Accessibility:
         """Return the mean of each group's cells, float64 (n_groups, n regions); code -1 is no group, none gives NaN."""
         total = np.zeros((n_groups, len(self.regions)))
         for rows, block in self.blocks():
-            total += indicator(codes[rows], n_groups) @ block
+            part = indicator(codes[rows], n_groups) @ block
+            total += part.toarray() if sp.issparse(part) else part
         n = np.bincount(codes[codes >= 0], minlength=n_groups).astype(np.float64)
         return total / np.where(n > 0, n, np.nan)[:, None]
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from chromatell.io._record import Record, content_hash
     from chromatell.io._save import write
     from chromatell.io._uns_store import model_keys, read_record, write_record
+    from chromatell.io._write_tracks import write_tracks
     from chromatell.io._zarr_writer import PredictionWriter, open_prediction, prediction_reference
 
 # name -> file that defines it
@@ -34,6 +35,7 @@ _WHERE = {
     "resolve_sibling": "_guard",
     "export_model": "_export",
     "import_model": "_export",
+    "write_tracks": "_write_tracks",
     "PredictionWriter": "_zarr_writer",
     "open_prediction": "_zarr_writer",
     "prediction_reference": "_zarr_writer",
@@ -58,6 +60,7 @@ __all__ = [
     "save_record",
     "write",
     "write_record",
+    "write_tracks",
 ]
 _by_name, _names = lazy(__name__, _WHERE)
 

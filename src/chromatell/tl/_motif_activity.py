@@ -123,8 +123,10 @@ def motif_activity(
     tokens = _tokens(mdata, found, window)
     held = _given(matches, found.regions) if matches is not None else _scanned(mdata, motifs, tokens, pvalue)
     held = _with_regions(held)
-    sums = sum(np.asarray(block.sum(axis=0), dtype=np.float64).ravel() for _, block in found.blocks())
-    share = sums / max(float(np.sum(sums)), 1e-12)
+    share = np.zeros(len(found.regions))
+    for _, block in found.blocks():
+        share += np.asarray(block.sum(axis=0), dtype=np.float64).ravel()
+    share /= max(share.sum(), 1e-12)
     gc = None if tokens is None else _gc(tokens)
     if backgrounds is None:
         backgrounds = matched_backgrounds(share, gc, n_backgrounds, np.random.default_rng(seed))

@@ -1,0 +1,255 @@
+"""``ctl.io.write_tracks``: what groups of cells open, as bigWigs for a genome browser."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from mudata import MuData
+
+from chromatell._keys import ATAC, CHROM, END, RNA, START
+from chromatell._progress import progress
+from chromatell._settings import logger
+from chromatell._validate import ChromatellError, examples, one_of
+from chromatell.genome.builds import build_name, chromosome_sizes, identify
+from chromatell.genome.regions import normalise_chrom
+from chromatell.io._browser_files import hub_files
+from chromatell.io._write import beside, check_writable
+from chromatell.io.bigwig import import_pybigtools
+
+PREDICTED, OBSERVED = "predicted", "observed"
+
+
+def write_tracks(
+    mdata: MuData,
+    groupby: str,
+    path: str | os.PathLike[str],
+    *,
+    genome: str | os.PathLike[str] | Mapping[str, int] | None = None,
+    what: str | Sequence[str] = (PREDICTED, OBSERVED),
+    key: str | None = None,
+    hub: bool = False,
+    email: str = "not.given@example.org",
+    overwrite: bool = False,
+) -> dict[str, Path]:
+    """Write the accessibility of each group of cells as a bigWig, and a hub that shows them together.
+
+    Parameters
+    ----------
+    mdata
+        With `atac_pred`; `atac` where it was measured.
+    groupby
+        Column of `obs`.
+    path
+        A folder; made where there is none.
+    genome
+        Name of a build ('hg38', 'mm10', ...), a mapping of chromosome to length, or the path of a ``chrom.sizes`` file.
+        None takes what ``uns['genome']`` of a modality says.
+    what
+        'predicted', 'observed', or both. Where nothing was measured 'observed' is left out.
+    key
+        Which prediction; None takes the latest.
+    hub
+        Also write a UCSC track hub (`hub.txt`, `genomes.txt`, `trackDb.txt`) and a session for igv.js
+        (`igv_session.json`), which refer to the bigWigs beside them. Put the folder where a browser can fetch it.
+    email
+        Whom users of the hub can write to; UCSC wants one.
+    overwrite
+        Replace files that are there.
+
+    Returns
+    -------
+    dict of str to pathlib.Path
+        Name of each file to its path: ``'<group>_predicted.bw'``, ``'<group>_observed.bw'``, and those of the hub.
+        Values over a region: mean predicted probability of being open, or share of cells in which it was open, both
+        from 0 to 1; nothing between regions. Where regions overlap, their mean.
+
+    Raises
+    ------
+    ChromatellError
+        No such prediction, column or build; regions without coordinates or off the end of their chromosome; files that
+        are there; pybigtools is not installed. Nothing was written.
+
+    Notes
+    -----
+    Regions on chromosomes that the genome does not list are left out, which is logged. Groups that have no cells are
+    too.
+
+    Examples
+    --------
+    >>> import chromatell as ctl
+    >>> mdata = ctl.datasets.pbmc_example()
+    >>> files = ctl.io.write_tracks(mdata, "cell_type", "tracks", genome="hg38", what="observed", hub=True)
+    >>> sorted(name for name in files if not name.endswith(".bw"))
+    ['genomes.txt', 'hub.txt', 'igv_session.json', 'trackDb.txt']
+    """
+    from chromatell.data.chosen import accessibility, cell_labels, coordinates
+
+    pybigtools = import_pybigtools()
+    kinds = [what] if isinstance(what, str) else list(dict.fromkeys(what))
+    for kind in kinds:
+        one_of(kind, (PREDICTED, OBSERVED), "what")
+    codes, groups = cell_labels(mdata, groupby)
+    sources = {}
+    if PREDICTED in kinds:
+        sources[PREDICTED] = accessibility(mdata, key)
+    if OBSERVED in kinds and (ATAC in mdata.mod or kinds == [OBSERVED]):
+        sources[OBSERVED] = accessibility(mdata, ATAC)
+    if not sources:
+        raise ChromatellError("what= names nothing to write. Name 'predicted', 'observed', or both.")
+    sizes, build = _genome(mdata, genome)
+    if hub and not build:
+        raise ChromatellError(
+            "hub=True needs a genome that UCSC knows by name, such as genome='hg38'; the lengths given are of none of "
+            "the builds that this package knows. Leave hub= out, or name the build."
+        )
+    layouts = {kind: _Layout(coordinates(mdata, found.regions), sizes, kind) for kind, found in sources.items()}
+    folder, names = Path(path), _names(groups)
+    files = {f"{name}_{kind}.bw": folder / f"{name}_{kind}.bw" for name in names for kind in sources}
+    texts: dict[str, str] = {}
+    if hub:
+        entries = [
+            (f"{name}_{kind}", f"{group}, {kind}", kind)
+            for name, group in zip(names, groups, strict=True)
+            for kind in sources
+        ]
+        first = next(iter(layouts.values())).locus()
+        texts = hub_files(entries, build, groupby, first, email)
+        files |= {name: folder / name for name in texts}
+    _check_files(folder, files, overwrite=overwrite)
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with progress("Writing tracks", len(names) * len(sources), "tracks") as advance:
+        for kind, found in sources.items():
+            means = found.group_means(codes, len(groups))
+            for name, values in zip(names, means, strict=True):
+                with beside(files[f"{name}_{kind}.bw"]) as temporary:
+                    _write(pybigtools, temporary, layouts[kind], values)
+                advance(1)
+    for name, text in texts.items():
+        with beside(files[name]) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    return files
+
+
+class _Layout:
+    """Where regions lie: stretches that do not overlap, in a bigWig's order, and which regions make up each."""
+
+    def __init__(self, regions: pd.DataFrame, sizes: dict[str, int], kind: str) -> None:
+        own = {normalise_chrom(pd.Series([name], dtype=object))[0]: name for name in sizes}
+        chrom = normalise_chrom(regions[CHROM]).map(own)
+        known = chrom.notna().to_numpy()
+        if not known.any():
+            raise ChromatellError(
+                f"No region lies on a chromosome of the genome: regions are on {examples(regions[CHROM].unique())}, "
+                f"the genome has {examples(sizes)}. Name their build: genome='hg38'."
+            )
+        if not known.all():
+            where = regions[CHROM][~known].unique()
+            logger.info("%d %s regions on %s are left out.", int((~known).sum()), kind, examples(where))
+        lengths = chrom[known].map(sizes).to_numpy()
+        off = regions[END].to_numpy()[known] > lengths
+        if off.any():
+            raise ChromatellError(
+                f"{int(off.sum())} regions end beyond their chromosome (such as "
+                f"{examples(regions.index[known][off])}). Are they of another build than genome=?"
+            )
+        self.sizes = {name: sizes[name] for name in sorted(sizes)}
+        self.chroms: list[str] = []
+        self.starts: list[np.ndarray] = []
+        self.ends: list[np.ndarray] = []
+        parts = []
+        start, end, names = regions[START].to_numpy(), regions[END].to_numpy(), chrom.to_numpy()
+        for name in self.sizes:
+            here = np.flatnonzero(names == name)
+            if not here.size:
+                continue
+            edges = np.unique(np.concatenate([start[here], end[here]]))
+            first, last = np.searchsorted(edges, start[here]), np.searchsorted(edges, end[here])
+            n = last - first
+            piece = np.arange(n.sum()) - np.repeat(np.cumsum(n) - n, n) + np.repeat(first, n)
+            shape = (edges.size - 1, len(regions))
+            part = sp.csr_matrix((np.ones(piece.size), (piece, np.repeat(here, n))), shape=shape)
+            covered = np.flatnonzero(np.diff(part.indptr) > 0)
+            self.chroms.append(name)
+            self.starts.append(edges[:-1][covered])
+            self.ends.append(edges[1:][covered])
+            parts.append(part[covered])
+        mean = sp.vstack(parts, format="csr")
+        self.n_bases = int(sum((e - s).sum() for s, e in zip(self.starts, self.ends, strict=True)))
+        self.mean = sp.diags(1 / np.diff(mean.indptr)) @ mean
+
+    def entries(self, of: np.ndarray) -> Iterator[tuple[str, int, int, float]]:
+        """Yield (chromosome, start, end, value), in order; `of` is the value of each stretch."""
+        at = 0
+        for chrom, starts, ends in zip(self.chroms, self.starts, self.ends, strict=True):
+            part = of[at : at + len(starts)].tolist()
+            at += len(starts)
+            yield from zip([chrom] * len(part), starts.tolist(), ends.tolist(), part, strict=True)
+
+    def locus(self) -> str:
+        """Return a place to show first: around the first region."""
+        start, chrom = int(self.starts[0][0]), self.chroms[0]
+        return f"{chrom}:{max(1, start - 20_000)}-{min(start + 80_000, self.sizes[chrom])}"
+
+
+def _write(pybigtools: Any, path: Path, layout: _Layout, values: np.ndarray) -> None:
+    named = path.with_name(path.name + ".bw")  # pybigtools tells the format by the suffix
+    of = layout.mean @ values
+    try:
+        pybigtools.open(str(named), "w").write(layout.sizes, layout.entries(of))
+        with pybigtools.open(str(named)) as file:  # what goes wrong in the iterator it prints, and does not raise
+            covered = file.info()["summary"]["basesCovered"]
+        if covered != layout.n_bases:
+            raise ChromatellError(f"{str(path.parent)!r}: a bigWig was not written to its end. Is there room?")
+        named.replace(path)
+    except pybigtools.BBIReadError as error:
+        raise ChromatellError(f"{str(path.parent)!r} could not be written ({error}). Is there room?") from error
+    finally:
+        named.unlink(missing_ok=True)
+
+
+def _genome(mdata: MuData, genome: Any) -> tuple[dict[str, int], str]:
+    """Return chromosome lengths, and UCSC's name of the build, '' where it is not known."""
+    if genome is None:
+        named = [mdata, *(mdata.mod[m] for m in (ATAC, RNA) if m in mdata.mod)]
+        genome = next((str(one.uns["genome"]) for one in named if isinstance(one.uns.get("genome"), str)), None)
+        if genome is None or not build_name(genome):
+            raise ChromatellError(
+                f"Which genome the regions lie on is not known{'' if genome is None else f' ({genome!r})'}. Name it: "
+                "genome='hg38', a dict of chromosome to length, or the path of a chrom.sizes file."
+            )
+    sizes = chromosome_sizes(genome)
+    named_build = build_name(genome) if isinstance(genome, str) else ""
+    return sizes, named_build or identify(sizes)
+
+
+def _names(groups: Sequence[str]) -> list[str]:
+    """Return names of files, one a group: letters, digits and '_'."""
+    names = [re.sub(r"[^A-Za-z0-9]+", "_", group).strip("_") or "group" for group in groups]
+    seen: dict[str, int] = {}
+    out = []
+    for name in names:
+        low = name.lower()  # file systems may not tell case
+        seen[low] = seen.get(low, 0) + 1
+        out.append(name if seen[low] == 1 else f"{name}_{seen[low]}")
+    if len({n.lower() for n in out}) < len(out):
+        out = [f"{name}_{i + 1}" for i, name in enumerate(names)]
+    return out
+
+
+def _check_files(folder: Path, files: Mapping[str, Path], *, overwrite: bool) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise ChromatellError(f"{str(folder)!r} is a file; a folder is needed. Choose another path.")
+    check_writable(folder / "x")
+    there = [name for name, file in files.items() if file.exists()]
+    if there and not overwrite:
+        raise ChromatellError(
+            f"{str(folder)!r} holds {examples(there)} already. Choose another folder, or overwrite=True."
+        )
