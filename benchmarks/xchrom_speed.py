@@ -29,14 +29,12 @@ def batch_of(n_cells: int, n: int, seed: int = 0):
     import scipy.sparse as sp
 
     from chromatell.data.sequences import RegionBatch
-    from chromatell.nn.losses import SparseTarget
+    from chromatell.data.targets import sparse_target
 
     rng = np.random.default_rng(seed)
     y = sp.random(n, n_cells, 0.04, format="csc", dtype=np.float32, random_state=seed)
     y.data[:] = 1
-    target = SparseTarget(
-        *(torch.from_numpy(a) for a in (y.indptr.astype(np.int64), y.indices.astype(np.int64), y.data))
-    )
+    target = sparse_target(y.tocsr(), 16_384)
     tokens = torch.from_numpy(rng.integers(0, 4, (n, WIDTH)).astype(np.int8))
     cells = torch.from_numpy(rng.normal(size=(n_cells, 32)).astype(np.float32))
     depth = torch.zeros(n_cells)

@@ -52,7 +52,7 @@ def test_a_depth_that_is_no_number_is_refused(bad):
 def test_smoothing_by_hand():
     targets = sp.csr_matrix(np.array([[1, 0], [0, 1], [0, 0]], dtype=np.float32))
     neighbors = sp.csr_matrix(np.array([[0.5, 0.5, 0], [0, 0.5, 0.5], [0, 0, 1.0]], dtype=np.float32))
-    smoothing = Smoothing(neighbors, mix=0.5)
+    smoothing = Smoothing(neighbors, targets, mix=0.5)
     got = smoothing(targets, np.array([0, 1, 2])).toarray()
     np.testing.assert_allclose(got, [[0.75, 0.25], [0, 0.75], [0, 0]], atol=1e-6)
 
@@ -75,6 +75,18 @@ def test_joint_smoothing_raises_agreement_with_the_truth(rng):
     got = smooth(sp.csr_matrix(y), np.arange(180)).toarray()
     error = ((got - truth[label]) ** 2).mean()
     assert error < 0.5 * ((y - truth[label]) ** 2).mean()
+
+
+def test_neighbours_among_some_cells(rng):
+    """Above a number of entries neighbours are sought among cells drawn at random; a cell's own target stays."""
+    truth = np.array([[0.9, 0.0], [0.0, 0.9]])[np.repeat([0, 1], 3000)]
+    y = sp.csr_matrix((rng.random((6000, 2)) < truth).astype(np.float32))
+    scores = np.repeat([[0.0], [50.0]], 3000, axis=0) + rng.normal(size=(6000, 1))
+    smooth = fit_smoothing(scores.astype(np.float32), y, space="rna", k=20, mix=0.5, seed=0, n_entries=80_000_000)
+    assert smooth.reference.shape == (3000, 2)  # half of the entries
+    found = smooth(y, np.arange(6000)).toarray() - 0.5 * y.toarray()
+    np.testing.assert_allclose(found[:3000].mean(0), [0.45, 0], atol=0.03)
+    np.testing.assert_allclose(found[3000:].mean(0), [0, 0.45], atol=0.03)
 
 
 def test_index_is_untouched():

@@ -8,18 +8,10 @@ import scipy.sparse as sp
 import torch
 from sklearn.metrics import log_loss
 
-from chromatell.nn.losses import LossConfig, SparseTarget, blocked_loss
+from chromatell.data.targets import BlockedRows, sparse_target
+from chromatell.nn.losses import LossConfig, blocked_loss
 
 CELLS, REGIONS, MEMBERS = 7, 23, 2
-
-
-def sparse_target(dense: np.ndarray) -> SparseTarget:
-    csc = sp.csc_matrix(dense)
-    return SparseTarget(
-        torch.from_numpy(csc.indptr.astype(np.int64)),
-        torch.from_numpy(csc.indices.astype(np.int64)),
-        torch.from_numpy(csc.data.astype(np.float64)),
-    )
 
 
 @pytest.fixture
@@ -58,10 +50,9 @@ def test_equals_dense_formula(case, name, block, alpha):
     config = LossConfig(name=name, focal_gamma=1.5, focal_alpha=alpha, dice_weight=0.7)
     got = blocked_loss(
         lambda a, b: logits[:, :, a:b],
-        sparse_target(y),
+        sparse_target(sp.csr_matrix(y), block),
         n_cells=CELLS,
         n_regions=REGIONS,
-        block=block,
         config=config,
     )
     want = [dense_formula(logits[m].numpy(), y, config) for m in range(MEMBERS)]
@@ -72,10 +63,9 @@ def test_bce_equals_scikit_learn(case):
     logits, y = case
     got = blocked_loss(
         lambda a, b: logits[:1, :, a:b],
-        sparse_target(y),
+        sparse_target(sp.csr_matrix(y), 4),
         n_cells=CELLS,
         n_regions=REGIONS,
-        block=4,
         config=LossConfig("bce"),
     )
     assert got.item() == pytest.approx(log_loss(y.ravel(), torch.sigmoid(logits[0]).numpy().ravel()), abs=1e-6)
@@ -94,7 +84,7 @@ def test_gradient_does_not_depend_on_the_block(case, name):
             return z @ w[:, a:b].transpose(1, 2)
 
         loss = blocked_loss(
-            decode, sparse_target(y), n_cells=CELLS, n_regions=REGIONS, block=block, config=LossConfig(name)
+            decode, sparse_target(sp.csr_matrix(y), block), n_cells=CELLS, n_regions=REGIONS, config=LossConfig(name)
         )
         loss.sum().backward()
         gradients.append(w.grad.numpy())
@@ -103,4 +93,25 @@ def test_gradient_does_not_depend_on_the_block(case, name):
 
 def test_target_block_is_the_dense_slice(case):
     _, y = case
-    np.testing.assert_array_equal(sparse_target(y).block(2, 9, CELLS).numpy(), y[:, 2:9])
+    target = sparse_target(sp.csr_matrix(y), 9)
+    for i, (start, stop) in enumerate([(0, 9), (9, 18), (18, REGIONS)]):
+        np.testing.assert_array_equal(target.block(i, REGIONS).numpy(), y[:, start:stop])
+
+
+@pytest.mark.parametrize("width", [1, 4, 23, 1000])
+def test_rows_in_any_order_give_their_own_targets(width):
+    """Rows may repeat, be empty or unsorted, and values other than 1."""
+    rng = np.random.default_rng(0)
+    dense = np.where(rng.random((40, 23)) < 0.3, rng.random((40, 23)), 0).astype(np.float32)
+    dense[5] = 0
+    shuffled = sp.csr_matrix(dense)
+    for i in range(40):
+        at = slice(shuffled.indptr[i], shuffled.indptr[i + 1])
+        order = rng.permutation(at.stop - at.start)
+        shuffled.indices[at], shuffled.data[at] = shuffled.indices[at][order], shuffled.data[at][order]
+    shuffled.has_sorted_indices = False
+    blocked = BlockedRows(shuffled, width)
+    for rows in ([7, 0, 7, 39, 5], [5], np.arange(40)):
+        target = blocked.target(np.asarray(rows))
+        blocks = [target.block(i, 23).numpy() for i in range(blocked.n_blocks)]
+        np.testing.assert_array_equal(np.hstack(blocks), dense[rows])

@@ -50,7 +50,7 @@ def stored(mdata, kind, folder):
 
 def run(mdata):
     ctl.pp.select_features(mdata, n_genes=20, n_regions=30)
-    ctl.tl.dense(mdata, n_pcs=5, seed=0, train_kwargs={"max_epochs": 2})
+    ctl.tl.dense(mdata, n_pcs=5, seed=0, train_kwargs={"max_epochs": 2, "order": "blocks"})
     ctl.tl.baseline(mdata, "svd_ridge")
     return mdata
 

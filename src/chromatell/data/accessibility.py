@@ -60,27 +60,45 @@ def _part(atac: AnnData, rows: Any, cols: Any) -> Any:
     return part.astype(np.float32) if part.dtype == np.float16 else part  # scipy has no sparse float16
 
 
-def open_matrix(atac: AnnData, rows: Any = slice(None), cols: Any = slice(None)) -> sp.csr_matrix:
-    """Return 1 where a region has any count in a cell, float32 CSR (rows, cols)."""
-    x = sp.csr_matrix(_part(atac, rows, cols), copy=True)
+def open_matrix(atac: AnnData, rows: Any = slice(None), cols: Any = slice(None), *, lazy: bool = False) -> Any:
+    """Return 1 where a region has any count in a cell, float32 CSR (rows, cols).
+
+    With `lazy` a matrix on disk stays there: a `DiskMatrix` whose blocks are made so as they are read.
+    """
+    if lazy and isinstance(x := matrix(atac), DiskMatrix):
+        return x[rows][:, cols].changed(_opened)
+    return _opened(sp.csr_matrix(_part(atac, rows, cols), copy=True))
+
+
+def _opened(part: Any) -> sp.csr_matrix:
+    x = sp.csr_matrix(part)
     x.sum_duplicates()
     x.eliminate_zeros()
     x.data = np.ones_like(x.data, dtype=np.float32)
-    return x.astype(np.float32)
+    return x
 
 
-def fragment_counts(atac: AnnData, rows: Any = slice(None), cols: Any = slice(None)) -> sp.csr_matrix:
-    """Return fragment counts, float32 CSR (rows, cols).
+def fragment_counts(atac: AnnData, rows: Any = slice(None), cols: Any = slice(None), *, lazy: bool = False) -> Any:
+    """Return fragment counts, float32 CSR (rows, cols), or as `open_matrix` with `lazy`.
 
     Cut-site counts come in pairs: where over 90% of the non-zero counts are even they are halved (rounded up) and that
     is said. Counting fragments suits a Poisson likelihood (Martens et al., Nature Methods 2024).
     """
-    x = sp.csr_matrix(_part(atac, rows, cols), copy=True).astype(np.float32)
-    x.eliminate_zeros()
-    if counts_are_cut_sites(matrix(atac)):
+    halved = counts_are_cut_sites(matrix(atac))
+    if halved:
         logger.info("Counts are nearly all even: taken as cut sites and halved into fragments.")
-        x.data = np.ceil(x.data / 2)
-    return x
+
+    def counted(part: Any) -> sp.csr_matrix:
+        x = sp.csr_matrix(part, dtype=np.float32)
+        x.sum_duplicates()
+        x.eliminate_zeros()
+        if halved:
+            x.data = np.ceil(x.data / 2)
+        return x
+
+    if lazy and isinstance(x := matrix(atac), DiskMatrix):
+        return x[rows][:, cols].changed(counted)
+    return counted(sp.csr_matrix(_part(atac, rows, cols), copy=True))
 
 
 def counts_are_cut_sites(x: Any) -> bool:

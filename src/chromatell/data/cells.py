@@ -12,9 +12,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from chromatell._rows import compact, read
+from chromatell._rows import DiskMatrix, compact, read
 from chromatell.data.expression import Expression
+from chromatell.data.sampler import BLOCK, BlockBatches, Pick
 from chromatell.data.smoothing import Smoothing
+from chromatell.data.targets import BlockedRows, sparse_target
 from chromatell.nn.batch import Batch
 from chromatell.nn.losses import SparseTarget
 
@@ -82,6 +84,7 @@ class CellInput:
         if projection is None or keep_genes:
             width += len(expression.genes)
         self._cache: list[np.ndarray] | None = None
+        self._buffer: tuple[np.ndarray, Any] | None = None
         if x.shape[0] * width * 4 <= _CACHE_BYTES:
             parts = [self._read(rows)[: 3 if keep_genes else 2] for rows in row_blocks(x.shape[0], 4096)]
             self._cache = [np.concatenate(column) for column in zip(*parts, strict=True)]
@@ -91,10 +94,26 @@ class CellInput:
 
     def _read(self, rows: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return (x, sizes, genes) of some cells."""
-        raw = read(self.x[rows])
+        raw = self._raw(rows)
         z, library = self.expression.transform(raw, self.present)
         sizes = np.column_stack([library, self.expression.detected(raw, self.present)])
         return (z if self.projection is None else z @ self.projection), sizes, z
+
+    def _raw(self, rows: Any) -> Any:
+        if self._buffer is not None and not isinstance(rows, slice):
+            buffer, x = self._buffer
+            place = np.searchsorted(buffer, rows)
+            if place.max(initial=0) < len(buffer) and np.array_equal(buffer[place], rows):
+                return x[place]
+        return read(self.x[rows])
+
+    def fill(self, buffer: np.ndarray) -> None:
+        """Read the rows, sorted, that the next batches are taken from, where they are on disk and not cached."""
+        if self._cache is not None or not isinstance(self.x, DiskMatrix):
+            return
+        if self._buffer is None or not np.array_equal(self._buffer[0], buffer):
+            self._buffer = None
+            self._buffer = (buffer, self.x[buffer].read())
 
     def __call__(self, rows: Any, depth: np.ndarray, target: SparseTarget | None = None) -> CellBatch:
         """Return the batch of the given rows; `depth` is that of all cells."""
@@ -119,31 +138,58 @@ class CellDataset(Dataset):
     Parameters
     ----------
     targets
-        float32 CSR (cells, regions): 1 where open, or counts.
+        float32 (cells, regions), CSR or on disk: 1 where open, or counts.
+    block
+        Regions at a time in the loss.
     smoothing
         Averages the targets over neighbours: once where the result is small, else a batch at a time.
     """
 
     def __init__(
-        self, inputs: CellInput, targets: sp.csr_matrix, depth: np.ndarray, smoothing: Smoothing | None = None
+        self, inputs: CellInput, targets: Any, depth: np.ndarray, block: int, smoothing: Smoothing | None = None
     ):
-        self.inputs, self.targets, self.depth, self.smoothing = inputs, targets, depth, smoothing
+        self.inputs, self.depth, self.block, self.smoothing = inputs, depth, block, smoothing
+        self.targets: Any = targets
+        self._buffer: tuple[np.ndarray, sp.csr_matrix] | None = None
+        self._blocked: BlockedRows | None = None
+        if isinstance(targets, DiskMatrix):
+            return
         if smoothing is not None and smoothing.size(targets) <= _CACHE_BYTES // 2:
             self.targets, self.smoothing = smoothing(targets, np.arange(targets.shape[0])), None
+        if self.smoothing is None:
+            self._blocked = BlockedRows(self.targets, block)
 
     def __len__(self) -> int:
         return len(self.inputs)
 
     def __getitem__(self, rows: Any) -> CellBatch:
+        if isinstance(rows, Pick):
+            self._fill(rows.buffer)
+            rows = rows.rows
         rows = np.asarray(rows)
-        y = self.targets[rows] if self.smoothing is None else self.smoothing(self.targets, rows)
-        by_region = y.tocsc()
-        target = SparseTarget(
-            indptr=torch.from_numpy(by_region.indptr.astype(np.int64)),
-            cell=torch.from_numpy(by_region.indices.astype(np.int64)),
-            value=torch.from_numpy(by_region.data.astype(np.float32, copy=False)),
-        )
+        if self._blocked is not None:
+            target = self._blocked.target(rows)
+        else:
+            own = self._own(rows)
+            target = sparse_target(own if self.smoothing is None else self.smoothing.mixed(own, rows), self.block)
         return self.inputs(rows, self.depth, target)
+
+    def _fill(self, buffer: np.ndarray) -> None:
+        """Read the rows of a buffer, once: its batches follow each other."""
+        if not isinstance(self.targets, DiskMatrix):
+            return
+        if self._buffer is None or not np.array_equal(self._buffer[0], buffer):
+            self._buffer = None  # the old one is let go before the new one is read
+            self._buffer = (buffer, self.targets[buffer].read())
+        self.inputs.fill(buffer)
+
+    def _own(self, rows: np.ndarray) -> sp.csr_matrix:
+        if self._buffer is not None:
+            buffer, y = self._buffer
+            place = np.searchsorted(buffer, rows)
+            if place.max(initial=0) < len(buffer) and np.array_equal(buffer[place], rows):
+                return y[place]
+        return read(self.targets[rows])
 
 
 class EpochBatches(Sampler):
@@ -168,11 +214,17 @@ class EpochBatches(Sampler):
             yield order[i * self.batch_size : (i + 1) * self.batch_size]
 
 
-def cell_loader(dataset: CellDataset, batch_size: int, *, shuffle: bool, seed: int) -> DataLoader:
-    """Return a loader of batches."""
-    return DataLoader(
-        dataset, sampler=EpochBatches(len(dataset), batch_size, shuffle=shuffle, seed=seed), batch_size=None
-    )
+def cell_loader(
+    dataset: CellDataset, batch_size: int, *, shuffle: bool, seed: int, order: str = "auto", block: int = BLOCK
+) -> DataLoader:
+    """Return a loader of batches; `order` is that of `TrainConfig`."""
+    on_disk = isinstance(dataset.targets, DiskMatrix)
+    batches: Sampler
+    if shuffle and (order == "blocks" or (order == "auto" and on_disk)):
+        batches = BlockBatches(len(dataset), batch_size, seed=seed, block=block)
+    else:
+        batches = EpochBatches(len(dataset), batch_size, shuffle=shuffle, seed=seed)
+    return DataLoader(dataset, sampler=batches, batch_size=None)
 
 
 def row_blocks(n: int, size: int) -> Iterator[slice]:

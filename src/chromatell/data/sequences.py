@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from chromatell.data.targets import sparse_target
 from chromatell.nn.batch import Batch
 from chromatell.nn.losses import SparseTarget
 
@@ -60,6 +61,8 @@ class RegionCells(Dataset):
         float32 CSR (n_regions, n_cells), 1 where open.
     cells, depth, predicted_depth
         Of all cells, as in `RegionBatch`.
+    block
+        Cells at a time in the loss.
     """
 
     def __init__(
@@ -69,26 +72,25 @@ class RegionCells(Dataset):
         cells: np.ndarray,
         depth: np.ndarray,
         predicted_depth: np.ndarray,
+        block: int = 16_384,
     ):
         self.tokens, self.open_by_region = tokens, open_by_region
-        self.cells, self.depth, self.predicted_depth = cells, depth, predicted_depth
+        self.cells, self.depth, self.predicted_depth, self.block = cells, depth, predicted_depth, block
 
     def __len__(self) -> int:
         return self.tokens.shape[0]
 
     def __getitem__(self, index: tuple[np.ndarray, np.ndarray]) -> RegionBatch:
         regions, cells = index
-        by_cell = self.open_by_region[regions][:, cells].tocsc()  # rows first: columns of the whole matrix cost more
+        part = self.open_by_region[regions]  # rows first: columns of the whole matrix cost more
+        everything = len(cells) == part.shape[1] and bool((cells == np.arange(len(cells))).all())
+        part = part if everything else part[:, cells]
         return RegionBatch(
             tokens=torch.from_numpy(np.ascontiguousarray(self.tokens[regions])),
             cells=torch.from_numpy(self.cells[cells]),
             depth=torch.from_numpy(self.depth[cells]),
             predicted_depth=torch.from_numpy(self.predicted_depth[cells]),
-            target=SparseTarget(
-                indptr=torch.from_numpy(by_cell.indptr.astype(np.int64)),
-                cell=torch.from_numpy(by_cell.indices.astype(np.int64)),
-                value=torch.from_numpy(by_cell.data.astype(np.float32, copy=False)),
-            ),
+            target=sparse_target(part, self.block),
         )
 
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from chromatell._validate import one_of
 
 OPTIMIZERS = ("adamw", "adam", "rmsprop")
+ORDERS = ("auto", "cells", "blocks")
 SCHEDULES = ("cosine", "plateau", "none")
 
 
@@ -33,10 +34,13 @@ class TrainConfig:
     gradient_clip: float = 0.0  # largest norm of the gradient; 0 leaves it
     early_stopping: bool = True
     patience: int = 8
+    order: str = "auto"  # of the cells: 'cells', each at random; 'blocks', from disk; 'auto': 'blocks' where on disk
+    block_cells: int = 64  # neighbouring cells that 'blocks' reads together
 
     def __post_init__(self) -> None:
         one_of(self.optimizer, OPTIMIZERS, "optimizer")
         one_of(self.schedule, SCHEDULES, "schedule")
+        one_of(self.order, ORDERS, "order")
         object.__setattr__(self, "betas", tuple(self.betas))  # JSON knows lists only
 
     def batch_for(self, n_train: int) -> int:

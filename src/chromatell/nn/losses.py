@@ -21,30 +21,40 @@ LOSSES = ("bce", "focal", "dice", "focal_dice", "poisson")
 
 @dataclass(frozen=True)
 class SparseTarget(Batch):
-    """Targets of a batch, sorted by region (compressed columns).
+    """Targets of a batch, one block of regions after the other; `chromatell.data.targets` makes them.
+
+    Nothing here waits for a device: how many entries a block has is known on the host.
 
     Attributes
     ----------
-    indptr
-        int64 (regions + 1,): where each region's entries start.
-    cell
-        int64 (entries,): row in the batch.
+    counts
+        int32 (blocks, cells): entries of each cell in each block.
+    region
+        int (entries,): region of each entry, by block, then by cell.
     value
         float32 (entries,): 1 for open, a probability where targets were smoothed, or a count.
+    bounds
+        Where each block's entries start and, last, end.
+    width
+        Regions in a block; the last may have fewer.
     """
 
-    indptr: Tensor
-    cell: Tensor
+    counts: Tensor
+    region: Tensor
     value: Tensor
+    bounds: tuple[int, ...]
+    width: int
 
-    def block(self, start: int, stop: int, n_cells: int) -> Tensor:
-        """Return the dense targets of one block of regions, (cells, stop - start)."""
-        first, last = int(self.indptr[start]), int(self.indptr[stop])
-        width = self.indptr[start : stop + 1].diff()
-        region = torch.repeat_interleave(torch.arange(stop - start, device=width.device), width)
-        dense = self.value.new_zeros(n_cells, stop - start)
-        dense[self.cell[first:last], region] = self.value[first:last]
-        return dense
+    def block(self, i: int, n_regions: int) -> Tensor:
+        """Return the dense targets of block `i` of `n_regions` regions in all, (cells, regions of the block)."""
+        first, last = self.bounds[i], self.bounds[i + 1]
+        start = i * self.width
+        wide, n_cells = min(self.width, n_regions - start), self.counts.shape[1]
+        row = torch.arange(n_cells, device=self.counts.device) * wide - start
+        at = torch.repeat_interleave(row, self.counts[i], output_size=last - first) + self.region[first:last]
+        dense = self.value.new_zeros(n_cells * wide)
+        dense[at] = self.value[first:last]
+        return dense.view(n_cells, wide)
 
 
 @dataclass(frozen=True)
@@ -101,7 +111,6 @@ def blocked_loss(
     *,
     n_cells: int,
     n_regions: int,
-    block: int,
     config: LossConfig,
 ) -> Tensor:
     """Return the loss of each member over all regions, (members,).
@@ -110,19 +119,18 @@ def blocked_loss(
     ----------
     decode
         ``decode(start, stop)`` returns the logits of those regions, (members, cells, stop - start).
-    block
-        Regions at a time: memory grows with cells x block, not with cells x regions.
+    target
+        Its width is that of the blocks: memory grows with cells x width, not with cells x regions.
     """
 
-    def sums_of(start: int, stop: int) -> Tensor:
-        return region_sums(decode(start, stop).float(), target.block(start, stop, n_cells), config)
+    def sums_of(i: int) -> Tensor:
+        start = i * target.width
+        logits = decode(start, min(start + target.width, n_regions)).float()
+        return region_sums(logits, target.block(i, n_regions), config)
 
-    starts = range(0, n_regions, block)
-    if len(starts) == 1 or not torch.is_grad_enabled():
-        parts = [sums_of(s, min(s + block, n_regions)) for s in starts]
+    blocks = range(-(-n_regions // target.width))
+    if len(blocks) == 1 or not torch.is_grad_enabled():
+        parts = [sums_of(i) for i in blocks]
     else:
-        parts = [
-            checkpoint(sums_of, s, min(s + block, n_regions), use_reentrant=False, preserve_rng_state=False)
-            for s in starts
-        ]
+        parts = [checkpoint(sums_of, i, use_reentrant=False, preserve_rng_state=False) for i in blocks]
     return combine(torch.stack(parts).sum(dim=0), n_cells * n_regions, config)

@@ -8,7 +8,6 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
 import torch
 from anndata import AnnData
 from mudata import MuData
@@ -217,19 +216,24 @@ class Dense(ChromatinModel):
             data, rows, setup.get("batch_key"), setup.get("continuous_covariate_keys") or []
         )
         targets = self._targets(atac, rows, regions)
-        if targets.nnz == 0:
+        share = np.asarray(targets.sum(axis=0), dtype=np.float64).ravel() / len(rows)
+        if not share.any():
             raise ChromatellError(
                 "No selected region is open in any training cell: there is nothing to learn. Check mdata.mod['atac'].X "
                 "and run ctl.pp.select_features(mdata) again."
             )
-        mean = np.clip(np.asarray(targets.mean(axis=0)).ravel(), _CLAMP, None)
+        mean = np.clip(share, _CLAMP, None)
         poisson = self.network.likelihood == "poisson"
+        self._share_open = None if poisson else share
         self.start_bias = np.log(mean if poisson else np.minimum(mean, 1 - _CLAMP) / (1 - np.minimum(mean, 1 - _CLAMP)))
         self._smoother: Smoothing | None = None
         if self.smoothing.mix > 0:
             s = self.smoothing
             top = scores[:, : n_pcs or 30]
-            self._smoother = fit_smoothing(top, targets, space=s.space, k=s.k, mix=s.mix, seed=seed)
+            n_entries = float(share.sum() * len(rows))
+            self._smoother = fit_smoothing(
+                top, targets, space=s.space, k=s.k, mix=s.mix, seed=seed, n_entries=n_entries
+            )
         self.network = replace(
             self.network,
             n_genes=len(self.genes),
@@ -244,9 +248,10 @@ class Dense(ChromatinModel):
     def _needs_links(self) -> bool:
         return self.network.linked_genes or self.network.encoder == "shared"
 
-    def _targets(self, atac: AnnData, rows: np.ndarray, regions: np.ndarray) -> sp.csr_matrix:
+    def _targets(self, atac: AnnData, rows: np.ndarray, regions: np.ndarray) -> Any:
+        """Return the targets, CSR, or unread where they are on disk."""
         make = fragment_counts if self.network.likelihood == "poisson" else open_matrix
-        return make(atac, rows, regions)
+        return make(atac, rows, regions, lazy=True)
 
     def _build(self) -> None:
         pairs = scores = None
@@ -278,9 +283,10 @@ class Dense(ChromatinModel):
             depth = self.depth_model.standardise(true_depth(atac, self.config["setup"].get("depth_key"))[rows])
         else:  # as it will be for new cells; the network's own prediction, where it makes one, replaces it
             depth = np.concatenate([self._predicted_depth(z, size) for _, z, size in self.expression.blocks(inputs.x)])
-        dataset = CellDataset(inputs, targets, depth, self._smoother if training else None)
-        n_train = int((split_of(data) == TRAIN).sum())
-        return cell_loader(dataset, self.train_config.batch_for(n_train), shuffle=training, seed=seed)
+        dataset = CellDataset(inputs, targets, depth, self.network.block, self._smoother if training else None)
+        c, n_train = self.train_config, int((split_of(data) == TRAIN).sum())
+        size = c.batch_for(n_train)
+        return cell_loader(dataset, size, shuffle=training, seed=seed, order=c.order, block=c.block_cells)
 
     def _fit(self, data: MuData, seed: int, **kwargs: Any) -> None:
         super()._fit(data, seed, **kwargs)
@@ -290,7 +296,10 @@ class Dense(ChromatinModel):
         """Shift each region's bias until its mean prediction over training cells, at predicted depth, is its mean."""
         rows = np.flatnonzero(split_of(data) == TRAIN)
         some = np.sort(np.random.default_rng(seed).choice(rows, min(n_cells, len(rows)), replace=False))
-        mean = np.asarray(open_matrix(data.mod[ATAC], rows, selected(data.mod[ATAC])).mean(axis=0)).ravel()
+        mean = self._share_open
+        if mean is None:
+            opened = open_matrix(data.mod[ATAC], rows, selected(data.mod[ATAC]), lazy=True)
+            mean = np.asarray(opened.sum(axis=0), dtype=np.float64).ravel() / len(rows)
         x = take(matrix(data.mod[RNA]), some, selected(data.mod[RNA]))
         covariates = self.covariates.transform(data, some)
         position = np.arange(len(self.regions))

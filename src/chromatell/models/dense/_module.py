@@ -158,7 +158,6 @@ class DenseModule(nn.Module):
             target,
             n_cells=batch.x.shape[0],
             n_regions=self.config.n_regions,
-            block=self.config.block,
             config=self.config.loss,
         )
         if self.reconstruct is not None and batch.genes is not None:

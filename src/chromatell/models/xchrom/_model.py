@@ -153,7 +153,7 @@ class XChrom(ChromatinModel):
     # ---- statistics and module
 
     def _fit_stats(self, data: MuData, seed: int) -> None:
-        self._training = t = TrainingData.fit(data, self.config, self.sequence_length, seed)
+        self._training = t = TrainingData.fit(data, self.config, self.sequence_length, seed, block=self.network.block)
         self.regions, self.seen, self.places = t.regions, t.region_split == TRAIN, t.places
         self.embedding, self.depth_model = t.embedding, t.depth_model
         self.network = replace(self.network, n_inputs=t.embedding.n_components)

@@ -159,7 +159,6 @@ class XChromModule(nn.Module):
             batch.target,
             n_cells=len(w),  # the loss runs over the other side in blocks: cells here, regions in Dense
             n_regions=len(v),
-            block=self.config.block,
             config=LossConfig("bce"),
         )[0]
 

@@ -41,7 +41,9 @@ class TrainingData:
     vectors: VectorData | None = None  # what the tower learns instead of pairs, once a first fit has found it
 
     @classmethod
-    def fit(cls, data: MuData, config: Mapping[str, Any], sequence_length: int, seed: int) -> TrainingData:
+    def fit(
+        cls, data: MuData, config: Mapping[str, Any], sequence_length: int, seed: int, *, block: int = 16_384
+    ) -> TrainingData:
         """Fit components, scales and depth on training cells; nothing of the others is looked at."""
         rna, atac = data.mod[RNA], data.mod[ATAC]
         setup, cell_split, keep = config["setup"], split_of(data), selected(atac)
@@ -66,7 +68,7 @@ class TrainingData:
                 "and the splits."
             )
         predicted = SHRINK * model.predict(cells, library)
-        dataset = RegionCells(tokens, opened.T.tocsr(), cells, model.standardise(depth), predicted)
+        dataset = RegionCells(tokens, opened.T.tocsr(), cells, model.standardise(depth), predicted, block)
         names, places = atac.var_names[keep], places_of(atac)[keep]
         return cls(names, places, cell_split, region_split, tokens, embedding, model, dataset, share)
 

@@ -8,8 +8,9 @@ import torch
 from torch import nn
 
 from chromatell._progress import progress
+from chromatell.data.targets import sparse_target
 from chromatell.models.xchrom._module import XChromModule
-from chromatell.nn.losses import LossConfig, SparseTarget, blocked_loss
+from chromatell.nn.losses import LossConfig, blocked_loss
 
 _CELLS, _RATE, _DECAY = 256, 5e-3, 1e-2
 
@@ -74,18 +75,11 @@ def warm_start(
 
 
 def _entropy(v: torch.Tensor, free: torch.Tensor, y: sp.csr_matrix, block: int, device: torch.device) -> torch.Tensor:
-    by_region = y.tocsc()
-    target = SparseTarget(
-        torch.from_numpy(by_region.indptr.astype(np.int64)).to(device),
-        torch.from_numpy(by_region.indices.astype(np.int64)).to(device),
-        torch.from_numpy(by_region.data).to(device),
-    )
     return blocked_loss(
         lambda a, b: (v @ free[a:b].T)[None],
-        target,
+        sparse_target(y, block).to(device),
         n_cells=len(v),
         n_regions=len(free),
-        block=block,
         config=LossConfig("bce"),
     )[0]
 

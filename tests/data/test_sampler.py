@@ -1,0 +1,117 @@
+"""Order of cells on disk."""
+
+from __future__ import annotations
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+
+import chromatell as ctl
+from chromatell._rows import matrix
+from chromatell.data.accessibility import open_matrix
+from chromatell.data.cells import CellDataset, CellInput, EpochBatches, cell_loader
+from chromatell.data.expression import Expression
+from chromatell.data.sampler import BlockBatches
+
+
+def on_disk(x, folder):
+    folder.mkdir(exist_ok=True)
+    ad.AnnData(x).write_h5ad(folder / "a.h5ad")
+    return ad.read_h5ad(folder / "a.h5ad", backed="r")
+
+
+def epoch_of(batches, epoch):
+    batches.set_epoch(epoch)
+    return list(batches)
+
+
+@pytest.mark.parametrize(("n", "size"), [(1000, 32), (97, 32), (5, 32), (1000, 333)])
+def test_every_cell_comes_once_an_epoch_out_of_its_buffer(n, size):
+    batches = BlockBatches(n, size, seed=0, block=8, buffer=130)
+    picks = epoch_of(batches, 0)
+    rows = np.concatenate([p.rows for p in picks])
+    assert len(picks) == len(batches)
+    assert len(rows) == n - (n % size == 1)
+    assert len(np.unique(rows)) == len(rows)
+    for pick in picks:
+        assert np.isin(pick.rows, pick.buffer).all()
+        assert (np.diff(pick.buffer) > 0).all()
+        assert len(pick.buffer) <= max(130, size)
+
+
+def test_a_last_batch_of_one_is_left_out():
+    picks = epoch_of(BlockBatches(33, 8, seed=0, block=4, buffer=16), 0)
+    assert [len(p.rows) for p in picks] == [8, 8, 8, 8]
+
+
+def test_order_depends_on_seed_and_epoch_alone():
+    first = [p.rows for p in epoch_of(BlockBatches(300, 16, seed=1), 3)]
+    again = BlockBatches(300, 16, seed=1)
+    epoch_of(again, 0)
+    second = [p.rows for p in epoch_of(again, 3)]
+    for a, b in zip(first, second, strict=True):
+        np.testing.assert_array_equal(a, b)
+    for other in (epoch_of(again, 4), epoch_of(BlockBatches(300, 16, seed=2), 3)):
+        assert (np.concatenate([p.rows for p in other]) != np.concatenate(first)).mean() > 0.9
+
+
+def test_buffer_is_made_of_blocks_that_lie_apart():
+    picks = epoch_of(BlockBatches(100_000, 64, seed=0, block=50, buffer=640), 0)
+    runs = np.split(picks[0].buffer, np.flatnonzero(np.diff(picks[0].buffer) > 1) + 1)
+    assert len(runs) >= 12
+    assert all(len(r) <= 100 for r in runs)
+    spread = [np.ptp(p.rows) for p in picks]
+    assert np.median(spread) > 60_000  # a batch reaches over most of the data
+    assert np.mean([len(np.unique(p.rows // 50)) for p in picks[:-1]]) > 9  # and mixes the blocks of its buffer
+
+
+def test_ranks_get_equally_many_cells_and_none_twice():
+    parts = [epoch_of(BlockBatches(1003, 32, seed=0, block=8, rank=r, n_ranks=3), 5) for r in range(3)]
+    rows = [np.concatenate([p.rows for p in part]) for part in parts]
+    assert [len(r) for r in rows] == [334] * 3
+    assert len(np.unique(np.concatenate(rows))) == 1002
+    assert len({len(part) for part in parts}) == 1
+
+
+@pytest.mark.parametrize("cached", [True, False])
+def test_batches_from_disk_equal_those_in_memory(tmp_path, monkeypatch, cached):
+    """Targets and expression, buffer by buffer; each buffer is read once."""
+    mdata = ctl.datasets.simulate_multiome(200, 30, 40, seed=0)
+    if not cached:
+        monkeypatch.setattr("chromatell.data.cells._CACHE_BYTES", 0)
+    expression = Expression.fit(mdata["rna"].X, mdata["rna"].var_names)
+    depth = np.zeros(200, dtype=np.float32)
+    data, reads = [], []
+    for source in (mdata, {k: on_disk(mdata.mod[k].X, tmp_path / k) for k in ("rna", "atac")}):
+        x, y = matrix(source["rna"]), open_matrix(source["atac"], lazy=True)
+        data.append(CellDataset(CellInput(x, expression), y, depth, block=16))
+    atac = data[1].targets.source
+    atac.read = lambda a, b, inner=atac.read: reads.append((a, b)) or inner(a, b)
+    picks = list(BlockBatches(200, 16, seed=0, block=8, buffer=64))
+    for pick in picks:
+        memory, disk = (d[pick] for d in data)
+        np.testing.assert_array_equal(memory.x, disk.x)
+        np.testing.assert_array_equal(memory.covariates, disk.covariates)
+        for i in range(3):
+            np.testing.assert_array_equal(memory.target.block(i, 40), disk.target.block(i, 40))
+    n_buffers = len({p.buffer.tobytes() for p in picks})
+    assert n_buffers == 4
+    assert len(reads) <= n_buffers * 2  # few stretches, not one for each batch
+    np.testing.assert_array_equal(data[1][[150, 3]].target.block(0, 40), data[0][[150, 3]].target.block(0, 40))
+
+
+def test_cells_in_memory_are_drawn_one_by_one_and_those_on_disk_in_blocks(tmp_path):
+    y = sp.random(300, 20, 0.3, format="csr", random_state=0)
+    expression = Expression.fit(y, pd.Index([f"g{i}" for i in range(20)]))
+    disk = matrix(on_disk(y, tmp_path))
+    for stored, order, wanted in (
+        (y, "auto", EpochBatches),
+        (y, "blocks", BlockBatches),
+        (disk, "auto", BlockBatches),
+        (disk, "cells", EpochBatches),
+    ):
+        dataset = CellDataset(CellInput(y, expression), stored, np.zeros(300, dtype=np.float32), block=16)
+        assert type(cell_loader(dataset, 32, shuffle=True, seed=0, order=order).sampler) is wanted
+        assert type(cell_loader(dataset, 32, shuffle=False, seed=0, order=order).sampler) is EpochBatches
