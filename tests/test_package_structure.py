@@ -39,13 +39,24 @@ def sections(doc: str) -> dict[str, str]:
     return {m[1]: doc[m.end() : end].strip() for m, end in zip(found, ends, strict=True)}
 
 
-def test_importing_it_loads_neither_torch_nor_scvi():
-    heavy = "{'torch', 'scvi', 'lightning', 'scanpy', 'sklearn', 'matplotlib', 'muon'}"
+@pytest.mark.parametrize(
+    "call",
+    [
+        "import chromatell as ctl; ctl.pp, ctl.tl, ctl.pl, ctl.io, dir(ctl.tl), ctl.settings, ctl.ChromatellError",
+        "from chromatell.cli import main; main(['--version'])",
+        "from chromatell.cli import main; main(['--help'])",
+        "from chromatell.cli import main; main(['train', '--help'])",
+    ],
+)
+def test_importing_it_and_its_help_load_no_library_of_data(call):
+    heavy = "numpy pandas scipy h5py zarr dask anndata mudata sklearn scanpy muon torch lightning scvi matplotlib"
     code = (
-        f"import sys, chromatell as ctl\nctl.pp, ctl.tl, ctl.pl, dir(ctl.tl)\nsys.exit(str({heavy} & set(sys.modules)))"
+        f"import sys\ntry:\n    {call}\nexcept SystemExit:\n    pass\n"
+        f"sys.exit(str(set('{heavy}'.split()) & set(sys.modules)))"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert run.stderr.strip() == "set()"
+    assert not call.endswith("(['--version'])") or run.stdout.strip() == f"chromatell {ctl.__version__}"
 
 
 @pytest.mark.parametrize("namespace", ["", *NAMESPACES])

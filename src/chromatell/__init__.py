@@ -1,6 +1,6 @@
 """Predict chromatin accessibility and chromatin marks from what is cheaper to measure.
 
-``import chromatell as ctl`` loads neither torch nor scvi-tools: each namespace is imported where it is first used.
+``import chromatell as ctl`` loads no library of data: each namespace is imported where it is first used.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ import importlib
 from importlib.metadata import version
 from types import ModuleType
 
+from chromatell._errors import ChromatellError, ChromatellWarning
 from chromatell._settings import settings
-from chromatell._validate import ChromatellError, ChromatellWarning
 
 __version__ = version("chromatell")
 

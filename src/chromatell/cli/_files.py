@@ -13,15 +13,12 @@ from mudata import MuData
 
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError
+from chromatell.cli._parser import UsageError as UsageError
 
 if TYPE_CHECKING:
     from chromatell.data import BinnedTracks
 
 SUFFIXES = (".h5mu", ".zarr")
-
-
-class UsageError(Exception):
-    """The call itself is wrong, whatever the files hold."""
 
 
 def check_output(

@@ -9,11 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TextIO
 
+from chromatell._errors import ChromatellError, ChromatellWarning
 from chromatell._settings import settings
-from chromatell._validate import ChromatellError, ChromatellWarning
 from chromatell.cli._console import say_error
-from chromatell.cli._files import UsageError
-from chromatell.cli._parser import build_parser
+from chromatell.cli._parser import UsageError, build_parser
 
 OK, UNUSABLE, USAGE, STOPPED = 0, 1, 2, 130
 

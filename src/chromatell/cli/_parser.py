@@ -10,6 +10,10 @@ from typing import Any
 from chromatell.cli import _texts
 
 
+class UsageError(Exception):
+    """The call itself is wrong, whatever the files hold."""
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser; ``args.command`` is None where no command was given."""
     parser = argparse.ArgumentParser(
