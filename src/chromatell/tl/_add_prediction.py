@@ -13,7 +13,7 @@ from mudata import MuData
 from scipy.special import expit
 from scipy.stats import rankdata
 
-from chromatell._keys import ATAC, ATAC_PRED, PRED_PREFIX, REGION
+from chromatell._keys import ATAC, ATAC_PRED, EXTERNAL, PRED_PREFIX, REGION
 from chromatell._rows import matrix, read
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, examples, modality, one_of, unique_names
@@ -22,7 +22,6 @@ from chromatell.genome.regions import normalise_chrom, parse_regions
 from chromatell.models._baselines import BASELINES
 from chromatell.tl._targets import fits_in_memory, replaceable, target_regions
 
-FAMILY = "external"
 _TRANSFORMS = ("sigmoid", "poisson", "rank")
 _TOLERANCE = 1e-5  # rounding of float16 and float32 outputs around 0 and 1
 _ROWS = 1024
@@ -92,7 +91,7 @@ def add_prediction(
     modality(mdata, ATAC)
     if key in BASELINES:
         raise ChromatellError(f"key={key!r} is the name of a baseline; choose another, such as '{key}_mine'.")
-    replaceable(mdata, key, FAMILY)
+    replaceable(mdata, key, EXTERNAL)
     regions = target_regions(mdata)
     fits_in_memory(mdata.n_obs, len(regions))
     if isinstance(prediction, str | Path):
@@ -103,7 +102,7 @@ def add_prediction(
         values = _exact(mdata, prediction, regions)
     values = _as_probability(values, transform, key)
     target = mdata.copy() if copy else mdata
-    provenance = {"family": FAMILY, "transform": transform, "uses_target_assay": bool(uses_target_assay)}
+    provenance = {"family": EXTERNAL, "transform": transform, "uses_target_assay": bool(uses_target_assay)}
     with written_together(target):
         write_prediction(target, key, values, regions, provenance, main=False)
     return target if copy else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from mudata import MuData
 
-from chromatell._keys import ATAC
+from chromatell._keys import ATAC, BASELINE, HELD_OUT_DIGEST, READS_REGION_ATAC
 from chromatell._settings import settings
 from chromatell._validate import one_of, paired
 from chromatell.data.predictions import check_regions, write_prediction, written_together
@@ -14,7 +14,7 @@ from chromatell.models._baseline_kinds import BASELINES, held_out_digest, uses_t
 from chromatell.models._baselines import BaselineFitter
 from chromatell.models._trained_on import trained_cells
 from chromatell.tl._targets import fits_in_memory, replaceable, target_regions
-from chromatell.tl._track_predictions import FAMILY, track_baseline
+from chromatell.tl._track_baseline import track_baseline
 
 
 def baseline(
@@ -103,7 +103,7 @@ def baseline(
     key = kind if key_added is None else key_added
     paired(mdata)
     regions = target_regions(mdata)
-    replaceable(mdata, key, FAMILY)
+    replaceable(mdata, key, BASELINE)
     check_regions(mdata, regions, key)
     fits_in_memory(mdata.n_obs, len(regions))
     seed = settings.resolve_seed(seed)
@@ -112,12 +112,13 @@ def baseline(
     values = fitter.predict(kind, np.arange(mdata.n_obs))
     target = mdata.copy() if copy else mdata
     provenance = {
-        "family": FAMILY,
+        "family": BASELINE,
         "kind": kind,
         "labels": labels_key,
         "seed": seed,
         "uses_target_assay": uses_target_assay(kind),
-        "held_out": held_out_digest(mdata.mod[ATAC]),
+        READS_REGION_ATAC: False,  # of none that was held out when it was made, as the digest says
+        HELD_OUT_DIGEST: held_out_digest(mdata.mod[ATAC]),
         **trained_cells(mdata),
         **fitter.chosen(),
     }

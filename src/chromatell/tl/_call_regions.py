@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from chromatell._keys import CHROM, END, MODELS, PREDICTIONS, START, UNS
+from chromatell._keys import BASELINE, CHROM, END, MODELS, PREDICTIONS, START, UNS
 from chromatell._settings import logger, settings
 from chromatell._validate import ChromatellError, in_range, warn
 from chromatell.data.tracks import BinnedTracks, as_tracks
@@ -154,7 +154,7 @@ def _predictor(tracks: BinnedTracks, name: str, model: Any, fasta: Any) -> tuple
     entries: dict[str, dict[str, Any]] = own.get(PREDICTIONS, {})
     key = next((k for k, p in entries.items() if name in p.get("tracks", [])), None)
     said = entries.get(key or "", {})
-    if key is None or said.get("family") == "baseline" or (model is None and key not in own.get(MODELS, {})):
+    if key is None or said.get("family") == BASELINE or (model is None and key not in own.get(MODELS, {})):
         raise ChromatellError(
             f"{name!r} was not predicted by a model that these tracks carry, and fdr= needs it to predict from "
             "shuffled signal. Give the model, model=tracks_that_were_trained_on, or a threshold, threshold=..."

@@ -8,19 +8,11 @@ from typing import Any
 from anndata import AnnData
 from mudata import MuData
 
-from chromatell._keys import EVALUATION, OWN_ATAC
-from chromatell._settings import logger
+from chromatell._keys import EVALUATION
 from chromatell._validate import ChromatellError
-from chromatell.data.predictions import prediction_keys
 from chromatell.data.tracks import BinnedTracks
-from chromatell.io import model_keys
-from chromatell.models import load
-from chromatell.tl._evaluate_bins import evaluate_bins
-from chromatell.tl._evaluate_cells import evaluate_cells
-from chromatell.tl._evaluate_tracks import evaluate_tracks
-
-_OF_BINS = ("removed",)
-_OF_TRACKS = ("targets", "resolutions", "threshold", "within", "block")
+from chromatell.evaluation.run import Request, run
+from chromatell.evaluation.tasks import TASKS
 
 
 def evaluate(
@@ -217,67 +209,15 @@ def evaluate(
     >>> table.groupby("pairs", sort=False)["model"].unique().map(list).tolist()
     [['bin_frequency_depth', 'lsi_knn', 'svd'], ['lsi_logistic', 'majority'], ['lsi']]
     """
-    common: dict[str, Any] = {
-        "baselines": baselines,
-        "split": split,
-        "views": views,
-        "regions": regions,
-        "n_bootstrap": n_bootstrap,
-        "seed": seed,
-        "key_added": key_added,
-        "copy": copy,
-    }
-    if isinstance(mdata, BinnedTracks):
-        _only_of_cells(pairs=pairs, depth_key=depth_key, max_regions=max_regions)
-        _options(options, _OF_TRACKS, "tracks")
-        return evaluate_tracks(mdata, _names(models), **common, **options)
-    common |= {"pairs": pairs, "labels": labels, "depth_key": depth_key, "top": top, "max_regions": max_regions}
-    if isinstance(mdata, AnnData) or _of_own_bins(mdata, pairs):
-        _options(options, _OF_BINS, "cells x bins")
-        return evaluate_bins(mdata, models, **common, **options)
-    _options(options, (), "cells")
-    return evaluate_cells(mdata, _names(models), **common)
-
-
-def _of_own_bins(mdata: MuData, pairs: str | Sequence[str] | None) -> bool:
-    """Return whether models that read a cell's own bins are to be scored, and not what is predicted for cells."""
-    if pairs is not None:
-        wanted = {pairs} if isinstance(pairs, str) else set(pairs)
-        own = wanted & set(OWN_ATAC)
-        if own and wanted - own:
-            raise ChromatellError(
-                f"pairs={sorted(wanted)}: {sorted(own)} are of models that read a cell's own bins, the others of "
-                "predictions in mdata.mod['atac_pred']. Make two calls, the second with key_added='completion'."
-            )
-        return bool(own)
-    if not isinstance(mdata, MuData) or prediction_keys(mdata):
-        return False
-    reading = [key for key in model_keys(mdata) if load(mdata, key=key).reads_atac]
-    if reading:
-        logger.info("There is no prediction, but models that read the cells' bins (%s): these are scored.",
-                    ", ".join(reading))  # fmt: skip
-    return bool(reading)
-
-
-def _options(given: dict[str, Any], known: Sequence[str], of: str) -> None:
-    unknown = sorted(set(given) - set(known))
-    if unknown:
+    request = Request(
+        models, baselines, split, pairs, views, labels, depth_key, n_bootstrap, top, regions, max_regions, seed, options
+    )
+    kind = next((t for t in TASKS if t.takes(mdata, request)), None)
+    if kind is None:
         raise ChromatellError(
-            f"{unknown} are no options for {of}{f', whose own are {list(known)}' if known else ''}. Of cells x bins: "
-            f"{list(_OF_BINS)}; of tracks: {list(_OF_TRACKS)}."
+            f"evaluate() takes a MuData, an AnnData of cells x bins or BinnedTracks; got {type(mdata).__name__}."
         )
-
-
-def _names(models: Any) -> Any:
-    if isinstance(models, Mapping):
-        raise ChromatellError(
-            "models= as a dict is for cells x bins; here it names stored predictions. Make them first: "
-            "ctl.tl.predict(...), or ctl.tl.add_prediction(mdata, values, key='mine')."
-        )
-    return models
-
-
-def _only_of_cells(**options: Any) -> None:
-    given = [name for name, value in options.items() if value is not None]
-    if given:
-        raise ChromatellError(f"{given} are options for cells; tracks have none. Leave them out.")
+    if unknown := sorted(set(options) - set(kind.own_options)):
+        every = "; ".join(f"of {t.called}: {list(t.own_options)}" for t in TASKS if t.own_options)
+        raise ChromatellError(f"{unknown} are no options for {kind.called}. There are, {every}.")
+    return run(kind(mdata, request), mdata, request, key_added, copy=copy)

@@ -13,14 +13,14 @@ from mudata import MuData
 from scipy.special import gammaln, logsumexp
 from scipy.stats import fisher_exact
 
-from chromatell._keys import ATAC_PRED, FISHER, PROVENANCE, SPLITS, TRAIN, UNS, VAL
+from chromatell._keys import FISHER, SPLITS, TRAIN, UNS, VAL
 from chromatell._settings import logger, settings
 from chromatell._validate import ChromatellError, one_of, paired, region_split_of, split_of
 from chromatell.data.accessibility import open_matrix
 from chromatell.data.predictions import predicted_regions, prediction_keys, read_prediction
+from chromatell.evaluation.predictors import origin_of, refuse_trained
 from chromatell.models._baselines import SEQUENCE_BASELINES, BaselineFitter, labels_of, uses_target_assay
 from chromatell.models._support import check_dense
-from chromatell.tl._evaluation_setting import refuse_trained
 
 NOTE = (
     "Pairs of cells and regions are not independent (a cell's pairs share its depth, a region's its mean), so the "
@@ -144,7 +144,7 @@ def fisher(
     counts = cell_tables(values, rows, truth, float(threshold))
     weights = _resamples(rows.size, n_bootstrap, seed)
     table = [_row(model, float(threshold), split, counts, weights, is_baseline=False)]
-    table[0]["uses_target_assay"] = _reads_target(mdata, model)
+    table[0]["uses_target_assay"] = bool(origin_of(mdata, model).get("uses_target_assay", False))
     n_called = round(float(counts[:, :2].sum()))
     for kind in [k for k in kinds if k != model]:  # a baseline may itself stand in atac_pred
         predicted = fitter.predict(kind, rows)
@@ -154,12 +154,6 @@ def fisher(
     target.uns[UNS] = {**target.uns.get(UNS, {}), FISHER: pd.DataFrame(table)}
     logger.info(NOTE)
     return target if copy else None
-
-
-def _reads_target(mdata: MuData, model: str) -> bool:
-    pred = mdata.mod.get(ATAC_PRED)
-    origin = {} if pred is None else pred.uns.get(UNS, {}).get(PROVENANCE, {}).get(model, {})
-    return bool(origin.get("uses_target_assay", False))
 
 
 def _trained(atac: AnnData, regions: pd.Index) -> np.ndarray:

@@ -1,0 +1,143 @@
+"""One prediction under its name: what it may have read, where it comes from, and what it says in one comparison."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from mudata import MuData
+
+from chromatell._keys import (
+    ATAC_PRED,
+    EXTERNAL,
+    HELD_OUT_DIGEST,
+    MODELS,
+    PREDICTIONS,
+    PROVENANCE,
+    READS_REGION_ATAC,
+    UNS,
+)
+from chromatell._validate import ChromatellError
+from chromatell.models._trained_on import check_cells
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """One prediction by its name.
+
+    Attributes
+    ----------
+    predict
+        What the truth of a comparison calls with what it scores: cells and regions (places of both) give float32
+        (cells, regions); a target, a chromosome and bins give float32 (bins,).
+    is_baseline
+        It stands beside the models, and gains are taken over it.
+    is_oracle
+        It reads the target assay of what it predicts: shown, but never the best baseline.
+    uses_target_assay
+        What the table says of it. Models and baselines that read a cell's own bins all do, and none is an oracle.
+    is_probability
+        Views of calibration are scored.
+    reads_region_atac
+        It knows a region by its ATAC, so it says nothing of one that was held out.
+    among
+        Names of the comparisons in which it stands: kinds of pairs, or targets; None is all.
+    """
+
+    name: str
+    predict: Callable[..., Any]
+    is_baseline: bool = False
+    is_oracle: bool = False
+    uses_target_assay: bool = False
+    is_probability: bool = True
+    reads_region_atac: bool = True
+    among: frozenset[str] | None = None
+
+    def stands_in(self, comparison: str) -> bool:
+        """Return whether it is scored in a comparison of this name."""
+        return self.among is None or comparison in self.among
+
+    @property
+    def may_be_best(self) -> bool:
+        """Whether models are measured against it."""
+        return self.is_baseline and not self.is_oracle
+
+
+@dataclass
+class Prediction:
+    """What a predictor says in one comparison.
+
+    Attributes
+    ----------
+    values
+        Checked; of the shape that the views of the truth read.
+    threshold
+        Chosen on validation data, where the truth asks for one.
+    rng
+        Of the views that draw labels from a model; None for baselines, and on validation data.
+    """
+
+    name: str
+    values: Any
+    is_probability: bool = True
+    threshold: float = float("nan")
+    rng: np.random.Generator | None = None
+    _shared: dict[str, Any] = field(default_factory=dict)
+
+    def shared(self, name: str, make: Callable[[], Any]) -> Any:
+        """Return what several views need, which is made once."""
+        if name not in self._shared:
+            self._shared[name] = make()
+        return self._shared[name]
+
+
+def finite(values: np.ndarray, name: str, what: str, cure: str) -> np.ndarray:
+    """Return values as contiguous float32, none of which may be NaN or infinite."""
+    values = np.ascontiguousarray(values, dtype=np.float32)
+    if not np.isfinite(values).all():
+        raise ChromatellError(
+            f"The prediction {name!r} holds {int((~np.isfinite(values)).sum())} NaN or infinite values in {what}. "
+            f"{cure}, or leave it out: models=[...]."
+        )
+    return values
+
+
+def origin_of(mdata: MuData, name: str) -> Any:
+    """Return where a prediction comes from; of one in a Zarr store, at least the family of the model of its name."""
+    pred, own = mdata.mod.get(ATAC_PRED), mdata.uns.get(UNS, {})
+    record = {} if pred is None else pred.uns.get(UNS, {}).get(PROVENANCE, {})
+    if name in record or (pred is not None and name in pred.layers):
+        return record.get(name, {})
+    manifest = own.get(MODELS, {}).get(name, {}).get("manifest")
+    family = {} if manifest is None else {"family": json.loads(str(manifest)).get("family", "")}
+    return {**family, **own.get(PREDICTIONS, {}).get(name, {}).get(PROVENANCE, {})}
+
+
+def reads_region_atac(origin: Mapping[str, Any], digest: str) -> bool:
+    """Return whether a stored prediction may have read the ATAC of the regions that are held out now.
+
+    What its record does not say counts as read. Another tool's prediction is taken on trust.
+
+    Parameters
+    ----------
+    origin
+        Its provenance.
+    digest
+        Of the regions that are held out now, see ``held_out_digest``.
+    """
+    if origin.get("family") == EXTERNAL:
+        return False
+    if bool(origin.get(READS_REGION_ATAC, True)):
+        return True
+    return str(origin.get(HELD_OUT_DIGEST)) != digest
+
+
+def refuse_trained(mdata: MuData, name: str, cells: pd.Index, part: str) -> None:
+    """Raise where a stored prediction was trained on these cells of `part`; another tool's is taken on trust."""
+    origin = origin_of(mdata, name)
+    if origin.get("family") != EXTERNAL:
+        check_cells(origin, cells, name=name, part=part)

@@ -1,0 +1,211 @@
+"""Score, choose the best baselines on validation data, pair the gains, write: the same for every kind of data."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+
+from chromatell._keys import CURVES, GAINS, PREVALENCE, SPLITS, UNS
+from chromatell._progress import progress
+from chromatell._settings import logger, settings
+from chromatell._validate import ChromatellError, in_range, one_of, store_key
+from chromatell.evaluation.predictors import Predictor
+from chromatell.evaluation.tables import (
+    PAIRS,
+    best_baselines,
+    gain_table,
+    score_table,
+    sibling,
+    stacked,
+)
+from chromatell.evaluation.views.registry import VIEWS, Choice, Scores, Truth, score, view_names
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked ``ctl.tl.evaluate`` for; its docstring says what each is."""
+
+    models: Any = None
+    baselines: str | Sequence[str] | None = "all"
+    split: str = "test"
+    pairs: str | Sequence[str] | None = None
+    views: str | Sequence[str] | None = None
+    labels: str | None = "cell_type"
+    depth_key: str | None = None
+    n_bootstrap: int = 200
+    top: int = 2000
+    regions: str | Sequence[str] | None = None
+    max_regions: int | None = None
+    seed: int | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        one_of(self.split, SPLITS, "split")
+        in_range(self.n_bootstrap, 0, 1_000_000, "n_bootstrap")
+        in_range(self.top, 1, 1_000_000_000, "top")
+        if self.max_regions is not None and self.max_regions < 1:
+            raise ChromatellError(f"max_regions={self.max_regions} must be at least 1, or None for all.")
+
+    def streams(self, n: int) -> list[np.random.SeedSequence]:
+        """Return `n` seeds."""
+        return np.random.SeedSequence(settings.resolve_seed(self.seed)).spawn(n)
+
+    def views_of(self, kind: str) -> tuple[str, ...]:
+        """Return the views asked for, checked."""
+        every = view_names(kind)
+        return every if self.views is None else tuple(one_of(v, every, "views") for v in listed(self.views))
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Predictors that are scored against one truth.
+
+    Attributes
+    ----------
+    name, fixed
+        Of the kind of pairs, or the target; and what the id columns of all its rows say.
+    scored, validation
+        The truth, and the one on which the best baselines and thresholds are chosen; None chooses on the scored one.
+    views
+        Their names.
+    rng
+        Of the labels that are drawn from models.
+    """
+
+    name: str
+    fixed: Mapping[str, Any]
+    scored: Truth
+    validation: Truth | None
+    predictors: list[Predictor]
+    views: tuple[str, ...]
+    rng: np.random.Generator
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What a comparison found: scores, and the baselines that are best on its validation data."""
+
+    comparison: Comparison
+    scores: dict[str, Scores]
+    best: dict[Choice, str]
+
+
+class Task(ABC):
+    """A kind of data: the only place that knows it.
+
+    A task says what predictors are compared on which truths, and writes what only its kind of data has.
+    """
+
+    called: ClassVar[str]  # the kind of data, in words
+    about: ClassVar[tuple[str, ...]] = PAIRS  # id columns of its tables
+    order: ClassVar[str | None] = "pairs"  # the kind of views in whose order the rows stand
+    own_options: ClassVar[tuple[str, ...]] = ()
+    has_curves: ClassVar[bool] = True
+
+    @classmethod
+    @abstractmethod
+    def takes(cls, data: Any, request: Request) -> bool:
+        """Return whether this is the kind of data."""
+
+    @abstractmethod
+    def __init__(self, data: Any, request: Request) -> None:
+        """Check the request against the data, before anything is computed."""
+
+    @property
+    @abstractmethod
+    def n_predictions(self) -> int:
+        """How many predictions are scored, for the progress bar."""
+
+    @abstractmethod
+    def comparisons(self) -> Iterator[Comparison]:
+        """Yield what is compared; each is made when it is asked for, and may be forgotten then."""
+
+    def found(self, compared: Compared) -> None:  # noqa: B027  # most tasks keep nothing
+        """Take what a comparison found, for `write`."""
+
+    def write(self, data: Any) -> None:  # noqa: B027  # most tasks write nothing but the tables
+        """Write what only this kind of data has, beside the tables."""
+
+
+def run(task: Task, data: Any, request: Request, key_added: str, *, copy: bool) -> Any:
+    """Score the predictors of a task and write the tables; return the new object with `copy`, else None."""
+    store_key(key_added)
+    tables: list[pd.DataFrame] = []
+    gains: list[pd.DataFrame] = []
+    curves: dict[str, Any] = {}
+    with progress("Scoring", task.n_predictions, "predictions") as advance:
+        for comparison in task.comparisons():
+            found = compare(comparison, advance)
+            fixed = {"split": request.split, **comparison.fixed}
+            tables.append(score_table(found.scores, comparison.predictors, task.about, fixed))
+            gains.append(gain_table(found.scores, comparison.predictors, found.best, task.about, fixed))
+            drawn = {n: dict(s.curves) for n, s in found.scores.items()}
+            if any(drawn.values()):
+                prevalence = getattr(comparison.scored, PREVALENCE.strip("_"))
+                curves[comparison.name] = {**drawn, PREVALENCE: prevalence}
+            task.found(found)
+    views = None if task.order is None else view_names(task.order)
+    written: dict[str, Any] = {
+        key_added: stacked(tables, views),
+        sibling(key_added, GAINS): told(stacked(gains, views)),
+    }
+    if task.has_curves:
+        written[sibling(key_added, CURVES)] = curves
+    target = data.copy() if copy else data
+    target.uns = {**target.uns, UNS: {**target.uns.get(UNS, {}), **written}}
+    task.write(target)
+    return target if copy else None
+
+
+def compare(comparison: Comparison, advance: Callable[[int], None]) -> Compared:
+    """Score every predictor; baselines that models are measured against on the validation data too."""
+    c = comparison
+    with_models = any(not p.is_baseline for p in c.predictors)
+    scores: dict[str, Scores] = {}
+    chosen_on: dict[str, Scores] = {}
+    for predictor, stream in zip(c.predictors, c.rng.spawn(len(c.predictors)), strict=True):
+        threshold = float("nan")
+        candidate = predictor.may_be_best and with_models
+        if c.validation is not None and (candidate or c.validation.of == "tracks"):
+            known = c.validation.read(predictor)
+            known.threshold = threshold = c.validation.threshold(known)
+            if candidate:
+                chosen_on[predictor.name] = score(c.validation, known, c.views)
+            del known
+        prediction = c.scored.read(predictor)
+        prediction.threshold = threshold
+        prediction.rng = None if predictor.is_baseline else stream
+        scores[predictor.name] = score(c.scored, prediction, c.views)
+        advance(1)
+    if c.validation is None:
+        chosen_on = {p.name: scores[p.name] for p in c.predictors if p.may_be_best}
+    return Compared(c, scores, best_baselines(c.scored.of, chosen_on))
+
+
+def told(gains: pd.DataFrame) -> pd.DataFrame:
+    """Return the gains as they are; say where the chosen baseline is not the one to beat on the scored data."""
+    held = gains[(gains["ahead"] != "") & (gains["gain"] > 0)]
+    if len(held):
+        first = held.loc[held["gain_over_ahead"].idxmin()]
+        logger.warning(
+            "%d of %d gains are over a baseline that another one beats on the scored data: %s is above %s in %s %s by "
+            "%.3g, but above %s by %.3g (column 'ahead'). Few validation data chose; read such a gain as none.",
+            len(held), int((gains["gain"] > 0).sum()), first["model"], first["baseline"], first["view"],
+            first["metric"], first["gain"], first["ahead"], first["gain_over_ahead"],
+        )  # fmt: skip
+    return gains
+
+
+def listed(names: Any) -> list[str]:
+    """Return names as a list, one name too."""
+    return [names] if isinstance(names, str) else list(names)
+
+
+def known_views(kind: str, needs: str) -> frozenset[str]:
+    """Return the views of a kind that need something, such as 'labels'."""
+    return frozenset(name for (of, name), v in VIEWS.items() if of == kind and needs in v.needs)

@@ -1,0 +1,406 @@
+"""Cells whose regions are predicted: new cells, new regions, or both, in `atac_pred` or in stores beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from mudata import MuData
+
+from chromatell._keys import ATAC, ATAC_PRED, BASELINE, OWN_ATAC, PREDICTABLE, TRAIN, VAL
+from chromatell._settings import logger, settings
+from chromatell._validate import ChromatellError, examples, one_of, paired, region_split_of, warn
+from chromatell.data.accessibility import open_matrix, true_depth
+from chromatell.data.predictions import predicted_regions, prediction_keys, read_prediction
+from chromatell.evaluation.predictors import Predictor, origin_of, reads_region_atac, refuse_trained
+from chromatell.evaluation.resampling import cell_weights, region_weights
+from chromatell.evaluation.run import Compared, Comparison, Request, Task, known_views, listed
+from chromatell.evaluation.tables import false_discovery
+from chromatell.evaluation.tasks.splits import (
+    CROSS_BOTH,
+    CROSS_CELL,
+    CROSS_REGION,
+    CROSS_SAMPLE,
+    HELD_OUT,
+    KINDS,
+    Block,
+    read_splits,
+    thinned,
+)
+from chromatell.evaluation.views.pairs import Pairs
+from chromatell.metrics.delong import paired_auroc_test
+from chromatell.metrics.views import explained_by
+from chromatell.models._baseline_kinds import UNSEEN, held_out_digest
+from chromatell.models._baselines import BASELINES, REFERENCES, SEQUENCE_BASELINES, BaselineFitter, labels_of
+
+AUROC, AUROC_DEPTH_MATCHED, GAIN = "ctl_auroc", "ctl_auroc_depth_matched", "ctl_gain"
+_PLACES = {CROSS_CELL: 0, CROSS_SAMPLE: 0, CROSS_REGION: 1, CROSS_BOTH: 2}
+_CONFOUNDED = 0.10  # share of the variance of log depth between cell types
+_FALSE_DISCOVERY = 0.05
+_TRAINING_REGIONS = frozenset(KINDS) - frozenset(HELD_OUT)
+
+
+class CellTask(Task):
+    """Cells x regions: stored predictions beside baselines of expression and, for held-out regions, of sequence."""
+
+    called = "cells"
+
+    @classmethod
+    def takes(cls, data: Any, request: Request) -> bool:
+        """Return whether predictions for cells are scored: of a MuData, unless models of its bins are asked for."""
+        return isinstance(data, MuData) and not (set(listed(request.pairs or ())) & set(OWN_ATAC))
+
+    def __init__(self, data: MuData, request: Request) -> None:
+        if isinstance(request.models, Mapping):
+            raise ChromatellError(
+                "models= as a dict is for cells x bins; here it names stored predictions. Make them first: "
+                "ctl.tl.predict(...), or ctl.tl.add_prediction(mdata, values, key='mine')."
+            )
+        self.mdata, self.request = data, request
+        self._seed = settings.resolve_seed(request.seed)
+        self._read_regions(*paired(data))
+        self._read_views()
+        self._read_pairs()
+        cols = np.concatenate([b.cols for b in (*self._blocks.values(), *self._chosen_on.values())])
+        self.predictors = [*self._stored, *self._baselines(np.unique(cols))]
+        self._own: Compared | None = None
+
+    # ---- what is asked for, against what is there
+
+    def _read_regions(self, rna: AnnData, atac: AnnData) -> None:
+        mdata = self.mdata
+        self.regions = predicted_regions(mdata)
+        if ATAC_PRED in mdata.mod and not mdata.mod[ATAC_PRED].obs_names.equals(rna.obs_names):
+            raise ChromatellError(
+                "mdata.mod['atac_pred'] does not hold the cells of mdata.mod['rna'] in their order. Remove it and "
+                "predict again: del mdata.mod['atac_pred']."
+            )
+        unknown = self.regions[~self.regions.isin(atac.var_names)]
+        if len(unknown):
+            raise ChromatellError(
+                f"{len(unknown)} of {len(self.regions)} predicted regions (such as {examples(unknown)}) are not in "
+                "mdata.mod['atac'], so their truth is not known. Predict its regions: del "
+                "mdata.mod['atac_pred'], then ctl.tl.dense(mdata)."
+            )
+        self.atac = atac
+        self.places = atac.var_names.get_indexer(self.regions)
+        split = region_split_of(atac)[self.places]
+        self.splits = read_splits(mdata, self.regions, split, self.request.split, self.request.labels)
+        self.depth = true_depth(atac, self.request.depth_key)
+
+    def _read_views(self) -> None:
+        views, of_labels = self.request.views_of("pairs"), known_views("pairs", "labels")
+        self.labels = labels_or_none(self.mdata, self.request.labels) if set(views) & of_labels else None
+        if self.labels is None and self.request.labels is not None and set(views) & of_labels:
+            logger.info("No column %r in obs: views %s are left out; name one with labels=.",
+                        self.request.labels, ", ".join(v for v in views if v in of_labels))  # fmt: skip
+        self.views = tuple(v for v in views if self.labels is not None or v not in of_labels)
+
+    def _read_pairs(self) -> None:
+        request = self.request
+        places = named(self.mdata, self.regions, request.regions)
+        kinds = self._kinds(only_cells=request.regions is not None)
+        self._stored = self._stored_predictors()
+        self.kinds = self._scorable(kinds)
+        if not set(self.kinds) <= {CROSS_REGION}:  # of training cells, as it must be
+            cells = self.mdata.obs_names[self.splits.cells == request.split]
+            for predictor in self._stored:
+                refuse_trained(self.mdata, predictor.name, cells, request.split)
+        # two streams a kind, the same for a kind whichever others are scored
+        streams = request.streams(2 * (max(_PLACES.values()) + 2))
+        self._rng = {k: [np.random.default_rng(s) for s in streams[2 * _PLACES[k] :][:2]] for k in self.kinds}
+        self._blocks = {
+            k: thinned(self.splits.block(k, request.split, places), k, request.max_regions, self._rng[k][0])
+            for k in self.kinds
+        }
+        if not all(b.cols.size for b in self._blocks.values()):
+            raise ChromatellError(
+                "All regions asked for are held out (mdata.mod['atac'].var['ctl_split']); regions= takes training "
+                "regions. Score the held-out ones with pairs='cross-region' or 'cross-both'."
+            )
+        self._chosen_on = {k: self._validation_block(k, self._blocks[k]) for k in self.kinds}
+
+    def _kinds(self, *, only_cells: bool) -> list[str]:
+        """Return the kinds of pairs to score; `only_cells` where regions were named, which suits one of them alone."""
+        pairs, split = self.request.pairs, self.request.split
+        if only_cells and pairs is None:
+            return [self.splits.cell_kind]
+        kinds = self.splits.kinds(pairs, split)
+        if only_cells and set(kinds) & set(HELD_OUT):
+            raise ChromatellError(
+                f"regions= scores some of the training regions, and pairs={pairs!r} needs held-out ones. Leave one of "
+                "the two out."
+            )
+        if not kinds:
+            raise ChromatellError(
+                f"None of the {len(self.regions)} predicted regions is a training region, and there is no cell or "
+                f"region that is {split!r}. Split again: ctl.pp.split_cells(mdata), ctl.pp.split_regions(mdata)."
+            )
+        return kinds
+
+    def _scorable(self, kinds: list[str]) -> list[str]:
+        """Return the kinds for which there is a prediction, and say which predictions are left out of some."""
+        without = [p.name for p in self._stored if p.reads_region_atac]
+        held_out = [k for k in kinds if k in HELD_OUT]
+        if not held_out or not without:
+            return kinds
+        if len(without) < len(self._stored):
+            logger.info("Has read the held-out regions' ATAC, or was made with another split: not scored in %s: %s.",
+                        ", ".join(held_out), ", ".join(without))  # fmt: skip
+            return kinds
+        if self.request.pairs is not None:
+            raise ChromatellError(
+                f"pairs={held_out[0]!r} needs a prediction that has not read the ATAC of the held-out regions; "
+                f"{examples(without)} has, or was made with another split, or by a version that did not record it. "
+                "Train one with ctl.tl.xchrom(mdata), or predict again after ctl.pp.split_regions(mdata)."
+            )
+        logger.info("No prediction was made without the held-out regions' ATAC: %s not scored.", ", ".join(held_out))
+        return [k for k in kinds if k not in HELD_OUT]
+
+    def _validation_block(self, kind: str, block: Block) -> Block:
+        """Return the pairs on which the best baseline is chosen: those scored, with 'val' in place of the split."""
+        found = self.splits.block(kind, VAL, np.arange(len(self.regions)))
+        if kind not in HELD_OUT:
+            return Block(found.rows, block.cols)
+        if kind == CROSS_REGION:
+            found = Block(block.rows, found.cols)
+        return thinned(found, kind, self.request.max_regions, self._rng[kind][0])
+
+    # ---- predictors
+
+    def _stored_predictors(self) -> list[Predictor]:
+        names = prediction_keys(self.mdata) if self.request.models is None else listed(self.request.models)
+        return [stored_predictor(self.mdata, name) for name in dict.fromkeys(names)]
+
+    def _baselines(self, cols: np.ndarray) -> list[Predictor]:
+        """Return the baselines asked for beside the stored predictions; `cols` are all regions that are scored."""
+        asked = self.request.baselines
+        if asked is None:
+            return []
+        key = self.request.labels
+        if key is not None and self.labels is None and labels_or_none(self.mdata, key) is None:
+            key = None
+        fitter = BaselineFitter(
+            self.mdata, self.regions[cols], labels_key=key, depth_key=self.request.depth_key, seed=self._seed
+        )
+        every = isinstance(asked, str) and asked == "all"
+        # on training regions the sequence baselines are far below svd_ridge: shown where they are asked for
+        seen = [k for k in fitter.available() if k not in SEQUENCE_BASELINES] if every else listed(asked)
+        unseen = fitter.available(held_out=True) if every else [k for k in seen if k in UNSEEN]
+        wanted = list(dict.fromkeys([*seen, *unseen]))
+        if every:
+            wanted.sort(key=list(BASELINES).index)
+        found = [self._baseline(fitter, kind, cols, kind in seen, kind in unseen) for kind in wanted]
+        return [p for p in found if p is not None]
+
+    def _baseline(
+        self, fitter: BaselineFitter, kind: str, cols: np.ndarray, seen: bool, unseen: bool
+    ) -> Predictor | None:
+        """Return one baseline, fitted when it is first asked; None where a stored one has its name."""
+        one_of(kind, BASELINES, "baselines")
+        stored = {p.name: p for p in self._stored}.get(kind)
+        if stored is not None and not stored.is_baseline:
+            raise ChromatellError(
+                f"The prediction {kind!r} in mdata.mod['atac_pred'] has the name of a baseline. Store it under "
+                "another key: ctl.tl.add_prediction(mdata, values, key='mine')."
+            )
+        if stored is not None:
+            return None
+        if not unseen and all(name in HELD_OUT for name in self.kinds):
+            raise ChromatellError(
+                f"baselines={kind!r} knows a region by its ATAC, which is held out in the pairs {self.kinds}. "
+                f"Choose among {', '.join(UNSEEN)}, or baselines='all'."
+            )
+
+        def predict(rows: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+            return fitter.predict(kind, rows, np.searchsorted(cols, wanted))
+
+        among = (_TRAINING_REGIONS if seen else frozenset()) | (frozenset(HELD_OUT) if unseen else frozenset())
+        oracle = kind in REFERENCES
+        return Predictor(kind, predict, True, oracle, oracle, reads_region_atac=not unseen, among=among)
+
+    # ---- comparisons
+
+    @property
+    def n_predictions(self) -> int:
+        """Predictions of all kinds of pairs."""
+        return sum(p.stands_in(k) for p in self.predictors for k in self.kinds)
+
+    def comparisons(self) -> Iterator[Comparison]:
+        """Yield the kinds of pairs."""
+        for kind in self.kinds:
+            here = [p for p in self.predictors if p.stands_in(kind)]
+            rng = self._rng[kind][1]
+            scored = self._pairs(kind, self.request.split, self._blocks[kind], rng)
+            if kind == self.kinds[0] and set(self.views) & known_views("pairs", "depth"):
+                warn_of_confounding(scored.labels, scored.depth, "read the depth-matched scores beside 'within_type'")
+            yield Comparison(kind, {"pairs": kind}, scored, self._validation(kind, here), here, self.views, rng)
+
+    def _validation(self, kind: str, here: Sequence[Predictor]) -> Pairs | None:
+        """Return the pairs on which the best baseline is chosen; None, with a warning, where there are none."""
+        if all(p.is_baseline for p in here) or not any(p.may_be_best for p in here):
+            return None
+        block = self._chosen_on[kind]
+        problem = ""
+        if block.rows.size and block.cols.size:
+            try:
+                return self._pairs(kind, VAL, block, None)
+            except ChromatellError:
+                problem = "no pair that can be ranked in the validation cells"
+        else:
+            problem = "no validation region" if block.rows.size else "no validation cell"
+        warn(
+            f"There is {problem}: the best baseline is chosen on the scored {kind} pairs themselves, and regions are "
+            "not tested. Split again with ctl.pp.split_cells(mdata, fractions=(0.7, 0.1, 0.2))"
+            f"{', ctl.pp.split_regions(mdata)' if kind in HELD_OUT else ''}."
+        )
+        return None
+
+    def _pairs(self, kind: str, part: str, block: Block, rng: np.random.Generator | None) -> Pairs:
+        """Return the pairs of a block with their truth; with `rng`, as for the scored ones, the resamples."""
+        rows, cols = block.rows, block.cols
+        truth = open_matrix(self.atac, rows, self.places[cols])
+        if truth.nnz == 0 or truth.nnz == truth.shape[0] * truth.shape[1]:
+            raise ChromatellError(
+                f"In the {rows.size} {TRAIN if kind == CROSS_REGION else part!r} cells "
+                f"{'no' if truth.nnz == 0 else 'every'} one of the {cols.size} predicted regions is open (pairs "
+                f"{kind!r}): nothing can be ranked. Split again with more cells, ctl.pp.split_cells(mdata, "
+                "fractions=(0.7, 0.1, 0.2)), or select other regions, ctl.pp.select_features(mdata)."
+            )
+        silent = int((np.diff(truth.indptr) == 0).sum())
+        if silent and rng is not None:
+            logger.info("%d of %d cells have no open region: left out of per-cell scores only.", silent, rows.size)
+        by_cell = np.zeros((0, rows.size), dtype=np.float32)
+        by_region = np.zeros((0, cols.size), dtype=np.float32)
+        n = 0 if rng is None else self.request.n_bootstrap
+        if n and rng is not None:
+            if kind != CROSS_REGION:
+                by_cell = cell_weights(self.mdata, rows, part, n, rng.spawn(1)[0])
+            if kind in HELD_OUT:
+                by_region = region_weights(self.atac, self.places[cols], n, rng.spawn(1)[0])
+        labels = None if self.labels is None else self.labels[rows]
+        return Pairs(rows, cols, truth, self.depth[rows], labels, self.request.top, by_cell, by_region)
+
+    # ---- columns of the model in X
+
+    @cached_property
+    def _x_key(self) -> str:
+        return prediction_keys(self.mdata)[0]
+
+    def found(self, compared: Compared) -> None:
+        """Keep what is found of training regions in new cells: columns are about these."""
+        if compared.comparison.name == self.splits.cell_kind:
+            self._own = compared
+            self._gain = predictable(compared, self._x_key)
+
+    def write(self, data: MuData) -> None:
+        """Write the metrics columns of the model in `X`; those that were not computed this time are removed."""
+        pred = data.mod.get(ATAC_PRED)
+        if self._own is None or pred is None or self.request.regions is not None:
+            return
+        pairs: Any = self._own.comparison.scored
+        scores = self._own.scores.get(self._x_key)
+        curves, columns = ({}, {}) if scores is None else (scores.curves, scores.columns)
+        gain, passed = (None, None) if self._gain is None else self._gain
+
+        def put(table: pd.DataFrame, name: str, where: np.ndarray, values: Any, fill: float | bool) -> None:
+            if values is None:
+                if name in table:
+                    del table[name]
+                return
+            full = np.full(len(table), fill)
+            full[where] = values
+            table[name] = full
+
+        put(pred.obs, AUROC, pairs.rows, curves.get("per_cell"), np.nan)
+        put(pred.var, AUROC, pairs.cols, curves.get("per_region"), np.nan)
+        put(pred.var, AUROC_DEPTH_MATCHED, pairs.cols, columns.get("depth_matched"), np.nan)
+        put(pred.var, GAIN, pairs.cols, gain, np.nan)
+        put(pred.var, PREDICTABLE, pairs.cols, passed, False)
+
+
+def stored_predictor(mdata: MuData, name: str) -> Predictor:
+    """Return a stored prediction; raise where it is not there."""
+    values, origin = read_prediction(mdata, name), origin_of(mdata, name)
+    reads = reads_region_atac(origin, held_out_digest(mdata.mod[ATAC]))
+    oracle = bool(origin.get("uses_target_assay", False))
+    found = Predictor(name, _reader(values), origin.get("family") == BASELINE, oracle, oracle)
+    among = _TRAINING_REGIONS if reads else None
+    return replace(found, is_probability=origin.get("transform") != "rank", reads_region_atac=reads, among=among)
+
+
+def _reader(values: Any) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    def predict(rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
+        if cols.size == values.shape[1]:
+            return np.asarray(values[rows])
+        return values[np.ix_(rows, cols)] if isinstance(values, np.ndarray) else np.asarray(values[rows][:, cols])
+
+    return predict
+
+
+def predictable(compared: Compared, x_key: str) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return on validation cells the gain of each region, and whether it stands up to a false-discovery rate of 5%."""
+    by_name = {p.name: p for p in compared.comparison.predictors}
+    pairs: Any = compared.comparison.validation
+    best = compared.best.get(("per_region", 0, "auroc"))
+    if pairs is None or best is None or x_key not in by_name or by_name[x_key].is_baseline:
+        return None
+    gain, p = paired_auroc_test(pairs.by_region, *(pairs.read(by_name[name]).values for name in (x_key, best)))
+    tested = p < 1
+    passed = np.zeros(p.size, dtype=bool)
+    passed[tested] = false_discovery(p[tested]) <= _FALSE_DISCOVERY
+    return gain, passed & (gain > 0)
+
+
+def labels_or_none(mdata: MuData, key: str | None) -> np.ndarray | None:
+    """Return a column of labels, object (n_obs,); None where there is none."""
+    if key is None:
+        return None
+    try:
+        return labels_of(mdata, key).to_numpy(dtype=object)
+    except ChromatellError:
+        return None
+
+
+def named(mdata: MuData, regions: pd.Index, wanted: str | Sequence[str] | None) -> np.ndarray:
+    """Return the places of the regions that the user asked for among the predicted ones."""
+    if wanted is None:
+        return np.arange(len(regions))
+    if isinstance(wanted, str):
+        one_of(wanted, ("predictable",), "regions")
+        pred = mdata.mod.get(ATAC_PRED)
+        if pred is None or PREDICTABLE not in pred.var:
+            raise ChromatellError(
+                f"Did not find mdata.mod['atac_pred'].var[{PREDICTABLE!r}]. Run ctl.tl.evaluate(mdata) first, with "
+                "validation cells."
+            )
+        places = np.flatnonzero(pred.var[PREDICTABLE].to_numpy(dtype=bool))
+        if places.size == 0:
+            raise ChromatellError(
+                f"None of the {len(regions)} regions is predictable: on the validation cells no gain over the best "
+                "baseline stands up to a false-discovery rate of 5%. Score all of them: regions=None."
+            )
+        return places
+    places = regions.get_indexer(pd.Index(wanted))
+    if (places < 0).any() or len(set(places)) < len(places) or not len(places):
+        unknown = pd.Index(wanted)[places < 0]
+        raise ChromatellError(
+            f"{len(unknown)} of the {len(places)} regions asked for are not predicted (such as {examples(unknown)}), "
+            "or one is named twice. Names are those of mdata.mod['atac_pred'].var['region']."
+        )
+    return places
+
+
+def warn_of_confounding(labels: np.ndarray | None, depth: np.ndarray, instead: str) -> None:
+    """Warn where matching cells by depth removes what is known of their type."""
+    share = 0.0 if labels is None else explained_by(labels, np.log1p(depth))
+    if share > _CONFOUNDED:
+        warn(
+            f"Cell type explains {share:.0%} of the variance of log depth: matching cells by depth then removes "
+            f"biology too, so {instead}."
+        )

@@ -1,0 +1,176 @@
+"""What a view is, and the register of all of them: one function and one decorator make a new one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from chromatell._validate import ChromatellError
+from chromatell.evaluation.predictors import Prediction, Predictor
+
+ALL = "all"  # chromosomes together
+
+Key = tuple[str, str, int, str]  # chromosome ('' of cells), view, resolution (0 of cells), metric
+Choice = tuple[str, int, str]  # the same without the chromosome: what one baseline is the best in
+
+
+class Truth(Protocol):
+    """What predictions are scored against: made by a task, read by the views of one kind."""
+
+    of: str  # the kind of views that read it
+
+    def read(self, predictor: Predictor) -> Prediction:
+        """Return what a predictor says of this truth, checked."""
+        ...
+
+    def threshold(self, prediction: Prediction) -> float:
+        """Return the threshold that is best here, for use elsewhere; NaN where no view wants one."""
+        ...
+
+
+@dataclass(frozen=True)
+class Score:
+    """One number.
+
+    Attributes
+    ----------
+    value, n
+        The score, and over how many pairs, cells, regions, types or bins.
+    change
+        float64 (replicates,): replicate minus value; None where nothing was resampled, NaN where one was not computed.
+    chrom, resolution
+        Of tracks: 'all' or a chromosome, and bp.
+    """
+
+    view: str
+    metric: str
+    value: float
+    n: int
+    change: np.ndarray | None = None
+    chrom: str = ""
+    resolution: int = 0
+
+    @property
+    def key(self) -> Key:
+        """What tells it from the other scores of a prediction."""
+        return self.chrom, self.view, self.resolution, self.metric
+
+    @property
+    def choice(self) -> Choice:
+        """What it is in which one baseline is the best."""
+        return self.view, self.resolution, self.metric
+
+
+@dataclass(frozen=True)
+class Curve:
+    """What plots and columns need beside scores; `stored` with the tables, or else for a column alone."""
+
+    name: str
+    values: np.ndarray
+    stored: bool = True
+
+
+@dataclass
+class Scores:
+    """What one prediction scores: scores by their keys, curves and columns by their names."""
+
+    points: dict[Key, Score] = field(default_factory=dict)
+    curves: dict[str, np.ndarray] = field(default_factory=dict)
+    columns: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def add(self, found: Iterable[Score | Curve]) -> Scores:
+        """Take what a view found."""
+        for one in found:
+            if isinstance(one, Curve):
+                (self.curves if one.stored else self.columns)[one.name] = one.values
+            else:
+                self.points[one.key] = one
+        return self
+
+    def __getitem__(self, key: tuple[str, str]) -> Score:
+        """Return a score of cells by its view and metric."""
+        view, metric = key
+        return self.points["", view, 0, metric]
+
+
+@dataclass(frozen=True)
+class View:
+    """One view.
+
+    Attributes
+    ----------
+    name, of
+        Its name in the tables, and the kind of truth that it reads: 'pairs', 'labels', 'embedding' or 'tracks'.
+    function
+        From a truth and a prediction to scores and curves.
+    needs
+        What it needs: 'labels' of the cells, their 'depth', 'probability' (of a prediction), 'model' (baselines have no
+        such scores), 'smoothed' targets.
+    lower_is_better
+        Metrics of which less is better.
+    aside
+        Metrics that do not say by themselves which prediction is better: no baseline is chosen by them.
+    """
+
+    name: str
+    of: str
+    function: Callable[[Any, Prediction], Iterator[Score | Curve]]
+    needs: frozenset[str]
+    lower_is_better: frozenset[str]
+    aside: frozenset[str] | None  # None is all of them
+
+
+VIEWS: dict[tuple[str, str], View] = {}
+
+
+def view(
+    name: str,
+    *,
+    of: str,
+    needs: Iterable[str] = (),
+    lower_is_better: Iterable[str] = (),
+    aside: Iterable[str] | None = (),
+) -> Callable[[Callable[[Any, Prediction], Iterator[Score | Curve]]], Any]:
+    """Register a function as a view; see `View` for what is said of it."""
+
+    def register(function: Callable[[Any, Prediction], Iterator[Score | Curve]]) -> Any:
+        if (of, name) in VIEWS:
+            raise ChromatellError(f"There is a view {name!r} of {of!r} already. Choose another name.")
+        apart = None if aside is None else frozenset(aside)
+        VIEWS[of, name] = View(name, of, function, frozenset(needs), frozenset(lower_is_better), apart)
+        return function
+
+    return register
+
+
+def view_names(of: str, *, needs: str | None = None) -> tuple[str, ...]:
+    """Return the names of the views of a kind of truth, in the order of the tables; with `needs`, of those that do."""
+    return tuple(v.name for v in VIEWS.values() if v.of == of and (needs is None or needs in v.needs))
+
+
+def sign(metric: str) -> float:
+    """Return -1 where less of a metric is better, else 1."""
+    return -1.0 if any(metric in v.lower_is_better for v in VIEWS.values()) else 1.0
+
+
+def chooses(of: str, score: Score) -> bool:
+    """Return whether a baseline may be chosen by a score: one that says which prediction is better, over everything."""
+    found = VIEWS.get((of, score.view))
+    apart = found is not None and (found.aside is None or score.metric in found.aside)
+    return not apart and score.chrom in ("", ALL) and bool(np.isfinite(score.value))
+
+
+def score(truth: Truth, prediction: Prediction, names: Iterable[str]) -> Scores:
+    """Score one prediction in the views named; those whose needs it does not meet are left out."""
+    scores = Scores()
+    for name in names:
+        one = VIEWS[truth.of, name]
+        if "probability" in one.needs and not prediction.is_probability:
+            continue
+        if "model" in one.needs and prediction.rng is None:
+            continue
+        scores.add(one.function(truth, prediction))
+    return scores
