@@ -1,4 +1,4 @@
-"""Every table that `tl.evaluate`, `tl.fisher` and `tl.baseline` make on small cuts of all kinds of data, before and after.
+"""Every table of `tl.evaluate`, `tl.fisher` and `tl.baseline` on small cuts of all kinds of data, before and after.
 
     python benchmarks/compare_evaluations.py store before.json     # with the code of before on PYTHONPATH
     python benchmarks/compare_evaluations.py store after.json
@@ -42,12 +42,15 @@ class Told(ChromatinModel):
 
     @property
     def var_names(self) -> dict[str, list[str]]:
+        """Names of the bins."""
         return {"rna": [], "atac": list(self.score.columns)}
 
     def predict(self, data: Any = None, *, regions: Any = None, **_: Any) -> np.ndarray:
+        """Return what it was told."""
         return self.score.loc[data.obs_names, list(regions)].to_numpy(dtype=np.float32)
 
     def embed_and_label(self, data: Any, **_: Any) -> tuple[np.ndarray, dict[str, pd.DataFrame]]:
+        """Return what it was told."""
         return self.embedding.loc[data.obs_names].to_numpy(), {k: t.loc[data.obs_names] for k, t in self.labels.items()}
 
 

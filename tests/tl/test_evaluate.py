@@ -13,11 +13,13 @@ from chromatell._settings import settings
 from chromatell._validate import ChromatellError, ChromatellWarning
 from chromatell.data.predictions import write_prediction
 from chromatell.datasets._simulate_multiome import simulate_multiome
+from chromatell.evaluation.tables import EVALUATION_COLUMNS, GAIN_COLUMNS, false_discovery
+from chromatell.evaluation.views import view_names
 from chromatell.pp._split_cells import split_cells
 from chromatell.tl._baseline import baseline
 from chromatell.tl._evaluate import evaluate
-from chromatell.tl._evaluation_scores import VIEWS
-from chromatell.tl._evaluation_tables import EVALUATION_COLUMNS, GAIN_COLUMNS, false_discovery
+
+VIEWS = view_names("pairs")
 
 FEW = ["region_mean", "celltype_mean", "region_mean_true_depth"]
 

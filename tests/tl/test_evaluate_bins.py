@@ -17,14 +17,15 @@ from sklearn.metrics import accuracy_score, average_precision_score, f1_score, r
 
 import chromatell as ctl
 from chromatell._validate import ChromatellError, ChromatellWarning
+from chromatell.evaluation.predictors import Prediction, Predictor
+from chromatell.evaluation.tables import EVALUATION_COLUMNS, GAIN_COLUMNS, PAIRS, best_baselines, gain_table
+from chromatell.evaluation.tasks.bin_cells import remove_bins
+from chromatell.evaluation.tasks.bins import RemovedBins
+from chromatell.evaluation.views import Score, Scores, score
+from chromatell.evaluation.views.cells import label_scores
 from chromatell.metrics.views import depth_strata
 from chromatell.models._base import ChromatinModel
 from chromatell.models._bin_baselines import COMPLETIONS
-from chromatell.tl._bin_boards import Board
-from chromatell.tl._bin_cells import remove_bins
-from chromatell.tl._bin_scores import Removed, label_scores
-from chromatell.tl._evaluation_scores import Scores
-from chromatell.tl._evaluation_tables import EVALUATION_COLUMNS, GAIN_COLUMNS
 
 TINY = {"d": 16, "k": 8, "n_hidden": 32, "n_layers": 1, "n_heads": 2, "train_kwargs": {"max_epochs": 2}, "seed": 0}
 
@@ -174,14 +175,13 @@ def test_replicates_of_labels_equal_sklearn_on_the_cells_drawn():
     true, said = rng.choice(["a", "b", "rare"], 40, p=[0.5, 0.45, 0.05]), rng.choice(["a", "b", "never"], 40)
     drawn = [rng.integers(0, 40, 40) for _ in range(6)]
     weights = np.stack([np.bincount(d, minlength=40) for d in drawn]).astype("f4")
-    result = Scores()
-    label_scores(result, "x", true, said, weights)
+    result = Scores().add(label_scores("x", true, said, weights))
     whole = f1_score(true, said, average="macro")
-    assert result.points["x", "macro_f1"] == (pytest.approx(whole), 40)
+    assert (result["x", "macro_f1"].value, result["x", "macro_f1"].n) == (pytest.approx(whole), 40)
     f1 = [f1_score(true[d], said[d], average="macro") - whole for d in drawn]
-    np.testing.assert_allclose(result.changes["x", "macro_f1"], f1, atol=1e-12)
+    np.testing.assert_allclose(result["x", "macro_f1"].change, f1, atol=1e-12)
     right = [accuracy_score(true[d], said[d]) - accuracy_score(true, said) for d in drawn]
-    np.testing.assert_allclose(result.changes["x", "accuracy"], right, atol=1e-7)
+    np.testing.assert_allclose(result["x", "accuracy"].change, right, atol=1e-7)
 
 
 def test_neighbours_in_an_embedding_by_hand(scored, bins):
@@ -207,10 +207,27 @@ def test_gains_are_over_the_baseline_best_on_validation_cells_and_paired(scored)
         at = (row.pairs, row.view, row.metric)
         assert row.gain == pytest.approx(value(done, row.model, *at) - value(done, row.baseline, *at))
         assert row.ci_low < row.gain < row.ci_high
-    board = Board({k: Scores({("overall", "ap"): (v, 9)}) for k, v in (("mine", 0.5), ("svd", 0.4), ("lsi_knn", 0.3))})
-    board.validation = {k: Scores({("overall", "ap"): (v, 9)}) for k, v in (("svd", 0.1), ("lsi_knn", 0.2))}
-    found = board.tables("test", "completion")[1]
-    assert found[["baseline", "gain"]].to_numpy().tolist() == [["lsi_knn", pytest.approx(0.2)]]
+
+
+def test_a_baseline_that_is_ahead_on_the_scored_data_is_named_beside_the_gain():
+    rng = np.random.default_rng(0)
+    noise = rng.normal(0, 0.01, 200)
+
+    def made_of(values, spread):
+        return {
+            k: Scores().add([Score("overall", "ap", v, 9, noise + spread * rng.normal(0, 1, 200))])
+            for k, v in values.items()
+        }
+
+    best = best_baselines("pairs", made_of({"svd": 0.1, "lsi_knn": 0.2}, 0))  # on validation data
+    predictors = [Predictor(n, len, is_baseline=n != "mine") for n in ("mine", "svd", "lsi_knn")]
+    about = PAIRS, {"split": "test", "pairs": "completion"}
+    for spread, ahead in ((0.001, "svd"), (0.2, "")):  # paired: an interval of the difference without and with 0
+        scores = made_of({"mine": 0.35, "svd": 0.4, "lsi_knn": 0.3}, spread)
+        found = gain_table(scores, predictors, best, *about).iloc[0]
+        assert (found["baseline"], found["gain"]) == ("lsi_knn", pytest.approx(0.05))
+        assert found["ahead"] == ahead
+        assert found["gain_over_ahead"] == pytest.approx(-0.05 if ahead else np.nan, nan_ok=True)
 
 
 def test_intervals_hold_the_scores_of_cells_drawn_anew():
@@ -221,13 +238,15 @@ def test_intervals_hold_the_scores_of_cells_drawn_anew():
     p = (rng.random(opened.shape) + 0.5 * removed.toarray()).astype("f4")
     drawn = [rng.integers(0, 80, 80) for _ in range(60)]
     weights = np.stack([np.bincount(d, minlength=80) for d in drawn]).astype("f4")
-    found = Removed(seen, removed, opened.sum(axis=1) * 1.0, 60, weights).score(p, ("overall", "depth_matched"))
+    at, none = (np.arange(80), np.arange(60)), np.zeros((0, 60), dtype="f4")
+    pairs = RemovedBins(*at, removed, opened.sum(axis=1) * 1.0, None, 60, weights, none, seen, seen=seen)
+    found = score(pairs, Prediction("p", p), ("overall", "depth_matched"))
     y, gone = removed.toarray() > 0, seen.toarray() > 0
     for metric, f in (("auroc", roc_auc_score), ("ap", average_precision_score)):
         brute = [f(y[d][~gone[d]], p[d][~gone[d]]) for d in drawn]
         expected = np.array(brute) - f(y[~gone], p[~gone])
-        np.testing.assert_allclose(found.changes["overall", metric], expected, atol=2e-3)
-    assert found.changes["depth_matched", "auroc"].std() > 0.005
+        np.testing.assert_allclose(found["overall", metric].change, expected, atol=2e-3)
+    assert found["depth_matched", "auroc"].change.std() > 0.005
 
 
 def test_a_model_that_is_a_baseline_gains_nothing(bins):
@@ -293,8 +312,9 @@ def test_whole_groups_are_drawn_where_cells_were_split_by_group(bins, monkeypatc
     adata.obs["donor"] = np.repeat([f"d{i}" for i in range(12)], 20)
     ctl.pp.split_cells(adata, by="donor", fractions=(0.5, 0.2, 0.3), seed=0)
     drawn = {}
+    made_pairs = RemovedBins.__post_init__
     monkeypatch.setattr(
-        Removed, "score", lambda self, p, names: drawn.setdefault("w", self.weights) is None or Scores()
+        RemovedBins, "__post_init__", lambda self: drawn.setdefault("w", self.cell_weights) is None or made_pairs(self)
     )
     ctl.tl.evaluate(adata, {"m": made(bins)}, pairs="completion", baselines=None, n_bootstrap=5)
     donors = adata.obs["donor"][(adata.obs["ctl_split"] == "test").to_numpy()].to_numpy()

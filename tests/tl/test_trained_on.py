@@ -12,8 +12,8 @@ import pytest
 
 import chromatell as ctl
 from chromatell._validate import ChromatellError, ChromatellWarning
+from chromatell.evaluation.predictors import reads_region_atac
 from chromatell.models import _trained_on as t
-from chromatell.tl._evaluation_setting import _has_not_read
 
 QUICK = {"baselines": ["region_mean"], "views": ["overall"], "n_bootstrap": 0}
 
@@ -190,9 +190,15 @@ def test_a_model_that_went_on_from_another_knows_its_cells():
         assert (np.diff(both[key].astype(object)) > 0).all()
 
 
-def test_atacformer_reads_each_bin():
-    assert not _has_not_read({"family": "atacformer"}, "abc")
-    assert not _has_not_read({"family": "atacformer", "held_out": "abc"}, "abc")
+def test_what_is_not_declared_counts_as_read():
+    sequence = {"family": "any", "reads_region_atac": False}
+    assert not reads_region_atac({**sequence, "held_out": "abc"}, "abc")
+    assert reads_region_atac({**sequence, "held_out": "of another split"}, "abc")
+    assert reads_region_atac(sequence, "abc")  # with which split it was made is not known
+    assert reads_region_atac({"family": "any", "reads_region_atac": True, "held_out": "abc"}, "abc")
+    assert reads_region_atac({"family": "xchrom", "held_out": "abc"}, "abc")  # of an older version
+    assert reads_region_atac({}, "abc")
+    assert not reads_region_atac({"family": "external"}, "abc")  # another tool's is taken on trust
 
 
 # ---- tracks

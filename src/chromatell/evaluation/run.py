@@ -13,7 +13,7 @@ import pandas as pd
 from chromatell._keys import CURVES, GAINS, PREVALENCE, SPLITS, UNS
 from chromatell._progress import progress
 from chromatell._settings import logger, settings
-from chromatell._validate import ChromatellError, in_range, one_of, store_key
+from chromatell._validate import in_range, one_of, store_key
 from chromatell.evaluation.predictors import Predictor
 from chromatell.evaluation.tables import (
     PAIRS,
@@ -48,8 +48,8 @@ class Request:
         one_of(self.split, SPLITS, "split")
         in_range(self.n_bootstrap, 0, 1_000_000, "n_bootstrap")
         in_range(self.top, 1, 1_000_000_000, "top")
-        if self.max_regions is not None and self.max_regions < 1:
-            raise ChromatellError(f"max_regions={self.max_regions} must be at least 1, or None for all.")
+        if self.max_regions is not None:
+            in_range(self.max_regions, 1, 1_000_000_000, "max_regions")
 
     def streams(self, n: int) -> list[np.random.SeedSequence]:
         """Return `n` seeds."""

@@ -19,7 +19,7 @@ from mudata import MuData
 from scvi.model.base import BaseModelClass
 from torch.utils.data import DataLoader
 
-from chromatell._keys import ATAC, RNA, TRAIN, VAL
+from chromatell._keys import ATAC, READS_REGION_ATAC, RNA, TRAIN, VAL
 from chromatell._settings import settings
 from chromatell._validate import ChromatellError, in_range
 from chromatell.data.stored import check_complete
@@ -52,6 +52,7 @@ class ChromatinModel(BaseModelClass):
     pretrained: Any = None  # the model that training goes on from
     _starts_fitted = False  # whether the weights that training starts from are a candidate for the best
     reads_tracks: ClassVar[bool] = False  # BinnedTracks in and out, not cells
+    reads_region_atac: ClassVar[bool] = True  # whether it knows a region by its ATAC, and so none that was held out
     bf16_on_cpu: ClassVar[bool] = True  # whether bfloat16 trains faster on a CPU that has its instructions
 
     @property
@@ -103,6 +104,11 @@ class ChromatinModel(BaseModelClass):
     @abstractmethod
     def var_names(self) -> dict[str, list[str]]:
         """Names of the variables in use, by modality."""
+
+    @property
+    def trained_regions(self) -> pd.Index:
+        """Names of the regions whose ATAC it was trained on."""
+        return pd.Index(self.var_names.get(ATAC, []))
 
     def _describe(self, data: Any) -> dict[str, Any]:
         """Return what the model's card says of its training data, JSON-able."""
@@ -160,7 +166,7 @@ class ChromatinModel(BaseModelClass):
         self.train_config = replace(self.train_config, **changes)
         in_range(self.train_config.max_epochs, 1, 10**9, "max_epochs")  # 0 would store a model that was never trained
         seed = settings.resolve_seed(seed)
-        self.config["seed"] = seed
+        self.config |= {"seed": seed, READS_REGION_ATAC: self.reads_region_atac}
         with torch.random.fork_rng(), quiet_lightning():
             torch.manual_seed(seed)
             self._fit_stats(self._adata, seed)

@@ -20,7 +20,7 @@ from chromatell.models._base import ChromatinModel
 from chromatell.models._baseline_kinds import BASELINES
 from chromatell.tl._predict_tracks import predict_tracks
 from chromatell.tl._targets import model_key
-from chromatell.tl._train import provenance, store_prediction
+from chromatell.tl._train import provenance, store_prediction, unread_regions
 
 
 def predict(
@@ -132,9 +132,9 @@ def predict(
     with no_pull():
         result = MuData(mods)
     if isinstance(source, MuData):
-        for name in source.obs.columns:
-            result.obs[name] = source.obs[name].reindex(result.obs_names)
-    origin = provenance(loaded, depth, cells.obs_names)
+        for column in source.obs.columns:
+            result.obs[column] = source.obs[column].reindex(result.obs_names)
+    origin = {**provenance(loaded, depth, cells.obs_names), **unread_regions(loaded, source)}
     store_prediction(result, name, values, columns, origin)
     if ATAC_PRED in result.mod:  # not where the prediction lies in a store
         sentence = reads == ATAC or ATAC in result.mod

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from mudata import MuData
 
-from chromatell._keys import ATAC, HELD_OUT_DIGEST, PREDICTIONS, PROVENANCE, RNA, UNS
-from chromatell._validate import paired
+from chromatell._keys import ATAC, HELD_OUT_DIGEST, PREDICTIONS, PROVENANCE, READS_REGION_ATAC, RNA, TRAIN, UNS
+from chromatell._validate import paired, region_split_of
 from chromatell.data.accessibility import selected
 from chromatell.data.predictions import check_regions, write_prediction, written_together
 from chromatell.io import prediction_reference, write_record
@@ -73,9 +73,19 @@ def provenance(model: ChromatinModel, depth: str, cells: pd.Index | None = None)
         "hash": model.content_hash,
         "depth": depth,
         "uses_target_assay": depth == "observed" or model.reads_atac,
+        READS_REGION_ATAC: bool(model.config.get(READS_REGION_ATAC, True)),  # an older record does not say: it counts
         "seed": int(model.config.get("seed", 0)),
         **trained,
     }
+
+
+def unread_regions(model: ChromatinModel, data: Any) -> dict[str, str]:
+    """Return the digest of the regions that are held out in `data`; nothing where the model was trained on one."""
+    if not isinstance(data, MuData) or ATAC not in data.mod:
+        return {}
+    atac = data.mod[ATAC]
+    held = atac.var_names[region_split_of(atac) != TRAIN]
+    return {} if held.isin(model.trained_regions).any() else {HELD_OUT_DIGEST: held_out_digest(atac)}
 
 
 def regions_to_predict(mdata: MuData, key: str, *, out: Any) -> pd.Index:

@@ -9,7 +9,7 @@ import pytest
 import chromatell as ctl
 from chromatell import ChromatellError
 from chromatell._settings import logger
-from chromatell.tl import _evaluation_pairs as module
+from chromatell.evaluation.tasks import splits as module
 
 KINDS = ["cross-cell", "cross-region", "cross-both"]
 
@@ -114,10 +114,11 @@ def test_predictions_in_a_store_are_scored_like_those_in_memory(tmp_path, monkey
     with ctl.io.PredictionWriter("p.zarr", mdata.obs_names, pd.DataFrame(index=mdata["atac"].var_names)) as writer:
         writer.write(slice(0, 300), slice(0, 90), values)
     del mdata.mod["atac_pred"]
-    mdata.uns["ctl"]["predictions"] = {"noisy": ctl.io.prediction_reference("p.zarr")}
+    said = {"provenance": {"family": "external"}}  # another tool's: taken on trust
+    mdata.uns["ctl"]["predictions"] = {"noisy": {**ctl.io.prediction_reference("p.zarr"), **said}}
     ctl.tl.evaluate(mdata, **kwargs)
     pd.testing.assert_frame_equal(mdata.uns["ctl"]["evaluation"], memory)
-    mdata.uns["ctl"]["models"] = {"noisy": {"manifest": '{"family": "dense"}'}}
+    del mdata.uns["ctl"]["predictions"]["noisy"]["provenance"]  # what is not declared counts as read
     ctl.tl.evaluate(mdata, **kwargs)
     assert kinds_of(mdata) == ["cross-cell"]
 

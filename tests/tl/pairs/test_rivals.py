@@ -92,7 +92,8 @@ def test_a_model_that_has_read_the_held_out_regions_is_left_out(plain, monkeypat
     assert set(t["pairs"]) == {"cross-cell"}
     assert "No prediction was made without the held-out regions' ATAC" in caplog.text
     with pytest.raises(
-        ChromatellError, match="'noisy' has, or was made with another split. Train one with ctl.tl.xchrom"
+        ChromatellError,
+        match="'noisy' has, or was made with another split, or does not say. Train one with ctl.tl.xchrom",
     ):
         ctl.tl.evaluate(mdata, "noisy", pairs="cross-both", **kwargs)
     mdata["atac_pred"].uns["ctl"]["provenance"]["noisy"] = {"family": "xchrom", "held_out": "of another split"}

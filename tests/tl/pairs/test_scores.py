@@ -10,7 +10,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 import chromatell as ctl
 from chromatell._settings import logger
-from chromatell.tl import _evaluation_pairs as module
+from chromatell.evaluation import resampling as module
 
 KINDS = ["cross-cell", "cross-region", "cross-both"]
 MAIN = [

@@ -156,8 +156,8 @@ class CellTask(Task):
         if self.request.pairs is not None:
             raise ChromatellError(
                 f"pairs={held_out[0]!r} needs a prediction that has not read the ATAC of the held-out regions; "
-                f"{examples(without)} has, or was made with another split, or by a version that did not record it. "
-                "Train one with ctl.tl.xchrom(mdata), or predict again after ctl.pp.split_regions(mdata)."
+                f"{examples(without)} has, or was made with another split, or does not say. Train one with "
+                "ctl.tl.xchrom(mdata), or predict again after ctl.pp.split_regions(mdata)."
             )
         logger.info("No prediction was made without the held-out regions' ATAC: %s not scored.", ", ".join(held_out))
         return [k for k in kinds if k not in HELD_OUT]

@@ -95,6 +95,7 @@ class XChrom(ChromatinModel):
 
     family: ClassVar[str] = "xchrom"
     schema: ClassVar[int] = 2
+    reads_region_atac: ClassVar[bool] = False  # its tower reads the sequence of any region
     module: XChromModule
 
     def __init__(
@@ -337,6 +338,11 @@ class XChrom(ChromatinModel):
                 yield rows, cols, logits.sigmoid().cpu().numpy()
 
     # ---- record
+
+    @property
+    def trained_regions(self) -> pd.Index:
+        """Names of the regions that were not held out: the others are known by their sequence alone."""
+        return self.regions[self.seen]
 
     @property
     def var_names(self) -> dict[str, list[str]]:
