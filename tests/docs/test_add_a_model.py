@@ -60,6 +60,22 @@ def test_the_page_runs_and_the_family_learns(namespace):
     assert not [c for c in mdata.obs if "scvi" in c]
 
 
+def test_it_is_not_scored_on_held_out_regions_which_it_has_read(namespace):
+    mdata = ctl.datasets.simulate_multiome(300, 20, 120, seed=2)
+    ctl.pp.split_cells(mdata, seed=2)
+    ctl.pp.split_regions(mdata, by="random", seed=2)
+    namespace["lowrank"](mdata, rank=3, seed=2, train_kwargs={"max_epochs": 2})
+    origin = mdata.mod["atac_pred"].uns["ctl"]["provenance"]["lowrank"]
+    assert origin["reads_region_atac"]
+    assert ctl.models.load(mdata).config["reads_region_atac"]
+    asked = {"baselines": ["region_mean_true_depth"], "views": "overall", "n_bootstrap": 0}
+    ctl.tl.evaluate(mdata, **asked)
+    assert set(mdata.uns["ctl"]["evaluation"]["pairs"]) == {"cross-cell"}
+    for pairs in ("cross-region", "cross-both"):
+        with pytest.raises(ctl.ChromatellError, match="'lowrank' has, or was made"):
+            ctl.tl.evaluate(mdata, pairs=pairs, **asked)
+
+
 def test_a_model_that_was_loaded_predicts_the_same_and_an_altered_one_is_refused(namespace):
     mdata = ctl.datasets.simulate_multiome(120, 20, 30, seed=1)
     ctl.pp.split_cells(mdata, seed=1)

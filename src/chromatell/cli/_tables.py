@@ -84,7 +84,8 @@ def gains(mdata: MuData | AnnData, pairs: str | None = None) -> Table | None:
         return None
     table = new_table(
         f"Gain over the best baseline (paired){'' if pairs is None else f', {pairs}'}",
-        "The baseline is chosen on validation cells, for each score anew. 95% intervals; bold where they are above 0.",
+        "The baseline is chosen on validation cells, for each score anew. 95% intervals; bold where above 0 and "
+        "no other baseline is ahead of the chosen one on the scored cells.",
     )
     for name in ("", "score", "best baseline"):
         table.add_column(name, no_wrap=True)
@@ -93,10 +94,12 @@ def gains(mdata: MuData | AnnData, pairs: str | None = None) -> Table | None:
     for pair in _pairs(found):
         rows = found[(found["view"] == pair[0]) & (found["metric"] == pair[1])]
         for row in rows.itertuples():
-            style = "bold" if row.ci_low > 0 else ""
+            ahead = getattr(row, "ahead", "")  # a table of an older version does not say
+            style = "bold" if row.ci_low > 0 and not ahead else ""
             header = _header(pair).replace("\n", ", ")
             shown = (f"{row.gain:+.4f}", _signed_interval(row.ci_low, row.ci_high))
-            table.add_row(str(row.model), header, str(row.baseline), *(Text(t, style=style) for t in shown))
+            rival = f"{row.baseline}\nbut {row.gain_over_ahead:+.4f} over {ahead}" if ahead else str(row.baseline)
+            table.add_row(str(row.model), header, rival, *(Text(t, style=style) for t in shown))
     return table
 
 

@@ -301,8 +301,9 @@ def self_expected(pairs: Pairs, prediction: Prediction) -> Found:
     step = max(1, (1 << 22) // max(p.shape[1], 1))
     drawn = [sp.csr_matrix(rng.random(part.shape, dtype=np.float32) < part, dtype=np.float32)
              for part in (p[a : a + step] for a in range(0, len(p), step))]  # fmt: skip
-    none = {"cell_weights": pairs.cell_weights[:0], "region_weights": pairs.region_weights[:0]}
-    fake = replace(pairs, truth=sp.vstack(drawn, format="csr"), labels=None, **none)
+    no_cells, no_regions = pairs.cell_weights[:0], pairs.region_weights[:0]
+    truth = sp.vstack(drawn, format="csr")
+    fake = replace(pairs, truth=truth, labels=None, cell_weights=no_cells, region_weights=no_regions)
     inner = Scores()
     for function in (overall, per_cell, per_region, depth_matched):
         inner.add(function(fake, Prediction(prediction.name, p)))
