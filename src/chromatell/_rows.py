@@ -17,6 +17,7 @@ from anndata import AnnData
 
 from chromatell._errors import ChromatellError
 from chromatell._settings import settings
+from chromatell._sparse import check_indptr, check_sparse
 
 BLOCK = 4096  # rows that a pass over a matrix reads at a time
 _RUN = 64  # rows that are read and dropped rather than looked for again
@@ -251,6 +252,7 @@ class _CsrRows:
         self.x, self.shape = x, _shape(x)
         self.indptr = np.asarray(x.group["indptr"][...]).astype(np.int64)
         self.data, self.indices = x.group["data"], x.group["indices"]
+        check_indptr(self.indptr, self.shape[0], self.indices.shape[0], "X, on disk,")
         self.dtype = np.dtype(self.data.dtype)
         self._index = np.int32 if self.shape[1] < 2**31 else np.int64
 
@@ -262,7 +264,9 @@ class _CsrRows:
         with _opened(self.x):
             value, index = self.data[low:high], self.indices[low:high]
         arrays = (_float(np.asarray(value)), np.asarray(index).astype(self._index, copy=False))
-        return sp.csr_matrix((*arrays, self.indptr[start : stop + 1] - low), shape=(stop - start, self.shape[1]))
+        block = sp.csr_matrix((*arrays, self.indptr[start : stop + 1] - low), shape=(stop - start, self.shape[1]))
+        check_sparse(block, "X, on disk,")
+        return block
 
 
 class _DenseRows:
@@ -317,6 +321,7 @@ class _DaskRows:
 def plain(block: Any) -> Any:
     """Return a block that a dask array computed as CSR or ndarray."""
     if sp.issparse(block):
+        check_sparse(block, "A block of X")
         block = sp.csr_matrix(block)
         return block.astype(np.float32) if block.dtype == np.float16 else block
     if hasattr(block, "to_scipy_sparse"):  # pydata's sparse arrays

@@ -17,6 +17,7 @@ from chromatell._errors import ChromatellError as ChromatellError
 from chromatell._errors import ChromatellWarning as ChromatellWarning
 from chromatell._keys import ATAC, RNA, SPLIT, SPLITS, TRAIN
 from chromatell._rows import DiskMatrix, matrix
+from chromatell._sparse import check_sparse
 
 
 def warn(message: str) -> None:
@@ -79,7 +80,8 @@ def paired(mdata: MuData) -> tuple[AnnData, AnnData]:
     Raises
     ------
     ChromatellError
-        A modality is absent or empty, a barcode repeats, or the two do not name the same cells in the same order.
+        A modality is absent or empty, a barcode repeats, the two do not name the same cells in the same order, or a
+        sparse matrix does not fit itself.
     """
     rna, atac = modality(mdata, RNA), modality(mdata, ATAC)
     if not same_names(rna.obs_names, atac.obs_names):
@@ -98,6 +100,8 @@ def paired(mdata: MuData) -> tuple[AnnData, AnnData]:
             f"mdata.obs ({mdata.n_obs} cells) is not in step with its modalities ({rna.n_obs} cells). Call "
             "mdata.update() first."
         )
+    for adata, name in ((rna, RNA), (atac, ATAC)):
+        check_sparse(adata.X, f"{called(name)}.X")
     return rna, atac
 
 
@@ -125,6 +129,7 @@ def nonnegative(adata: AnnData, name: str, *, smoothed: bool = False) -> None:
             f"{where}.X is a {type(x).__name__.strip('_')}, which is not known. Put a NumPy or SciPy CSR matrix or "
             f"a dask array there: {where}.X = scipy.sparse.csr_matrix(...)."
         )
+    check_sparse(x, f"{where}.X")
     n_nan = n_negative = 0
     low = high = 0.0
     for flat in _stretches(x):

@@ -220,7 +220,7 @@ def test_matrix_that_does_not_fit(tmp_path):
     path = write_h5(tmp_path / "x.h5")
     with h5py.File(path, "r+") as f:
         f["matrix/indices"][0] = 600
-    with pytest.raises(ChromatellError, match="cannot be read"):
+    with pytest.raises(ChromatellError, match="does not fit itself: an index is 600, outside the 6"):
         ctl.datasets.multiome_10x(path)
 
 

@@ -22,6 +22,7 @@ from mudata import MuData
 from chromatell._compat import no_pull
 from chromatell._keys import ATAC, CHROM, END, RNA, START
 from chromatell._settings import file_name, logger, settings
+from chromatell._sparse import check_sparse
 from chromatell._validate import ChromatellError, examples, warn
 from chromatell.genome.regions import parse_regions
 from chromatell.io._guard import check_file
@@ -238,7 +239,7 @@ def _read_h5(path: Path) -> tuple[sp.csr_matrix, pd.DataFrame, np.ndarray]:
             table[key] = _strings(group["features"][key]) if there else np.full(n_features, "", dtype=object)
         barcodes = _strings(group["barcodes"])
     x = sp.csr_matrix(parts, shape=(n_cells, n_features))  # CSC of features x cells is CSR of cells x features
-    x.check_format(full_check=True)
+    check_sparse(x, f"The matrix in {str(path)!r}")
     features = pd.DataFrame(table).rename(columns={"feature_type": "feature_types"})
     features["interval"] = features["interval"].where(features["interval"].str.contains(":"), "")
     return x, features, barcodes

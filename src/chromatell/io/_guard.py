@@ -12,8 +12,9 @@ from anndata import AnnData
 from mudata import MuData
 
 from chromatell._compat import no_pull
+from chromatell._errors import ChromatellError
 from chromatell._keys import MODELS, UNS
-from chromatell._validate import ChromatellError
+from chromatell._sparse import check_sparse_parts
 from chromatell.io._h5_guard import check_group, group_at, open_h5
 from chromatell.io._limits import REFUSED, Budget
 from chromatell.io._zarr_guard import check_store, is_zarr, step_into
@@ -77,7 +78,7 @@ def read(path: str | os.PathLike[str], *, max_bytes: int | None = None) -> MuDat
     Raises
     ------
     ChromatellError
-        The file is refused, cut short, or holds no MuData or AnnData.
+        The file is refused, cut short, holds no MuData or AnnData, or a sparse matrix in it does not fit itself.
 
     Examples
     --------
@@ -95,15 +96,20 @@ def read(path: str | os.PathLike[str], *, max_bytes: int | None = None) -> MuDat
     try:
         with no_pull():
             if path.is_dir():
-                return mudata.read_zarr(path)
-            with h5py.File(path, "r") as file:
-                whole = "mod" in file
-            return mudata.read_h5mu(path) if whole else anndata.read_h5ad(path)
+                data = mudata.read_zarr(path)
+            else:
+                with h5py.File(path, "r") as file:
+                    whole = "mod" in file
+                data = mudata.read_h5mu(path) if whole else anndata.read_h5ad(path)
     except Exception as err:  # whatever the readers raise on a damaged file, the user gets one clear error
         raise ChromatellError(
             f"{path} is no MuData or AnnData that can be read ({type(err).__name__}: {str(err)[:200]}). "
             "Write it again with ctl.io.write(mdata, path), or copy it again if it is cut short."
         ) from err
+    check_sparse_parts(data, str(path))
+    for name, adata in data.mod.items() if isinstance(data, MuData) else ():
+        check_sparse_parts(adata, f"mod[{name!r}] of {path}")
+    return data
 
 
 def resolve_sibling(base_path: str | os.PathLike[str], name: str) -> Path:

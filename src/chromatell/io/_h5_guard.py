@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from math import prod
 from pathlib import Path
 from typing import Any
 
 import h5py
-from h5py import h5a, h5d, h5g, h5l, h5o, h5t, h5z
+import numpy as np
+from h5py import h5a, h5d, h5g, h5l, h5o, h5r, h5t, h5z
 
-from chromatell._validate import ChromatellError
+from chromatell._errors import ChromatellError
 from chromatell.io._limits import REFUSED, Budget
 
 # HDF5's own filters that NumPy data are stored with, and the common plug-ins where they are installed.
@@ -24,6 +25,8 @@ _PLUGINS = frozenset(
 _MAX_CHUNK = (
     4 * 1024**2
 )  # deflate inflates up to 1032-fold, chunk by chunk: no chunk of a model may pass 4 GB on the way
+_CATEGORIES = b"__categories"
+SPARSE = frozenset({b"data", b"indices", b"indptr"})
 _MAX_ATTRIBUTE = 16 * 1024**2
 
 
@@ -78,9 +81,24 @@ def _walk(group: h5g.GroupID, where: str, budget: Budget, above: tuple[Any, ...]
         if isinstance(child, h5g.GroupID):
             _walk(child, at, budget, (*above, address), depth + 1)
         elif isinstance(child, h5d.DatasetID):
-            _check_dataset(child, at, budget)
+            _check_dataset(child, at, budget, lambda child=child, name=name: _old_categories(group, child, name))  # type: ignore[misc]
         else:
             raise ChromatellError(f"{at} is a named HDF5 type, not data. {REFUSED}")
+    if set(names) >= SPARSE and any(h5a.exists(group, name) for name in (b"shape", b"h5sparse_shape")):
+        _check_sparse(group, where)
+
+
+def _check_sparse(group: h5g.GroupID, where: str) -> None:
+    """Raise where the parts of a sparse matrix cannot be such; their values are looked at after they are read."""
+    parts = {name: h5o.open(group, name) for name in sorted(SPARSE)}
+    shapes = {name: part.shape if isinstance(part, h5d.DatasetID) else None for name, part in parts.items()}
+    whole = all(isinstance(parts[n].get_type(), h5t.TypeIntegerID) for n in (b"indices", b"indptr") if shapes[n])
+    flat = all(shape is not None and len(shape) == 1 for shape in shapes.values())
+    if not (flat and whole and shapes[b"indices"] == shapes[b"data"]):
+        raise ChromatellError(
+            f"{where} is a sparse matrix whose indices, indptr and data are not arrays of integers and values that fit "
+            f"each other. {REFUSED}"
+        )
 
 
 def _open(group: h5g.GroupID, name: bytes, where: str) -> Any:
@@ -98,24 +116,46 @@ def _address(node: Any) -> Any:
     return info.fileno, info.addr
 
 
-def _check_attributes(node: Any, where: str) -> None:
+def _old_categories(group: h5g.GroupID, codes: h5d.DatasetID, name: bytes) -> bool:
+    """Return whether a column of codes refers to its categories as anndata 0.7 wrote them.
+
+    They are the data set ``__categories/<column>`` of the same group, which the walk looks at too; a reference to
+    anything else is none of these.
+    """
+    attribute = h5a.open(codes, b"categories")
+    if attribute.shape != () or not attribute.get_type().equal(h5t.STD_REF_OBJ):
+        return False
+    above = _open(group, _CATEGORIES, "") if group.links.exists(_CATEGORIES) else None
+    if not isinstance(above, h5g.GroupID) or not above.links.exists(name):
+        return False
+    own = _open(above, name, "")
+    reference = np.empty((), dtype=attribute.dtype)
+    attribute.read(reference)
+    if not isinstance(own, h5d.DatasetID) or not reference[()]:
+        return False
+    return _address(h5r.dereference(reference[()], codes)) == _address(own)
+
+
+def _check_attributes(node: Any, where: str, old_categories: Callable[[], bool] = lambda: False) -> None:
     for i in range(h5a.get_num_attrs(node)):
         attribute = h5a.open(node, index=i)
         kind = attribute.get_type()
+        if attribute.name == b"categories" and isinstance(kind, h5t.TypeReferenceID) and old_categories():
+            continue
         at = f"{where}@{attribute.name.decode('utf-8', 'replace')}"
         _check_type(kind, at, model=False)
         if prod(attribute.shape or ()) * kind.get_size() > _MAX_ATTRIBUTE:
             raise ChromatellError(f"{at} is an attribute of more than 16 MB. {REFUSED}")
 
 
-def _check_dataset(dataset: h5d.DatasetID, where: str, budget: Budget) -> None:
+def _check_dataset(dataset: h5d.DatasetID, where: str, budget: Budget, old_categories: Callable[[], bool]) -> None:
     plist = dataset.get_create_plist()
     layout = plist.get_layout()
     if layout == h5d.VIRTUAL:
         raise ChromatellError(f"{where} is a virtual dataset, made of other files. {REFUSED}")
     if plist.get_external_count() > 0:
         raise ChromatellError(f"{where} keeps its values in another file ({plist.get_external(0)[0]!r}). {REFUSED}")
-    _check_attributes(dataset, where)
+    _check_attributes(dataset, where, old_categories)
     kind = dataset.get_type()
     scalar = dataset.shape == ()
     _check_type(kind, where, model=budget.model and not (scalar and isinstance(kind, h5t.TypeStringID)))

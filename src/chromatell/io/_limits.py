@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from chromatell._validate import ChromatellError
+from chromatell._errors import ChromatellError
 from chromatell.io._record import MAX_ARRAYS, MAX_BYTES
 
 REFUSED = (

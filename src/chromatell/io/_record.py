@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from chromatell._validate import ChromatellError, examples
+from chromatell._errors import ChromatellError
 
 FORMAT = "chromatell-model"
 # The release that first reads each schema of a family; a record above the newest was written by a later version.
@@ -272,7 +272,8 @@ def _listed(value: Any) -> Any:
 def _manifest(record: Record) -> str:
     arrays = {**record.arrays, NAMES: record.names_blob}
     if any("\x00" in n for names in record.var_names.values() for n in names):
-        raise ChromatellError(f"A name of a variable holds a null character: {examples(record.var_names)}.")
+        modalities = [m for m, names in record.var_names.items() if any("\x00" in n for n in names)]
+        raise ChromatellError(f"A name of a variable of {modalities} holds a null character. Rename it.")
     return dump_json(
         {
             "format": FORMAT,

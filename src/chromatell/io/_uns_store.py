@@ -35,7 +35,7 @@ def write_record(mdata: HasUns, key: str, record: Record) -> None:
     Returns
     -------
     None
-        ``mdata.uns['ctl']['models'][key]`` : dict of ``manifest``, ``hash``, ``card`` (text), ``names`` (uint8 array),
+        ``mdata.uns['ctl']['models'][key]`` : dict of ``manifest``, ``hash``, ``card``, ``names`` (uint8 arrays, UTF-8),
         ``weights``, ``scaling``, ``history``, ``arrays`` (dicts of arrays; those that are empty are left out).
 
     Raises
@@ -65,9 +65,9 @@ def to_entry(record: Record) -> dict[str, Any]:
     """Return the dict that stands in ``uns['ctl']['models'][key]``; it shares no memory with the record."""
     arrays = {name: array.copy() for name, array in record.arrays.items()}
     entry: dict[str, Any] = {
-        "manifest": record.manifest,
-        "hash": content_hash(record),
-        "card": dump_json(record.card, "card"),
+        "manifest": as_bytes(record.manifest),
+        "hash": as_bytes(content_hash(record)),
+        "card": as_bytes(dump_json(record.card, "card")),
     }
     entry[NAMES] = record.names_blob
     for name, array in arrays.items():
@@ -85,11 +85,23 @@ def from_entry(entry: Mapping[str, Any], where: str) -> Record:
         items = {part: value} if part == NAMES else {join_name(part, k): v for k, v in _mapping(value, where).items()}
         for name, array in items.items():
             arrays[name] = np.asarray(array)
-    texts = {t: entry.get(t) for t in TEXTS}
-    absent = [t for t, v in texts.items() if not isinstance(v, str)] + [NAMES] * (NAMES not in arrays)
+    texts = {t: _text(entry.get(t)) for t in TEXTS}
+    absent = [t for t, v in texts.items() if v is None] + [NAMES] * (NAMES not in arrays)
     if absent:
         raise ChromatellError(f"{where} is not a whole chromatell model: {', '.join(absent)} missing. {RESAVE}")
     return verified(str(texts["manifest"]), str(texts["hash"]), arrays, str(texts["card"]), where)
+
+
+def as_bytes(text: str) -> np.ndarray:
+    """Return text as UTF-8 bytes, uint8 (n,): damaged text of HDF5's own kind can keep the library busy for ever."""
+    return np.frombuffer(text.encode(), dtype=np.uint8).copy()
+
+
+def _text(value: Any) -> str | None:
+    """Return what `as_bytes` made, or text as files of version 0.1 hold it; None for anything else."""
+    if isinstance(value, np.ndarray) and value.dtype == np.uint8 and value.ndim == 1:
+        return value.tobytes().decode("utf-8", "replace")
+    return value if isinstance(value, str) else None
 
 
 def read_record(mdata: HasUns, key: str | None = None) -> Record:

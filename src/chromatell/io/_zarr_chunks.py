@@ -7,7 +7,7 @@ from math import prod
 from pathlib import Path
 from typing import BinaryIO
 
-from chromatell._validate import ChromatellError
+from chromatell._errors import ChromatellError
 from chromatell.io._limits import REFUSED
 from chromatell.io._record import MAX_JSON
 from chromatell.io._zarr_layout import Layout

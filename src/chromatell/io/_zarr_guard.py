@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from math import prod
 from pathlib import Path
 from typing import Any
 
-from chromatell._validate import ChromatellError
+from chromatell._errors import ChromatellError
 from chromatell.io._limits import REFUSED, Budget
 from chromatell.io._record import parse_json
 from chromatell.io._zarr_chunks import inflated
@@ -16,6 +17,8 @@ from chromatell.io._zarr_layout import layout_of
 
 NODE_FILES = ("zarr.json", ".zarray", ".zgroup")
 _SIDE_FILES = frozenset({".zattrs", ".zmetadata"})
+_SPARSE = frozenset({"data", "indices", "indptr"})
+_INTEGER = re.compile(r"u?int(8|16|32|64)|[<>|][iu][1248]")
 _MAX_METADATA = 64 * 1024**2
 
 
@@ -66,6 +69,25 @@ def _walk(folder: Path, budget: Budget, depth: int) -> None:
     budget.count(str(folder), len(folders))
     for name in folders:
         _walk(folder / name, budget, depth + 1)
+    if set(folders) >= _SPARSE:
+        _check_sparse(folder)
+
+
+def _check_sparse(folder: Path) -> None:
+    """Raise where the parts of a sparse matrix cannot be such; their values are looked at after they are read."""
+    parts = {name: next((_json(p) for n in NODE_FILES if (p := folder / name / n).is_file()), {}) for name in _SPARSE}
+    whole = all(_is_integer(parts[name]) for name in ("indices", "indptr"))
+    flat = all(isinstance(p.get("shape"), list) and len(p["shape"]) == 1 for p in parts.values())
+    if not (flat and whole and parts["indices"]["shape"] == parts["data"]["shape"]):
+        raise ChromatellError(
+            f"{folder} is a sparse matrix whose indices, indptr and data are not arrays of integers and values that "
+            f"fit each other. {REFUSED}"
+        )
+
+
+def _is_integer(metadata: dict[str, Any]) -> bool:
+    kind = metadata.get("data_type", metadata.get("dtype"))
+    return isinstance(kind, str) and bool(_INTEGER.fullmatch(kind))
 
 
 def _listing(folder: Path) -> tuple[dict[str, int], list[str]]:

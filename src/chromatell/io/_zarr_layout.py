@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from chromatell._validate import ChromatellError
+from chromatell._errors import ChromatellError
 from chromatell.io._limits import REFUSED
 
 # Codecs that give numbers or UTF-8 text. Others are in numcodecs too, and one of them, 'pickle', runs what it decodes.

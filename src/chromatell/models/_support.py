@@ -20,6 +20,7 @@ from chromatell._compat import no_pull
 from chromatell._keys import ATAC, RNA, SPLIT_HOW, SPLITS, UNS
 from chromatell._progress import progress
 from chromatell._settings import gib, logger, settings
+from chromatell._sparse import check_sparse
 from chromatell._validate import ChromatellError, split_of, warn
 from chromatell.io import PredictionWriter
 
@@ -102,6 +103,7 @@ def observed_atac(data: Any) -> AnnData:
         "depth='observed' uses the target assay: take these predictions as an upper bound, not as predictions from "
         "expression."
     )
+    check_sparse(data.mod[ATAC].X, "mdata.mod['atac'].X")
     return data.mod[ATAC]
 
 

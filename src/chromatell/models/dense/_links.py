@@ -12,6 +12,7 @@ from mudata import MuData
 
 from chromatell._keys import LINKS, UNS
 from chromatell._settings import logger
+from chromatell._sparse import check_sparse
 from chromatell._validate import ChromatellError
 from chromatell.models.dense._module import ScoreMap
 
@@ -37,6 +38,7 @@ def linked_pairs(mdata: MuData, genes: pd.Index, regions: pd.Index) -> tuple[np.
             "mdata changed after ctl.pp.link_genes: some features have no entry. Run ctl.pp.link_genes(mdata, ...) "
             "again."
         )
+    check_sparse(links["distance"], "mdata.uns['ctl']['links']['distance']")
     part = sp.csc_matrix(links["distance"])[:, region_col].tocsr()[gene_row].tocsc()
     part.sort_indices()
     if part.nnz == 0:
