@@ -35,6 +35,36 @@ def check_complete(arrays: Mapping[str, np.ndarray], schema: int) -> None:
                 raise ChromatellError(f"The model is of schema {schema} but lacks {other!r}. Ask for the file again.")
 
 
+def check_stored(arrays: Mapping[str, np.ndarray], var_names: Mapping[str, list[str]]) -> None:
+    """Raise where what a record of any family holds cannot be a model: whoever makes a file can hash anything.
+
+    Raises
+    ------
+    ChromatellError
+        A weight or statistic that is not finite, a history that is no list of numbers, or a name that repeats.
+    """
+    for name, value in arrays.items():
+        if name.startswith("history."):
+            if value.ndim != 1 or value.dtype.kind not in "fiu":
+                raise ChromatellError(
+                    f"The stored {name!r} is {value.dtype} {value.shape}; a number for each epoch is needed. Ask for the "
+                    "file again, or train anew."
+                )
+        elif value.dtype.kind == "f" and not np.isfinite(value).all():
+            n = int((~np.isfinite(value)).sum())
+            raise ChromatellError(
+                f"The stored {name!r} holds {n} values that are NaN or infinite, of {value.size}; nothing can be "
+                "predicted with them. Ask for the file again, or train anew."
+            )
+    for modality, names in var_names.items():
+        if len(set(names)) < len(names):
+            repeated = next(name for name in names if names.count(name) > 1)
+            raise ChromatellError(
+                f"The model names {len(names) - len(set(names))} variables of {modality!r} twice (such as "
+                f"{repeated!r}). Ask for the file again, or train anew."
+            )
+
+
 def stored_index(value: np.ndarray, limit: int, name: str) -> None:
     """Raise where a stored index points outside ``range(limit)``."""
     if value.dtype != np.int64 or (value.size and (value.min() < 0 or value.max() >= limit)):

@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader
 from chromatell._keys import ATAC, READS_REGION_ATAC, RNA, TRAIN, VAL
 from chromatell._settings import settings
 from chromatell._validate import ChromatellError, in_range
-from chromatell.data.stored import check_complete
+from chromatell.data.stored import check_complete, check_stored
 from chromatell.data.tracks import BinnedTracks
 from chromatell.io import Record, content_hash, load_record, save_record
 from chromatell.io._record import FIRST_RELEASE, NEEDS, upgrade
@@ -350,7 +350,7 @@ class ChromatinModel(BaseModelClass):
         model = cls.__new__(cls)
         ChromatinModel.__init__(model)
         model._restore(record)
-        history = [k for k in record.arrays if k.startswith("history.")]
+        history = [k for k in record.arrays if k.startswith("history.")]  # one-dimensional, `_restore` has seen to it
         model.history_ = {k.removeprefix("history."): [float(v) for v in record.arrays[k]] for k in history}
         model.card = dict(record.card)
         model.is_trained_ = True
@@ -361,6 +361,7 @@ class ChromatinModel(BaseModelClass):
         try:
             self.config = {k: v for k, v in record.config.items() if k not in ("train", COUNTS)}
             self.train_config = TrainConfig(**record.config["train"])
+            check_stored(record.arrays, record.var_names)
             self._set_names(record.var_names)
             self.trained_cells = stored_cells(record.arrays, f"a {self.family!r} model", record.config.get(COUNTS, {}))
             check_complete(record.arrays, record.schema)

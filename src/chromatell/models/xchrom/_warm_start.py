@@ -56,7 +56,9 @@ def warm_start(
     batch_size = min(_CELLS, max(32, len(cells) // 24))
     n_steps = -(-len(cells) // batch_size)
     optimizer = torch.optim.AdamW(groups, lr=_RATE)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _RATE, n_epochs * n_steps, pct_start=0.1)
+    total = n_epochs * n_steps
+    rise = max(0.1, 2 / total)  # at least two steps: torch divides by one less than those of the rise
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _RATE, total, pct_start=rise)
     arrays = [torch.from_numpy(a) for a in (cells, depth, predicted_depth)]
     with progress("Fitting cells", n_epochs, "epochs") as advance:
         for _ in range(n_epochs):
