@@ -80,7 +80,7 @@ class Fasta(Text):
             cache.unlink()
         genome = Genome(self.path)
         letters = []
-        for name, length in genome.sizes.items():
+        for name, length in genome.chromosomes.items():
             tokens = genome.fetch(name, 0, length)
             letters.append((name, decode(tokens)))
         return letters

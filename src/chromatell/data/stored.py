@@ -47,8 +47,8 @@ def check_stored(arrays: Mapping[str, np.ndarray], var_names: Mapping[str, list[
         if name.startswith("history."):
             if value.ndim != 1 or value.dtype.kind not in "fiu":
                 raise ChromatellError(
-                    f"The stored {name!r} is {value.dtype} {value.shape}; a number for each epoch is needed. Ask for the "
-                    "file again, or train anew."
+                    f"The stored {name!r} is {value.dtype} {value.shape}; a number for each epoch is needed. Ask for "
+                    "the file again, or train anew."
                 )
         elif value.dtype.kind == "f" and not np.isfinite(value).all():
             n = int((~np.isfinite(value)).sum())

@@ -36,7 +36,7 @@ from chromatell.models.nascent._config import NascentConfig, build_network, opti
 from chromatell.models.nascent._evaluation import network_predictor, prediction_table, tree_predictor
 from chromatell.models.nascent._sequence import MARGIN, bin_tokens, open_genome
 from chromatell.models.nascent._signal import find_inputs, mean_signal
-from chromatell.models.nascent._store import check_scaling, module_arrays, module_from, n_features
+from chromatell.models.nascent._store import check_scaling, check_tracks, module_arrays, module_from, n_features
 from chromatell.models.nascent._trees import TreeModule
 
 _BLOCK = 1 << 15  # bins predicted at a time
@@ -386,6 +386,7 @@ class Nascent(ChromatinModel):
         self.options, self._genome = NascentConfig(**self.config["options"]), None
         self.scale, self.deviation, self.low = (arrays[f"scaling.{k}"] for k in ("input", "target", "low"))
         n_inputs, n_targets = len(self.inputs), len(self.targets)
+        check_tracks(self.config)
         if (len(self.config["input_tracks"]), len(self.config["target_tracks"])) != (n_inputs, n_targets):
             raise ChromatellError(f"The stored tracks are not those of {self.var_names}. Ask for the file again.")
         check_scaling((self.scale, self.deviation, self.low), n_inputs, n_targets, self.var_names)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 
 from chromatell._validate import ChromatellError
+from chromatell.data._tracks_table import ASSAY, SIGMA, STAT, STRAND
 from chromatell.models.nascent._config import NascentConfig, build_network
 from chromatell.models.nascent._networks import TrackNetwork
 from chromatell.models.nascent._signal import segments
@@ -43,6 +45,24 @@ def module_from(
         network = build_network(options, n_inputs, n_targets, swap)
     network.load_state_dict(state, strict=True, assign=True)
     return network
+
+
+def check_tracks(config: Mapping[str, Any]) -> None:
+    """Raise where what a record says of its inputs and targets is not a list of dicts of text and numbers."""
+    for name, text, number in (("input_tracks", (ASSAY, STRAND), ()), ("target_tracks", (ASSAY,), (SIGMA,))):
+        tracks = config[name]
+        fit = isinstance(tracks, list) and all(
+            isinstance(t, dict)
+            and all(isinstance(t.get(key), str) for key in text)
+            and isinstance(t.get(STAT, ""), str)
+            and all(isinstance(t.get(key), int | float) and np.isfinite(t[key]) for key in number)
+            for t in tracks
+        )
+        if not fit:
+            raise ChromatellError(
+                f"What the model says of its {name.replace('_', ' ')} is {str(tracks)[:80]!r}; for each its "
+                f"{', '.join((*text, *number))} are needed. Ask for the file again."
+            )
 
 
 def check_scaling(stats: Sequence[np.ndarray], n_inputs: int, n_targets: int, names: dict[str, list[str]]) -> None:
