@@ -9,6 +9,7 @@ ATAC_PRED = "atac_pred"
 GENE_ACTIVITY = "gene_activity"
 RANK_REGIONS = "rank_regions"
 MOTIF_ACTIVITY = "motif_activity"
+REGION_LINKS = "region_links"
 PRED_PREFIX = "atac_pred:"  # var_names must be unique across a MuData
 
 # obs and var columns

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from chromatell.pl._history import history
     from chromatell.pl._ism_heatmap import ism_heatmap
     from chromatell.pl._leaderboard import leaderboard
+    from chromatell.pl._link_regions import link_regions
     from chromatell.pl._logo import logo
     from chromatell.pl._metric_by_chromosome import metric_by_chromosome
     from chromatell.pl._motif_activity import motif_activity
@@ -42,6 +43,7 @@ _WHERE = {
     "gene_activity": "_gene_activity",
     "rank_regions": "_rank_regions",
     "motif_activity": "_motif_activity",
+    "link_regions": "_link_regions",
 }
 
 __all__ = [
@@ -52,6 +54,7 @@ __all__ = [
     "history",
     "ism_heatmap",
     "leaderboard",
+    "link_regions",
     "logo",
     "metric_by_chromosome",
     "motif_activity",

@@ -121,7 +121,7 @@ def tracks(
     ax.set_ylim(low - 0.05, len(rows))
     ax.yaxis.set_major_locator(FixedLocator(ticks))
     ax.set_yticklabels(labels)
-    unit = _positions(ax, end - start)
+    unit = positions(ax, end - start)
     finish(ax, f"Position on {chrom} ({unit})", _quantity(held, chosen, layer))
     ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)
@@ -239,7 +239,7 @@ def _ground(ax: Axes, masked: np.ndarray, edges: np.ndarray) -> None:
         ax.axvspan(float(edges[first]), float(edges[last]), color="#EFEFEF", linewidth=0, zorder=0)
 
 
-def _positions(ax: Axes, width: int) -> str:
+def positions(ax: Axes, width: int) -> str:
     """Set few ticks; return the unit."""
     ax.xaxis.set_major_locator(MaxNLocator(3 if axes_size(ax)[0] < 4 else 5, integer=width < _MEGABASE))
     if width < _MEGABASE:

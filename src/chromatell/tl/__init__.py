@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from chromatell.tl._fisher import fisher
     from chromatell.tl._gene_activity import gene_activity
     from chromatell.tl._ism import ism
+    from chromatell.tl._link_regions import link_regions
     from chromatell.tl._motif_activity import motif_activity
     from chromatell.tl._nascent import nascent
     from chromatell.tl._neighbor_score import neighbor_score
@@ -46,6 +47,7 @@ _WHERE = {
     "gene_activity": "_gene_activity",
     "rank_regions": "_rank_regions",
     "motif_activity": "_motif_activity",
+    "link_regions": "_link_regions",
 }
 
 __all__ = [
@@ -59,6 +61,7 @@ __all__ = [
     "fisher",
     "gene_activity",
     "ism",
+    "link_regions",
     "motif_activity",
     "nascent",
     "neighbor_score",

@@ -1,0 +1,119 @@
+"""What a gene's expression does to the log-odds of every region in a trained `Dense`, all else equal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from anndata import AnnData
+from mudata import MuData
+
+from chromatell._keys import RNA
+from chromatell._validate import expressed, nonnegative
+from chromatell.data.cells import CellBatch
+
+if TYPE_CHECKING:
+    from chromatell.models.dense._model import Dense
+
+METHODS = ("knockout", "gradient")
+_GENES = 128  # decoded at a time
+_STEP = 0.1  # sd, of the central difference
+_FEWEST = 10  # cells that express a gene
+
+
+class GeneEffects:
+    """Mean effect of each gene over cells.
+
+    ``knockout``: log-odds with the gene's expression minus those without any, mean over the cells that express it.
+    ``gradient``: change of the log-odds for one standard deviation more, at each cell, mean over all cells.
+
+    The logit is affine in a cell's state, ``bias + w . z + depth * d + links . genes``, so that the state's mean over
+    cells is taken, and decoded once a gene. Depth, total and the number of detected genes stay as they are.
+
+    Parameters
+    ----------
+    model
+        Trained.
+    data
+        Cells with expression.
+    """
+
+    def __init__(self, model: Dense, data: MuData | AnnData) -> None:
+        rna = data.mod[RNA] if isinstance(data, MuData) else data
+        nonnegative(rna, RNA, smoothed=True)
+        expressed(rna)
+        self.model = model
+        x, present = model.expression.align(rna)
+        covariates = model.covariates.transform(data, np.arange(rna.n_obs))
+        self.z, library = model.expression.transform(x, present)
+        self.sizes = np.column_stack([library, model.expression.detected(x, present), covariates])
+        self.x = self.z if model.projection is None else self.z @ model.projection  # what the encoder reads
+        # the z-score of no expression at all
+        e = model.expression
+        self.absent = np.clip(-e.mean / e.sd, -e.clip, e.clip).astype(np.float32)
+        self.present = np.ones(len(e.genes), dtype=bool) if present is None else np.asarray(present, dtype=bool)
+
+    def of(self, genes: np.ndarray, method: str) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Yield (genes, cells used of each, float32 (genes, regions)) in blocks; no cells, no effect: NaN."""
+        with torch.no_grad():
+            base = self._encode(self.x)
+            for start in range(0, len(genes), _GENES):
+                part = genes[start : start + _GENES]
+                states, shifts, n = [], np.zeros((len(part), self.z.shape[1]), dtype=np.float32), []
+                for i, gene in enumerate(part):
+                    state, shift, cells = (self._knockout if method == "knockout" else self._gradient)(gene, base)
+                    states.append(state)
+                    shifts[i, gene] = shift
+                    n.append(cells)
+                effects = self._decode(torch.stack(states, dim=1), shifts)
+                used = np.array(n)
+                effects[used == 0] = np.nan
+                yield part, used, effects
+
+    def _knockout(self, gene: int, base: torch.Tensor) -> tuple[torch.Tensor, float, int]:
+        own = self.z[:, gene]
+        cells = np.flatnonzero(own > self.absent[gene] + 1e-4)
+        if cells.size < _FEWEST or not self.present[gene]:
+            return torch.zeros_like(base[:, 0]), 0.0, 0
+        x = self._shifted(gene, self.absent[gene] - own[cells], cells)
+        state = (base[:, cells] - self._encode(x, cells)).mean(dim=1)
+        return state, float((own[cells] - self.absent[gene]).mean()), cells.size
+
+    def _gradient(self, gene: int, base: torch.Tensor) -> tuple[torch.Tensor, float, int]:
+        if not self.present[gene]:
+            return torch.zeros_like(base[:, 0]), 0.0, 0
+        cells, step = np.arange(len(self.z)), np.full(len(self.z), _STEP, dtype=np.float32)
+        up, down = (self._encode(self._shifted(gene, s, cells), cells) for s in (step, -step))
+        return (up - down).mean(dim=1) / (2 * _STEP), 1.0, cells.size
+
+    def _shifted(self, gene: int, by: np.ndarray, cells: np.ndarray) -> np.ndarray:
+        """Return what the encoder reads of some cells, where a gene's z-score is changed."""
+        x = self.x[cells].copy()
+        if self.model.projection is None:
+            x[:, gene] += by
+        else:
+            x += by[:, None] * self.model.projection[gene]
+        return x
+
+    def _encode(self, x: np.ndarray, cells: np.ndarray | slice = slice(None)) -> torch.Tensor:
+        sizes = torch.from_numpy(self.sizes[cells].astype(np.float32))
+        batch = CellBatch(torch.from_numpy(x), None, sizes, torch.zeros(len(x))).to(self.model.device)
+        return self.model.module.encode(batch)  # (members, cells, latent)
+
+    def _decode(self, states: torch.Tensor, shifts: np.ndarray) -> np.ndarray:
+        """Return the change of the logits, mean over members, (genes, regions)."""
+        module, n = self.model.module, len(shifts)
+        zero = np.zeros_like(shifts)
+        sizes = np.zeros((n, self.sizes.shape[1]), dtype=np.float32)
+        out = np.empty((n, module.config.n_regions), dtype=np.float32)
+        moved, still = (
+            self.model._batch(genes, sizes, np.zeros(n, dtype=np.float32)).to(self.model.device)
+            for genes in (shifts, zero)
+        )
+        for start in range(0, module.config.n_regions, module.config.block):
+            stop = min(start + module.config.block, module.config.n_regions)
+            change = module.decode(states, moved, start, stop) - module.decode(0 * states, still, start, stop)
+            out[:, start:stop] = change.float().mean(dim=0).cpu().numpy()
+        return out

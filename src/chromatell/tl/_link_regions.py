@@ -1,0 +1,208 @@
+"""``ctl.tl.link_regions``: which gene's expression moves which region, in a trained model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from mudata import MuData
+
+from chromatell._keys import CHROM, LINKS, REGION_LINKS, RNA, UNS
+from chromatell._progress import progress
+from chromatell._settings import settings
+from chromatell._validate import ChromatellError, examples, in_range, modality, one_of
+from chromatell.data.chosen import coordinates
+from chromatell.genome.regions import normalise_chrom
+from chromatell.io import model_keys
+from chromatell.models import load
+from chromatell.tl._measured_tests import false_discovery
+from chromatell.tl._sequences import result_key
+
+METHODS = ("knockout", "gradient")
+
+
+def link_regions(
+    mdata: MuData,
+    *,
+    key: str = "dense",
+    model: Any = None,
+    genes: Sequence[str] | None = None,
+    method: str = "knockout",
+    n_cells: int = 500,
+    seed: int | None = None,
+    key_added: str = REGION_LINKS,
+    copy: bool = False,
+) -> MuData | None:
+    r"""Genes that move the regions near them, by knocking them out in a trained `Dense`.
+
+    The effect of gene g on region r is
+
+    .. math:: e_{gr} = \frac{1}{|C_g|} \sum_{c \in C_g} \mathrm{logit}\, p_r(x_c)
+              - \mathrm{logit}\, p_r(x_c^{\,x_g = 0})
+
+    over cells :math:`C_g` that express g: above 0 where the gene's expression goes with an open region. Depth, total
+    and number of detected genes stay as they are. Each pair that ``ctl.pp.link_genes`` linked is tested against the
+    null that place tells nothing: its p-value is the share of the regions **on other chromosomes** that the same gene
+    moves as much, in either direction.
+
+    Parameters
+    ----------
+    mdata
+        With `rna`, links (``ctl.pp.link_genes``), and the model.
+    key
+        The model in `mdata`.
+    model
+        A trained `Dense`, or the path of one, in its place.
+    genes
+        Which; None takes all that the model reads and that have links.
+    method
+        'knockout', or 'gradient': change of the log-odds for one standard deviation of expression more, mean over all
+        cells.
+    n_cells
+        Cells over which the mean is taken, drawn at random; all where there are fewer.
+    seed
+        Of the draw; None follows ``ctl.settings.seed``.
+    key_added
+        Name of what is written.
+    copy
+        Return a new object; the one that was given stays as it is.
+
+    Returns
+    -------
+    None, or a new MuData with ``copy=True``. Written, ``mdata.uns['ctl'][key_added]``, a dict:
+
+    `table` : pandas.DataFrame
+        A row a linked pair, by p-value: `gene`, `region`, `distance` (bp to the start site, 0 within the region),
+        `effect` (log-odds; of a Poisson model log rate), `pvalue`, `fdr` (Benjamini and Hochberg over the table),
+        `n_cells` that express the gene.
+    `settings` : pandas.DataFrame
+        One row: `model`, `method`, `n_cells`, `n_null` (regions on other chromosomes, median over genes), `seed`.
+
+    Raises
+    ------
+    ChromatellError
+        No such model or gene, a model of another family, no links, or regions on one chromosome alone.
+
+    Notes
+    -----
+    This asks the model, not the cell: it says what the model has learned from coexpression, among other things, and a
+    gene may stand for another that it goes with. Genes that under 10 of the drawn cells express are left out. Peak
+    memory: cells x genes, and 128 genes x regions.
+
+    Examples
+    --------
+    >>> import chromatell as ctl
+    >>> mdata = ctl.datasets.simulate_multiome(200, 30, 60, seed=0)
+    >>> ctl.pp.split_cells(mdata, seed=0)
+    >>> ctl.pp.link_genes(mdata, mdata.mod["rna"].var)
+    >>> ctl.tl.dense(mdata, train_kwargs={"max_epochs": 2})
+    >>> ctl.tl.link_regions(mdata, n_cells=100)
+    >>> list(mdata.uns["ctl"]["region_links"]["table"].columns[:4])
+    ['gene', 'region', 'distance', 'effect']
+    """
+    from chromatell.models.dense._gene_effects import GeneEffects
+
+    one_of(method, METHODS, "method")
+    result_key(key_added)
+    n_cells = in_range(n_cells, 10, 10_000_000, "n_cells")
+    seed = settings.resolve_seed(seed)
+    rna = modality(mdata, RNA)
+    model = dense_model(mdata, key, model)
+    distance = _links(mdata, model, genes)
+    chrom = normalise_chrom(coordinates(mdata, pd.Index(model.regions))[CHROM]).to_numpy(dtype=object)
+    rows = np.sort(np.random.default_rng(seed).permutation(rna.n_obs)[:n_cells])
+    cells: Any = mdata if len(rows) == rna.n_obs else mdata[rows]
+    effects = GeneEffects(model, cells)
+    asked = np.flatnonzero(np.diff(distance.indptr) > 0)
+    tables, n_null = [], []
+    with progress("Genes", len(asked), "genes") as advance:
+        for block, used, values in effects.of(asked, method):
+            for gene, n, effect in zip(block, used, values, strict=True):
+                near = distance.indices[distance.indptr[gene] : distance.indptr[gene + 1]]
+                null = np.sort(np.abs(effect[~np.isin(chrom, np.unique(chrom[near]))]))
+                if n == 0 or null.size == 0:
+                    continue
+                above = null.size - np.searchsorted(null, np.abs(effect[near]), side="left")
+                n_null.append(null.size)
+                tables.append(
+                    pd.DataFrame(
+                        {
+                            "gene": model.genes[gene],
+                            "region": np.asarray(model.regions)[near],
+                            "distance": distance.data[distance.indptr[gene] : distance.indptr[gene + 1]] - 1,
+                            "effect": effect[near],
+                            "pvalue": (above + 1) / (null.size + 1),
+                            "n_cells": n,
+                        }
+                    )
+                )
+            advance(len(block))
+    if not tables:
+        raise ChromatellError(
+            "No pair can be tested: no linked gene is expressed in ten of the cells, or the regions lie on one "
+            "chromosome alone, so that none elsewhere tells what chance gives. Take more cells, n_cells=..."
+        )
+    table = pd.concat(tables, ignore_index=True)
+    table["distance"] = table["distance"].astype(np.int64)
+    table.insert(5, "fdr", false_discovery(table["pvalue"].to_numpy()))
+    table = table.sort_values(["pvalue", "gene", "distance"], kind="stable", ignore_index=True)
+    about = {
+        "model": key,
+        "method": method,
+        "n_cells": len(rows),
+        "n_null": int(np.median(n_null)),
+        "seed": seed,
+    }
+    target = mdata.copy() if copy else mdata
+    written = {"table": table, "settings": pd.DataFrame([about], index=["0"])}
+    target.uns[UNS] = {**target.uns.get(UNS, {}), key_added: written}
+    return target if copy else None
+
+
+def dense_model(mdata: MuData, key: str, model: Any) -> Any:
+    """Return a trained `Dense`: the one that is given, else that of `mdata`."""
+    from chromatell.models._base import ChromatinModel
+
+    if model is None:
+        keys = model_keys(mdata)
+        if key not in keys:
+            raise ChromatellError(
+                f"There is no model {key!r} in mdata.uns['ctl']['models']; there: {keys or 'none'}. Train one with "
+                "ctl.tl.dense(mdata), name another with key=, or give one with model=."
+            )
+        model = load(mdata, key=key)
+    elif not isinstance(model, ChromatinModel):
+        model = load(model)
+    if model.family != "dense":
+        raise ChromatellError(
+            f"The model is of family {model.family!r}; this needs one that reads genes, of family 'dense': "
+            "ctl.tl.dense(mdata)."
+        )
+    return model
+
+
+def _links(mdata: MuData, model: Any, genes: Sequence[str] | None) -> sp.csr_matrix:
+    """Return distance + 1 of the linked pairs among the model's genes and regions, CSR (genes, regions)."""
+    links = mdata.uns.get(UNS, {}).get(LINKS)
+    if links is None:
+        raise ChromatellError("Did not find mdata.uns['ctl']['links']. Run ctl.pp.link_genes(mdata, annotation) first.")
+    named = [pd.Index(np.asarray(links[part]).astype(str)) for part in ("gene", "region")]
+    row, col = named[0].get_indexer(model.genes), named[1].get_indexer(model.regions)
+    known = sp.coo_matrix(sp.csr_matrix(links["distance"])[np.maximum(row, 0)][:, np.maximum(col, 0)])
+    keep = (row[known.row] >= 0) & (col[known.col] >= 0)
+    if genes is not None:
+        asked = pd.Index([genes] if isinstance(genes, str) else list(genes)).astype(str)
+        missing = asked[~asked.isin(model.genes)]
+        if len(missing):
+            raise ChromatellError(f"The model reads no gene {examples(missing)}; it reads {examples(model.genes)}.")
+        keep &= np.isin(np.asarray(model.genes), asked)[known.row]
+    if not keep.any():
+        raise ChromatellError(
+            f"None of the genes {'that were named ' if genes is not None else ''}is linked to a region of the model. "
+            "Link further: ctl.pp.link_genes(mdata, annotation, max_distance=250_000)."
+        )
+    pairs = (known.data[keep], (known.row[keep], known.col[keep]))
+    return sp.csr_matrix(pairs, shape=(len(model.genes), len(model.regions)))
