@@ -9,8 +9,10 @@ from chromatell._settings import settings
 
 
 @contextlib.contextmanager
-def progress(what: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
+def progress(what: str, total: int, unit: str) -> Iterator[Callable[..., None]]:
     """Show how much of `total` is done, how fast it goes and what is left; yields a function that adds to what is done.
+
+    That function also takes a text, which stands before the bar from then on.
 
     Examples
     --------
@@ -19,7 +21,7 @@ def progress(what: str, total: int, unit: str) -> Iterator[Callable[[int], None]
     ...         advance(1)
     """
     if not settings.progress:
-        yield lambda _: None
+        yield lambda n, text="": None
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn
@@ -33,4 +35,8 @@ def progress(what: str, total: int, unit: str) -> Iterator[Callable[[int], None]
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Speed(), Remaining())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(what, total=total)
-        yield lambda n: bar.advance(task, n)
+
+        def advance(n: int, text: str = "") -> None:
+            bar.update(task, advance=n, description=text or None)
+
+        yield advance

@@ -217,27 +217,6 @@ def test_batches_and_covariates(multiome):
         ctl.models.Dense.setup_mudata(mdata, batch_key="donor9")
 
 
-def test_a_stopped_run_goes_on(multiome, tmp_path):
-    """Three epochs at once, or two and then the third from the checkpoint: the same weights."""
-
-    def train(folder, **kwargs):
-        mdata = multiome.copy()
-        ctl.models.Dense.setup_mudata(mdata)
-        model = ctl.models.Dense(mdata)
-        model.train(seed=4, schedule="none", checkpoint_dir=folder, **kwargs)
-        return model
-
-    whole = train(tmp_path / "a", max_epochs=3)
-    train(tmp_path / "b", max_epochs=2)
-    assert sorted(p.name for p in (tmp_path / "b").iterdir()) == ["last.ckpt"]
-    resumed = train(tmp_path / "b", max_epochs=3)
-    for name in ("train_loss", "validation_loss"):
-        assert len(resumed.history[name]) == 1  # the third epoch alone was run
-        assert resumed.history[name][-1] == pytest.approx(whole.history[name][-1], abs=1e-5)
-    one, two = (m.to_record().arrays["weights.weight"] for m in (whole, resumed))
-    np.testing.assert_allclose(two, one, atol=1e-6)
-
-
 def test_early_stopping_keeps_the_best_weights(multiome):
     mdata = multiome.copy()
     ctl.models.Dense.setup_mudata(mdata)

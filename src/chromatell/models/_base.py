@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import datetime
 from abc import abstractmethod
 from collections.abc import Iterator
@@ -26,9 +27,19 @@ from chromatell.data.stored import check_complete, check_stored
 from chromatell.data.tracks import BinnedTracks
 from chromatell.io import Record, content_hash, load_record, save_record
 from chromatell.io._record import FIRST_RELEASE, NEEDS, upgrade
-from chromatell.models._fit_network import fit_network
+from chromatell.models._checkpoint import prepare_folder
+from chromatell.models._fingerprint import fingerprint, start_digest
+from chromatell.models._fit_network import fit_network, make_trainer
 from chromatell.models._plan import TrainConfig
-from chromatell.models._support import check_dense, collect_blocks, describe, quiet_lightning, resolve_precision, what
+from chromatell.models._support import (
+    check_dense,
+    collect_blocks,
+    describe,
+    first_rank_speaks,
+    quiet_lightning,
+    resolve_precision,
+    what,
+)
 from chromatell.models._trained_on import COUNTS, counts, stored_cells, trained_cells
 
 DEPTHS = ("predicted", "fixed", "observed")
@@ -50,6 +61,7 @@ class ChromatinModel(BaseModelClass):
     _adata: Any
     train_config: TrainConfig
     pretrained: Any = None  # the model that training goes on from
+    _made: dict[str, Any] | None = None  # the configuration before the first training
     _starts_fitted = False  # whether the weights that training starts from are a candidate for the best
     reads_tracks: ClassVar[bool] = False  # BinnedTracks in and out, not cells
     reads_region_atac: ClassVar[bool] = True  # whether it knows a region by its ATAC, and so none that was held out
@@ -135,12 +147,14 @@ class ChromatinModel(BaseModelClass):
         max_epochs
             None takes the preset's.
         accelerator, devices
-            As in Lightning; ``trainer_kwargs={'strategy': 'ddp'}`` for several.
+            As in Lightning. Several devices share each batch (DDP): `batch_size` is that of all of them together, and
+            the result that of one, but for rounding and for which numbers dropout draws.
         seed
-            The same seed gives the same weights on the same machine.
+            The same seed gives the same weights on the same machine with the same number of threads.
         checkpoint_dir
-            Folder for the state after each epoch. A run that was stopped and is started again with the same folder goes
-            on.
+            Folder for the state after each epoch. The same call with the same folder goes on where it was stopped, and
+            ends with the model that it would have had otherwise; a finished run returns at once. A state of other data,
+            another split, seed or option is refused.
         precision
             'auto': bfloat16 autocast on a GPU or CPU that has its instructions, else float32; or any of Lightning's
             names, such as '32-true'. Weights, losses and scores are float32 in any case.
@@ -151,7 +165,11 @@ class ChromatinModel(BaseModelClass):
         Raises
         ------
         ChromatellError
-            There is no data, no training cell, or an unknown option.
+            There is no data, no training cell, an unknown option or device, or `checkpoint_dir` holds another run.
+        FloatingPointError
+            The loss became infinite.
+        KeyboardInterrupt
+            The user stopped it.
         """
         if self._adata is None:
             name = type(self).__name__
@@ -166,56 +184,57 @@ class ChromatinModel(BaseModelClass):
         self.train_config = replace(self.train_config, **changes)
         in_range(self.train_config.max_epochs, 1, 10**9, "max_epochs")  # 0 would store a model that was never trained
         seed = settings.resolve_seed(seed)
-        self.config |= {"seed": seed, READS_REGION_ATAC: self.reads_region_atac}
-        with torch.random.fork_rng(), quiet_lightning():
+        self._made = copy.deepcopy(self.config) if self._made is None else self._made
+        self.config = {**copy.deepcopy(self._made), "seed": seed, READS_REGION_ATAC: self.reads_region_atac}
+        trainer = {
+            "accelerator": accelerator,
+            "devices": devices,
+            "precision": resolve_precision(precision, accelerator, on_cpu=self.bf16_on_cpu),
+            **(trainer_kwargs or {}),
+        }
+        with torch.random.fork_rng(), quiet_lightning(), first_rank_speaks():
+            make_trainer(self.train_config, **trainer)  # raises before any work
+            state = None if checkpoint_dir is None else prepare_folder(checkpoint_dir)
             torch.manual_seed(seed)
             self._fit_stats(self._adata, seed)
             self._build()
-            self._fit(
-                self._adata,
-                seed,
-                accelerator=accelerator,
-                devices=devices,
-                checkpoint_dir=checkpoint_dir,
-                precision=precision,
-                **(trainer_kwargs or {}),
-            )
+            self._fit(self._adata, seed, state=state, **trainer)
         self.is_trained_ = True
         self.card = self._describe(self._adata)
         self.trained_cells = trained_cells(self._adata, getattr(self.pretrained, "trained_cells", None))
 
-    def _fit(
-        self,
-        data: Any,
-        seed: int,
-        *,
-        checkpoint_dir: str | Path | None,
-        precision: str,
-        accelerator: str,
-        devices: Any,
-        **kwargs: Any,
-    ) -> None:
-        """Fit by gradient descent, through scvi-tools' runner and Lightning; a family may fit otherwise."""
-        config = self.train_config
+    def _schedule(self) -> TrainConfig:
+        """Return how the network is fitted, which may follow the data; `train_config` is what the user chose."""
+        return self.train_config
+
+    def _fit(self, data: Any, seed: int, *, state: Path | None, precision: str, **trainer: Any) -> None:
+        """Fit by gradient descent, through Lightning; a family may fit otherwise."""
+        config = self._schedule()
         train, val = self._loader(data, TRAIN, seed), self._loader(data, VAL, seed)
         if train is None:
             raise ChromatellError("There is no training cell. Run ctl.pp.split_cells(mdata) first.")
         if val is None and config.schedule == "plateau":
             raise ChromatellError("schedule='plateau' needs 'val' cells: ctl.pp.split_cells(mdata), or take 'cosine'.")
         self.history_, self.is_trained_ = None, False
-        self.history_ = fit_network(
-            self,
+
+        def identity() -> dict[str, Any]:
+            start = start_digest(self.module, (train, val))
+            more = {k: v for k, v in trainer.items() if isinstance(v, int | float) and k != "devices"}
+            return fingerprint(data, self.config, config, start=start, family=self.family, precision=precision, **more)
+
+        self.trainer, self.history_ = fit_network(
+            self.module,
             config,
             (train, val),
             seed=seed,
             starts_fitted=self._starts_fitted,
-            state=None if checkpoint_dir is None else Path(checkpoint_dir) / "last.ckpt",
-            accelerator=accelerator,
-            devices=devices,
-            precision=resolve_precision(precision, accelerator, on_cpu=self.bf16_on_cpu),
-            **kwargs,
+            state=state,
+            identity=identity,
+            precision=precision,
+            **trainer,
         )
         self.module.eval()
+        self.is_trained_ = True
 
     @property
     def history(self) -> dict[str, list[float]] | None:

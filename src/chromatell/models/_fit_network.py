@@ -1,67 +1,172 @@
-"""Fits a network by gradient descent, through scvi-tools' runner and Lightning."""
+"""Fits a network by gradient descent, through Lightning: on one device or several, in one go or several."""
 
 from __future__ import annotations
 
+import contextlib
+import signal
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch.callbacks import EarlyStopping
-from scvi.train import Trainer, TrainRunner
+import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch import Trainer
+from lightning.pytorch.strategies import DDPStrategy
 from torch.utils.data import DataLoader
 
-from chromatell._settings import settings
-from chromatell.models._plan import BestWeights, Loaders, Plan, SaveState, TrainConfig
+from chromatell._progress import progress
+from chromatell._settings import logger, settings
+from chromatell._validate import ChromatellError
+from chromatell.models._checkpoint import StateFile, check_same_run, read_state
+from chromatell.models._plan import Loaders, Plan, TrainConfig
+from chromatell.models._run import Run
 
-
-class _SafeTrainer(Trainer):
-    """Resumes from tensors and plain values only."""
-
-    def fit(self, *args: Any, **kwargs: Any) -> None:
-        super().fit(*args, weights_only=True, **kwargs)
-
-
-class _Runner(TrainRunner):
-    _trainer_cls = _SafeTrainer
+_DDP = ("ddp", "ddp_find_unused_parameters_true", "ddp_find_unused_parameters_false")
 
 
 def fit_network(
-    model: Any,
+    module: Any,
     config: TrainConfig,
     loaders: tuple[DataLoader, DataLoader | None],
     *,
     seed: int,
     starts_fitted: bool,
     state: Path | None,
+    identity: Callable[[], dict[str, Any]],
     **trainer: Any,
-) -> dict[str, list[float]]:
-    """Fit `model.module`, leave the weights that are best on validation data in it, and return the losses by epoch.
+) -> tuple[Trainer | None, dict[str, list[float]]]:
+    """Fit a module, leave the weights that are best on validation data in it; return the trainer and losses by epoch.
 
-    `state` is the file that a stopped run goes on from; `starts_fitted` says that the first weights take part in the
-    choice of the best.
+    Parameters
+    ----------
+    starts_fitted
+        The first weights take part in the choice of the best.
+    state
+        The file that a stopped run goes on from, and that is written after each epoch.
+    identity
+        Returns what tells this run from others; a state of another is refused. Asked where there is a `state`.
     """
     train, val = loaders
-    callbacks: list[Any] = list(trainer.pop("callbacks", []))
-    if val is not None:
-        callbacks.append(BestWeights(start=starts_fitted))
+    run = Run(config, path=state, start_counts=starts_fitted and val is not None)
     if state is not None:
-        callbacks.append(SaveState(state))
-    if val is not None and config.early_stopping:
-        # Lightning's own: scvi-tools' prints to stdout
-        callbacks.append(EarlyStopping("validation_loss", patience=config.patience, mode="min"))
-    runner = _Runner(
-        model,
-        training_plan=Plan(model.module, config, steps_per_epoch=len(train), seed=seed),
-        data_splitter=Loaders(train, val),
-        max_epochs=config.max_epochs,
-        callbacks=callbacks,
-        ckpt_path=state if state is not None and state.exists() else None,
-        gradient_clip_val=config.gradient_clip or None,
-        check_val_every_n_epoch=1,
-        enable_progress_bar=settings.progress,
-        **trainer,
-    )
-    model.module.train()  # Lightning keeps the mode that it finds
-    runner()
-    frames = runner.trainer.logger.history if runner.trainer.is_global_zero else {}
-    keep = ("train_loss", "validation_loss")
-    return {k: [float(v) for v in f.iloc[:, 0]] for k, f in frames.items() if k in keep}
+        run.identity = identity()
+        if state.exists():
+            take_up(run, state)
+            rest = "it is finished, nothing is trained" if run.is_over else "training goes on"
+            logger.info(f"Epoch {run.n_epochs} of {config.max_epochs} is in {str(state.parent)!r}: {rest}.")
+    callbacks = [*trainer.pop("callbacks", []), run]
+    made = make_trainer(config, callbacks=callbacks, skips_parts=getattr(module, "skips_parts", False), **trainer)
+    if run.is_over and made.world_size == 1:  # several processes have to be started, for what comes after
+        run.restore(module)
+        return None, run.history
+    plan = Plan(module, config, steps_per_epoch=len(train), seed=seed)
+    module.train()  # Lightning keeps the mode that it finds
+    steps = len(train) * (config.max_epochs - run.n_epochs)
+    with _shown(run, steps if made.is_global_zero else None), _stopped_by_user(run):
+        made.fit(plan, datamodule=Loaders(train, val), ckpt_path=str(state) if run.n_epochs else None)
+    run.restore(module)
+    module.to(made.strategy.root_device)
+    return made, run.history
+
+
+def take_up(run: Run, state: Path) -> None:
+    """Take the losses and best weights of a stopped run; raise where it is another one, or the file is damaged."""
+    found = read_state(state)["callbacks"][run.state_key]
+    check_same_run(found["identity"], run.identity, state)
+    run.load_state_dict(found)
+    if run.n_epochs > run.config.max_epochs:
+        raise ChromatellError(
+            f"The run in {str(state.parent)!r} has {run.n_epochs} epochs, max_epochs={run.config.max_epochs} is less. "
+            f"Take max_epochs={run.n_epochs} or more, or name another folder: train(checkpoint_dir=...)."
+        )
+
+
+def make_trainer(
+    config: TrainConfig,
+    *,
+    accelerator: str = "auto",
+    devices: int | list[int] | str = "auto",
+    precision: str = "32-true",
+    strategy: Any = "auto",
+    skips_parts: bool = False,
+    **kwargs: Any,
+) -> Trainer:
+    """Return Lightning's trainer; `skips_parts` says that a batch may leave some of the weights without a gradient.
+
+    Raises
+    ------
+    ChromatellError
+        The hardware is not there, or an option is unknown.
+    """
+    if devices == "auto":
+        devices = 1  # several are asked for by name: they would run the caller's script again
+        if accelerator == "auto" and not torch.cuda.is_available():
+            accelerator = "cpu"
+    several = devices not in (1, "1") and not (isinstance(devices, list) and len(devices) == 1)
+    if strategy in _DDP or (strategy == "auto" and several):
+        # buffers are the same everywhere, see `BatchNorm`; sent at each batch, they wait for ranks that have fewer
+        strategy = DDPStrategy(find_unused_parameters=skips_parts, broadcast_buffers=False)
+    elif isinstance(strategy, str) and strategy != "auto":
+        raise ChromatellError(
+            f"trainer_kwargs={{'strategy': {strategy!r}}} is not supported: take 'ddp', or leave it out."
+        )
+    options: dict[str, Any] = {
+        "max_epochs": config.max_epochs,
+        "gradient_clip_val": config.gradient_clip or None,
+        "check_val_every_n_epoch": 1,
+        "num_sanity_val_steps": 0,
+        "logger": False,
+        "enable_checkpointing": False,
+        "enable_model_summary": False,
+        "enable_progress_bar": False,
+        "use_distributed_sampler": False,
+        **kwargs,
+    }
+    options["plugins"] = [*_listed(options.get("plugins")), StateFile()]
+    try:
+        return Trainer(accelerator=accelerator, devices=devices, precision=precision, strategy=strategy, **options)
+    except (MisconfigurationException, ValueError, RuntimeError, TypeError) as error:
+        raise ChromatellError(
+            f"Training cannot be set up with accelerator={accelerator!r}, devices={devices!r}, precision={precision!r}"
+            f"{f', {sorted(kwargs)}' if kwargs else ''}: {str(error).strip().splitlines()[0]} Take accelerator='cpu', "
+            "devices=1 and precision='32-true', or leave them out."
+        ) from error
+
+
+def _listed(value: Any) -> list[Any]:
+    return [] if value is None else list(value) if isinstance(value, list | tuple) else [value]
+
+
+@contextlib.contextmanager
+def _shown(run: Run, steps: int | None) -> Iterator[None]:
+    """Show a progress bar in a terminal or notebook; elsewhere `run` writes a line an epoch."""
+    if steps is None or not settings.progress:
+        yield
+        return
+    with progress("Training", steps, "steps") as advance:
+        run.show = advance
+        yield
+
+
+@contextlib.contextmanager
+def _stopped_by_user(run: Run) -> Iterator[None]:
+    """Let Ctrl-C be a KeyboardInterrupt: Lightning ends the process and leaves signals ignored."""
+    main = threading.current_thread() is threading.main_thread()
+    handler = signal.getsignal(signal.SIGINT) if main else None
+    try:
+        yield
+    except SystemExit as error:
+        if not run.interrupted:
+            raise
+        if run.path is None:
+            how = "Nothing is kept; train(checkpoint_dir=...) keeps the state after each epoch."
+        elif run.n_epochs:
+            how = f"The state after epoch {run.n_epochs} is in {str(run.path)!r}: the same call goes on from there."
+        else:
+            how = "No epoch was finished: the same call starts anew."
+        logger.warning(f"Training was stopped. {how}")
+        raise KeyboardInterrupt from error
+    finally:
+        if main:
+            signal.signal(signal.SIGINT, handler)

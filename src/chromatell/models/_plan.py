@@ -1,16 +1,21 @@
-"""The one LightningModule: optimiser, schedule, logging; and the callbacks that training needs."""
+"""The one LightningModule: optimiser, schedule, losses; and the batches of each process."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import islice
 from typing import Any
 
+import numpy as np
 import torch
-from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
+from lightning.pytorch import LightningDataModule, LightningModule
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, Sampler
 
-from chromatell._validate import one_of
+from chromatell._validate import in_range, one_of
+from chromatell.data.sampler import Pick
+from chromatell.nn import ranks
 
 OPTIMIZERS = ("adamw", "adam", "rmsprop")
 ORDERS = ("auto", "cells", "blocks")
@@ -22,7 +27,7 @@ class TrainConfig:
     """How a network is fitted; every field is stored with the model."""
 
     max_epochs: int = 30
-    batch_size: int = 256
+    batch_size: int = 256  # over all processes
     min_steps: int = 24  # steps an epoch at least: fewer cells take smaller batches, down to 32
     optimizer: str = "adamw"
     betas: tuple[float, float] = (0.9, 0.999)  # of adam and adamw
@@ -41,6 +46,12 @@ class TrainConfig:
         one_of(self.optimizer, OPTIMIZERS, "optimizer")
         one_of(self.schedule, SCHEDULES, "schedule")
         one_of(self.order, ORDERS, "order")
+        for name in ("max_epochs", "batch_size", "min_steps"):
+            object.__setattr__(self, name, in_range(getattr(self, name), 1, 10**9, name))
+        for name, high in (("lr", 1e6), ("weight_decay", 1e6), ("gradient_clip", 1e9)):
+            object.__setattr__(self, name, in_range(getattr(self, name), 0, high, name, whole=False))
+        in_range(self.warmup, 0, 1, "warmup", whole=False)
+        in_range(self.patience, 1, 10**9, "patience")
         object.__setattr__(self, "betas", tuple(self.betas))  # JSON knows lists only
 
     def batch_for(self, n_train: int) -> int:
@@ -49,7 +60,10 @@ class TrainConfig:
 
 
 class Plan(LightningModule):
-    """Fits any module that has ``loss(batch)``; logs `train_loss` and `validation_loss` once an epoch."""
+    """Fits any module that has ``loss(batch)``; keeps `train_loss` and `validation_loss` of the epoch.
+
+    Losses are those of whole batches, whatever the number of processes that share them.
+    """
 
     def __init__(self, module: nn.Module, config: TrainConfig, *, steps_per_epoch: int, seed: int):
         super().__init__()
@@ -57,35 +71,64 @@ class Plan(LightningModule):
         self.config = config
         self.seed = seed
         self.total_steps = max(1, steps_per_epoch * config.max_epochs)
+        self.plateau: torch.optim.lr_scheduler.ReduceLROnPlateau | None = None
+        self._sums: dict[str, tuple[float, float]] = {}  # of the epoch: losses times their weights, and weights
+        self.begin_means()
+
+    @property
+    def n_ranks(self) -> int:
+        """Processes that share each batch."""
+        return int(self.trainer.world_size)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        """Seed dropout by (seed, epoch) once the loader is made, which draws too: a resumed run goes on alike."""
+        """Seed dropout by (seed, epoch) once the loader is made, which draws too: a resumed run goes on alike.
+
+        Each process draws numbers of its own.
+        """
         if batch_idx == 0:  # the caller forked the generator
-            torch.manual_seed(self.seed * 100_003 + self.current_epoch)
+            seed = self.seed * 100_003 + self.current_epoch
+            if self.global_rank:
+                seed = int(np.random.SeedSequence([seed, self.global_rank]).generate_state(1, np.uint64)[0] >> 1)
+            torch.manual_seed(seed)
+            self.begin_means()
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
-        """Return the loss of one batch."""
-        loss = self.module.loss(batch)
-        if not torch.isfinite(loss):
+        """Return the loss of one batch; of part of it where processes share it."""
+        with ranks.sharing(self.n_ranks):
+            loss = self.module.loss(batch)
+            finite = torch.isfinite(loss)
+            if self.n_ranks > 1:  # all of them stop, or none
+                finite = ranks.total(finite.float()) == self.n_ranks
+        if not finite:
             raise FloatingPointError(
                 f"The training loss became {loss.item()} at epoch {self.current_epoch}. "
                 "Lower the learning rate: train(lr=...), or clip harder: train(gradient_clip=...)."
             )
-        self.log("train_loss", loss.detach(), on_step=False, on_epoch=True, prog_bar=True, batch_size=1)
+        self._add("train_loss", loss, 1.0)
         return loss
 
+    def begin_means(self) -> None:
+        """Begin new means of the losses: the same on all ranks, of which some may have nothing to validate."""
+        self._sums = {"train_loss": (0.0, 0.0), "validation_loss": (0.0, 0.0)}
+
     def validation_step(self, batch: Any, batch_idx: int) -> None:
-        """Log the loss of one validation batch, weighted by its size."""
-        loss = self.module.loss(batch)
-        self.log(
-            "validation_loss",
-            loss,
-            on_step=False,
-            on_epoch=True,
-            prog_bar=True,
-            batch_size=len(batch),
-            sync_dist=True,
-        )
+        """Take in the loss of one validation batch, weighted by its size; processes take turns at batches."""
+        self._add("validation_loss", self.module.loss(batch), float(len(batch)))
+
+    def _add(self, name: str, loss: Tensor, weight: float) -> None:
+        value, total = self._sums[name]
+        self._sums[name] = value + weight * float(loss.detach()), total + weight
+
+    def losses(self) -> dict[str, float]:
+        """Return the losses of the epoch by name; a mean over all processes, which all must ask."""
+        found = {}
+        for name, sums in self._sums.items():
+            both = torch.tensor(sums, dtype=torch.float64, device=self.device if self.n_ranks > 1 else "cpu")
+            if self.n_ranks > 1:
+                torch.distributed.all_reduce(both)
+            if both[1] > 0:
+                found[name] = float(both[0] / both[1])
+        return found
 
     def configure_optimizers(self) -> Any:
         """Decay matrices only: biases, norms and per-region terms are left alone."""
@@ -115,87 +158,89 @@ class Plan(LightningModule):
             )
             return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cosine, "interval": "step"}}
         if c.schedule == "plateau":
-            plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.5, patience=2)
-            return {"optimizer": optimizer, "lr_scheduler": {"scheduler": plateau, "monitor": "validation_loss"}}
+            # stepped by `Run`, before the state is written: Lightning would step it after
+            self.plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.5, patience=2)
         return optimizer
 
 
-class BestWeights(Callback):
-    """Keeps the weights of the epoch with the lowest validation loss, in memory, and puts them back at the end.
-
-    With `start`, the weights that training starts from take part: they were fitted by other means.
-    """
-
-    def __init__(self, *, start: bool = False) -> None:
-        self.start = start
-        self.best = float("inf")
-        self.best_epoch = -1
-        self.weights: dict[str, Tensor] = {}
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Validate the weights as they are, in a run that does not resume."""
-        if not self.start or self.weights or trainer.current_epoch:
-            return
-        total, n = 0.0, 0
-        pl_module.module.eval()
-        with torch.no_grad():
-            for batch in trainer.val_dataloaders:
-                batch = batch.to(pl_module.device)
-                total, n = total + float(pl_module.module.loss(batch)) * len(batch), n + len(batch)
-        pl_module.module.train()
-        self._keep(total / n, -1, pl_module)
-
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Compare this epoch with the best so far."""
-        value = trainer.callback_metrics.get("validation_loss")
-        if value is not None and float(value) < self.best:
-            self._keep(float(value), trainer.current_epoch, pl_module)
-
-    def _keep(self, value: float, epoch: int, pl_module: LightningModule) -> None:
-        self.best, self.best_epoch = value, epoch
-        self.weights = {k: v.detach().clone() for k, v in pl_module.module.state_dict().items()}
-
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Put the best weights back."""
-        if self.weights:
-            pl_module.module.load_state_dict(self.weights)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return what a checkpoint keeps: tensors and plain values only."""
-        return {"best": self.best, "best_epoch": self.best_epoch, "weights": self.weights}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take it back when a stopped run resumes."""
-        self.best, self.best_epoch = state_dict["best"], state_dict["best_epoch"]
-        self.weights = state_dict["weights"]
-
-
-class SaveState(Callback):
-    """Writes the state of the run after each epoch, beside and renamed, so that a stopped run can go on."""
-
-    def __init__(self, path: Path):
-        self.path = path
-
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write tensors and plain values; nothing else is read back (``weights_only=True``)."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        beside = self.path.with_suffix(".partial")
-        trainer.save_checkpoint(beside)
-        if trainer.is_global_zero:
-            beside.replace(self.path)
-
-
 class Loaders(LightningDataModule):
-    """The training and validation loaders of one run."""
+    """The training and validation batches of one process."""
 
-    def __init__(self, train: Any, val: Any | None):
+    def __init__(self, train: DataLoader, val: DataLoader | None):
         super().__init__()
+        self.allow_zero_length_dataloader_with_multiple_devices = True
         self._train, self._val = train, val
+
+    def _of_rank(self, loader: DataLoader, *, train: bool) -> DataLoader:
+        trainer = self.trainer
+        assert trainer is not None
+        if trainer.world_size == 1:
+            return loader
+        names = ("num_workers", "collate_fn", "pin_memory", "timeout", "worker_init_fn", "prefetch_factor")
+        more = {name: getattr(loader, name) for name in (*names, "persistent_workers", "multiprocessing_context")}
+        kind = PartsOfBatches if train else SomeBatches
+        sampler = kind(loader.sampler, trainer.global_rank, trainer.world_size)
+        return DataLoader(loader.dataset, sampler=sampler, batch_size=None, **more)
 
     def train_dataloader(self) -> Any:
         """Return the training loader."""
-        return self._train
+        return self._of_rank(self._train, train=True)
 
     def val_dataloader(self) -> Any:
         """Return the validation loader, or none."""
-        return self._val if self._val is not None else []
+        return self._of_rank(self._val, train=False) if self._val is not None else []
+
+
+class PartsOfBatches(Sampler):
+    """Each batch of another sampler, of which one process takes every n-th row.
+
+    An item is an array of rows, a `Pick`, or a tuple that begins with rows; one that ends with a list is drawn as a
+    whole and cut by its data set. Where a batch has fewer rows than there are processes, each takes all of it, which is
+    the same mean.
+    """
+
+    def __init__(self, batches: Any, rank: int, n_ranks: int):
+        self.batches, self.rank, self.n_ranks = batches, rank, n_ranks
+
+    def set_epoch(self, epoch: int) -> None:
+        """Set the epoch; Lightning calls this."""
+        self.batches.set_epoch(epoch)
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[Any]:
+        for item in self.batches:
+            if isinstance(item, Pick):
+                yield item._replace(rows=part_of(item.rows, self.rank, self.n_ranks))
+            elif isinstance(item, tuple) and isinstance(item[-1], list):
+                yield (*item, (self.rank, self.n_ranks))
+            elif isinstance(item, tuple):
+                yield (part_of(item[0], self.rank, self.n_ranks), *item[1:])
+            else:
+                yield part_of(item, self.rank, self.n_ranks)
+
+
+def part_of(rows: np.ndarray, rank: int, n_ranks: int) -> np.ndarray:
+    """Return what one process takes of the rows of a batch; at least one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> part_of(np.arange(5), 0, 2), part_of(np.arange(5), 1, 2), part_of(np.arange(1), 1, 2)
+    (array([0, 2, 4]), array([1, 3]), array([0]))
+    """
+    return rows[rank::n_ranks] if len(rows) >= n_ranks else rows
+
+
+class SomeBatches(Sampler):
+    """Every n-th batch of another sampler."""
+
+    def __init__(self, batches: Any, rank: int, n_ranks: int):
+        self.batches, self.rank, self.n_ranks = batches, rank, n_ranks
+
+    def __len__(self) -> int:
+        return len(range(self.rank, len(self.batches), self.n_ranks))
+
+    def __iter__(self) -> Iterator[Any]:
+        yield from islice(iter(self.batches), self.rank, None, self.n_ranks)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import torch
 from anndata import AnnData
+from lightning.pytorch.utilities import rank_zero_only
 from mudata import MuData
 from scvi.data import AnnDataManager, fields
 
@@ -122,13 +123,37 @@ def quiet_lightning() -> Iterator[None]:
             warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning's own use of torch's pytree
             warnings.filterwarnings("ignore", message=".*does not have many workers.*")
             warnings.filterwarnings("ignore", message=".*across ranks is zero.*")  # no validation part
-            warnings.filterwarnings("ignore", message=".*logging interval.*")
             warnings.filterwarnings("ignore", message=".*Checkpoint directory.*")
             warnings.filterwarnings("ignore", message=".*`lr_scheduler.step\\(\\)`.*")
+            warnings.filterwarnings("ignore", message=".*sync_dist=True.*")  # losses are those of all ranks
+            warnings.filterwarnings("ignore", message=".*val_dataloader.*")
+            warnings.filterwarnings("ignore", message=".*find_unused_parameters.*")
             yield
     finally:
         for item, level in zip(loggers, levels, strict=True):
             item.setLevel(level)
+
+
+@contextlib.contextmanager
+def first_rank_speaks() -> Iterator[None]:
+    """Keep log lines to the first of the processes that train together."""
+    level = logger.level
+    if rank_zero_only.rank:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def on_first_rank(model: Any, write: Callable[[], Any], read: Callable[[], Any]) -> Any:
+    """Return what `write` returns; where several processes trained the model the first writes, then the others read."""
+    trainer = getattr(model, "trainer", None)
+    if trainer is None or trainer.world_size == 1:
+        return write()
+    found = write() if trainer.is_global_zero else None
+    torch.distributed.barrier()
+    return found if trainer.is_global_zero else read()
 
 
 def resolve_precision(precision: str, accelerator: str, *, on_cpu: bool = True) -> str:

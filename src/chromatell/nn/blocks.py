@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from chromatell.nn.ranks import BatchNorm
+
 
 class MLP(nn.Sequential):
     """Fully connected layers: Linear, norm, SiLU, dropout, `n_layers` times; then Linear to `n_out`.
@@ -19,7 +21,7 @@ class MLP(nn.Sequential):
         for i in range(n_layers):
             layers.append(nn.Linear(n_in if i == 0 else n_hidden, n_hidden))
             if norm == "batch":
-                layers.append(nn.BatchNorm1d(n_hidden))
+                layers.append(BatchNorm(n_hidden))
             elif norm == "layer":
                 layers.append(nn.LayerNorm(n_hidden))
             layers += [nn.SiLU(), nn.Dropout(dropout)]

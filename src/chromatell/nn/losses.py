@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from chromatell.nn import ranks
 from chromatell.nn.batch import Batch
 
 LOSSES = ("bce", "focal", "dice", "focal_dice", "poisson")
@@ -96,10 +97,10 @@ def region_sums(logits: Tensor, target: Tensor, config: LossConfig) -> Tensor:
 
 
 def combine(sums: Tensor, n_pairs: int, config: LossConfig) -> Tensor:
-    """Return the loss of each member, (members,), from the sums over all blocks."""
-    entropy, inter, p_sum, y_sum = sums.unbind(dim=1)
-    loss = entropy / n_pairs
+    """Return the loss of each member, (members,), from the sums over all blocks, and over all ranks."""
+    loss = ranks.share_of_mean(sums[:, 0] / n_pairs, n_pairs)
     if "dice" in config.name:
+        inter, p_sum, y_sum = ranks.summed(sums[:, 1:]).unbind(dim=1)
         dice = 1 - (2 * inter + config.dice_smooth) / (p_sum + y_sum + config.dice_smooth)
         loss = dice if config.name == "dice" else loss + config.dice_weight * dice
     return loss

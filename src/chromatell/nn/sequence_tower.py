@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from chromatell._validate import ChromatellError, in_range, one_of
+from chromatell.nn.ranks import BatchNorm
 
 POOLS = ("max", "mean")
 TOWERS = ("basset", "motifs")
@@ -135,7 +136,7 @@ class ConvBlock(nn.Sequential):
 
     def __init__(self, n_in: int, n_out: int, kernel: int, pool: int, *, first: bool = False, kind: str = "max"):
         layers: list[nn.Module] = [] if first else [QuickGELU()]
-        layers += [nn.Conv1d(n_in, n_out, kernel, padding="same", bias=False), nn.BatchNorm1d(n_out)]
+        layers += [nn.Conv1d(n_in, n_out, kernel, padding="same", bias=False), BatchNorm(n_out)]
         if pool > 1:
             layers.append(nn.MaxPool1d(pool) if kind == "max" else nn.AvgPool1d(pool))
         super().__init__(*layers)
@@ -157,7 +158,7 @@ class BassetTower(nn.Module):
         self.dropout = nn.Dropout(0.0 if c.is_bounded else c.dropout)
         self.last = nn.Linear(c.n_positions * (c.last_filters or widths[-1]), c.n_bottleneck)
         self.after = (
-            nn.Sequential(nn.BatchNorm1d(c.n_bottleneck), nn.Dropout(c.dropout), QuickGELU()) if c.is_bounded else None
+            nn.Sequential(BatchNorm(c.n_bottleneck), nn.Dropout(c.dropout), QuickGELU()) if c.is_bounded else None
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -205,10 +206,10 @@ class MotifTower(nn.Module):
         self.pools = nn.ModuleList(nn.MaxPool1d(c.stem_pool) for _ in range(2))
         self.better = nn.MaxPool1d(2)
         self.hidden = nn.Sequential(
-            nn.BatchNorm1d(c.stem_filters),
+            BatchNorm(c.stem_filters),
             QuickGELU(),
             nn.Conv1d(c.stem_filters, c.hidden_filters, 1, bias=False),
-            nn.BatchNorm1d(c.hidden_filters),
+            BatchNorm(c.hidden_filters),
             QuickGELU(),
         )
         self.place = nn.Parameter(torch.zeros(c.n_positions))

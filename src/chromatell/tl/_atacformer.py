@@ -19,7 +19,7 @@ from chromatell.models._baseline_kinds import BASELINES
 from chromatell.models._bin_baselines import COMPLETIONS, EMBEDDERS, LABELLERS
 from chromatell.models._support import shared_view, what
 from chromatell.tl._targets import model_key
-from chromatell.tl._train import provenance, regions_to_predict, store_prediction
+from chromatell.tl._train import once_written, provenance, regions_to_predict, store_prediction
 
 
 def atacformer(
@@ -70,7 +70,8 @@ def atacformer(
         Path of a Zarr store for `atac_pred`, needed above ``ctl.settings.dense_limit``; ``uns`` then holds its name and
         hash.
     seed
-        The same seed gives the same weights on the same machine; None follows ``ctl.settings.seed``.
+        The same seed gives the same weights on the same machine with the same number of threads; None follows
+        ``ctl.settings.seed``.
     train_kwargs
         Passed to `AtacFormer.train`: `max_epochs`, `lr`, `precision`, `accelerator`, `checkpoint_dir`, ...
     copy
@@ -125,7 +126,7 @@ def atacformer(
         regions = regions_to_predict(data, key_added, out=out) if predicts else None
         model.train(seed=seed, **(train_kwargs or {}))
         said = model.cell_columns(inner, key_added)
-        values: Any = model.predict(inner, depth=depth, out=out) if predicts else None
+        values: Any = once_written(model, inner, depth=depth, out=out) if predicts else None
     finally:
         model.forget()
     target = data.copy() if copy else data

@@ -15,6 +15,7 @@ from chromatell.genome.genome import Genome
 from chromatell.io import write_record
 from chromatell.io._replace import check_new
 from chromatell.models import family_class
+from chromatell.models._support import on_first_rank
 from chromatell.models._track_baselines import TRACK_BASELINES
 from chromatell.tl._targets import model_key
 from chromatell.tl._train import provenance
@@ -54,7 +55,8 @@ def nascent(
     key_added
         Name of the model; predictions are named ``'<target>_<key_added>'``.
     seed
-        The same seed gives the same model on the same machine; None follows ``ctl.settings.seed``.
+        The same seed gives the same model on the same machine with the same number of threads; None follows
+        ``ctl.settings.seed``.
     train_kwargs
         Passed to `Nascent.train`: `max_epochs` (of trees: rounds of boosting), `lr`, `patience`, ...
     copy
@@ -132,7 +134,11 @@ def with_prediction(
     """Add what a model predicts to tracks, in place, and return them; with `out` its values lie in a store."""
     store_key(key)
     _check_free(tracks, [f"{name}_{key}" for name in model.var_names["target"]])
-    found = model.predict(tracks, chroms=chroms, depth=depth, suffix=key, fasta=fasta, out=out)
+
+    def write() -> BinnedTracks:
+        return model.predict(tracks, chroms=chroms, depth=depth, suffix=key, fasta=fasta, out=out)
+
+    found = write() if out is None else on_first_rank(model, write, lambda: BinnedTracks.open(out))
     tracks.add(found.arrays(), found.table, overwrite=True)
     own = tracks.uns.get(UNS, {})
     said = {"tracks": found.names, **provenance(model, depth)}

@@ -18,7 +18,7 @@ from chromatell.io import prediction_reference, write_record
 from chromatell.io._replace import check_new
 from chromatell.models._base import ChromatinModel
 from chromatell.models._baseline_kinds import BASELINES, held_out_digest
-from chromatell.models._support import check_dense, shared_view
+from chromatell.models._support import check_dense, on_first_rank, shared_view
 from chromatell.models._trained_on import STRETCHES, among
 from chromatell.tl._targets import model_key
 
@@ -47,7 +47,7 @@ def train_and_store(
     try:
         regions = regions_to_predict(mdata, key, out=predict.get("out"))
         fitted.train(**train)
-        values = fitted.predict(inner, depth_key=setup.get("depth_key"), **predict)
+        values = once_written(fitted, inner, depth_key=setup.get("depth_key"), **predict)
         more = {} if also is None else also(fitted, inner)
     finally:
         fitted.forget()
@@ -60,6 +60,15 @@ def train_and_store(
         for (modality, place, name), array in more.items():
             getattr(target.mod[modality], place)[name] = array
     return target if copy else None
+
+
+def once_written(model: Any, data: Any, *, out: Any, **predict: Any) -> np.ndarray | Path:
+    """Return ``model.predict``; a store is written by the first of several processes, and read by all."""
+
+    def write() -> Any:
+        return model.predict(data, out=out, **predict)
+
+    return write() if out is None else on_first_rank(model, write, lambda: Path(out))
 
 
 def provenance(model: ChromatinModel, depth: str, cells: pd.Index | None = None) -> dict[str, Any]:

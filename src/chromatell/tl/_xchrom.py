@@ -56,7 +56,8 @@ def xchrom(
         Path of a Zarr store for the predictions, needed above ``ctl.settings.dense_limit``; ``mdata.uns`` then holds
         its name and hash.
     seed
-        The same seed gives the same weights on the same machine; None follows ``ctl.settings.seed``.
+        The same seed gives the same weights on the same machine with the same number of threads; None follows
+        ``ctl.settings.seed``.
     train_kwargs
         Passed to `XChrom.train`: `max_epochs`, `lr`, `precision`, `accelerator`, `checkpoint_dir`, ...
     model_kwargs

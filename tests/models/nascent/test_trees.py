@@ -9,7 +9,7 @@ import pytest
 
 import chromatell as ctl
 from chromatell.io import Record
-from chromatell.models.nascent._trees import Trees, read_booster
+from chromatell.models.nascent._trees import Trees, joined_trees, read_booster
 
 xgb = pytest.importorskip("xgboost")
 
@@ -31,9 +31,13 @@ def boosted():
     return x, boosters
 
 
+def read(boosters, rounds):
+    return joined_trees([read_booster(b, n, 0.25) for b, n in zip(boosters, rounds, strict=True)])
+
+
 def test_arrays_predict_what_xgboost_predicts(boosted):
     x, boosters = boosted
-    trees = read_booster(boosters, [25, 10], [0.25, 0.25])
+    trees = read(boosters, [25, 10])
     trees.check(7, 2)
     found = trees.predict(np.ascontiguousarray(x.T))
     expected = [boosters[0].predict(xgb.DMatrix(x)), boosters[1].predict(xgb.DMatrix(x), iteration_range=(0, 10))]
@@ -43,7 +47,7 @@ def test_arrays_predict_what_xgboost_predicts(boosted):
 
 def test_a_value_that_equals_a_threshold_goes_right_as_in_xgboost(boosted):
     _, boosters = boosted
-    trees = read_booster(boosters, [25, 12], [0.25, 0.25])
+    trees = read(boosters, [25, 12])
     inner = trees.feature >= 0
     edges = np.full((int(inner.sum()), 7), 0.5, dtype=np.float32)
     edges[np.arange(len(edges)), trees.feature[inner]] = trees.threshold[inner]
@@ -83,7 +87,7 @@ def test_a_tree_by_hand():
     ],
 )
 def test_arrays_that_are_no_trees_are_refused(boosted, field, change, message):
-    trees = read_booster(boosted[1], [25, 12], [0.25, 0.25])
+    trees = read(boosted[1], [25, 12])
     altered = dataclasses.replace(trees, **{field: change(getattr(trees, field))})
     with pytest.raises(ctl.ChromatellError, match=message):
         altered.check(7, 2)

@@ -20,6 +20,7 @@ from chromatell.data.cells import row_blocks
 from chromatell.data.lsi import Lsi
 from chromatell.models.atacformer._decoders import ChromosomeDecoder, Encoded, RegionClassDecoder
 from chromatell.models.atacformer._sentences import SentenceBatch, Sentences, pack
+from chromatell.nn import ranks
 from chromatell.nn.batch import Batch
 
 ABSENT, KEPT, DROPPED, ADDED = 0, 1, 2, 3  # states of a bin in a changed cell
@@ -121,6 +122,20 @@ class Positive(Batch):
     cell: Tensor
     bin: Tensor
     state: Tensor
+
+    def some(self, cells: Tensor) -> Positive:
+        """Return those of some cells of the batch, int64 (n,)."""
+        kept = self.place[cells].sort().values
+        new = torch.full((len(self.sentences),), -1)
+        new[kept] = torch.arange(len(kept))
+        asked = new[self.cell] >= 0
+        return Positive(
+            self.sentences.some(kept),
+            new[self.place[cells]],
+            new[self.cell][asked],
+            self.bin[asked],
+            self.state[asked],
+        )
 
 
 class Positives:
@@ -244,8 +259,10 @@ class ContrastiveHead(nn.Module):
     def forward(self, encoded: Encoded, changed: Encoded, positive: Positive) -> Tensor:
         """Return the loss, given the encoded batch and the encoded changed cells."""
         c = self.config
-        loss = c.weight * info_nce(self.project(encoded.cls), self.project(changed.cls[positive.place]), c.temperature)
-        if len(positive.state):
+        own, other = (ranks.gathered(self.project(x)) for x in (encoded.cls, changed.cls[positive.place]))
+        loss = c.weight * info_nce(own, other, c.temperature)  # each cell is told from all of the batch
+        if ranks.total(len(positive.state)) > 0:
             logits = self.decoder(changed, positive.cell, positive.bin).float()
-            loss = loss + c.decoder_weight * F.cross_entropy(logits, positive.state)
+            cost = F.cross_entropy(logits, positive.state, reduction="sum")
+            loss = loss + c.decoder_weight * ranks.ratio(cost, len(positive.state))
         return loss

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from chromatell.models.atacformer._cross_attention import OutsideEos
 from chromatell.models.atacformer._decoders import Encoded, make_decoder
 from chromatell.models.atacformer._sentences import CLOSED, REMOVED, SentenceBatch
+from chromatell.nn import ranks
 
 if TYPE_CHECKING:
     from chromatell.models.atacformer._contrastive import ContrastiveHead
@@ -153,6 +154,11 @@ class AtacFormerModule(nn.Module):
         self.heads = nn.ModuleList(nn.Linear(c.d, n) for n in c.n_classes)
         self.label_weights: list[Tensor | None] = [None] * len(c.n_classes)  # of the classes, in training
 
+    @property
+    def skips_parts(self) -> bool:
+        """Whether a batch may leave some weights without a gradient: a head, where no cell of it has a label."""
+        return len(self.heads) > 0
+
     def encode(self, batch: SentenceBatch) -> Encoded:
         """Return the hidden states of all tokens, and apart those of `<cls>` and `<eos>`."""
         lengths = batch.lengths.tolist()
@@ -202,15 +208,17 @@ class AtacFormerModule(nn.Module):
         logits = logits + self.prior(asked.bin, batch.n_seen[asked.cell], batch.n_removed[asked.cell])
         weight = logits.new_tensor(self.config.class_weights)
         adjusted = logits + asked.log_rate + weight.log()
-        loss = F.cross_entropy(adjusted, asked.state, weight=weight, reduction="sum") / len(asked.state)
+        loss = F.cross_entropy(adjusted, asked.state, weight=weight, reduction="sum")
+        loss = ranks.ratio(loss, len(asked.state))
         if batch.labels is not None:
             for i, scores in enumerate(self.label_logits(encoded)):
                 known = batch.labels[:, i] >= 0
-                if known.any():
-                    w = self.label_weights[i]
-                    w = None if w is None else w.to(scores)
-                    cost = F.cross_entropy(scores[known], batch.labels[known, i], weight=w)
-                    loss = loss + self.config.label_weight * cost
+                w = self.label_weights[i]
+                w = scores.new_ones(scores.shape[1]) if w is None else w.to(scores)
+                n = w[batch.labels[known, i]].sum()
+                if ranks.total(n) > 0:  # no rank holds a label: the head takes no part
+                    cost = F.cross_entropy(scores[known], batch.labels[known, i], weight=w, reduction="sum")
+                    loss = loss + self.config.label_weight * ranks.ratio(cost, n)
         if self.contrastive is not None and batch.positive is not None:
             loss = loss + self.contrastive(encoded, self.encode(batch.positive.sentences), batch.positive)
         return loss

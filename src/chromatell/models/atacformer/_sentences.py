@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -41,6 +41,12 @@ class Asked(Batch):
     state: Tensor
     log_rate: Tensor
 
+    def of(self, new: Tensor) -> Asked:
+        """Return what is asked of some cells, given the new place of each cell, int64 (cells,); -1 leaves it out."""
+        cell = new[self.cell]
+        kept = cell >= 0
+        return Asked(cell[kept], self.bin[kept], self.state[kept], self.log_rate[kept])
+
 
 @dataclass
 class SentenceBatch(Batch):
@@ -76,6 +82,24 @@ class SentenceBatch(Batch):
 
     def __len__(self) -> int:
         return self.lengths.shape[0]
+
+    def some(self, cells: Tensor) -> SentenceBatch:
+        """Return some of the sentences, int64 (n,), rising; what is asked of them, and the same of their `positive`."""
+        new = torch.full((len(self),), -1)
+        new[cells] = torch.arange(len(cells))
+        kept = (new >= 0)[torch.repeat_interleave(torch.arange(len(self)), self.lengths)]
+        one_each = (self.lengths, self.n_seen, self.n_removed, self.context, self.labels)
+        lengths, n_seen, n_removed, context, labels = (None if x is None else x[cells] for x in one_each)
+        return SentenceBatch(
+            self.tokens[kept],
+            lengths,
+            n_seen,
+            n_removed,
+            context,
+            labels,
+            asked=None if self.asked is None else self.asked.of(new),
+            positive=None if self.positive is None else self.positive.some(cells),
+        )
 
 
 @dataclass(frozen=True)
@@ -126,6 +150,8 @@ def pack(
 class Sentences(Dataset):
     """Data set over *batches*: its index is (rows, entropy), its item a `SentenceBatch`.
 
+    With (rows, entropy, (rank, n_ranks)) it is every n-th sentence of that batch.
+
     Parameters
     ----------
     opened
@@ -171,8 +197,15 @@ class Sentences(Dataset):
         """Tokens of a sentence that are no bins."""
         return 1 + int(self.context is not None) + self.vocabulary.n_inside
 
-    def __getitem__(self, index: tuple[np.ndarray, list[int]]) -> SentenceBatch:
-        rows, entropy = index
+    def __getitem__(self, index: tuple[Any, ...]) -> SentenceBatch:
+        rows, entropy, *part = index
+        batch = self._drawn(rows, entropy)
+        if not part:
+            return batch
+        rank, n_ranks = part[0]  # the whole batch is drawn, so that its parts do not depend on their number
+        return batch.some(torch.arange(rank, len(batch), n_ranks)) if len(batch) >= n_ranks else batch
+
+    def _drawn(self, rows: np.ndarray, entropy: list[int]) -> SentenceBatch:
         rng = np.random.default_rng(entropy)
         part = self.opened[rows]
         bins, cell, rank, n = self.shuffled(part, rng)

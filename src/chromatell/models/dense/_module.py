@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from chromatell.data.cells import CellBatch
+from chromatell.nn import ranks
 from chromatell.nn.blocks import MLP, GeneAttention, LinkedGenes
 from chromatell.nn.losses import LossConfig, blocked_loss
 
@@ -149,6 +150,7 @@ class DenseModule(nn.Module):
             guess = self.config.depth_shrink * predicted.detach().mean(dim=0)
             if self.training:
                 depth_loss = F.mse_loss(predicted, batch.depth.expand_as(predicted))
+                depth_loss = ranks.share_of_mean(depth_loss, len(batch))
                 own = torch.rand_like(guess) >= self.config.depth_mix
                 guess = torch.where(own, batch.depth, guess)
             batch = replace(batch, depth=guess)
@@ -162,9 +164,8 @@ class DenseModule(nn.Module):
         )
         if self.reconstruct is not None and batch.genes is not None:
             target = batch.genes.expand(z.shape[0], -1, -1)
-            per_member = per_member + self.config.reconstruction_weight * F.mse_loss(
-                self.reconstruct(z), target, reduction="none"
-            ).mean((1, 2))
+            error = F.mse_loss(self.reconstruct(z), target, reduction="none").mean((1, 2))
+            per_member = per_member + self.config.reconstruction_weight * ranks.share_of_mean(error, len(batch))
         return self.config.n_regions * per_member.mean() + depth_loss
 
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from chromatell._progress import progress
-from chromatell._settings import settings
+from chromatell._settings import logger, settings
 from chromatell._validate import ChromatellError
+from chromatell.models._checkpoint import StateFile, check_same_run, read_state
 from chromatell.models._plan import TrainConfig
 from chromatell.models.nascent._config import NascentConfig
-from chromatell.models.nascent._trees import Trees, read_booster
+from chromatell.models.nascent._trees import Trees, joined_trees, read_booster
 
 _OBJECTIVES = {  # loss -> XGBoost's name, what stops training, and whether that should be small
     "mse": ("reg:squarederror", "rmse", False),
@@ -43,15 +48,69 @@ def tree_options(options: NascentConfig) -> dict[str, Any]:
     }
 
 
+@dataclass(frozen=True)
+class Boosted:
+    """One target: its trees, and the losses after each round."""
+
+    trees: Trees
+    losses: dict[str, np.ndarray]  # of 'train' and 'val'
+
+    def plain(self) -> dict[str, Any]:
+        """Return tensors by name, for a state of training."""
+        both = {"trees": self.trees.arrays(), "losses": self.losses}
+        return {k: {name: torch.from_numpy(array) for name, array in v.items()} for k, v in both.items()}
+
+    @classmethod
+    def from_plain(cls, found: dict[str, Any]) -> Boosted:
+        """Take it back."""
+        both = {k: {name: tensor.numpy() for name, tensor in found[k].items()} for k in ("trees", "losses")}
+        return cls(Trees(**both["trees"]), both["losses"])
+
+
 def boost(
-    train: Bins, val: Bins | None, config: TrainConfig, options: dict[str, Any], *, loss: str, seed: int, device: str
+    train: Bins,
+    val: Bins | None,
+    config: TrainConfig,
+    options: dict[str, Any],
+    *,
+    loss: str,
+    seed: int,
+    device: str,
+    state: Path | None = None,
+    identity: Callable[[], dict[str, Any]] = dict,
 ) -> tuple[Trees, dict[str, list[float]]]:
     """Return trees of every target, and a loss after each round that all of them had, the mean over targets.
 
-    It is the RMSE, with 'logistic' 1 - average precision, with 'hinge' the share of wrong calls.
+    It is the RMSE, with 'logistic' 1 - average precision, with 'hinge' the share of wrong calls. `state` is the file
+    that a stopped run goes on from, written after each target; `identity` as for `fit_network`.
     """
-    xgb = import_xgboost()
+    n = len(train[1])
+    own = {} if state is None else identity()
+    found: list[Boosted] = []
+    if state is not None and state.exists():
+        kept = read_state(state)
+        check_same_run(kept["identity"], own, state)
+        found = [Boosted.from_plain(target) for target in kept["targets"]]
+        rest = "nothing is trained" if len(found) == n else "training goes on"
+        logger.info(f"{len(found)} of {n} targets are in {str(state.parent)!r}: {rest}.")
+    with progress("Training", total=n, unit="targets") as advance:
+        advance(len(found))
+        for i in range(len(found), n):
+            parts = {k: _matrix(part, i) for k, part in (("train", train), ("val", val)) if part is not None}
+            found.append(_boost_one(parts, config, options, loss=loss, seed=seed, device=device))
+            if state is not None:
+                StateFile().save_checkpoint({"identity": own, "targets": [x.plain() for x in found]}, state)
+            advance(1)
+    names = {"train": "train_loss", "val": "validation_loss"}
+    history = {names[k]: _mean([x.losses[k] for x in found]) for k in found[0].losses}
+    return joined_trees([x.trees for x in found]), history
+
+
+def _boost_one(
+    parts: dict[str, Any], config: TrainConfig, options: dict[str, Any], *, loss: str, seed: int, device: str
+) -> Boosted:
     objective, metric, high_is_good = _OBJECTIVES[loss]
+    base = 0.0 if loss == "hinge" else float(parts["train"].get_label().mean())
     parameters = {
         "objective": objective,
         "eval_metric": metric,
@@ -61,40 +120,30 @@ def boost(
         "nthread": settings.n_jobs,
         "device": device,
         "verbosity": 0,
+        "base_score": base,
         **options,
     }
-    boosters, rounds, bases = [], [], []
-    losses: dict[str, list[np.ndarray]] = {"train": [], "val": []}
-    with progress("Training", total=len(train[1]), unit="targets") as advance:
-        for i in range(len(train[1])):
-            parts = {k: _matrix(xgb, part, i) for k, part in (("train", train), ("val", val)) if part is not None}
-            base = 0.0 if loss == "hinge" else float(parts["train"].get_label().mean())
-            log: dict[str, dict[str, list[float]]] = {}
-            stop = val is not None and config.early_stopping
-            booster = xgb.train(
-                {**parameters, "base_score": base},
-                parts["train"],
-                config.max_epochs,
-                evals=[(part, k) for k, part in parts.items()],  # the last one decides when to stop
-                evals_result=log,
-                early_stopping_rounds=config.patience if stop else None,
-                verbose_eval=False,
-            )
-            boosters.append(booster)
-            rounds.append(booster.best_iteration + 1 if stop else config.max_epochs)
-            bases.append(_margin(loss, float(np.float32(base))))
-            for k in parts:
-                values = np.array(log[k][metric])
-                losses[k].append(1 - values if high_is_good else values)
-            advance(1)
-    history = {name: _mean(losses[k]) for k, name in (("train", "train_loss"), ("val", "validation_loss")) if losses[k]}
-    return read_booster(boosters, rounds, bases), history
+    log: dict[str, dict[str, list[float]]] = {}
+    stop = "val" in parts and config.early_stopping
+    booster = import_xgboost().train(
+        parameters,
+        parts["train"],
+        config.max_epochs,
+        evals=[(part, k) for k, part in parts.items()],  # the last one decides when to stop
+        evals_result=log,
+        early_stopping_rounds=config.patience if stop else None,
+        verbose_eval=False,
+    )
+    rounds = booster.best_iteration + 1 if stop else config.max_epochs
+    losses = {k: np.array(log[k][metric]) for k in parts}
+    losses = {k: 1 - values if high_is_good else values for k, values in losses.items()}
+    return Boosted(read_booster(booster, rounds, _margin(loss, float(np.float32(base)))), losses)
 
 
-def _matrix(xgb: Any, part: Bins, i: int) -> Any:
+def _matrix(part: Bins, i: int) -> Any:
     known = np.isfinite(part[1][i])
     x = part[0] if known.all() else part[0][:, known]
-    return xgb.DMatrix(x.T, label=part[1][i][known])
+    return import_xgboost().DMatrix(x.T, label=part[1][i][known])
 
 
 def _mean(lists: list[np.ndarray]) -> list[float]:

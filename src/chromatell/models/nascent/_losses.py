@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from chromatell.nn import ranks
+
 TASKS = {
     "regression": ("mse", "masked_mse", "weighted_mse", "poisson"),
     "classification": ("logistic", "hinge"),
@@ -34,7 +36,7 @@ def mean_loss(kind: str, output: Tensor, y: Tensor, share: Tensor) -> Tensor:
     if kind == "weighted_mse":  # bins with signal and bins without weigh the same in sum
         p = share[:, None].clamp(1e-3, 1 - 1e-3)
         each = each * torch.where(y != 0, 0.5 / p, 0.5 / (1 - p))
-    return torch.where(known, each, 0).sum() / known.sum().clamp(min=1)
+    return ranks.ratio(torch.where(known, each, 0).sum(), known.sum())
 
 
 def to_value(kind: str, output: Tensor) -> Tensor:

@@ -28,6 +28,7 @@ from chromatell.data._tracks_table import (
 from chromatell.data.tracks import BinnedTracks, as_tracks
 from chromatell.genome.genome import Genome
 from chromatell.models._base import ChromatinModel
+from chromatell.models._fingerprint import fingerprint
 from chromatell.models._trained_on import STRETCHES, trained_stretches
 from chromatell.models.nascent._batches import Source, stretch_batches, tree_bins, window_batches
 from chromatell.models.nascent._bins import check_gap, draw_bins, other_strands, scaled_inputs, target_scale
@@ -206,10 +207,12 @@ class Nascent(ChromatinModel):
         self.module = build_network(options, len(self.inputs), len(self.targets), swap)
         self.module.start_from(*self._start)
 
-    def _fit(self, data: BinnedTracks, seed: int, **kwargs: Any) -> None:
+    def _fit(self, data: BinnedTracks, seed: int, *, state: Path | None, **kwargs: Any) -> None:
         if not self.trees:
-            super()._fit(data, seed, **kwargs)
+            super()._fit(data, seed, state=state, **kwargs)
             return
+        if kwargs.get("devices") not in ("auto", 1, "1") or "strategy" in kwargs:
+            raise ChromatellError("architecture='xgboost' trains in one process: leave devices= and strategy out.")
         draws = np.random.SeedSequence(seed).spawn(2)
         source = self._source(data)
         parts = [
@@ -224,6 +227,8 @@ class Nascent(ChromatinModel):
             loss=self.options.loss,
             seed=seed,
             device="cuda" if gpu else "cpu",
+            state=state,
+            identity=lambda: fingerprint(data, self.config, self.train_config, start="", family=self.family),
         )
         self.module = TreeModule(trees)
 

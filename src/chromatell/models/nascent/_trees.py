@@ -114,21 +114,23 @@ class TreeModule(torch.nn.Module):
         self.trees = trees
 
 
-def read_booster(boosters: list[Any], rounds: list[int], bases: list[float]) -> Trees:
-    """Return the first `rounds` trees of each target's booster, trained in this process, as arrays."""
-    parts: dict[str, list[np.ndarray]] = {k: [] for k in ("feature", "threshold", "left", "leaf")}
-    sizes: list[int] = [0]
-    target: list[int] = []
-    for i, (booster, n) in enumerate(zip(boosters, rounds, strict=True)):
-        model = json.loads(bytes(booster.save_raw("json")))["learner"]["gradient_booster"]["model"]
-        for tree in model["trees"][:n]:
-            for name, array in _breadth_first(tree).items():
-                parts[name].append(array)
-            sizes.append(parts["leaf"][-1].size)
-            target.append(i)
-    joined = {name: np.concatenate(arrays) for name, arrays in parts.items()}
-    start = np.cumsum(np.array(sizes, dtype=np.int64))
-    return Trees(start=start, target=np.array(target, dtype=np.int32), base=np.array(bases, dtype=np.float64), **joined)
+def read_booster(booster: Any, rounds: int, base: float) -> Trees:
+    """Return the first `rounds` trees of one target's booster, trained in this process, as arrays."""
+    model = json.loads(bytes(booster.save_raw("json")))["learner"]["gradient_booster"]["model"]
+    found = [_breadth_first(tree) for tree in model["trees"][:rounds]]
+    joined = {name: np.concatenate([tree[name] for tree in found]) for name in found[0]}
+    start = np.cumsum([0, *(tree["leaf"].size for tree in found)], dtype=np.int64)
+    return Trees(start=start, target=np.zeros(len(found), dtype=np.int32), base=np.array([base]), **joined)
+
+
+def joined_trees(parts: list[Trees]) -> Trees:
+    """Return the trees of several targets, given those of each."""
+    sizes = np.concatenate([np.diff(part.start) for part in parts])
+    nodes = {
+        k: np.concatenate([getattr(p, k) for p in parts]) for k in ("feature", "threshold", "left", "leaf", "base")
+    }
+    target = np.repeat(np.arange(len(parts), dtype=np.int32), [part.target.size for part in parts])
+    return Trees(start=np.cumsum([0, *sizes], dtype=np.int64), target=target, **nodes)
 
 
 def _breadth_first(tree: dict[str, Any]) -> dict[str, np.ndarray]:

@@ -23,6 +23,7 @@ from chromatell.data.cells import row_blocks
 from chromatell.data.depth import DepthModel
 from chromatell.data.stored import stored
 from chromatell.models._base import DEPTHS, ChromatinModel
+from chromatell.models._plan import TrainConfig
 from chromatell.models._support import check_dense, collect_blocks, observed_atac, register_paired, what
 from chromatell.models.xchrom._module import XChromModule
 from chromatell.models.xchrom._presets import PRESETS, resolve_network
@@ -172,11 +173,15 @@ class XChrom(ChromatinModel):
         frozen = bool(self.network.warm_epochs) and self.network.freeze_cells
         return self._training.loader(split, size, self.config["cells_per_batch"], seed, new_regions_only=frozen)
 
-    def _fit(self, data: MuData, seed: int, **kwargs: Any) -> None:
+    def _schedule(self) -> TrainConfig:
         config, n = self.train_config, int(self.seen.sum())
-        if n < config.full_rate_at:
-            self.train_config = replace(config, lr=config.lr * n / config.full_rate_at, full_rate_at=0)
-            logger.info(f"{n} training regions are few: learning rate {self.train_config.lr:.2g}.")
+        if n >= config.full_rate_at:
+            return config
+        lr = config.lr * n / config.full_rate_at
+        logger.info(f"{n} training regions are few: learning rate {lr:.2g}.")
+        return replace(config, lr=lr)
+
+    def _fit(self, data: MuData, seed: int, **kwargs: Any) -> None:
         if self.network.warm_epochs:
             start_from_cells(self.module, self._training, accelerator=kwargs["accelerator"], seed=seed)
         super()._fit(data, seed, **kwargs)

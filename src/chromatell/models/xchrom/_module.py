@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from chromatell._validate import in_range
 from chromatell.data.sequences import RegionBatch
+from chromatell.nn import ranks
 from chromatell.nn.batch import Batch
 from chromatell.nn.losses import LossConfig, blocked_loss
 from chromatell.nn.sequence_tower import TowerConfig, augment, centre, one_hot, reverse_complement, sequence_tower
@@ -151,7 +152,7 @@ class XChromModule(nn.Module):
         """
         if isinstance(batch, RegionVectors):
             error = (self.regions(batch.tokens).float() - batch.vectors) @ batch.metric
-            return error.square().sum(dim=1).mean()
+            return ranks.share_of_mean(error.square().sum(dim=1).mean(), len(batch))
         assert batch.target is not None
         w, v = self.regions(batch.tokens), self._cells(batch)
         return blocked_loss(
