@@ -199,3 +199,25 @@ def test_siblings(tmp_path):
         resolve_sibling(tmp_path / "x.h5mu", "link.zarr")
     with pytest.raises(ChromatellError, match="Keep the two in one folder"):
         resolve_sibling(tmp_path / "x.h5mu", "gone.zarr")
+
+
+@pytest.mark.parametrize("with_torch", [True, False])
+def test_float16_is_that_of_numpy(tmp_path, rng, monkeypatch, with_torch):
+    """Ties, the smallest and the largest that float16 holds; torch, where loaded, is only faster."""
+    if not with_torch:
+        monkeypatch.delitem(sys.modules, "torch", raising=False)
+    else:
+        pytest.importorskip("torch")
+    values = rng.random((64, 33)).astype(np.float32)
+    values[0, :6] = [65519.99, -65519.99, 6e-8, 2.9e-8, 1 + 2**-11, 1 + 3 * 2**-11]
+    with PredictionWriter(tmp_path / "p.zarr", [str(i) for i in range(64)], table(33), dtype="float16") as writer:
+        writer.write(slice(0, 64), slice(0, 33), values)
+        for bad in (65520.0, -np.inf, np.nan):
+            with pytest.raises(ChromatellError, match="not all finite in float16"):
+                writer.write(slice(0, 1), slice(0, 1), np.full((1, 1), bad, dtype=np.float32))
+    found = anndata.read_zarr(tmp_path / "p.zarr").X
+    np.testing.assert_array_equal(found.view(np.uint16), values.astype(np.float16).view(np.uint16))
+
+
+def table(n: int) -> pd.DataFrame:
+    return pd.DataFrame(index=[f"chr1:{i}-{i + 1}" for i in range(n)])

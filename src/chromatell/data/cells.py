@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from chromatell._rows import DiskMatrix, compact, read
-from chromatell.data.expression import Expression
+from chromatell.data.expression import Expression, block_rows
 from chromatell.data.sampler import BLOCK, BlockBatches, Pick
 from chromatell.data.smoothing import Smoothing
 from chromatell.data.targets import BlockedRows, sparse_target
@@ -86,7 +85,9 @@ class CellInput:
         self._cache: list[np.ndarray] | None = None
         self._buffer: tuple[np.ndarray, Any] | None = None
         if x.shape[0] * width * 4 <= _CACHE_BYTES:
-            parts = [self._read(rows)[: 3 if keep_genes else 2] for rows in row_blocks(x.shape[0], 4096)]
+            parts = [
+                self._read(rows)[: 3 if keep_genes else 2] for rows in row_blocks(x.shape[0], block_rows(x.shape[1]))
+            ]
             self._cache = [np.concatenate(column) for column in zip(*parts, strict=True)]
 
     def __len__(self) -> int:
@@ -101,10 +102,9 @@ class CellInput:
 
     def _raw(self, rows: Any) -> Any:
         if self._buffer is not None and not isinstance(rows, slice):
-            buffer, x = self._buffer
-            place = np.searchsorted(buffer, rows)
-            if place.max(initial=0) < len(buffer) and np.array_equal(buffer[place], rows):
-                return x[place]
+            place = places_in(self._buffer[0], rows)
+            if place is not None:
+                return self._buffer[1][place]
         return read(self.x[rows])
 
     def fill(self, buffer: np.ndarray) -> None:
@@ -150,7 +150,7 @@ class CellDataset(Dataset):
     ):
         self.inputs, self.depth, self.block, self.smoothing = inputs, depth, block, smoothing
         self.targets: Any = targets
-        self._buffer: tuple[np.ndarray, sp.csr_matrix] | None = None
+        self._buffer: tuple[np.ndarray, Any] | None = None
         self._blocked: BlockedRows | None = None
         if isinstance(targets, DiskMatrix):
             return
@@ -167,12 +167,20 @@ class CellDataset(Dataset):
             self._fill(rows.buffer)
             rows = rows.rows
         rows = np.asarray(rows)
+        return self.inputs(rows, self.depth, self._target(rows))
+
+    def _target(self, rows: np.ndarray) -> SparseTarget:
+        """Return the targets of some rows: from memory, from the buffer, or read now."""
         if self._blocked is not None:
-            target = self._blocked.target(rows)
+            return self._blocked.target(rows)
+        place = None if self._buffer is None else places_in(self._buffer[0], rows)
+        if self._buffer is None or place is None:
+            own = read(self.targets[rows])
+        elif self.smoothing is None:
+            return self._buffer[1].target(place)
         else:
-            own = self._own(rows)
-            target = sparse_target(own if self.smoothing is None else self.smoothing.mixed(own, rows), self.block)
-        return self.inputs(rows, self.depth, target)
+            own = self._buffer[1][place]
+        return sparse_target(own if self.smoothing is None else self.smoothing.mixed(own, rows), self.block)
 
     def _fill(self, buffer: np.ndarray) -> None:
         """Read the rows of a buffer, once: its batches follow each other."""
@@ -180,16 +188,9 @@ class CellDataset(Dataset):
             return
         if self._buffer is None or not np.array_equal(self._buffer[0], buffer):
             self._buffer = None  # the old one is let go before the new one is read
-            self._buffer = (buffer, self.targets[buffer].read())
+            y = self.targets[buffer].read()
+            self._buffer = (buffer, BlockedRows(y, self.block) if self.smoothing is None else y)
         self.inputs.fill(buffer)
-
-    def _own(self, rows: np.ndarray) -> sp.csr_matrix:
-        if self._buffer is not None:
-            buffer, y = self._buffer
-            place = np.searchsorted(buffer, rows)
-            if place.max(initial=0) < len(buffer) and np.array_equal(buffer[place], rows):
-                return y[place]
-        return read(self.targets[rows])
 
 
 class EpochBatches(Sampler):
@@ -225,6 +226,12 @@ def cell_loader(
     else:
         batches = EpochBatches(len(dataset), batch_size, shuffle=shuffle, seed=seed)
     return DataLoader(dataset, sampler=batches, batch_size=None)
+
+
+def places_in(buffer: np.ndarray, rows: np.ndarray) -> np.ndarray | None:
+    """Return where rows stand in a sorted buffer, None where one is not there."""
+    place = np.searchsorted(buffer, rows)
+    return place if place.max(initial=0) < len(buffer) and np.array_equal(buffer[place], rows) else None
 
 
 def row_blocks(n: int, size: int) -> Iterator[slice]:

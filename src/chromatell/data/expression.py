@@ -17,7 +17,9 @@ from chromatell._validate import ChromatellError, examples, is_counts, one_of, w
 from chromatell.data.stored import stored
 
 Kind = Literal["counts", "normalised"]
-_BLOCK = 4096  # cells densified at a time
+_BLOCK = 4096  # cells densified at a time, fewer where there are many genes:
+_VALUES = 2**24  # values of a dense block, 64 MB
+_FIT_VALUES = 2**27  # and of the matrix that components are fitted on, 512 MB
 _MIN_NOISE = 0.0025  # of a gene's variance: an error of 5% of its sd is never taken for a signal
 
 
@@ -245,9 +247,10 @@ class Expression:
         return ((np.log1p(count / max(mass, 1e-6)) - self.detected_mean) / self.detected_sd).astype(np.float32)
 
     def blocks(self, x: Any, present: np.ndarray | None = None) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
-        """Yield (rows, z, library) for 4,096 cells at a time."""
-        for start in range(0, x.shape[0], _BLOCK):
-            rows = slice(start, min(start + _BLOCK, x.shape[0]))
+        """Yield (rows, z, library) for at most 4,096 cells at a time."""
+        size = block_rows(x.shape[1])
+        for start in range(0, x.shape[0], size):
+            rows = slice(start, min(start + size, x.shape[0]))
             yield rows, *self.transform(x[rows], present)
 
 
@@ -270,10 +273,14 @@ class Embedding:
     def fit(
         cls, expression: Expression, x: Any, n_components: int = 50, max_cells: int = 20_000, seed: int = 0
     ) -> Embedding:
-        """Fit on training cells `x` (raw), at most `max_cells` of them. Peak memory: max_cells x g floats."""
+        """Fit on training cells `x` (raw), at most `max_cells` of them, and at most 512 MB of z-scores."""
         rng = np.random.default_rng(seed)
+        max_cells = max(1000, min(max_cells, _FIT_VALUES // max(x.shape[1], 1)))
         rows = np.sort(rng.choice(x.shape[0], max_cells, replace=False)) if x.shape[0] > max_cells else slice(None)
-        z, _ = expression.transform(x[rows])
+        part = x[rows]
+        z = np.empty((part.shape[0], len(expression.genes)), dtype=np.float32)
+        for some, values, _ in expression.blocks(part):
+            z[some] = values
         k = int(min(n_components, min(z.shape) - 1)) or 1
         _, _, vt = randomized_svd(z, k, n_iter=4, random_state=seed)
         scores = z @ vt.T
@@ -286,6 +293,11 @@ class Embedding:
         return z @ self.components
 
 
+def block_rows(n_genes: int) -> int:
+    """Return how many cells are made dense at a time."""
+    return max(64, min(_BLOCK, _VALUES // max(n_genes, 1)))
+
+
 def _normalise(block: np.ndarray, kind: Kind, target_sum: float) -> np.ndarray:
     if kind == "normalised":
         return block
@@ -294,5 +306,5 @@ def _normalise(block: np.ndarray, kind: Kind, target_sum: float) -> np.ndarray:
 
 
 def _blocks(x: Any) -> Iterator[np.ndarray]:
-    for block in pieces(x, _BLOCK):
+    for block in pieces(x, block_rows(x.shape[1])):
         yield np.asarray(block.todense() if sp.issparse(block) else block, dtype=np.float32)

@@ -33,7 +33,7 @@ class SparseTarget(Batch):
     region
         int (entries,): region of each entry, by block, then by cell.
     value
-        float32 (entries,): 1 for open, a probability where targets were smoothed, or a count.
+        float32 (entries,): a probability where targets were smoothed, or a count; None where all are 1.
     bounds
         Where each block's entries start and, last, end.
     width
@@ -42,7 +42,7 @@ class SparseTarget(Batch):
 
     counts: Tensor
     region: Tensor
-    value: Tensor
+    value: Tensor | None
     bounds: tuple[int, ...]
     width: int
 
@@ -53,8 +53,9 @@ class SparseTarget(Batch):
         wide, n_cells = min(self.width, n_regions - start), self.counts.shape[1]
         row = torch.arange(n_cells, device=self.counts.device) * wide - start
         at = torch.repeat_interleave(row, self.counts[i], output_size=last - first) + self.region[first:last]
-        dense = self.value.new_zeros(n_cells * wide)
-        dense[at] = self.value[first:last]
+        dtype = torch.float32 if self.value is None else self.value.dtype
+        dense = torch.zeros(n_cells * wide, dtype=dtype, device=at.device)
+        dense[at] = 1.0 if self.value is None else self.value[first:last]
         return dense.view(n_cells, wide)
 
 
