@@ -17,6 +17,8 @@ import mudata
 import numpy as np
 import pytest
 
+import chromatell
+
 if not hasattr(mudata, "settings"):  # mudata 0.3: as 0.4 does by default
     mudata.set_options(pull_on_update=False)
 
@@ -46,6 +48,11 @@ def put_x_among_layers(patch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def x_among_layers(monkeypatch: pytest.MonkeyPatch) -> None:
     put_x_among_layers(monkeypatch)
+
+
+chromatell.settings.check_seconds = (
+    0  # no child process for each file that a test reads; tests/io/test_child.py has some
+)
 
 
 @pytest.fixture(scope="session")

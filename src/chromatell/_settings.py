@@ -30,11 +30,16 @@ class Settings:
     dense_limit
         Bytes above which a dense cells x regions matrix is not made unless a store on disk is named; messages give them
         in GiB, of 1024**3 bytes.
+    check_seconds
+        Seconds in which a child process must have opened a `.h5mu` or `.h5ad` that this process did not write, before
+        it is read here; larger files get more. 0 opens no child process: about half a second less for each file, and
+        damaged files that hang or crash HDF5 do so in this process.
     """
 
     seed: int | None = None
     n_jobs: int = 1
     dense_limit: int = 4 * 1024**3
+    check_seconds: float = 60
     _verbosity: int = field(default=2, repr=False)
 
     @property

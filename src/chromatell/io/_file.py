@@ -11,6 +11,7 @@ import numpy as np
 
 from chromatell._keys import MODELS, UNS
 from chromatell._validate import ChromatellError, store_key
+from chromatell.io._child import open_in_child
 from chromatell.io._disk import MODEL_FILE, load_record
 from chromatell.io._guard import existing, subfolders
 from chromatell.io._h5_guard import check_group, group_at, open_h5
@@ -53,6 +54,7 @@ def read_record_file(path: str | os.PathLike[str], key: str | None = None) -> Re
         return load_record(path)
     if path.is_dir():
         return _record_from_zarr(path, key)
+    open_in_child(path, f"uns/{UNS}/{MODELS}")
     with open_h5(path) as file:
         models = group_at(file, "uns", UNS, MODELS)
         if models is not None:

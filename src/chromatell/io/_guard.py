@@ -15,6 +15,7 @@ from chromatell._compat import no_pull
 from chromatell._errors import ChromatellError
 from chromatell._keys import MODELS, UNS
 from chromatell._sparse import check_sparse_parts
+from chromatell.io._child import open_in_child
 from chromatell.io._h5_guard import check_group, group_at, open_h5
 from chromatell.io._limits import REFUSED, Budget
 from chromatell.io._zarr_guard import check_store, is_zarr, step_into
@@ -56,6 +57,7 @@ def check_file(path: str | os.PathLike[str], *, max_bytes: int | None = None) ->
         for key in subfolders(models_folder):
             check_store(models_folder / key, Budget(f"The model {key!r} in {path}", model=True))  # type: ignore[operator]
         return
+    open_in_child(path)
     with open_h5(path) as file:
         check_group(file["/"], Budget(str(path), model=False, max_bytes=max_bytes))
         models = group_at(file, "uns", UNS, MODELS)

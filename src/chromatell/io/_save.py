@@ -16,6 +16,7 @@ from mudata import MuData
 from chromatell._compat import layer_names, no_pull
 from chromatell._settings import file_name, logger
 from chromatell._validate import ChromatellError
+from chromatell.io._child import known
 from chromatell.io._h5_sink import H5Sink, h5_sink
 from chromatell.io._replace import check_target
 from chromatell.io._write import beside
@@ -86,6 +87,8 @@ def write(
     path.parent.mkdir(parents=True, exist_ok=True)
     with beside(path.absolute(), overwrite=overwrite) as temporary:
         _write(data, temporary, path.suffix, compression)
+    if path.is_file():
+        known(path)
     logger.debug("Wrote %s.", file_name(path))
     return path
 

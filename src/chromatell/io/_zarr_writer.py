@@ -20,6 +20,7 @@ from mudata import MuData
 from chromatell._keys import PREDICTIONS, UNS
 from chromatell._settings import gib, settings
 from chromatell._validate import ChromatellError, one_of
+from chromatell.io._child import open_in_child
 from chromatell.io._guard import existing, resolve_sibling
 from chromatell.io._h5_guard import check_group, group_at, open_h5
 from chromatell.io._limits import REFUSED, Budget
@@ -311,6 +312,7 @@ def _entries(path: Path) -> dict[str, Any]:
             return {}
         check_store(found, Budget(name, model=True))
         return read_group_zarr(found)
+    open_in_child(path, f"uns/{UNS}/{PREDICTIONS}")
     with open_h5(path) as file:
         group = group_at(file, "uns", UNS, PREDICTIONS)
         if group is None:
