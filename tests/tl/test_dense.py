@@ -73,7 +73,7 @@ def test_writes_the_prediction_and_the_model_and_nothing_else(mdata):
     assert (pred.obs["ctl_split"] == mdata.obs["ctl_split"]).all()
     provenance = pred.uns["ctl"]["provenance"]["dense"]
     assert provenance["depth"] == "predicted"
-    assert provenance["hash"] == mdata.uns["ctl"]["models"]["dense"]["hash"]
+    assert provenance["hash"] == mdata.uns["ctl"]["models"]["dense"]["hash"].tobytes().decode()
     assert list(mdata.var["mine"][:140]) == list(range(140))  # kept; without NaN turning it into float
     assert pd.api.types.is_integer_dtype(mdata.var["mine"])
     assert pd.api.types.is_integer_dtype(mdata.obs["number"])

@@ -78,7 +78,7 @@ def test_names_shared_with_another_modality_change_nothing(base):
         verb(three)
         np.testing.assert_array_equal(three.mod["atac_pred"].X, two.mod["atac_pred"].X)
         assert three.mod["atac_pred"].uns["ctl"]["provenance"][key]["family"]
-        assert three.var["number"].dropna().tolist() == list(range(54))  # the user's columns stand where they stood
+        assert three.var["number"].tolist()[:54] == list(range(54))  # the user's columns stand where they stood
         assert three.var["name"].tolist()[:54] == three.var_names.tolist()[:54]
         ctl.pp.split_cells(three, seed=5)
         if key == "dense":
@@ -88,7 +88,7 @@ def test_names_shared_with_another_modality_change_nothing(base):
 
 @pytest.mark.parametrize(
     ("place", "there"),
-    [("_attach", False), *((p, t) for p in ("write_prediction", "store_prediction") for t in (False, True))],
+    [("attach", False), *((p, t) for p in ("write_prediction", "store_prediction") for t in (False, True))],
 )
 def test_an_error_while_writing_leaves_everything_as_it_was(base, monkeypatch, place, there):
     from chromatell.tl import _add_prediction, _train
@@ -107,7 +107,7 @@ def test_an_error_while_writing_leaves_everything_as_it_was(base, monkeypatch, p
 
         monkeypatch.setattr(module, name, stopped)
 
-    modules = {"_attach": [predictions], "store_prediction": [_train], "write_prediction": [_train, _add_prediction]}
+    modules = {"attach": [predictions], "store_prediction": [_train], "write_prediction": [_train, _add_prediction]}
     for module in modules[place]:
         broken(module, place)
     calls = [lambda: ctl.tl.dense(mdata, **QUICK)]
@@ -119,7 +119,8 @@ def test_an_error_while_writing_leaves_everything_as_it_was(base, monkeypatch, p
     monkeypatch.undo()
     ctl.tl.dense(mdata, **QUICK)  # and the object is as good as new
     assert (
-        mdata.mod["atac_pred"].uns["ctl"]["provenance"]["dense"]["hash"] == mdata.uns["ctl"]["models"]["dense"]["hash"]
+        mdata.mod["atac_pred"].uns["ctl"]["provenance"]["dense"]["hash"]
+        == mdata.uns["ctl"]["models"]["dense"]["hash"].tobytes().decode()
     )
 
 

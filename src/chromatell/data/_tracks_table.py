@@ -57,6 +57,24 @@ def track_table(given: pd.DataFrame | Sequence[str]) -> pd.DataFrame:
     return table[[*defaults, *(c for c in table if c not in defaults)]]
 
 
+def with_own_columns(table: pd.DataFrame, tracks: pd.DataFrame, like: Sequence[str]) -> pd.DataFrame:
+    """Return a table of new tracks with the user's own columns too, as they are of other tracks, row by row.
+
+    Parameters
+    ----------
+    table
+        The new tracks, by name.
+    tracks
+        The table of those that are there.
+    like
+        For each new track the name of the one that it follows, such as the target that it predicts.
+    """
+    described = (NAME, ASSAY, STRAND, ROLE, SAMPLE, STAT, SIGMA)
+    for column in [c for c in tracks if c not in described and c not in table]:
+        table[column] = tracks.loc[list(like), column].array  # whole numbers and booleans stay what they are
+    return table
+
+
 def check_sizes(values: Mapping[str, Any], chrom_sizes: ChromSizes) -> dict[str, int]:
     """Return the length of each chromosome of the values, in their order."""
     if not isinstance(chrom_sizes, Mapping):

@@ -196,14 +196,32 @@ def attach(mdata: MuData, name: str, adata: AnnData) -> None:
         mdata.update()
     for column in obs:
         mdata.obs[column] = obs[column].reindex(mdata.obs_names)
+    rows = _rows_of_var(mdata, len(var), adata)
     for column in var:  # by place: the new modality comes last, and names may be shared between modalities
         old = var[column].reset_index(drop=True)
-        filled = old.reindex(range(mdata.n_vars)).set_axis(mdata.var_names)
+        filled = old.reindex(rows).set_axis(mdata.var_names)
+        if (rows >= 0).all():
+            mdata.var[column] = filled.astype(old.dtype).array
+            continue
         if pd.api.types.is_integer_dtype(old.dtype):
             filled = filled.astype("Int64")  # an int column would turn into float with NaN
         elif pd.api.types.is_bool_dtype(old.dtype):
             filled = filled.astype("boolean")
         mdata.var[column] = filled.array
+
+
+def _rows_of_var(mdata: MuData, n_old: int, adata: AnnData) -> np.ndarray:
+    """Return the former row of ``mdata.var`` for each row that is there now, -1 where there is none.
+
+    A predicted region takes the values of the region itself: columns keep their dtypes, without a missing value.
+    """
+    new = np.full(mdata.n_vars - n_old, -1)
+    if len(new) and ATAC in mdata.mod and REGION in adata.var:
+        names = list(mdata.mod)
+        first = sum(mdata.mod[name].n_vars for name in names[: names.index(ATAC)])
+        found = mdata.mod[ATAC].var_names.get_indexer(adata.var[REGION].astype(str))
+        new = np.where(found < 0, -1, found + first) if len(found) == len(new) else new
+    return np.concatenate([np.arange(n_old), new])
 
 
 def write_cell_columns(adata: AnnData, obs: dict[str, pd.Categorical], obsm: dict[str, np.ndarray]) -> None:

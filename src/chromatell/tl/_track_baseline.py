@@ -10,7 +10,7 @@ from chromatell._keys import BASELINE, PREDICTIONS, UNS
 from chromatell._progress import progress
 from chromatell._validate import ChromatellError, examples, one_of, store_key
 from chromatell.data._tracks_rows import check_memory
-from chromatell.data._tracks_table import ASSAY, PREDICTION, ROLE, SAMPLE
+from chromatell.data._tracks_table import ASSAY, PREDICTION, ROLE, SAMPLE, with_own_columns
 from chromatell.data.tracks import BinnedTracks
 from chromatell.models._track_baselines import TRACK_BASELINES, TRACK_REFERENCES, TrackBaselines
 from chromatell.models._trained_on import STRETCHES, trained_stretches
@@ -41,7 +41,7 @@ def track_baseline(
         {"name": names, ASSAY: list(described[ASSAY]), ROLE: PREDICTION, SAMPLE: list(described[SAMPLE])}
     )
     target = tracks.copy() if copy else tracks
-    target.add(values, table, overwrite=True)
+    target.add(values, with_own_columns(table, tracks.table, fitter.targets), overwrite=True)
     own = target.uns.get(UNS, {})
     said: dict[str, Any] = {
         "tracks": names,

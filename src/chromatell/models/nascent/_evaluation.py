@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from chromatell.data._tracks_table import ASSAY, PREDICTION, ROLE, SAMPLE, track_table
+from chromatell.data._tracks_table import ASSAY, PREDICTION, ROLE, SAMPLE, track_table, with_own_columns
 from chromatell.data.tracks import BinnedTracks
 from chromatell.models.nascent._losses import to_value
 from chromatell.models.nascent._networks import TrackNetwork
@@ -70,8 +70,8 @@ def prediction_table(
     described: Sequence[dict[str, Any]],
     suffix: str,
 ) -> pd.DataFrame:
-    """Return the table of predicted tracks: the targets' assays, the inputs' sample."""
-    return track_table(
+    """Return the table of predicted tracks: the targets' assays and own columns, the inputs' sample."""
+    table = track_table(
         pd.DataFrame(
             {
                 "name": [f"{name}_{suffix}" for name in targets],
@@ -81,3 +81,4 @@ def prediction_table(
             }
         )
     )
+    return with_own_columns(table, tracks.table, [t if t in tracks.table.index else inputs[0] for t in targets])
