@@ -76,7 +76,7 @@ class CellEmbedding:
         x = take(matrix(rna), rows, keep)
         if is_scaled(rna):
             return cls._fit_scaled(np.asarray(read(x), dtype=np.float32), rna.var_names[keep], n_pcs, seed)
-        expression = Expression.fit(x, rna.var_names[keep])
+        expression = Expression.fit(x, rna.var_names[keep], whole=matrix(rna)[rows])
         embedding = Embedding.fit(expression, x, n_pcs, seed=seed)
         expression = expression.filled_by(embedding)
         scores = np.concatenate([embedding.transform(z) for _, z, _ in expression.blocks(x)])

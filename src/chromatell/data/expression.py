@@ -12,8 +12,10 @@ import scipy.sparse as sp
 from anndata import AnnData
 from sklearn.utils.extmath import randomized_svd
 
-from chromatell._rows import compact, matrix, pieces, read
+from chromatell._rows import DiskMatrix, compact, matrix, pieces, read
+from chromatell._settings import logger
 from chromatell._validate import ChromatellError, examples, is_counts, one_of, warn
+from chromatell.data.scale import MOST_LOGGED, Scale, far_off, find_scale
 from chromatell.data.stored import stored
 
 Kind = Literal["counts", "normalised"]
@@ -46,6 +48,8 @@ class Expression:
     loadings, noise
         float32 (g, k) and (g,): components of the z-scored training cells times their sd, and each gene's variance
         beside them, from which a query's missing genes are estimated; None leaves them at the training mean.
+    scale
+        How normalised training values came about, and the largest; None in records of schema 1.
     """
 
     genes: pd.Index
@@ -62,10 +66,14 @@ class Expression:
     clip: float = 10.0
     loadings: np.ndarray | None = None
     noise: np.ndarray | None = None
+    scale: Scale | None = None
 
     @classmethod
-    def fit(cls, x: Any, genes: pd.Index, clip: float = 10.0) -> Expression:
-        """Fit on training cells `x` (cells x genes, dense or CSR). Peak memory: one block of 4,096 cells."""
+    def fit(cls, x: Any, genes: pd.Index, clip: float = 10.0, *, whole: Any = None) -> Expression:
+        """Fit on training cells `x` (cells x genes, dense or CSR). Peak memory: one block of 4,096 cells.
+
+        `whole` holds the same cells with all genes that were measured, from which normalised values tell their scale.
+        """
         kind: Kind = "counts" if is_counts(x) else "normalised"
         total = np.asarray(x.sum(axis=1), dtype=np.float64).ravel()
         positive = total[total > 0]
@@ -79,13 +87,23 @@ class Expression:
         s2 = np.zeros(x.shape[1])
         above = np.zeros(x.shape[1])
         detected = []
+        largest = 0.0
         for block in _blocks(x):
             values = _normalise(block, kind, target_sum).astype(np.float64)
             positive_values = block > 0
+            largest = max(largest, float(block.max()))
             above += positive_values.sum(axis=0)
             detected.append(np.log1p(positive_values.sum(axis=1)))
             s1 += values.sum(axis=0)
             s2 += (values**2).sum(axis=0)
+        found = find_scale(x if whole is None else whole) if kind == "normalised" else None
+        if kind == "normalised" and found is None and largest > MOST_LOGGED:
+            warn(
+                f"Expression holds decimals up to {largest:,.4g}, taken as they are: no size factor, no log1p. Where "
+                "they are corrected counts, round them: rna.X = np.rint(rna.X); else sc.pp.normalize_total(rna); "
+                "sc.pp.log1p(rna)."
+            )
+        scale = Scale(False, 0.0, largest) if found is None else replace(found, largest=largest)
         mean = s1 / n
         sd = np.sqrt(np.maximum(s2 / n - mean**2, 0))
         gene_total = np.asarray(x.sum(axis=0), dtype=np.float64).ravel()
@@ -94,6 +112,7 @@ class Expression:
         return cls(
             genes=pd.Index(genes),
             kind=kind,
+            scale=scale,
             target_sum=target_sum,
             mean=mean.astype(np.float32),
             sd=np.where(sd > 1e-6, sd, 1.0).astype(np.float32),
@@ -118,6 +137,8 @@ class Expression:
         }
         if self.loadings is not None and self.noise is not None:
             arrays |= {"scaling.gene_loadings": self.loadings, "scaling.gene_noise": self.noise}
+        if self.scale is not None:
+            arrays["scaling.scale"] = np.array([float(self.scale.log), self.scale.total, self.scale.largest])
         return arrays
 
     @classmethod
@@ -133,7 +154,12 @@ class Expression:
             k = arrays["scaling.gene_loadings"].shape[-1]
             loadings = stored(arrays, "scaling.gene_loadings", (*n, k))
             noise = np.maximum(stored(arrays, "scaling.gene_noise", n), np.float32(_MIN_NOISE))
+        scale = None
+        if "scaling.scale" in arrays:
+            log, total, largest = (float(v) for v in stored(arrays, "scaling.scale", (3,)))
+            scale = Scale(log > 0.5, total, largest)
         return cls(
+            scale=scale,
             loadings=loadings,
             noise=noise,
             genes=genes,
@@ -187,18 +213,40 @@ class Expression:
                 f"{examples(self.genes[~present])}); they are "
                 f"{'set to the training mean' if self.loadings is None else 'estimated from the others'}."
             )
-        x = matrix(rna)[:, position[present]]
+        x = compact(matrix(rna)[:, position[present]])
         kind = "counts" if is_counts(x) else "normalised"
         if kind != self.kind:
             cure = (
-                "rna.X = rna.layers['counts']"
+                "rna.X = rna.layers['counts']; where its decimals are corrected counts, round them: rna.X = "
+                "np.rint(rna.X)"
                 if self.kind == "counts"
-                else "sc.pp.normalize_total(rna); sc.pp.log1p(rna)"
+                else (self.scale or Scale(True, 0.0)).recipe().replace("rna.X = rna.layers['counts']; ", "")
             )
             raise ChromatellError(
                 f"The model was trained on {self.kind} expression; the query's X holds {kind} values. {cure}."
             )
-        return compact(x), present
+        return self._on_scale(x, rna, present), present
+
+    def _on_scale(self, x: Any, rna: AnnData, present: np.ndarray) -> Any:
+        """Return a query's values on the scale of training where that is exact; say, or refuse, what is not."""
+        if self.kind == "normalised" and self.scale is not None and self.scale.total:
+            found, wanted = find_scale(matrix(rna)), self.scale
+            if found is not None and not found.is_as(wanted):
+                logger.info(f"The query holds {found}; it is brought to the training cells' {wanted}.")
+                known = found
+                x = (
+                    x.changed(lambda block: known.to(wanted, block))
+                    if isinstance(x, DiskMatrix)
+                    else known.to(wanted, x)
+                )
+        mass = float(self.share[present].sum())
+        off = far_off(x, mass, self.library_mean, self.library_sd, self.scale, counts=self.kind == "counts")
+        if off is not None:
+            message, hopeless = off
+            if hopeless:
+                raise ChromatellError(message)
+            warn(message)
+        return x
 
     def transform(self, x: Any, present: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Return (z, library), float32 (cells, g) and (cells,): z-scored expression and standardised log total.

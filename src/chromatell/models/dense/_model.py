@@ -196,7 +196,7 @@ class Dense(ChromatinModel):
         genes, regions = selected(rna), selected(atac)
         self.genes, self.regions = rna.var_names[genes], atac.var_names[regions]
         x = take(matrix(rna), rows, genes)
-        self.expression = Expression.fit(x, self.genes)
+        self.expression = Expression.fit(x, self.genes, whole=matrix(rna)[rows])
         if self.expression.kind == "normalised":
             logger.info("Expression is not integer: taken as already normalised (no size factor, no log1p).")
         reads_pcs = self.network.encoder in ("mlp", "autoencoder")
