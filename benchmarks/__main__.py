@@ -1,19 +1,41 @@
-"""``python -m benchmarks NAME ...``: run a benchmark by its name."""
+"""``python -m benchmarks NAME ...``: run benchmarks by their names, each in a process of its own."""
 
 from __future__ import annotations
 
+import ast
 import importlib
+import subprocess
 import sys
+from pathlib import Path
 
 COMMANDS = {"fuzz": ("benchmarks.fuzz.run", "altered files: same answer, documented difference, or one clear error")}
+HERE = Path(__file__).parent
+
+
+def scripts() -> dict[str, str]:
+    """Return the scripts of this folder, name -> first line of what they say of themselves."""
+    found = {}
+    for path in sorted(HERE.glob("[a-z]*.py")):
+        said = ast.get_docstring(ast.parse(path.read_text())) or ""
+        found[path.stem] = said.splitlines()[0] if said else ""
+    return found
 
 
 def main(argv: list[str]) -> int:
-    if not argv or argv[0] not in COMMANDS:
-        print("python -m benchmarks NAME [options]\n")
-        print("\n".join(f"  {name:<8} {what}" for name, (_, what) in COMMANDS.items()))
+    """Run a command with its options, or scripts one after the other; the exit status is that of the first to fail."""
+    there = scripts()
+    if argv and argv[0] in COMMANDS:
+        return importlib.import_module(COMMANDS[argv[0]][0]).main(argv[1:])
+    if not argv or not set(argv) <= set(there):
+        lines = {name: what for name, (_, what) in COMMANDS.items()} | there
+        print("python -m benchmarks NAME ...   or   python -m benchmarks fuzz [options]\n")
+        print("\n".join(f"  {name:<24} {what}" for name, what in lines.items()))
         return 0 if argv and argv[0] in ("-h", "--help") else 2
-    return importlib.import_module(COMMANDS[argv[0]][0]).main(argv[1:])
+    for name in argv:
+        code = subprocess.run([sys.executable, str(HERE / f"{name}.py")], cwd=HERE, check=False).returncode
+        if code:
+            return code
+    return 0
 
 
 if __name__ == "__main__":

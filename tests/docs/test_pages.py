@@ -24,6 +24,7 @@ PAGES = (
     "docs/user_guide/evaluation.md",
     "docs/user_guide/biology.md",
     "docs/user_guide/files.md",
+    "docs/user_guide/large-data.md",
 )
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from chromatell.io._guard import check_file, read, resolve_sibling
     from chromatell.io._record import Record, content_hash
     from chromatell.io._save import write
+    from chromatell.io._shuffled import open_cells, write_shuffled
     from chromatell.io._uns_store import model_keys, read_record, write_record
     from chromatell.io._write_tracks import write_tracks
     from chromatell.io._zarr_writer import PredictionWriter, open_prediction, prediction_reference
@@ -31,6 +32,8 @@ _WHERE = {
     "read_record_file": "_file",
     "read": "_guard",
     "write": "_save",
+    "open_cells": "_shuffled",
+    "write_shuffled": "_shuffled",
     "check_file": "_guard",
     "resolve_sibling": "_guard",
     "export_model": "_export",
@@ -51,6 +54,7 @@ __all__ = [
     "import_model",
     "load_record",
     "model_keys",
+    "open_cells",
     "open_prediction",
     "prediction_reference",
     "read",
@@ -60,6 +64,7 @@ __all__ = [
     "save_record",
     "write",
     "write_record",
+    "write_shuffled",
     "write_tracks",
 ]
 _by_name, _names = lazy(__name__, _WHERE)

@@ -1,0 +1,88 @@
+"""Cells written once in a random order, and opened without reading them."""
+
+from __future__ import annotations
+
+import anndata as ad
+import numpy as np
+import pytest
+
+import chromatell as ctl
+from chromatell import ChromatellError
+from chromatell._rows import DiskMatrix, matrix
+from chromatell.io import _shuffled, open_cells, write_shuffled
+
+
+@pytest.fixture
+def cells():
+    mdata = ctl.datasets.simulate_multiome(300, 20, 30, seed=0)
+    ctl.pp.split_cells(mdata, seed=0)
+    mdata["rna"].obsm["X_pca"] = np.random.default_rng(0).normal(size=(300, 3))
+    return mdata
+
+
+@pytest.mark.parametrize("source", ["memory", "backed"])
+def test_all_that_belongs_to_a_cell_goes_with_it(cells, tmp_path, monkeypatch, source):
+    monkeypatch.setattr(_shuffled, "_BUFFER", 128)
+    monkeypatch.setattr(_shuffled, "_BLOCK", 8)
+    data = cells
+    if source == "backed":
+        cells.write(tmp_path / "m.h5mu")
+        data = open_cells(tmp_path / "m.h5mu")
+        assert isinstance(matrix(data.mod["atac"]), DiskMatrix)
+    path = write_shuffled(data, tmp_path / "s.zarr", seed=1)
+    back = open_cells(path)
+    where = cells.obs_names.get_indexer(back.obs_names)
+    assert sorted(where) == list(range(300))
+    assert (np.diff(where) == 1).mean() < 0.2
+    for name in ("rna", "atac"):
+        found = matrix(back.mod[name])
+        assert isinstance(found, DiskMatrix)
+        np.testing.assert_array_equal(found.read().toarray(), cells.mod[name].X.toarray()[where])
+        assert list(back.mod[name].var_names) == list(cells.mod[name].var_names)
+    np.testing.assert_array_equal(back.mod["rna"].obsm["X_pca"], cells["rna"].obsm["X_pca"][where])
+    assert list(back.obs["ctl_split"]) == list(cells.obs["ctl_split"].iloc[where])
+    assert back.uns["ctl"]["split"]["seed"] == 0
+    again = write_shuffled(data, tmp_path / "t.zarr", seed=1)
+    assert list(open_cells(again).obs_names) == list(back.obs_names)
+    ctl.pp.select_features(back, n_genes=10, n_regions=20)  # and it is data like any other
+    assert int(back.mod["rna"].var["ctl_selected"].sum()) == 10
+
+
+def test_sorted_cells_are_mixed():
+    """300 cells of one kind after the other: each stretch of 64 then holds every kind."""
+    order = _shuffled._drawn(100_000, 0)
+    kind = order // 10_000
+    assert all(len(np.unique(kind[i : i + 512])) == 10 for i in range(0, 90_000, 512))
+
+
+def test_anndata_with_a_dense_matrix(tmp_path, rng):
+    adata = ad.AnnData(rng.random((50, 4)).astype(np.float32))
+    back = open_cells(write_shuffled(adata, tmp_path / "a.zarr", seed=0))
+    where = adata.obs_names.get_indexer(back.obs_names)
+    np.testing.assert_array_equal(matrix(back).read(), adata.X[where])
+
+
+def test_what_is_there_stays(cells, tmp_path):
+    (tmp_path / "s.zarr").mkdir()
+    (tmp_path / "s.zarr" / "notes.txt").write_text("mine")
+    with pytest.raises(ChromatellError):
+        write_shuffled(cells, tmp_path / "s.zarr", overwrite=True)
+    assert (tmp_path / "s.zarr" / "notes.txt").read_text() == "mine"
+
+
+def test_a_write_that_fails_leaves_nothing(cells, tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(type(cells), "write_zarr", full)
+    with pytest.raises(ChromatellError, match="no room left"):
+        write_shuffled(cells, tmp_path / "s.zarr")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_other_cells_in_a_modality_are_named(cells, tmp_path):
+    import mudata
+
+    mdata = mudata.MuData({"rna": cells["rna"], "atac": cells["atac"][::-1].copy()})
+    with pytest.raises(ChromatellError, match="not the 300 of mdata"):
+        write_shuffled(mdata, tmp_path / "s.zarr")
