@@ -84,7 +84,7 @@ def test_several_gzip_members_follow_each_other(tmp_path):
         ("chr1\t1\t5.5\tA", "line 4, .*end '5.5' is no whole number"),
         ("chr1\t1\t\tA", "line 4, .*end '' is no whole number"),
         ("chr1\t1\t99999999999999999999\tA", "line 4, .*end '99999999999999999999' is no whole number"),
-        ("chr1\t-1\t5\tA", "line 4, .*start -1 is negative"),
+        ("chr1\t-9\t-5\tA", "line 4, .*start -9 is negative"),
         ("chr1\t5\t5\tA", "line 4, .*end 5 is not above start 5"),
         ("chr1\t5\t4\tA", "line 4, .*end 4 is not above start 5"),
         ("chr1\t5\t8\t", "line 4, .*the chromosome or the barcode is empty"),

@@ -208,8 +208,8 @@ def test_regions_beyond_the_end_name_the_build(hg19):
     )
     with pytest.raises(
         ChromatellError,
-        match=r"1 of 3 regions end beyond their chromosome in hg19_chr20_chr22.fa.gz \(hg19\): "
-        r"'chr20:64000000-64000500' ends at 64000500, chr20 has 63025520 bp. The regions fit hg38: give that FASTA",
+        match=r"1 of 3 regions lie off the end of their chromosome: one ends at 64,000,500 of chr20, which has "
+        r"63,025,520 bp by hg19_chr20_chr22.fa.gz \(hg19\). They are of another build: hg38 holds them all. Give the",
     ):
         ctl.pp.add_sequence(of_hg38, hg19)
     assert "dna_code" not in of_hg38.varm

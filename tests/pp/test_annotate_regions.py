@@ -250,7 +250,7 @@ def test_homers_labels_are_kept(tmp_path, fields):
         ({"promoter": 2000}, "promoter=2000: two numbers of bp"),
         ({"promoter": (-1, 5)}, "promoter=-1 is out of range"),
         ({"tts": (0, 0)}, "holds no base"),
-        ({"chrom_sizes": {"chr1": 29_000}}, r"1 of 47 regions.*'chr1:29000-30000' ends at 30000, chr1 has 29000 bp"),
+        ({"chrom_sizes": {"chr1": 29_000}}, "1 of 47 regions.* one ends at 30,000 of chr1, which has 29,000 bp"),
         ({"chrom_sizes": "nowhere"}, "neither a file nor one of the builds"),
     ],
 )

@@ -156,8 +156,9 @@ def test_regions_and_genomes_that_do_not_fit(bins, fasta, tmp_path):
         ctl.pp.embed_sequence(bins, fasta)
     bins.var["chrom"] = "1"
     bins.var.loc[bins.var_names[-1], "end"] = LENGTH + 1
+    bins.var.loc[bins.var_names[-4:], "end"] = LENGTH + 1
     with pytest.raises(
-        ChromatellError, match="1 of 120 regions end beyond.*toy.fa is of another build: give the FASTA"
+        ChromatellError, match="4 of 120 regions lie off the end.*toy.fa is of another build: give the FASTA"
     ):
         ctl.pp.embed_sequence(bins, fasta)
     bins.var["end"] = bins.var["start"] + 2_000_000

@@ -7,18 +7,22 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from chromatell._keys import CHROM, END
+from chromatell._keys import CHROM, END, START
 from chromatell._validate import ChromatellError, examples
-from chromatell.genome.builds import builds_that_fit, chromosome_sizes, identify, normalised
+from chromatell.genome.builds import BUILDS, builds_that_fit, chromosome_sizes, identify, normalised
+from chromatell.genome.chromosome_ends import Ends, listed, within
 from chromatell.genome.regions import normalise_chrom
-
-_UNKNOWN = "no known build"
 
 
 def check_ends(
-    regions: pd.DataFrame, sizes: Mapping[str, int], cure: str = "Name their build: chrom_sizes='hg38'."
+    regions: pd.DataFrame,
+    sizes: Mapping[str, int],
+    cure: str = "Name their build: chrom_sizes='hg38'.",
+    *,
+    where: str = "chrom_sizes",
+    done: str = "they stay as they are",
 ) -> None:
-    """Raise where a region ends beyond its chromosome; names of chromosomes may be ``1`` or ``chr1``.
+    """Raise where regions end beyond their chromosomes, warn of few; names of chromosomes may be ``1`` or ``chr1``.
 
     Examples
     --------
@@ -26,15 +30,15 @@ def check_ends(
     >>> from chromatell.genome.same_build import check_ends
     >>> check_ends(pd.DataFrame({"chrom": ["1"], "end": [100]}), {"chr1": 100})
     """
-    length = normalise_chrom(regions[CHROM]).map(normalised(sizes)) if sizes else pd.Series(np.nan, regions.index)
-    beyond = (regions[END] > length).to_numpy()  # a chromosome without a length has NaN, and passes
-    if beyond.any():
-        first = int(np.argmax(beyond))
-        raise ChromatellError(
-            f"{int(beyond.sum())} of {len(regions)} regions end beyond their chromosome: {regions.index[first]!r} ends "
-            f"at {regions[END].iloc[first]}, {regions[CHROM].iloc[first]} has {int(length.iloc[first])} bp. They fit "
-            f"{' or '.join(builds_that_fit(regions)) or _UNKNOWN}. {cure}"
-        )
+    length = _lengths(regions[CHROM], normalised(sizes))
+    ends = Ends("regions", where, sizes, cure)
+    within(regions, length, ends)
+    ends.finish(done)
+
+
+def _lengths(chrom: pd.Series, known: Mapping[str, int]) -> np.ndarray:
+    """Return the length of each row's chromosome, float64; NaN where it is not known."""
+    return normalise_chrom(chrom).map(known).to_numpy(dtype=np.float64)
 
 
 def check_same_build(
@@ -55,28 +59,33 @@ def check_same_build(
     Raises
     ------
     ChromatellError
-        No chromosome is shared, or an interval ends beyond its chromosome, or no known build
-        holds both.
+        No chromosome is shared, or over 1% of the intervals end beyond their chromosome, or no known build holds both.
     """
     furthest = regions[END].groupby(regions[CHROM].to_numpy()).max().to_dict()
     lengths = normalised(sizes or (chromosome_sizes(identify(furthest)) if identify(furthest) else {}))
     fit = builds_that_fit(regions)
     for name in dict.fromkeys(name for name, _ in tables):
-        table = pd.concat([part[[CHROM, END]] for other, part in tables if other == name], ignore_index=True)
+        table = pd.concat([part[[CHROM, START, END]] for other, part in tables if other == name], ignore_index=True)
         end = table[END].groupby(table[CHROM].to_numpy(dtype=object)).max()
         _check_names(name, list(end.index), list(furthest))
-        length = normalise_chrom(pd.Series(end.index, dtype=object)).map(lengths).to_numpy(dtype=float)
-        beyond = np.flatnonzero(end.to_numpy() > length)
-        theirs = builds_that_fit(pd.DataFrame({CHROM: end.index, END: end.to_numpy()}))
-        if beyond.size or (not lengths and fit and theirs and not set(fit) & set(theirs)):
-            at = beyond[0] if beyond.size else 0
-            chrom_has = f", which has {int(length[at])} bp" if beyond.size else ""
+        tried = [_held(name, table, known) for known in ([lengths] if lengths else [BUILDS[b] for b in fit])]
+        held = next((ends for ends in tried if not ends.wrong()), None)
+        if tried and held is None:
+            _, chrom, at, size = tried[0].worst
+            theirs = builds_that_fit(pd.DataFrame({CHROM: end.index, END: end.to_numpy()}))
             raise ChromatellError(
-                f"{name} is of another build than the regions: it reaches {end.index[at]}:{end.iloc[at]}{chrom_has}. "
-                f"It fits {' or '.join(theirs) or _UNKNOWN}, the regions "
-                f"{identify(lengths) or ' or '.join(fit) or _UNKNOWN}. Give the annotation of the regions' build; if "
-                "it is theirs that is taken wrong, name it: chrom_sizes='hg38'."
+                f"{name} is of another build than the regions: it reaches {chrom}:{at}, which has {size} bp. "
+                f"It fits {listed(theirs)}, the regions {identify(lengths) or listed(fit)}. Give the annotation of the "
+                "regions' build; if it is theirs that is taken wrong, name it: chrom_sizes='hg38'."
             )
+        if held is not None and lengths:
+            held.finish("they stay as they are")
+
+
+def _held(name: str, table: pd.DataFrame, known: Mapping[str, int]) -> Ends:
+    ends = Ends(f"intervals of {name}", "the regions' build", known, strict=False)
+    within(table, _lengths(table[CHROM], known), ends)
+    return ends
 
 
 def _check_names(name: str, theirs: list[str], ours: list[str]) -> None:

@@ -18,13 +18,19 @@ import pandas as pd
 
 from chromatell._keys import CHROM, END, START
 from chromatell._progress import progress
-from chromatell._validate import ChromatellError
+from chromatell._validate import ChromatellError, warn
+from chromatell.genome.column_meaning import not_barcodes
+from chromatell.genome.odd_rows import ODD_SHARE
 
 BARCODE = "barcode"
 _COLUMNS = [CHROM, START, END, BARCODE]
 _BLOCK = 16 * 1024**2  # bytes of text that are read at a time: some 400,000 fragments
 _MAX_LINE = 65_536
 _HEAD = 65_536  # bytes in which comment lines are looked for
+_MAX_POSITION = 10**15
+_HOPELESS = 100_000  # odd lines after which a file is judged before its end
+_CUT = "the file ends within the line, it is cut short"
+_INTEGER = rb"\s*[+-]?\d{1,18}(\.0*)?\s*|\d(\.\d{1,14})?[eE]\+?\d{1,2}"  # R writes 1e+05
 _BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")  # an empty block
 _BINARY = {b"BAM\x01": "a BAM", b"TBI\x01": "a tabix index", b"CRAM": "a CRAM", b"\x89HDF": "an HDF5 file"}
 _NEEDED = (
@@ -81,7 +87,13 @@ def fragment_blocks(path: str | os.PathLike[str], *, block_bytes: int = _BLOCK) 
     Raises
     ------
     ChromatellError
-        The file is absent, empty, cut short or no text, or a line does not parse: named by its number.
+        The file is absent, empty, cut short or no text; its fourth column holds no barcodes (BEDPE, bedGraph, reads
+        without cells); or over 1% of its lines do not parse, of which the first is named by its number.
+
+    Warns
+    -----
+    ChromatellWarning
+        Lines that do not parse were left out; fragments that began before base 0, by the shift of Tn5, begin there.
 
     Notes
     -----
@@ -96,12 +108,13 @@ def fragment_blocks(path: str | os.PathLike[str], *, block_bytes: int = _BLOCK) 
     [{'chrom': 'chr1', 'start': 10, 'end': 90, 'barcode': 'AAAC-1'}]
     """
     path = Path(path)
-    n = 0
+    n, rows = 0, _Rows(path)
     for text, number in _text_blocks(path, block_bytes):
-        table = _parsed(text, number, path)
+        table = rows.parsed(text, number)
         if len(table):
             n += len(table)
             yield table
+    rows.finish(n)
     if n == 0:
         raise ChromatellError(f"{str(path)!r} holds no fragment, only comments or empty lines. {_NEEDED}")
 
@@ -173,15 +186,85 @@ def _check_head(text: bytes, path: Path) -> None:
         )
 
 
-def _parsed(text: bytes, number: int, path: Path) -> pd.DataFrame:
-    whole = text
-    if text.startswith(b"#") or b"\n#" in text:
-        text = re.sub(rb"(?m)^#[^\n]*\n?", b"", text)
-    if not text or text.isspace():
-        return pd.DataFrame(columns=_COLUMNS)
-    try:
-        # text a column of barcodes, not categories: sorting those of each block takes twice as long as reading it
-        table = pd.read_csv(
+class _Rows:
+    """The rows of a file, block by block, and what is odd among them."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.odd, self.shifted, self.first, self.looked = path, 0, 0, "", False
+
+    def parsed(self, text: bytes, number: int) -> pd.DataFrame:
+        """Return the fragments of whole lines, of which the first has this number."""
+        whole = text
+        if text.startswith(b"#") or b"\n#" in text:
+            text = re.sub(rb"(?m)^#[^\n]*\n?", b"", text)
+        if not text or text.isspace():
+            return pd.DataFrame(columns=_COLUMNS)
+        if not self.looked:
+            self.looked = True
+            self._look(text)
+        try:
+            table = _table(text)
+        except (ValueError, OverflowError):  # of which pandas' ParserError and UnicodeDecodeError are kinds
+            return self._one_by_one(text, whole, number)
+        start, end = table[START].to_numpy(), table[END].to_numpy()
+        bad = (table[BARCODE] == "").to_numpy() | (end <= np.maximum(start, 0))
+        if "" in table[CHROM].cat.categories:
+            bad |= (table[CHROM] == "").to_numpy()
+        return self._kept(table, start, bad, whole, number)
+
+    def finish(self, n: int) -> None:
+        """Raise where over 1% of the lines were odd; warn of fewer."""
+        if self.odd > ODD_SHARE * (n + self.odd):
+            raise ChromatellError(f"{str(self.path)!r}, {self.first}. {_NEEDED}")
+        if self.odd:
+            warn(f"{str(self.path)!r}: {self.odd:,} of {n + self.odd:,} lines are left out; the first, {self.first}.")
+        if self.shifted:
+            warn(
+                f"{str(self.path)!r}: {self.shifted:,} of {n:,} fragments began before base 0 of their chromosome, as "
+                "the shift of Tn5 makes them: they begin at 0."
+            )
+
+    def _look(self, text: bytes) -> None:
+        rows = [line.rstrip("\r").split("\t") for line in text[:_HEAD].decode("utf-8", "replace").split("\n")[:1000]]
+        found = not_barcodes([r for r in rows[: -1 or None] if len(r) >= 4 and r[1].isdigit() and r[2].isdigit()])
+        if found:
+            raise ChromatellError(f"{str(self.path)!r}: its column 4, of barcodes, holds {found}. {_NEEDED}")
+
+    def _one_by_one(self, text: bytes, whole: bytes, number: int) -> pd.DataFrame:
+        """Return the fragments of a block in which some line does not parse."""
+        good = [line for line in text.split(b"\n") if line.strip() and not _wrong(line.rstrip(b"\r"), shifted=True)]
+        n_odd = sum(1 for line in text.split(b"\n") if line.strip()) - len(good)
+        found = _first_bad_line(whole, number)
+        if not n_odd or _CUT in found:
+            raise ChromatellError(f"{str(self.path)!r}, {found or 'a line does not parse'}. {_NEEDED}")
+        self.odd += n_odd
+        self.first = self.first or found
+        if not good or self.odd > _HOPELESS:
+            self.finish(len(good))
+        if not good:
+            return pd.DataFrame(columns=_COLUMNS)
+        table = _table(b"\n".join(good) + b"\n")
+        return self._kept(table, table[START].to_numpy(), np.zeros(len(table), dtype=bool), whole, number)
+
+    def _kept(self, table: pd.DataFrame, start: np.ndarray, bad: np.ndarray, whole: bytes, number: int) -> pd.DataFrame:
+        before = (start < 0) & ~bad
+        if before.any():
+            self.shifted += int(before.sum())
+            table[START] = np.maximum(start, 0)
+        if bad.any():
+            found = _first_bad_line(whole, number)
+            if _CUT in found:
+                raise ChromatellError(f"{str(self.path)!r}, {found}. {_NEEDED}")
+            self.odd += int(bad.sum())
+            self.first = self.first or found
+            table = table[~bad].reset_index(drop=True)
+        return table
+
+
+def _table(text: bytes) -> pd.DataFrame:
+    # text a column of barcodes, not categories: sorting those of each block takes twice as long as reading it
+    with np.errstate(invalid="ignore"):  # 1e30 is no position, and raises
+        return pd.read_csv(
             io.BytesIO(text),
             sep="\t",
             header=None,
@@ -193,13 +276,6 @@ def _parsed(text: bytes, number: int, path: Path) -> pd.DataFrame:
             na_filter=False,
             low_memory=False,
         )
-    except (ValueError, OverflowError) as error:  # of which pandas' ParserError and UnicodeDecodeError are kinds
-        found = _first_bad_line(whole, number) or f"{type(error).__name__}: {error}"
-        raise ChromatellError(f"{str(path)!r}, {found}. {_NEEDED}") from error
-    start, empty = table[START].to_numpy(), "" in table[CHROM].cat.categories or (table[BARCODE] == "").any()
-    if empty or (start < 0).any() or (table[END].to_numpy() <= start).any():
-        raise ChromatellError(f"{str(path)!r}, {_first_bad_line(whole, number)}. {_NEEDED}")
-    return table
 
 
 def _first_bad_line(text: bytes, number: int) -> str:
@@ -207,15 +283,16 @@ def _first_bad_line(text: bytes, number: int) -> str:
     for i, line in enumerate(text.split(b"\n"), number):
         if line.startswith(b"#") or not line.strip():
             continue
-        found = _wrong(line.rstrip(b"\r"))
+        found = _wrong(line.rstrip(b"\r"), shifted=True)
         if found and i == number + text.count(b"\n"):
-            found = f"the file ends within the line, it is cut short ({found})"
+            found = f"{_CUT} ({found})"
         if found:
             return f"line {i}, {line[:60].decode('utf-8', errors='replace')!r}: {found}"
     return ""
 
 
-def _wrong(line: bytes) -> str:
+def _wrong(line: bytes, *, shifted: bool = False) -> str:
+    """Return what is wrong with a line; with `shifted`, a start before base 0 is not."""
     fields = line.split(b"\t")
     if len(fields) < 4:
         lacking = "no barcode in column 4, as in a BED of regions" if len(fields) == 3 else "4 or more are needed"
@@ -227,9 +304,9 @@ def _wrong(line: bytes) -> str:
     if not chrom or not barcode:
         return "the chromosome or the barcode is empty"
     for name, value in zip((START, END), fields[1:3], strict=True):
-        if not re.fullmatch(rb"\s*[+-]?\d{1,18}\s*", value):
+        if not re.fullmatch(_INTEGER, value) or float(value) % 1 or abs(float(value)) > _MAX_POSITION:
             return f"{name} {value[:30].decode('latin-1')!r} is no whole number"
-    start, end = int(fields[1]), int(fields[2])
-    if start < 0:
+    start, end = (int(float(v)) if re.search(rb"[.eE]", v) else int(v) for v in fields[1:3])
+    if start < 0 and (not shifted or end <= 0):
         return f"start {start} is negative"
     return f"end {end} is not above start {start}" if end <= start else ""

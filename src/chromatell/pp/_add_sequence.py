@@ -10,12 +10,13 @@ import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
-from chromatell._keys import ATAC, CHROM, DNA, END, HAS_SEQUENCE, UNKNOWN_SHARE, UNS
+from chromatell._keys import ATAC, CHROM, DNA, HAS_SEQUENCE, UNKNOWN_SHARE, UNS
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, examples, store_key
-from chromatell.genome.builds import ChromSizes, builds_that_fit, chromosome_sizes, identify, normalised
+from chromatell.genome.builds import ChromSizes, chromosome_sizes, identify, normalised
 from chromatell.genome.genome import Genome
 from chromatell.genome.regions import region_table, same_names
+from chromatell.genome.same_build import check_ends
 from chromatell.genome.sequence import check_tokens, count_unknown
 from chromatell.pp._region_data import declared_build, regions_of
 
@@ -183,18 +184,8 @@ def _check_build(table: pd.DataFrame, genome: Genome, chrom_sizes: Any, declared
             f"FASTA of {build or 'their build'}; if it is {source} that is wrong, name the regions' build: "
             f"chrom_sizes={genome.build or 'genome.chrom.sizes'!r}."
         )
-    lengths = np.array(list(genome.chromosomes.values()))[number]
-    beyond = (number >= 0) & (table[END].to_numpy() > lengths)
-    if beyond.any():
-        first = int(np.argmax(beyond))
-        fitting = [b for b in builds_that_fit(table) if b != genome.build]
-        hint = f" The regions fit {' or '.join(fitting)}: give that FASTA." if fitting else ""
-        raise ChromatellError(
-            f"{int(beyond.sum())} of {len(table)} regions end beyond their chromosome in {genome.path.name}"
-            f"{_in_brackets(genome.build)}: {table.index[first]!r} ends at {table[END].iloc[first]}, "
-            f"{table[CHROM].iloc[first]} has {lengths[first]} bp.{hint} They are of another build than the FASTA: "
-            "ctl.pp.add_sequence(mdata, fasta) needs that of the regions."
-        )
+    cure = "Give the FASTA of the regions' build: ctl.pp.add_sequence(mdata, fasta)."
+    check_ends(table, genome.chromosomes, cure, where=genome.path.name, done="their windows hold N there")
 
 
 def _report(table: pd.DataFrame, genome: Genome, has: np.ndarray, max_unknown: float) -> None:

@@ -16,8 +16,9 @@ from chromatell._keys import CHROM, END, START
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, examples, warn
 from chromatell.genome.builds import build_name, identify
+from chromatell.genome.chromosome_ends import Ends
 from chromatell.io.fragments import BARCODE, fragment_blocks, fragment_header
-from chromatell.pp._genome_bins import GenomeBins, check_ends
+from chromatell.pp._genome_bins import ENDS_CURE, GenomeBins
 
 N_FRAGMENTS = "n_fragments"
 _PENDING = 8_000_000  # pairs that wait to be merged, at least
@@ -128,6 +129,7 @@ def count_fragments(
         ``'midpoint'``, ``'overlap'`` or ``'cut_sites'``.
     """
     _check_build(path, sizes)
+    ends, lengths = Ends("fragments", "chrom_sizes", sizes or {}, ENDS_CURE), places.lengths.astype(np.float64)
     pairs, cells, elsewhere, n_read = PairCounts(len(places)), Barcodes(wanted), Counter[str](), 0
     for block in fragment_blocks(path):
         n_read += len(block)
@@ -137,7 +139,7 @@ def count_fragments(
         if (code < 0).any():
             elsewhere.update(block[CHROM][code < 0].astype(str).value_counts().to_dict())
         there = np.flatnonzero(code >= 0)
-        check_ends(block[CHROM].iloc[there], end[there], places.lengths[code[there]], "fragments (of one block)")
+        there = there[ends.add(places.names, code[there], start[there], end[there], lengths)]
         there = there[number[there] >= 0]
         number = number[there]
         cells.count(number)
@@ -149,6 +151,7 @@ def count_fragments(
             f"{str(path)!r}: none of its chromosomes ({examples(elsewhere, 6)}) is among those to bin "
             f"({examples(places.names, 6)}). Is it of another species or build?"
         )
+    ends.finish("they are left out")
     if n_elsewhere:
         common = ", ".join(f"{name} {n:,}" for name, n in elsewhere.most_common(4))
         logger.info("Left out %s fragments on other chromosomes: %s.", f"{n_elsewhere:,}", common)

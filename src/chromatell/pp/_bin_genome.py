@@ -221,7 +221,10 @@ def _count_peaks(source: Any, places: GenomeBins, wanted: list[str] | None, assi
             f"None of the {len(table)} peaks ({examples(table.index)}) lies on the chromosomes to bin "
             f"({examples(places.names, 6)}). Are they of another species or build?"
         )
-    check_ends(table[CHROM].iloc[there], end, places.lengths[code[there]], "peaks")
+    length = places.lengths[code[there]]
+    check_ends(table.iloc[there], length, "peaks", "they are cut there")
+    end = np.minimum(end, length)
+    there, start, end = (x[start < length] for x in (there, start, end))
     which, found = places.assign(code[there], start, end, assign)
     if there.size < len(table):
         logger.info("Left out %d of %d peaks on other chromosomes.", len(table) - there.size, len(table))
@@ -251,9 +254,11 @@ def _blacklisted(places: GenomeBins, blacklist: Any) -> np.ndarray | None:
             f"blacklist: none of its regions is on a chromosome to bin ({examples(places.names, 4)}). Give that of the "
             "same species and build, or leave blacklist= out."
         )
-    check_ends(table[CHROM], table[END].to_numpy(), places.lengths[code], "regions of blacklist")
+    length = places.lengths[code]
+    check_ends(table, length, "regions of blacklist", "they are cut there")
+    start, end = (np.minimum(table[c].to_numpy(), length) for c in (START, END))
     dropped = np.zeros(len(places), dtype=bool)
-    dropped[places.assign(code, table[START].to_numpy(), table[END].to_numpy(), "overlap")[1]] = True
+    dropped[places.assign(code, start, end, "overlap")[1]] = True
     return dropped
 
 

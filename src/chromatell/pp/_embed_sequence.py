@@ -180,7 +180,8 @@ def _sequences(
     declared = declared_build(data, atac)
     if declared and genome.build and declared != genome.build:
         raise ChromatellError(f"{genome.path.name} is {genome.build}; the regions are {declared}. Give that FASTA.")
-    check_ends(table, genome.chromosomes, f"{genome.path.name} is of another build: give the FASTA of theirs.")
+    cure = f"{genome.path.name} is of another build: give the FASTA of theirs."
+    check_ends(table, genome.chromosomes, cure, where=genome.path.name, done="there is no sequence there")
     return genome, table, {"fasta": genome.path.name, "build": genome.build}
 
 

@@ -12,11 +12,13 @@ from anndata import AnnData
 
 from chromatell._keys import CHROM, END, START
 from chromatell._validate import ChromatellError, examples
-from chromatell.genome.builds import builds_that_fit, normalised
+from chromatell.genome.builds import normalised
+from chromatell.genome.chromosome_ends import Ends, within
 from chromatell.genome.regions import normalise_chrom, region_table
 
 _UNKNOWN = 2**40  # the length of a chromosome that nobody gave: longer than any
 _MAX_BINS = 50_000_000
+ENDS_CURE = "Give the chrom_sizes of the build that they were made with."
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,9 @@ class GenomeBins:
                 f"{examples(pd.unique(table[CHROM].to_numpy()[chrom < 0]))}; it has {examples(names, 4)}). Add them."
             )
         local = table[[START, END]].to_numpy(dtype=np.int64)
-        check_ends(table[CHROM], local[:, 1], lengths[chrom], "bins")
+        if not check_ends(table, lengths[chrom], "bins", "their chromosomes are taken as longer").all():
+            np.maximum.at(lengths, chrom, local[:, 1])
+            offsets = np.cumsum(lengths) - lengths
         start, end = local[:, 0] + offsets[chrom], local[:, 1] + offsets[chrom]
         order = np.argsort(start, kind="stable")
         over = start[order][1:] < end[order][:-1]
@@ -136,19 +140,13 @@ class GenomeBins:
         return which[inside], found[inside]
 
 
-def check_ends(chrom: pd.Series, end: np.ndarray, length: np.ndarray, what: str) -> None:
-    """Raise where intervals end after their chromosome: they are of another build."""
-    over = end > length
-    if not over.any():
-        return
-    i = int(np.argmax(end - length))
-    fits = builds_that_fit(pd.DataFrame({CHROM: [chrom.iloc[i]], END: [end[i]]}))
-    raise ChromatellError(
-        f"{int(over.sum())} of {len(over)} {what} lie off the end of their chromosome: one ends at {int(end[i]):,} of "
-        f"{chrom.iloc[i]}, which has {int(length[i]):,} bp by chrom_sizes. They are of another build"
-        f"{f' (this one fits {examples(fits, 6)})' if fits else ''}; give the chrom_sizes of the build that they were "
-        "made with."
-    )
+def check_ends(table: pd.DataFrame, length: np.ndarray, what: str, done: str) -> np.ndarray:
+    """Return which intervals lie within their chromosomes, of `length` each; raise where many do not."""
+    sizes = dict(zip(table[CHROM].astype(str), length.tolist(), strict=True))
+    ends = Ends(what, "chrom_sizes", sizes, ENDS_CURE)
+    inside = within(table, length.astype(np.float64), ends)
+    ends.finish(done)
+    return inside
 
 
 def _axis(sizes: Mapping[str, int]) -> tuple[dict[str, int], list[str], np.ndarray, np.ndarray]:

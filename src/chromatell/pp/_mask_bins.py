@@ -17,6 +17,7 @@ from chromatell.data._tracks_anndata import update_anndata
 from chromatell.data._tracks_info import BLACKLIST, GAP, OUTSIDE, REASONS, ZERO
 from chromatell.data.tracks import RAW, BinnedTracks, as_tracks
 from chromatell.genome.bed import read_regions
+from chromatell.genome.chromosome_ends import Ends, within
 from chromatell.genome.regions import normalise_chrom
 
 
@@ -109,17 +110,17 @@ def mark_regions(masks: dict[str, np.ndarray], tracks: BinnedTracks, regions: An
     table = read_regions(regions, argument)
     own = dict(zip(normalise_chrom(pd.Series(tracks.chroms, dtype=object)), tracks.chroms, strict=True))
     marked = 0
+    known = {plain: tracks.chrom_sizes[chrom] for plain, chrom in own.items()}
+    cure = f"Give that of {tracks.build or 'the build of the tracks'}."
+    length = normalise_chrom(table[CHROM]).map(known).to_numpy(dtype=np.float64)
+    ends = Ends(f"regions of {argument}", "the tracks", tracks.chrom_sizes, cure)
+    within(table, length, ends)
+    ends.finish("they are cut there")
     for plain, part in table.groupby(normalise_chrom(table[CHROM]).to_numpy()):
         if plain not in own:
             continue
         chrom = own[plain]
-        over = part[END] > tracks.chrom_sizes[chrom]
-        if over.any():
-            raise ChromatellError(
-                f"{argument}: {int(over.sum())} regions lie off the end of {chrom} ({tracks.chrom_sizes[chrom]:,} bp), "
-                f"such as {int(part[START][over].iloc[0])}-{int(part[END][over].iloc[0])}. It is of another build; use "
-                f"one of {tracks.build or 'the build of the tracks'}."
-            )
+        part = part.assign(**{c: part[c].clip(upper=tracks.chrom_sizes[chrom]) for c in (START, END)})
         change = np.zeros(masks[chrom].size + 1, dtype=np.int32)
         np.add.at(change, part[START].to_numpy() // tracks.bin_size, 1)
         np.add.at(change, -(-part[END].to_numpy() // tracks.bin_size), -1)
