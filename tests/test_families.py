@@ -21,7 +21,7 @@ KNOWN = {
     "cli/_train_bins.py": {"atacformer"},
     "cli/_train_tracks.py": {"nascent"},
     "tl/_predict_tracks.py": {"nascent"},  # the one that reads tracks
-    "models/_track_baselines.py": {"nascent"},  # baselines read the signal as the model does
+    "models/baselines/tracks.py": {"nascent"},  # baselines read the signal as the model does
     "tl/_shuffled_tracks.py": {"nascent"},
     "tl/_rank_regions.py": {"dense"},  # default key
     "tl/_sequences.py": {"xchrom"},  # which regions were asked for

@@ -16,15 +16,10 @@ from sklearn.neighbors import KNeighborsRegressor
 import chromatell as ctl
 from chromatell import ChromatellError
 from chromatell.data.expression import Embedding, Expression
-from chromatell.models import _baseline_parts as parts
-from chromatell.models._baselines import (
-    BASELINES,
-    REFERENCES,
-    SEQUENCE_BASELINES,
-    BaselineFitter,
-    labels_of,
-    uses_target_assay,
-)
+from chromatell.models.baselines import parts
+from chromatell.models.baselines.fitter import BaselineFitter
+from chromatell.models.baselines.kinds import BASELINES, REFERENCES, SEQUENCE_BASELINES, uses_target_assay
+from chromatell.models.baselines.parts import labels_of
 
 READS_EACH_REGION = [kind for kind in BASELINES if kind not in SEQUENCE_BASELINES]  # the others have a file of theirs
 

@@ -9,8 +9,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, f1_score
 
 from chromatell._validate import ChromatellError
-from chromatell.models import _bin_baselines
-from chromatell.models._bin_baselines import COMPLETIONS, BinBaselines, closed_pairs, cut, fit_labels
+from chromatell.metrics.ranking import closed_pairs
+from chromatell.models.baselines import bins as _bin_baselines
+from chromatell.models.baselines.bins import COMPLETIONS, BinBaselines, cut, fit_labels
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +64,7 @@ def test_neighbours_by_hand(cells, halves, monkeypatch):
     train, seen = cells[0][:100], halves[0][100:120]
     baselines = BinBaselines(train, (halves[0][120:140], halves[1][120:140]))
     found = baselines.predict("lsi_knn", seen)
-    assert baselines.chosen["lsi_knn"] == (7, 5)
+    assert baselines.made("lsi_knn").chosen == (7, 5)
     among, query = (cut(baselines.lsi.transform(x, unit_length=False), 5) for x in (train, seen))
     share = train.toarray() / train.toarray().sum(axis=1, keepdims=True)
     for i in range(20):
@@ -93,10 +94,10 @@ def test_sizes_are_those_with_the_best_average_precision_on_validation_cells(cel
     worth = {}
     options = [(3,), (5,), (8,), (12,), (20,)] if kind == "svd" else [(k, d) for k in (30, 99) for d in (20, 50)]
     for size in options:
-        score = baselines._block(kind, seen, slice(None), np.full(40, -1), size)
+        score = baselines.made(kind).predict((seen, np.full(40, -1)), slice(None), size)
         worth[size] = average_precision_score(removed.toarray()[closed] > 0, score[closed])
-    assert worth[baselines.chosen[kind]] == pytest.approx(max(worth.values()))
-    assert BinBaselines(train)._sizes(kind) in options[:2] + [(99, 20)]  # without validation cells: the usual
+    assert worth[baselines.made(kind).chosen] == pytest.approx(max(worth.values()))
+    assert BinBaselines(train).made(kind).ready() in options[:2] + [(99, 20)]  # without validation cells: the usual
 
 
 @pytest.mark.parametrize("kind", COMPLETIONS)
@@ -105,7 +106,7 @@ def test_some_bins_are_columns_of_all_and_blocks_change_nothing(cells, halves, k
     cols = np.array([4, 9, 50])
     whole = baselines.predict(kind, halves[0])
     np.testing.assert_allclose(baselines.predict(kind, halves[0], cols), whole[:, cols], rtol=1e-5)
-    monkeypatch.setattr("chromatell.models._baseline_parts.ROWS", 7)
+    monkeypatch.setattr("chromatell.models.baselines.parts.ROWS", 7)
     np.testing.assert_allclose(baselines.predict(kind, halves[0]), whole, rtol=1e-5, atol=1e-6)
     again = BinBaselines(cells[0][:100], seed=3).predict(kind, halves[0])
     np.testing.assert_array_equal(again, baselines.predict(kind, halves[0]))

@@ -13,10 +13,10 @@ from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.metrics import roc_auc_score
 
 from chromatell import ChromatellError
-from chromatell.models import _sequence_baselines as sequence
-from chromatell.models import _sequence_features as features
-from chromatell.models._baseline_kinds import BASELINES, SEQUENCE_BASELINES, UNSEEN, held_out_digest
-from chromatell.models._baselines import BaselineFitter
+from chromatell.models.baselines import sequence
+from chromatell.models.baselines import sequence_features as features
+from chromatell.models.baselines.fitter import BaselineFitter
+from chromatell.models.baselines.kinds import BASELINES, SEQUENCE_BASELINES, UNSEEN, held_out_digest
 
 COMPLEMENT = str.maketrans("ACGTN", "TGCAN")
 

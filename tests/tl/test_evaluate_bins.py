@@ -25,7 +25,7 @@ from chromatell.evaluation.views import Score, Scores, score
 from chromatell.evaluation.views.cells import label_scores
 from chromatell.metrics.views import depth_strata
 from chromatell.models._base import ChromatinModel
-from chromatell.models._bin_baselines import COMPLETIONS
+from chromatell.models.baselines.bins import COMPLETIONS
 
 TINY = {"d": 16, "k": 8, "n_hidden": 32, "n_layers": 1, "n_heads": 2, "train_kwargs": {"max_epochs": 2}, "seed": 0}
 

@@ -11,7 +11,7 @@ from sklearn.metrics import average_precision_score, f1_score, precision_score, 
 
 import chromatell as ctl
 from chromatell.metrics.tracks import track_scores
-from chromatell.models._track_baselines import TrackBaselines
+from chromatell.models.baselines.tracks import TrackBaselines
 from chromatell.models.nascent._signal import Signal
 from chromatell.tl._baseline import baseline
 from chromatell.tl._evaluate import evaluate

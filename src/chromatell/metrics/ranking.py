@@ -167,6 +167,31 @@ def pr_curve(y: Any, score: np.ndarray, n_points: int = _N_POINTS) -> np.ndarray
     return np.stack([true / positive.size, true / (row.size - left)]).astype(np.float32)
 
 
+def closed_pairs(score: np.ndarray, seen: sp.csr_matrix, removed: sp.csr_matrix) -> tuple[np.ndarray, np.ndarray]:
+    """Return whether each pair that was not seen is a removed bin, bool (pairs,), and its score, (pairs,).
+
+    Parameters
+    ----------
+    score
+        (cells, bins).
+    seen, removed
+        CSR (cells, bins): the open bins that were read, and those that were taken out.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import scipy.sparse as sp
+    >>> seen, removed = sp.csr_matrix([[1, 0, 0]]), sp.csr_matrix([[0, 0, 1]])
+    >>> [x.tolist() for x in closed_pairs(np.array([[0.9, 0.2, 0.4]]), seen, removed)]
+    [[False, True], [0.2, 0.4]]
+    """
+    closed = np.ones(score.shape, dtype=bool)
+    closed[seen.nonzero()] = False
+    truth = np.zeros(score.shape, dtype=bool)
+    truth[removed.nonzero()] = True
+    return truth[closed], score[closed]
+
+
 def _area(row: np.ndarray, positive: np.ndarray) -> tuple[float, float]:
     """AUROC and AP of one row of scores (n,) from its positives, sorted (k,)."""
     n, k = row.size, positive.size

@@ -10,7 +10,7 @@ from mudata import MuData
 
 from chromatell._keys import FISHER
 from chromatell._validate import ChromatellError
-from chromatell.models._baseline_kinds import REFERENCES
+from chromatell.models.baselines.kinds import REFERENCES
 from chromatell.pl._style import INK, finish, font_size, new_axes, read_table
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from chromatell._settings import settings
 from chromatell._validate import one_of, paired
 from chromatell.data.predictions import check_regions, write_prediction, written_together
 from chromatell.data.tracks import BinnedTracks
-from chromatell.models._baseline_kinds import BASELINES, held_out_digest, uses_target_assay
-from chromatell.models._baselines import BaselineFitter
 from chromatell.models._trained_on import trained_cells
+from chromatell.models.baselines.fitter import BaselineFitter
+from chromatell.models.baselines.kinds import BASELINES, held_out_digest, uses_target_assay
 from chromatell.tl._targets import fits_in_memory, replaceable, target_regions
 from chromatell.tl._track_baseline import track_baseline
 
@@ -85,8 +85,8 @@ def baseline(
     Notes
     -----
     Peak memory: the predictions, n_obs x n regions float32, beside what
-    :class:`~chromatell.models._baselines.BaselineFitter` holds. That single-cell models must be compared with such
-    predictors: Luecken et al., Nature Methods 2022.
+    :class:`~chromatell.models.baselines.fitter.BaselineFitter` holds. That single-cell models must be compared with
+    such predictors: Luecken et al., Nature Methods 2022.
 
     Examples
     --------

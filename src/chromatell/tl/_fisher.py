@@ -19,8 +19,10 @@ from chromatell._validate import ChromatellError, one_of, paired, region_split_o
 from chromatell.data.accessibility import open_matrix
 from chromatell.data.predictions import predicted_regions, prediction_keys, read_prediction
 from chromatell.evaluation.predictors import origin_of, refuse_trained
-from chromatell.models._baselines import SEQUENCE_BASELINES, BaselineFitter, labels_of, uses_target_assay
 from chromatell.models._support import check_dense
+from chromatell.models.baselines.fitter import BaselineFitter
+from chromatell.models.baselines.kinds import SEQUENCE_BASELINES, uses_target_assay
+from chromatell.models.baselines.parts import labels_of
 
 NOTE = (
     "Pairs of cells and regions are not independent (a cell's pairs share its depth, a region's its mean), so the "

@@ -16,7 +16,7 @@ from chromatell.io import write_record
 from chromatell.io._replace import check_new
 from chromatell.models import family_class
 from chromatell.models._support import on_first_rank
-from chromatell.models._track_baselines import TRACK_BASELINES
+from chromatell.models.baselines.tracks import TRACK_BASELINES
 from chromatell.tl._targets import model_key
 from chromatell.tl._train import provenance
 

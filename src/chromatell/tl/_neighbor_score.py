@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 from mudata import MuData
-from sklearn.neighbors import NearestNeighbors
 
 from chromatell._keys import (
     ALL_SPACE,
@@ -32,7 +31,8 @@ from chromatell.data.accessibility import open_matrix, selected
 from chromatell.data.expression import Embedding, Expression
 from chromatell.data.lsi import Lsi
 from chromatell.metrics.views import label_codes
-from chromatell.models._baseline_parts import N_LSI, labels_of, without_self
+from chromatell.models.baselines.parts import N_LSI, labels_of
+from chromatell.models.baselines.protocol import nearest
 
 COLUMNS = ("embedding", "metric", "space", "k", "value", "n")
 _MAX_CELLS = 10_000  # whose neighbours are sought, among all
@@ -242,8 +242,9 @@ def _neighbours(n_neighbors: Sequence[int], n_cells: int) -> list[int]:
 
 def _nearest(space: np.ndarray, rows: np.ndarray, among: np.ndarray, k: int) -> np.ndarray:
     """Return the places of the k nearest of the cells `among`, int (rows, k), nearest first, never the cell itself."""
-    index = NearestNeighbors(n_neighbors=k + 1, algorithm="brute").fit(space[among])
-    return among[without_self(index.kneighbors(space[rows], return_distance=False), among, rows, k)]
+    place = np.full(len(space), -1)
+    place[among] = np.arange(among.size)
+    return among[nearest(space[among], space[rows], k, place[rows])]
 
 
 def _shared(found: np.ndarray, true: np.ndarray) -> tuple[float, int]:

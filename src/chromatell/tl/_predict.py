@@ -17,7 +17,7 @@ from chromatell.data.predictions import write_cell_columns
 from chromatell.data.tracks import BinnedTracks
 from chromatell.models import load
 from chromatell.models._base import ChromatinModel
-from chromatell.models._baseline_kinds import BASELINES
+from chromatell.models.baselines.kinds import BASELINES
 from chromatell.tl._predict_tracks import predict_tracks
 from chromatell.tl._targets import model_key
 from chromatell.tl._train import provenance, store_prediction, unread_regions

@@ -12,8 +12,8 @@ from chromatell._validate import ChromatellError, examples, one_of, store_key
 from chromatell.data._tracks_rows import check_memory
 from chromatell.data._tracks_table import ASSAY, PREDICTION, ROLE, SAMPLE, with_own_columns
 from chromatell.data.tracks import BinnedTracks
-from chromatell.models._track_baselines import TRACK_BASELINES, TRACK_REFERENCES, TrackBaselines
 from chromatell.models._trained_on import STRETCHES, trained_stretches
+from chromatell.models.baselines.tracks import TRACK_BASELINES, TRACK_REFERENCES, TrackBaselines
 
 
 def track_baseline(

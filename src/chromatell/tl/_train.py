@@ -17,9 +17,9 @@ from chromatell.data.predictions import check_regions, write_prediction, written
 from chromatell.io import prediction_reference, write_record
 from chromatell.io._replace import check_new
 from chromatell.models._base import ChromatinModel
-from chromatell.models._baseline_kinds import BASELINES, held_out_digest
 from chromatell.models._support import check_dense, on_first_rank, shared_view
 from chromatell.models._trained_on import STRETCHES, among
+from chromatell.models.baselines.kinds import BASELINES, held_out_digest
 from chromatell.tl._targets import model_key
 
 

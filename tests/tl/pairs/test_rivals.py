@@ -9,7 +9,7 @@ import chromatell as ctl
 from chromatell import ChromatellError
 from chromatell._settings import logger
 from chromatell._validate import ChromatellWarning
-from chromatell.models._baseline_kinds import UNSEEN
+from chromatell.models.baselines.kinds import UNSEEN
 
 KINDS = ["cross-cell", "cross-region", "cross-both"]
 

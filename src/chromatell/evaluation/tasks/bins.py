@@ -28,8 +28,16 @@ from chromatell.evaluation.views.pairs import Pairs
 from chromatell.io import model_keys
 from chromatell.metrics.views import label_codes
 from chromatell.models import load
-from chromatell.models._bin_baselines import COMPLETIONS, EMBEDDERS, LABELLERS, BinBaselines, cut, fit_labels
 from chromatell.models._trained_on import check_cells
+from chromatell.models.baselines.bins import (
+    COMPLETIONS,
+    EMBEDDERS,
+    LABELLERS,
+    BinBaselines,
+    cut,
+    fit_labels,
+    lsi_dimensions,
+)
 
 VIEWS = ("overall", "per_cell", "depth_matched")  # of removed bins
 BASELINES_OF = {COMPLETION: COMPLETIONS, LABELS: LABELLERS, EMBEDDING: EMBEDDERS}  # what stands beside the models
@@ -369,11 +377,9 @@ class BinTask(Task):
         """Return the number of components of LSI whose neighbours share most labels among the validation cells."""
         rows = self.val[codes[self.val] >= 0][:_MOST_CELLS]
         if rows.size < 3:
-            return 30
+            return lsi_dimensions(_DIMENSIONS, 30, None)
         z = self._fitted.lsi.transform(self.cells.opened(rows), unit_length=False)
-        found = [float(neighbour_shares(cut(z, d), codes[rows]).mean()) for d in _DIMENSIONS]
-        logger.debug("Baseline lsi: label shares %s with %s components.", np.round(found, 3), _DIMENSIONS)
-        return _DIMENSIONS[int(np.argmax(found))]
+        return lsi_dimensions(_DIMENSIONS, 30, lambda d: -float(neighbour_shares(cut(z, d), codes[rows]).mean()))
 
 
 def labelled(truth: np.ndarray, rows: np.ndarray) -> np.ndarray:

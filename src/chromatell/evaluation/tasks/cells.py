@@ -35,8 +35,9 @@ from chromatell.evaluation.tasks.splits import (
 from chromatell.evaluation.views.pairs import Pairs
 from chromatell.metrics.delong import paired_auroc_test
 from chromatell.metrics.views import explained_by
-from chromatell.models._baseline_kinds import UNSEEN, held_out_digest
-from chromatell.models._baselines import BASELINES, REFERENCES, SEQUENCE_BASELINES, BaselineFitter, labels_of
+from chromatell.models.baselines.fitter import BaselineFitter
+from chromatell.models.baselines.kinds import BASELINES, REFERENCES, SEQUENCE_BASELINES, UNSEEN, held_out_digest
+from chromatell.models.baselines.parts import labels_of
 
 AUROC, AUROC_DEPTH_MATCHED, GAIN = "ctl_auroc", "ctl_auroc_depth_matched", "ctl_gain"
 _PLACES = {CROSS_CELL: 0, CROSS_SAMPLE: 0, CROSS_REGION: 1, CROSS_BOTH: 2}

@@ -18,8 +18,8 @@ from chromatell.evaluation.run import Comparison, Request, Task, listed
 from chromatell.evaluation.tables import TRACKS
 from chromatell.evaluation.views.tracks import PEAKS, SMOOTHED, TrackBins, is_smoothed
 from chromatell.metrics.tracks import RESOLUTIONS
-from chromatell.models._track_baselines import TRACK_BASELINES, TRACK_REFERENCES, TrackBaselines
 from chromatell.models._trained_on import STRETCHES, check_bins
+from chromatell.models.baselines.tracks import TRACK_BASELINES, TRACK_REFERENCES, TrackBaselines
 from chromatell.pp._mask_bins import mark_regions
 
 _MOST = 2_000_000  # bins on which thresholds and baselines are chosen

@@ -97,7 +97,7 @@ class Pairs:
 
     def compared(self, p: np.ndarray) -> tuple[sp.csr_matrix | np.ndarray, np.ndarray]:
         """Return truth and scores of the pairs that are compared: all, or those that were not left out, flattened."""
-        return (self.truth, p) if self.left_out is None else closed_pairs(p, self.left_out, self.truth)
+        return (self.truth, p) if self.left_out is None else ranking.closed_pairs(p, self.left_out, self.truth)
 
     def histograms(self, prediction: Prediction) -> list[Histograms]:
         """Return the binned pairs under the resampled cells, and under the resampled regions."""
@@ -116,29 +116,6 @@ class Pairs:
         """Return the sum of the changes under resampled cells and under resampled regions; None without either."""
         held = [p for p in parts if p is not None]
         return np.sum(held, axis=0) if held else None
-
-
-def closed_pairs(score: np.ndarray, seen: sp.csr_matrix, removed: sp.csr_matrix) -> tuple[np.ndarray, np.ndarray]:
-    """Return whether each pair that was not seen is a removed bin, bool (pairs,), and its score, (pairs,).
-
-    Parameters
-    ----------
-    score
-        (cells, bins).
-    seen, removed
-        CSR (cells, bins): the open bins that were read, and those that were taken out.
-
-    Examples
-    --------
-    >>> seen, removed = sp.csr_matrix([[1, 0, 0]]), sp.csr_matrix([[0, 0, 1]])
-    >>> [x.tolist() for x in closed_pairs(np.array([[0.9, 0.2, 0.4]]), seen, removed)]
-    [[False, True], [0.2, 0.4]]
-    """
-    closed = np.ones(score.shape, dtype=bool)
-    closed[seen.nonzero()] = False
-    truth = np.zeros(score.shape, dtype=bool)
-    truth[removed.nonzero()] = True
-    return truth[closed], score[closed]
 
 
 @view("overall", of="pairs")

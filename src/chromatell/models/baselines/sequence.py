@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -12,7 +13,9 @@ from anndata import AnnData
 from chromatell._keys import DNA, TRAIN, VAL
 from chromatell._validate import ChromatellError, region_split_of
 from chromatell.data.accessibility import open_matrix, selected
-from chromatell.models._sequence_features import Features, PartialRidge
+from chromatell.models.baselines.cell_data import CellData
+from chromatell.models.baselines.protocol import Baseline, register
+from chromatell.models.baselines.sequence_features import Features, PartialRidge
 
 PENALTIES = np.append(10.0 ** np.arange(7), np.inf)
 MIN_REGIONS = 20  # training regions with a sequence
@@ -88,6 +91,57 @@ class SequencePredictor:
                 f"{MIN_REGIONS}. Run ctl.pp.split_regions(mdata) with a larger share for training, or leave it out."
             )
         return found[0], found[1]
+
+
+class SequenceBaseline(Baseline):
+    """A baseline that knows a region by its sequence. `predict` takes positions of cells and of all regions."""
+
+    reads_region_atac = False
+    data: CellData
+
+    @classmethod
+    def possible(cls, data: CellData) -> bool:
+        """Sequences of enough training regions are needed."""
+        return DNA in data.atac.varm and data.n_train_regions >= MIN_REGIONS
+
+    def fit(self) -> None:
+        """Make what the three share, once for all of them."""
+        data = self.data
+        if not hasattr(data, "sequence"):
+            factors = cell_factors(data.design, data.train, data.predicted_ratio)
+            where = data.places, data.seed
+            data.sequence = SequencePredictor(data.atac, data.train, factors, data.predicted_ratio, *where)
+        self._shared: SequencePredictor = data.sequence
+
+    def predict(self, rows: np.ndarray, cols: Any, option: Any) -> np.ndarray:
+        """Return probabilities from the sequences."""
+        found = self._shared.predict(self.name, rows, cols)
+        if self.tuned:
+            self.chosen = (self._shared.fitted[self.name].penalty,)
+        return found
+
+
+@register
+class Gc(SequenceBaseline):
+    """GC content."""
+
+    name = "gc"
+    about = "region mean from the GC content of its sequence, x the cell's predicted depth (needs pp.add_sequence)"
+
+
+@register
+class GcCpg(SequenceBaseline):
+    """GC content and CpG."""
+
+    name, about = "gc_cpg", "the same from GC content and CpG, observed over expected"
+
+
+@register
+class KmerRidge(SequenceBaseline):
+    """GC, CpG and 5-mers, and what they say of a region's response to expression."""
+
+    name, tuned = "kmer_ridge", ("alpha",)
+    about = "ridge regression from GC, CpG and 5-mers to the region's mean and to its response to expression"
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,6 @@ from anndata import AnnData
 from mudata import MuData
 from scipy.special import expit, logit
 from sklearn.decomposition import TruncatedSVD
-from sklearn.neighbors import NearestNeighbors
 
 from chromatell._keys import CHROM
 from chromatell._rows import matrix, read
@@ -23,6 +22,7 @@ from chromatell.data.accessibility import open_matrix
 from chromatell.data.cells import row_blocks
 from chromatell.data.lsi import Lsi
 from chromatell.genome.regions import normalise_chrom, region_table
+from chromatell.models.baselines.protocol import nearest, neighbour_weights
 
 EPS = 1e-6
 NEIGHBOUR_PRIOR = 1.0  # training cells' worth of region mean: no probability is 0
@@ -126,21 +126,18 @@ def neighbour_mean(
     mean
         float32 (regions,).
     """
-    k = min(k, among.size)
-    index = NearestNeighbors(n_neighbors=min(k + 1, among.size), algorithm="brute").fit(space[among])
-    near = without_self(index.kneighbors(space[rows], return_distance=False), among, rows, k)
-    weights = sp.csr_matrix(
-        (np.ones(near.size, dtype=np.float32), near.ravel(), np.arange(0, near.size + 1, near.shape[1])),
-        shape=(rows.size, among.size),
-    )
-    return ((weights @ truth).toarray() + NEIGHBOUR_PRIOR * mean) / (near.shape[1] + NEIGHBOUR_PRIOR)
+    place = np.full(space.shape[0], -1)
+    place[among] = np.arange(among.size)
+    near = nearest(space[among], space[rows], k, place[rows])
+    total = (neighbour_weights(near, among.size) @ truth).toarray() + NEIGHBOUR_PRIOR * mean
+    return total / (near.shape[1] + NEIGHBOUR_PRIOR)
 
 
-def without_self(near: np.ndarray, among: np.ndarray, rows: np.ndarray, k: int) -> np.ndarray:
-    """Return the first `k` neighbours of each row that are not the cell itself."""
-    own = among[near] == rows[:, None]
-    order = np.argsort(own, axis=1, kind="stable")  # itself to the end
-    return np.take_along_axis(near, order, axis=1)[:, : min(k, max(near.shape[1] - int(own.any()), 1))]
+def scaled(ratio: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """Return probabilities (cells, regions): region means whose rates are scaled by each cell's depth over the mean."""
+    # The rate of a Poisson count is what scales with depth; P(count > 0) then stays below 1.
+    rate = -np.log1p(-mean.astype(np.float64))
+    return -np.expm1(-np.outer(ratio, rate))
 
 
 class LinkedExpression:

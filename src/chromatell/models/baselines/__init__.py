@@ -1,0 +1,1 @@
+"""What every model must beat: one protocol (fit, tune, predict), one register, one tuner, one search for neighbours."""

@@ -1,0 +1,142 @@
+"""Simple predictors of accessibility that every model must beat, fitted on training cells only."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from mudata import MuData
+
+from chromatell._validate import ChromatellError, one_of
+from chromatell.models.baselines.cell_data import CellData
+from chromatell.models.baselines.kinds import BASELINES, SEQUENCE_BASELINES, UNSEEN
+from chromatell.models.baselines.parts import blocks
+from chromatell.models.baselines.protocol import BASELINES as CLASSES
+from chromatell.models.baselines.protocol import Baseline
+
+
+class BaselineFitter:
+    """Fit and apply simple baselines, each when it is first asked for.
+
+    Parameters
+    ----------
+    mdata
+        Paired cells with ``obs['ctl_split']``; where regions are split, with ``mdata.mod['atac'].var['ctl_split']``.
+    regions
+        Names of the regions to predict, from ``mdata.mod['atac'].var_names``.
+    labels_key
+        A column with cell types; None leaves `celltype_mean` out.
+    depth_key
+        A column of ``mdata.mod['atac'].obs`` with each cell's fragments; None looks for `n_fragments`, `atac_fragments`
+        and `nCount_ATAC`, then sums the counts over all regions.
+    seed
+        Of the randomised decompositions and of the validation cells that are used for tuning.
+
+    Notes
+    -----
+    Everything is fitted on the training cells; `k`, rank and penalty are chosen by the Brier score on at most 1,000
+    validation cells x 5,000 regions. The neighbour and label means hold a few cells' worth of the region mean (1 and
+    5), so that no probability is 0 and a rare label is not noise. `region_mean_depth` scales the Poisson rate of a
+    count above zero, which keeps probabilities under 1. `gene_activity` weighs genes by ``exp(-distance / 5 kb) +
+    exp(-1)`` (Granja et al., Nature Genetics 2021); `knn_atac` uses TF-IDF and truncated SVD without the first
+    component (Cusanovich et al., Cell 2018). The three that read sequence are described at
+    :class:`~chromatell.models.baselines.sequence.SequenceRates`.
+
+    The ATAC of a held-out region (`ctl_split` 'val' or 'test') is read by `region_mean_true_depth` alone, which is a
+    reference. The other baselines that know a region by its ATAC give each held-out region the mean over the training
+    regions asked for beside it, and are refused where there is none.
+
+    Memory: the sparse open matrix of the training cells (twice for `knn_atac`), 51 floats a cell, 50 floats a region
+    (`svd_ridge`), labels x regions (`celltype_mean`), and what `predict` returns; work runs over 512 cells at a time.
+    Neighbours are sought among at most 50,000 training cells.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd, anndata as ad, mudata as md
+    >>> rng = np.random.default_rng(0)
+    >>> rna = ad.AnnData(rng.poisson(2.0, (60, 8)).astype("float32"))
+    >>> atac = ad.AnnData(rng.poisson(0.3, (60, 12)).astype("float32"))
+    >>> mdata = md.MuData({"rna": rna, "atac": atac})
+    >>> mdata.obs["ctl_split"] = ["train"] * 40 + ["val"] * 10 + ["test"] * 10
+    >>> fitter = BaselineFitter(mdata, atac.var_names)
+    >>> fitter.predict("knn", np.arange(50, 60)).shape
+    (10, 12)
+    """
+
+    def __init__(
+        self,
+        mdata: MuData,
+        regions: pd.Index,
+        *,
+        labels_key: str | None = None,
+        depth_key: str | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.data = CellData(mdata, regions, labels_key, depth_key, seed)
+        self._made: dict[str, Baseline] = {}
+
+    def available(self, *, held_out: bool = False) -> list[str]:
+        """Return the kinds that can be predicted with what the data holds, in display order.
+
+        With ``held_out=True`` those that say something of a region whose ATAC was never read.
+        """
+        names = UNSEEN if held_out or not self.data.seen.size else tuple(BASELINES)
+        return [kind for kind in BASELINES if kind in names and CLASSES[kind].possible(self.data)]
+
+    def predict(self, kind: str, rows: np.ndarray, cols: np.ndarray | None = None) -> np.ndarray:
+        """Return the probability that each region is open, float32 (len(rows), len(regions)), in [0, 1].
+
+        Parameters
+        ----------
+        kind
+            A key of `BASELINES`.
+        rows
+            Positions of the cells in `mdata`, int or bool. A training cell is never its own neighbour.
+        cols
+            Positions among `regions`; None predicts all of them.
+
+        Raises
+        ------
+        ChromatellError
+            `kind` is not known, or the data lacks what it needs.
+        """
+        one_of(kind, BASELINES, "kind")
+        n = len(self.data.regions)
+        if not self.data.seen.size and kind not in UNSEEN:
+            raise ChromatellError(
+                f"The baseline {kind!r} knows a region by its ATAC in the training cells, and all {n} regions asked "
+                f"for are held out. Use one that reads sequence: {', '.join(SEQUENCE_BASELINES)}."
+            )
+        rows = np.asarray(rows)
+        rows = np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.int64)
+        cols = np.arange(n) if cols is None else np.asarray(cols)
+        out = np.empty((rows.size, cols.size), dtype=np.float32)
+        baseline = self._baseline(kind)
+        option = baseline.ready()
+        for block in blocks(rows.size):
+            if kind in SEQUENCE_BASELINES:
+                out[block] = baseline.predict(rows[block], cols, option)
+            else:
+                out[block] = self._with_held_out(baseline.predict(rows[block], None, option), cols)
+        return out
+
+    def _baseline(self, kind: str) -> Baseline:
+        if kind not in self._made:
+            self._made[kind] = CLASSES[kind](self.data)
+        return self._made[kind]
+
+    def _with_held_out(self, p: np.ndarray, cols: np.ndarray) -> np.ndarray:
+        """Return the columns asked for of `p`, (cells, all regions) or (cells, training regions among them)."""
+        if p.shape[1] == len(self.data.regions):
+            return p if cols.size == p.shape[1] and np.array_equal(cols, np.arange(cols.size)) else p[:, cols]
+        full = np.repeat(p.mean(axis=1, keepdims=True, dtype=np.float64), len(self.data.regions), axis=1)
+        full[:, self.data.seen] = p
+        return full[:, cols]
+
+    def chosen(self) -> dict[str, float]:
+        """Return what was chosen so far: `knn_k`, `svd_ridge_rank` and `svd_ridge_alpha`, `kmer_ridge_alpha`, ..."""
+        return {
+            f"{kind}_{name}": float(value)
+            for kind, baseline in self._made.items()
+            if baseline.chosen is not None
+            for name, value in zip(baseline.tuned, np.atleast_1d(baseline.chosen), strict=True)
+        }
