@@ -1,0 +1,84 @@
+"""The view, the baseline and the kind of data of docs/contributing/add-a-view.md work as they stand there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import anndata as ad
+import numpy as np
+import pytest
+
+import chromatell as ctl
+from chromatell.evaluation.tasks import TASKS
+from chromatell.evaluation.views.registry import VIEWS
+from chromatell.models.baselines import kinds, protocol
+
+PAGE = Path(__file__).parents[2] / "docs" / "contributing" / "add-a-view.md"
+
+
+@pytest.fixture
+def page(monkeypatch):
+    """The page's blocks, run in their order; what they register is forgotten afterwards."""
+    before = dict(VIEWS), dict(protocol.BASELINES), list(TASKS)
+    names: dict = {"__name__": "page"}
+    try:
+        for block in re.findall(r"^```python\n(.*?)^```", PAGE.read_text(encoding="utf-8"), flags=re.M | re.S):
+            exec(block, names)
+        monkeypatch.setitem(kinds.BASELINES, "shrunken_mean", names["ShrunkenMean"].about)
+        yield names
+    finally:
+        for register, held in ((VIEWS, before[0]), (protocol.BASELINES, before[1])):
+            register.clear()
+            register.update(held)
+        TASKS[:] = before[2]
+
+
+@pytest.fixture(scope="module")
+def mdata():
+    mdata = ctl.datasets.simulate_multiome(300, 20, 60, n_types=2, depth=12.0, seed=0)
+    ctl.pp.split_cells(mdata, seed=0)
+    truth = mdata["atac"].layers["truth"]
+    ctl.tl.add_prediction(mdata, np.clip(truth, 0, 1).astype("f4"), key="true")
+    return mdata
+
+
+def test_the_view_and_the_baseline(page, mdata):
+    done = ctl.tl.evaluate(mdata, baselines=["shrunken_mean"], views="top_regions", n_bootstrap=50, seed=0, copy=True)
+    table = done.uns["ctl"]["evaluation"].set_index("model")
+    test = (mdata.obs["ctl_split"] == "test").to_numpy()
+    opened = (mdata["atac"].X[test] > 0).toarray()
+    p = mdata["atac_pred"].X[test]
+    by_hand = np.mean([opened[i, np.argsort(-p[i], kind="stable")[:10]].mean() for i in range(len(p))])
+    assert table.loc["true", "value"] == pytest.approx(by_hand)
+    assert table.loc["true", "ci_low"] < by_hand < table.loc["true", "ci_high"]
+    gain = done.uns["ctl"]["gains"].iloc[0]
+    assert gain["gain"] == pytest.approx(by_hand - table.loc["shrunken_mean", "value"])
+    ctl.tl.baseline(done, "shrunken_mean")
+    train = (mdata.obs["ctl_split"] == "train").to_numpy()
+    mean = np.clip((mdata["atac"].X[train] > 0).mean(axis=0), 0.5 / (train.sum() + 1), 1)
+    share = done["atac_pred"].uns["ctl"]["provenance"]["shrunken_mean"]["shrunken_mean_share"]
+    val = (mdata.obs["ctl_split"] == "val").to_numpy()
+    truth = (mdata["atac"].X[val] > 0).toarray()
+    brier = {s: np.mean(((1 - s) * np.asarray(mean) + s * mean.mean() - truth) ** 2) for s in (0.0, 0.1, 0.5)}
+    assert share == min(brier, key=brier.get)
+    found = done["atac_pred"].layers["shrunken_mean"][0]
+    np.testing.assert_allclose(found, np.asarray((1 - share) * mean + share * mean.mean()).ravel(), rtol=1e-5)
+
+
+def test_the_kind_of_data(page):
+    rng = np.random.default_rng(0)
+    adata = ad.AnnData(rng.dirichlet(np.ones(4), 30).astype("f4"), uns={"fractions": True})
+    adata.layers["mine"] = adata.X + rng.normal(0, 0.01, adata.shape).astype("f4")
+    ctl.tl.evaluate(adata)
+    table = adata.uns["ctl"]["evaluation"].set_index("model")["value"]
+    assert table["mine"] == pytest.approx(np.abs(adata.layers["mine"] - adata.X).mean())
+    gain = adata.uns["ctl"]["gains"].iloc[0]
+    assert gain["baseline"] == "mean"
+    assert gain["gain"] == pytest.approx(table["mean"] - table["mine"])  # less error is a gain
+    assert gain["gain"] > 0
+
+
+def test_what_the_page_registers_is_not_there_elsewhere():
+    assert ("pairs", "top_regions") not in VIEWS
+    assert "shrunken_mean" not in protocol.BASELINES
