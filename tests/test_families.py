@@ -23,7 +23,7 @@ KNOWN = {
     "tl/_predict_tracks.py": {"nascent"},  # the one that reads tracks
     "models/baselines/tracks.py": {"nascent"},  # baselines read the signal as the model does
     "tl/_shuffled_tracks.py": {"nascent"},
-    "tl/_rank_regions.py": {"dense"},  # default key
+    **{f"tl/_{name}.py": {"dense"} for name in ("rank_regions", "link_regions")},  # default key
     "tl/_sequences.py": {"xchrom"},  # which regions were asked for
     **{f"tl/_{name}.py": {"xchrom"} for name in ("attribute", "ism", "tf_activity", "variant_effect")},  # default key
     "nn/dna_models.py": {"xchrom"},  # its tower as an embedding of DNA
