@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -72,10 +75,17 @@ class LinkedGenes(nn.Module):
         self.register_buffer("link_gene", link_gene)
         self.register_buffer("link_region", link_region)
         self.weight = nn.Parameter(torch.zeros(link_gene.numel()))
+        self._on_host: np.ndarray | None = None  # `link_region`, so that no block waits for a device to say where it is
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        self._on_host = None  # other links
+        super()._load_from_state_dict(*args, **kwargs)
 
     def forward(self, x: Tensor, start: int, stop: int) -> Tensor:
         """``(cells, genes) -> (cells, stop - start)``, for the regions from `start` to `stop`."""
-        first, last = torch.searchsorted(self.link_region, torch.tensor([start, stop], device=x.device)).tolist()
+        if self._on_host is None:
+            self._on_host = self.link_region.cpu().numpy()
+        first, last = np.searchsorted(self._on_host, [start, stop]).tolist()
         out = x.new_zeros(x.shape[0], stop - start)
         if first == last:
             return out
