@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import os
 import sys
 from dataclasses import dataclass, field
+from numbers import Integral
 from pathlib import Path
 
 from rich.console import Console
 from rich.logging import RichHandler
+
+from chromatell._errors import ChromatellError
 
 logger = logging.getLogger("chromatell")
 
@@ -56,10 +60,12 @@ class Settings:
 
     def resolve_seed(self, seed: int | None = None) -> int:
         """Return `seed`, else the setting, else scvi-tools' own, else 0."""
-        if seed is not None:
-            return int(seed)
-        if self.seed is not None:
-            return int(self.seed)
+        chosen = self.seed if seed is None else seed
+        if chosen is not None:
+            whole = isinstance(chosen, Integral) and not isinstance(chosen, bool)
+            if not whole or not 0 <= int(chosen) < 2**63:
+                raise ChromatellError(f"seed={chosen!r}: a whole number from 0 to {2**63 - 1} is needed.")
+            return int(chosen)
         scvi = sys.modules.get("scvi")  # never imported for this: it takes seconds
         scvi_seed = getattr(getattr(scvi, "settings", None), "seed", None)
         return 0 if scvi_seed is None else int(scvi_seed)
@@ -67,7 +73,8 @@ class Settings:
     @property
     def progress(self) -> bool:
         """True where a progress bar would be seen: a terminal or a notebook, and verbosity of at least 2."""
-        interactive = sys.stderr.isatty() or "ipykernel" in sys.modules
+        notebook = "ipykernel" in sys.modules  # where rich draws nothing, and warns, without ipywidgets
+        interactive = importlib.util.find_spec("ipywidgets") is not None if notebook else sys.stderr.isatty()
         return self._verbosity >= 2 and interactive and os.environ.get("CI", "") != "true"
 
 

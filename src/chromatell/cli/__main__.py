@@ -4,6 +4,6 @@ from __future__ import annotations
 
 import sys
 
-from chromatell.cli._main import main
+from chromatell.cli import main
 
 sys.exit(main())

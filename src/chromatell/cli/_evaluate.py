@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -17,7 +18,7 @@ from chromatell.cli._track_table import track_leaderboard
 
 def run(args: argparse.Namespace) -> None:
     """Score the predictions in a file, print the leaderboard, write what was asked for."""
-    if args.csv is not None:
+    if args.csv is not None and str(args.csv) != "-":
         check_output(args.csv, [args.input], overwrite=args.overwrite, suffixes=(".csv",), kind="text")
 
     from chromatell.data._tracks_store import is_tracks_store
@@ -54,10 +55,10 @@ def _cells(args: argparse.Namespace) -> None:
         seed=args.seed,
         **({} if args.removed is None else {"removed": args.removed}),
     )
-    if args.csv is not None:
-        _write_csv(mdata.uns[UNS][EVALUATION], args.csv)
     if args.output is not None:
         write(mdata, args.output)
+    if _write_csv(mdata.uns[UNS][EVALUATION], args.csv):
+        return
     console = output()
     there = kinds(mdata)
     for pairs in there:
@@ -84,10 +85,10 @@ def _tracks(args: argparse.Namespace) -> None:
     options = {"views": args.views, "n_bootstrap": args.n_bootstrap, "seed": args.seed}
     evaluate(tracks, args.models, baselines=_baselines(args), split=args.split, **options)
     table = tracks.uns[UNS][EVALUATION]
-    if args.csv is not None:
-        _write_csv(table, args.csv)
     if args.output is not None:
         write_tracks(tracks, args.output)
+    if _write_csv(table, args.csv):
+        return
     console = output()
     for i, target in enumerate(dict.fromkeys(table["target"])):
         title = f"{args.input}, {target}, {args.split} bins"
@@ -98,8 +99,15 @@ def _baselines(args: argparse.Namespace) -> str | list[str] | None:
     return {"all": "all", "none": None}.get(",".join(args.baselines), args.baselines)
 
 
-def _write_csv(table: pd.DataFrame, path: Path) -> None:
+def _write_csv(table: pd.DataFrame, path: Path | None) -> bool:
+    """Write the table where that was asked for; return whether it went to stdout, where nothing else goes then."""
+    if path is None:
+        return False
+    if str(path) == "-":
+        table.to_csv(sys.stdout, index=False)
+        return True
     from chromatell.io._write import beside
 
     with beside(path.absolute()) as temporary:
         table.to_csv(temporary, index=False)
+    return False

@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from anndata import AnnData
-from mudata import MuData
-
+from chromatell._errors import ChromatellError
 from chromatell._settings import logger
-from chromatell._validate import ChromatellError
 from chromatell.cli._parser import UsageError as UsageError
 
 if TYPE_CHECKING:
+    from anndata import AnnData
+    from mudata import MuData
+
     from chromatell.data import BinnedTracks
 
 SUFFIXES = (".h5mu", ".zarr")
@@ -55,6 +55,24 @@ def check_output(
         check_target(path, kind, overwrite=True)
     except ChromatellError as error:
         raise UsageError(str(error)) from error
+
+
+def check_folder(path: Path | None, option: str) -> None:
+    """Raise, before any work, where a folder could not be made, or not be written into.
+
+    Raises
+    ------
+    UsageError
+        What is there is no folder, or not ours to write into.
+    """
+    if path is None:
+        return
+    there = path.absolute()
+    while not there.exists():
+        there = there.parent
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        why = "is not writable" if there.is_dir() else "is a file"
+        raise UsageError(f"The folder of {option}, {str(path)!r}, cannot be used: {there} {why}. Name another.")
 
 
 def check_there(path: Path | None, what: str) -> None:
@@ -136,6 +154,8 @@ def read_multiome(path: Path) -> MuData:
     ChromatellError
         The file is refused, cut short, or holds no MuData.
     """
+    from mudata import MuData
+
     from chromatell.io import read
 
     data = read(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,28 +15,11 @@ from chromatell._settings import settings
 from chromatell.cli._console import say_error
 from chromatell.cli._parser import UsageError, build_parser
 
-OK, UNUSABLE, USAGE, STOPPED = 0, 1, 2, 130
+OK, UNUSABLE, USAGE = 0, 1, 2
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Return the exit code of one command: 0 done, 1 the input cannot be used, 2 a mistake in the call.
-
-    Parameters
-    ----------
-    argv
-        Words after ``chromatell``; None takes those of the process.
-
-    Raises
-    ------
-    SystemExit
-        From argparse: ``--help``, ``--version`` (0) and arguments that it refuses (2).
-
-    Examples
-    --------
-    >>> from chromatell.cli import main
-    >>> main(["predict", "absent.h5ad", "--model", "absent.h5mu", "-o", "out.h5mu"])
-    1
-    """
+def run(argv: Sequence[str] | None = None) -> int:
+    """Return the exit code of one command, see `chromatell.cli.main`."""
     parser = build_parser()
     args = parser.parse_args(argv)
     if args.command is None:
@@ -46,15 +30,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with _readable_warnings():
             _command(args.command)(args)
+        sys.stdout.flush()
     except UsageError as error:
         say_error(f"{error}\nSee: chromatell {args.command} --help")
         return USAGE
+    except BrokenPipeError:  # what reads the output, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains at its end
     except (ChromatellError, OSError, FloatingPointError) as error:
         say_error(str(error))
         return UNUSABLE
-    except KeyboardInterrupt:
-        say_error("Stopped; nothing was written.")
-        return STOPPED
     finally:
         settings.verbosity = before
     return OK

@@ -85,12 +85,14 @@ def _bin(parser: argparse.ArgumentParser) -> None:
         help="the cells: a list such as barcodes.tsv.gz, Cell Ranger's matrix (.h5), or .h5ad, .h5mu or .zarr of the "
         "same cells, whose columns of obs come along (default: all of enough fragments)",
     )
-    cells.add_argument("--min-fragments", type=int, metavar="N", help="without --barcodes, of a cell (default: 1000)")
+    cells.add_argument(
+        "--min-fragments", type=_natural, metavar="N", help="of a cell, without --barcodes (default: 1000)"
+    )
     bins = parser.add_argument_group("bins")
     bins.add_argument(
         "--chrom-sizes", metavar="BUILD", help="hg19, hg38, hs1, mm9, mm10, mm39, or a chrom.sizes file; needed"
     )
-    bins.add_argument("--bin-size", type=int, metavar="BP", help="(default: 5000)")
+    bins.add_argument("--bin-size", type=_positive, metavar="BP", help="(default: 5000)")
     bins.add_argument("--blacklist", type=Path, metavar="X.bed", help="bins that overlap these regions are dropped")
     bins.add_argument(
         "--bins",
@@ -140,8 +142,8 @@ def _train(parser: argparse.ArgumentParser) -> None:
     features = parser.add_argument_group(
         "features", "Where none is given, those selected in IN are used (var['ctl_selected']), else all."
     )
-    features.add_argument("--n-genes", type=int, metavar="N", help="the N most variable genes")
-    features.add_argument("--n-regions", type=int, metavar="N", help="the N most variable regions")
+    features.add_argument("--n-genes", type=_positive, metavar="N", help="the N most variable genes")
+    features.add_argument("--n-regions", type=_positive, metavar="N", help="the N most variable regions")
     features.add_argument(
         "--min-open",
         type=float,
@@ -167,9 +169,9 @@ def _train(parser: argparse.ArgumentParser) -> None:
         )
     )
     training = parser.add_argument_group("training")
-    training.add_argument("--max-epochs", type=int, metavar="N", help="at most so many epochs")
-    training.add_argument("--batch-size", type=int, metavar="N", help="cells of a step; for xchrom, regions")
-    training.add_argument("--lr", type=float, help="learning rate")
+    training.add_argument("--max-epochs", type=_positive, metavar="N", help="at most so many epochs")
+    training.add_argument("--batch-size", type=_positive, metavar="N", help="cells of a step; for xchrom, regions")
+    training.add_argument("--lr", type=_rate, help="learning rate")
     training.add_argument("--accelerator", metavar="NAME", help="auto, cpu or gpu (default: auto)")
     training.add_argument("--checkpoint-dir", type=Path, metavar="DIR", help="keep the state of training here")
 
@@ -189,7 +191,7 @@ def _of_xchrom(group: Any) -> None:
         metavar="GENOME.fa",
         help="genome of the regions' build, plain or bgzip; IN may hold the sequences instead (varm['dna_code'])",
     )
-    group.add_argument("--width", type=int, metavar="N", help="bases read around each region (default: 1344)")
+    group.add_argument("--width", type=_positive, metavar="N", help="bases read around each region (default: 1344)")
     group.add_argument(
         "--split-regions",
         choices=("chromosome", "random", "blocks"),
@@ -208,7 +210,7 @@ def _of_xchrom(group: Any) -> None:
         action=argparse.BooleanOptionalAction,
         help="a term of its own for each region trained on (default: that of the preset)",
     )
-    group.add_argument("--cells-per-batch", type=int, metavar="N", help="cells drawn for each step (default: all)")
+    group.add_argument("--cells-per-batch", type=_natural, metavar="N", help="cells drawn for each step (default: all)")
 
 
 def _of_atacformer(group: Any) -> None:
@@ -225,8 +227,10 @@ def _of_atacformer(group: Any) -> None:
     group.add_argument(
         "--label-balance", action="store_true", default=None, help="give rare classes the weight of common ones"
     )
-    group.add_argument("--max-length", type=int, metavar="N", help="tokens of a sentence at most (default: 5000)")
-    group.add_argument("--tokens-per-batch", type=int, metavar="N", help="tokens of a step (default: the preset's)")
+    group.add_argument("--max-length", type=_positive, metavar="N", help="tokens of a sentence at most (default: 5000)")
+    group.add_argument(
+        "--tokens-per-batch", type=_positive, metavar="N", help="tokens of a step (default: that of the preset)"
+    )
     group.add_argument(
         "--pretrained", type=Path, metavar="FILE", help="go on from this model; bins are matched by name"
     )
@@ -239,13 +243,13 @@ def _of_nascent(group: Any) -> None:
         "--target", type=_named, action="append", metavar="NAME=X.bw", help="what to predict; may be repeated"
     )
     group.add_argument("--chroms", type=_listed, metavar="A,B", help="chromosomes to bin (default: all)")
-    group.add_argument("--bin-size", type=int, metavar="BP", help="(default: 50)")
+    group.add_argument("--bin-size", type=_positive, metavar="BP", help="(default: 50)")
     group.add_argument("--stat", choices=("mean", "mean_covered", "sum", "max"), help="of a bin (default: mean)")
     group.add_argument("--blacklist", type=Path, metavar="X.bed", help="regions whose signal is an artefact")
     group.add_argument("--smooth", type=float, metavar="BINS", help="smooth the targets; 0 does not (bigWigs: 10)")
-    group.add_argument("--block", type=int, metavar="BP", help="length of the blocks that are split (default: 1000000)")
+    group.add_argument("--block", type=_positive, metavar="BP", help="length of the blocks of a split (default: 1 Mb)")
     group.add_argument("--architecture", help="xgboost (default), dense or cnn")
-    group.add_argument("--window", type=int, metavar="BINS", help="read around a bin, an odd number of bins")
+    group.add_argument("--window", type=_positive, metavar="BINS", help="read around a bin, an odd number of bins")
 
 
 def _signal(group: Any) -> None:
@@ -286,7 +290,12 @@ def _predict(parser: argparse.ArgumentParser) -> None:
 def _evaluate(parser: argparse.ArgumentParser) -> None:
     what = "cells with predictions: .h5mu or .zarr; cells x bins with a model that reads them: .h5ad; or tracks: .zarr"
     _files(parser, "IN", what, needs_output=False)
-    parser.add_argument("--csv", type=Path, metavar="TABLE.csv", help="write every score to this table")
+    parser.add_argument(
+        "--csv",
+        type=Path,
+        metavar="TABLE.csv",
+        help="write every score to this table; - is stdout, in place of the leaderboard",
+    )
     parser.add_argument("--models", type=_listed, metavar="A,B", help="which predictions (default: all)")
     parser.add_argument(
         "--baselines",
@@ -323,7 +332,7 @@ def _evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--depth-key", metavar="COLUMN", help="column of the atac obs with each cell's fragments")
     parser.add_argument(
         "--n-bootstrap",
-        type=int,
+        type=_natural,
         default=200,
         metavar="N",
         help="replicates behind the intervals; 0 for none (default: 200)",
@@ -346,7 +355,7 @@ def _files(
 
 
 def _seed(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--seed", type=int, metavar="N", help="of every random step (default: 0)")
+    parser.add_argument("--seed", type=_natural, metavar="N", help="of every random step (default: 0)")
 
 
 def _depth(parser: Any) -> None:
@@ -355,6 +364,32 @@ def _depth(parser: Any) -> None:
         choices=("predicted", "fixed", "observed"),
         help="depth of a cell: predicted from its expression (default), fixed, or observed, which reads its ATAC",
     )
+
+
+def _natural(text: str) -> int:
+    """Return a whole number from 0."""
+    return _number(text, int, 0)
+
+
+def _positive(text: str) -> int:
+    """Return a whole number from 1."""
+    return _number(text, int, 1)
+
+
+def _rate(text: str) -> float:
+    """Return a finite number over 0."""
+    return _number(text, float, 1e-300)
+
+
+def _number(text: str, kind: Any, least: float) -> Any:
+    what = "a number over 0" if kind is float else f"a whole number from {least}"
+    try:
+        number = kind(text)
+    except ValueError:
+        number = None
+    if number is None or not least <= number < 1e18:
+        raise argparse.ArgumentTypeError(f"{text!r} is not {what}")
+    return number
 
 
 def _named(text: str) -> tuple[str, Path]:

@@ -7,6 +7,7 @@ exit codes:
   0  done
   1  the input cannot be used; the message on stderr says what to do
   2  a mistake in the call
+  130  stopped by Ctrl-C
 """
 
 MAIN = f"""\

@@ -12,8 +12,17 @@ from chromatell._keys import ATAC, DNA, SPLIT
 from chromatell._settings import logger, settings
 from chromatell._validate import ChromatellError, modality
 from chromatell.cli import _train_bins, _train_tracks
+from chromatell.cli._choices import check_names
 from chromatell.cli._console import libraries_to_stderr, output
-from chromatell.cli._files import UsageError, check_output, check_store, check_there, read_multiome, write
+from chromatell.cli._files import (
+    UsageError,
+    check_folder,
+    check_output,
+    check_store,
+    check_there,
+    read_multiome,
+    write,
+)
 from chromatell.cli._prepare import given, select, split
 
 # which families know an option; those not here are of all
@@ -37,6 +46,8 @@ _OWN = {
 def run(args: argparse.Namespace) -> None:
     """Split and select where needed, train, predict, write."""
     _check_family(args)
+    check_names(args)
+    check_folder(args.checkpoint_dir, "--checkpoint-dir")
     if args.family == "nascent":
         _train_tracks.run(args, partial(given, args))
         return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import os
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -78,6 +79,11 @@ def read_variants(source: str | Path | pd.DataFrame) -> pd.DataFrame:
     """
     if isinstance(source, pd.DataFrame):
         table, where = _of_frame(source), "the table of variants"
+    elif not isinstance(source, str | os.PathLike):
+        raise ChromatellError(
+            f"Expected a file or a table of variants, got {type(source).__name__}; names, such as 'rs123', are not "
+            f"looked up. {_CURE}"
+        )
     else:
         path = Path(source)
         where = repr(str(path))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -126,7 +127,7 @@ class Run(Callback):
         text = f"Epoch {self.n_epochs}/{self.config.max_epochs}: {text}{best}"
         if self.show is not None:
             self.show(0, text)
-        else:
+        elif "ipykernel" not in sys.modules:  # a notebook would keep every line
             logger.info(text)
 
     def restore(self, module: Any) -> None:
