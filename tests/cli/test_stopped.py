@@ -134,7 +134,7 @@ def test_the_names_are_those_that_the_families_know():
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("--seed", "-1"), ("--batch-size", "0"), ("--max-epochs", "0"), ("--lr", "nan"), ("--n-genes", "many")],
+    [("--seed", "-1"), ("--batch-size", "0"), ("--max-epochs", "0"), ("--lr", "nan")],
 )
 def test_numbers_out_of_range_are_a_mistake_in_the_call(option, value, capsys):
     with pytest.raises(SystemExit) as stop:

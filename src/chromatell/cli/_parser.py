@@ -85,14 +85,12 @@ def _bin(parser: argparse.ArgumentParser) -> None:
         help="the cells: a list such as barcodes.tsv.gz, Cell Ranger's matrix (.h5), or .h5ad, .h5mu or .zarr of the "
         "same cells, whose columns of obs come along (default: all of enough fragments)",
     )
-    cells.add_argument(
-        "--min-fragments", type=_natural, metavar="N", help="of a cell, without --barcodes (default: 1000)"
-    )
+    cells.add_argument("--min-fragments", type=int, metavar="N", help="of a cell, without --barcodes (default: 1000)")
     bins = parser.add_argument_group("bins")
     bins.add_argument(
         "--chrom-sizes", metavar="BUILD", help="hg19, hg38, hs1, mm9, mm10, mm39, or a chrom.sizes file; needed"
     )
-    bins.add_argument("--bin-size", type=_positive, metavar="BP", help="(default: 5000)")
+    bins.add_argument("--bin-size", type=int, metavar="BP", help="(default: 5000)")
     bins.add_argument("--blacklist", type=Path, metavar="X.bed", help="bins that overlap these regions are dropped")
     bins.add_argument(
         "--bins",
@@ -142,8 +140,8 @@ def _train(parser: argparse.ArgumentParser) -> None:
     features = parser.add_argument_group(
         "features", "Where none is given, those selected in IN are used (var['ctl_selected']), else all."
     )
-    features.add_argument("--n-genes", type=_positive, metavar="N", help="the N most variable genes")
-    features.add_argument("--n-regions", type=_positive, metavar="N", help="the N most variable regions")
+    features.add_argument("--n-genes", type=int, metavar="N", help="the N most variable genes")
+    features.add_argument("--n-regions", type=int, metavar="N", help="the N most variable regions")
     features.add_argument(
         "--min-open",
         type=float,
@@ -191,7 +189,7 @@ def _of_xchrom(group: Any) -> None:
         metavar="GENOME.fa",
         help="genome of the regions' build, plain or bgzip; IN may hold the sequences instead (varm['dna_code'])",
     )
-    group.add_argument("--width", type=_positive, metavar="N", help="bases read around each region (default: 1344)")
+    group.add_argument("--width", type=int, metavar="N", help="bases read around each region (default: 1344)")
     group.add_argument(
         "--split-regions",
         choices=("chromosome", "random", "blocks"),
@@ -210,7 +208,7 @@ def _of_xchrom(group: Any) -> None:
         action=argparse.BooleanOptionalAction,
         help="a term of its own for each region trained on (default: that of the preset)",
     )
-    group.add_argument("--cells-per-batch", type=_natural, metavar="N", help="cells drawn for each step (default: all)")
+    group.add_argument("--cells-per-batch", type=int, metavar="N", help="cells drawn for each step (default: all)")
 
 
 def _of_atacformer(group: Any) -> None:
@@ -227,9 +225,9 @@ def _of_atacformer(group: Any) -> None:
     group.add_argument(
         "--label-balance", action="store_true", default=None, help="give rare classes the weight of common ones"
     )
-    group.add_argument("--max-length", type=_positive, metavar="N", help="tokens of a sentence at most (default: 5000)")
+    group.add_argument("--max-length", type=int, metavar="N", help="tokens of a sentence at most (default: 5000)")
     group.add_argument(
-        "--tokens-per-batch", type=_positive, metavar="N", help="tokens of a step (default: that of the preset)"
+        "--tokens-per-batch", type=int, metavar="N", help="tokens of a step (default: that of the preset)"
     )
     group.add_argument(
         "--pretrained", type=Path, metavar="FILE", help="go on from this model; bins are matched by name"
@@ -243,13 +241,13 @@ def _of_nascent(group: Any) -> None:
         "--target", type=_named, action="append", metavar="NAME=X.bw", help="what to predict; may be repeated"
     )
     group.add_argument("--chroms", type=_listed, metavar="A,B", help="chromosomes to bin (default: all)")
-    group.add_argument("--bin-size", type=_positive, metavar="BP", help="(default: 50)")
+    group.add_argument("--bin-size", type=int, metavar="BP", help="(default: 50)")
     group.add_argument("--stat", choices=("mean", "mean_covered", "sum", "max"), help="of a bin (default: mean)")
     group.add_argument("--blacklist", type=Path, metavar="X.bed", help="regions whose signal is an artefact")
     group.add_argument("--smooth", type=float, metavar="BINS", help="smooth the targets; 0 does not (bigWigs: 10)")
-    group.add_argument("--block", type=_positive, metavar="BP", help="length of the blocks of a split (default: 1 Mb)")
+    group.add_argument("--block", type=int, metavar="BP", help="length of the blocks of a split (default: 1 Mb)")
     group.add_argument("--architecture", help="xgboost (default), dense or cnn")
-    group.add_argument("--window", type=_positive, metavar="BINS", help="read around a bin, an odd number of bins")
+    group.add_argument("--window", type=int, metavar="BINS", help="read around a bin, an odd number of bins")
 
 
 def _signal(group: Any) -> None:
@@ -332,7 +330,7 @@ def _evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--depth-key", metavar="COLUMN", help="column of the atac obs with each cell's fragments")
     parser.add_argument(
         "--n-bootstrap",
-        type=_natural,
+        type=int,
         default=200,
         metavar="N",
         help="replicates behind the intervals; 0 for none (default: 200)",
