@@ -85,7 +85,7 @@ def test_train_xchrom_and_predict_new_regions_equal_the_api(with_sequence, paire
     assert list(expected.mod["atac_pred"].var["region"]) == ["chr1:2000-2500", "chr2:3001-3400"]
     np.testing.assert_array_equal(predicted(ctl.io.read(answer)), predicted(expected))
     capsys.readouterr()
-    missing = refused(["predict", query, "--model", out, "-o", answer, "--regions", bed], 1)
+    missing = refused(["predict", query, "--model", out, "-o", answer, "--regions", bed, "--overwrite"], 1)
     assert "Name the genome for their sequence" in missing
     bed.write_text("chr9\t2000\t2500\n")
     assert "chr9" in refused(asked, 1)
