@@ -23,6 +23,7 @@ UNKNOWN_SHARE, HAS_SEQUENCE = "ctl_unknown", "ctl_has_sequence"
 ORTHOLOG, ORTHOLOG_OF = "ctl_ortholog", "ortholog_of"
 GENE = "gene"  # var of gene_activity: the gene's own name
 PEARSON, PEARSON_MEASURED = "ctl_pearson", "ctl_pearson_measured"  # of gene activity and measured expression
+MAPPED = "ctl_mapped"  # var of atac_pred: share of a region's bases that the model's regions cover
 MASK = "ctl_mask"  # of bins, where tracks are an AnnData
 REGION_CLASS = "region_class"  # what lies at the middle of a region: promoter, intron, ...
 NEAREST_GENE, TSS_DISTANCE = "nearest_gene", "tss_distance"

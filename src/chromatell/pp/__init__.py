@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from chromatell.pp._link_genes import link_genes
     from chromatell.pp._map_orthologs import map_orthologs
     from chromatell.pp._mask_bins import mask_bins
+    from chromatell.pp._match_regions import match_regions
     from chromatell.pp._select_features import select_features
     from chromatell.pp._smooth_tracks import smooth_tracks
     from chromatell.pp._split_cells import split_cells
@@ -34,6 +35,7 @@ _WHERE = {
     "embed_sequence": "_embed_sequence",
     "smooth_tracks": "_smooth_tracks",
     "mask_bins": "_mask_bins",
+    "match_regions": "_match_regions",
 }
 
 __all__ = [
@@ -45,6 +47,7 @@ __all__ = [
     "link_genes",
     "map_orthologs",
     "mask_bins",
+    "match_regions",
     "select_features",
     "smooth_tracks",
     "split_cells",

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
 from chromatell._compat import no_pull
-from chromatell._keys import ATAC, ATAC_PRED, RNA
+from chromatell._keys import ATAC, ATAC_PRED, MAPPED, RNA, START
 from chromatell._rows import with_tables
-from chromatell._validate import ChromatellError, modality, unique_names
+from chromatell._validate import ChromatellError, examples, modality, unique_names, warn
 from chromatell.data.predictions import write_cell_columns
 from chromatell.data.tracks import BinnedTracks
+from chromatell.genome.regions import parse_regions
 from chromatell.models import load
 from chromatell.models._base import ChromatinModel
 from chromatell.models.baselines.kinds import BASELINES
+from chromatell.pp._match_regions import match_regions
 from chromatell.tl._predict_tracks import predict_tracks
 from chromatell.tl._targets import model_key
 from chromatell.tl._train import provenance, store_prediction, unread_regions
@@ -52,9 +57,10 @@ def predict(
     key
         Which model, where there are several.
     regions
-        Names of regions to predict; None for all that the model knows. An `XChrom` model also takes regions that it has
-        never seen: a BED file, a table with `chrom`, `start`, `end`, names like 'chr1:100-600', or int8 sequences. For
-        tracks: names of chromosomes.
+        Names of regions to predict; None for all that the model knows. Others are given as a BED file, a table with
+        `chrom`, `start`, `end`, or names like 'chr1:100-600': an `XChrom` model predicts them from their sequence (or
+        int8 sequences); a `Dense` model gives those that its own regions cover by half the mean of these, see
+        ``ctl.pp.match_regions``, and leaves out the others with a warning. For tracks: names of chromosomes.
     fasta
         Path of the genome, for regions that the model does not hold.
     depth
@@ -76,6 +82,8 @@ def predict(
         Modality `rna` is the given one (not copied); ``mod['atac_pred'].X`` is float32 (n_obs, n regions), the
         probability that each region is open. With `out`, ``uns['ctl']['predictions']`` names the store instead, and
         ``ctl.io.open_prediction`` opens it.
+        Where a `Dense` model was asked for other regions than its own, ``mod['atac_pred'].var['ctl_mapped']``, float64,
+        is the share of each one's bases that the model's regions cover.
         `AtacFormer` adds its embedding and labels to ``mod['atac_pred'].obs`` and `.obsm`.
     BinnedTracks
         Where the model reads tracks: the given ones, arrays shared, and with them tracks of role 'prediction', named
@@ -124,8 +132,11 @@ def predict(
         )
     unique_names(cells, reads if isinstance(source, MuData) else "")
     name = model_key(key or loaded.family, BASELINES)
-    columns, wanted = loaded._ask(regions, fasta)
-    values = loaded.predict(source, regions=wanted, depth=depth, out=out)
+    mapped = _mapped(loaded, regions, out)
+    columns, wanted = loaded._ask(regions if mapped is None else mapped.needed, fasta)
+    values: Any = loaded.predict(source, regions=wanted, depth=depth, out=out)
+    if mapped is not None:
+        columns, values = mapped.names, mapped.carry(values)
     mods = {reads: cells}
     if isinstance(source, MuData):
         mods |= {name: source.mod[name] for name in (RNA, ATAC) if name in source.mod}
@@ -136,10 +147,52 @@ def predict(
             result.obs[column] = source.obs[column].reindex(result.obs_names)
     origin = {**provenance(loaded, depth, cells.obs_names), **unread_regions(loaded, source)}
     store_prediction(result, name, values, columns, origin)
+    if mapped is not None:
+        result.mod[ATAC_PRED].var[MAPPED] = mapped.covered
     if ATAC_PRED in result.mod:  # not where the prediction lies in a store
         sentence = reads == ATAC or ATAC in result.mod
         write_cell_columns(result.mod[ATAC_PRED], *loaded.cell_columns(source, name, sentence=sentence))
     return result
+
+
+@dataclass(frozen=True)
+class _Mapped:
+    """How values of a model's own regions become those of the regions asked for."""
+
+    needed: pd.Index
+    names: pd.Index
+    covered: np.ndarray
+    weights: Any  # CSR (names, needed)
+
+    def carry(self, values: np.ndarray) -> np.ndarray:
+        """Return float32 (cells, names)."""
+        return np.ascontiguousarray((self.weights @ values.T).T, dtype=np.float32)
+
+
+def _mapped(model: ChromatinModel, regions: Any, out: Any) -> _Mapped | None:
+    """Return the map where a `Dense` is asked for regions that are not its own, else None."""
+    if model.family != "dense" or regions is None:
+        return None
+    own = pd.Index(model.var_names[ATAC])
+    if not isinstance(regions, str | Path | pd.DataFrame | AnnData | MuData):
+        regions = pd.Index(regions).astype(str)
+        if regions.isin(own).all() or (parse_regions(regions)[START] < 0).any():
+            return None  # its own, or names that `region_names` says are none
+    if out is not None:
+        raise ChromatellError(
+            "out= writes the model's own regions. Predict them, ctl.tl.predict(data, model, out=...), and carry blocks "
+            "of them over with ctl.pp.match_regions(query, model).weights; or leave out= away."
+        )
+    found = match_regions(regions, model)
+    if not found.matched.all():
+        lost = found.query[~found.matched]
+        warn(
+            f"{len(lost):,} of {len(found.query):,} regions are covered by under half by the regions that the model "
+            f"predicts (such as {examples(lost)}) and are left out."
+        )
+    weights = found.weights[found.matched]
+    needed = np.unique(weights.indices)
+    return _Mapped(own[needed], found.query[found.matched], found.covered[found.matched], weights[:, needed])
 
 
 def _read(data: Any) -> Any:
