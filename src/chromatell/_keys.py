@@ -10,6 +10,7 @@ GENE_ACTIVITY = "gene_activity"
 RANK_REGIONS = "rank_regions"
 MOTIF_ACTIVITY = "motif_activity"
 REGION_LINKS = "region_links"
+UNCERTAINTY = "uncertainty"
 PRED_PREFIX = "atac_pred:"  # var_names must be unique across a MuData
 
 # obs and var columns

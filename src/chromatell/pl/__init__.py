@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from chromatell.pl._tf_activity import tf_activity
     from chromatell.pl._track_scatter import track_scatter
     from chromatell.pl._tracks import tracks
+    from chromatell.pl._uncertainty import uncertainty
 
 # name -> file that defines it
 _WHERE = {
@@ -44,6 +45,7 @@ _WHERE = {
     "rank_regions": "_rank_regions",
     "motif_activity": "_motif_activity",
     "link_regions": "_link_regions",
+    "uncertainty": "_uncertainty",
 }
 
 __all__ = [
@@ -64,5 +66,6 @@ __all__ = [
     "tf_activity",
     "track_scatter",
     "tracks",
+    "uncertainty",
 ]
 __getattr__, __dir__ = lazy(__name__, _WHERE)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from chromatell.tl._predict import predict
     from chromatell.tl._rank_regions import rank_regions
     from chromatell.tl._tf_activity import tf_activity
+    from chromatell.tl._uncertainty import uncertainty
     from chromatell.tl._variant_effect import variant_effect
     from chromatell.tl._xchrom import xchrom
 
@@ -48,6 +49,7 @@ _WHERE = {
     "rank_regions": "_rank_regions",
     "motif_activity": "_motif_activity",
     "link_regions": "_link_regions",
+    "uncertainty": "_uncertainty",
 }
 
 __all__ = [
@@ -68,6 +70,7 @@ __all__ = [
     "predict",
     "rank_regions",
     "tf_activity",
+    "uncertainty",
     "variant_effect",
     "xchrom",
 ]

@@ -1,0 +1,65 @@
+"""``ctl.pl.uncertainty``: do the intervals hold what they should."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mudata import MuData
+
+from chromatell._keys import UNCERTAINTY
+from chromatell._validate import ChromatellError
+from chromatell.pl._style import BASELINE, OKABE_ITO, finish, legend, new_axes, read_table
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def uncertainty(mdata: MuData, key: str = UNCERTAINTY, *, ax: Axes | None = None) -> Axes:
+    """Share of intervals that hold the measured value, against their nominal level.
+
+    Parameters
+    ----------
+    mdata
+        After ``ctl.tl.uncertainty(mdata, groupby)`` on data with measured ATAC.
+    key
+        Name of the result.
+    ax
+        Axes to draw on; None makes a figure.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        A line a split: validation cells, which the intervals were calibrated on, and test cells. On the diagonal they
+        hold what they say; under it they are too narrow.
+
+    Raises
+    ------
+    ChromatellError
+        `tl.uncertainty` was not run, or nothing was measured.
+
+    Examples
+    --------
+    >>> import chromatell as ctl
+    >>> mdata = ctl.datasets.simulate_multiome(400, 30, 40, seed=0)
+    >>> ctl.pp.split_cells(mdata, seed=0)
+    >>> ctl.tl.dense(mdata, train_kwargs={"max_epochs": 2})
+    >>> ctl.tl.uncertainty(mdata, "cell_type", n_draws=5)
+    >>> ctl.pl.uncertainty(mdata).get_xlabel()
+    'Nominal level'
+    """
+    found = read_table(mdata, key, "ctl.tl.uncertainty(mdata, groupby='cell_type')")
+    if not isinstance(found, dict) or "coverage" not in found:
+        raise ChromatellError(
+            f"mdata.uns['ctl'][{key!r}] has no coverage: none of the cells was measured. Run ctl.tl.uncertainty on data "
+            "with `atac` and validation or test cells."
+        )
+    table = found["coverage"]
+    ax = new_axes(ax, (3.8, 3.4))
+    ax.plot([0.4, 1], [0.4, 1], color=BASELINE, linewidth=1, linestyle="--", label="as they say")
+    styles = {"val": (OKABE_ITO["sky"], "s", "validation cells"), "test": (OKABE_ITO["blue"], "o", "test cells")}
+    for split, part in table.groupby("split", sort=False):
+        colour, marker, label = styles[str(split)]
+        ax.plot(part["level"], part["covered"], color=colour, marker=marker, markersize=4.5, label=label)
+    ax.set(xlim=(0.45, 1.0), ylim=(min(0.45, float(table["covered"].min()) - 0.05), 1.0))
+    legend(ax, loc="lower right")
+    return finish(ax, "Nominal level", "Intervals that hold the measured share")

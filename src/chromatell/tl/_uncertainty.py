@@ -1,0 +1,274 @@
+"""``ctl.tl.uncertainty``: how far a prediction may be off, for groups of cells, for cells and for regions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from mudata import MuData
+from scipy import stats
+
+from chromatell._keys import ATAC, ATAC_PRED, REGION, TEST, TRAIN, UNCERTAINTY, UNS, VAL
+from chromatell._settings import logger, settings
+from chromatell._validate import ChromatellError, in_range, one_of, split_of, warn
+from chromatell.data.accessibility import open_matrix
+from chromatell.data.chosen import cell_labels
+from chromatell.data.predictions import prediction_keys
+from chromatell.tl._link_regions import dense_model
+from chromatell.tl._sequences import result_key
+
+LEVELS = (0.5, 0.8, 0.9, 0.95)
+_FEWEST = 10  # cells of a group, in a split
+
+
+def uncertainty(
+    mdata: MuData,
+    groupby: str,
+    *,
+    key: str = "dense",
+    model: Any = None,
+    method: str = "auto",
+    n_draws: int = 20,
+    level: float = 0.9,
+    seed: int | None = None,
+    key_added: str = UNCERTAINTY,
+    copy: bool = False,
+) -> MuData | None:
+    r"""Intervals for the accessibility of groups of cells, and what the model is unsure of in cells and regions.
+
+    The model is asked several times: by each of its members, or with dropout left on. For group g and region r the
+    share of open cells is expected in
+
+    .. math:: \bar p_{gr} \pm q \sqrt{s_{gr}^2 + \bar p_{gr} (1 - \bar p_{gr}) / n_g}
+
+    with s the spread of the group's mean over the draws, and :math:`n_g` the number of cells, whose own noise is the
+    second term. Where `mdata` has measured ATAC of validation cells, q is calibrated on them: the quantile of their
+    absolute errors in units of the root, over all groups and regions. Else it is the normal one, with a warning.
+
+    Parameters
+    ----------
+    mdata
+        With `rna`, and the model; `atac` and ``obs['ctl_split']`` to calibrate and to check.
+    groupby
+        Column of `obs`.
+    key
+        The model in `mdata`.
+    model
+        A trained `Dense`, or the path of one, in its place.
+    method
+        'members', 'dropout', or 'auto': members where there are three or more, else dropout.
+    n_draws
+        Draws with dropout.
+    level
+        Of the intervals in the table.
+    seed
+        Of dropout; None follows ``ctl.settings.seed``.
+    key_added
+        Name of what is written.
+    copy
+        Return a new object; the one that was given stays as it is.
+
+    Returns
+    -------
+    None, or a new MuData with ``copy=True``. Written, ``mdata.uns['ctl'][key_added]``, a dict:
+
+    `table` : pandas.DataFrame
+        A row a group and region: `group`, `region`, `n_cells`, `predicted`, `spread` (s), `low`, `high`, and
+        `observed`, the measured share of open cells, where there is one. Of test cells where there are some, else of
+        all cells.
+    `coverage` : pandas.DataFrame
+        Where measured: `split`, `level`, `covered`, the share of groups and regions whose interval holds the measured
+        value, `width`, mean, and `n`. 'val' cells are those it was calibrated on, 'test' cells the check.
+    `settings` : pandas.DataFrame
+        One row: `model`, `method`, `n_draws`, `calibrated`, `seed`.
+
+    ``mdata.mod['atac_pred'].obs['ctl_uncertainty']``, ``.var['ctl_uncertainty']`` : float64
+        Where the prediction of `key` is in `X` or a layer: root mean square spread of each cell's probabilities over
+        regions, and of each region's over cells.
+
+    Raises
+    ------
+    ChromatellError
+        No such model or column, a model of another family, or groups of under ten cells alone.
+
+    Notes
+    -----
+    What members agree on may still be wrong: a cell type that was never seen is no wider. The calibration makes up for
+    the mean error of types like those in training, not for that. Coverage is over groups and regions together; single
+    groups may be off.
+
+    References
+    ----------
+    Lakshminarayanan et al., NeurIPS 2017 (ensembles); Gal and Ghahramani, ICML 2016 (dropout); Lei et al., JASA 2018
+    (split conformal intervals, whose calibration this is).
+
+    Examples
+    --------
+    >>> import chromatell as ctl
+    >>> mdata = ctl.datasets.simulate_multiome(400, 30, 40, seed=0)
+    >>> ctl.pp.split_cells(mdata, seed=0)
+    >>> ctl.tl.dense(mdata, train_kwargs={"max_epochs": 2})
+    >>> ctl.tl.uncertainty(mdata, "cell_type", n_draws=5)
+    >>> mdata.uns["ctl"]["uncertainty"]["coverage"]["split"].unique().tolist()
+    ['val', 'test']
+    """
+    one_of(method, ("auto", "members", "dropout"), "method")
+    result_key(key_added)
+    level = in_range(level, 0.01, 0.999, "level", whole=False)
+    seed = settings.resolve_seed(seed)
+    codes, names = cell_labels(mdata, groupby)
+    model = dense_model(mdata, key, model)
+    if method == "auto":
+        method = "members" if model.network.n_members >= 3 else "dropout"
+    regions = pd.Index(model.regions)
+    splits = _splits(mdata, codes)
+    parts, cells, regional = _spreads(model, mdata, regions, splits, len(names), method, n_draws, seed)
+    observed = _observed(mdata, regions, splits, len(names))
+
+    cases = {s: _cases(parts[s], observed.get(s), splits[s], len(names)) for s in parts}
+    calibrated = VAL in cases and cases[VAL]["observed"] is not None and cases[VAL]["n"].size > 0
+    if not calibrated:
+        warn(
+            "There are no validation cells with measured ATAC in groups of ten or more, so that the intervals are not "
+            "calibrated: they take the model's spread at its word, which is too narrow."
+        )
+    shown = TEST if TEST in cases and cases[TEST]["n"].size else "all"
+    if not cases[shown]["n"].size:
+        raise ChromatellError(
+            f"No group of mdata.obs[{groupby!r}] has ten cells. Name a column of larger groups, such as 'cell_type'."
+        )
+    scores = _scores(cases[VAL]) if calibrated else None
+    table = _table(cases[shown], names, regions, _quantile(scores, level))
+    written: dict[str, Any] = {"table": table}
+    rows = [
+        _covered(cases[s], s, lv, _quantile(scores, lv))
+        for s in (VAL, TEST)
+        if s in cases and cases[s]["observed"] is not None and cases[s]["n"].size
+        for lv in LEVELS
+    ]
+    if rows:
+        written["coverage"] = pd.DataFrame(rows)
+    about = {
+        "model": key,
+        "method": method,
+        "n_draws": model.network.n_members if method == "members" else n_draws,
+        "calibrated": calibrated,
+        "seed": seed,
+    }
+    written["settings"] = pd.DataFrame([about], index=["0"])
+    target = mdata.copy() if copy else mdata
+    target.uns[UNS] = {**target.uns.get(UNS, {}), key_added: written}
+    pred = target.mod.get(ATAC_PRED)
+    if pred is not None and key in prediction_keys(target) and pd.Index(pred.var[REGION]).equals(regions):
+        pred.obs["ctl_uncertainty"], pred.var["ctl_uncertainty"] = cells, regional
+    return target if copy else None
+
+
+def _splits(mdata: MuData, codes: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the group of each cell, -1 for none, in each split that is there, and in all."""
+    out = {"all": codes}
+    if "ctl_split" in mdata.obs:
+        split = split_of(mdata, ())
+        out |= {s: np.where(split == s, codes, -1) for s in (VAL, TEST) if (split == s).any()}
+        if not (split == TRAIN).any():
+            logger.info("No cell is marked as one of training.")
+    return out
+
+
+def _spreads(
+    model: Any,
+    mdata: MuData,
+    regions: pd.Index,
+    splits: dict[str, np.ndarray],
+    n_groups: int,
+    method: str,
+    n_draws: int,
+    seed: int,
+) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
+    """Return means of groups by each draw (draws, groups, regions) in each split; spread of cells, and of regions."""
+    from chromatell.models.dense._draws import draw_blocks
+
+    sums: dict[str, np.ndarray] = {}
+    cells, regional = np.zeros(mdata.n_obs), np.zeros(len(regions))
+    for rows, cols, block in draw_blocks(model, mdata, regions, method=method, n_draws=n_draws, seed=seed):
+        variance = block.var(axis=0, ddof=1)
+        cells[rows] += variance.sum(axis=1, dtype=np.float64)
+        regional[cols] += variance.sum(axis=0, dtype=np.float64)
+        for split, codes in splits.items():
+            total = sums.setdefault(split, np.zeros((block.shape[0], n_groups, len(regions)), dtype=np.float32))
+            here = codes[rows]
+            of = np.zeros((n_groups, len(here)), dtype=np.float32)
+            of[here[here >= 0], np.flatnonzero(here >= 0)] = 1.0
+            total[:, :, cols] += of @ block
+    for split, codes in splits.items():
+        n = np.bincount(codes[codes >= 0], minlength=n_groups)
+        sums[split] /= np.maximum(n, 1)[:, None]
+    return sums, np.sqrt(cells / len(regions)), np.sqrt(regional / mdata.n_obs)
+
+
+def _observed(
+    mdata: MuData, regions: pd.Index, splits: dict[str, np.ndarray], n_groups: int
+) -> dict[str, np.ndarray | None]:
+    atac = mdata.mod.get(ATAC)
+    if atac is None or not atac.obs_names.equals(mdata.obs_names) or not regions.isin(atac.var_names).all():
+        return {}
+    x = open_matrix(atac, slice(None), atac.var_names.get_indexer(regions))
+    out: dict[str, np.ndarray | None] = {}
+    for split, codes in splits.items():
+        of = np.zeros((n_groups, len(codes)), dtype=np.float32)
+        of[codes[codes >= 0], np.flatnonzero(codes >= 0)] = 1.0
+        n = np.bincount(codes[codes >= 0], minlength=n_groups)
+        out[split] = np.asarray(of @ x) / np.maximum(n, 1)[:, None]
+    return out
+
+
+def _cases(draws: np.ndarray, observed: np.ndarray | None, codes: np.ndarray, n_groups: int) -> dict[str, Any]:
+    """Return mean, spread and observed of the groups that have enough cells."""
+    n = np.bincount(codes[codes >= 0], minlength=n_groups)
+    use = np.flatnonzero(n >= _FEWEST)
+    mean = draws.mean(axis=0, dtype=np.float64)[use]
+    spread = draws.std(axis=0, ddof=1, dtype=np.float64)[use]
+    root = np.sqrt(spread**2 + mean * (1 - mean) / np.maximum(n[use], 1)[:, None])
+    known = None if observed is None else observed[use]
+    return {"groups": use, "n": n[use], "mean": mean, "spread": spread, "root": root, "observed": known}
+
+
+def _scores(case: dict[str, Any]) -> np.ndarray:
+    return np.sort((np.abs(case["observed"] - case["mean"]) / np.maximum(case["root"], 1e-12)).ravel())
+
+
+def _quantile(scores: np.ndarray | None, level: float) -> float:
+    """Return q: the ceil((n + 1) level)-th smallest of the calibration errors, or the normal quantile."""
+    if scores is None:
+        return float(stats.norm.ppf(0.5 + level / 2))
+    at = int(np.ceil((len(scores) + 1) * level)) - 1
+    return float(scores[min(at, len(scores) - 1)])
+
+
+def _bounds(case: dict[str, Any], q: float) -> tuple[np.ndarray, np.ndarray]:
+    return np.clip(case["mean"] - q * case["root"], 0, 1), np.clip(case["mean"] + q * case["root"], 0, 1)
+
+
+def _covered(case: dict[str, Any], split: str, level: float, q: float) -> dict[str, Any]:
+    low, high = _bounds(case, q)
+    inside = (case["observed"] >= low - 1e-9) & (case["observed"] <= high + 1e-9)
+    covered, width = float(inside.mean()), float((high - low).mean())
+    return {"split": split, "level": level, "covered": covered, "width": width, "n": inside.size}
+
+
+def _table(case: dict[str, Any], names: list[str], regions: pd.Index, q: float) -> pd.DataFrame:
+    low, high = _bounds(case, q)
+    groups = [names[g] for g in case["groups"]]
+    columns: dict[str, Any] = {
+        "group": pd.Categorical(np.repeat(groups, len(regions)), categories=groups),
+        "region": pd.Categorical(np.tile(regions, len(groups)), categories=regions),
+        "n_cells": np.repeat(case["n"], len(regions)),
+        "predicted": case["mean"].ravel(),
+        "spread": case["spread"].ravel(),
+        "low": low.ravel(),
+        "high": high.ravel(),
+    }
+    if case["observed"] is not None:
+        columns["observed"] = case["observed"].ravel()
+    return pd.DataFrame(columns)
