@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from chromatell.pl._per_cell_per_region import per_cell_per_region
     from chromatell.pl._pr_curve import pr_curve
     from chromatell.pl._rank_regions import rank_regions
+    from chromatell.pl._region import region
     from chromatell.pl._tf_activity import tf_activity
     from chromatell.pl._track_scatter import track_scatter
     from chromatell.pl._tracks import tracks
@@ -46,6 +47,7 @@ _WHERE = {
     "motif_activity": "_motif_activity",
     "link_regions": "_link_regions",
     "uncertainty": "_uncertainty",
+    "region": "_region",
 }
 
 __all__ = [
@@ -63,6 +65,7 @@ __all__ = [
     "per_cell_per_region",
     "pr_curve",
     "rank_regions",
+    "region",
     "tf_activity",
     "track_scatter",
     "tracks",

@@ -50,8 +50,8 @@ def uncertainty(mdata: MuData, key: str = UNCERTAINTY, *, ax: Axes | None = None
     found = read_table(mdata, key, "ctl.tl.uncertainty(mdata, groupby='cell_type')")
     if not isinstance(found, dict) or "coverage" not in found:
         raise ChromatellError(
-            f"mdata.uns['ctl'][{key!r}] has no coverage: none of the cells was measured. Run ctl.tl.uncertainty on data "
-            "with `atac` and validation or test cells."
+            f"mdata.uns['ctl'][{key!r}] has no coverage: none of the cells was measured. Run ctl.tl.uncertainty on "
+            "data with `atac` and validation or test cells."
         )
     table = found["coverage"]
     ax = new_axes(ax, (3.8, 3.4))

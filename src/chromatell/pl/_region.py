@@ -1,0 +1,168 @@
+"""``ctl.pl.region``: predicted and observed accessibility of groups of cells over one stretch of the genome."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from matplotlib.ticker import FixedLocator
+from mudata import MuData
+
+from chromatell._keys import ATAC, ATAC_PRED, CHROM, END, START
+from chromatell._validate import ChromatellError, examples
+from chromatell.data.chosen import Accessibility, accessibility, cell_labels, coordinates
+from chromatell.data.predictions import prediction_keys
+from chromatell.genome.regions import normalise_chrom, parse_regions
+from chromatell.pl._gene_row import GENES, draw_genes, place_genes
+from chromatell.pl._sequence_view import axes_size
+from chromatell.pl._style import FAINT, OKABE_ITO, finish, font_size, legend, new_axes
+from chromatell.pl._tracks import OBSERVED, positions
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_FILL = 0.84  # of a row's height
+_MOST = 40  # groups
+_NARROW = 0.004  # of the stretch: regions are drawn at least so wide
+
+
+def region(
+    mdata: MuData,
+    region: str,
+    groupby: str = "cell_type",
+    *,
+    groups: Sequence[str] | None = None,
+    key: str | None = None,
+    annotation: str | os.PathLike[str] | pd.DataFrame | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Accessibility of each group over one stretch of the genome: what was observed, and the prediction over it.
+
+    Parameters
+    ----------
+    mdata
+        With `atac_pred`, `atac`, or both.
+    region
+        Such as ``'chr1:35,000,000-35,200,000'`` (0-based, half-open).
+    groupby
+        Column of `obs`.
+    groups
+        Which, in this order; None takes all.
+    key
+        Which prediction; None takes the latest.
+    annotation
+        Genes to draw: GTF, BED or table, a path or a DataFrame.
+    ax
+        Axes to draw on; None makes a figure.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        A row a group, all on one scale, whose top stands beside the first: grey bars are the share of cells in which a
+        region was open, coloured outlines the mean predicted probability. Regions are drawn at least 0.4% of the
+        stretch wide. Positions as 0-based bp.
+
+    Raises
+    ------
+    ChromatellError
+        The region does not parse or holds no region of `mdata`, or no such column, group or prediction.
+
+    Examples
+    --------
+    >>> import chromatell as ctl
+    >>> mdata = ctl.datasets.pbmc_example()
+    >>> first = mdata.mod["atac"].var.iloc[0]
+    >>> ax = ctl.pl.region(mdata, f"{first['chrom']}:{first['start'] - 5000}-{first['end'] + 5000}")
+    >>> ax.get_ylabel()
+    'Share of cells with the region open'
+    """
+    place = parse_regions([str(region)]).iloc[0]
+    if place[START] < 0 or place[END] <= place[START]:
+        raise ChromatellError(f"{region!r} is no region. Give one such as 'chr1:35,000,000-35,200,000'.")
+    codes, names = cell_labels(mdata, groupby)
+    chosen = list(names if groups is None else [groups] if isinstance(groups, str) else groups)
+    unknown = [g for g in chosen if g not in names]
+    if unknown or not chosen or len(chosen) > _MOST:
+        raise ChromatellError(
+            f"groups= names {examples(unknown) if unknown else len(chosen)}: up to {_MOST} of {examples(names, 20)} "
+            "are drawn. Name some of these."
+        )
+    rows = [names.index(g) for g in chosen]
+    layers = _layers(mdata, key, place, codes, len(names), rows)
+    if not layers:
+        raise ChromatellError(
+            f"No region of mdata lies in {region}. Its regions look like {examples(_any_names(mdata))}; take a stretch "
+            "around one of them."
+        )
+    chrom, start, end = str(place[CHROM]), int(place[START]), int(place[END])
+    ax = new_axes(ax, (6.0, 1.1 + 0.34 * len(chosen) + (0.6 if annotation is not None else 0)))
+    ax.set_xlim(start, end)
+    genes = None if annotation is None else place_genes(annotation, chrom, start, end, axes_size(ax)[0], font_size(ax))
+    top = max(float(np.nanmax(means, initial=0)) for _, _, means in layers) or 1.0
+    for label, places, means in layers:
+        _draw(ax, label, places, means / top, (end - start) * _NARROW)
+    floors = np.arange(len(chosen))[::-1]
+    for floor in floors:
+        ax.axhline(floor, color=FAINT, linewidth=0.5, zorder=0.5)
+    ticks, labels = list(floors + _FILL / 2), list(chosen)
+    labels[0] = f"{labels[0]}\n0 to {top:.2g}"
+    low = 0.0
+    if genes is not None:
+        low = -draw_genes(ax, genes, font_size(ax))
+        ticks.append(low / 2)
+        labels.append(GENES)
+    ax.set_ylim(low - 0.05, len(chosen))
+    ax.yaxis.set_major_locator(FixedLocator(ticks))
+    ax.set_yticklabels(labels)
+    finish(ax, f"Position on {chrom} ({positions(ax, end - start)})", "Share of cells with the region open")
+    ax.tick_params(axis="y", length=0)
+    ax.spines["left"].set_visible(False)
+    legend(ax, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2, borderaxespad=0.1)
+    return ax
+
+
+def _layers(
+    mdata: MuData, key: str | None, place: pd.Series, codes: np.ndarray, n_groups: int, rows: list[int]
+) -> list[tuple[str, pd.DataFrame, np.ndarray]]:
+    """Return (name, places, means of the groups) of what was observed and predicted in the stretch."""
+    sources: list[tuple[str, Accessibility]] = []
+    if ATAC in mdata.mod:
+        sources.append(("observed", accessibility(mdata, ATAC)))
+    if key is not None or prediction_keys(mdata):
+        sources.append(("predicted", accessibility(mdata, key)))
+    out = []
+    plain = normalise_chrom(pd.Series([place[CHROM]], dtype=object))[0]
+    for label, found in sources:
+        table = coordinates(mdata, found.regions)
+        here = (normalise_chrom(table[CHROM]) == plain).to_numpy()
+        here &= ((table[START] < place[END]) & (table[END] > place[START])).to_numpy()
+        at = np.flatnonzero(here)
+        if at.size:
+            part = Accessibility(found.values[:, at], found.regions[at], found.key, found.measured)
+            out.append((label, table.iloc[at], part.group_means(codes, n_groups)[rows]))
+    return out
+
+
+def _draw(ax: Axes, label: str, places: pd.DataFrame, heights: np.ndarray, narrow: float) -> None:
+    start, end = places[START].to_numpy(np.float64), places[END].to_numpy(np.float64)
+    more = np.maximum(narrow - (end - start), 0) / 2
+    left, width = start - more, end - start + 2 * more
+    n = len(heights)
+    for i, row in enumerate(heights):
+        floor = n - 1 - i
+        style = (
+            {"color": OBSERVED, "linewidth": 0}
+            if label == "observed"
+            else {"facecolor": "none", "edgecolor": OKABE_ITO["green"], "linewidth": 1.0}
+        )
+        shown = label if i == 0 else None
+        ax.bar(left, _FILL * np.nan_to_num(row), width, bottom=floor, align="edge", label=shown, zorder=2, **style)
+
+
+def _any_names(mdata: MuData) -> list[str]:
+    if ATAC in mdata.mod:
+        return list(mdata.mod[ATAC].var_names[:3])
+    return list(mdata.mod[ATAC_PRED].var["region"].astype(str)[:3]) if ATAC_PRED in mdata.mod else []
