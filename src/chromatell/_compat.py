@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, TypeVar
+
+_MuData = TypeVar("_MuData")
 
 
 def no_pull() -> AbstractContextManager[object]:
@@ -39,3 +41,42 @@ def layer_names(adata: Any) -> list[str]:
     ['counts']
     """
     return [name for name in adata.layers if name is not None]
+
+
+def plain_strings() -> AbstractContextManager[object]:
+    """Return a context in which anndata writes text as every release of it reads: an array of str.
+
+    From 0.13 on, where pandas keeps text in a dtype of its own, it would write `nullable-string-array`.
+
+    Examples
+    --------
+    >>> import anndata
+    >>> with plain_strings():
+    ...     anndata.settings.allow_write_nullable_strings
+    False
+    """
+    import anndata
+
+    return anndata.settings.override(allow_write_nullable_strings=False)
+
+
+def own_text_dtype() -> bool:
+    """Return whether pandas keeps text in a dtype of its own unless told otherwise, as pandas 3 does."""
+    import pandas as pd
+
+    return int(pd.__version__.split(".")[0]) >= 3 or bool(pd.options.future.infer_string)
+
+
+def plain_axis(mdata: _MuData) -> _MuData:
+    """Return `mdata` with its axis as a Python int.
+
+    Read from HDF5 it is a NumPy one, which mudata hands on to Zarr as it is: zarr 3.4 cannot write it.
+
+    Examples
+    --------
+    >>> import mudata
+    >>> type(plain_axis(mudata.MuData({})).axis)
+    <class 'int'>
+    """
+    mdata._axis = int(mdata._axis)  # type: ignore[attr-defined]
+    return mdata

@@ -7,7 +7,7 @@ from importlib.resources import as_file, files
 import numpy as np
 from mudata import MuData, read_h5mu
 
-from chromatell._compat import no_pull
+from chromatell._compat import no_pull, plain_axis
 from chromatell._keys import ATAC, RNA
 
 
@@ -42,7 +42,7 @@ def pbmc_example() -> MuData:
     """
     packaged = files("chromatell.datasets") / "_files" / "pbmc_example.h5mu"
     with as_file(packaged) as path, no_pull():
-        mdata = read_h5mu(path)
+        mdata = plain_axis(read_h5mu(path))
     for name in (RNA, ATAC):
         mdata.mod[name].X = mdata.mod[name].X.astype(np.float32)
     return mdata

@@ -18,6 +18,7 @@ from chromatell._sparse import check_sparse_parts
 from chromatell.io._child import open_in_child
 from chromatell.io._h5_guard import check_group, group_at, open_h5
 from chromatell.io._limits import REFUSED, Budget
+from chromatell.io._text_columns import as_this_stack
 from chromatell.io._zarr_guard import check_store, is_zarr, step_into
 
 
@@ -111,7 +112,7 @@ def read(path: str | os.PathLike[str], *, max_bytes: int | None = None) -> MuDat
     check_sparse_parts(data, str(path))
     for name, adata in data.mod.items() if isinstance(data, MuData) else ():
         check_sparse_parts(adata, f"mod[{name!r}] of {path}")
-    return data
+    return as_this_stack(data)
 
 
 def resolve_sibling(base_path: str | os.PathLike[str], name: str) -> Path:

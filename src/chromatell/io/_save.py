@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,12 +11,13 @@ import mudata
 from anndata import AnnData
 from mudata import MuData
 
-from chromatell._compat import layer_names, no_pull
+from chromatell._compat import layer_names, no_pull, plain_axis, plain_strings
 from chromatell._settings import file_name, logger
 from chromatell._validate import ChromatellError
 from chromatell.io._child import known
 from chromatell.io._h5_sink import H5Sink, h5_sink
 from chromatell.io._replace import check_target
+from chromatell.io._text_columns import text_as_before
 from chromatell.io._write import beside
 
 SUFFIXES = (".h5mu", ".h5ad", ".zarr")
@@ -98,10 +97,10 @@ def _write(data: MuData | AnnData, path: Path, suffix: str, compression: str | N
 
     options: dict[str, Any] = {} if compression is None else {"compression": compression}
     # mudata would otherwise pull the modalities' columns into .obs and .var, which the user did not ask for
-    with warnings.catch_warnings(), no_pull(), _columns_stay(data):
+    with warnings.catch_warnings(), no_pull(), text_as_before(data), plain_strings():
         warnings.filterwarnings("ignore", message=".*(Consolidated metadata|Writing zarr v2|autosharding)")
         if suffix == ".zarr":
-            write_zarr(path, data) if isinstance(data, AnnData) else mudata.write_zarr(path, data)
+            write_zarr(path, data) if isinstance(data, AnnData) else mudata.write_zarr(path, plain_axis(data))
             return
         with h5_sink(path) as sink:
             mudata.write_h5mu(sink, data, **options) if isinstance(data, MuData) else _write_h5ad(data, sink, options)
@@ -123,20 +122,3 @@ def _write_h5ad(adata: AnnData, sink: H5Sink, options: dict[str, Any]) -> None:
         write_elem(file, "layers", {k: adata.layers[k] for k in layer_names(adata)}, dataset_kwargs=options)
         for name in ("obsm", "varm", "obsp", "varp", "uns"):
             write_elem(file, name, dict(getattr(adata, name)), dataset_kwargs=options)
-
-
-@contextmanager
-def _columns_stay(data: MuData | AnnData) -> Iterator[None]:
-    """Give the columns of text back as they were: the writers turn them into categories in the user's own object."""
-    parts = [data, *(data.mod.values() if isinstance(data, MuData) else [])]
-    tables = [(part, name) for part in parts for name in ("obs", "var")]
-    tables += [(part.raw, "var") for part in parts if getattr(part, "raw", None) is not None]
-    before = [getattr(holder, name).copy(deep=False) for holder, name in tables]
-    try:
-        yield
-    finally:
-        for (holder, name), old in zip(tables, before, strict=True):
-            table = getattr(holder, name)
-            for column in old:
-                if column not in table or table[column].dtype != old[column].dtype:
-                    table[column] = old[column]

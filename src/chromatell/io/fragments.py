@@ -264,18 +264,20 @@ class _Rows:
 def _table(text: bytes) -> pd.DataFrame:
     # text a column of barcodes, not categories: sorting those of each block takes twice as long as reading it
     with np.errstate(invalid="ignore"):  # 1e30 is no position, and raises
-        return pd.read_csv(
+        table = pd.read_csv(
             io.BytesIO(text),
             sep="\t",
             header=None,
             names=_COLUMNS,
             usecols=[0, 1, 2, 3],
             index_col=False,
-            dtype={CHROM: "category", START: np.int64, END: np.int64, BARCODE: str},
+            dtype={CHROM: str, START: np.int64, END: np.int64, BARCODE: str},
             quoting=csv.QUOTE_NONE,
             na_filter=False,
             low_memory=False,
         )
+    table[CHROM] = table[CHROM].astype("category")  # read as categories, pandas 3 makes numbers of the names: 01 is 1
+    return table
 
 
 def _first_bad_line(text: bytes, number: int) -> str:

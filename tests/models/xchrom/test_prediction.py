@@ -17,6 +17,7 @@ from chromatell import ChromatellError, ChromatellWarning
 from chromatell.data.depth import choose_strength
 from chromatell.models.xchrom import _model as model_file
 from chromatell.models.xchrom import _stages as stages_file
+from chromatell.models.xchrom._regions import read_bed
 from chromatell.models.xchrom._training import SHRINK
 
 XChrom = ctl.models.XChrom
@@ -264,6 +265,11 @@ def test_a_bed_with_comments_and_more_columns(trained, mdata, tmp_path):
     (tmp_path / "a.bed").write_text(f"# made by a peak caller\n{line}\n")
     got = trained.predict(mdata, regions=tmp_path / "a.bed")
     np.testing.assert_allclose(got, trained.predict(mdata)[:, [4]], atol=1e-6)
+
+
+def test_names_of_chromosomes_in_a_bed_are_text(tmp_path):
+    (tmp_path / "a.bed").write_text("01\t5\t9\nNA\t1\t4\n")
+    assert read_bed(tmp_path / "a.bed").to_numpy().tolist() == [["01", 5, 9], ["NA", 1, 4]]
 
 
 def test_the_same_cells_however_they_are_asked_for(trained, mdata):

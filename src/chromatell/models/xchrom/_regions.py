@@ -146,8 +146,16 @@ def read_bed(path: str | Path) -> pd.DataFrame:
     if not path.is_file():
         raise ChromatellError(f"{str(path)!r} is no file. regions= takes a BED file, names, a table or tokens.")
     try:
-        table = pd.read_csv(path, sep="\t", comment="#", header=None, usecols=[0, 1, 2], names=[CHROM, START, END])
-        return table.astype({CHROM: str, START: np.int64, END: np.int64})
+        return pd.read_csv(
+            path,
+            sep="\t",
+            comment="#",
+            header=None,
+            usecols=[0, 1, 2],
+            names=[CHROM, START, END],
+            dtype={CHROM: str, START: np.int64, END: np.int64},
+            keep_default_na=False,  # a chromosome may be called NA
+        )
     except (ValueError, UnicodeDecodeError, pd.errors.ParserError) as error:
         raise ChromatellError(
             f"{path.name!r} does not read as BED: chromosome, start, end in the first three columns, separated by tabs "
