@@ -46,7 +46,7 @@ def tracks(values, table):
 def same(one, other):
     assert one.names == other.names
     assert one.chrom_sizes == other.chrom_sizes
-    pd.testing.assert_frame_equal(one.table, other.table)
+    pd.testing.assert_frame_equal(one.table, other.table, check_index_type=False)
     assert one.layers == other.layers
     for chrom in one.chroms:
         np.testing.assert_array_equal(one.values(chrom), other.values(chrom))

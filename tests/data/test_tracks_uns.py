@@ -25,7 +25,7 @@ def test_a_table_comes_back_from_a_store(tmp_path):
     tracks.uns = {"ctl": {"evaluation": TABLE, "empty": TABLE[:0], "deep": {"value": 1}}}
     tracks.save(tmp_path / "t.zarr")
     back = ctl.data.BinnedTracks.open(tmp_path / "t.zarr").uns["ctl"]
-    pd.testing.assert_frame_equal(back["evaluation"], TABLE)
+    pd.testing.assert_frame_equal(back["evaluation"], TABLE, check_index_type=False)
     assert back["empty"].dtypes.tolist() == TABLE.dtypes.tolist()
     assert back["deep"] == {"value": 1}
     assert tracks.uns["ctl"]["evaluation"] is TABLE
