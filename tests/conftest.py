@@ -15,6 +15,7 @@ from pathlib import Path
 import anndata
 import mudata
 import numpy as np
+import pandas as pd
 import pytest
 
 import chromatell
@@ -43,6 +44,13 @@ def put_x_among_layers(patch: pytest.MonkeyPatch) -> None:
 
     patched(type(one.layers))
     patched(type(one[:1].layers))
+
+
+if os.environ.get("CHROMATELL_FUTURE"):  # .ci/run: what pandas 3 and anndata 0.13 do, on the stack that is pinned
+    if hasattr(pd.options, "future") and int(pd.__version__.split(".")[0]) < 3:
+        pd.options.future.infer_string = True
+        anndata.settings.allow_write_nullable_strings = True  # as 0.13 does with pandas 3
+    put_x_among_layers(pytest.MonkeyPatch())
 
 
 @pytest.fixture

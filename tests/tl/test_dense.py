@@ -11,7 +11,7 @@ import scipy.sparse as sp
 
 import chromatell as ctl
 from chromatell import ChromatellError, ChromatellWarning
-from chromatell._compat import no_pull
+from chromatell._compat import layer_names, no_pull
 
 QUICK = {"train_kwargs": {"max_epochs": 2}, "seed": 0}
 
@@ -40,7 +40,7 @@ def snapshot(mdata):
     state = {"obs": mdata.obs.copy(), "var": mdata.var.copy(), "uns": sorted(mdata.uns), "mods": sorted(mdata.mod)}
     for name in ("rna", "atac"):
         a = mdata.mod[name]
-        state[name] = (a.obs.copy(), a.var.copy(), a.X.copy(), sorted(a.uns), sorted(a.obsm), sorted(a.layers))
+        state[name] = (a.obs.copy(), a.var.copy(), a.X.copy(), sorted(a.uns), sorted(a.obsm), layer_names(a))
     return state
 
 

@@ -12,6 +12,7 @@ import pytest
 
 import chromatell as ctl
 from chromatell import ChromatellError, ChromatellWarning
+from chromatell._compat import layer_names
 from chromatell.data import predictions
 from chromatell.data._tracks_rows import check_memory
 from chromatell.models._support import check_dense
@@ -48,7 +49,7 @@ def snapshot(data):
     parts = {"": data, **mods}
     tables = {name: (part.obs.copy(), part.var.copy()) for name, part in parts.items()}
     keys = {name: (sorted(part.obsm), sorted(part.varm)) for name, part in parts.items()}
-    layers = {name: sorted(part.layers) for name, part in mods.items()}
+    layers = {name: sorted(layer_names(part)) for name, part in mods.items()}
     values = {name: part.X.copy() for name, part in mods.items() if name == "atac_pred"}
     return tables, keys, layers, values, repr(data.uns), repr(mods["atac_pred"].uns) if "atac_pred" in mods else ""
 

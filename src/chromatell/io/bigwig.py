@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -282,7 +283,8 @@ def import_pybigtools() -> Any:
     try:
         import pybigtools
     except ImportError as error:
-        raise ChromatellError("BigWig files need pybigtools: pip install 'chromatell[tracks]'.") from error
+        none = "" if sys.version_info < (3, 14) else " Of Python 3.14 there is none yet: use 3.11, 3.12 or 3.13."
+        raise ChromatellError(f"BigWig files need pybigtools: pip install 'chromatell[tracks]'.{none}") from error
     return pybigtools
 
 

@@ -8,6 +8,7 @@ import pytest
 import scipy.sparse as sp
 
 import chromatell as ctl
+from chromatell._compat import layer_names
 
 WIDTH, LENGTH = 220, 200
 TINY = {"kind": "motifs", "sequence_length": LENGTH, "stem_filters": 8, "n_hidden": 16, "n_embed": 6, "n_pcs": 6}
@@ -38,7 +39,7 @@ def snapshot(mdata):
     for name in ("rna", "atac"):
         a = mdata.mod[name]
         arrays = {k: np.array(v) for k, v in {**a.obsm, **a.varm}.items()}
-        state[name] = (a.obs.copy(), a.var.copy(), a.X.copy(), sorted(a.uns), sorted(a.layers), arrays)
+        state[name] = (a.obs.copy(), a.var.copy(), a.X.copy(), sorted(a.uns), layer_names(a), arrays)
     return state
 
 
