@@ -8,6 +8,7 @@ import scipy.sparse as sp
 from scipy import stats
 
 from chromatell._validate import ChromatellError
+from chromatell.metrics import views
 from chromatell.metrics.delong import region_auroc
 from chromatell.metrics.ranking import auroc
 from chromatell.metrics.views import (
@@ -135,3 +136,17 @@ def test_equal_profiles_have_no_deviation(rng):
     assert np.isfinite(got[:2]).all()
     assert np.isnan(got[2:]).all()
     assert np.isnan(profile_correlation(truth[:, :1], truth[:, :1])[0, 2:]).all()  # one type has no deviation
+
+
+def test_ranks_of_the_truth_that_were_computed_before_change_nothing():
+    rng = np.random.default_rng(0)
+    truth, predicted = (rng.integers(0, 9, (3, 4, 50)).astype(np.float32) for _ in range(2))
+    truth[:, 1] = 2.0  # a type that does not vary
+    known = views.profile_ranks(truth)
+    assert known.shape == (3, 2, 4, 50)
+    again = views.profile_correlation(truth, predicted, truth_ranks=known)
+    np.testing.assert_array_equal(again, views.profile_correlation(truth, predicted))
+    one = views.profile_correlation(truth[:, :1], predicted[:, :1], truth_ranks=views.profile_ranks(truth[:, :1]))
+    assert np.isnan(one[:, 2:]).all()  # of one type there is no deviation
+    expected = np.mean([stats.spearmanr(truth[0, t], predicted[0, t])[0] for t in (0, 2, 3)])
+    assert again[0, 1] == pytest.approx(expected, abs=1e-6)

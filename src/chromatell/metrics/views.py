@@ -216,7 +216,34 @@ def pseudobulk(x: Any, code: np.ndarray, weights: np.ndarray, n_types: int) -> n
     return result
 
 
-def profile_correlation(truth: np.ndarray, predicted: np.ndarray, *, ranks: bool = True) -> np.ndarray:
+def profile_ranks(truth: np.ndarray) -> np.ndarray:
+    """Ranks over regions of pseudobulk profiles and of their deviations, to compare with any number of predictions.
+
+    Parameters
+    ----------
+    truth
+        (replicates, types, regions), from :func:`pseudobulk`.
+
+    Returns
+    -------
+    numpy.ndarray, float32 (replicates, 2, types, regions)
+        Of the profiles, and of their deviations from the mean over types.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> profile_ranks(np.array([[[0.0, 1.0, 3.0], [2.0, 1.0, 0.0]]], dtype=np.float32))[0, :, 0].tolist()
+    [[0.0, 1.0, 2.0], [0.0, 1.0, 2.0]]
+    """
+    found = np.empty((len(truth), 2, *truth.shape[1:]), dtype=np.float32)
+    for i, t in enumerate(truth):
+        found[i] = rank_rows(t), rank_rows(t - np.nanmean(t, axis=0) if len(t) > 1 else t)
+    return found
+
+
+def profile_correlation(
+    truth: np.ndarray, predicted: np.ndarray, *, ranks: bool = True, truth_ranks: np.ndarray | None = None
+) -> np.ndarray:
     """Correlation over regions of pseudobulk profiles, and of their deviations from the mean over types.
 
     Parameters
@@ -225,6 +252,8 @@ def profile_correlation(truth: np.ndarray, predicted: np.ndarray, *, ranks: bool
         (replicates, types, regions), from :func:`pseudobulk`.
     ranks
         Compute Spearman too; NaN otherwise.
+    truth_ranks
+        From :func:`profile_ranks`, where several predictions are compared with one truth; None computes them.
 
     Returns
     -------
@@ -241,20 +270,26 @@ def profile_correlation(truth: np.ndarray, predicted: np.ndarray, *, ranks: bool
     """
     result = np.full((len(truth), len(PROFILE_METRICS)), np.nan)
     for i, (t, p) in enumerate(zip(truth, predicted, strict=True)):  # one replicate at a time stays in the cache
-        result[i, :2] = _correlations(t, p, ranks, floor=0.0)
+        known = (None, None) if truth_ranks is None else truth_ranks[i]
+        result[i, :2] = _correlations(t, p, ranks, 0.0, known[0])
         if len(t) > 1:
             # What is left of equal profiles is rounding, not a deviation.
             floor = (1e-5 * max(float(np.nanmax(np.abs(t))), float(np.nanmax(np.abs(p))))) ** 2
-            result[i, 2:] = _correlations(t - np.nanmean(t, axis=0), p - np.nanmean(p, axis=0), ranks, floor)
+            deviations = t - np.nanmean(t, axis=0), p - np.nanmean(p, axis=0)
+            result[i, 2:] = _correlations(*deviations, ranks, floor, known[1])
     return result
 
 
-def _correlations(a: np.ndarray, b: np.ndarray, ranks: bool, floor: float) -> tuple[float, float]:
+def _correlations(
+    a: np.ndarray, b: np.ndarray, ranks: bool, floor: float, a_ranks: np.ndarray | None
+) -> tuple[float, float]:
     """Pearson and Spearman over the last axis of (types, regions), each the mean over the types in which both vary."""
     held = np.isfinite(a[:, 0]) & np.isfinite(b[:, 0])
     held[held] = (a[held].var(axis=1) > floor) & (b[held].var(axis=1) > floor)
     a, b = a[held], b[held]
-    return _mean_pearson(a, b), _mean_pearson(rank_rows(a), rank_rows(b)) if ranks else np.nan
+    if not ranks:
+        return _mean_pearson(a, b), np.nan
+    return _mean_pearson(a, b), _mean_pearson(rank_rows(a) if a_ranks is None else a_ranks[held], rank_rows(b))
 
 
 def _mean_pearson(a: np.ndarray, b: np.ndarray) -> float:

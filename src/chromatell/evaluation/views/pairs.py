@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -21,6 +22,7 @@ DRAWN = ("overall", "per_cell", "per_region", "depth_matched")  # views in which
 _RANK_VALUES = 4_000_000  # pseudobulk values ranked for the interval of a Spearman correlation
 _MIN_RANKED = 40  # replicates
 _CHUNK = 1 << 23  # pseudobulk values held at a time
+_SHARED = 1 << 25  # pseudobulk values of the truth, of all replicates, that are kept for the next prediction
 
 Found = Iterator[Score | Curve]
 
@@ -60,6 +62,7 @@ class Pairs:
     region_weights: np.ndarray
     left_out: sp.csr_matrix | None = None
     by_region: sp.csc_matrix = field(init=False)
+    _shared: dict[Any, Any] = field(init=False, default_factory=dict, repr=False)
     of = "pairs"
 
     def __post_init__(self) -> None:
@@ -90,6 +93,12 @@ class Pairs:
         """Share of open pairs among those that are compared."""
         n, m = self.truth.shape
         return self.truth.nnz / max(n * m - (0 if self.left_out is None else self.left_out.nnz), 1)
+
+    def shared(self, name: Any, make: Callable[[], Any]) -> Any:
+        """Return what is the same for all predictions, such as the truth of each replicate; made once."""
+        if name not in self._shared:
+            self._shared[name] = make()
+        return self._shared[name]
 
     def every_open(self) -> sp.csr_matrix:
         """Return all open pairs, those that were left out too."""
@@ -218,38 +227,47 @@ def profile(pairs: Pairs, prediction: Prediction) -> Found:
     renamed[enough] = np.arange(enough.size)
     code, n_types = renamed[code], enough.size
 
-    def bulk(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return views.pseudobulk(pairs.truth, code, weights, n_types), views.pseudobulk(p, code, weights, n_types)
+    size = max(n_types * p.shape[1], 1)
 
-    def over_cells(weights: np.ndarray, ranks: bool) -> np.ndarray:
-        return views.profile_correlation(*bulk(weights), ranks=ranks)
+    def of_truth(weights: np.ndarray, ranks: bool) -> tuple[np.ndarray, np.ndarray | None]:
+        bulk = views.pseudobulk(pairs.truth, code, weights, n_types)
+        return bulk, views.profile_ranks(bulk) if ranks and n_types else None
 
-    truth, predicted = bulk(np.ones((1, len(code)), dtype=np.float32))
+    def over_cells(part: slice, ranks: bool) -> np.ndarray:
+        weights = pairs.cell_weights[part]
+        fits = len(pairs.cell_weights) * size <= _SHARED
+        truth, known = (
+            pairs.shared((part.start, ranks), lambda: of_truth(weights, ranks)) if fits else of_truth(weights, ranks)
+        )
+        predicted = views.pseudobulk(p, code, weights, n_types)
+        return views.profile_correlation(truth, predicted, ranks=ranks, truth_ranks=known)
 
-    def over_regions(weights: np.ndarray, ranks: bool) -> np.ndarray:
-        return profile_resampled(truth[0], predicted[0], weights, ranks=ranks)
+    one = np.ones((1, len(code)), dtype=np.float32)
+    truth, predicted = (views.pseudobulk(x, code, one, n_types) for x in (pairs.truth, p))
+
+    def over_regions(part: slice, ranks: bool) -> np.ndarray:
+        return profile_resampled(truth[0], predicted[0], pairs.region_weights[part], ranks=ranks)
 
     point = np.full(len(views.PROFILE_METRICS), np.nan)
     if n_types:
         point = views.profile_correlation(truth, predicted)[0]
-    size = max(n_types * p.shape[1], 1)
     changes = []
     if n_types and pairs.cells_resampled:
-        changes.append(_in_parts(over_cells, pairs.cell_weights, size) - point)
+        changes.append(_in_parts(over_cells, len(pairs.cell_weights), size) - point)
     if n_types and pairs.regions_resampled:
-        changes.append(_in_parts(over_regions, pairs.region_weights, size) - point)
+        changes.append(_in_parts(over_regions, len(pairs.region_weights), size) - point)
     change = pairs.change(*changes)
     for j, metric in enumerate(views.PROFILE_METRICS):
         yield Score("profile", metric, float(point[j]), n_types, None if change is None else change[:, j])
 
 
-def _in_parts(correlation: Callable[[np.ndarray, bool], np.ndarray], weights: np.ndarray, size: int) -> np.ndarray:
+def _in_parts(correlation: Callable[[slice, bool], np.ndarray], n: int, size: int) -> np.ndarray:
     # Ranks are slow to compute: where profiles are long, Spearman's interval rests on fewer replicates.
-    n_ranked = min(len(weights), max(_MIN_RANKED, _RANK_VALUES // size))
+    n_ranked = min(n, max(_MIN_RANKED, _RANK_VALUES // size))
     step = max(1, _CHUNK // size)
     parts = []
-    for a, b, ranks in ((0, n_ranked, True), (n_ranked, len(weights), False)):
-        parts += [correlation(weights[i : min(i + step, b)], ranks) for i in range(a, b, step)]
+    for a, b, ranks in ((0, n_ranked, True), (n_ranked, n, False)):
+        parts += [correlation(slice(i, min(i + step, b)), ranks) for i in range(a, b, step)]
     return np.concatenate(parts)
 
 
