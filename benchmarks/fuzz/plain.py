@@ -55,8 +55,10 @@ def sizes(text: str) -> Rows:
         if not line.strip() or line.startswith("#"):
             continue
         fields = line.split("\t")
-        if len(fields) >= 2 and _WHOLE.fullmatch(fields[1]) and fields[0] and 0 < int(fields[1]) < 2**31:
-            rows.append((fields[0], int(fields[1])))
+        if len(fields) >= 2 and _WHOLE.fullmatch(fields[1]) and fields[0] and 0 < int(fields[1]) < 10**11:
+            row = (fields[0], int(fields[1]))
+            odd = odd or row in rows  # the same line twice counts once
+            rows += [row] if row not in rows else []
         else:
             odd = True
     return rows, odd
@@ -71,7 +73,13 @@ def vcf(text: str) -> Rows:
         if not line.strip() or line.startswith("#"):
             continue
         fields = line.split("\t")
-        ok = header and len(fields) >= 5 and _WHOLE.fullmatch(fields[1]) and fields[0] and int(fields[1]) > 0
+        ok = (
+            header
+            and len(fields) >= 5
+            and _WHOLE.fullmatch(fields[1])
+            and fields[0].strip(' ".')
+            and int(fields[1]) > 0
+        )
         ok = ok and re.fullmatch(r"[ACGTNacgtn]+", fields[3])
         if not ok:
             odd = True

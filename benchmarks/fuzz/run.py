@@ -82,16 +82,38 @@ def worker(name: str, seed: int, first: int, last: int, seeds: Path) -> None:
         ctl.settings.check_seconds = 0  # this is a child process already
     say = os.fdopen(os.dup(1), "w")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     with tempfile.TemporaryDirectory() as folder:
         known = kinds()
         kind = known[name](seeds, Path(folder))
         kind.start()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # what libraries print of damaged files
         resource.setrlimit(resource.RLIMIT_AS, (12 * _GIB, 12 * _GIB))
         print(json.dumps("ready"), file=say, flush=True)
         position = list(known).index(name)
         for number in range(first, last):
             print(json.dumps([number, *outcome(kind, seed, number, position)]), file=say, flush=True)
+
+
+def together(names: list[str], seed: int, inputs: int, seeds: Path) -> None:
+    """Read inputs of several kinds in this one process and print the counts as JSON: what the test suite runs."""
+    import warnings
+
+    warnings.simplefilter("ignore")
+    import chromatell as ctl
+
+    ctl.settings.verbosity = ctl.settings.check_seconds = 0
+    make_seeds(names, seeds)
+    found: dict[str, Any] = {}
+    position = list(kinds())
+    for name in names:
+        with tempfile.TemporaryDirectory() as folder:
+            kind = kinds()[name](seeds, Path(folder))
+            kind.start()
+            begin = time.process_time()
+            rows = [[i, *outcome(kind, seed, i, position.index(name))] for i in range(inputs)]
+            bad = [row for row in rows if row[1] not in (*GOOD, "skipped")]
+            found[name] = {"count": Counter(row[1] for row in rows), "bad": bad, "seconds": time.process_time() - begin}
+    print(json.dumps(found))
 
 
 def supervise(name: str, seed: int, first: int, last: int, seeds: Path, until: float, guard: bool = False) -> list:
@@ -231,5 +253,7 @@ def main(argv: list[str]) -> int:
 if __name__ == "__main__":
     if sys.argv[1] == "--make":
         make_seeds(sys.argv[3:], Path(sys.argv[2]))
+    elif sys.argv[1] == "--together":
+        together(sys.argv[5:], int(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4]))
     else:
         worker(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), int(sys.argv[5]), Path(sys.argv[6]))

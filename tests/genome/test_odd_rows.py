@@ -171,3 +171,29 @@ def test_regions_that_are_no_positions_or_count_from_1():
     assert ctl.genome.has_coordinates(bad).tolist() == [False, False, True]
     granges = regions(list("ab"), seqnames="chr1", start=[1, 501], end=[500, 1000], width=[500, 500])
     assert ctl.genome.region_table(granges)["start"].tolist() == [0, 500]
+
+
+def test_null_characters_are_not_read_past(tmp_path):
+    """Pandas leaves out what follows a null character in a field, without a word."""
+    from chromatell.genome.bed import read_bed
+    from chromatell.io.fragments import fragment_blocks
+
+    rows = [f"chr1\t{i}\t{i + 5}\tAAAC\n" for i in range(10, 400)]
+    rows[300] = "chr\x001\t55\t5555\tAAAC\n"
+    (tmp_path / "x.bed").write_text("".join(rows))
+    with pytest.raises(ChromatellError, match="null characters"):
+        read_bed(tmp_path / "x.bed")
+    with pytest.raises(ChromatellError, match="null characters"):
+        list(fragment_blocks(tmp_path / "x.bed"))
+
+
+def test_a_variant_without_a_chromosome(tmp_path):
+    from chromatell.genome.variants import read_variants
+
+    lines = [f"chr1\t{i}\t.\tA\tC\n" for i in range(1, 201)]
+    lines[7] = ".\t8\t.\tA\tC\n"
+    (tmp_path / "x.vcf").write_text("##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\n" + "".join(lines))
+    with pytest.warns(match="1 of 200 variants have no chromosome"):
+        found = read_variants(tmp_path / "x.vcf")
+    assert len(found) == 199
+    assert set(found["chrom"]) == {"chr1"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import os
 import zlib
 from pathlib import Path
@@ -221,7 +222,7 @@ def _parse_text(handle: IO[bytes], where: str, extra: bool) -> pd.DataFrame:
     wanted = [CHROM, START, END, *(n for n in names if n in WIDTHS)]
     handle.seek(0)
     table = pd.read_csv(
-        handle,
+        io.BufferedReader(_WithoutNull(handle, where), 1 << 20),
         sep="\t",
         header=None,
         names=names,
@@ -234,6 +235,23 @@ def _parse_text(handle: IO[bytes], where: str, extra: bool) -> pd.DataFrame:
         dtype={name: str for name in names if name not in (START, END)},
     )
     return table[~table[CHROM].str.match(r"#|track\s|browser\s|track$")]
+
+
+class _WithoutNull(io.RawIOBase):
+    """Bytes of a text file; pandas would leave out what follows a null character in a field without a word."""
+
+    def __init__(self, handle: IO[bytes], where: str) -> None:
+        self._handle, self._where = handle, where
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        raw = self._handle.read(len(buffer))
+        if b"\x00" in raw:
+            raise ChromatellError(f"{self._where} holds null characters: it is damaged, or no text. {_CURE}")
+        buffer[: len(raw)] = raw
+        return len(raw)
 
 
 def _names(fields: list[str]) -> list[str]:

@@ -218,8 +218,10 @@ def _alleles(table: pd.DataFrame, where: str) -> pd.DataFrame:
             f"bases (such as {examples(left)}); they are left out."
         )
     # a breakend at a telomere has position 0 or one past the end: with its allele it is gone
-    bad = (table["pos"] == 0).to_numpy()[usable]
+    nowhere = (table[CHROM] == "").to_numpy()[usable]
+    bad = (table["pos"] == 0).to_numpy()[usable] | nowhere
     shown = examples(table.loc[usable, "given"][bad])
-    found = f"variants have no position (such as {shown}); whole numbers from 1 on are needed (of start, from 0 on)"
+    what = "chromosome" if nowhere.any() else "position"
+    found = f"variants have no {what} (such as {shown}); whole numbers from 1 on are needed (of start, from 0 on)"
     keep = keep_rows(bad, where, found, _CURE)
     return table.loc[usable, list(COLUMNS)][keep].reset_index(drop=True)

@@ -199,6 +199,10 @@ class _Rows:
             text = re.sub(rb"(?m)^#[^\n]*\n?", b"", text)
         if not text or text.isspace():
             return pd.DataFrame(columns=_COLUMNS)
+        if b"\x00" in text:  # pandas would leave out what follows it in a field
+            raise ChromatellError(
+                f"{str(self.path)!r} holds null characters near line {number}: it is damaged. {_NEEDED}"
+            )
         if not self.looked:
             self.looked = True
             self._look(text)
