@@ -88,9 +88,20 @@ def collect_blocks(
             return Path(out)
         result = np.empty((len(cells), len(regions)), dtype=np.float32)
         for rows, cols, block in blocks:
+            check_predicted(block)
             result[rows, cols] = block
             advance(block.shape[0] if cols.stop == len(regions) else 0)
     return result
+
+
+def check_predicted(block: np.ndarray) -> None:
+    """Raise where a model predicts NaN or infinity: finite weights can be so large that nothing comes of them."""
+    bad = int((~np.isfinite(block)).sum())
+    if bad:
+        raise ChromatellError(
+            f"The model predicts {bad} NaN or infinite values of {block.size}: its weights are out of any range that "
+            "training gives. Ask for the file again, or train anew."
+        )
 
 
 def observed_atac(data: Any) -> AnnData:
