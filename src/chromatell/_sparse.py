@@ -115,7 +115,9 @@ def _bad_indptr(indptr: np.ndarray, n_rows: int, n_values: int) -> str:
         return f"indptr has {indptr.size} entries for {n_rows} rows"
     if indptr[0] != 0 or indptr[-1] > n_values:
         return f"indptr goes from {indptr[0]} to {indptr[-1]}, and there are {n_values} values"
-    down = any((np.diff(indptr[i : i + _BLOCK + 1]) < 0).any() for i in range(0, n_rows, _BLOCK))
+    parts = (indptr[i : i + _BLOCK + 1] for i in range(0, n_rows, _BLOCK))
+    # compared, not subtracted: a difference of large numbers of 32 bits wraps around to a positive one
+    down = any((part[1:] < part[:-1]).any() for part in parts)
     return "indptr goes down" if down else ""
 
 

@@ -187,6 +187,16 @@ def test_null_characters_are_not_read_past(tmp_path):
         list(fragment_blocks(tmp_path / "x.bed"))
 
 
+def test_an_interval_without_a_chromosome(tmp_path):
+    rows = [f"chr1\t{i}\t{i + 5}\n" for i in range(200)]
+    rows[5] = "\t5\t10\n"
+    (tmp_path / "x.bed").write_text("".join(rows))
+    with pytest.warns(match="1 of 200 rows are no intervals"):
+        found = read_bed(tmp_path / "x.bed")
+    assert len(found) == 199
+    assert set(found["chrom"]) == {"chr1"}
+
+
 def test_a_variant_without_a_chromosome(tmp_path):
     from chromatell.genome.variants import read_variants
 

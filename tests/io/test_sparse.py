@@ -66,6 +66,15 @@ def test_what_scipy_finds_is_found(matrix):
         check_sparse(passed, "x")
 
 
+def test_pointers_whose_difference_wraps_around(matrix):
+    """From the largest to the least whole number of 32 bits is +1 in 32 bits; SciPy's own check lets it pass."""
+    broken = matrix.copy()
+    broken.indptr[2], broken.indptr[3] = 2**31 - 1, -(2**31)
+    assert np.diff(broken.indptr)[2] == 1
+    with pytest.raises(ChromatellError, match="indptr goes down"):
+        check_sparse(broken, "x")
+
+
 PLACES = ["X", "layers/l", "raw/X", "obsm/o", "varm/v", "obsp/p", "varp/p", "uns/deep/u"]
 
 

@@ -97,6 +97,7 @@ def read_bed(source: str | Path | pd.DataFrame, what: str = "the BED", *, extra:
     shift = one_based(table, start.to_numpy(dtype=np.float64), end.to_numpy(dtype=np.float64))
     start = start - shift
     bad = ~((start >= 0) & (end > start) & (end < 1e11) & (start % 1 == 0) & (end % 1 == 0))
+    bad |= table[CHROM].astype(str).str.strip() == ""
     if bad.any():
         row = table.loc[bad.idxmax()]
         shown = f"'{row[CHROM]}:{row[START]}-{row[END]}'"
