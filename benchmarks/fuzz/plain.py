@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 Rows = tuple[list[tuple], bool]
-_WHOLE = re.compile(r"[0-9]+")
+_WHOLE, _SIGNED = re.compile(r"[0-9]+"), re.compile(r"-?[0-9]+")
 
 
 def lines_of(text: str) -> list[str]:
@@ -39,9 +39,10 @@ def fragments(text: str) -> Rows:
         if not line.strip() or line.startswith("#"):
             continue
         fields = line.split("\t")
-        if len(fields) >= 4 and all(_WHOLE.fullmatch(f) for f in fields[1:3]) and fields[0] and fields[3]:
-            start, end = int(fields[1]), int(fields[2])
-            if start < end < 2**31:
+        if len(fields) >= 4 and all(_SIGNED.fullmatch(f) for f in fields[1:3]) and fields[0] and fields[3]:
+            start, end = max(int(fields[1]), 0), int(fields[2])  # the shift of Tn5 makes starts below 0
+            odd = odd or int(fields[1]) < 0
+            if start < end < 2**63:
                 rows.append((fields[0], start, end, fields[3]))
                 continue
         odd = True
