@@ -87,6 +87,7 @@ def test_train_xchrom_and_predict_new_regions_equal_the_api(with_sequence, paire
     capsys.readouterr()
     missing = refused(["predict", query, "--model", out, "-o", answer, "--regions", bed, "--overwrite"], 1)
     assert "Name the genome for their sequence" in missing
+    asked.append("--overwrite")
     bed.write_text("chr9\t2000\t2500\n")
     assert "chr9" in refused(asked, 1)
     bed.write_text("chr1 2000 2500\n")
@@ -106,7 +107,7 @@ def test_train_xchrom_uses_the_sequences_and_splits_that_are_there(with_sequence
     assert list(ctl.io.read(out).mod["atac"].var["ctl_split"]) == list(mdata.mod["atac"].var["ctl_split"])
     assert ctl.io.model_keys(ctl.io.read(out)) == ["mine"]
 
-    words = [*XCHROM, "--fasta", genome, "--width", "640", "--test-chromosomes", "chr2,chr5"]
+    words = [*XCHROM, "--fasta", genome, "--width", "640", "--test-chromosomes", "chr2,chr5", "--overwrite"]
     assert main(call(words, given, out)) == 0
     said = one_line(capsys.readouterr().err)
     assert "its sequences are replaced" in said
