@@ -299,3 +299,12 @@ def test_damage_inside_is_one_clear_error(store, version, small):
         files[i].write_bytes(raw)
     assert refused > 20
     assert content_hash(read_record_file(store)) == content_hash(small)
+
+
+@pytest.mark.parametrize("bad", [1, "text", [1], True])
+def test_consolidated_metadata_that_are_no_table(bad, stores, tmp_path):
+    shutil.copytree(stores / "3.zarr", tmp_path / "x.zarr")
+    root = tmp_path / "x.zarr" / "zarr.json"
+    root.write_text(json.dumps(json.loads(root.read_text()) | {"consolidated_metadata": bad}))
+    with pytest.raises(ChromatellError, match="no table"):
+        check_file(tmp_path / "x.zarr")

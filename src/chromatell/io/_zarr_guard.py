@@ -57,7 +57,7 @@ def _walk(folder: Path, budget: Budget, depth: int) -> None:
         _check_side(folder / name, budget)
     metadata = _json(folder / nodes[0]) if nodes else {}
     if "consolidated_metadata" in metadata:
-        _check_consolidated((metadata["consolidated_metadata"] or {}).get("metadata", {}), folder, budget)
+        _check_consolidated(_collected(metadata, folder), folder, budget)
     if nodes == [".zarray"] or metadata.get("node_type") == "array":
         _check_array(folder, metadata, budget)
         return
@@ -131,6 +131,13 @@ def _check_side(path: Path, budget: Budget) -> None:
         _check_consolidated(metadata.get("metadata", {}), path.parent, budget)
 
 
+def _collected(metadata: dict[str, Any], folder: Path) -> Any:
+    said = metadata["consolidated_metadata"] or {}
+    if not isinstance(said, dict):
+        raise ChromatellError(f"{folder} has consolidated metadata that are no table. {REFUSED}")
+    return said.get("metadata", {})
+
+
 def _check_consolidated(entries: Any, folder: Path, budget: Budget) -> None:
     """Check a collected copy of the metadata, which zarr reads in place of the files."""
     if not isinstance(entries, dict):
@@ -149,7 +156,7 @@ def _check_consolidated(entries: Any, folder: Path, budget: Budget) -> None:
                     f"{folder} has consolidated metadata that disagree with those of {key!r}. {REFUSED}"
                 )
         elif value.get("consolidated_metadata"):
-            _check_consolidated(value["consolidated_metadata"].get("metadata", {}), folder / key, budget)
+            _check_consolidated(_collected(value, folder), folder / key, budget)
 
 
 def _check_array(folder: Path, metadata: dict[str, Any], budget: Budget) -> None:
