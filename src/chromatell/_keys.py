@@ -18,6 +18,7 @@ SPLIT = "ctl_split"
 SELECTED = "ctl_selected"
 SCORE = "ctl_score"
 PREDICTABLE = "ctl_predictable"
+OUT_OF_RANGE = "ctl_out_of_range"  # atac_pred.obs: distance of a cell from the training cells, over its threshold
 REGION = "region"  # atac_pred.var: the target modality's own name of the region
 CHROM, START, END = "chrom", "start", "end"
 UNKNOWN_SHARE, HAS_SEQUENCE = "ctl_unknown", "ctl_has_sequence"

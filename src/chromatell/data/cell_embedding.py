@@ -59,8 +59,12 @@ class CellEmbedding:
     kind: str = ""
 
     @classmethod
-    def fit(cls, rna: AnnData, rows: np.ndarray, *, key: str | None, n_pcs: int, seed: int) -> CellEmbedding:
+    def fit(
+        cls, rna: AnnData, rows: np.ndarray, *, key: str | None, n_pcs: int, seed: int, val: np.ndarray | None = None
+    ) -> CellEmbedding:
         """Fit on the training cells at `rows`; `key` None computes principal components of the selected genes.
+
+        The validation cells at `val` set the threshold of cells out of range.
 
         Peak memory: at most 20,000 training cells x genes as float32.
         """
@@ -78,7 +82,8 @@ class CellEmbedding:
             return cls._fit_scaled(np.asarray(read(x), dtype=np.float32), rna.var_names[keep], n_pcs, seed)
         expression = Expression.fit(x, rna.var_names[keep], whole=matrix(rna)[rows])
         embedding = Embedding.fit(expression, x, n_pcs, seed=seed)
-        expression = expression.filled_by(embedding)
+        val = take(matrix(rna), np.zeros(0, dtype=int) if val is None else val, keep)
+        expression = expression.filled_by(embedding).with_range(x, val, seed)
         scores = np.concatenate([embedding.transform(z) for _, z, _ in expression.blocks(x)])
         mean, sd = _scale(scores)
         return cls("", expression.genes, mean, sd, embedding.components, expression=expression)

@@ -15,6 +15,7 @@ from sklearn.utils.extmath import randomized_svd
 from chromatell._rows import DiskMatrix, compact, matrix, pieces, read
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, examples, is_counts, one_of, warn
+from chromatell.data.out_of_range import TrainingRange
 from chromatell.data.scale import MOST_LOGGED, Scale, far_off, find_scale
 from chromatell.data.stored import stored
 
@@ -50,6 +51,8 @@ class Expression:
         beside them, from which a query's missing genes are estimated; None leaves them at the training mean.
     scale
         How normalised training values came about, and the largest; None in records of schema 1.
+    range
+        Where the training cells lie; None in records of schema 1.
     """
 
     genes: pd.Index
@@ -67,6 +70,7 @@ class Expression:
     loadings: np.ndarray | None = None
     noise: np.ndarray | None = None
     scale: Scale | None = None
+    range: TrainingRange | None = None
 
     @classmethod
     def fit(cls, x: Any, genes: pd.Index, clip: float = 10.0, *, whole: Any = None) -> Expression:
@@ -137,6 +141,8 @@ class Expression:
         }
         if self.loadings is not None and self.noise is not None:
             arrays |= {"scaling.gene_loadings": self.loadings, "scaling.gene_noise": self.noise}
+        if self.range is not None:
+            arrays |= self.range.arrays()
         if self.scale is not None:
             arrays["scaling.scale"] = np.array([float(self.scale.log), self.scale.total, self.scale.largest])
         return arrays
@@ -154,12 +160,15 @@ class Expression:
             k = arrays["scaling.gene_loadings"].shape[-1]
             loadings = stored(arrays, "scaling.gene_loadings", (*n, k))
             noise = np.maximum(stored(arrays, "scaling.gene_noise", n), np.float32(_MIN_NOISE))
-        scale = None
+        scale = found = None
+        if "scaling.range_means" in arrays and loadings is not None:
+            found = TrainingRange.from_arrays(loadings.shape[1] + 3, arrays)
         if "scaling.scale" in arrays:
             log, total, largest = (float(v) for v in stored(arrays, "scaling.scale", (3,)))
             scale = Scale(log > 0.5, total, largest)
         return cls(
             scale=scale,
+            range=found,
             loadings=loadings,
             noise=noise,
             genes=genes,
@@ -176,7 +185,7 @@ class Expression:
             clip=clip,
         )
 
-    def align(self, rna: AnnData, floor: float = 0.5) -> tuple[Any, np.ndarray]:
+    def align(self, rna: AnnData, floor: float = 0.5, *, quiet: bool = False) -> tuple[Any, np.ndarray]:
         """Return the model's genes of a query in the model's order, and which of them are there.
 
         Parameters
@@ -185,6 +194,8 @@ class Expression:
             Any cells; its genes may be in any order, with others among them.
         floor
             Share of the model's genes below which the query is refused.
+        quiet
+            Say nothing of what can be used all the same: it was said.
 
         Returns
         -------
@@ -207,7 +218,7 @@ class Expression:
                 f"like {examples(rna.var_names)}. Set rna.var_names to the same kind of name, then "
                 "rna.var_names_make_unique()."
             )
-        if n_missing:
+        if n_missing and not quiet:
             warn(
                 f"{n_missing} of the model's {len(self.genes)} genes are not in the query (such as "
                 f"{examples(self.genes[~present])}); they are "
@@ -225,14 +236,15 @@ class Expression:
             raise ChromatellError(
                 f"The model was trained on {self.kind} expression; the query's X holds {kind} values. {cure}."
             )
-        return self._on_scale(x, rna, present), present
+        return self._on_scale(x, rna, present, quiet=quiet), present
 
-    def _on_scale(self, x: Any, rna: AnnData, present: np.ndarray) -> Any:
+    def _on_scale(self, x: Any, rna: AnnData, present: np.ndarray, *, quiet: bool) -> Any:
         """Return a query's values on the scale of training where that is exact; say, or refuse, what is not."""
         if self.kind == "normalised" and self.scale is not None and self.scale.total:
             found, wanted = find_scale(matrix(rna)), self.scale
             if found is not None and not found.is_as(wanted):
-                logger.info(f"The query holds {found}; it is brought to the training cells' {wanted}.")
+                log = logger.debug if quiet else logger.info
+                log(f"The query holds {found}; it is brought to the training cells' {wanted}.")
                 known = found
                 x = (
                     x.changed(lambda block: known.to(wanted, block))
@@ -245,8 +257,19 @@ class Expression:
             message, hopeless = off
             if hopeless:
                 raise ChromatellError(message)
-            warn(message)
+            if not quiet:
+                warn(message)
         return x
+
+    def out_of_range(self, rna: AnnData) -> np.ndarray | None:
+        """Return each cell's distance from the training cells, float32 (cells,); above 1 it is out of range."""
+        if self.range is None:
+            return None
+        return self.range.distance(self, *self.align(rna, quiet=True))
+
+    def with_range(self, train: Any, val: Any, seed: int) -> Expression:
+        """Return the same map, which knows where the training cells lie; `val` sets the threshold."""
+        return replace(self, range=TrainingRange.fit(self, train, val, seed))
 
     def transform(self, x: Any, present: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Return (z, library), float32 (cells, g) and (cells,): z-scored expression and standardised log total.

@@ -13,9 +13,22 @@ from anndata import AnnData
 from mudata import MuData
 
 from chromatell._compat import layer_names, no_pull
-from chromatell._keys import ATAC, ATAC_PRED, PRED_PREFIX, PREDICTIONS, PROVENANCE, REGION, SPLIT, UNS, X_KEY
-from chromatell._validate import ChromatellError, same_names, store_key
+from chromatell._keys import (
+    ATAC,
+    ATAC_PRED,
+    OUT_OF_RANGE,
+    PRED_PREFIX,
+    PREDICTIONS,
+    PROVENANCE,
+    REGION,
+    SPLIT,
+    UNS,
+    X_KEY,
+)
+from chromatell._validate import ChromatellError, same_names, store_key, warn
 from chromatell.io import open_prediction
+
+_MANY_OUT = 0.25  # share of a query's cells out of range from which that is said
 
 
 def write_prediction(
@@ -222,6 +235,20 @@ def _rows_of_var(mdata: MuData, n_old: int, adata: AnnData) -> np.ndarray:
         found = mdata.mod[ATAC].var_names.get_indexer(adata.var[REGION].astype(str))
         new = np.where(found < 0, -1, found + first) if len(found) == len(new) else new
     return np.concatenate([np.arange(n_old), new])
+
+
+def write_out_of_range(mdata: MuData, distance: np.ndarray | None, *, query: bool = False) -> None:
+    """Write how far cells lie from the training cells into ``atac_pred.obs``; for a `query` warn where many are out."""
+    if distance is None:
+        return
+    share = float((distance > 1).mean())
+    if query and share > _MANY_OUT:
+        warn(
+            f"{share:.0%} of the {len(distance)} cells are out of the range of the training cells (of validation cells "
+            f"5% are): what is predicted for them is extrapolated. See mod['atac_pred'].obs[{OUT_OF_RANGE!r}], above 1."
+        )
+    if ATAC_PRED in mdata.mod:  # not where the prediction lies in a store
+        mdata.mod[ATAC_PRED].obs[OUT_OF_RANGE] = distance
 
 
 def write_cell_columns(adata: AnnData, obs: dict[str, pd.Categorical], obsm: dict[str, np.ndarray]) -> None:

@@ -23,7 +23,12 @@ def stored(arrays: Mapping[str, np.ndarray], name: str, shape: tuple[int, ...]) 
 # what schema 2 stores beside an array that schema 1 has too
 _SINCE_2 = {
     "scaling.depth": ("scaling.depth_range",),
-    "scaling.gene_share": ("scaling.gene_loadings", "scaling.gene_noise", "scaling.scale"),
+    "scaling.gene_share": (
+        "scaling.gene_loadings",
+        "scaling.gene_noise",
+        "scaling.scale",
+        *(f"scaling.range_{name}" for name in ("means", "factor", "log_weights", "curve", "units")),
+    ),
 }
 
 

@@ -27,7 +27,19 @@ from chromatell.io._write import beside
 
 README = "README.md"
 # Only these leave with a model: whatever else a card holds could name cells or donors.
-CARD_FIELDS = ("key", "data", "split", "scores", "versions", NEEDS, "date", "notes", "license", "citation")
+CARD_FIELDS = (
+    "key",
+    "data",
+    "split",
+    "scores",
+    "out_of_range",
+    "versions",
+    NEEDS,
+    "date",
+    "notes",
+    "license",
+    "citation",
+)
 _SCORE_COLUMNS = ("split", "view", "metric", "value", "ci_low", "ci_high", "n")
 _PACKAGES = ("chromatell", "torch", "scvi-tools", "anndata", "mudata", "numpy")
 

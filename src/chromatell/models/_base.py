@@ -23,6 +23,7 @@ from torch.utils.data import DataLoader
 from chromatell._keys import ATAC, READS_REGION_ATAC, RNA, TRAIN, VAL
 from chromatell._settings import settings
 from chromatell._validate import ChromatellError, in_range
+from chromatell.data.expression import Expression
 from chromatell.data.stored import check_complete, check_stored
 from chromatell.data.tracks import BinnedTracks
 from chromatell.io import Record, content_hash, load_record, save_record
@@ -201,6 +202,8 @@ class ChromatinModel(BaseModelClass):
             self._fit(self._adata, seed, state=state, **trainer)
         self.is_trained_ = True
         self.card = self._describe(self._adata)
+        if self.read_expression is not None and self.read_expression.range is not None:
+            self.card["out_of_range"] = self.read_expression.range.described
         self.trained_cells = trained_cells(self._adata, getattr(self.pretrained, "trained_cells", None))
 
     def _schedule(self) -> TrainConfig:
@@ -317,6 +320,24 @@ class ChromatinModel(BaseModelClass):
                 "model.var_names['atac']."
             )
         return columns
+
+    @property
+    def read_expression(self) -> Expression | None:
+        """What the model reads of a cell's expression, gene by gene; None where it reads none, or an embedding."""
+        return None
+
+    def out_of_range(self, data: MuData | AnnData) -> np.ndarray | None:
+        """Return how far each cell lies from the training cells in what the model reads of its expression.
+
+        Returns
+        -------
+        numpy.ndarray or None
+            float32 (cells,), over a threshold that 5% of the validation cells exceed: above 1 a cell is out of range.
+            None where the model reads no genes (an embedding of the user's, open bins), or its record is of schema 1.
+        """
+        expression = self.read_expression
+        rna = data.mod.get(RNA) if isinstance(data, MuData) else data
+        return None if expression is None or rna is None else expression.out_of_range(rna)
 
     def cell_columns(
         self, data: Any, key: str, *, sentence: bool = True

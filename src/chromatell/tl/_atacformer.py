@@ -12,7 +12,7 @@ from mudata import MuData
 from chromatell._keys import ATAC, RNA
 from chromatell._rows import with_tables
 from chromatell._validate import ChromatellError, modality, paired, unique_names
-from chromatell.data.predictions import write_cell_columns, written_together
+from chromatell.data.predictions import write_cell_columns, write_out_of_range, written_together
 from chromatell.io import write_record
 from chromatell.models import family_class
 from chromatell.models._support import shared_view, what
@@ -127,6 +127,7 @@ def atacformer(
         model.train(seed=seed, **(train_kwargs or {}))
         said = model.cell_columns(inner, key_added)
         values: Any = once_written(model, inner, depth=depth, out=out) if predicts else None
+        distance = model.out_of_range(inner) if predicts else None
     finally:
         model.forget()
     target = data.copy() if copy else data
@@ -135,6 +136,7 @@ def atacformer(
         write_record(target, key_added, record)
         if regions is not None:
             store_prediction(target, key_added, values, regions, origin)
+            write_out_of_range(target, distance)
         write_cell_columns(target.mod[ATAC] if isinstance(target, MuData) else target, *said)
     return target if copy else None
 

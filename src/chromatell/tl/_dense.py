@@ -61,6 +61,8 @@ def dense(
     ``mdata.mod['atac_pred']`` : AnnData
         `X`, float32 (n_obs, n regions): probability that the region is open. Other models of the same MuData are in
         `layers`.
+        `obs['ctl_out_of_range']`, float32: how far the cell lies from the training cells in what the model reads; 5% of
+        the validation cells lie above 1. Training cells lie further out, as the components were fitted on them.
     ``mdata.uns['ctl']['models'][key_added]`` : dict
         The model: it travels with the file.
 

@@ -16,7 +16,7 @@ from chromatell._compat import no_pull
 from chromatell._keys import ATAC, ATAC_PRED, MAPPED, RNA, START
 from chromatell._rows import with_tables
 from chromatell._validate import ChromatellError, examples, modality, unique_names, warn
-from chromatell.data.predictions import write_cell_columns
+from chromatell.data.predictions import write_cell_columns, write_out_of_range
 from chromatell.data.tracks import BinnedTracks
 from chromatell.genome.regions import parse_regions
 from chromatell.models import load
@@ -84,6 +84,9 @@ def predict(
         ``ctl.io.open_prediction`` opens it.
         Where a `Dense` model was asked for other regions than its own, ``mod['atac_pred'].var['ctl_mapped']``, float64,
         is the share of each one's bases that the model's regions cover.
+        ``mod['atac_pred'].obs['ctl_out_of_range']``, float32, says how far each cell lies from the training cells in
+        what the model reads of its expression; 5% of validation cells lie above 1, and a query with over 25% there is
+        warned of. It is not there where the model reads an embedding of the user's own, or open bins.
         `AtacFormer` adds its embedding and labels to ``mod['atac_pred'].obs`` and `.obsm`.
     BinnedTracks
         Where the model reads tracks: the given ones, arrays shared, and with them tracks of role 'prediction', named
@@ -149,6 +152,8 @@ def predict(
     store_prediction(result, name, values, columns, origin)
     if mapped is not None:
         result.mod[ATAC_PRED].var[MAPPED] = mapped.covered
+    if reads == RNA or RNA in result.mod:
+        write_out_of_range(result, loaded.out_of_range(source), query=True)
     if ATAC_PRED in result.mod:  # not where the prediction lies in a store
         sentence = reads == ATAC or ATAC in result.mod
         write_cell_columns(result.mod[ATAC_PRED], *loaded.cell_columns(source, name, sentence=sentence))

@@ -13,7 +13,7 @@ from mudata import MuData
 from chromatell._keys import ATAC, HELD_OUT_DIGEST, PREDICTIONS, PROVENANCE, READS_REGION_ATAC, RNA, TRAIN, UNS
 from chromatell._validate import paired, region_split_of
 from chromatell.data.accessibility import selected
-from chromatell.data.predictions import check_regions, write_prediction, written_together
+from chromatell.data.predictions import check_regions, write_out_of_range, write_prediction, written_together
 from chromatell.io import prediction_reference, write_record
 from chromatell.io._replace import check_new
 from chromatell.models._base import ChromatinModel
@@ -49,6 +49,7 @@ def train_and_store(
         fitted.train(**train)
         values = once_written(fitted, inner, depth_key=setup.get("depth_key"), **predict)
         more = {} if also is None else also(fitted, inner)
+        distance = fitted.out_of_range(inner)
     finally:
         fitted.forget()
     target = mdata.copy() if copy else mdata
@@ -57,6 +58,7 @@ def train_and_store(
     with written_together(target):
         write_record(target, key, record)
         store_prediction(target, key, values, regions, origin)
+        write_out_of_range(target, distance)
         for (modality, place, name), array in more.items():
             getattr(target.mod[modality], place)[name] = array
     return target if copy else None

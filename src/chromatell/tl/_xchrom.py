@@ -70,6 +70,8 @@ def xchrom(
     ``mdata.mod['atac_pred']`` : AnnData
         `X`, float32 (n_obs, n regions): probability that the region is open. Other models of the same MuData are in
         `layers`.
+        `obs['ctl_out_of_range']`, float32: how far the cell lies from the training cells in what the model reads; 5% of
+        the validation cells lie above 1. Training cells lie further out, as the components were fitted on them.
     ``mdata.mod['atac'].varm['X_xchrom']`` : numpy.ndarray
         float32 (n regions of `atac`, n_embed): embedding of each region's sequence; NaN where it was not selected.
     ``mdata.mod['rna'].obsm['X_xchrom']`` : numpy.ndarray

@@ -15,7 +15,7 @@ from mudata import MuData
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from chromatell._keys import TRAIN
+from chromatell._keys import TRAIN, VAL
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, split_of
 from chromatell.data.accessibility import open_matrix, selected
@@ -105,7 +105,8 @@ class Fitted:
             key = context_key(data, setup["context"])
             if key is None:
                 logger.info("rna.obsm['X_pca'] is not there: principal components of the training cells are computed.")
-            fitted.embedding = CellEmbedding.fit(source, rows, key=key, n_pcs=_N_PCS, seed=seed)
+            val = np.flatnonzero(split_of(data) == VAL)
+            fitted.embedding = CellEmbedding.fit(source, rows, key=key, n_pcs=_N_PCS, seed=seed, val=val)
             cells, library = fitted.embedding.transform(source)
             n_open = np.asarray(opened.sum(axis=1), dtype=np.float64).ravel()
             spread = fitted.embedding.spread

@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader
 from chromatell._keys import ATAC, RNA, TRAIN
 from chromatell._validate import ChromatellError, in_range, one_of
 from chromatell.data.accessibility import selected
+from chromatell.data.expression import Expression
 from chromatell.models._base import DEPTHS, ChromatinModel
 from chromatell.models._plan import TrainConfig
 from chromatell.models._support import check_dense, collect_blocks
@@ -295,6 +296,11 @@ class AtacFormer(ChromatinModel):
         names = (atac_of(source) if sentence else context_source(source)).obs_names
         tables = zip(self.fitted.labels.items(), scores, strict=True)
         return cls, {key: pd.DataFrame(p, index=names, columns=classes) for (key, classes), p in tables}
+
+    @property
+    def read_expression(self) -> Expression | None:
+        """What the model reads of a cell's expression; None without a context, or where that is the user's own."""
+        return None if self.fitted.embedding is None else self.fitted.embedding.expression
 
     def cell_columns(
         self, data: Any, key: str, *, sentence: bool = True

@@ -14,7 +14,7 @@ from mudata import MuData
 from scvi.data import fields as scvi_fields
 from torch.utils.data import DataLoader
 
-from chromatell._keys import ATAC, RNA, TRAIN
+from chromatell._keys import ATAC, RNA, TRAIN, VAL
 from chromatell._rows import matrix
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, called, expressed, labelled, nonnegative, one_of, paired, split_of
@@ -202,7 +202,8 @@ class Dense(ChromatinModel):
         reads_pcs = self.network.encoder in ("mlp", "autoencoder")
         n_pcs = min(self.network.n_pcs, min(x.shape) - 1) if reads_pcs else 0
         embedding = Embedding.fit(self.expression, x, max(n_pcs, 50), seed=seed)
-        self.expression = self.expression.filled_by(embedding)
+        val = take(matrix(rna), np.flatnonzero(split_of(data) == VAL), genes)
+        self.expression = self.expression.filled_by(embedding).with_range(x, val, seed)
         parts = [(embedding.transform(z), library) for _, z, library in self.expression.blocks(x)]
         scores, library = np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
         self.projection = None
@@ -369,6 +370,11 @@ class Dense(ChromatinModel):
     def _observed_depth(self, data: MuData | AnnData, depth_key: str | None) -> np.ndarray:
         key = depth_key or self.config["setup"].get("depth_key")
         return self.depth_model.standardise(true_depth(observed_atac(data), key))
+
+    @property
+    def read_expression(self) -> Expression:
+        """What the model reads of a cell's expression."""
+        return self.expression
 
     # ---- record
 

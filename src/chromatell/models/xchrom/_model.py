@@ -21,6 +21,7 @@ from chromatell.data.accessibility import true_depth
 from chromatell.data.cell_embedding import CellEmbedding
 from chromatell.data.cells import row_blocks
 from chromatell.data.depth import DepthModel
+from chromatell.data.expression import Expression
 from chromatell.data.stored import stored
 from chromatell.models._base import DEPTHS, ChromatinModel
 from chromatell.models._plan import TrainConfig
@@ -341,6 +342,11 @@ class XChrom(ChromatinModel):
             for cols in row_blocks(len(w), _COLUMNS):
                 logits = cells @ torch.from_numpy(w[cols]).to(self.device).T
                 yield rows, cols, logits.sigmoid().cpu().numpy()
+
+    @property
+    def read_expression(self) -> Expression | None:
+        """What the model reads of a cell's expression; None where a query brings its embedding."""
+        return self.embedding.expression
 
     # ---- record
 

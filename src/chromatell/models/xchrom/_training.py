@@ -51,7 +51,8 @@ class TrainingData:
         seen = region_split == TRAIN
         tokens = checked_tokens(atac.varm[setup["sequence"]][keep], sequence_length)
         _with_sequence(tokens, atac.var_names[keep])
-        embedding = CellEmbedding.fit(rna, rows, key=setup["embedding"], n_pcs=config["n_pcs"], seed=seed)
+        val = np.flatnonzero(cell_split == VAL)
+        embedding = CellEmbedding.fit(rna, rows, key=setup["embedding"], n_pcs=config["n_pcs"], seed=seed, val=val)
         cells, library = embedding.transform(rna)
         depth = true_depth(atac, setup["depth_key"])
         model = DepthModel.fit(cells[rows], library[rows], depth[rows], spread=embedding.spread)
