@@ -92,8 +92,9 @@ def paired(mdata: MuData) -> tuple[AnnData, AnnData]:
             found = f"{rna.n_obs} and {atac.n_obs} barcodes, {len(shared)} shared"
         raise ChromatellError(
             f"mdata.mod['rna'] and mdata.mod['atac'] must hold the same cells in the same order; found {found}. "
-            "Keep the shared cells with mudata.MuData({'rna': rna[shared].copy(), 'atac': atac[shared].copy()}), "
-            "shared = rna.obs_names.intersection(atac.obs_names)."
+            "Keep the shared cells: rna, atac = mdata.mod['rna'], mdata.mod['atac']; "
+            "shared = rna.obs_names.intersection(atac.obs_names); "
+            "mdata = mudata.MuData({'rna': rna[shared].copy(), 'atac': atac[shared].copy()})."
         )
     if not same_names(mdata.obs_names, rna.obs_names):
         raise ChromatellError(
@@ -142,7 +143,7 @@ def nonnegative(adata: AnnData, name: str, *, smoothed: bool = False) -> None:
         raise ChromatellError(
             f"{where}.X holds {n_nan} NaN or infinite values; every value must be a finite number. "
             f"Set them, e.g. {where}.X{'.data' if sp.issparse(x) else ''}[:] = "
-            f"np.nan_to_num({where}.X{'.data' if sp.issparse(x) else ''}, posinf=0)."
+            f"np.nan_to_num({where}.X{'.data' if sp.issparse(x) else ''}, posinf=0, neginf=0)."
         )
     if n_negative:
         raise ChromatellError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,12 @@ NAME, ASSAY, STRAND, ROLE, SAMPLE, STAT, SIGMA = "name", "assay", "strand", "rol
 INPUT, TARGET, PREDICTION = "input", "target", "prediction"
 ROLES = (INPUT, TARGET, PREDICTION)
 STRANDS = ("+", "-", ".")
+STRAND_WORDS = {
+    **dict.fromkeys(("plus", "fwd", "forward", "pos"), "+"),
+    **dict.fromkeys(("minus", "rev", "reverse", "neg"), "-"),
+}
+_STRAND_WORD = re.compile(rf"(?<![a-z])({'|'.join(STRAND_WORDS)})(?![a-z])", re.IGNORECASE)
+_SIGNAL = "signal"  # the assay of two strands that nothing names
 _MAX_TEXT = 512  # characters of a name
 _MAX_CHROM = 2_000_000_000  # bp; the longest known chromosomes are about as long
 
@@ -24,6 +31,11 @@ _MAX_CHROM = 2_000_000_000  # bp; the longest known chromosomes are about as lon
 def track_table(given: pd.DataFrame | Sequence[str]) -> pd.DataFrame:
     """Return the table of tracks with all its columns, one row a track, indexed by name."""
     if isinstance(given, pd.DataFrame):
+        if NAME not in given and given.index.dtype.kind in "iufb":
+            raise ChromatellError(
+                f"The table of tracks has the columns {examples(given.columns, 8) or 'none'} and no names. Give it "
+                "some: table['name'] = [...]."
+            )
         table = given.set_index(NAME) if NAME in given else given.copy()
     elif isinstance(given, str):
         raise ChromatellError(f"table={given!r} must be a list of names of tracks, or a table.")
@@ -36,6 +48,8 @@ def track_table(given: pd.DataFrame | Sequence[str]) -> pd.DataFrame:
         raise ChromatellError(
             f"Tracks need names that are printable and differ; found {found}. Name them in the table."
         )
+    given_assay = table[ASSAY].astype(object) if ASSAY in table else pd.Series("", index=table.index, dtype=object)
+    given_assay = given_assay.where(given_assay.notna(), "").astype(str)
     defaults = {ASSAY: list(table.index), STRAND: ".", ROLE: TARGET, SAMPLE: "", STAT: "", SIGMA: 0.0}
     for column, default in defaults.items():
         if column not in table:
@@ -43,7 +57,7 @@ def track_table(given: pd.DataFrame | Sequence[str]) -> pd.DataFrame:
         elif column != SIGMA:
             text = table[column].astype(object)
             table[column] = text.where(text.notna(), "" if isinstance(default, list) else default).astype(str)
-    table[ASSAY] = table[ASSAY].where(table[ASSAY] != "", pd.Series(list(table.index), index=table.index))
+    _name_assays(table, given_assay)
     for column, allowed in ((ROLE, ROLES), (STRAND, STRANDS)):
         unknown = sorted(set(table[column]) - set(allowed))
         if unknown:
@@ -73,6 +87,19 @@ def with_own_columns(table: pd.DataFrame, tracks: pd.DataFrame, like: Sequence[s
     for column in [c for c in tracks if c not in described and c not in table]:
         table[column] = tracks.loc[list(like), column].array  # whole numbers and booleans stay what they are
     return table
+
+
+def _name_assays(table: pd.DataFrame, given: pd.Series) -> None:
+    """Fill in the assay where none is given: the name, and of two strands what their names share, so that they meet."""
+    table[ASSAY] = given.where(given != "", pd.Series(list(table.index), index=table.index))
+    lone = table[(given == "") & table[STRAND].isin(["+", "-"]) & (table[ROLE] != PREDICTION)]
+    stem = pd.Series([re.sub(r"^[\W_]+|[\W_]+$", "", _STRAND_WORD.sub("", name)) for name in lone.index], lone.index)
+    for _, sample in lone.groupby(SAMPLE):
+        if sorted(sample[STRAND]) == ["+", "-"] and stem[sample.index].nunique() > 1:
+            stem[sample.index] = _SIGNAL  # two strands and no other, whatever their names
+        for name, pair in sample.groupby(stem[sample.index]):
+            if sorted(pair[STRAND]) == ["+", "-"]:
+                table.loc[pair.index, ASSAY] = str(name) or _SIGNAL
 
 
 def check_sizes(values: Mapping[str, Any], chrom_sizes: ChromSizes) -> dict[str, int]:

@@ -93,8 +93,8 @@ def region_table(atac: AnnData) -> pd.DataFrame:
             f"{int((~good).sum())} of {len(table)} regions have no coordinates (such as "
             f"{examples(table.index[~good])}). Needed: var['chrom'], var['start'], var['end'] (0-based, "
             "half-open), or names like 'chr1:100-600'. Keep the others: "
-            "atac = atac[:, ctl.genome.has_coordinates(atac)].copy(); in a MuData it is mdata.mod['atac'], which is "
-            "put back before mdata.update()."
+            "atac = atac[:, ctl.genome.has_coordinates(atac)].copy(); in a MuData that is mdata.mod['atac'], and the "
+            "MuData is updated then."
         )
     return table
 

@@ -19,7 +19,10 @@ from chromatell._validate import ChromatellError
 
 MAGIC = 0x888FFC26
 _BIGBED, _TREE, _INDEX = 0x8789F2EB, 0x78CA8C91, 0x2468ACE0
-_NEEDED = "Needed: a bigWig. Make one of a bedGraph with UCSC's bedGraphToBigWig, of a BAM with deepTools' bamCoverage."
+_NEEDED = (
+    "Needed: a bigWig. Make one of a bedGraph with UCSC's bedGraphToBigWig, and of a BAM a bedGraph with bedtools "
+    "genomecov -bg."
+)
 _COPY = "Copy or download it again."
 _MAX_NAME = 255  # bytes of a chromosome's name
 _MAX_CHROMS = 2_000_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -29,7 +29,6 @@ Missing = Literal["zero", "nan"]
 STATS, MISSING = ("mean", "mean_covered", "sum", "max"), ("zero", "nan")
 MAX_BIN = 10_000_000  # bp
 _PIECE = 1 << 20  # bins read or written at a time
-_TINY = 1e-300
 _SUFFIXES = (".bw", ".bigwig")
 _KNOWN_SUFFIXES = (".bw", ".bigWig", ".bigwig")  # as pybigtools spells them; of .BW it knows nothing
 
@@ -179,8 +178,9 @@ class BigWig:
         For messages.
     sizes
         Chromosome to length in bp, in the file's order.
-    low, high
-        Least and largest value, as the header has them; NaN where it does not tell.
+    low
+        Least value, as the header has it; NaN where there is none. Its largest value is not to be relied on: libBigWig,
+        so pyBigWig, looks at no value for it that is less than all before.
 
     Raises
     ------
@@ -201,9 +201,7 @@ class BigWig:
             self.sizes: dict[str, int] = {str(c): int(n) for c, n in self._file.chroms().items()}
             summary = self._file.info()["summary"]
         covered = int(summary["basesCovered"])
-        # libBigWig, so pyBigWig, starts the largest value at the least normal number, 2e-308, not at minus infinity
-        low, high = (float(summary[k]) for k in ("min", "max"))
-        self.low, self.high = (low, 0.0 if 0 < high < _TINY else high) if covered else (float("nan"), float("nan"))
+        self.low = float(summary["min"]) if covered else float("nan")
         bad = [c for c, n in self.sizes.items() if n < 1 or not c.isprintable()]
         if not self.sizes or bad:
             raise ChromatellError(
@@ -224,18 +222,49 @@ class BigWig:
         if self._handle is not None:
             self._handle.close()
 
+    def extremes(self, chroms: Iterable[str]) -> tuple[float, float]:
+        """Return the least and the largest value on some chromosomes, read from the data; NaN where there is none."""
+        found = np.full((2, 0), np.nan)
+        for chrom in chroms:
+            size = self.sizes[chrom]
+            new = [self._summary(chrom, size, how, None)[0] for how in ("min", "max")]
+            found = np.column_stack([found, new])
+        if np.isnan(found).all():
+            return float("nan"), float("nan")
+        return float(np.nanmin(found[0])), float(np.nanmax(found[1]))
+
     def binned(
-        self, chrom: str, bin_size: int, stat: str = "mean", missing: str = "zero", *, lowest: bool = False
+        self,
+        chrom: str,
+        bin_size: int,
+        stat: str = "mean",
+        missing: str = "zero",
+        *,
+        lowest: bool = False,
+        bins: slice | None = None,
     ) -> np.ndarray:
-        """Return a chromosome's values in bins, float32 (bins,). With `lowest`, `stat='max'` is the least value."""
+        """Return a chromosome's values in bins, float32 (bins,); outside of `bins` it is not read, and is 0.
+
+        With `lowest`, `stat='max'` is the least value.
+        """
         one_of(stat, STATS, "stat")
         one_of(missing, MISSING, "missing")
         summary = "min" if lowest and stat == "max" else {"mean_covered": "mean"}.get(stat, stat)
         # uncovered=0 counts bases without data in the denominator; fillna=0 would only fill bins without any
-        values = self._summary(chrom, bin_size, summary, 0.0 if stat == "mean" else None)
+        if bins is not None:
+            start, stop = bins.start * bin_size, min(bins.stop * bin_size, self.sizes[chrom])
+            whole = np.zeros(-(-self.sizes[chrom] // bin_size), dtype=np.float32)
+            whole[bins] = self._checked(chrom, bin_size, stat, summary, missing, (start, stop))
+            return whole
+        return self._checked(chrom, bin_size, stat, summary, missing, (0, self.sizes[chrom]))
+
+    def _checked(
+        self, chrom: str, bin_size: int, stat: str, summary: str, missing: str, within: tuple[int, int]
+    ) -> np.ndarray:
+        values = self._summary(chrom, bin_size, summary, 0.0 if stat == "mean" else None, within)
         if missing == "nan":
             if stat == "mean":
-                values[self._summary(chrom, bin_size, "bases_covered", None) == 0] = np.nan
+                values[self._summary(chrom, bin_size, "bases_covered", None, within) == 0] = np.nan
         else:
             np.nan_to_num(values, copy=False, nan=0.0, posinf=np.inf, neginf=-np.inf)
         infinite = int(np.isinf(values).sum())
@@ -246,9 +275,11 @@ class BigWig:
             )
         return values
 
-    def _summary(self, chrom: str, bin_size: int, summary: str, uncovered: float | None) -> np.ndarray:
-        size = self.sizes[chrom]
-        whole, rest = divmod(size, bin_size)
+    def _summary(
+        self, chrom: str, bin_size: int, summary: str, uncovered: float | None, within: tuple[int, int] | None = None
+    ) -> np.ndarray:
+        start, size = within or (0, self.sizes[chrom])
+        whole, rest = divmod(size - start, bin_size)
         values = np.empty(whole + (rest > 0), dtype=np.float32)
         how = {"summary": summary, "exact": True, "uncovered": uncovered, "fillna": None}
         with self._translated(), np.errstate(over="ignore"):
@@ -256,10 +287,10 @@ class BigWig:
             for first in range(0, whole, _PIECE):
                 last = min(first + _PIECE, whole)
                 values[first:last] = self._file.values(
-                    chrom, first * bin_size, last * bin_size, bins=last - first, **how
+                    chrom, start + first * bin_size, start + last * bin_size, bins=last - first, **how
                 )
             if rest:
-                values[whole:] = self._file.values(chrom, whole * bin_size, size, bins=1, **how)
+                values[whole:] = self._file.values(chrom, start + whole * bin_size, size, bins=1, **how)
         return values
 
     @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
@@ -16,13 +16,24 @@ import pandas as pd
 from chromatell._progress import progress
 from chromatell._settings import settings
 from chromatell._validate import ChromatellError, examples, in_range, one_of
+from chromatell.data._tracks_info import OUTSIDE
 from chromatell.data._tracks_rows import check_memory
 from chromatell.data._tracks_store import TracksWriter
 from chromatell.data._tracks_table import ROLE, STAT, STRAND
 from chromatell.data.tracks import BinnedTracks
 from chromatell.io.bigwig import MAX_BIN, MISSING, STATS, BigWig, Missing, Stat
 from chromatell.pp._strand_check import StrandCheck
-from chromatell.pp._track_files import PATH, check_pairs, file_table, open_files, shared_chroms, sign_of
+from chromatell.pp._track_files import (
+    PATH,
+    bins_of,
+    check_pairs,
+    check_signs,
+    file_table,
+    open_files,
+    shared_chroms,
+    sign_of,
+    stretches,
+)
 
 
 def bin_tracks(
@@ -46,16 +57,18 @@ def bin_tracks(
         Name to path; or a table (list of dicts, DataFrame) with `name` and `path`, and any of `strand` ('+', '-',
         '.'), `role` ('input', 'target'), `assay`, `sample`. Where they are not said, a name with the word plus, pos,
         fwd or forward (minus, neg, rev or reverse) tells the strand, a stranded track is an input and any other a
-        target.
+        target; two strands are of one assay, named by what their names share, or 'signal'.
     bin_size
         In bp. Bins start at 0 of each chromosome; the last one holds the bases that remain, and its mean is over those.
     chroms
         Which, `1` and `chr1` being the same; None takes those that all files have, without scaffolds and the
-        mitochondrion. They are named as in the first file.
+        mitochondrion. They are named as in the first file. Of ``'chr21:30,000,000-35,000,000'`` that part alone is
+        read; the rest of the chromosome is 0 and masked (8).
     stat
         - ``'mean'``: over all bases of the bin, a base without data counting as 0.
-        - ``'mean_covered'``: over the bases that have data, as ``pyBigWig.stats`` and UCSC's `mean` give it. For sparse
-          files, such as one base a read, it is far larger and does not grow with the number of reads in a bin.
+        - ``'mean_covered'``: over the bases that have data, as ``pyBigWig.stats(exact=True)`` gives it; without
+          ``exact=True`` that reads zoom levels where there are some, and differs. For sparse files, such as one base a
+          read, it is far larger and does not grow with the number of reads in a bin.
         - ``'sum'``, ``'max'``: over the bases that have data.
     missing
         What a bin without any data is: ``'zero'``, or ``'nan'``.
@@ -112,18 +125,28 @@ def bin_tracks(
     table[STAT] = stat
     with ExitStack() as stack:
         handles = open_files(table.assign(**{PATH: paths}), stack)
+        whole, parts = stretches(chroms)
+        chosen = shared_chroms(handles, whole)
         signs = [
-            sign_of(name, file, table.loc[name, STRAND], table.loc[name, ROLE], allow_negative)
+            sign_of(
+                name, file, table.loc[name, STRAND], table.loc[name, ROLE], allow_negative,
+                [own[name] for own in chosen.values()],
+            )
             for name, file in handles.items()
-        ]
-        chosen = shared_chroms(handles, chroms)
+        ]  # fmt: skip
         first = handles[table.index[0]]
         sizes = {chrom: first.sizes[chrom] for chrom in chosen}
         if out is None:
             needed = sum(-(-n // bin_size) for n in sizes.values()) * 4 * len(table)
             check_memory(needed, "Name a Zarr folder to write to: out='tracks.zarr'.")
+        of_parts = bins_of(parts, sizes, bin_size)
+        masks = {}
+        if of_parts:
+            masks = {c: _outside(-(-n // bin_size), of_parts.get(c, slice(None))) for c, n in sizes.items()}
         check = StrandCheck(table, bin_size, annotation)
-        read = _reader(list(handles.values()), signs, chosen, bin_size, stat, missing, jobs, check)
+        one = partial(_values, bin_size=bin_size, stat=stat, missing=missing)
+        roles = [(str(name), str(role), allow_negative) for name, role in zip(table.index, table[ROLE], strict=True)]
+        read = _reader(list(handles.values()), signs, roles, chosen, bin_size, one, of_parts, jobs, check)
         how = {"bin_tracks": {"stat": stat, "missing": missing, "files": [Path(p).name for p in paths]}}
         if out is not None:
             with TracksWriter(
@@ -131,31 +154,41 @@ def bin_tracks(
             ) as writer:
                 for chrom, values in read:
                     writer.write(chrom, values)
+                for chrom, mask in masks.items():
+                    writer.write_bins(chrom, mask, "masks")
             return BinnedTracks.open(out)
         tracks = BinnedTracks(dict(read), table, bin_size=bin_size, chrom_sizes=sizes)
         tracks.uns.update(how)
+        tracks.masks.update(masks)
         return tracks
+
+
+def _outside(n: int, bins: slice) -> np.ndarray:
+    """Return a mask, uint8 (n,): bins that were not read are outside of what is known."""
+    mask = np.full(n, OUTSIDE, dtype=np.uint8)
+    mask[bins] = 0
+    return mask
 
 
 def _reader(
     files: list[BigWig],
     signs: list[int],
+    roles: list[tuple[str, str, bool]],
     chosen: Mapping[str, Mapping[str, str]],
     bin_size: int,
-    stat: str,
-    missing: str,
+    one: Callable[..., np.ndarray],
+    parts: Mapping[str, slice],
     jobs: int,
     check: StrandCheck,
 ) -> Iterator[tuple[str, np.ndarray]]:
     """Yield each chromosome with its values, float32 (tracks, bins), the tracks being read at the same time."""
     any_value = np.zeros(len(files), dtype=bool)
-    one = partial(_values, bin_size=bin_size, stat=stat, missing=missing)
     with (
         progress("Binning", total=len(chosen) * len(files), unit="chromosomes") as advance,
         ThreadPoolExecutor(jobs) as pool,
     ):
         for chrom, own in chosen.items():
-            found = pool.map(one, files, own.values(), signs)
+            found = pool.map(partial(one, bins=parts.get(chrom)), files, own.values(), signs, roles)
             values = np.empty((len(files), -(-files[0].sizes[chrom] // bin_size)), dtype=np.float32)
             for i, row in enumerate(found):
                 values[i] = row
@@ -171,13 +204,20 @@ def _reader(
     check.finish()
 
 
-def _values(file: BigWig, chrom: str, sign: int, bin_size: int, stat: str, missing: str) -> np.ndarray:
-    values = file.binned(chrom, bin_size, stat, missing, lowest=sign < 0)
+def _values(
+    file: BigWig,
+    chrom: str,
+    sign: int,
+    role: tuple[str, str, bool],
+    *,
+    bin_size: int,
+    stat: str,
+    missing: str,
+    bins: slice | None,
+) -> np.ndarray:
+    values = file.binned(chrom, bin_size, stat, missing, lowest=sign < 0, bins=bins)
     if sign < 0:
         values = np.float32(0) - values  # and not -0
-    if (sign < 0 or file.low >= 0) and float(np.nanmin(values, initial=0)) < 0:
-        raise ChromatellError(
-            f"{file.name} holds values on {chrom} of a sign that its header does not tell of. It is damaged; make it "
-            "again."
-        )
+    elif file.low >= 0 and float(np.nanmin(values, initial=0)) < 0:  # the header says that there are none
+        check_signs(role[0], file, *file.extremes([chrom]), *role[1:])
     return values

@@ -15,6 +15,7 @@ from chromatell._settings import logger
 from chromatell._validate import ChromatellError, examples, modality
 from chromatell.genome.annotation import read_genes, strip_version
 from chromatell.genome.regions import normalise_chrom, region_table, same_names
+from chromatell.pp._region_data import check_uns
 
 _ID_COLUMNS = ("gene_ids", "gene_id")
 _FLOAT32_WHOLE = 2**24  # whole numbers up to here are exact in float32
@@ -72,6 +73,7 @@ def link_genes(
             f"max_distance={max_distance!r} must be from 0 to {_FLOAT32_WHOLE - 2} bp, such as 100_000."
         )
     rna, atac = modality(mdata, RNA), modality(mdata, ATAC)
+    check_uns(mdata)
     regions = region_table(atac)
     annotated = read_genes(annotation)
     gene, row = _match(rna, annotated)

@@ -11,18 +11,25 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from chromatell._keys import CHROM
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, examples, warn
-from chromatell.data._tracks_table import INPUT, NAME, ROLE, SAMPLE, STRAND, TARGET, track_table
+from chromatell.data._tracks_table import (
+    INPUT,
+    NAME,
+    ROLE,
+    SAMPLE,
+    STRAND,
+    STRAND_WORDS,
+    TARGET,
+    one_region,
+    track_table,
+)
 from chromatell.genome.builds import identify
-from chromatell.genome.regions import normalise_chrom
+from chromatell.genome.regions import normalise_chrom, parse_regions
 from chromatell.io.bigwig import BigWig
 
 PATH = "path"
-_STRAND_WORDS = {
-    **dict.fromkeys(("plus", "fwd", "forward", "pos"), "+"),
-    **dict.fromkeys(("minus", "rev", "reverse", "neg"), "-"),
-}
 # a scaffold, an alternative locus, the mitochondrion: not what None of `chroms` asks for
 _ASIDE = re.compile(r".*[_.*:].*|(chr)?(M|MT|EBV)", re.IGNORECASE)
 
@@ -55,7 +62,7 @@ def file_table(files: Any) -> pd.DataFrame:
 def _with_defaults(given: pd.DataFrame) -> pd.DataFrame:
     """Fill in strand and role where they are not said: 'plus' and 'minus' in a name, and stranded is input."""
     guessed = [
-        next((_STRAND_WORDS[w] for w in re.split(r"[^a-z]+", str(n).lower()) if w in _STRAND_WORDS), ".")
+        next((STRAND_WORDS[w] for w in re.split(r"[^a-z]+", str(n).lower()) if w in STRAND_WORDS), ".")
         for n in given[NAME]
     ]
     strand = given[STRAND] if STRAND in given else pd.Series([None] * len(given), index=given.index)
@@ -87,6 +94,25 @@ def open_files(table: pd.DataFrame, stack: Any) -> dict[str, BigWig]:
                     "(CrossMap bigwig)."
                 )
     return files
+
+
+def stretches(chroms: str | Iterable[str] | None) -> tuple[list[str] | None, dict[str, str]]:
+    """Return the chromosomes asked for, and of those of which a part is wanted, such as 'chr21:0-1,000,000', that."""
+    if chroms is None:
+        return None, {}
+    wanted = [chroms] if isinstance(chroms, str) else [str(c) for c in chroms]
+    parts = {name: parse_regions([name])[CHROM].iloc[0] for name in wanted if ":" in name}
+    parts = {name: chrom for name, chrom in parts.items() if chrom}
+    return [parts.get(name, name) for name in wanted], {chrom: name for name, chrom in parts.items()}
+
+
+def bins_of(parts: Mapping[str, str], sizes: Mapping[str, int], bin_size: int) -> dict[str, slice]:
+    """Return the bins that each part touches, by the name of its chromosome in `sizes`."""
+    found = {}
+    for text in parts.values():
+        chrom, start, end = one_region(text, sizes)
+        found[chrom] = slice(start // bin_size, -(-end // bin_size))
+    return found
 
 
 def shared_chroms(files: Mapping[str, BigWig], chroms: str | Iterable[str] | None) -> dict[str, dict[str, str]]:
@@ -129,21 +155,33 @@ def _choose(own: Mapping[str, Mapping[str, str]]) -> list[str]:
     return sorted(main, key=_natural)
 
 
-def sign_of(name: str, file: BigWig, strand: str, role: str, allow_negative: bool) -> int:
-    """Return 1, or -1 where a strand is stored as negative values; raise for signs that cannot be."""
-    low, high = file.low, file.high
-    if np.isnan(low):
+def sign_of(name: str, file: BigWig, strand: str, role: str, allow_negative: bool, chroms: Iterable[str]) -> int:
+    """Return 1, or -1 where a strand is stored as negative values; raise for signs that cannot be.
+
+    The header tells whether there are values below 0 at all. Its largest value is not believed: pyBigWig writes a wrong
+    one where the first value is the least so far, so the values themselves are looked at, on `chroms`.
+    """
+    if np.isnan(file.low):
         raise ChromatellError(f"{file.name} holds no value at all. Make it again, or leave track {name!r} out.")
-    if low >= 0:
+    if file.low >= 0:
         return 1
-    if strand == "+":
+    low, high = file.extremes(chroms)
+    if np.isnan(low) or low >= 0:
+        return 1
+    if strand == "-" and high <= 0:
+        logger.info("%s stores the minus strand as negative values; their absolute values are taken.", file.name)
+        return -1
+    if strand == "+" and high <= 0:
         raise ChromatellError(
             f"{file.name} is the plus strand and holds negative values (down to {low:g}), as files of the minus strand "
             "do. Were plus and minus swapped? Give each its own."
         )
-    if strand == "-" and high <= 0:
-        logger.info("%s stores the minus strand as negative values; their absolute values are taken.", file.name)
-        return -1
+    check_signs(name, file, low, high, role, allow_negative)
+    return 1
+
+
+def check_signs(name: str, file: BigWig, low: float, high: float, role: str, allow_negative: bool) -> None:
+    """Raise where there are values below 0 and there can be none."""
     if role == INPUT or not allow_negative:
         right = "If they are right (a log ratio): allow_negative=True."
         cure = "Give a file of read counts." if role == INPUT else right
@@ -151,7 +189,6 @@ def sign_of(name: str, file: BigWig, strand: str, role: str, allow_negative: boo
             f"{file.name} ({name!r}) holds values of both signs or below 0 ({low:g} to {high:g}), where there can be "
             f"none. {cure}"
         )
-    return 1
 
 
 def check_pairs(table: pd.DataFrame) -> None:

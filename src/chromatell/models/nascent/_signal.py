@@ -8,7 +8,7 @@ import numpy as np
 
 from chromatell._validate import ChromatellError, examples
 from chromatell.data._tracks_info import BLACKLIST
-from chromatell.data._tracks_table import ASSAY, INPUT, ROLE, STRAND
+from chromatell.data._tracks_table import ASSAY, INPUT, ROLE, SAMPLE, STRAND
 from chromatell.data.tracks import BinnedTracks
 
 
@@ -78,10 +78,21 @@ def find_inputs(tracks: BinnedTracks, names: list[str], wanted: list[dict[str, s
         single = [str(n[0]) for n in found if len(n) == 1]
         if len(single) == len(wanted) == len(set(single)):
             return single
+    samples = [s for s in table[SAMPLE].unique() if s]
+    own = table.groupby(ASSAY, sort=False)[STRAND].agg(list)
+    pairs = [a for a, strands in own.items() if sorted(strands) == sorted(w[STRAND] for w in wanted)]
+    if len(samples) > 1:
+        cure = f"tracks.select(sample={samples[0]!r})"
+    else:
+        cure = (
+            f"tracks.select({[str(n) for n in table.index[table[ASSAY] == pairs[0]]]})"
+            if pairs
+            else "tracks.select([...])"
+        )
     raise ChromatellError(
         f"The model reads {examples(names)} ({', '.join(w[ASSAY] + ' ' + w[STRAND] for w in wanted)}); among the "
-        f"inputs {examples(table.index) or '(none)'} those are not to be told. Name them alike, or give one sample: "
-        "tracks.select(sample=...)."
+        f"inputs {examples(table.index) or '(none)'} those are not to be told. Give one sample, "
+        f"such as {cure}, or name the tracks alike."
     )
 
 

@@ -1,0 +1,180 @@
+"""The line of code that an error prints is run, and the error must be gone."""
+
+from __future__ import annotations
+
+import ast
+import re
+from typing import Any
+
+import anndata as ad
+import mudata as md
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+
+import chromatell as ctl
+from chromatell import ChromatellError
+
+_START = re.compile(r"\b(?:ctl|mdata|adata|atac|rna|keep|shared|tracks|table|del)\b[ .,\[]")
+
+
+def code_of(message: str) -> list[str]:
+    """Return the statements of Python that a message holds: the longest text from a name on that parses and acts."""
+    found, at = [], 0
+    while match := _START.search(message, at):
+        best = ""
+        for end in range(match.end(), len(message) + 1):
+            if message[end - 1] not in ")]}'":
+                continue
+            text = message[match.start() : end]
+            try:
+                body = ast.parse(text).body
+            except SyntaxError:
+                continue
+            if all(
+                isinstance(s, ast.Assign | ast.Delete) or isinstance(getattr(s, "value", None), ast.Call) for s in body
+            ):
+                best = text
+        at = match.start() + max(len(best), 1)
+        if best:
+            found.append(best)
+    return found
+
+
+def cure(call: str, names: dict[str, Any], match: str, *, rounds: int = 1) -> Any:
+    """Run a call that fails, the lines of its error, and the call again; return what that gave."""
+    scope = {"ctl": ctl, "np": np, "pd": pd, "mudata": md, **names}
+    for _ in range(rounds):
+        with pytest.raises(ChromatellError, match=match) as caught:
+            exec(call, scope)
+        lines = code_of(str(caught.value))
+        assert lines, f"no line of code in: {caught.value}"
+        for line in lines:
+            exec(line, scope)
+    exec(call, scope)
+    return scope
+
+
+def paired(n=12, regions=None, **obs):
+    rng = np.random.default_rng(0)
+    index = pd.Index([f"c{i}" for i in range(n)])
+    regions = regions or [f"chr1:{i * 1000}-{i * 1000 + 500}" for i in range(6)]
+    rna = ad.AnnData(sp.csr_matrix(rng.poisson(2, (n, 5)) + 1.0), obs=pd.DataFrame(obs, index=index))
+    rna.var_names = [f"g{i}" for i in range(5)]
+    atac = ad.AnnData(sp.csr_matrix(rng.poisson(1, (n, len(regions))) * 1.0), obs=pd.DataFrame(index=index))
+    atac.var_names = regions
+    return md.MuData({"rna": rna, "atac": atac})
+
+
+def test_code_is_found_in_a_message():
+    text = "Run ctl.pp.split_cells(mdata, by='x') first. Or keep = rna.X.sum(1) > 0; rna = rna[keep].copy(). No mdata."
+    assert code_of(text) == ["ctl.pp.split_cells(mdata, by='x')", "keep = rna.X.sum(1) > 0; rna = rna[keep].copy()"]
+
+
+@pytest.mark.parametrize("bad", ["chr1:1e-05-100500", "peak_7", "chr1:900-100", "chr1:nan-5"])
+def test_regions_without_coordinates(bad):
+    mdata = paired(regions=["chr1:0-500", bad, "2:200-700", "chr3:200-700"])
+    scope = cure(
+        "table = ctl.genome.region_table(atac)", {"atac": mdata.mod["atac"]}, "1 of 4 regions have no coordinates"
+    )
+    assert scope["table"]["chrom"].tolist() == ["chr1", "2", "chr3"]
+
+
+def test_regions_of_other_columns():
+    atac = paired().mod["atac"]
+    atac.var["chrom"], atac.var["start"], atac.var["end"] = "chr1", [0, 5, np.nan, 7, 1.5, 9], [5, 9, 9, 2, 9, 99]
+    atac.var_names = [f"p{i}" for i in range(6)]
+    assert len(cure("table = ctl.genome.region_table(atac)", {"atac": atac}, "3 of 6 regions")["table"]) == 3
+
+
+def test_cells_without_a_split():
+    mdata = paired(40)
+    cure("ctl._validate.split_of(mdata)", {"mdata": mdata}, "Did not find mdata.obs", rounds=1)
+    mdata.obs["ctl_split"] = "x"
+    cure("ctl._validate.split_of(mdata)", {"mdata": mdata}, "must hold only 'train'")
+
+
+def test_a_region_split_that_is_none():
+    mdata = paired(40, regions=[f"chr{1 + i % 8}:{i * 9000}-{i * 9000 + 500}" for i in range(80)])
+    mdata.mod["atac"].var["ctl_split"] = "x"
+    cure("ctl._validate.region_split_of(mdata.mod['atac'])", {"mdata": mdata}, "must hold 'train'")
+
+
+@pytest.mark.parametrize("dense", [False, True])
+def test_values_that_are_not_finite(dense):
+    rna = paired().mod["rna"]
+    rna.X = rna.X.toarray() if dense else rna.X
+    values = rna.X if dense else rna.X.data
+    values.reshape(-1)[:3] = [np.nan, np.inf, -np.inf]
+    scope = cure(
+        "ctl._validate.nonnegative(mdata.mod['rna'], 'rna')", {"mdata": md.MuData({"rna": rna})}, "3 NaN or inf"
+    )
+    assert np.isfinite(scope["mdata"].mod["rna"].X.sum())
+
+
+def test_negative_values_beside_counts():
+    mdata = paired()
+    rna = mdata.mod["rna"]
+    rna.layers["counts"] = rna.X.copy()
+    rna.X = rna.X.toarray() - 3
+    cure("ctl._validate.nonnegative(mdata.mod['rna'], 'rna')", {"mdata": mdata}, "negative values")
+
+
+def test_names_that_repeat():
+    mdata = paired()
+    mdata.mod["atac"].var_names = ["a"] * 6
+    cure("ctl._validate.modality(mdata, 'atac')", {"mdata": mdata}, "repeated names of variables")
+
+
+def test_cells_without_expression():
+    mdata = paired()
+    x = mdata.mod["rna"].X.toarray()
+    x[3] = 0
+    mdata.mod["rna"].X = sp.csr_matrix(x)
+    call = "ctl._validate.expressed(mdata.mod['rna'])"
+    scope = cure(call, {"mdata": mdata, "rna": mdata.mod["rna"]}, "1 of 12 cells have no expression")
+    assert scope["mdata"].n_obs == 11
+
+
+def test_cells_that_are_not_paired():
+    mdata = paired()
+    rna, atac = mdata.mod["rna"], mdata.mod["atac"][2:].copy()
+    for changed in (md.MuData({"rna": rna, "atac": atac}), md.MuData({"rna": rna[::-1].copy(), "atac": atac})):
+        names = {"mdata": changed, "rna": changed.mod["rna"], "atac": changed.mod["atac"]}
+        scope = cure("ctl._validate.paired(mdata)", names, "must hold the same cells in the same order")
+        assert scope["mdata"].n_obs == 10
+
+
+def test_an_object_out_of_step():
+    mdata = paired()
+    mdata.mod["rna"], mdata.mod["atac"] = (mdata.mod[m][:8].copy() for m in ("rna", "atac"))
+    cure("ctl._validate.paired(mdata)", {"mdata": mdata}, "is not in step with its modalities")
+
+
+def test_uns_that_is_not_ours():
+    mdata = paired()
+    mdata.uns["ctl"] = "x"
+    mdata.uns["ctl"] = "x"
+    call = "ctl.pp.link_genes(mdata, pd.DataFrame({'chrom': ['chr1'], 'tss': [5], 'name': ['g0']}))"
+    cure(call, {"mdata": mdata}, "is not a dict")
+    assert mdata.uns["ctl"]["links"]["distance"].nnz > 0
+
+
+def test_tokens_that_are_not_there(tmp_path, monkeypatch):
+    (tmp_path / "genome.fa").write_text(f">chr1\n{'ACGT' * 5000}\n")
+    mdata = paired()
+    monkeypatch.chdir(tmp_path)  # where the line looks for genome.fa
+    scope = cure("ctl.pp.add_sequence(mdata)", {"mdata": mdata}, "have no tokens")
+    assert scope["mdata"].mod["atac"].varm["dna_code"].shape == (6, 1344)
+
+
+def test_cells_given_as_a_path(tmp_path):
+    mdata = paired()
+    mdata.mod["atac"].write(tmp_path / "x.h5ad")
+    call = f"binned = ctl.pp.bin_genome({str(tmp_path / 'x.h5ad')!r}, chrom_sizes={{'chr1': 9000}})"
+    with pytest.raises(ChromatellError, match="holds cells, not fragments") as caught:
+        exec(call, {"ctl": ctl})
+    line = code_of(str(caught.value))[0]
+    binned = eval(line.removesuffix(")") + ", chrom_sizes={'chr1': 9000})", {"ctl": ctl})
+    assert binned.shape == (12, 2)
