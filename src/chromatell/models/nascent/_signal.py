@@ -81,18 +81,14 @@ def find_inputs(tracks: BinnedTracks, names: list[str], wanted: list[dict[str, s
     samples = [s for s in table[SAMPLE].unique() if s]
     own = table.groupby(ASSAY, sort=False)[STRAND].agg(list)
     pairs = [a for a, strands in own.items() if sorted(strands) == sorted(w[STRAND] for w in wanted)]
+    cure = "."
     if len(samples) > 1:
-        cure = f"tracks.select(sample={samples[0]!r})"
-    else:
-        cure = (
-            f"tracks.select({[str(n) for n in table.index[table[ASSAY] == pairs[0]]]})"
-            if pairs
-            else "tracks.select([...])"
-        )
+        cure = f", or give one sample: tracks.select(sample={samples[0]!r})."
+    elif pairs:
+        cure = f", or give one sample: tracks.select({[str(n) for n in table.index[table[ASSAY] == pairs[0]]]})."
     raise ChromatellError(
         f"The model reads {examples(names)} ({', '.join(w[ASSAY] + ' ' + w[STRAND] for w in wanted)}); among the "
-        f"inputs {examples(table.index) or '(none)'} those are not to be told. Give one sample, "
-        f"such as {cure}, or name the tracks alike."
+        f"inputs {examples(table.index) or '(none)'} those are not to be told. Name them alike{cure}"
     )
 
 
