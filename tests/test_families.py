@@ -16,14 +16,16 @@ KNOWN = {
     "models/__init__.py": set(FAMILIES),  # the list
     "tl/__init__.py": set(FAMILIES),  # the list
     "cli/_demo.py": {"dense"},  # what the demo shows
+    "cli/_choices.py": set(FAMILIES),  # names of options, checked before the libraries are loaded
     "cli/_parser.py": set(FAMILIES),  # options that one family alone has
     "cli/_train.py": set(FAMILIES),
     "cli/_train_bins.py": {"atacformer"},
     "cli/_train_tracks.py": {"nascent"},
+    "tl/_predict.py": {"dense"},  # asked for other regions, carries over those it knows
     "tl/_predict_tracks.py": {"nascent"},  # the one that reads tracks
     "models/baselines/tracks.py": {"nascent"},  # baselines read the signal as the model does
     "tl/_shuffled_tracks.py": {"nascent"},
-    **{f"tl/_{name}.py": {"dense"} for name in ("rank_regions", "link_regions")},  # default key
+    **{f"tl/_{name}.py": {"dense"} for name in ("rank_regions", "link_regions", "uncertainty")},  # default key
     "tl/_sequences.py": {"xchrom"},  # which regions were asked for
     **{f"tl/_{name}.py": {"xchrom"} for name in ("attribute", "ism", "tf_activity", "variant_effect")},  # default key
     "nn/dna_models.py": {"xchrom"},  # its tower as an embedding of DNA

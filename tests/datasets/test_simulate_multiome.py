@@ -163,7 +163,7 @@ def test_round_trip(tmp_path):
         ({"n_types": 0}, "n_types=0 must be"),
         ({"depth": 0}, "depth=0.0 must be positive"),
         ({"depth": np.nan}, "depth=nan must be positive"),
-        ({"n_cells": 100_000, "n_regions": 100_000}, "need 40.0 GB, above .* truth=False"),
+        ({"n_cells": 100_000, "n_regions": 100_000}, "need 37.3 GiB, above .* truth=False"),
     ],
 )
 def test_bad_input(arguments, match):

@@ -102,6 +102,8 @@ def _names_of(pred: AnnData) -> pd.Index:
 @contextlib.contextmanager
 def written_together(data: MuData | AnnData) -> Iterator[None]:
     """Keep all that is written inside, or, where an error comes in between, nothing: model, prediction, provenance."""
+    if isinstance(data, MuData):
+        _up_to_date(data)
     uns = _dicts(dict(data.uns))
     tables = [(data, data.obs.copy(), data.var.copy())]
     mods = dict(data.mod) if isinstance(data, MuData) else {}
@@ -203,6 +205,7 @@ def _new_modality(mdata: MuData, key: str, values: np.ndarray, regions: pd.Index
 
 def attach(mdata: MuData, name: str, adata: AnnData) -> None:
     """Add or replace a modality and bring the shapes up to date; the user's own columns keep values and dtypes."""
+    _up_to_date(mdata)
     obs, var = mdata.obs.copy(), mdata.var.copy()
     mdata.mod[name] = adata
     with no_pull():
@@ -221,6 +224,13 @@ def attach(mdata: MuData, name: str, adata: AnnData) -> None:
         elif pd.api.types.is_bool_dtype(old.dtype):
             filled = filled.astype("boolean")
         mdata.var[column] = filled.array
+
+
+def _up_to_date(mdata: MuData) -> None:
+    """Drop the rows of a modality that was removed without `update`."""
+    if mdata.n_vars != sum(adata.n_vars for adata in mdata.mod.values()):
+        with no_pull():
+            mdata.update()
 
 
 def _rows_of_var(mdata: MuData, n_old: int, adata: AnnData) -> np.ndarray:

@@ -22,6 +22,7 @@ from chromatell._keys import (
     UNS,
 )
 from chromatell._validate import ChromatellError
+from chromatell.io._uns_store import text_of
 from chromatell.models._trained_on import check_cells
 
 
@@ -112,8 +113,8 @@ def origin_of(mdata: MuData, name: str) -> Any:
     record = {} if pred is None else pred.uns.get(UNS, {}).get(PROVENANCE, {})
     if name in record or (pred is not None and name in pred.layers):
         return record.get(name, {})
-    manifest = own.get(MODELS, {}).get(name, {}).get("manifest")
-    family = {} if manifest is None else {"family": json.loads(str(manifest)).get("family", "")}
+    manifest = text_of(own.get(MODELS, {}).get(name, {}).get("manifest"))
+    family = {} if manifest is None else {"family": json.loads(manifest).get("family", "")}
     return {**family, **own.get(PREDICTIONS, {}).get(name, {}).get(PROVENANCE, {})}
 
 

@@ -188,7 +188,13 @@ def _mapped(model: ChromatinModel, regions: Any, out: Any) -> _Mapped | None:
             "out= writes the model's own regions. Predict them, ctl.tl.predict(data, model, out=...), and carry blocks "
             "of them over with ctl.pp.match_regions(query, model).weights; or leave out= away."
         )
-    found = match_regions(regions, model)
+    try:
+        found = match_regions(regions, model)
+    except ChromatellError as error:
+        raise ChromatellError(
+            f"{error} A Dense model knows the regions that it was trained on; regions that were never measured need a "
+            "model that reads sequence: XChrom, ctl.tl.xchrom(mdata)."
+        ) from error
     if not found.matched.all():
         lost = found.query[~found.matched]
         warn(
