@@ -84,7 +84,7 @@ def write_tracks(
     Examples
     --------
     >>> import chromatell as ctl
-    >>> mdata = ctl.datasets.pbmc_example()
+    >>> mdata = ctl.datasets.simulate_multiome(100, 20, 30, seed=0)
     >>> files = ctl.io.write_tracks(mdata, "cell_type", "tracks", genome="hg38", what="observed", hub=True)
     >>> sorted(name for name in files if not name.endswith(".bw"))
     ['genomes.txt', 'hub.txt', 'igv_session.json', 'trackDb.txt']
