@@ -25,6 +25,14 @@ from chromatell.models.xchrom._presets import PRESETS as XCHROM
 from chromatell.nn.losses import LOSSES
 
 
+@pytest.fixture(autouse=True)
+def ctrl_c_is_heard():
+    """A job in the background is started with Ctrl-C ignored, and hands that on to the tests."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def test_ctrl_c_while_libraries_are_loaded_is_130_whatever_they_make_of_it(monkeypatch, capsys):
     def load(args):
         try:
