@@ -61,7 +61,9 @@ def api(made, **options):
 
 def assert_same(found, want):
     assert list(found.obs_names) == list(want.obs_names)
-    pd.testing.assert_frame_equal(found.var.astype({"chrom": object}), want.var)
+    # files give text as pandas' own dtype on new releases; names and values are what counts
+    both = (x.var.astype({"chrom": object}).set_axis(x.var_names.astype(object)) for x in (found, want))
+    pd.testing.assert_frame_equal(*both)
     np.testing.assert_array_equal(found.X.toarray(), want.X.toarray())
     assert list(found.obs["n_fragments"]) == list(want.obs["n_fragments"])
 
