@@ -13,6 +13,7 @@ from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.metrics import roc_auc_score
 
 from chromatell import ChromatellError
+from chromatell.genome import kmers
 from chromatell.models.baselines import sequence
 from chromatell.models.baselines import sequence_features as features
 from chromatell.models.baselines.fitter import BaselineFitter
@@ -105,7 +106,7 @@ def test_kmers_equal_counting_in_text_on_both_strands(rng, monkeypatch):
         np.testing.assert_allclose(found, [canonical.count(p) / len(seen) for p in pairs], atol=1e-7)
     other_strand = np.where(tokens < 4, 3 - tokens, 4)[:, ::-1]
     np.testing.assert_allclose(features.kmer_shares(other_strand), shares)
-    monkeypatch.setattr(features, "_ROWS", 2)
+    monkeypatch.setattr(kmers, "_BASES", 120)  # two sequences at a time
     np.testing.assert_array_equal(features.kmer_shares(tokens), shares)
     assert np.isnan(features.kmer_shares(np.full((1, 10), 4, dtype=np.int8))).all()
 

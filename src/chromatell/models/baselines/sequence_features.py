@@ -8,43 +8,9 @@ import numpy as np
 from scipy.linalg import solve_triangular
 
 from chromatell.genome.kmers import kmer_shares
+from chromatell.genome.region_covariates import gc_and_cpg
 
-_ROWS = 1_024  # windows taken at a time
 _LIMIT = 3.0  # sd from the training mean within which a feature is believed
-
-
-def gc_and_cpg(tokens: np.ndarray) -> np.ndarray:
-    """Return the share of G and C among known bases, and CpG observed over expected.
-
-    Parameters
-    ----------
-    tokens
-        int8 (n, width): A C G T N = 0 1 2 3 4.
-
-    Returns
-    -------
-    numpy.ndarray, float64 (n, 2)
-        NaN where no base is known. CpG is ``n(CG) / (n(C) n(G) / n)``, 0 without C or G.
-
-    Notes
-    -----
-    Gardiner-Garden & Frommer, J. Mol. Biol. 196 (1987).
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> gc_and_cpg(np.array([[1, 2, 0, 3], [0, 3, 4, 4]], dtype=np.int8)).tolist()
-    [[0.5, 4.0], [0.0, 0.0]]
-    """
-    result = np.empty((len(tokens), 2))
-    for a in range(0, len(tokens), _ROWS):
-        t = np.asarray(tokens[a : a + _ROWS])
-        c, g, known = ((part).sum(axis=1).astype(np.float64) for part in (t == 1, t == 2, (t >= 0) & (t < 4)))
-        cpg = ((t[:, :-1] == 1) & (t[:, 1:] == 2)).sum(axis=1)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            result[a : a + _ROWS, 0] = np.where(known > 0, (c + g) / known, np.nan)
-            result[a : a + _ROWS, 1] = np.where(known > 0, np.nan_to_num(cpg * known / (c * g), posinf=0.0), np.nan)
-    return result
 
 
 class PartialRidge:
