@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
+from collections.abc import Iterator
 
 # Two workers on two cores: threads of their own would wait for each other, spinning. Set before torch is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -76,3 +78,24 @@ def data_dir() -> Path:
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(0)
+
+
+@pytest.fixture
+def log() -> Iterator[list[str]]:
+    """What the package logs."""
+    records: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: records.append(record.getMessage())
+    logging.getLogger("chromatell").addHandler(handler)
+    yield records
+    logging.getLogger("chromatell").removeHandler(handler)
+
+
+@pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def device(request: pytest.FixtureRequest) -> str:
+    """The same test on the processor and, where there is one, on CUDA."""
+    import torch
+
+    if request.param == "cuda" and not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    return request.param

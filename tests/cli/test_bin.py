@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from tests.helpers import file_names
 
 import chromatell as ctl
 from chromatell.cli import main
@@ -20,10 +21,6 @@ from chromatell.io._h5_sink import H5Sink
 
 SIZES = ["--chrom-sizes", "SIZES"]
 LENGTHS = {"chr1": 60_000, "chr2": 42_000}
-
-
-def names(folder) -> set[str]:
-    return {path.name for path in folder.iterdir()}
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +78,7 @@ def test_fragments_and_a_list_of_cells_equal_the_api(made, run, tmp_path, capsys
     said = capsys.readouterr().out
     assert f"Wrote 10 cells x {found.n_vars} bins to" in said
     assert "--family atacformer [--labels COLUMN]" in said
-    assert names(tmp_path) == {"barcodes.tsv.gz", "out.h5ad"}
+    assert file_names(tmp_path) == {"barcodes.tsv.gz", "out.h5ad"}
 
 
 def test_the_columns_of_the_cells_come_along(made, run, tmp_path):
@@ -204,7 +201,7 @@ def test_a_call_that_cannot_end_well_is_one_line(words, code, message, made, tmp
     swap = {"SIZES": made / "sizes.txt", "FRAGMENTS": made / "fragments.tsv.gz", "RNA": made / "rna.h5ad"}
     swap |= {"OUT": "out.h5ad", **{name: folder / name for name in lists}}
     assert message in refused(["bin", *[swap.get(word, word) for word in words]], code)
-    assert names(tmp_path) == set()
+    assert file_names(tmp_path) == set()
 
 
 def test_a_write_that_fails_leaves_the_old_file(made, tmp_path, monkeypatch, refused):
@@ -222,7 +219,7 @@ def test_a_write_that_fails_leaves_the_old_file(made, tmp_path, monkeypatch, ref
     assert "is there already" in refused(call, 2)
     assert "there is no room left on the disk" in refused([*call, "--overwrite"], 1)
     assert out.read_bytes() == old
-    assert names(tmp_path) == {"out.h5ad"}
+    assert file_names(tmp_path) == {"out.h5ad"}
 
 
 @pytest.mark.parametrize("made_by_user", ["file", "folder"])
@@ -243,4 +240,4 @@ def test_cells_without_expression_are_named(made, tmp_path, refused):
     pair.write_h5mu(tmp_path / "atac.h5mu")
     call = ["bin", made / "fragments.tsv.gz", "-o", tmp_path / "out.h5mu", "--chrom-sizes", made / "sizes.txt"]
     assert "has none" in refused([*call, "--barcodes", tmp_path / "atac.h5mu"], 2)
-    assert names(tmp_path) == {"atac.h5mu"}
+    assert file_names(tmp_path) == {"atac.h5mu"}

@@ -10,13 +10,10 @@ import sys
 import anndata as ad
 import mudata as md
 import pytest
+from tests.helpers import file_names
 
 import chromatell as ctl
 from chromatell.cli import main
-
-
-def names(folder) -> set[str]:
-    return {path.name for path in folder.iterdir()}
 
 
 def test_an_absent_file_is_one_line_and_exit_code_1(tmp_path, refused):
@@ -29,7 +26,7 @@ def test_an_absent_file_is_one_line_and_exit_code_1(tmp_path, refused):
         error = refused(argv, 1)
         assert error.startswith("Error: ")
         assert "absent.h5mu" in error
-    assert names(tmp_path) == set()
+    assert file_names(tmp_path) == set()
 
 
 def test_the_error_is_that_of_the_api(simulated, tmp_path, refused):
@@ -39,13 +36,13 @@ def test_the_error_is_that_of_the_api(simulated, tmp_path, refused):
     with pytest.raises(ctl.ChromatellError) as raised:
         ctl.pp.split_cells(ctl.io.read(tmp_path / "in.h5mu"))
     assert str(raised.value) in error
-    assert names(tmp_path) == {"in.h5mu"}
+    assert file_names(tmp_path) == {"in.h5mu"}
 
 
 def test_train_needs_paired_cells(query, refused):
     error = refused(["train", query, "-o", query.with_name("out.h5mu")], 1)
     assert "one AnnData; paired cells" in error
-    assert names(query.parent) == {"query.h5ad"}
+    assert file_names(query.parent) == {"query.h5ad"}
 
 
 def test_a_truncated_file_a_wrong_key_and_too_few_genes(shared, query, tmp_path, refused):
@@ -58,7 +55,7 @@ def test_a_truncated_file_a_wrong_key_and_too_few_genes(shared, query, tmp_path,
     few.write_h5ad(query)
     assert "genes" in refused(["predict", query, "--model", shared, "-o", out], 1)
     assert "atac_pred" in refused(["evaluate", shared.with_name("cells.h5mu"), "-o", out], 1)
-    assert names(tmp_path) == {"cut.h5mu", "query.h5ad"}
+    assert file_names(tmp_path) == {"cut.h5mu", "query.h5ad"}
 
 
 @pytest.mark.parametrize(
@@ -89,11 +86,11 @@ def test_a_mistake_in_the_call_is_exit_code_2(words, message, cells, refused, mo
     monkeypatch.chdir(cells.parent)
     (cells.parent / "folder.h5mu").mkdir()
     (cells.parent / "there.zarr").mkdir()
-    before = names(cells.parent), cells.read_bytes()
+    before = file_names(cells.parent), cells.read_bytes()
     error = refused([str(cells) if word == "IN" else word for word in words], 2)
     assert message in error
     assert f"chromatell {words[0]} --help" in error
-    assert (names(cells.parent), cells.read_bytes()) == before
+    assert (file_names(cells.parent), cells.read_bytes()) == before
 
 
 @pytest.mark.parametrize(
@@ -138,7 +135,7 @@ def test_a_write_that_fails_leaves_the_old_file(cells, shared, query, monkeypatc
     error = refused(["predict", query, "--model", shared, "-o", out, "--overwrite"], 1)
     assert "there is no room left on the disk" in error
     assert out.read_bytes() == old
-    assert names(cells.parent) == {"cells.h5mu", "query.h5ad", "out.h5mu"}
+    assert file_names(cells.parent) == {"cells.h5mu", "query.h5ad", "out.h5mu"}
 
 
 def test_stopping_it_is_not_a_traceback(cells, monkeypatch, refused):
@@ -147,7 +144,7 @@ def test_stopping_it_is_not_a_traceback(cells, monkeypatch, refused):
 
     monkeypatch.setattr(ctl.tl, "dense", stopped)
     assert "Stopped" in refused(["train", cells, "-o", cells.with_name("out.h5mu")], 130)
-    assert names(cells.parent) == {"cells.h5mu"}
+    assert file_names(cells.parent) == {"cells.h5mu"}
 
 
 def test_what_libraries_print_is_kept_from_the_results(cells, monkeypatch, refused):

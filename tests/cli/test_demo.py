@@ -5,22 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from pandas.testing import assert_frame_equal
+from tests.helpers import file_names, one_line, predicted
 
 import chromatell as ctl
 from chromatell.cli import _demo, main
-
-
-def one_line(text: str) -> str:
-    """Without the line breaks that the width of a terminal makes."""
-    return " ".join(text.split())
-
-
-def names(folder) -> set[str]:
-    return {path.name for path in folder.iterdir()}
-
-
-def predicted(mdata):
-    return mdata.mod["atac_pred"].X
 
 
 @pytest.fixture
@@ -35,7 +23,7 @@ def test_demo_does_what_it_prints(small_example, tmp_path, monkeypatch, capsys):
     assert main(["demo", "--out", str(tmp_path / "new")]) == 0
     said = capsys.readouterr()
     figures = [f"demo_{name}.png" for name in ("leaderboard", "pr_curve", "per_cell_per_region", "calibration")]
-    assert names(tmp_path / "new") == {"demo.h5mu", *figures}
+    assert file_names(tmp_path / "new") == {"demo.h5mu", *figures}
     assert all((tmp_path / "new" / name).read_bytes().startswith(b"\x89PNG") for name in figures)
     assert said.err == ""  # quiet where nobody watches
     assert one_line(_demo.NOTE) in one_line(said.out)

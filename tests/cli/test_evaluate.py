@@ -6,14 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
+from tests.helpers import file_names
 
 import chromatell as ctl
 from chromatell.cli import main
 from chromatell.cli._tables import gains, leaderboard
-
-
-def names(folder) -> set[str]:
-    return {path.name for path in folder.iterdir()}
 
 
 def test_evaluate_prints_and_writes_the_same_table_as_the_api(shared, tmp_path, capsys):
@@ -28,7 +25,7 @@ def test_evaluate_prints_and_writes_the_same_table_as_the_api(shared, tmp_path, 
     written = ctl.io.read(out).uns["ctl"]["evaluation"]
     np.testing.assert_allclose(written["value"], expected["value"])
     assert shared.read_bytes() == before
-    assert names(tmp_path) == {"scored.h5mu", "scores.csv"}
+    assert file_names(tmp_path) == {"scored.h5mu", "scores.csv"}
     said = capsys.readouterr().out
     ap = expected.set_index(["model", "view", "metric"]).loc[("dense", "overall", "ap")]
     assert f"{ap['value']:.3f}" in said
@@ -37,9 +34,9 @@ def test_evaluate_prints_and_writes_the_same_table_as_the_api(shared, tmp_path, 
 
 
 def test_evaluate_without_output_writes_nothing(shared, capsys):
-    before = names(shared.parent), shared.read_bytes()
+    before = file_names(shared.parent), shared.read_bytes()
     assert main(["evaluate", str(shared), "--baselines", "none", "--labels", "none", "--n-bootstrap", "0"]) == 0
-    assert (names(shared.parent), shared.read_bytes()) == before
+    assert (file_names(shared.parent), shared.read_bytes()) == before
     said = capsys.readouterr().out
     assert "Gain" not in said
     assert "dense" in said

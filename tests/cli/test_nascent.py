@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from tests.helpers import file_names
 
 import chromatell as ctl
 from chromatell.cli import main
@@ -13,10 +14,6 @@ pytest.importorskip("pybigtools")
 pytest.importorskip("xgboost")
 BINS = {"chr1": 6000, "chr2": 2000}
 TRAIN = ["--family", "nascent", "--window", "21", "--max-epochs", "5", "--seed", "3"]
-
-
-def names(folder) -> set[str]:
-    return {path.name for path in folder.iterdir()}
 
 
 def words(*given) -> list[str]:
@@ -79,7 +76,7 @@ def test_train_from_bigwigs_equals_the_api(shared, by_api):
     assert_same(written, by_api)
     np.testing.assert_array_equal(written.values("chr1", layer="raw"), by_api.values("chr1", layer="raw"))
     assert ctl.models.load(shared).content_hash == ctl.models.load(by_api).content_hash
-    assert names(shared.parent) == {"shared.zarr"}
+    assert file_names(shared.parent) == {"shared.zarr"}
 
 
 def test_train_from_a_store_keeps_its_split(by_api, tmp_path, capsys):
@@ -102,7 +99,7 @@ def test_predict_from_bigwig_to_bigwig(shared, files, tmp_path, capsys):
     argv = ["predict", "--model", shared, *strands, "--bigwig", tmp_path / "out"]
     assert main(words(*argv)) == 0
     assert "Wrote 1 predicted tracks" in capsys.readouterr().out
-    assert names(tmp_path / "out") == {"H3K4me3_nascent.bw"}
+    assert file_names(tmp_path / "out") == {"H3K4me3_nascent.bw"}
     want = ctl.tl.predict({n: files[n] for n in ("plus", "minus")}, shared)
     back = ctl.io.bigwig.read(tmp_path / "out" / "H3K4me3_nascent.bw")
     np.testing.assert_allclose(back["chr1"], want.values("chr1", ["H3K4me3_nascent"])[0], atol=1e-6)
@@ -163,7 +160,7 @@ def test_a_mistake_in_the_call_is_exit_code_2(argv, message, shared, files, tmp_
     monkeypatch.chdir(tmp_path)
     named = {"S": shared, "PLUS": files["plus"]}
     assert message in refused([named.get(word, word) for word in argv], capsys, 2)
-    assert names(tmp_path) == set()
+    assert file_names(tmp_path) == set()
 
 
 def test_files_that_are_not_there_are_one_line(shared, files, tmp_path, capsys):
@@ -178,4 +175,4 @@ def test_files_that_are_not_there_are_one_line(shared, files, tmp_path, capsys):
     with pytest.raises(SystemExit):
         main(words("train", "-o", tmp_path / "o.zarr", *TRAIN, "--target", "mark"))
     assert "is not NAME=X.bw" in capsys.readouterr().err
-    assert names(tmp_path) == set()
+    assert file_names(tmp_path) == set()

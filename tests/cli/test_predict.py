@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import mudata as md
 import numpy as np
+from tests.helpers import predicted
 
 import chromatell as ctl
 from chromatell.cli import main
-
-
-def predicted(mdata):
-    return mdata.mod["atac_pred"].X
 
 
 def test_predict_equals_the_api(shared, query, capsys):

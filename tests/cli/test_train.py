@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from tests.helpers import file_names, one_line, predicted
 
 import chromatell as ctl
 from chromatell.cli import main
@@ -10,25 +11,12 @@ from chromatell.cli import main
 FAST = ["--max-epochs", "2"]
 
 
-def one_line(text: str) -> str:
-    """Without the line breaks that the width of a terminal makes."""
-    return " ".join(text.split())
-
-
-def names(folder) -> set[str]:
-    return {path.name for path in folder.iterdir()}
-
-
-def predicted(mdata):
-    return mdata.mod["atac_pred"].X
-
-
 def test_train_writes_the_same_prediction_and_model_as_the_api(shared, by_api, simulated):
     written = ctl.io.read(shared)
     np.testing.assert_array_equal(predicted(written), predicted(by_api))
     assert list(written.obs["ctl_split"].astype(str)) == list(by_api.obs["ctl_split"].astype(str))
     assert (written.mod["rna"].X != simulated.mod["rna"].X).nnz == 0
-    assert names(shared.parent) == {"cells.h5mu", "shared.h5mu"}
+    assert file_names(shared.parent) == {"cells.h5mu", "shared.h5mu"}
     loaded, own = ctl.models.load(shared), ctl.models.load(by_api)
     for name, values in own.to_record().arrays.items():
         np.testing.assert_array_equal(loaded.to_record().arrays[name], values, err_msg=name)
@@ -79,7 +67,7 @@ def test_train_selects_features_and_passes_options_on(cells, simulated, capsys):
     written = ctl.io.read(out)
     np.testing.assert_array_equal(predicted(written), predicted(mdata))
     assert list(written.mod["atac_pred"].var["region"]) == list(mdata.mod["atac_pred"].var["region"])
-    assert names(cells.parent) == {"cells.h5mu", "out.zarr"}
+    assert file_names(cells.parent) == {"cells.h5mu", "out.zarr"}
 
 
 def test_train_writes_predictions_into_a_store_beside_the_output(cells, by_api):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tests.helpers import file_names, one_line, predicted
 
 import chromatell as ctl
 from chromatell.cli import main
@@ -11,19 +12,6 @@ from chromatell.cli import main
 FAST = ["--max-epochs", "2"]
 
 XCHROM = ["train", "IN", "-o", "OUT", "--family", "xchrom", "--seed", "3", "--max-epochs", "1"]
-
-
-def one_line(text: str) -> str:
-    """Without the line breaks that the width of a terminal makes."""
-    return " ".join(text.split())
-
-
-def names(folder) -> set[str]:
-    return {path.name for path in folder.iterdir()}
-
-
-def predicted(mdata):
-    return mdata.mod["atac_pred"].X
 
 
 @pytest.fixture(scope="module")
@@ -125,12 +113,12 @@ def test_train_xchrom_says_that_no_region_is_held_out(with_sequence, tmp_path, c
 
 
 def test_train_xchrom_without_a_usable_genome_is_one_line(paired, tmp_path, refused):
-    out, before = tmp_path / "out.h5mu", names(tmp_path)
+    out, before = tmp_path / "out.h5mu", file_names(tmp_path)
     assert "Name the genome of their build: --fasta GENOME.fa" in refused(call(XCHROM, paired, out), 1)
     absent = [*XCHROM, "--fasta", tmp_path / "absent.fa"]
     assert "is not there" in refused(call(absent, paired, out), 1)
     assert "is a folder" in refused(call([*XCHROM, "--fasta", tmp_path], paired, out), 1)
-    assert names(tmp_path) == before
+    assert file_names(tmp_path) == before
     other = tmp_path / "other.fa"
     other.write_text(">chrZ\n" + "ACGT" * 500 + "\n")
     assert "has none of the regions' chromosomes" in refused(call([*XCHROM, "--fasta", other], paired, out), 1)

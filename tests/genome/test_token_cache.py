@@ -1,6 +1,5 @@
 """The file of tokens: made once, found again, noticed when it is stale or damaged, safe with several processes."""
 
-import logging
 import os
 import re
 import subprocess
@@ -42,17 +41,6 @@ def fasta(tmp_path):
     path = tmp_path / "some.fa"
     path.write_text(as_fasta(some_sequences()))
     return path
-
-
-@pytest.fixture
-def log():
-    """What the package logs."""
-    records: list[str] = []
-    handler = logging.Handler()
-    handler.emit = lambda record: records.append(record.getMessage())
-    logging.getLogger("chromatell").addHandler(handler)
-    yield records
-    logging.getLogger("chromatell").removeHandler(handler)
 
 
 def test_the_fasta_is_read_once(fasta, monkeypatch):

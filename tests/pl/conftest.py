@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import anndata as ad
 import matplotlib as mpl
+import matplotlib.pyplot as plt
 import mudata as md
 import numpy as np
 import pandas as pd
@@ -22,6 +25,13 @@ PAIRS = [
     ("calibration", "brier"),
 ]
 BEST = {"per_region": "svd_ridge"}  # in all other views: knn
+
+
+@pytest.fixture(autouse=True)
+def close() -> Iterator[None]:
+    """No figure of one test is open in the next."""
+    yield
+    plt.close("all")
 
 
 @pytest.fixture

@@ -32,12 +32,6 @@ def mdata() -> md.MuData:
     return mdata
 
 
-@pytest.fixture(autouse=True)
-def close():
-    yield
-    plt.close("all")
-
-
 def test_every_line_is_where_it_belongs(mdata):
     ax = pl.embedding_scores(mdata)
     lines = [line for line in ax.lines if len(line.get_xdata()) == 3]

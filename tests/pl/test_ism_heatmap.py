@@ -12,12 +12,6 @@ from matplotlib.figure import Figure
 import chromatell.pl as pl
 
 
-@pytest.fixture(autouse=True)
-def close():
-    yield
-    plt.close("all")
-
-
 @pytest.fixture
 def mdata() -> md.MuData:
     effect = np.random.default_rng(1).normal(0, 1, (1, 2, 4, 6)).astype(np.float32)

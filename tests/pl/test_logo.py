@@ -17,12 +17,6 @@ from chromatell import ChromatellError
 TOKENS = np.array([[0, 1, 2, 3, 4, 0, 0, 3], [3, 3, 2, 1, 0, 0, 1, 2]], dtype=np.int8)
 
 
-@pytest.fixture(autouse=True)
-def close():
-    yield
-    plt.close("all")
-
-
 @pytest.fixture
 def mdata() -> md.MuData:
     """Two regions of 8 bases, two groups; the third base of the first holds it open, the fourth keeps it closed."""

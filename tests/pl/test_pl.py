@@ -28,12 +28,6 @@ CALLS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def close():
-    yield
-    plt.close("all")
-
-
 def lines(ax: Axes) -> dict[str, np.ndarray]:
     return {str(line.get_label()): np.array(line.get_data(), dtype=float) for line in ax.lines}
 

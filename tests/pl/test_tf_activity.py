@@ -17,12 +17,6 @@ from chromatell import ChromatellError
 TYPES = ["CD14 Monocyte", "CD4 Naive T", "Memory B", "Plasmacytoid DC", "NK"]
 
 
-@pytest.fixture(autouse=True)
-def close():
-    yield
-    plt.close("all")
-
-
 def made(n_tfs: int) -> md.MuData:
     rng = np.random.default_rng(0)
     kind = np.arange(60) % len(TYPES)

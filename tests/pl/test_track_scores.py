@@ -16,12 +16,6 @@ import matplotlib.pyplot as plt
 N = {"chr1": 6000, "chr2": 4000}
 
 
-@pytest.fixture(autouse=True)
-def close():
-    yield
-    plt.close("all")
-
-
 @pytest.fixture(scope="module")
 def tracks():
     rng = np.random.default_rng(0)

@@ -24,12 +24,6 @@ GENES = pd.DataFrame(
 )
 
 
-@pytest.fixture(autouse=True)
-def close():
-    yield
-    plt.close("all")
-
-
 @pytest.fixture
 def tracks(rng):
     table = pd.DataFrame(

@@ -1,5 +1,3 @@
-import logging
-
 import mudata
 import numpy as np
 import pandas as pd
@@ -49,16 +47,6 @@ def toy():
 def hg19(data_dir, tmp_path_factory):
     path = data_dir / "genome" / "hg19_chr20_chr22.fa.gz"
     return ctl.genome.Genome(path, cache_dir=tmp_path_factory.mktemp("cache"))
-
-
-@pytest.fixture
-def log():
-    records: list[str] = []
-    handler = logging.Handler()
-    handler.emit = lambda record: records.append(record.getMessage())
-    logging.getLogger("chromatell").addHandler(handler)
-    yield records
-    logging.getLogger("chromatell").removeHandler(handler)
 
 
 def window(texts, name, start, end, width):

@@ -1,4 +1,3 @@
-import logging
 import time
 
 import anndata
@@ -26,16 +25,6 @@ def regions(chrom, start, end):
 def bins(lengths, size):
     chrom, start = zip(*[(c, s) for c, n in lengths.items() for s in range(0, n, size)], strict=True)
     return regions(chrom, start, [min(s + size, lengths[c]) for c, s in zip(chrom, start, strict=True)])
-
-
-@pytest.fixture
-def log():
-    records: list[str] = []
-    handler = logging.Handler()
-    handler.emit = lambda record: records.append(record.getMessage())
-    logging.getLogger("chromatell").addHandler(handler)
-    yield records
-    logging.getLogger("chromatell").removeHandler(handler)
 
 
 @pytest.fixture(scope="module")

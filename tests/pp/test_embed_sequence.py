@@ -1,5 +1,3 @@
-import logging
-
 import anndata
 import mudata
 import numpy as np
@@ -34,16 +32,6 @@ def bins():
     var = pd.DataFrame({"chrom": "chr1", "start": start, "end": start + 500})
     var.index = [f"chr1:{s}-{s + 500}" for s in start]
     return AnnData(sp.csr_matrix((3, len(var)), dtype=np.float32), var=var)
-
-
-@pytest.fixture
-def log():
-    records: list[str] = []
-    handler = logging.Handler()
-    handler.emit = lambda record: records.append(record.getMessage())
-    logging.getLogger("chromatell").addHandler(handler)
-    yield records
-    logging.getLogger("chromatell").removeHandler(handler)
 
 
 def test_kmers_of_each_bin(bins, fasta, log):

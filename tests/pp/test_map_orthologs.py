@@ -1,5 +1,4 @@
 import gzip
-import logging
 
 import mudata
 import numpy as np
@@ -45,16 +44,6 @@ def table(tmp_path):
     path = tmp_path / "orthologs.tsv"
     path.write_text(BIOMART)
     return path
-
-
-@pytest.fixture
-def log():
-    records: list[str] = []
-    handler = logging.Handler()
-    handler.emit = lambda record: records.append(record.getMessage())
-    logging.getLogger("chromatell").addHandler(handler)
-    yield records
-    logging.getLogger("chromatell").removeHandler(handler)
 
 
 def test_one_to_one_pairs_alone(rna, table, log):

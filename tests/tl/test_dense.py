@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from tests.helpers import assert_same, snapshot
 
 import chromatell as ctl
 from chromatell import ChromatellError, ChromatellWarning
-from chromatell._compat import layer_names, no_pull
+from chromatell._compat import no_pull
 
 QUICK = {"train_kwargs": {"max_epochs": 2}, "seed": 0}
 
@@ -33,30 +34,6 @@ def done(base):
     mdata = base.copy()
     ctl.tl.dense(mdata, **QUICK)
     return mdata
-
-
-def snapshot(mdata):
-    """Every field of the user's, to be compared afterwards."""
-    state = {"obs": mdata.obs.copy(), "var": mdata.var.copy(), "uns": sorted(mdata.uns), "mods": sorted(mdata.mod)}
-    for name in ("rna", "atac"):
-        a = mdata.mod[name]
-        state[name] = (a.obs.copy(), a.var.copy(), a.X.copy(), sorted(a.uns), sorted(a.obsm), layer_names(a))
-    return state
-
-
-def assert_same(before, after, *, predicted=False):
-    pd.testing.assert_frame_equal(before["obs"], after["obs"])
-    if not predicted:  # the table of all variables grows by the new modality
-        pd.testing.assert_frame_equal(before["var"], after["var"])
-        assert before["mods"] == after["mods"]
-    for name in ("rna", "atac"):
-        for one, two in zip(before[name], after[name], strict=True):
-            if isinstance(one, pd.DataFrame):
-                pd.testing.assert_frame_equal(one, two)
-            elif sp.issparse(one):
-                assert (one != two).nnz == 0
-            else:
-                assert one == two
 
 
 def test_writes_the_prediction_and_the_model_and_nothing_else(mdata):

@@ -6,34 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from tests.helpers import assert_same_weights, rows_of, weights, with_fragments
 
 import chromatell as ctl
 from chromatell import ChromatellError, ChromatellWarning
 
 XChrom = ctl.models.XChrom
 WIDTH, LENGTH = 150, 140  # of the windows, and of what the tower reads
-
-
-def rows_of(table, part):
-    return np.flatnonzero(table["ctl_split"] == part)
-
-
-def weights(model):
-    return model.to_record().arrays
-
-
-def assert_same_weights(one, two):
-    one, two = weights(one), weights(two)
-    assert one.keys() == two.keys()
-    for name, value in one.items():
-        np.testing.assert_array_equal(value, two[name], err_msg=name)
-
-
-def with_fragments(mdata):
-    """Depth of its own, so that counts that are not learned from do not reach training through the total."""
-    mdata = mdata.copy()
-    mdata["atac"].obs["n_fragments"] = np.random.default_rng(3).gamma(4, 25, mdata.n_obs)
-    return mdata
 
 
 def test_regions_and_cells_with_nothing_open_are_kept(fit, small):

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import torch
 from sklearn.linear_model import Ridge
+from tests.helpers import rows_of
 
 import chromatell as ctl
 from chromatell import ChromatellError, ChromatellWarning
@@ -22,10 +23,6 @@ from chromatell.models.xchrom._training import SHRINK
 
 XChrom = ctl.models.XChrom
 WIDTH, LENGTH = 150, 140  # of the windows, and of what the tower reads
-
-
-def rows_of(table, part):
-    return np.flatnonzero(table["ctl_split"] == part)
 
 
 def test_predicted_depth_is_a_ridge_on_the_genes_behind_the_embedding(trained, mdata):

@@ -10,6 +10,7 @@ import pytest
 import scipy.optimize
 import scipy.sparse as sp
 import torch
+from tests.helpers import rows_of, weights
 
 import chromatell as ctl
 from chromatell.models.xchrom import _model
@@ -27,14 +28,6 @@ TOWER["n_bottleneck"] = 8  # the embedding, bias and slope
 
 XChrom = ctl.models.XChrom
 WIDTH, LENGTH = 150, 140  # of the windows, and of what the tower reads
-
-
-def weights(model):
-    return model.to_record().arrays
-
-
-def rows_of(table, part):
-    return np.flatnonzero(table["ctl_split"] == part)
 
 
 def test_terms_of_seen_regions_leave_all_others_alone(trained, with_effect, mdata):

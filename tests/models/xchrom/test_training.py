@@ -9,6 +9,7 @@ import pytest
 import scipy.sparse as sp
 import torch
 from sklearn.metrics import roc_auc_score
+from tests.helpers import assert_same_weights, rows_of, weights, with_fragments
 
 import chromatell as ctl
 from chromatell import ChromatellError
@@ -23,28 +24,6 @@ def mean_auroc(y, p):
     """Per column, of those with both classes."""
     both = (y.mean(0) > 0) & (y.mean(0) < 1)
     return np.mean([roc_auc_score(y[:, j], p[:, j]) for j in np.flatnonzero(both)])
-
-
-def rows_of(table, part):
-    return np.flatnonzero(table["ctl_split"] == part)
-
-
-def weights(model):
-    return model.to_record().arrays
-
-
-def assert_same_weights(one, two):
-    one, two = weights(one), weights(two)
-    assert one.keys() == two.keys()
-    for name, value in one.items():
-        np.testing.assert_array_equal(value, two[name], err_msg=name)
-
-
-def with_fragments(mdata):
-    """Depth of its own, so that counts that are not learned from do not reach training through the total."""
-    mdata = mdata.copy()
-    mdata["atac"].obs["n_fragments"] = np.random.default_rng(3).gamma(4, 25, mdata.n_obs)
-    return mdata
 
 
 @pytest.mark.parametrize(("cells", "regions"), [("test", "train"), ("train", "test"), ("test", "test")])

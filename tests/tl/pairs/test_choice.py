@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from tests.tl.pairs.made import kinds_of, only_held_out, prediction, simulated, sub
 
 import chromatell as ctl
 from chromatell import ChromatellError
@@ -14,7 +15,7 @@ from chromatell.evaluation.tasks import splits as module
 KINDS = ["cross-cell", "cross-region", "cross-both"]
 
 
-def test_which_pairs_there_are(plain, only_held_out, kinds_of):
+def test_which_pairs_there_are(plain):
     kwargs = {"baselines": None, "views": ["overall"], "n_bootstrap": 0, "copy": True}
     assert kinds_of(ctl.tl.evaluate(plain, split="train", **kwargs)) == ["cross-cell"]
     assert kinds_of(ctl.tl.evaluate(plain, pairs=["cross-both", "cross-cell"], **kwargs)) == [
@@ -42,7 +43,7 @@ def test_which_pairs_there_are(plain, only_held_out, kinds_of):
         ctl.tl.evaluate(held, split="val", **kwargs)
 
 
-def test_samples_are_named(plain, simulated, kinds_of):
+def test_samples_are_named(plain):
     kwargs = {"baselines": None, "views": ["overall"], "n_bootstrap": 0, "copy": True}
     by_donor = simulated(300, 60, n_donors=8)
     ctl.pp.split_cells(by_donor, by="donor", fractions=(0.5, 0.2, 0.3), seed=1)
@@ -57,7 +58,7 @@ def test_samples_are_named(plain, simulated, kinds_of):
         ctl.tl.evaluate(plain, pairs="cross-sample", **kwargs)
 
 
-def test_some_regions_are_training_regions(plain, evaluated, kinds_of):
+def test_some_regions_are_training_regions(plain, evaluated):
     kwargs = {"baselines": ["region_mean"], "views": ["overall"], "n_bootstrap": 0, "copy": True}
     names = plain["atac"].var_names
     split = plain["atac"].var["ctl_split"].to_numpy()
@@ -77,7 +78,7 @@ def test_some_regions_are_training_regions(plain, evaluated, kinds_of):
     assert kinds_of(mdata, "regions") == ["cross-region"]
 
 
-def test_training_cells_are_thinned_out_to_the_limit(plain, monkeypatch, caplog, sub):
+def test_training_cells_are_thinned_out_to_the_limit(plain, monkeypatch, caplog):
     monkeypatch.setattr(logger, "propagate", True)
     caplog.set_level("INFO")
     rows, cols, _ = sub(plain, "cross-region")
@@ -104,7 +105,7 @@ def test_pairs_of_which_none_is_open(plain):
     assert "evaluation" not in mdata.uns["ctl"]
 
 
-def test_predictions_in_a_store_are_scored_like_those_in_memory(tmp_path, monkeypatch, simulated, prediction, kinds_of):
+def test_predictions_in_a_store_are_scored_like_those_in_memory(tmp_path, monkeypatch):
     mdata = simulated(300, 90)
     values = prediction(mdata, "noisy").copy()
     kwargs = {"baselines": ["gc"], "n_bootstrap": 10, "seed": 0}
@@ -123,7 +124,7 @@ def test_predictions_in_a_store_are_scored_like_those_in_memory(tmp_path, monkey
     assert kinds_of(mdata) == ["cross-cell"]
 
 
-def test_fisher_tabulates_the_training_regions(plain, sub, prediction, only_held_out):
+def test_fisher_tabulates_the_training_regions(plain):
     ctl.tl.fisher(mdata := plain.copy(), "noisy", threshold=0.1, n_bootstrap=5)
     rows, cols, y = sub(plain, "cross-cell")
     called = prediction(plain, "noisy")[np.ix_(rows, cols)] >= np.float32(0.1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tests.tl.pairs.made import kinds_of, prediction, sub, value
 
 import chromatell as ctl
 from chromatell import ChromatellError
@@ -14,7 +15,7 @@ from chromatell.models.baselines.kinds import UNSEEN
 KINDS = ["cross-cell", "cross-region", "cross-both"]
 
 
-def test_baselines_that_know_a_region_by_its_atac_are_not_there_for_unseen_ones(evaluated, value):
+def test_baselines_that_know_a_region_by_its_atac_are_not_there_for_unseen_ones(evaluated):
     t = evaluated.uns["ctl"]["evaluation"]
     board = {kind: set(t.loc[(t["pairs"] == kind) & t["is_baseline"], "model"]) for kind in KINDS}
     assert board["cross-region"] == board["cross-both"] == set(UNSEEN)
@@ -26,7 +27,7 @@ def test_baselines_that_know_a_region_by_its_atac_are_not_there_for_unseen_ones(
     assert value(evaluated, "cross-both", "true", "per_cell", "auroc", "gain", "gains") > 0
 
 
-def test_the_best_baseline_is_chosen_on_the_same_kind_of_validation_pairs(plain, evaluated, kinds_of):
+def test_the_best_baseline_is_chosen_on_the_same_kind_of_validation_pairs(plain, evaluated):
     on_val = ctl.tl.evaluate(plain, split="val", seed=0, n_bootstrap=0, copy=True)
     t, gains = on_val.uns["ctl"]["evaluation"], evaluated.uns["ctl"]["gains"]
     assert kinds_of(on_val) == KINDS
@@ -59,7 +60,7 @@ def test_baselines_by_name(plain):
         ctl.tl.evaluate(without, baselines=["kmer_ridge"], **ctl_kwargs)
 
 
-def test_stored_baselines_are_scored_where_they_were_honest(plain, sub, prediction, value):
+def test_stored_baselines_are_scored_where_they_were_honest(plain):
     mdata = plain.copy()
     split = mdata["atac"].var.pop("ctl_split")
     ctl.tl.baseline(mdata, "knn", key_added="before")  # has read every region
@@ -101,7 +102,7 @@ def test_a_model_that_has_read_the_held_out_regions_is_left_out(plain, monkeypat
         ctl.tl.evaluate(mdata, "noisy", pairs=["cross-cell", "cross-region"], **kwargs)
 
 
-def test_what_reads_the_target_assay_is_marked_on_every_board(plain, prediction):
+def test_what_reads_the_target_assay_is_marked_on_every_board(plain):
     mdata = plain.copy()
     ctl.tl.add_prediction(mdata, prediction(mdata, "true"), key="observed", uses_target_assay=True)
     ctl.tl.evaluate(mdata, baselines=["gc"], views=["per_cell"], n_bootstrap=0)
@@ -110,7 +111,7 @@ def test_what_reads_the_target_assay_is_marked_on_every_board(plain, prediction)
     assert marked[marked].index.tolist() == [(kind, "observed") for kind in sorted(KINDS)]
 
 
-def test_without_validation_regions_the_scored_ones_choose(plain, value):
+def test_without_validation_regions_the_scored_ones_choose(plain):
     mdata = plain.copy()
     split = mdata["atac"].var["ctl_split"].to_numpy()
     mdata["atac"].var["ctl_split"] = np.where(split == "val", "train", split)

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
+from tests.tl.pairs.made import kinds_of, prediction, sub, value
 
 import chromatell as ctl
 from chromatell._settings import logger
@@ -23,7 +24,7 @@ MAIN = [
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_values_equal_sklearn_on_the_pairs(evaluated, kind, sub, prediction, value):
+def test_values_equal_sklearn_on_the_pairs(evaluated, kind):
     rows, cols, y = sub(evaluated, kind)
     p = prediction(evaluated, "noisy")[np.ix_(rows, cols)]
     found = {m: value(evaluated, kind, "noisy", *m) for m in [*MAIN[:4], ("per_cell", "ap"), ("calibration", "brier")]}
@@ -47,7 +48,7 @@ def test_values_equal_sklearn_on_the_pairs(evaluated, kind, sub, prediction, val
     assert curves["noisy"]["reliability"][2].sum() == y.size
 
 
-def test_cross_cell_is_what_it_was_without_the_held_out_regions(plain, evaluated, prediction):
+def test_cross_cell_is_what_it_was_without_the_held_out_regions(plain, evaluated):
     regions = plain["atac"].var["ctl_split"] == "train"
     alone = mudata.MuData({"rna": plain["rna"].copy(), "atac": plain["atac"][:, regions.to_numpy()].copy()})
     for name in ("ctl_split", "cell_type"):
@@ -69,7 +70,7 @@ def test_cross_cell_is_what_it_was_without_the_held_out_regions(plain, evaluated
     assert not written.loc[~regions.to_numpy(), "ctl_predictable"].any()
 
 
-def test_tables_name_their_pairs_and_survive_in_files(plain, evaluated, tmp_path, kinds_of):
+def test_tables_name_their_pairs_and_survive_in_files(plain, evaluated, tmp_path):
     assert kinds_of(evaluated) == KINDS
     assert kinds_of(evaluated, "gains") == KINDS
     assert list(evaluated.uns["ctl"]["curves"]) == KINDS
@@ -118,7 +119,7 @@ def brute(y, p, depth, n=80, *, cells, regions, seed=0):
 
 
 @pytest.mark.parametrize(("kind", "cells", "regions"), [("cross-region", False, True), ("cross-both", True, True)])
-def test_intervals_have_the_width_of_a_brute_force_bootstrap(evaluated, kind, cells, regions, sub, prediction, value):
+def test_intervals_have_the_width_of_a_brute_force_bootstrap(evaluated, kind, cells, regions):
     rows, cols, y = sub(evaluated, kind)
     p = prediction(evaluated, "noisy")[np.ix_(rows, cols)]
     depth = evaluated["atac"].obs["n_fragments"].to_numpy()[rows]
@@ -128,7 +129,7 @@ def test_intervals_have_the_width_of_a_brute_force_bootstrap(evaluated, kind, ce
         assert high - low == pytest.approx(3.92 * sd, rel=0.35), (kind, view, metric)
 
 
-def test_every_score_has_an_interval_around_it(evaluated, value):
+def test_every_score_has_an_interval_around_it(evaluated):
     t = evaluated.uns["ctl"]["evaluation"]
     t = t[(t["view"] != "self_expected") & t["value"].notna()]
     constant = t["model"].isin(["region_mean", "gc", "gc_cpg"]) & (
@@ -142,7 +143,7 @@ def test_every_score_has_an_interval_around_it(evaluated, value):
     assert width["cross-both"] > width["cross-region"] > 0
 
 
-def test_gains_over_regions_are_paired(evaluated, value):
+def test_gains_over_regions_are_paired(evaluated):
     def width(table, model):
         low, high = (
             value(evaluated, "cross-region", model, "per_cell", "auroc", c, table) for c in ("ci_low", "ci_high")

@@ -6,6 +6,7 @@ import mudata as md
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from tests.tl.xchrom.made import QUICK
 
 import chromatell as ctl
 from chromatell import ChromatellError
@@ -78,7 +79,7 @@ def broken(mdata, what):
         ("train option", r"train\(\) knows no option \['n_epochs'\]"),
     ],
 )
-def test_bad_input_names_the_cure_and_changes_nothing(mdata, what, message, quick):
+def test_bad_input_names_the_cure_and_changes_nothing(mdata, what, message):
     bad, options = broken(mdata, what)
 
     def columns():
@@ -86,22 +87,22 @@ def test_bad_input_names_the_cure_and_changes_nothing(mdata, what, message, quic
 
     before, uns = columns(), sorted(bad.uns)
     with pytest.raises(ChromatellError, match=message):
-        ctl.tl.xchrom(bad, **{**quick, **options})
+        ctl.tl.xchrom(bad, **{**QUICK, **options})
     assert columns() == before
     assert sorted(bad.uns) == uns
 
 
-def test_other_wrong_calls(mdata, done, fasta, quick):
+def test_other_wrong_calls(mdata, done, fasta):
     with pytest.raises(ChromatellError, match="Expected a MuData"):
-        ctl.tl.xchrom(mdata["rna"], **quick)
+        ctl.tl.xchrom(mdata["rna"], **QUICK)
     with pytest.raises(ChromatellError, match="key 'a/b' cannot be stored"):
-        ctl.tl.xchrom(mdata, key_added="a/b", **quick)
+        ctl.tl.xchrom(mdata, key_added="a/b", **QUICK)
     with pytest.raises(ChromatellError, match="takes an AnnData of expression"):
         ctl.tl.predict(np.ones(3), model=done)
     other = done.copy()
     other["atac"].var["ctl_selected"] = np.arange(130) < 20
     with pytest.raises(ChromatellError, match="del mdata.mod"):
-        ctl.tl.xchrom(other, **quick)
+        ctl.tl.xchrom(other, **QUICK)
     altered = done.copy()
     weights = altered.uns["ctl"]["models"]["xchrom"]["weights"]
     weights["tower.last.bias"] = weights["tower.last.bias"] + 1

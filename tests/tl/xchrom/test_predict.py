@@ -7,6 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from tests.helpers import assert_same, rows_of, snapshot
+from tests.tl.xchrom.made import QUICK
 
 import chromatell as ctl
 from chromatell import ChromatellError, ChromatellWarning
@@ -17,7 +19,7 @@ WIDTH, LENGTH = 220, 200
 
 @pytest.mark.parametrize("suffix", [".h5mu", ".zarr"])
 @pytest.mark.parametrize("embedding", [None, "X_pca", "X_own"])
-def test_the_file_predicts_without_a_fasta(mdata, tmp_path, suffix, embedding, quick):
+def test_the_file_predicts_without_a_fasta(mdata, tmp_path, suffix, embedding):
     """A collaborator's cells in another order: with expression only, or with the embedding that the model reads."""
     if embedding:
         import scanpy as sc
@@ -26,7 +28,7 @@ def test_the_file_predicts_without_a_fasta(mdata, tmp_path, suffix, embedding, q
         sc.pp.log1p(mdata["rna"])
         sc.pp.pca(mdata["rna"], n_comps=7)
         mdata["rna"].obsm["X_own"] = mdata["rna"].obsm["X_pca"][:, :3] * 2
-    ctl.tl.xchrom(mdata, embedding=embedding, region_effect=True, **quick)
+    ctl.tl.xchrom(mdata, embedding=embedding, region_effect=True, **QUICK)
     path = tmp_path / f"shared{suffix}"
     with no_pull():
         mdata.write(path) if suffix == ".h5mu" else mdata.write_zarr(path)
@@ -84,7 +86,7 @@ def test_the_genome_is_read_once(done, fasta, monkeypatch):
     assert len(read) == 1
 
 
-def test_own_regions_read_from_the_fasta_are_those_of_the_model(done, fasta, rows_of):
+def test_own_regions_read_from_the_fasta_are_those_of_the_model(done, fasta):
     """What `simulate_sequence_multiome` stored, what the genome holds and what the model keeps are one."""
     model = ctl.models.load(done)
     tokens, _ = ctl.genome.Genome(fasta).windows(done["atac"], WIDTH)
@@ -111,27 +113,27 @@ def test_query_genes_are_matched_by_name(done):
         ctl.tl.predict(bare[:, 40:].copy(), model=done)
 
 
-def test_depth_of_a_prediction(done, mdata, quick):
+def test_depth_of_a_prediction(done, mdata):
     fixed = ctl.tl.predict(done["rna"], model=done, depth="fixed")["atac_pred"]
     np.testing.assert_allclose(fixed.X, ctl.models.load(done).denoise(done["rna"]), atol=1e-6)
     assert fixed.uns["ctl"]["provenance"]["xchrom"]["depth"] == "fixed"
     with pytest.raises(ChromatellError, match="reads each cell's own ATAC"):
         ctl.tl.predict(done["rna"], model=done, depth="observed")
     with pytest.warns(ChromatellWarning, match="uses the target assay"):
-        ctl.tl.xchrom(mdata, depth="observed", **quick)
+        ctl.tl.xchrom(mdata, depth="observed", **QUICK)
     assert mdata["atac_pred"].uns["ctl"]["provenance"]["xchrom"]["uses_target_assay"]
     with pytest.warns(ChromatellWarning, match="uses the target assay"):
         again = ctl.tl.predict(mdata, model=mdata, depth="observed")["atac_pred"].X
     np.testing.assert_allclose(again, mdata["atac_pred"].X, atol=1e-6)
 
 
-def test_predictions_above_the_limit_go_to_a_store(mdata, fasta, tmp_path, monkeypatch, snapshot, assert_same, quick):
+def test_predictions_above_the_limit_go_to_a_store(mdata, fasta, tmp_path, monkeypatch):
     monkeypatch.setattr(ctl.settings, "dense_limit", 1000)
     before = snapshot(mdata)
     with pytest.raises(ChromatellError, match=r"120 cells x 130 regions .* out='predictions.zarr'"):
-        ctl.tl.xchrom(mdata, **quick)
+        ctl.tl.xchrom(mdata, **QUICK)
     assert_same(before, snapshot(mdata))
-    ctl.tl.xchrom(mdata, out=tmp_path / "pred.zarr", **quick)
+    ctl.tl.xchrom(mdata, out=tmp_path / "pred.zarr", **QUICK)
     assert "atac_pred" not in mdata.mod
     monkeypatch.undo()
     with no_pull():

@@ -6,18 +6,19 @@ import mudata as md
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
+from tests.helpers import assert_same, rows_of, snapshot
+from tests.tl.xchrom.made import QUICK, TINY, simulated
 
 import chromatell as ctl
 from chromatell._compat import no_pull
 
-TINY = {"kind": "motifs", "sequence_length": 200, "stem_filters": 8, "n_hidden": 16, "n_embed": 6, "n_pcs": 6}
 
-
-def test_writes_prediction_model_and_embeddings_and_nothing_else(mdata, snapshot, assert_same, quick):
+def test_writes_prediction_model_and_embeddings_and_nothing_else(mdata):
     mdata.obs["number"] = np.arange(mdata.n_obs)
     before = snapshot(mdata)
-    assert ctl.tl.xchrom(mdata, **quick) is None
-    assert_same(before, snapshot(mdata), more=[("rna", "X_xchrom"), ("atac", "X_xchrom")])
+    assert ctl.tl.xchrom(mdata, **QUICK) is None
+    more = (("rna", "obsm", "X_xchrom"), ("atac", "varm", "X_xchrom"))
+    assert_same(before, snapshot(mdata), predicted=True, more=more)
     assert sorted(mdata.mod) == ["atac", "atac_pred", "rna"]
     assert sorted(mdata.uns) == before["uns"]  # 'ctl' was there
     pred = mdata.mod["atac_pred"]
@@ -42,9 +43,9 @@ def test_writes_prediction_model_and_embeddings_and_nothing_else(mdata, snapshot
     np.testing.assert_allclose(pred.X, 1 / (1 + np.exp(-logit)), atol=1e-5)
 
 
-def test_copy_returns_and_leaves_the_given_alone(mdata, snapshot, assert_same, quick):
+def test_copy_returns_and_leaves_the_given_alone(mdata):
     before = snapshot(mdata)
-    new = ctl.tl.xchrom(mdata, copy=True, **quick)
+    new = ctl.tl.xchrom(mdata, copy=True, **QUICK)
     assert_same(before, snapshot(mdata))
     assert before["mods"] == sorted(mdata.mod)
     assert before["uns"] == sorted(mdata.uns)
@@ -53,18 +54,18 @@ def test_copy_returns_and_leaves_the_given_alone(mdata, snapshot, assert_same, q
     assert new["rna"].obsm["X_xchrom"].shape == (120, 6)
 
 
-def test_same_seed_same_file(mdata, quick):
+def test_same_seed_same_file(mdata):
     # not `done`: once numba has run (scanpy's normalize_total) threads round otherwise, in the last bit
-    ctl.tl.xchrom(mdata, key_added="one", **quick)
-    ctl.tl.xchrom(mdata, key_added="two", **quick)
+    ctl.tl.xchrom(mdata, key_added="one", **QUICK)
+    ctl.tl.xchrom(mdata, key_added="two", **QUICK)
     np.testing.assert_array_equal(mdata["atac_pred"].layers["one"], mdata["atac_pred"].X)
     models = mdata.uns["ctl"]["models"]
     assert models["one"]["hash"].tolist() == models["two"]["hash"].tolist()
 
 
-def test_selected_regions_are_used(mdata, quick):
+def test_selected_regions_are_used(mdata):
     mdata["atac"].var["ctl_selected"] = np.arange(130) % 2 == 0
-    ctl.tl.xchrom(mdata, key_added="half", **quick)
+    ctl.tl.xchrom(mdata, key_added="half", **QUICK)
     assert mdata["atac_pred"].n_vars == 65
     of_regions = mdata["atac"].varm["X_half"]
     assert np.isnan(of_regions[1::2]).all()
@@ -84,9 +85,9 @@ def test_models_stand_side_by_side(done):
     np.testing.assert_allclose(got["atac_pred"].X, first, atol=1e-6)
 
 
-def test_depth_key_is_read(mdata, rows_of, quick):
+def test_depth_key_is_read(mdata):
     mdata["atac"].obs["mine"] = mdata["atac"].obs["expected_fragments"]
-    ctl.tl.xchrom(mdata, depth_key="mine", **quick)
+    ctl.tl.xchrom(mdata, depth_key="mine", **QUICK)
     model = ctl.models.load(mdata)
     log = np.log1p(mdata["atac"].obs["mine"].to_numpy()[rows_of(mdata.obs, "train")])
     assert model.depth_model.mean == pytest.approx(log.mean())
@@ -94,7 +95,7 @@ def test_depth_key_is_read(mdata, rows_of, quick):
 
 
 @pytest.fixture(scope="module")
-def learned(tmp_path_factory, simulated):
+def learned(tmp_path_factory):
     mdata = simulated(tmp_path_factory.mktemp("genome") / "g.fa", 400, 600)
     options = {**TINY, "stem_filters": 20, "n_hidden": 32, "n_embed": 8}
     ctl.tl.xchrom(mdata, **options, seed=0, train_kwargs={"max_epochs": 8, "full_rate_at": 0})
@@ -102,7 +103,7 @@ def learned(tmp_path_factory, simulated):
 
 
 @pytest.mark.parametrize(("cells", "regions"), [("test", "train"), ("train", "test"), ("test", "test")])
-def test_tells_cells_apart_in_regions_by_their_state(learned, cells, regions, rows_of):
+def test_tells_cells_apart_in_regions_by_their_state(learned, cells, regions):
     """Per region over cells, at one depth for all, so that the state of a cell is all that can tell."""
     mdata, model = learned
     pair = np.ix_(rows_of(mdata.obs, cells), rows_of(mdata["atac"].var, regions))
@@ -113,7 +114,7 @@ def test_tells_cells_apart_in_regions_by_their_state(learned, cells, regions, ro
     assert scores.mean() > 0.53
 
 
-def test_tells_regions_apart_by_their_sequence(learned, rows_of):
+def test_tells_regions_apart_by_their_sequence(learned):
     """Held-out regions in held-out cells, all pairs together; and which types a region is open in."""
     mdata, model = learned
     cells, regions = rows_of(mdata.obs, "test"), rows_of(mdata["atac"].var, "test")
@@ -127,18 +128,18 @@ def test_tells_regions_apart_by_their_sequence(learned, rows_of):
     assert np.corrcoef(ours.ravel(), true.ravel())[0, 1] > 0.4
 
 
-def test_empty_cells_and_regions_are_kept(mdata, rows_of, quick):
+def test_empty_cells_and_regions_are_kept(mdata):
     x = mdata["atac"].X.tolil()
     closed = rows_of(mdata["atac"].var, "train")[0]
     x[5], x[:, closed] = 0, 0
     mdata["atac"].X = x.tocsr()
-    ctl.tl.xchrom(mdata, **quick)
+    ctl.tl.xchrom(mdata, **QUICK)
     p = mdata["atac_pred"].X
     assert np.isfinite(p).all()
     assert p[:, closed].max() < np.median(p)
 
 
-def test_the_references_own_example(data_dir, tmp_path, quick):
+def test_the_references_own_example(data_dir, tmp_path):
     """91 cells of mouse brain with sequence in the file and components of their own: train, write, read, predict."""
     mdata = ctl.io.read(data_dir / "xchrom" / "mouse_brain_100cells.h5mu")
     cells = mdata["rna"].obs_names.intersection(mdata["atac"].obs_names)
@@ -146,7 +147,7 @@ def test_the_references_own_example(data_dir, tmp_path, quick):
         mdata = md.MuData({name: mdata[name][cells].copy() for name in ("rna", "atac")})
     ctl.pp.split_cells(mdata, seed=0)
     ctl.pp.split_regions(mdata, by="random", seed=0)
-    ctl.tl.xchrom(mdata, **{**quick, "stem_filters": 4})
+    ctl.tl.xchrom(mdata, **{**QUICK, "stem_filters": 4})
     model = ctl.models.load(mdata)
     assert model.embedding.key == "X_pca"
     assert mdata["atac_pred"].shape == (91, 901)
