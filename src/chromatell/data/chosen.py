@@ -32,7 +32,7 @@ class Accessibility:
     regions
         The target modality's own names.
     key
-        Of the prediction, or 'atac'.
+        Name of the prediction, or 'atac'.
     measured
         Whether it was measured.
     """

@@ -30,9 +30,9 @@ class DepthModel:
     coef
         float64 (g + 1,): weights of the z-scored genes (or of the scores), then of the library size.
     mean, sd
-        Of ``log1p(depth)`` over the training cells.
+        Mean and sd of ``log1p(depth)`` over the training cells.
     low, high
-        Of the standardised log depth over the training cells: what is predicted stays between them.
+        Range of the standardised log depth over the training cells; the prediction stays inside it.
     """
 
     coef: np.ndarray

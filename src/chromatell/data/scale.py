@@ -91,9 +91,9 @@ def far_off(
     mass
         Share of the training total in these genes.
     mean, sd
-        Of the log total of the training cells.
+        Mean and sd of the log total of the training cells.
     scale
-        Of the training cells.
+        Scale of the training cells.
     """
     rows = np.unique(np.linspace(0, x.shape[0] - 1, min(x.shape[0], _LOOKED_AT)).astype(int))
     part = read(x[rows])

@@ -60,7 +60,7 @@ class RegionCells(Dataset):
     open_by_region
         float32 CSR (n_regions, n_cells), 1 where open.
     cells, depth, predicted_depth
-        Of all cells, as in `RegionBatch`.
+        Values of all cells, as in `RegionBatch`.
     block
         Cells at a time in the loss.
     """

@@ -79,7 +79,7 @@ class Prediction:
     threshold
         Chosen on validation data, where the truth asks for one.
     rng
-        Of the views that draw labels from a model; None for baselines, and on validation data.
+        Generator of the views that draw labels from a model; None for baselines, and on validation data.
     """
 
     name: str
@@ -128,7 +128,7 @@ def reads_region_atac(origin: Mapping[str, Any], digest: str) -> bool:
     origin
         Its provenance.
     digest
-        Of the regions that are held out now, see ``held_out_digest``.
+        Digest of the regions that are held out now, see ``held_out_digest``.
     """
     if origin.get("family") == EXTERNAL:
         return False

@@ -68,13 +68,13 @@ class Comparison:
     Attributes
     ----------
     name, fixed
-        Of the kind of pairs, or the target; and what the id columns of all its rows say.
+        Name of the kind of pairs, or of the target; and what the id columns of all its rows say.
     scored, validation
         The truth, and the one on which the best baselines and thresholds are chosen; None chooses on the scored one.
     views
         Their names.
     rng
-        Of the labels that are drawn from models.
+        Generator of the labels that are drawn from models.
     """
 
     name: str

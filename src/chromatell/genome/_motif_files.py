@@ -99,7 +99,7 @@ def _counts(motif: Any) -> np.ndarray:
 
 
 def _by_name(database: Any, name: str) -> Any:
-    """Of several matrices, the one of vertebrates with the lowest id: the first that was deposited."""
+    """Return the vertebrate matrix with the lowest id, which is the first that was deposited."""
     found = [m for m in database.fetch_motifs_by_name(name) if m.collection == "CORE"]
     if not found:
         return None

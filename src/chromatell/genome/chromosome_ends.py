@@ -63,11 +63,11 @@ class Ends:
         chroms
             Names.
         code
-            Of each interval, the place of its chromosome in `chroms`.
+            Place in `chroms` of each interval's chromosome.
         start, end
             0-based, half-open.
         length
-            Of each of `chroms`, in bp; float, NaN where it is not known.
+            Length of each of `chroms`, in bp; float, NaN where it is not known.
         """
         its = length[code]
         over = end > its  # not where the length is NaN
@@ -139,7 +139,7 @@ def within(table: pd.DataFrame, length: np.ndarray, ends: Ends) -> np.ndarray:
     table
         `chrom`, `end`, and `start` if it is known.
     length
-        Of each row's chromosome, NaN where it is not known.
+        Length of each row's chromosome, NaN where it is not known.
     """
     code, chroms = pd.factorize(table[CHROM].astype(object))
     of_chrom = np.full(len(chroms), np.nan)

@@ -40,7 +40,7 @@ def read_motifs(source: Motifs, *, release: str | None = None) -> dict[str, np.n
         - The path of a file in MEME text format, minimal or as MEME, STREME and DREME write it.
         - A mapping of name to (length, 4) array: probabilities or counts of A, C, G, T.
     release
-        Of JASPAR, such as ``'JASPAR2024'`` or ``'2024'``; None takes the latest that the installed pyjaspar brings
+        Release of JASPAR: ``'JASPAR2024'`` or ``'2024'``; None takes the latest of the installed pyjaspar
         along (4.0: JASPAR 2026). Versions of a matrix and the choice among several of one name differ between releases;
         a log line says which was read.
 
@@ -98,7 +98,7 @@ def vertebrate_motifs(genes: Iterable[str], *, release: str | None = None) -> di
     genes
         Symbols, in upper or lower case (``GATA1``, ``Gata1``). Of a dimer, such as ``FOS::JUN``, both must be there.
     release
-        Of JASPAR, as for `read_motifs`.
+        Release of JASPAR, as for `read_motifs`.
 
     Returns
     -------
@@ -286,7 +286,7 @@ def find_hits(
     motifs
         As `read_motifs` returns them.
     pvalue
-        Of one place on one strand, see `score_threshold`.
+        p-value of one place on one strand, see `score_threshold`.
     thresholds
         Bits, by motif, in place of `pvalue`.
     background

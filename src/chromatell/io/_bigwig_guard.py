@@ -39,7 +39,7 @@ class Header:
     order
         '<' or '>', of its bytes.
     size
-        Of the file, in bytes.
+        Size of the file, in bytes.
     chrom_tree, index
         Where the list of chromosomes and the index of the data begin.
     ends_well

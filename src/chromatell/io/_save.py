@@ -42,7 +42,7 @@ def write(
     path
         A `.h5mu` for a MuData, a `.h5ad` for an AnnData, or a `.zarr` for either.
     compression
-        Of HDF5; a Zarr store is always compressed.
+        Compression of HDF5; a Zarr store is always compressed.
     overwrite
         Replace an AnnData or MuData that is there. A file or folder that is anything else is never replaced.
 

@@ -76,7 +76,7 @@ def fragment_blocks(path: str | os.PathLike[str], *, block_bytes: int = _BLOCK) 
     path
         As in :func:`fragment_header`. The lines may be in any order; comment lines are skipped.
     block_bytes
-        Of text, unpacked.
+        Bytes of a block of text, unpacked.
 
     Yields
     ------

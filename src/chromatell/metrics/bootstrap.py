@@ -35,7 +35,7 @@ def resample(
         (n,) labels such as donors, or stretches of a chromosome: whole groups are drawn, since cells of a donor, or
         regions beside each other, are not independent. None draws them singly.
     seed
-        Of the generator.
+        Seed of the generator.
 
     Returns
     -------

@@ -181,7 +181,7 @@ def paired_auroc_test(
     gain : numpy.ndarray, float64 (regions,)
         AUROC of `score` minus AUROC of `other`; NaN where a class is absent.
     p : numpy.ndarray, float64 (regions,)
-        Of "no better than `other`"; 1 where there is no test.
+        p-value of "no better than `other`"; 1 where there is no test.
 
     Notes
     -----

@@ -91,7 +91,7 @@ def track_scores(
     n_bootstrap
         Replicates; 0 gives no intervals.
     seed
-        Of the generator.
+        Seed of the generator.
 
     Returns
     -------

@@ -227,7 +227,7 @@ def profile_ranks(truth: np.ndarray) -> np.ndarray:
     Returns
     -------
     numpy.ndarray, float32 (replicates, 2, types, regions)
-        Of the profiles, and of their deviations from the mean over types.
+        Replicates of the profiles, and of their deviations from the mean over types.
 
     Examples
     --------

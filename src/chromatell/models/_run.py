@@ -27,7 +27,7 @@ class Run(Callback):
     identity
         What a state says of its run, see `fingerprint`.
     path
-        Of the state; None keeps none.
+        Where the state is kept; None keeps none.
     start_counts
         The weights that training starts from are a candidate for the best: they were fitted by other means.
     show

@@ -90,7 +90,7 @@ def check_cells(
     names
         Barcodes of the cells to score.
     name
-        Of the model or prediction.
+        Name of the model or prediction.
     part
         'test': a model's training and validation cells may not be among them. 'val': its training cells. 'train': any
         may.

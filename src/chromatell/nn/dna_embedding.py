@@ -183,7 +183,7 @@ def embed_regions(
     max_unknown
         Share of N up to which a region has a sequence.
     seed
-        Of that draw.
+        Seed of that draw.
 
     Returns
     -------

@@ -52,7 +52,7 @@ def leaderboard(
         'cross-cell', 'cross-sample', 'cross-region' or 'cross-both'; of cells x bins 'completion', 'labels' or
         'embedding'. None takes the first in the table.
     targets, resolution
-        Of tracks: which targets, a panel each (None takes all), and bp (None takes the finest).
+        For tracks: the targets, a panel each (None takes all), and the resolution in bp (None takes the finest).
     key
         `key_added` of that call.
     ax

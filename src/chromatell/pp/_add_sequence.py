@@ -53,7 +53,7 @@ def add_sequence(
         In bp, at least 16; odd ones are fine. None takes that of the tokens that are there, where they are used, else
         1,344.
     chrom_sizes
-        Of the build of the regions, to check the FASTA's chromosome lengths by: a dict, a ``chrom.sizes`` file, or
+        Chromosome lengths of the regions' build, to check the FASTA by: a dict, a ``chrom.sizes`` file, or
         hg19, hg38, hs1, mm9, mm10, mm39. None takes the build's name from ``uns['genome']`` or ``var['genome']`` where
         it is one of these (or GRCh38 and such).
     max_unknown

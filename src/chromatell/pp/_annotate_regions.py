@@ -61,7 +61,7 @@ def annotate_regions(
 ) -> MuData | AnnData | None:
     r"""Share of each region in promoters, exons, introns, enhancers ..., the class at its middle, its nearest gene.
 
-    Of the genes, from GTF or BED12 (all transcripts count):
+    Classes of genes, from GTF or BED12 (all transcripts count):
 
     - `promoter`: from 2,000 bp before a start site to 500 bp from it on.
     - `TTS`: from 100 bp before the end of a transcript to 1,000 bp from it on, as HOMER has it.
@@ -71,7 +71,7 @@ def annotate_regions(
     - `intron`: in a transcript, and in no exon of any.
     - `intergenic`: in no transcript, promoter or TTS, on chromosomes that have a gene.
 
-    Of files of their own: `enhancer`, `insulator`, `CTCF`, `conserved`, `repeats`, and any of the above, which then is
+    Classes of other files: `enhancer`, `insulator`, `CTCF`, `conserved`, `repeats`, and any of the above, which then is
     what that file says. A class without a file is left out, and named.
 
     Parameters
@@ -95,11 +95,11 @@ def annotate_regions(
     promoter, tts
         Bases before the start site, or the last transcribed base, in the gene's direction, and from it on.
     precedence
-        Of the classes at the middle of a region the first counts. Classes of your own, from BED files, are named here.
+        The first of the classes at the middle of a region counts. Classes of your own, from BED files, are named here.
     chrom_sizes
-        Of the build of the regions, to check the annotation by: a dict, a ``chrom.sizes`` file, or hg19, hg38, hs1,
-        mm9, mm10, mm39. None takes the build's name from ``uns['genome']`` or ``var['genome']`` where it is known, or
-        the sizes that ``ctl.pp.bin_genome`` kept.
+        Chromosome lengths of the regions' build, to check the annotation: a dict, a ``chrom.sizes`` file, or hg19,
+        hg38, hs1, mm9, mm10, mm39. None takes the build's name from ``uns['genome']`` or ``var['genome']`` where it is
+        known, or the sizes that ``ctl.pp.bin_genome`` kept.
     copy
         Return a new object; the one that was given stays as it is.
 

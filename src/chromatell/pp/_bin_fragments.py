@@ -124,7 +124,7 @@ def count_fragments(
     Parameters
     ----------
     sizes
-        Of the chromosomes, where they are known.
+        Lengths of the chromosomes, where they are known.
     way
         ``'midpoint'``, ``'overlap'`` or ``'cut_sites'``.
     """

@@ -52,7 +52,7 @@ def bin_genome(
         - An AnnData of regions, or a MuData with modality `atac`: the counts of each peak go to its bin. `obs` and
           `obsm` are copied.
     size
-        Of a bin, in bp. Bins start at 0 of each chromosome; the last one holds the bases that remain.
+        Size of a bin, in bp. Bins start at 0 of each chromosome; the last one holds the bases that remain.
     chrom_sizes
         The chromosomes to bin: a build (hg19, hg38, hs1, mm9, mm10, mm39; without the mitochondrion), a dict of name to
         length, or the path of a ``chrom.sizes`` file. What lies on others is left out and counted. `1` and `chr1` are

@@ -67,7 +67,7 @@ def embed_sequence(
     device
         For networks: 'cpu', 'cuda', ...; None takes a GPU where there is one.
     seed
-        Of the draw of 20,000 training regions, where there are more; None takes ``ctl.settings.seed``, else 0.
+        Seed of the draw of 20,000 training regions, where there are more; None takes ``ctl.settings.seed``, else 0.
     key_added
         In `varm`.
     copy

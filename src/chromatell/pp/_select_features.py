@@ -62,7 +62,7 @@ def select_features(
     min_open
         Share of training cells in which a region must be open, from 0 to 1.
     seed
-        Of the cells drawn, the components and the forest. None follows ``ctl.settings.seed``.
+        Seed of the cells drawn, the components and the forest. None follows ``ctl.settings.seed``.
     copy
         Return a new object; the one that was given stays as it is.
 

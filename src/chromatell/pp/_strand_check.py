@@ -21,7 +21,7 @@ class StrandCheck:
     Parameters
     ----------
     table
-        Of the tracks.
+        Table of the tracks.
     bin_size
         In bp.
     annotation

@@ -87,7 +87,7 @@ def attribute(
     batch_size
         Sequences read at a time, each with a shuffled copy.
     seed
-        Of the shuffles; None follows ``ctl.settings.seed``.
+        Seed of the shuffles; None follows ``ctl.settings.seed``.
     key_added
         Where in ``mdata.uns['ctl']`` the result goes.
 

@@ -64,7 +64,7 @@ def link_regions(
     n_cells
         Cells over which the mean is taken, drawn at random; all where there are fewer.
     seed
-        Of the draw; None follows ``ctl.settings.seed``.
+        Seed of the draw; None follows ``ctl.settings.seed``.
     key_added
         Name of what is written.
     copy

@@ -58,7 +58,7 @@ def motif_activity(
         In place of motifs and sequence: regions x motifs, true where the region holds the motif; rows are found by
         name.
     pvalue
-        Of a hit at one place on one strand.
+        p-value of a hit at one place on one strand.
     window
         Bases around the middle of a region that are scanned, and whose GC counts; None takes the regions' median
         width.
@@ -67,7 +67,7 @@ def motif_activity(
     backgrounds
         Positions of regions, int (n regions, n_backgrounds), in place of a draw.
     seed
-        Of the backgrounds; None follows ``ctl.settings.seed``.
+        Seed of the backgrounds; None follows ``ctl.settings.seed``.
     key_added
         Name of what is written.
     copy

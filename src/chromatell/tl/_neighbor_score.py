@@ -78,7 +78,7 @@ def neighbor_score(
     split
         Score the cells of this split only, 'test' say; their neighbours are sought among all cells. None scores all.
     seed
-        Of the LSI and of the cells drawn; None follows ``ctl.settings.seed``.
+        Seed of the LSI and of the cells drawn; None follows ``ctl.settings.seed``.
     key_added
         Name of the table in ``mdata.uns['ctl']``.
     copy

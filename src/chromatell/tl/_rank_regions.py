@@ -66,14 +66,15 @@ def rank_regions(
     split
         'train', 'val' or 'test': these cells alone. On 'test' the agreement is that of new cells.
     test
-        Of measured ATAC: 'cells' (binomial, given the depth), 'donors' (t-test of the donors' log ratios), or 'deseq2'
-        (pseudobulk counts of donors; extra `differential`). None takes 'donors' with a `sample_key`, else 'cells'.
+        Test of measured ATAC: 'cells' (binomial, given the depth), 'donors' (t-test of the donors' log ratios),
+        'deseq2' (pseudobulk counts of donors; extra `differential`). None takes 'donors' with a `sample_key`, else
+        'cells'.
     level
-        Of the intervals.
+        Coverage of the intervals.
     n_bootstrap
         Replicates.
     seed
-        Of the replicates; None follows ``ctl.settings.seed``.
+        Seed of the replicates; None follows ``ctl.settings.seed``.
     key_added
         Name of what is written.
     copy

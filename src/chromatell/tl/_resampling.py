@@ -17,7 +17,7 @@ _BYTES = 64_000_000  # of a block of cells x regions
 
 @dataclass(frozen=True)
 class Effects:
-    """Of each group against the others, float64 (groups, regions).
+    """Effects of each group against the others, float64 (groups, regions).
 
     Attributes
     ----------

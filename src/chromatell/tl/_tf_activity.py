@@ -66,7 +66,7 @@ def tf_activity(
     groupby
         Column of `obs`: also write the mean of each group, with its standard error over the backgrounds.
     seed
-        Of the backgrounds and sites; None follows ``ctl.settings.seed``.
+        Seed of the backgrounds and sites; None follows ``ctl.settings.seed``.
     key_added
         Name of what is written.
     copy

@@ -61,9 +61,9 @@ def uncertainty(
     n_draws
         Draws with dropout.
     level
-        Of the intervals in the table.
+        Coverage of the intervals in the table.
     seed
-        Of dropout; None follows ``ctl.settings.seed``.
+        Seed of dropout; None follows ``ctl.settings.seed``.
     key_added
         Name of what is written.
     copy

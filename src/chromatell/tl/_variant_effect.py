@@ -73,7 +73,7 @@ def variant_effect(
     n_null
         Random variants; 0 leaves `p` and `q` out (NaN).
     seed
-        Of the random variants; None follows ``ctl.settings.seed``.
+        Seed of the random variants; None follows ``ctl.settings.seed``.
     key_added
         Where in ``mdata.uns['ctl']`` the result goes.
 

@@ -152,7 +152,7 @@ def reading_models(
 def remove_bins(opened: sp.csr_matrix, share: float, rng: np.random.Generator) -> tuple[sp.csr_matrix, sp.csr_matrix]:
     """Take a share of each cell's open bins apart; return those that are left, and those removed, CSR (cells, bins).
 
-    Of a cell with n open bins, ``rint(share * n)`` are removed: none of one or two at a share of 0.2.
+    A cell with n open bins loses ``rint(share * n)`` of them: none of one or two at a share of 0.2.
 
     Examples
     --------

@@ -42,7 +42,7 @@ class Score:
     change
         float64 (replicates,): replicate minus value; None where nothing was resampled, NaN where one was not computed.
     chrom, resolution
-        Of tracks: 'all' or a chromosome, and bp.
+        For tracks: 'all' or a chromosome, and the resolution in bp.
     """
 
     view: str

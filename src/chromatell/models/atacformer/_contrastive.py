@@ -35,9 +35,9 @@ class Contrastive:
     Attributes
     ----------
     weight
-        Of telling the changed cell from the others of the batch (InfoNCE), beside the loss of masked modelling.
+        Weight of telling the changed cell from the others of the batch (InfoNCE), beside masked modelling.
     decoder_weight
-        Of telling which bins were dropped and added.
+        Weight of telling which bins were dropped and added.
     temperature
         Cosines of a cell and a changed one are divided by it.
     dropped
@@ -46,7 +46,7 @@ class Contrastive:
         Bins of a neighbour that are added, as a share of the cell's open bins; fewer where the neighbour has fewer that
         the cell has not.
     n_neighbors
-        Of these nearest neighbours among the training cells one is drawn each time.
+        Nearest neighbours among the training cells, one of which is drawn each time.
     n_projection
         Length of the projection of `<cls>` in which cells are compared.
     """

@@ -350,7 +350,7 @@ class AtacFormer(ChromatinModel):
         out
             Path of a Zarr store to write instead, block by block; needed above ``ctl.settings.dense_limit``.
         dtype
-            Of the store: 'float32' or 'float16'.
+            Number type of the store: 'float32' or 'float16'.
 
         Returns
         -------

@@ -235,9 +235,9 @@ def probability(rate: np.ndarray, response: np.ndarray, factors: np.ndarray, rat
     Parameters
     ----------
     rate, response
-        Of the regions, from :meth:`SequenceRates.predict`.
+        Rates and responses of the regions, from :meth:`SequenceRates.predict`.
     factors, ratio
-        Of the cells: (cells, k), and depth over its mean (cells,).
+        Factors of the cells, (cells, k), and their depth over its mean, (cells,).
     """
     own = factors[:, : response.shape[1]] @ response.T
     # factors have unit variance: without the second term a region that differs between cells would be open more often

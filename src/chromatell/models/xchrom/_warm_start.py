@@ -37,7 +37,7 @@ def warm_start(
     Parameters
     ----------
     cells, depth, predicted_depth
-        Of the training cells, as in `RegionBatch`.
+        Values of the training cells, as in `RegionBatch`.
     opened
         float32 CSR (cells, regions), training part only.
     """
