@@ -1,4 +1,4 @@
-"""``chromatell demo | bin | train | predict | evaluate``."""
+"""``chromatell demo | bin | train | predict | evaluate | report``."""
 
 from __future__ import annotations
 

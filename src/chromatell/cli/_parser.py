@@ -30,6 +30,7 @@ def build_parser() -> argparse.ArgumentParser:
         ("train", "data in, data with model and predictions out", _texts.TRAIN, _texts.TRAIN_EPILOG, _train),
         ("predict", "apply a stored model", _texts.PREDICT, _texts.PREDICT_EPILOG, _predict),
         ("evaluate", "score predictions beside baselines", _texts.EVALUATE, _texts.EVALUATE_EPILOG, _evaluate),
+        ("report", "data, models and scores as one page", _texts.REPORT, _texts.REPORT_EPILOG, _report),
     ):
         add_arguments(_command(commands, name, summary, description, epilog))
     return parser
@@ -336,6 +337,17 @@ def _evaluate(parser: argparse.ArgumentParser) -> None:
         help="replicates behind the intervals; 0 for none (default: 200)",
     )
     _seed(parser)
+
+
+def _report(parser: argparse.ArgumentParser) -> None:
+    what = "data with models, predictions and scores: .h5mu, .h5ad or .zarr, tracks too"
+    parser.add_argument("input", type=Path, metavar="IN", help=what)
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT.html", help="the page to write")
+    parser.add_argument("--overwrite", action="store_true", help="replace a page that is there")
+    parser.add_argument(
+        "--groupby", default="cell_type", metavar="COLUMN", help="column of obs that colours cells (default: cell_type)"
+    )
+    parser.add_argument("--title", metavar="TEXT", help="heading of the page (default: the name of IN)")
 
 
 def _files(

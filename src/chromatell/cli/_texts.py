@@ -93,3 +93,15 @@ examples:
   chromatell evaluate tracks.zarr --csv track_scores.csv
 
 {EXIT_CODES}"""
+
+REPORT = """\
+Write data and split, scores beside baselines, curves, cells, regions and the cards of the models as one HTML file,
+which needs no network and holds no script.
+"""
+
+REPORT_EPILOG = f"""\
+examples:
+  chromatell report shared.h5mu -o report.html
+  chromatell report tracks.zarr -o tracks.html --title "K562, PRO-seq to marks"
+
+{EXIT_CODES}"""

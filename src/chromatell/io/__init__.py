@@ -60,6 +60,7 @@ __all__ = [
     "read",
     "read_record",
     "read_record_file",
+    "report",
     "resolve_sibling",
     "save_record",
     "write",
@@ -71,8 +72,10 @@ _by_name, _names = lazy(__name__, _WHERE)
 
 
 def __getattr__(name: str) -> Any:
+    if name == "report":  # it draws, and so lies above the plots
+        return importlib.import_module("chromatell.reporting._report").report
     return importlib.import_module("chromatell.io.bigwig") if name == "bigwig" else _by_name(name)
 
 
 def __dir__() -> list[str]:
-    return sorted([*_names(), "bigwig"])
+    return sorted([*_names(), "bigwig", "report"])

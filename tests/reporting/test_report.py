@@ -1,0 +1,150 @@
+"""The report is one file that shows what the tables hold, escapes every text and asks for nothing from outside."""
+
+from __future__ import annotations
+
+import html
+import re
+from html.parser import HTMLParser
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+
+import chromatell as ctl
+from chromatell import ChromatellError
+
+mpl.use("agg")
+EVIL = '<script>alert("x")</script> & $a_{$'
+VOID = {"meta", "link", "img", "br"}
+
+
+class Page(HTMLParser):
+    """Elements, texts and attributes of a page; an element that is not closed in its place is an error."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.elements: list[tuple[str, dict]] = []
+        self.texts: list[str] = []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open[-1:] != ["style"]:
+            self.texts.append(data)
+
+    def all(self, name: str) -> list[dict]:
+        return [attrs for tag, attrs in self.elements if tag == name]
+
+
+@pytest.fixture(scope="module")
+def mdata():
+    mdata = ctl.datasets.simulate_multiome(300, 30, 60, n_types=3, seed=0)
+    ctl.pp.split_cells(mdata, seed=0)
+    mdata.obs["cell_type"] = mdata.obs["cell_type"].cat.rename_categories({"type_1": EVIL})
+    ctl.tl.dense(mdata, train_kwargs={"max_epochs": 2}, seed=0)
+    ctl.tl.evaluate(mdata, baselines=["region_mean", "knn"], n_bootstrap=20, seed=0)
+    ctl.tl.rank_regions(mdata, "cell_type", n_bootstrap=10, seed=0)
+    ctl.tl.uncertainty(mdata, "cell_type", n_draws=3, seed=0)
+    mdata.uns["ctl"]["models"]["dense"]["card"] = np.frombuffer(
+        b'{"notes": "<img src=x onerror=alert(1)>", "data": {"cells": 3}}', dtype=np.uint8
+    )
+    return mdata
+
+
+@pytest.fixture(scope="module")
+def text(mdata, tmp_path_factory):
+    path = tmp_path_factory.mktemp("report") / "report.html"
+    assert ctl.io.report(mdata, path, title="Mine <b>") == path
+    assert path.stat().st_size < 5_000_000
+    return path.read_text("utf-8")
+
+
+def test_every_text_is_escaped_and_nothing_comes_from_outside(text, mdata):
+    page = Page(text)
+    assert {tag for tag, _ in page.elements} & {"script", "iframe", "object", "form", "svg", "b"} == set()
+    assert not [a for _, attrs in page.elements for a in attrs if a.startswith("on")]
+    sources = [attrs[k] for _, attrs in page.elements for k in ("src", "href") if k in attrs]
+    assert all(s.startswith(("data:image/svg+xml;base64,", "data:,", "#")) for s in sources)
+    assert "default-src 'none'" in page.all("meta")[1]["content"]
+    assert any(EVIL in t for t in page.texts)
+    assert "<img src=x onerror=alert(1)>" in page.texts
+    assert html.escape("Mine <b>") in text
+    assert all(attrs["alt"] for attrs in page.all("img"))
+    assert {a["href"][1:] for a in page.all("a")} == {a["id"] for a in page.all("section")}
+    assert not any(name in text for name in mdata.obs_names[:50])
+
+
+def test_it_shows_what_the_tables_hold(text, mdata):
+    shown = Page(text).texts
+    table = mdata.uns["ctl"]["evaluation"]
+    for value in table["value"].dropna():
+        assert f"{value:.4f}" in shown
+    gains = mdata.uns["ctl"]["gains"]
+    for value in gains["gain"]:
+        assert f"{value:+.4f}" in shown
+    for part in ("train", "val", "test"):
+        assert str(int((mdata.obs["ctl_split"] == part).sum())) in shown
+    top = mdata.uns["ctl"]["rank_regions"]["table"]
+    assert top.loc[top["low"].idxmax(), "region"] in shown
+    assert ctl.io.content_hash(ctl.io.read_record(mdata, "dense")) in shown
+    sure = int(((gains["ci_low"] > 0) & (gains["ahead"] == "")).sum())
+    assert any(f"ahead of the best baseline in {sure} of {len(gains)} scores" in t for t in shown)
+    assert not any("Not in these data" in t for t in shown)
+
+
+def test_what_is_missing_is_named_with_the_call_that_makes_it(tmp_path):
+    mdata = ctl.datasets.simulate_multiome(60, 20, 30, seed=0)
+    ctl.io.write(mdata, tmp_path / "cells.h5mu")
+    before = mdata.copy()
+    said = " ".join(Page(ctl.io.report(mdata, tmp_path / "a.html").read_text("utf-8")).texts)
+    for call in ("ctl.pp.split_cells(mdata)", "ctl.tl.evaluate(mdata)", "ctl.tl.uncertainty(", "ctl.tl.dense(mdata)"):
+        assert call in said
+    assert list(mdata.mod) == list(before.mod)
+    assert dict(mdata.uns) == dict(before.uns)
+    from_file = ctl.io.report(tmp_path / "cells.h5mu", tmp_path / "b.html").read_text("utf-8")
+    assert "<h1>chromatell report: cells.h5mu</h1>" in from_file
+
+
+def test_cells_by_bins_and_tracks(tmp_path):
+    adata = ctl.datasets.simulate_multiome(200, 20, 80, n_types=2, seed=0).mod["atac"]
+    ctl.pp.split_cells(adata, seed=0)
+    ctl.tl.evaluate(adata, [], labels=None, n_bootstrap=0, seed=0)
+    shown = Page(ctl.io.report(adata, tmp_path / "bins.html").read_text("utf-8")).texts
+    assert "removed bins" in shown
+
+    rng = np.random.default_rng(0)
+    values = rng.gamma(1, 2, (3, 4000)).astype("f4")
+    tracks = ctl.data.BinnedTracks({"chr1": values}, ["plus", "mark", "mark_mine"], chrom_sizes={"chr1": 200_000})
+    tracks.table["role"] = ["input", "target", "prediction"]
+    tracks.table["assay"] = ["PRO-seq", "mark", "mark"]
+    ctl.pp.split_regions(tracks, by="blocks", block=10_000, width=50, seed=0)
+    ctl.tl.evaluate(tracks, baselines=["mean"], n_bootstrap=0)
+    page = Page(ctl.io.report(tracks, tmp_path / "tracks.html").read_text("utf-8"))
+    table = tracks.uns["ctl"]["evaluation"]
+    pearson = table[(table["metric"] == "pearson") & (table["chrom"] == "all") & ~table["is_baseline"]]
+    assert f"{pearson['value'].iloc[0]:.4g}" in page.texts
+    assert len(page.all("img")) == 2
+
+
+def test_bad_input_is_refused_before_anything_is_written(mdata, tmp_path):
+    with pytest.raises(ChromatellError, match=r"must end in \.html"):
+        ctl.io.report(mdata, tmp_path / "report.pdf")
+    (tmp_path / "there.html").write_text("mine")
+    with pytest.raises(ChromatellError, match="overwrite=True"):
+        ctl.io.report(mdata, tmp_path / "there.html")
+    with pytest.raises(ChromatellError, match="takes a MuData"):
+        ctl.io.report([1, 2], tmp_path / "list.html")
+    assert [p.name for p in tmp_path.iterdir()] == ["there.html"]
+    assert (tmp_path / "there.html").read_text() == "mine"
+    ctl.io.report(mdata, tmp_path / "there.html", overwrite=True)
+    assert re.match("<!doctype html>", (tmp_path / "there.html").read_text("utf-8"))
