@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -48,14 +49,8 @@ def embedding(data: MuData | AnnData, groupby: str) -> Html:
         if pred is not None and column in pred.obs:
             values = pred.obs[column].reindex(data.obs_names).to_numpy(np.float64)
             about = f"Cells by {column}"
-            panels.append(
-                picture(
-                    lambda ax, v=values, t=top: _values(ax, xy[keep], v[keep], name, t),
-                    about,
-                    size=(WIDTH, 3.9),
-                    caption=caption,
-                )
-            )
+            draw = partial(_values, xy=xy[keep], values=values[keep], name=name, top=top)
+            panels.append(picture(draw, about, size=(WIDTH, 2.9), caption=caption))
     if not panels:
         raise ChromatellError(
             f"Neither obs[{groupby!r}] nor scores of cells are there. Name groups with groupby=, or run "
@@ -116,9 +111,10 @@ def _groups(ax: Axes, xy: np.ndarray, of: np.ndarray, name: str) -> None:
         here = of == group
         shown = f"{i + 1} {group if len(group) <= 24 else group[:23] + '...'}" if i < _NAMED else f"_{i}"
         colour = colours[i] if i < len(colours) else FAINT
-        ax.scatter(*xy[here].T, s=_size(len(xy)), color=colour, linewidths=0, rasterized=True, label=shown)
+        ax.scatter(xy[here, 0], xy[here, 1], s=_size(len(xy)), color=colour, linewidths=0, rasterized=True, label=shown)
     for i, group in enumerate(names[:_NAMED]):  # more groups than colours can tell apart: numbers do
-        text = ax.text(*np.median(xy[of == group], axis=0), str(i + 1), fontsize=size, ha="center", va="center")
+        x, y = np.median(xy[of == group], axis=0)
+        text = ax.text(x, y, str(i + 1), fontsize=size, ha="center", va="center")
         text.set_path_effects([withStroke(linewidth=2, foreground="white")])
     legend(ax, loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=2, markerscale=4 / _size(len(xy)) ** 0.5)
     _axes(ax, name)
@@ -128,12 +124,13 @@ def _values(ax: Axes, xy: np.ndarray, values: np.ndarray, name: str, top: float 
     from chromatell.pl._style import FAINT, font_size
 
     known = np.isfinite(values)
-    ax.scatter(*xy[~known].T, s=_size(len(xy)), color="#DDDDDD", linewidths=0, rasterized=True)
+    ax.scatter(xy[~known, 0], xy[~known, 1], s=_size(len(xy)), color="#DDDDDD", linewidths=0, rasterized=True)
     if known.any():
         order = np.flatnonzero(known)[np.argsort(values[known], kind="stable")]
         low, high = (0.0, top) if top is not None else np.percentile(values[known], [2, 98])
         shown = ax.scatter(
-            *xy[order].T,
+            xy[order, 0],
+            xy[order, 1],
             c=values[order],
             s=_size(len(xy)),
             cmap="viridis",
@@ -145,7 +142,7 @@ def _values(ax: Axes, xy: np.ndarray, values: np.ndarray, name: str, top: float 
         assert ax.figure is not None
         bar = ax.figure.colorbar(shown, ax=ax, fraction=0.05, pad=0.02, extend="max" if top else "both")
         bar.ax.tick_params(labelsize=font_size(ax) - 1)
-        bar.outline.set_edgecolor(FAINT)  # type: ignore[operator]
+        bar.outline.set_edgecolor(FAINT)
     _axes(ax, name)
 
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from chromatell._keys import SPLITS
 from chromatell._validate import ChromatellError
 from chromatell.data.tracks import BinnedTracks
 from chromatell.reporting._html import WIDTH, Html, join, picture, table, tag
 from chromatell.reporting._models import models
 from chromatell.reporting._sections import Section, told
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 def sections_of_tracks(tracks: BinnedTracks, key: str) -> list[Section]:
@@ -44,14 +49,13 @@ def _scores(tracks: BinnedTracks, key: str) -> Html:
 
     found = TrackEvaluation(tracks, key)
     n = found.table["model"].nunique()
-    shown = [
-        picture(
-            lambda ax, t=target: pl.leaderboard(tracks, targets=[t], key=key, ax=ax),
-            f"Pearson correlation with {target}",
-            size=(WIDTH, 1.0 + 0.2 * n),
-        )
-        for target in found.targets
-    ]
+    shown = []
+    for target in found.targets:
+
+        def draw(ax: Axes, target: str = target) -> None:
+            pl.leaderboard(tracks, targets=[target], key=key, ax=ax)
+
+        shown.append(picture(draw, f"Pearson correlation with {target}", size=(WIDTH, 1.0 + 0.2 * n)))
     columns = ["target", "model", "view", "resolution", "metric", "value", "ci_low", "ci_high"]
     whole = found.table[(found.table["chrom"] == "all").to_numpy()]
     rows = whole[columns].itertuples(index=False, name=None)
