@@ -185,7 +185,7 @@ class DataKind(Kind):
         found = {"X": None if adata.X is None else dense(adata.X)}
         found |= {f"layers/{k}": dense(v) for k, v in adata.layers.items() if k is not None}
         found |= {
-            f"{axis}.{c}": np.asarray(t[c].astype(str))
+            f"{axis}.{c}": np.asarray(t[c].astype(object).astype(str))
             for axis, t in (("obs", adata.obs), ("var", adata.var))
             for c in t
         }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import shutil
 import subprocess
 import sys
@@ -181,3 +182,59 @@ def test_help_loads_neither_torch_nor_scvi():
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     assert "--n-regions" in run.stdout
+
+
+WRONG_NUMBERS = (
+    ("bin --min-fragments -1", "whole number from 0"),
+    ("bin --bin-size 0", "whole number from 1"),
+    ("train --n-genes 0", "whole number from 1"),
+    ("train --n-regions -5", "whole number from 1"),
+    ("train --min-open 1.5", "a share"),
+    ("train --min-open nan", "a share"),
+    ("train --fractions 0.7 0.1 2", "a share"),
+    ("train --fractions 0.5 0.1 0.1", "must sum to 1"),
+    ("train --fractions 0 0.5 0.5", "leaves no cell to train on"),
+    ("train --family nascent --fractions 0 0.5 0.5", "leaves no bin to train on"),
+    ("train --width 0", "whole number from 1"),
+    ("train --cells-per-batch 0", "whole number from 1"),
+    ("train --max-length 0", "whole number from 1"),
+    ("train --tokens-per-batch 1e3", "whole number from 1"),
+    ("train --window 20", "odd whole number"),
+    ("train --block 0", "whole number from 1"),
+    ("train --smooth -1", "a number from 0"),
+    ("train --smooth inf", "a number from 0"),
+    ("evaluate --removed 2", "a share"),
+    ("evaluate --n-bootstrap -1", "whole number from 0"),
+    ("evaluate --seed -1", "whole number from 0"),
+)
+
+
+def test_numbers_are_checked_before_anything_is_loaded(tmp_path):
+    """In a process of its own: exit code 2, one message, and no library that learns was imported."""
+    script = """
+import contextlib, io, json, sys
+from chromatell.cli import main
+said = []
+for words in json.loads(sys.argv[1]):
+    out = io.StringIO()
+    with contextlib.redirect_stderr(out):
+        try:
+            code = main(words)
+        except SystemExit as end:
+            code = end.code
+    said.append([code, " ".join(out.getvalue().split())])
+print(json.dumps([said, sorted({"torch", "scvi", "sklearn"} & set(sys.modules))]))
+"""
+    calls = []
+    for words, _ in WRONG_NUMBERS:
+        command, *options = words.split()
+        out = [] if command == "evaluate" else ["-o", str(tmp_path / ("o.zarr" if "nascent" in options else "o.h5mu"))]
+        calls.append([command, "absent.h5mu", *options, *out])
+    call = [sys.executable, "-c", script, json.dumps(calls)]
+    ended = subprocess.run(call, capture_output=True, text=True, check=True)
+    found, loaded = json.loads(ended.stdout)
+    assert loaded == []
+    for (words, wanted), (code, said) in zip(WRONG_NUMBERS, found, strict=True):
+        assert code == 2, words
+        assert wanted in said, words
+    assert names(tmp_path) == set()

@@ -43,6 +43,21 @@ def test_demo_does_what_it_prints(small_example, tmp_path, monkeypatch, capsys):
         assert_frame_equal(a.reset_index(drop=True), b.reset_index(drop=True), check_dtype=False)
 
 
+@pytest.mark.parametrize("there", ["demo.h5mu", "demo_calibration.png"])
+def test_demo_replaces_nothing_unasked(small_example, tmp_path, monkeypatch, capsys, there):
+    monkeypatch.setattr(_demo, "_main_job", lambda _: pytest.fail("work began"))
+    (tmp_path / there).write_bytes(b"\x89HDF\r\n\x1a\nmine")
+    assert main(["demo", "--out", str(tmp_path)]) == 2
+    assert "is there already" in one_line(capsys.readouterr().err)
+    assert (tmp_path / there).read_bytes().endswith(b"mine")
+    (tmp_path / there).unlink()
+    (tmp_path / there).mkdir()  # a folder of that name is not replaced even if asked
+    assert main(["demo", "--out", str(tmp_path), "--overwrite"]) == 2
+    assert (tmp_path / there).is_dir()
+    assert main(["demo", "--out", str(__file__)]) == 2
+    assert "is a file" in one_line(capsys.readouterr().err)
+
+
 def test_demo_leaves_no_figure_open(small_example, tmp_path):
     import matplotlib.pyplot as plt
 

@@ -41,6 +41,19 @@ def test_the_mitochondrion_has_many_names():
     ]  # fmt: skip
 
 
+def test_a_plastid_has_many_names_and_numbers_lose_their_zeros():
+    names = pd.Series(["C", "ChrC", "Pt", "chrPt", "Pltd", "chloroplast", "plastid"])
+    assert set(normalise_chrom(names)) == {"chrC"}
+    assert normalise_chrom(pd.Series(["Chr01", "01", "chr1", "1", "chr10", "01A"])).tolist() == [
+        "chr1", "chr1", "chr1", "chr1", "chr10", "chr1A",
+    ]  # fmt: skip
+    stays = ["chr0", "chr00", "chr0_random", "chrC1", "chrUn_0012", "chrCHR_X"]  # a cat has C1; 0 is unplaced in maize
+    assert normalise_chrom(pd.Series(stays)).tolist() == stays
+    assert same_names(["1", "2", "Pt", "Mt"], ["Chr01", "Chr02", "ChrC", "ChrM"], "genes.gff") == {
+        "1": "Chr01", "2": "Chr02", "Pt": "ChrC", "Mt": "ChrM",
+    }  # fmt: skip
+
+
 @pytest.fixture
 def fly(tmp_path):
     """UCSC's regions, and Ensembl's annotation, FASTA and fragments."""

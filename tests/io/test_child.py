@@ -8,6 +8,7 @@ import anndata
 import h5py
 import numpy as np
 import pytest
+import zarr
 
 import chromatell as ctl
 from chromatell import ChromatellError
@@ -114,3 +115,60 @@ def test_the_child_reads_text_and_numbers(path, monkeypatch):
     _child.look(path, "uns/ctl/models")
     _child.look(path, "uns/not/there")
     assert all(name.startswith("/uns/ctl/models") for name in seen)
+
+
+def test_a_zarr_store_is_looked_at_once_in_a_child_too(path, started, tmp_path, monkeypatch):
+    adata = ctl.io.read(path)
+    adata.write_zarr(tmp_path / "theirs.zarr")
+    calls = len(started)
+    ctl.io.read(tmp_path / "theirs.zarr")
+    ctl.io.read(tmp_path / "theirs.zarr")
+    assert len(started) == calls + 1
+    assert read_record_file(tmp_path / "theirs.zarr").family == "dense"  # a part of it, walked by itself
+    calls = len(started)
+    chunk = next(p for p in (tmp_path / "theirs.zarr" / "X").rglob("*") if p.is_file() and p.name != "zarr.json")
+    chunk.write_bytes(chunk.read_bytes())
+    ctl.io.check_file(tmp_path / "theirs.zarr")
+    assert len(started) == calls + 1  # a chunk was written anew
+    ctl.io.read(ctl.io.write(adata, tmp_path / "ours.zarr"))
+    tracks = ctl.data.BinnedTracks({"chr1": np.ones((1, 40))}, ["a"], chrom_sizes={"chr1": 2000})
+    tracks.save(tmp_path / "tracks.zarr")
+    ctl.data.BinnedTracks.open(tmp_path / "tracks.zarr")
+    assert len(started) == calls + 1
+    monkeypatch.setattr(_child, "_KNOWN", set())
+    assert ctl.data.BinnedTracks.open(tmp_path / "tracks.zarr").names == ["a"]
+    assert len(started) == calls + 2
+    monkeypatch.setattr(_child, "_CODE", "import os; os.kill(os.getpid(), 11)")
+    chunk.write_bytes(chunk.read_bytes() + b"0")
+    with pytest.raises(ChromatellError, match="theirs.zarr was first opened in a child process, which .*signal 11"):
+        ctl.io.read(tmp_path / "theirs.zarr")
+
+
+def test_the_child_reads_text_and_numbers_of_a_store(path, tmp_path, monkeypatch):
+    ctl.io.read(path).write_zarr(tmp_path / "x.zarr")
+    seen = []
+    read = zarr.Array.__getitem__
+    monkeypatch.setattr(zarr.Array, "__getitem__", lambda self, key: seen.append(self.path) or read(self, key))
+    _child.look(tmp_path / "x.zarr")
+    assert {"obs/_index", "obs/type/categories", "obs/type/codes", "X", "uns/ctl/models/m/arrays/b"} <= set(seen)
+    seen.clear()
+    monkeypatch.setattr(_child, "_NUMBERS", 0)
+    _child.look(tmp_path / "x.zarr")
+    assert "obs/type/categories" in seen
+    assert "X" not in seen
+
+
+def test_a_bigwig_is_looked_at_in_a_child(started, tmp_path, monkeypatch):
+    pytest.importorskip("pybigtools")
+    tracks = ctl.data.BinnedTracks({"chr1": np.arange(40.0)[None]}, ["a"], chrom_sizes={"chr1": 2000})
+    ctl.io.bigwig.write(tracks, tmp_path / "a.bw")
+    ctl.io.bigwig.read(tmp_path / "a.bw")
+    assert started == []
+    monkeypatch.setattr(_child, "_KNOWN", set())
+    for _ in range(2):
+        assert ctl.io.bigwig.read(tmp_path / "a.bw")["chr1"].tolist() == list(range(40))
+    assert len(started) == 1
+    (tmp_path / "a.bw").write_bytes((tmp_path / "a.bw").read_bytes())
+    monkeypatch.setattr(_child, "_CODE", "import os; os.kill(os.getpid(), 11)")
+    with pytest.raises(ChromatellError, match="a.bw was first opened in a child process, which .*signal 11"):
+        ctl.io.bigwig.read(tmp_path / "a.bw")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import anndata as ad
 import h5py
 import mudata as md
@@ -11,8 +13,9 @@ import pytest
 import zarr
 
 import chromatell as ctl
+from chromatell import ChromatellError
 from chromatell._compat import no_pull, own_text_dtype
-from chromatell.io._text_columns import is_own_dtype, plain_text
+from chromatell.io._text_columns import check_columns, is_own_dtype, plain_text
 
 CELLS = ["a", "b", "c", "d"]
 
@@ -128,3 +131,28 @@ def test_the_same_barcodes_in_either_dtype_are_the_same(tmp_path):
     other.obs_names = pd.Index(pd.array(mdata.obs_names, dtype="string"))[::-1]
     ctl.tl.add_prediction(mdata, other, key="mine")
     np.testing.assert_array_equal(mdata["atac_pred"].X, values)
+
+
+@pytest.mark.parametrize("place", ["obs/type/categories", "obs/type/codes", "obs/_index", "obs/number"])
+@pytest.mark.parametrize("kind", ["h5ad", "zarr"])
+def test_columns_of_two_dimensions_are_refused(tmp_path, place, kind):
+    """pandas would make tuples of them, and names such as "('a',)"."""
+    obs = pd.DataFrame({"type": pd.Categorical(["x", "y", "x"]), "number": [1, 2, 3]}, index=list("abc"))
+    adata = ad.AnnData(np.ones((3, 2), "float32"), obs=obs)
+    path = tmp_path / f"x.{kind}"
+    adata.write_h5ad(path) if kind == "h5ad" else adata.write_zarr(path)
+    if path.is_dir():
+        (path / ".zmetadata").unlink(missing_ok=True)  # a copy of the shapes, which would be compared first
+    with h5py.File(path, "r+") if kind == "h5ad" else contextlib.nullcontext(zarr.open_group(path)) as root:
+        values, attributes = root[place][...], dict(root[place].attrs)
+        del root[place]
+        made = root.create_array if kind == "zarr" else root.create_dataset
+        made(place, data=values[:, None]).attrs.update(attributes)
+    with pytest.raises(ChromatellError, match="has not one dimension"):
+        ctl.io.read(path)
+
+
+def test_categories_of_bytes_are_named():
+    obs = pd.DataFrame({"type": pd.Categorical([b"x", b"y"])}, index=["a", "b"])
+    with pytest.raises(ChromatellError, match="column 'type' holds .* a bytes where text or a number is needed"):
+        check_columns(ad.AnnData(np.ones((2, 2), "float32"), obs=obs), "x.h5ad")

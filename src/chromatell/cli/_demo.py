@@ -12,13 +12,14 @@ from mudata import MuData
 
 from chromatell._keys import ATAC_PRED, FISHER, RNA, SPLIT, TEST, UNS
 from chromatell.cli._console import libraries_to_stderr, output, step
-from chromatell.cli._files import write
+from chromatell.cli._files import UsageError, check_folder, check_output, write
 from chromatell.cli._tables import gains, leaderboard
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 N_REGIONS = 500
+FIGURES = ("leaderboard", "pr_curve", "per_cell_per_region", "calibration")
 NOTE = (
     "Read with care: the source of this example smoothed the expression over neighbouring cells, test cells included, "
     "and it has 51 genes. The demo shows how the package works, not how well expression predicts accessibility."
@@ -36,8 +37,7 @@ query = ctl.tl.predict(mdata["rna"], model="demo.h5mu")
 
 def run(args: argparse.Namespace) -> None:
     """Train, score, print, save, and apply the saved model to expression alone."""
-    args.out.mkdir(parents=True, exist_ok=True)
-    file = args.out / "demo.h5mu"
+    file = _check(args)
     with step("Load the packages and the example"):
         import chromatell.models.dense  # noqa: F401  torch and scvi-tools, whose import takes seconds
         from chromatell.datasets import pbmc_example
@@ -59,6 +59,23 @@ def run(args: argparse.Namespace) -> None:
     console.print(line, soft_wrap=True, markup=False)
     console.print("\nThe same in Python:\n")
     console.print(textwrap.indent(SAME, "    "), soft_wrap=True, markup=False)
+
+
+def _check(args: argparse.Namespace) -> Path:
+    """Return the file to write, or raise, before any work, where one that is there would be replaced unasked."""
+    check_folder(args.out, "--out")
+    args.out.mkdir(parents=True, exist_ok=True)
+    file: Path = args.out / "demo.h5mu"
+    check_output(file, [], overwrite=args.overwrite)
+    for name in FIGURES:
+        path = args.out / _picture(name)
+        if path.exists() and not (args.overwrite and path.is_file()):
+            raise UsageError(f"{str(path)!r} is there already. Name another folder with --out, or say --overwrite.")
+    return file
+
+
+def _picture(name: str) -> str:
+    return f"demo_{name}.png"
 
 
 def _main_job(mdata: MuData) -> None:
@@ -102,18 +119,14 @@ def _save_figures(mdata: MuData, folder: Path) -> list[Path]:
 
     board = figure(8.2, 3.8)
     pl.leaderboard(mdata, ax=list(board.subplots(1, 3)))
-    figures = {"leaderboard": board}
-    for name, draw in (
-        ("pr_curve", pl.pr_curve),
-        ("per_cell_per_region", pl.per_cell_per_region),
-        ("calibration", pl.calibration),
-    ):
+    figures = {FIGURES[0]: board}
+    for name in FIGURES[1:]:
         figures[name] = figure(6.0, 4.2)
-        draw(mdata, ax=figures[name].subplots())
+        getattr(pl, name)(mdata, ax=figures[name].subplots())
     paths = []
     for name, drawn in figures.items():
         drawn.supxlabel(SHORT_NOTE, fontsize=7, color="#595959")
-        path = (folder / f"demo_{name}.png").absolute()
+        path = (folder / _picture(name)).absolute()
         with beside(path) as temporary:
             drawn.savefig(temporary, format="png", dpi=150)
         paths.append(folder / path.name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,7 @@ def _demo(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="folder to write into; made where it is not there (default: the current one)",
     )
+    parser.add_argument("--overwrite", action="store_true", help="replace the files of an earlier demo there")
 
 
 def _bin(parser: argparse.ArgumentParser) -> None:
@@ -86,12 +88,14 @@ def _bin(parser: argparse.ArgumentParser) -> None:
         help="the cells: a list such as barcodes.tsv.gz, Cell Ranger's matrix (.h5), or .h5ad, .h5mu or .zarr of the "
         "same cells, whose columns of obs come along (default: all of enough fragments)",
     )
-    cells.add_argument("--min-fragments", type=int, metavar="N", help="of a cell, without --barcodes (default: 1000)")
+    cells.add_argument(
+        "--min-fragments", type=_natural, metavar="N", help="of a cell, without --barcodes (default: 1000)"
+    )
     bins = parser.add_argument_group("bins")
     bins.add_argument(
         "--chrom-sizes", metavar="BUILD", help="hg19, hg38, hs1, mm9, mm10, mm39, or a chrom.sizes file; needed"
     )
-    bins.add_argument("--bin-size", type=int, metavar="BP", help="(default: 5000)")
+    bins.add_argument("--bin-size", type=_positive, metavar="BP", help="(default: 5000)")
     bins.add_argument("--blacklist", type=Path, metavar="X.bed", help="bins that overlap these regions are dropped")
     bins.add_argument(
         "--bins",
@@ -133,7 +137,7 @@ def _train(parser: argparse.ArgumentParser) -> None:
     cells.add_argument("--split-by", metavar="COLUMN", help="column of obs, such as donor: whole groups are held out")
     cells.add_argument(
         "--fractions",
-        type=float,
+        type=_share,
         nargs=3,
         metavar=("TRAIN", "VAL", "TEST"),
         help="shares of the cells (default: 0.7 0.1 0.2); for nascent, of the bins (default: 0.8 0.1 0.1)",
@@ -141,11 +145,11 @@ def _train(parser: argparse.ArgumentParser) -> None:
     features = parser.add_argument_group(
         "features", "Where none is given, those selected in IN are used (var['ctl_selected']), else all."
     )
-    features.add_argument("--n-genes", type=int, metavar="N", help="the N most variable genes")
-    features.add_argument("--n-regions", type=int, metavar="N", help="the N most variable regions")
+    features.add_argument("--n-genes", type=_positive, metavar="N", help="the N most variable genes")
+    features.add_argument("--n-regions", type=_positive, metavar="N", help="the N most variable regions")
     features.add_argument(
         "--min-open",
-        type=float,
+        type=_share,
         metavar="SHARE",
         help="regions open in at least this share of the training cells, such as 0.005",
     )
@@ -190,7 +194,7 @@ def _of_xchrom(group: Any) -> None:
         metavar="GENOME.fa",
         help="genome of the regions' build, plain or bgzip; IN may hold the sequences instead (varm['dna_code'])",
     )
-    group.add_argument("--width", type=int, metavar="N", help="bases read around each region (default: 1344)")
+    group.add_argument("--width", type=_positive, metavar="N", help="bases read around each region (default: 1344)")
     group.add_argument(
         "--split-regions",
         choices=("chromosome", "random", "blocks"),
@@ -209,7 +213,9 @@ def _of_xchrom(group: Any) -> None:
         action=argparse.BooleanOptionalAction,
         help="a term of its own for each region trained on (default: that of the preset)",
     )
-    group.add_argument("--cells-per-batch", type=int, metavar="N", help="cells drawn for each step (default: all)")
+    group.add_argument(
+        "--cells-per-batch", type=_positive, metavar="N", help="cells drawn for each step (default: all)"
+    )
 
 
 def _of_atacformer(group: Any) -> None:
@@ -226,9 +232,9 @@ def _of_atacformer(group: Any) -> None:
     group.add_argument(
         "--label-balance", action="store_true", default=None, help="give rare classes the weight of common ones"
     )
-    group.add_argument("--max-length", type=int, metavar="N", help="tokens of a sentence at most (default: 5000)")
+    group.add_argument("--max-length", type=_positive, metavar="N", help="tokens of a sentence at most (default: 5000)")
     group.add_argument(
-        "--tokens-per-batch", type=int, metavar="N", help="tokens of a step (default: that of the preset)"
+        "--tokens-per-batch", type=_positive, metavar="N", help="tokens of a step (default: that of the preset)"
     )
     group.add_argument(
         "--pretrained", type=Path, metavar="FILE", help="go on from this model; bins are matched by name"
@@ -242,13 +248,15 @@ def _of_nascent(group: Any) -> None:
         "--target", type=_named, action="append", metavar="NAME=X.bw", help="what to predict; may be repeated"
     )
     group.add_argument("--chroms", type=_listed, metavar="A,B", help="chromosomes to bin (default: all)")
-    group.add_argument("--bin-size", type=int, metavar="BP", help="(default: 50)")
+    group.add_argument("--bin-size", type=_positive, metavar="BP", help="(default: 50)")
     group.add_argument("--stat", choices=("mean", "mean_covered", "sum", "max"), help="of a bin (default: mean)")
     group.add_argument("--blacklist", type=Path, metavar="X.bed", help="regions whose signal is an artefact")
-    group.add_argument("--smooth", type=float, metavar="BINS", help="smooth the targets; 0 does not (bigWigs: 10)")
-    group.add_argument("--block", type=int, metavar="BP", help="length of the blocks of a split (default: 1 Mb)")
+    group.add_argument(
+        "--smooth", type=_not_negative, metavar="BINS", help="smooth the targets; 0 does not (bigWigs: 10)"
+    )
+    group.add_argument("--block", type=_positive, metavar="BP", help="length of the blocks of a split (default: 1 Mb)")
     group.add_argument("--architecture", help="xgboost (default), dense or cnn")
-    group.add_argument("--window", type=int, metavar="BINS", help="read around a bin, an odd number of bins")
+    group.add_argument("--window", type=_odd, metavar="BINS", help="read around a bin, an odd number of bins")
 
 
 def _signal(group: Any) -> None:
@@ -321,7 +329,7 @@ def _evaluate(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--removed",
-        type=float,
+        type=_share,
         metavar="SHARE",
         help="of completion: the share of each cell's open bins that is taken out and asked for (default: 0.2)",
     )
@@ -331,7 +339,7 @@ def _evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--depth-key", metavar="COLUMN", help="column of the atac obs with each cell's fragments")
     parser.add_argument(
         "--n-bootstrap",
-        type=int,
+        type=_natural,
         default=200,
         metavar="N",
         help="replicates behind the intervals; 0 for none (default: 200)",
@@ -378,26 +386,40 @@ def _depth(parser: Any) -> None:
 
 def _natural(text: str) -> int:
     """Return a whole number from 0."""
-    return _number(text, int, 0)
+    return _number(text, int, lambda x: x >= 0, "a whole number from 0")
 
 
 def _positive(text: str) -> int:
     """Return a whole number from 1."""
-    return _number(text, int, 1)
+    return _number(text, int, lambda x: x >= 1, "a whole number from 1")
+
+
+def _odd(text: str) -> int:
+    """Return an odd whole number from 1."""
+    return _number(text, int, lambda x: x >= 1 and x % 2 == 1, "an odd whole number from 1")
 
 
 def _rate(text: str) -> float:
     """Return a finite number over 0."""
-    return _number(text, float, 1e-300)
+    return _number(text, float, lambda x: x > 0, "a number over 0")
 
 
-def _number(text: str, kind: Any, least: float) -> Any:
-    what = "a number over 0" if kind is float else f"a whole number from {least}"
+def _not_negative(text: str) -> float:
+    """Return a finite number from 0."""
+    return _number(text, float, lambda x: x >= 0, "a number from 0")
+
+
+def _share(text: str) -> float:
+    """Return a number from 0 to 1."""
+    return _number(text, float, lambda x: 0 <= x <= 1, "a share, a number from 0 to 1")
+
+
+def _number(text: str, kind: Any, fits: Callable[[Any], bool], what: str) -> Any:
     try:
         number = kind(text)
     except ValueError:
         number = None
-    if number is None or not least <= number < 1e18:
+    if number is None or not (fits(number) and number < 1e18):  # NaN fits nothing
         raise argparse.ArgumentTypeError(f"{text!r} is not {what}")
     return number
 

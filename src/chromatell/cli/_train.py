@@ -10,7 +10,7 @@ from mudata import MuData
 
 from chromatell._keys import ATAC, DNA, SPLIT
 from chromatell._settings import logger, settings
-from chromatell._validate import ChromatellError, modality
+from chromatell._validate import ChromatellError, modality, split_fractions
 from chromatell.cli import _train_bins, _train_tracks
 from chromatell.cli._choices import check_names
 from chromatell.cli._console import libraries_to_stderr, output
@@ -47,6 +47,7 @@ def run(args: argparse.Namespace) -> None:
     """Split and select where needed, train, predict, write."""
     _check_family(args)
     check_names(args)
+    _check_fractions(args)
     check_folder(args.checkpoint_dir, "--checkpoint-dir")
     if args.family == "nascent":
         _train_tracks.run(args, partial(given, args))
@@ -96,6 +97,16 @@ def _check_family(args: argparse.Namespace) -> None:
         if getattr(args, option) is not None and args.family not in families:
             named = f"--{option.replace('_', '-')} is for --family {' or '.join(families)}"
             raise UsageError(f"{named}; this is --family {args.family}.")
+
+
+def _check_fractions(args: argparse.Namespace) -> None:
+    """Raise where the shares of a split are none."""
+    if args.fractions is not None:
+        usual = (0.8, 0.1, 0.1) if args.family == "nascent" else (0.7, 0.1, 0.2)
+        try:
+            split_fractions(args.fractions, usual, "bin" if args.family == "nascent" else "cell")
+        except ChromatellError as error:
+            raise UsageError(str(error)) from error
 
 
 def _check(args: argparse.Namespace) -> None:

@@ -25,6 +25,7 @@ from chromatell.data._tracks_info import NO_SPLIT
 from chromatell.data._tracks_rows import Row
 from chromatell.data._tracks_table import NAME, check_sizes, check_values, track_table
 from chromatell.data._tracks_uns import pack_tables, unpack_tables
+from chromatell.io._child import known, open_in_child
 from chromatell.io._file import read_group_zarr
 from chromatell.io._limits import REFUSED, Budget
 from chromatell.io._record import MAX_JSON, parse_json
@@ -128,6 +129,8 @@ class TracksWriter(AbstractContextManager["TracksWriter"]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> Literal[False]:
         self._beside.__exit__(kind, error, trace)
+        if error is None:
+            known(self.path)
         return False
 
     def _array(self, where: str, shape: tuple[int, ...], dtype: str) -> Any:
@@ -181,6 +184,7 @@ def open_store(cls: type[Tracks], path: Path) -> Tracks:
     check_store(path, _TracksBudget(str(path), model=True, max_bytes=_MAX_BYTES))
     if step_into(path, MODELS) is not None:  # these are read at once
         check_store(path / MODELS, Budget(f"The models in {path}", model=True))
+    open_in_child(path)
     try:
         root = zarr.open_group(str(path), mode="r", use_consolidated=False)
         said = _read_manifest(root.attrs.asdict(), path)

@@ -24,7 +24,8 @@ _COLUMNS = {
 WIDTHS = ("width", "length", "Width", "Length")  # columns that say how long an interval is
 _MAX_POSITION = 10**11
 # what UCSC, Ensembl, WormBase, SGD and FlyBase call it
-_MITOCHONDRION = "M|MT|MITO|MTDNA|MITOCHONDRION_GENOME"
+_MITOCHONDRION = "M|MT|MITO|MTDNA|MITOCHONDRION|MITOCHONDRION_GENOME"
+_PLASTID = "C|PT|PLTD|CP|CPDNA|CHLOROPLAST|PLASTID"  # TAIR, Ensembl Plants, NCBI; no nuclear chromosome is called so
 
 
 def parse_regions(names: pd.Index | list[str]) -> pd.DataFrame:
@@ -173,21 +174,24 @@ def one_based(table: pd.DataFrame, start: np.ndarray, end: np.ndarray) -> bool:
 def normalise_chrom(names: pd.Series) -> pd.Series:
     """Return chromosome names in one style, so that a name meets itself with and without ``chr``, in any species.
 
-    ``1`` and ``Chr1`` become ``chr1``, ``2L`` becomes ``chr2L``, ``MT`` and ``mitochondrion_genome`` ``chrM``. Names
-    with a dot, such as ``GL000205.2``, are accessions: these stay, and lose a ``chr``.
+    ``1``, ``Chr1`` and ``Chr01`` become ``chr1``, ``2L`` becomes ``chr2L``, ``MT`` and ``mitochondrion_genome``
+    ``chrM``, ``Pt`` and ``chloroplast`` ``chrC``. Names with a dot, such as ``GL000205.2``, are accessions: these stay,
+    and lose a ``chr``.
 
     Examples
     --------
     >>> import pandas as pd
     >>> from chromatell.genome.regions import normalise_chrom
-    >>> normalise_chrom(pd.Series(["1", "chr2L", "2L", "III", "MT", "GL000205.2"])).tolist()
-    ['chr1', 'chr2L', 'chr2L', 'chrIII', 'chrM', 'GL000205.2']
+    >>> normalise_chrom(pd.Series(["1", "Chr01", "2L", "III", "MT", "Pt", "GL000205.2"])).tolist()
+    ['chr1', 'chr1', 'chr2L', 'chrIII', 'chrM', 'chrC', 'GL000205.2']
     """
     codes, found = pd.factorize(names.astype(object).astype(str))  # a million regions lie on few chromosomes
     text = pd.Series(found, dtype=object)
     bare = text.str.replace(r"^chr(?=.)", "", regex=True, case=False)
     bare = bare.where(~bare.str.fullmatch("X|Y|Z|W", case=False), bare.str.upper())
     bare = bare.where(~bare.str.fullmatch(_MITOCHONDRION, case=False), "M")
+    bare = bare.where(~bare.str.fullmatch(_PLASTID, case=False), "C")
+    bare = bare.str.replace(r"^0+(?=[1-9]\d*[A-Za-z]?$)", "", regex=True)  # Chr01 of rice and maize, 01A of wheat
     plain = bare.where(bare.str.contains(".", regex=False) | bare.isin(["", "chr"]), "chr" + bare)
     return pd.Series(plain.to_numpy(dtype=object)[codes], index=names.index, name=names.name, dtype=object)
 

@@ -79,6 +79,7 @@ def _record_from_zarr(path: Path, key: str | None) -> Record:
     if folder is None:
         raise ChromatellError(f"The model {key!r} in {path} is not a group of arrays. {REFUSED}")
     check_store(folder, Budget(f"The model {key!r} in {path}", model=True))
+    open_in_child(folder)
     return from_entry(read_group_zarr(folder), f"the model {key!r} in {path}")
 
 

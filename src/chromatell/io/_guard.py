@@ -18,7 +18,7 @@ from chromatell._sparse import check_sparse_parts
 from chromatell.io._child import open_in_child
 from chromatell.io._h5_guard import check_group, group_at, open_h5
 from chromatell.io._limits import REFUSED, Budget
-from chromatell.io._text_columns import as_this_stack
+from chromatell.io._text_columns import as_this_stack, check_columns
 from chromatell.io._zarr_guard import check_store, is_zarr, step_into
 
 
@@ -54,6 +54,7 @@ def check_file(path: str | os.PathLike[str], *, max_bytes: int | None = None) ->
         if not is_zarr(path):
             raise ChromatellError(f"{path} is a folder but no Zarr store. Give a .h5mu, .h5ad or .zarr.")
         check_store(path, Budget(str(path), model=False, max_bytes=max_bytes))
+        open_in_child(path)
         models_folder = step_into(path, "uns", UNS, MODELS)
         for key in subfolders(models_folder):
             check_store(models_folder / key, Budget(f"The model {key!r} in {path}", model=True))  # type: ignore[operator]
@@ -112,6 +113,7 @@ def read(path: str | os.PathLike[str], *, max_bytes: int | None = None) -> MuDat
     check_sparse_parts(data, str(path))
     for name, adata in data.mod.items() if isinstance(data, MuData) else ():
         check_sparse_parts(adata, f"mod[{name!r}] of {path}")
+    check_columns(data, str(path))
     return as_this_stack(data)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from h5py import h5a, h5d, h5g, h5l, h5o, h5r, h5t, h5z
 
 from chromatell._errors import ChromatellError
-from chromatell.io._limits import REFUSED, Budget
+from chromatell.io._limits import NOT_FLAT, REFUSED, Budget
 
 # HDF5's own filters that NumPy data are stored with, and the common plug-ins where they are installed.
 _DEFLATE, _SHUFFLE, _FLETCHER32, _LZF = 1, 2, 3, 32000
@@ -27,6 +27,7 @@ _MAX_CHUNK = (
 )  # deflate inflates up to 1032-fold, chunk by chunk: no chunk of a model may pass 4 GB on the way
 _CATEGORIES = b"__categories"
 SPARSE = frozenset({b"data", b"indices", b"indptr"})
+COLUMN = frozenset({b"categories", b"codes"})
 _MAX_ATTRIBUTE = 16 * 1024**2
 
 
@@ -84,8 +85,18 @@ def _walk(group: h5g.GroupID, where: str, budget: Budget, above: tuple[Any, ...]
             _check_dataset(child, at, budget, lambda child=child, name=name: _old_categories(group, child, name))  # type: ignore[misc]
         else:
             raise ChromatellError(f"{at} is a named HDF5 type, not data. {REFUSED}")
+    if h5a.exists(group, b"_index") or set(names) >= COLUMN:
+        _check_flat(group, names, where)
     if set(names) >= SPARSE and any(h5a.exists(group, name) for name in (b"shape", b"h5sparse_shape")):
         _check_sparse(group, where)
+
+
+def _check_flat(group: h5g.GroupID, names: list[bytes], where: str) -> None:
+    """Raise where a column of a table, or its categories, has not one dimension: pandas makes tuples of such."""
+    for name in names:
+        child = h5o.open(group, name)
+        if isinstance(child, h5d.DatasetID) and len(child.shape or ()) != 1:
+            raise ChromatellError(f"{where}/{name.decode('utf-8', 'replace')} {NOT_FLAT}. {REFUSED}")
 
 
 def _check_sparse(group: h5g.GroupID, where: str) -> None:

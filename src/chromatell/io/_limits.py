@@ -11,6 +11,7 @@ REFUSED = (
     "The file is refused and nothing was read from it. Ask its author for one written by ctl.io.write or "
     "ctl.io.export_model; if you trust it, open it yourself and write it again."
 )
+NOT_FLAT = "is a part of a table and has not one dimension, as a column and its categories must"
 MODEL_DEPTH = 4
 DATA_DEPTH, DATA_KEYS = 64, 1_000_000
 # Zeros compress a thousandfold, a model's weights and sparse counts hardly ever more than tenfold.

@@ -86,8 +86,7 @@ def write(
     path.parent.mkdir(parents=True, exist_ok=True)
     with beside(path.absolute(), overwrite=overwrite) as temporary:
         _write(data, temporary, path.suffix, compression)
-    if path.is_file():
-        known(path)
+    known(path)
     logger.debug("Wrote %s.", file_name(path))
     return path
 

@@ -16,6 +16,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from chromatell._compat import own_text_dtype, plain_axis
+from chromatell._errors import ChromatellError
 
 
 def is_own_dtype(dtype: Any) -> bool:
@@ -92,6 +93,36 @@ def make_plain(data: MuData | AnnData) -> MuData | AnnData:
         if plain is not part.uns:
             part.uns = plain
     return data
+
+
+def check_columns(data: MuData | AnnData, where: str) -> None:
+    """Raise where a table that was just read has names or categories that are no single values.
+
+    pandas takes categories of two dimensions for tuples, and fails at them much later, with no word on the file.
+
+    Raises
+    ------
+    ChromatellError
+        Names the column.
+    """
+    for table in _tables(data):
+        for i, name in enumerate(table.columns):
+            column = table.iloc[:, i].array
+            _check_values(
+                column.categories if isinstance(column, pd.Categorical) else column, f"column {name!r}", where
+            )
+        _check_values(table.index, "index", where)
+
+
+def _check_values(values: Any, what: str, where: str) -> None:
+    if values.dtype == object or isinstance(values, pd.MultiIndex):
+        odd = next((v for v in values if isinstance(v, tuple | list | bytes | np.ndarray | dict)), None)
+        if odd is not None:
+            raise ChromatellError(
+                f"{where} has a table whose {what} holds {str(odd)[:60]!r}, a {type(odd).__name__} where text or a number "
+                "is needed. The file is damaged or was made by hand: copy it again, or write it with "
+                "ctl.io.write(mdata, path)."
+            )
 
 
 def as_this_stack(data: MuData | AnnData) -> MuData | AnnData:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from chromatell._errors import ChromatellError
-from chromatell.io._limits import REFUSED, Budget
+from chromatell.io._limits import NOT_FLAT, REFUSED, Budget
 from chromatell.io._record import parse_json
 from chromatell.io._zarr_chunks import inflated
 from chromatell.io._zarr_layout import layout_of
@@ -18,6 +18,7 @@ from chromatell.io._zarr_layout import layout_of
 NODE_FILES = ("zarr.json", ".zarray", ".zgroup")
 _SIDE_FILES = frozenset({".zattrs", ".zmetadata"})
 _SPARSE = frozenset({"data", "indices", "indptr"})
+_COLUMN = frozenset({"categories", "codes"})
 _INTEGER = re.compile(r"u?int(8|16|32|64)|[<>|][iu][1248]")
 _MAX_METADATA = 64 * 1024**2
 
@@ -71,6 +72,21 @@ def _walk(folder: Path, budget: Budget, depth: int) -> None:
         _walk(folder / name, budget, depth + 1)
     if set(folders) >= _SPARSE:
         _check_sparse(folder)
+    if set(folders) >= _COLUMN or "_index" in _attributes(folder, metadata, files):
+        _check_flat(folder, folders)
+
+
+def _attributes(folder: Path, metadata: dict[str, Any], files: dict[str, int]) -> dict[str, Any]:
+    said = _json(folder / ".zattrs") if ".zattrs" in files else metadata.get("attributes")
+    return said if isinstance(said, dict) else {}
+
+
+def _check_flat(folder: Path, names: list[str]) -> None:
+    """Raise where a column of a table, or its categories, has not one dimension: pandas makes tuples of such."""
+    for name in names:
+        shape = next((_json(p) for n in NODE_FILES if (p := folder / name / n).is_file()), {}).get("shape")
+        if isinstance(shape, list) and len(shape) != 1:
+            raise ChromatellError(f"{folder / name} {NOT_FLAT}. {REFUSED}")
 
 
 def _check_sparse(folder: Path) -> None:

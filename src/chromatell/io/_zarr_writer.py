@@ -20,7 +20,7 @@ from mudata import MuData
 from chromatell._keys import PREDICTIONS, UNS
 from chromatell._settings import gib, settings
 from chromatell._validate import ChromatellError, one_of
-from chromatell.io._child import open_in_child
+from chromatell.io._child import known, open_in_child
 from chromatell.io._guard import existing, resolve_sibling
 from chromatell.io._h5_guard import check_group, group_at, open_h5
 from chromatell.io._limits import REFUSED, Budget
@@ -165,6 +165,8 @@ class PredictionWriter(AbstractContextManager["PredictionWriter"]):
                 self._beside.__exit__(type(err), err, err.__traceback__)
                 raise
         self._beside.__exit__(kind, error, trace)
+        if error is None:
+            known(self.path)
         return False
 
     def reference(self) -> dict[str, str]:
@@ -275,6 +277,7 @@ def open_prediction(
     if not is_zarr(store):
         raise ChromatellError(f"{store} is not a Zarr store. Write predictions with ctl.tl.predict(..., out=path).")
     check_store(store, Budget(str(store), model=False))
+    open_in_child(store)
     _compare(store, expected, verify)
     return _open(store)
 
@@ -311,6 +314,7 @@ def _entries(path: Path) -> dict[str, Any]:
         if found is None:
             return {}
         check_store(found, Budget(name, model=True))
+        open_in_child(found)
         return read_group_zarr(found)
     open_in_child(path, f"uns/{UNS}/{PREDICTIONS}")
     with open_h5(path) as file:

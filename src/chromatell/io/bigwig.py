@@ -16,6 +16,7 @@ from chromatell._progress import progress
 from chromatell._settings import file_name, logger
 from chromatell._validate import ChromatellError, examples, in_range, one_of, warn
 from chromatell.io._bigwig_guard import check_bigwig
+from chromatell.io._child import BIGWIG, known, open_in_child
 from chromatell.io._replace import check_target
 from chromatell.io._write import beside_all
 
@@ -143,6 +144,7 @@ def write(
     with beside_all(list(files.values()), ".bw", overwrite=overwrite) as temporary:  # pybigtools goes by the suffix
         for name, file in files.items():
             _write_one(pybigtools, tracks, name, temporary[file], layer, zeros)
+            known(temporary[file])  # ours: no child process need look at it, now or under its name
             _compare(tracks, name, temporary[file], layer, zeros)
             logger.info("Wrote %s, read it again, the same.", file_name(file))
     return files
@@ -193,6 +195,7 @@ class BigWig:
         self.name = repr(str(self.path))
         pybigtools = import_pybigtools()
         header = check_bigwig(self.path)
+        open_in_child(self.path, BIGWIG)
         # pybigtools tells the format of a path by its suffix, and of an open file by its content
         named = self.path.suffix in _KNOWN_SUFFIXES
         self._handle = None if named else self.path.open("rb")
