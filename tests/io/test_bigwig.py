@@ -224,6 +224,7 @@ FUZZ = """
 import sys
 import numpy as np
 import chromatell as ctl
+ctl.settings.check_seconds = 0  # this is a child process
 raw = bytearray(open(sys.argv[1], "rb").read())
 rng = np.random.default_rng(int(sys.argv[3]))
 outcomes = {"read": 0, "refused": 0}

@@ -119,8 +119,8 @@ def _check_values(values: Any, what: str, where: str) -> None:
         odd = next((v for v in values if isinstance(v, tuple | list | bytes | np.ndarray | dict)), None)
         if odd is not None:
             raise ChromatellError(
-                f"{where} has a table whose {what} holds {str(odd)[:60]!r}, a {type(odd).__name__} where text or a number "
-                "is needed. The file is damaged or was made by hand: copy it again, or write it with "
+                f"{where} has a table whose {what} holds {str(odd)[:60]!r}, a {type(odd).__name__} where text or a "
+                "number is needed. The file is damaged or was made by hand: copy it again, or write it with "
                 "ctl.io.write(mdata, path)."
             )
 
