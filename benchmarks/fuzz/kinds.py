@@ -197,13 +197,22 @@ class DataKind(Kind):
 
 
 def cells() -> Any:
+    """Return few cells with one of each thing that a file can hold, since the time to read it is that of its parts."""
+    import pandas as pd
     import scipy.sparse as sp
+    from anndata import AnnData
+    from mudata import MuData
 
-    mdata = small_mdata()
-    for adata in mdata.mod.values():
-        adata.X = sp.csr_matrix(adata.X)
-    mdata.mod["rna"].layers["columns"] = sp.csc_matrix(mdata.mod["rna"].X)
-    return mdata
+    rng, names = np.random.default_rng(0), [f"c{i}" for i in range(12)]
+    obs = pd.DataFrame({"cell_type": pd.Categorical(["a", "b", "b"] * 4), "depth": rng.random(12)}, index=names)
+    mods = {}
+    for name, variables in (("rna", [f"g{i}" for i in range(6)]), ("atac", [f"chr1:{i}00-{i}50" for i in range(1, 9)])):
+        x = sp.csr_matrix(rng.poisson(1.0, (12, len(variables))).astype("float32"))
+        mods[name] = AnnData(x, obs=pd.DataFrame(index=names), var=pd.DataFrame(index=variables))
+    mods["rna"].layers["columns"] = sp.csc_matrix(mods["rna"].X)
+    mods["rna"].obsm["X_pca"] = rng.random((12, 2))
+    mods["rna"].obs, mods["rna"].uns["note"] = obs, {"text": "x", "number": 1}
+    return MuData(mods)
 
 
 class DataH5ad(DataKind):

@@ -237,4 +237,4 @@ print(json.dumps([said, sorted({"torch", "scvi", "sklearn"} & set(sys.modules))]
     for (words, wanted), (code, said) in zip(WRONG_NUMBERS, found, strict=True):
         assert code == 2, words
         assert wanted in said, words
-    assert names(tmp_path) == set()
+    assert file_names(tmp_path) == set()
