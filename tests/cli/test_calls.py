@@ -16,6 +16,8 @@ from tests.helpers import file_names
 import chromatell as ctl
 from chromatell.cli import main
 
+COMMANDS = ("demo", "bin", "train", "predict", "evaluate", "report", "info", "export", "variant", "ism", "completion")
+
 
 def test_an_absent_file_is_one_line_and_exit_code_1(tmp_path, refused):
     absent = tmp_path / "absent.h5mu"
@@ -109,7 +111,7 @@ def test_no_command_prints_the_help(capsys):
     assert "chromatell demo" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("command", [[], ["demo"], ["bin"], ["train"], ["predict"], ["evaluate"]])
+@pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)])
 def test_help_shows_what_the_exit_codes_mean(command, capsys):
     with pytest.raises(SystemExit) as stopped:
         main([*command, "--help"])

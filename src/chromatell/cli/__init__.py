@@ -1,4 +1,4 @@
-"""``chromatell demo | bin | train | predict | evaluate | report``."""
+"""``chromatell demo | bin | train | predict | evaluate | report | info | export | variant | ism``."""
 
 from __future__ import annotations
 

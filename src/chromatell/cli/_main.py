@@ -12,6 +12,7 @@ from typing import Any, TextIO
 
 from chromatell._errors import ChromatellError, ChromatellWarning
 from chromatell._settings import settings
+from chromatell.cli._config import as_toml, with_config
 from chromatell.cli._console import say_error
 from chromatell.cli._parser import UsageError, build_parser
 
@@ -21,10 +22,17 @@ OK, UNUSABLE, USAGE = 0, 1, 2
 def run(argv: Sequence[str] | None = None) -> int:
     """Return the exit code of one command, see `chromatell.cli.main`."""
     parser = build_parser()
-    args = parser.parse_args(argv)
+    try:
+        args = with_config(parser, sys.argv[1:] if argv is None else argv)
+    except UsageError as error:
+        say_error(str(error))
+        return USAGE
     if args.command is None:
         parser.print_help()
         return USAGE
+    if args.print_config:
+        sys.stdout.write(as_toml(parser, args))
+        return OK
     before = settings.verbosity
     settings.verbosity = min(3, max(0, args.verbosity + args.verbose - args.quiet))
     try:

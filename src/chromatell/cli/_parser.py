@@ -32,6 +32,11 @@ def build_parser() -> argparse.ArgumentParser:
         ("predict", "apply a stored model", _texts.PREDICT, _texts.PREDICT_EPILOG, _predict),
         ("evaluate", "score predictions beside baselines", _texts.EVALUATE, _texts.EVALUATE_EPILOG, _evaluate),
         ("report", "data, models and scores as one page", _texts.REPORT, _texts.REPORT_EPILOG, _report),
+        ("info", "what a file holds", _texts.INFO, _texts.INFO_EPILOG, _info),
+        ("export", "a model alone, with its card", _texts.EXPORT, _texts.EXPORT_EPILOG, _export),
+        ("variant", "what variants do to accessibility", _texts.VARIANT, _texts.VARIANT_EPILOG, _variant),
+        ("ism", "what each base of a region does", _texts.ISM, _texts.ISM_EPILOG, _ism),
+        ("completion", "a script that completes commands", _texts.COMPLETION, _texts.EXIT_CODES, _completion),
     ):
         add_arguments(_command(commands, name, summary, description, epilog))
     return parser
@@ -51,6 +56,9 @@ def _command(
     told = parser.add_argument_group("messages")
     told.add_argument("-v", "--verbose", action="count", default=0, help="say more, on stderr; may be repeated")
     told.add_argument("-q", "--quiet", action="count", default=0, help="say less: -q warnings only, -qq errors only")
+    again = parser.add_argument_group("options in a file", "What the command line says goes before what the file says.")
+    again.add_argument("--config", type=Path, metavar="RUN.toml", help="take options from this file")
+    again.add_argument("--print-config", action="store_true", help="print such a file for this call, and do nothing")
     return parser
 
 
@@ -356,6 +364,58 @@ def _report(parser: argparse.ArgumentParser) -> None:
         "--groupby", default="cell_type", metavar="COLUMN", help="column of obs that colours cells (default: cell_type)"
     )
     parser.add_argument("--title", metavar="TEXT", help="heading of the page (default: the name of IN)")
+
+
+def _info(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("input", type=Path, metavar="FILE", help=".h5mu, .h5ad, .zarr, or an exported model")
+    parser.add_argument("--json", action="store_true", help="print it as JSON, with every score")
+
+
+def _export(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("input", type=Path, metavar="IN", help="data that carry a model: .h5mu, .h5ad or .zarr")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER", help="the folder to make")
+    parser.add_argument("--key", help="which model, where there are several")
+    parser.add_argument("--overwrite", action="store_true", help="replace a model and its card that are there")
+
+
+def _variant(parser: argparse.ArgumentParser) -> None:
+    _with_sequence(parser)
+    parser.add_argument(
+        "--variants",
+        type=Path,
+        required=True,
+        metavar="X.vcf",
+        help="VCF, plain or gzip, or a table: chrom, pos, ref, alt",
+    )
+    parser.add_argument("--n-null", type=_positive, metavar="N", help="random variants beside them (default: 1000)")
+    _seed(parser)
+
+
+def _ism(parser: argparse.ArgumentParser) -> None:
+    _with_sequence(parser)
+    parser.add_argument(
+        "--regions", required=True, metavar="A,B", help="names of regions, joined by commas, or a .bed (with --fasta)"
+    )
+    parser.add_argument("--window", type=_positive, metavar="BP", help="bases about the middle (default: 200)")
+
+
+def _with_sequence(parser: argparse.ArgumentParser) -> None:
+    what = "cells with expression, regions, and an XChrom model unless --model names one: .h5mu or .zarr"
+    _files(parser, "IN", what, needs_output=False)
+    parser.add_argument("--csv", type=Path, metavar="TABLE.csv", help="write the effects to this table; - is stdout")
+    parser.add_argument("--model", type=Path, help="another file or exported model, in place of that in IN")
+    parser.add_argument("--key", help="which model (default: xchrom)")
+    parser.add_argument("--fasta", type=Path, metavar="GENOME.fa", help="genome, where IN holds no sequences")
+    parser.add_argument(
+        "--groupby",
+        default="cell_type",
+        metavar="COLUMN",
+        help="column of obs with groups of cells, or none (default: cell_type)",
+    )
+
+
+def _completion(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("shell", choices=("bash", "zsh", "fish"), help="which shell")
 
 
 def _files(

@@ -105,3 +105,53 @@ examples:
   chromatell report tracks.zarr -o tracks.html --title "K562, PRO-seq to marks"
 
 {EXIT_CODES}"""
+
+INFO = """\
+Say what data, models, predictions and scores a file holds. Matrices stay on disk, and nothing in the file is executed.
+"""
+
+INFO_EPILOG = f"""\
+examples:
+  chromatell info shared.h5mu
+  chromatell info shared.h5mu --json | jq .models
+  chromatell info tracks.zarr
+
+{EXIT_CODES}"""
+
+EXPORT = """\
+Write one model of a file into a folder, with its card, for people who must not get the cells.
+"""
+
+EXPORT_EPILOG = f"""\
+examples:
+  chromatell export shared.h5mu -o shared_model
+  chromatell export shared.h5mu -o shared_model --key xchrom
+
+{EXIT_CODES}"""
+
+VARIANT = """\
+Score variants in each group of cells with a model that reads DNA: the change in log-odds of being open from REF to ALT,
+beside random variants.
+"""
+
+VARIANT_EPILOG = f"""\
+examples:
+  chromatell variant shared.h5mu --variants snps.vcf.gz --fasta hg38.fa --csv effects.csv
+  chromatell variant cells.h5mu --model xchrom_model --variants snps.vcf --fasta hg38.fa --groupby none --csv -
+
+{EXIT_CODES}"""
+
+ISM = """\
+Change every base of a region to each other one, and say how the log-odds of being open change in each group of cells.
+"""
+
+ISM_EPILOG = f"""\
+examples:
+  chromatell ism shared.h5mu --regions chr1:9900-10400,chr2:500-1000 --csv ism.csv
+  chromatell ism shared.h5mu --regions new.bed --fasta hg38.fa -o with_ism.h5mu
+
+{EXIT_CODES}"""
+
+COMPLETION = """\
+Print a script that completes commands, options and their choices: source <(chromatell completion bash)
+"""

@@ -1,0 +1,52 @@
+"""``chromatell ism``: every base of a region changed to each other one."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from chromatell._keys import UNS
+from chromatell._settings import settings
+from chromatell.cli._console import output
+from chromatell.cli._reading_model import check, given_cells, write_results
+
+
+def run(args: argparse.Namespace) -> None:
+    """Read the model's sequences with each change; write a table, the data, or both."""
+    check(args)
+
+    from chromatell.tl import ism
+
+    mdata = given_cells(args)
+    regions: Any = Path(args.regions) if Path(args.regions).suffix in (".bed", ".gz") else args.regions.split(",")
+    window = {} if args.window is None else {"window": args.window}
+    ism(mdata, regions, key=args.key or "xchrom", model=args.model, groupby=args.groupby, fasta=args.fasta, **window)
+    table = long_table(mdata.uns[UNS]["ism"])
+    if write_results(mdata, table, args) and settings.verbosity:
+        top = table.loc[table["effect"].abs().idxmax()]
+        said = f"{len(table):,} effects; largest: {top['ref']}>{top['alt']} at {top['chrom']}:{top['pos']}"
+        output().print(f"{said} in {top['group']}, {top['effect']:+.3f}.", soft_wrap=True, markup=False)
+
+
+def long_table(found: dict[str, Any]) -> pd.DataFrame:
+    """Return a row for each region, group, place and other base: `pos` is 1-based, as in a VCF."""
+    effect, tokens = np.asarray(found["effect"]), np.asarray(found["tokens"])
+    n_regions, n_groups, _, width = effect.shape
+    r, g, b, i = (axis.ravel() for axis in np.indices((n_regions, n_groups, 4, width)))
+    keep = (tokens[r, i] != b) & (tokens[r, i] < 4)
+    r, g, b, i = r[keep], g[keep], b[keep], i[keep]
+    names = np.array(list("ACGTN"))
+    columns = {
+        "region": np.asarray(found["regions"]).astype(str)[r],
+        "chrom": np.asarray(found["chrom"]).astype(str)[r],
+        "pos": np.asarray(found["start"])[r] + i + 1,
+        "ref": names[tokens[r, i]],
+        "alt": names[b],
+        "group": np.asarray(found["groups"]).astype(str)[g],
+        "effect": effect[r, g, b, i],
+    }
+    return pd.DataFrame(columns)

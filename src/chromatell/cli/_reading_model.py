@@ -1,0 +1,52 @@
+"""What ``chromatell variant`` and ``ism`` share: cells with a model that reads DNA in, a table out."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+import pandas as pd
+
+from chromatell.cli._files import UsageError, check_output, check_there, read_multiome, write
+
+
+def check(args: argparse.Namespace) -> None:
+    """Raise, before anything is read, where the call could not end well.
+
+    Raises
+    ------
+    UsageError
+        No output is named, or one that cannot be written.
+    ChromatellError
+        No such genome.
+    """
+    if args.output is None and args.csv is None:
+        raise UsageError("Name an output: --csv TABLE.csv (- is stdout), -o OUT.h5mu, or both.")
+    if args.output is not None:
+        check_output(args.output, [args.input], overwrite=args.overwrite)
+    if args.csv is not None and str(args.csv) != "-":
+        check_output(args.csv, [args.input], overwrite=args.overwrite, suffixes=(".csv",), kind="text")
+    check_there(args.fasta, "FASTA")
+
+
+def given_cells(args: argparse.Namespace) -> Any:
+    """Return the cells, and turn ``--groupby none`` into None."""
+    args.groupby = None if args.groupby == "none" else args.groupby
+    return read_multiome(args.input)
+
+
+def write_results(mdata: Any, table: pd.DataFrame, args: argparse.Namespace) -> bool:
+    """Write what was asked for; return whether stdout is free for a word."""
+    if args.output is not None:
+        write(mdata, args.output)
+    if args.csv is None:
+        return True
+    if str(args.csv) == "-":
+        table.to_csv(sys.stdout, index=False)
+        return False
+    from chromatell.io._write import beside
+
+    with beside(args.csv.absolute()) as temporary:
+        table.to_csv(temporary, index=False)
+    return True

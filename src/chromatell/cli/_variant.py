@@ -1,0 +1,33 @@
+"""``chromatell variant``: what variants do to the accessibility of the sequence about them."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from chromatell._keys import UNS
+from chromatell._settings import settings
+from chromatell.cli._console import output
+from chromatell.cli._files import check_there
+from chromatell.cli._reading_model import check, given_cells, write_results
+
+
+def run(args: argparse.Namespace) -> None:
+    """Score the variants in each group of cells; write a table, the data, or both."""
+    check(args)
+    check_there(args.variants, "variants")
+
+    from chromatell.tl import variant_effect
+
+    mdata = given_cells(args)
+    options: dict[str, Any] = {"per": args.groupby, "seed": args.seed}
+    if args.n_null is not None:
+        options["n_null"] = args.n_null
+    variant_effect(mdata, args.variants, fasta=args.fasta, key=args.key or "xchrom", model=args.model, **options)
+    table = mdata.uns[UNS]["variant_effect"]
+    if write_results(mdata, table, args) and settings.verbosity:
+        top = table.reindex(table["effect"].abs().sort_values(ascending=False).index).iloc[0]
+        said = f"{len(table):,} effects; largest: {top['id'] or top['chrom']} {top['ref']}>{top['alt']}"
+        output().print(
+            f"{said} in {top['group']}, {top['effect']:+.3f} (p {top['p']:.2g}).", soft_wrap=True, markup=False
+        )
