@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from chromatell.datasets._pbmc_example import pbmc_example
     from chromatell.datasets._simulate_multiome import simulate_multiome
     from chromatell.datasets._simulate_sequence_multiome import simulate_sequence_multiome
+    from chromatell.datasets._tutorial import tutorial
 
 # name -> file that defines it
 _WHERE = {
@@ -18,7 +19,8 @@ _WHERE = {
     "simulate_multiome": "_simulate_multiome",
     "simulate_sequence_multiome": "_simulate_sequence_multiome",
     "multiome_10x": "_multiome_10x",
+    "tutorial": "_tutorial",
 }
 
-__all__ = ["multiome_10x", "pbmc_example", "simulate_multiome", "simulate_sequence_multiome"]
+__all__ = ["multiome_10x", "pbmc_example", "simulate_multiome", "simulate_sequence_multiome", "tutorial"]
 __getattr__, __dir__ = lazy(__name__, _WHERE)
