@@ -253,7 +253,11 @@ def _of_atacformer(group: Any) -> None:
 def _of_nascent(group: Any) -> None:
     _signal(group)
     group.add_argument(
-        "--target", type=_named, action="append", metavar="NAME=X.bw", help="what to predict; may be repeated"
+        "--target",
+        type=_named,
+        action="append",
+        metavar="NAME=X.bw",
+        help="what to learn, a bigWig or peaks (BED); may be repeated",
     )
     group.add_argument("--chroms", type=_listed, metavar="A,B", help="chromosomes to bin (default: all)")
     group.add_argument("--bin-size", type=_positive, metavar="BP", help="(default: 50)")

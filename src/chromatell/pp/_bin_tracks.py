@@ -1,4 +1,4 @@
-"""``ctl.pp.bin_tracks``: bigWig files to tracks."""
+"""``ctl.pp.bin_tracks``: bigWig files and lists of peaks to tracks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ from chromatell.data._tracks_rows import check_memory
 from chromatell.data._tracks_store import TracksWriter
 from chromatell.data._tracks_table import ROLE, STAT, STRAND
 from chromatell.data.tracks import BinnedTracks
+from chromatell.genome.builds import ChromSizes
 from chromatell.io.bigwig import MAX_BIN, MISSING, STATS, BigWig, Missing, Stat
+from chromatell.pp._peak_files import SHARE, PeakFile, is_peaks
 from chromatell.pp._strand_check import StrandCheck
 from chromatell.pp._track_files import (
     PATH,
@@ -45,11 +47,13 @@ def bin_tracks(
     missing: Missing = "zero",
     allow_negative: bool = False,
     annotation: str | os.PathLike[str] | pd.DataFrame | None = None,
+    chrom_sizes: ChromSizes | None = None,
+    peak_width: int | None = None,
     n_jobs: int | None = None,
     out: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
 ) -> BinnedTracks:
-    """Read bigWig files into bins along whole chromosomes.
+    r"""Read bigWig files and lists of peaks into bins along whole chromosomes.
 
     Parameters
     ----------
@@ -57,7 +61,9 @@ def bin_tracks(
         Name to path; or a table (list of dicts, DataFrame) with `name` and `path`, and any of `strand` ('+', '-',
         '.'), `role` ('input', 'target'), `assay`, `sample`. Where they are not said, a name with the word plus, pos,
         fwd or forward (minus, neg, rev or reverse) tells the strand, a stranded track is an input and any other a
-        target; two strands are of one assay, named by what their names share, or 'signal'.
+        target; two strands are of one assay, named by what their names share, or 'signal'. A path that ends in
+        ``.bed``, ``.narrowPeak`` or ``.broadPeak`` (``.gz`` or not) is a list of peaks or of other elements, and a
+        target: its value is the share of a bin's bases that is covered, whatever `stat` says.
     bin_size
         In bp. Bins start at 0 of each chromosome; the last one holds the bases that remain, and its mean is over those.
     chroms
@@ -78,6 +84,11 @@ def bin_tracks(
     annotation
         Genes (GTF, BED, table; see :func:`chromatell.pl.tracks`): inputs of two strands must follow the genes' strands,
         which tells files that were swapped even where both are positive.
+    chrom_sizes
+        For peaks without a bigWig beside them: a build such as 'hg38', or chromosome to length in bp.
+    peak_width
+        In bp: cut longer peaks to this length around the summit of a narrowPeak, or else the middle. Wide peaks call
+        bins positive that carry little of the mark: with narrow ones models learn better. None cuts none.
     n_jobs
         Threads. None follows ``ctl.settings.n_jobs``.
     out
@@ -88,18 +99,20 @@ def bin_tracks(
     Returns
     -------
     BinnedTracks
-        float32. ``table`` says `stat`; ``uns['bin_tracks']`` the options.
+        float32. ``table`` says `stat`, of peaks 'share'; ``uns['bin_tracks']`` the options.
 
     Raises
     ------
     ChromatellError
         A file that is no bigWig, is cut short or empty; files of different builds or without a shared chromosome;
-        strands swapped; negative values where there can be none; a file without data on the chromosomes asked for.
+        strands swapped; negative values where there can be none; a file without data on the chromosomes asked for;
+        peaks of another build, or as an input.
 
     Notes
     -----
     Peak memory: 4 bytes a bin and track (0.5 GB for two strands of the human genome), with `out` those of one
-    chromosome; and 30 MB a thread. Files are read at once, their chromosomes one after the other.
+    chromosome; and 30 MB a thread. Files are read at once, their chromosomes one after the other. A chromosome
+    without any peak in a list is one that the list lacks: not to be told from one that nobody looked at.
 
     References
     ----------
@@ -114,17 +127,26 @@ def bin_tracks(
     >>> tracks = ctl.pp.bin_tracks({"H3K4me3": paths["signal"]}, bin_size=100)
     >>> tracks.values("chr1").tolist()
     [[1.0, 4.0]]
+
+    Peaks of a BED, here without a signal beside them:
+
+    >>> from pathlib import Path
+    >>> _ = Path("peaks.bed").write_text("chr1\t30\t110\n")
+    >>> tracks = ctl.pp.bin_tracks({"H3K27ac": "peaks.bed"}, chrom_sizes={"chr1": 190})
+    >>> tracks.values("chr1").round(1).tolist()
+    [[0.4, 1.0, 0.2, 0.0]]
     """
     bin_size = in_range(bin_size, 1, MAX_BIN, "bin_size")
     one_of(stat, STATS, "stat")
     one_of(missing, MISSING, "missing")
+    peak_width = None if peak_width is None else in_range(peak_width, 1, 1_000_000_000, "peak_width")
     jobs = in_range(settings.n_jobs if n_jobs is None else n_jobs, 1, 256, "n_jobs")
     table = file_table(files)
     check_pairs(table)
     paths = [str(p) for p in table.pop(PATH)]
-    table[STAT] = stat
+    table[STAT] = [SHARE if is_peaks(p) else stat for p in paths]
     with ExitStack() as stack:
-        handles = open_files(table.assign(**{PATH: paths}), stack)
+        handles = open_files(table.assign(**{PATH: paths}), stack, chrom_sizes, peak_width)
         whole, parts = stretches(chroms)
         chosen = shared_chroms(handles, whole)
         signs = [
@@ -148,6 +170,8 @@ def bin_tracks(
         roles = [(str(name), str(role), allow_negative) for name, role in zip(table.index, table[ROLE], strict=True)]
         read = _reader(list(handles.values()), signs, roles, chosen, bin_size, one, of_parts, jobs, check)
         how = {"bin_tracks": {"stat": stat, "missing": missing, "files": [Path(p).name for p in paths]}}
+        if peak_width is not None:
+            how["bin_tracks"]["peak_width"] = peak_width
         if out is not None:
             with TracksWriter(
                 Path(out), table, chrom_sizes=sizes, bin_size=bin_size, uns=how, overwrite=overwrite
@@ -171,7 +195,7 @@ def _outside(n: int, bins: slice) -> np.ndarray:
 
 
 def _reader(
-    files: list[BigWig],
+    files: list[BigWig | PeakFile],
     signs: list[int],
     roles: list[tuple[str, str, bool]],
     chosen: Mapping[str, Mapping[str, str]],
@@ -205,7 +229,7 @@ def _reader(
 
 
 def _values(
-    file: BigWig,
+    file: BigWig | PeakFile,
     chrom: str,
     sign: int,
     role: tuple[str, str, bool],

@@ -25,9 +25,10 @@ from chromatell.data._tracks_table import (
     one_region,
     track_table,
 )
-from chromatell.genome.builds import identify
+from chromatell.genome.builds import ChromSizes, chromosome_sizes, identify
 from chromatell.genome.regions import normalise_chrom, parse_regions
 from chromatell.io.bigwig import BigWig
+from chromatell.pp._peak_files import PeakFile, is_peaks
 
 PATH = "path"
 # a scaffold, an alternative locus, the mitochondrion: not what None of `chroms` asks for
@@ -55,7 +56,7 @@ def file_table(files: Any) -> pd.DataFrame:
         )
     bad = [n for n, p in zip(given[NAME], given[PATH], strict=True) if not isinstance(p, str | os.PathLike) or not p]
     if bad:
-        raise ChromatellError(f"Tracks {examples(bad)} have no path. Name a bigWig for each.")
+        raise ChromatellError(f"Tracks {examples(bad)} have no path. Name a bigWig, or a list of peaks, for each.")
     return _with_defaults(given)
 
 
@@ -79,9 +80,28 @@ def _with_defaults(given: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def open_files(table: pd.DataFrame, stack: Any) -> dict[str, BigWig]:
-    """Return each track's bigWig, open; their chromosomes must have the same lengths."""
-    files = {name: stack.enter_context(BigWig(path)) for name, path in zip(table.index, table[PATH], strict=True)}
+def open_files(
+    table: pd.DataFrame, stack: Any, chrom_sizes: ChromSizes | None = None, peak_width: int | None = None
+) -> dict[str, BigWig | PeakFile]:
+    """Return each track's file, open; their chromosomes must have the same lengths.
+
+    Peaks, which do not say how long chromosomes are, take `chrom_sizes`, or those of the first bigWig.
+    """
+    peaks = {str(name): path for name, path in zip(table.index, table[PATH], strict=True) if is_peaks(path)}
+    _check_peaks(table.loc[list(peaks)])
+    files: dict[str, BigWig | PeakFile] = {}
+    for name, path in zip(table.index, table[PATH], strict=True):
+        if name not in peaks:
+            files[name] = stack.enter_context(BigWig(path))
+    sizes = chromosome_sizes(chrom_sizes) if chrom_sizes is not None else next((f.sizes for f in files.values()), None)
+    if sizes is None:
+        raise ChromatellError(
+            f"{examples(peaks)} are peaks, which do not say how long chromosomes are, and no bigWig is beside them. "
+            "Name the build: chrom_sizes='hg38'."
+        )
+    for name, path in peaks.items():
+        files[name] = PeakFile(path, sizes, peak_width)
+    files = {name: files[name] for name in table.index}
     seen: dict[str, tuple[str, int]] = {}
     for name, file in files.items():
         for chrom, size in zip(_plain(file.sizes), file.sizes.values(), strict=True):
@@ -94,6 +114,16 @@ def open_files(table: pd.DataFrame, stack: Any) -> dict[str, BigWig]:
                     "(CrossMap bigwig)."
                 )
     return files
+
+
+def _check_peaks(peaks: pd.DataFrame) -> None:
+    """Raise where a model would read peaks: they are learned."""
+    read = peaks.index[(peaks[ROLE] != TARGET) | (peaks[STRAND] != ".")]
+    if len(read):
+        raise ChromatellError(
+            f"{examples(read)} are lists of peaks, which a model learns and does not read. Give the bigWig of the "
+            "signal, or say what they are: {'path': 'peaks.bed', 'role': 'target', 'strand': '.'}."
+        )
 
 
 def stretches(chroms: str | Iterable[str] | None) -> tuple[list[str] | None, dict[str, str]]:
@@ -115,7 +145,9 @@ def bins_of(parts: Mapping[str, str], sizes: Mapping[str, int], bin_size: int) -
     return found
 
 
-def shared_chroms(files: Mapping[str, BigWig], chroms: str | Iterable[str] | None) -> dict[str, dict[str, str]]:
+def shared_chroms(
+    files: Mapping[str, BigWig | PeakFile], chroms: str | Iterable[str] | None
+) -> dict[str, dict[str, str]]:
     """Return the chromosomes to bin, in order: the first file's name of each to every track's own name of it."""
     own = {name: dict(zip(_plain(f.sizes), f.sizes, strict=True)) for name, f in files.items()}
     first = next(iter(own))
@@ -155,7 +187,9 @@ def _choose(own: Mapping[str, Mapping[str, str]]) -> list[str]:
     return sorted(main, key=_natural)
 
 
-def sign_of(name: str, file: BigWig, strand: str, role: str, allow_negative: bool, chroms: Iterable[str]) -> int:
+def sign_of(
+    name: str, file: BigWig | PeakFile, strand: str, role: str, allow_negative: bool, chroms: Iterable[str]
+) -> int:
     """Return 1, or -1 where a strand is stored as negative values; raise for signs that cannot be.
 
     The header tells whether there are values below 0 at all. Its largest value is not believed: pyBigWig writes a wrong
@@ -180,7 +214,7 @@ def sign_of(name: str, file: BigWig, strand: str, role: str, allow_negative: boo
     return 1
 
 
-def check_signs(name: str, file: BigWig, low: float, high: float, role: str, allow_negative: bool) -> None:
+def check_signs(name: str, file: BigWig | PeakFile, low: float, high: float, role: str, allow_negative: bool) -> None:
     """Raise where there are values below 0 and there can be none."""
     if role == INPUT or not allow_negative:
         right = "If they are right (a log ratio): allow_negative=True."
