@@ -248,9 +248,9 @@ def test_arguments_that_are_wrong(files_, kwargs, cure):
 
 
 def test_a_bed_given_as_bigwig(tmp_path):
-    (tmp_path / "peaks.bed").write_text("chr1\t0\t50\tpeak\n")
+    (tmp_path / "peaks.bw").write_text("chr1\t0\t50\tpeak\n")
     with pytest.raises(ctl.ChromatellError, match="not a bigWig: it is a"):
-        ctl.pp.bin_tracks({"peaks": tmp_path / "peaks.bed"})
+        ctl.pp.bin_tracks({"peaks": tmp_path / "peaks.bw"})
 
 
 # real files
