@@ -37,7 +37,7 @@ def modality(mdata: MuData, name: str) -> AnnData:
     if not isinstance(mdata, MuData):
         raise ChromatellError(
             f"Expected a MuData with modalities 'rna' and 'atac', got {type(mdata).__name__}. "
-            "Make one with mudata.MuData({'rna': rna, 'atac': atac})."
+            "Make one: mdata = mudata.MuData({'rna': rna, 'atac': atac})."
         )
     if name not in mdata.mod:
         raise ChromatellError(

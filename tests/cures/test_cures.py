@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-import re
 from typing import Any
 
 import anndata as ad
@@ -12,34 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from tests.cures.harness import code_of
 
 import chromatell as ctl
 from chromatell import ChromatellError
-
-_START = re.compile(r"\b(?:ctl|mdata|adata|atac|rna|keep|shared|tracks|table|del)\b[ .,\[]")
-
-
-def code_of(message: str) -> list[str]:
-    """Return the statements of Python that a message holds: the longest text from a name on that parses and acts."""
-    found, at = [], 0
-    while match := _START.search(message, at):
-        best = ""
-        for end in range(match.end(), len(message) + 1):
-            if message[end - 1] not in ")]}'":
-                continue
-            text = message[match.start() : end]
-            try:
-                body = ast.parse(text).body
-            except SyntaxError:
-                continue
-            if all(
-                isinstance(s, ast.Assign | ast.Delete) or isinstance(getattr(s, "value", None), ast.Call) for s in body
-            ):
-                best = text
-        at = match.start() + max(len(best), 1)
-        if best:
-            found.append(best)
-    return found
 
 
 def cure(call: str, names: dict[str, Any], match: str, *, rounds: int = 1) -> Any:

@@ -86,3 +86,23 @@ def test_target_tracks(family, bad, records):
     for part in ("target_tracks", "input_tracks"):
         with pytest.raises(ChromatellError):
             load(record, config={**record.config, part: bad})
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"levels": "chr1"},
+        {"levels": ["a"]},
+        {"levels": ["a", 1], "batch_key": "b"},
+        {"batch_key": "b"},
+        {"keys": "ab"},
+        {"keys": ["a"]},
+        {"levels": [["a"]], "batch_key": "b"},
+    ],
+)
+def test_batches_and_covariates_fit_their_numbers(changed, records):
+    """Text in place of a list was read letter by letter, and ended in a matrix product of other shapes."""
+    record = records["dense"]
+    config = {**record.config, "covariates": {**record.config["covariates"], **changed}}
+    with pytest.raises(ChromatellError, match="do not fit themselves"):
+        load(record, config=config)

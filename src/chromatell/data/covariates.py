@@ -103,16 +103,19 @@ class Covariates:
 
     @classmethod
     def from_plain(cls, plain: dict[str, Any], arrays: dict[str, np.ndarray]) -> Covariates:
-        """Take both back from a record."""
+        """Take both back from a record, whose names and numbers must fit each other."""
         none = np.zeros(0)
-        return cls(
-            plain["batch_key"],
-            list(plain["levels"]),
-            arrays.get("scaling.batch_frequency", none),
-            list(plain["keys"]),
-            arrays.get("scaling.covariate_mean", none),
-            arrays.get("scaling.covariate_sd", none),
+        frequency, mean, sd = (
+            arrays.get(f"scaling.{name}", none) for name in ("batch_frequency", "covariate_mean", "covariate_sd")
         )
+        batch_key, levels, keys = plain["batch_key"], plain["levels"], plain["keys"]
+        texts = all(isinstance(names, list) and all(isinstance(v, str) for v in names) for names in (levels, keys))
+        lengths = texts and frequency.shape == (len(levels),) and mean.shape == sd.shape == (len(keys),)
+        if not (lengths and (isinstance(batch_key, str) if levels else batch_key is None)):
+            raise ChromatellError(
+                f"The model's batches and covariates do not fit themselves: {str(plain)[:200]}. Ask for the file again."
+            )
+        return cls(batch_key, levels, frequency, keys, mean, sd)
 
 
 def _column(data: MuData | AnnData, key: str) -> pd.Series | None:

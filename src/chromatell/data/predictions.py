@@ -90,13 +90,18 @@ def check_regions(mdata: MuData, regions: pd.Index, key: str) -> None:
 
 
 def _names_of(pred: AnnData) -> pd.Index:
-    """Return the target modality's names of the regions of ``atac_pred``, which must be of this package."""
-    if REGION not in pred.var or X_KEY not in pred.uns.get(UNS, {}):
+    """Return the target modality's names of the regions of ``atac_pred``, which must be of this package.
+
+    Where the column was lost on the way, the names of the variables still hold them.
+    """
+    names = pred.var_names.astype(str)
+    prefixed = bool(len(names)) and bool(names.str.startswith(PRED_PREFIX).all())
+    if X_KEY not in pred.uns.get(UNS, {}) or not (REGION in pred.var or prefixed):
         raise ChromatellError(
             "mdata.mod['atac_pred'] is not of this package, which keeps its predictions there. Rename yours: "
             "mdata.mod['other'] = mdata.mod.pop('atac_pred'); mdata.update()."
         )
-    return pd.Index(pred.var[REGION].astype(str))
+    return pd.Index(pred.var[REGION].astype(str)) if REGION in pred.var else names.str.removeprefix(PRED_PREFIX)
 
 
 @contextlib.contextmanager

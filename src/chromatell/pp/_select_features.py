@@ -145,10 +145,14 @@ def _take(
     there = int(eligible.sum())
     if n is not None and (not isinstance(n, int | np.integer) or n < 1):
         raise ChromatellError(f"n_{name}={n!r} must be a positive whole number, or None for all.")
-    if there == 0 or (n is not None and n > there):
+    if there == 0:
         raise ChromatellError(
-            f"n_{name}={n} is above the {there} of {score.size} {name} {what}. "
-            f"Use n_{name}={there or None} or fewer, or None."
+            f"None of the {score.size} {name} is one of those {what}: nothing can be selected. Look at the matrix, and "
+            "split again with more training cells: ctl.pp.split_cells(mdata, fractions=(0.7, 0.1, 0.2))."
+        )
+    if n is not None and n > there:
+        raise ChromatellError(
+            f"n_{name}={n} is above the {there} of {score.size} {name} {what}. Use n_{name}={there} or fewer, or None."
         )
     if n is None:
         return eligible

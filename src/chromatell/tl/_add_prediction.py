@@ -184,7 +184,10 @@ def _exact(mdata: MuData, prediction: Any, regions: pd.Index) -> np.ndarray:
     if not sp.issparse(prediction):
         prediction = np.asarray(prediction)
     if prediction.dtype.kind not in "fiub":
-        raise ChromatellError(f"The prediction has dtype {prediction.dtype}; numbers are needed: .astype('float32').")
+        raise ChromatellError(
+            f"The prediction has dtype {prediction.dtype}; numbers are needed: "
+            "prediction = prediction.astype('float32')."
+        )
     if prediction.shape != needed:
         raise ChromatellError(
             f"The prediction has shape {prediction.shape}; {needed} is needed: the cells of mdata.obs_names x the "

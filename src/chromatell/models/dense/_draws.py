@@ -35,16 +35,19 @@ def draw_blocks(
         The model has one member where members are asked for, or no dropout.
     """
     module = model.module
-    if one_of(method, METHODS, "method") == "members" and module.config.n_members < 2:
+    dropouts = [m for m in module.modules() if isinstance(m, nn.Dropout) and m.p > 0]
+    several = module.config.n_members > 1
+    if one_of(method, METHODS, "method") == "members" and not several:
+        other = "Take method='dropout', or train" if dropouts else "Train"
         raise ChromatellError(
-            "The model has one member, so its members cannot differ. Take method='dropout', or train several: "
+            f"The model has one member, so its members cannot differ. {other} several: "
             "ctl.tl.dense(mdata, n_members=5)."
         )
-    dropouts = [m for m in module.modules() if isinstance(m, nn.Dropout) and m.p > 0]
     if method == "dropout":
         n_draws = in_range(n_draws, 2, 1000, "n_draws")
         if not dropouts:
-            raise ChromatellError("The model has no dropout. Take method='members', or train one with dropout=0.2.")
+            other = "Take method='members', or train" if several else "Train"
+            raise ChromatellError(f"The model has no dropout. {other} one that has: ctl.tl.dense(mdata, dropout=0.2).")
     rna = data.mod[RNA] if isinstance(data, MuData) else data
     nonnegative(rna, RNA, smoothed=True)
     expressed(rna)

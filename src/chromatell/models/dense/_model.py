@@ -407,4 +407,9 @@ class Dense(ChromatinModel):
         has_pcs = self.network.n_pcs > 0
         self.projection = stored(arrays, "scaling.projection", (n, self.network.n_pcs)) if has_pcs else None
         self.covariates = Covariates.from_plain(self.config["covariates"], arrays)
+        if self.covariates.width != self.network.n_covariates:
+            raise ChromatellError(
+                f"The model reads {self.network.n_covariates} columns of batches and covariates and names "
+                f"{self.covariates.width}. Ask for the file again."
+            )
         self.module = module_from(self.network, arrays)
