@@ -9,6 +9,7 @@ from scipy import stats
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from chromatell._validate import ChromatellError
+from chromatell.metrics import _comparing
 from chromatell.metrics.delong import paired_auroc_test, region_ap, region_auroc
 
 
@@ -47,6 +48,45 @@ def test_plain_and_stratified_equal_sklearn(rng, ties):
         assert got.n == np.isfinite(inside).sum()
         assert (got.influence[strata == -1] == 0).all()
         np.testing.assert_array_equal(region_auroc(labels, s, strata, influence=False).score, got.score)
+
+
+def test_strata_by_their_size_equal_mantel_and_haenszel(rng):
+    y = rng.random((150, 20)) < rng.uniform(0.01, 0.4, 20)
+    s = np.round(rng.normal(size=y.shape) + y, 1).astype(np.float32)
+    strata = rng.integers(-1, 40, 150)  # more strata than fill one block
+    expected = np.full(20, np.nan)
+    for r in range(20):
+        inside, weight = [], []
+        for k in range(40):
+            i = strata == k
+            n_open, n = y[i, r].sum(), i.sum()
+            if 0 < n_open < n:
+                inside.append(roc_auc_score(y[i, r], s[i, r]))
+                weight.append(n_open * (n - n_open) / n)
+        if inside:
+            expected[r] = np.average(inside, weights=weight)
+    for labels in (y, sp.csr_matrix(y)):
+        np.testing.assert_allclose(region_auroc(labels, s, strata, by_size=True).score, expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("by_size", [False, True])
+@pytest.mark.parametrize("with_left_out", [False, True])
+def test_comparing_equals_sorting(rng, monkeypatch, by_size, with_left_out):
+    """Few open cells are compared with the others, many are sorted: scores and influence are the same."""
+    y = rng.random((200, 30)) < rng.uniform(0.0, 0.1, 30)
+    y[:, 0], y[:, 1] = False, np.arange(200) == 7
+    s = np.round(rng.normal(size=y.shape) + y, 1).astype(np.float32)
+    out = (rng.random(y.shape) < 0.1) & ~y if with_left_out else None
+    monkeypatch.setattr(_comparing, "_REGIONS", 7)
+    monkeypatch.setattr(_comparing, "_VALUES", 999)
+    for strata in (None, rng.integers(-1, 30, 200)):
+        how = {"by_size": by_size, "left_out": out}
+        fast, slow = region_auroc(sp.csr_matrix(y), s, strata, **how), region_auroc(y, s, strata, **how)
+        np.testing.assert_allclose(fast.score, slow.score, atol=1e-12)
+        np.testing.assert_allclose(fast.influence, slow.influence, atol=1e-7)
+    fast, slow = region_ap(sp.csr_matrix(y), s), region_ap(y, s)
+    np.testing.assert_allclose(fast.score, slow.score, atol=1e-12)
+    np.testing.assert_allclose(fast.influence, slow.influence, atol=1e-7)
 
 
 @pytest.mark.parametrize("ties", [False, True])
@@ -116,6 +156,7 @@ def test_error_of_a_paired_difference_matches_fresh_draws_and_brute_force(openne
     kinds = {
         "auroc": lambda y, s, k: region_auroc(y, s),
         "stratified": region_auroc,
+        "by size": lambda y, s, k: region_auroc(y, s, k, by_size=True),
         "ap": lambda y, s, k: region_ap(y, s),
     }
     differences, said, brute = ({k: [] for k in kinds} for _ in range(3))

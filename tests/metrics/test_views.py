@@ -24,50 +24,65 @@ from chromatell.metrics.views import (
 
 
 def test_depth_matched_by_hand():
-    depth = np.array([1, 2, 3, 4, 10, 11, 12, 13.0])  # two bins: the first four cells and the last four
+    depth = np.array([100, 101, 102, 103, 200, 201, 202, 206.0])  # two strata: the first four cells and the last four
     y = np.array([[0, 1, 0, 0, 1, 1, 0, 1], [0, 0, 0, 0, 0, 1, 0, 1], [0, 0, 0, 0, 0, 0, 0, 0]]).T
     s = np.array([[1, 2, 3, 0, 5, 4, 4, 9], [1, 2, 3, 4, 5, 6, 7, 8], [1, 2, 3, 4, 5, 6, 7, 8]], dtype=np.float32).T
-    # region 0: bin 1 positive 2 above {1, 0} of {1, 3, 0}: 2/3; bin 2 positives {5, 4, 9} against {4}: 2.5 / 3
-    # region 1: bin 1 holds no positive; bin 2 positives {6, 8} against {5, 7}: 3/4; region 2: never open
+    # region 0: stratum 1 has 2 above {1, 0} of {1, 3, 0}: 2/3; stratum 2 has {5, 4, 9} against {4}: 2.5 / 3;
+    # both weigh 1 x 3 / 4. Region 1: stratum 1 holds no positive; in 2 {6, 8} against {5, 7}: 3/4; 2: never open
     expected = [(2 / 3 + 2.5 / 3) / 2, 0.75, np.nan]
-    got = depth_matched_auroc(y, s, depth, n_bins=2, top=None)
+    got = depth_matched_auroc(y, s, depth, top=None)
     np.testing.assert_allclose(got.score, expected)
     assert got.mean == pytest.approx(np.nanmean(expected))
-    top = depth_matched_auroc(sp.csr_matrix(y), s, depth, n_bins=2, top=1)
+    top = depth_matched_auroc(sp.csr_matrix(y), s, depth, top=1)
     np.testing.assert_allclose(top.score, [expected[0], np.nan, np.nan])
+    assert np.isnan(depth_matched_auroc(y, s, depth, within=0.0).score).all()  # no two cells of one depth
 
 
-def test_depth_buys_the_overall_score_and_nothing_when_matched(rng):
-    n, m = 1500, 150
-    depth = np.exp(rng.normal(0, 0.7, n))
-    p = 1 - np.exp(-np.outer(depth, rng.uniform(0.02, 0.3, m)))
+@pytest.mark.parametrize(("spread", "most"), [(0.4, 0.3), (0.9, 0.3), (0.7, 0.7)])
+def test_depth_buys_the_overall_score_and_nothing_when_matched(rng, spread, most):
+    n, m = 3000, 150
+    depth = np.exp(rng.normal(0, spread, n))
+    p = 1 - np.exp(-np.outer(depth, rng.uniform(0.02, most, m)))
     y = rng.random(p.shape) < p
     only_depth = np.repeat(depth[:, None], m, axis=1).astype(np.float32)
-    assert auroc(y, only_depth) > 0.64
-    assert region_auroc(y, only_depth).mean > 0.64
-    matched = depth_matched_auroc(y, only_depth, depth)
-    # the outer deciles are wide, so a little depth is left inside them
-    assert 0.5 < matched.mean < 0.545
+    assert auroc(y, only_depth) > 0.58
+    assert region_auroc(y, only_depth).mean > 0.6
+    assert depth_matched_auroc(y, only_depth, depth).mean == pytest.approx(0.5, abs=0.005)
 
 
-def test_depth_strata():
-    assert np.bincount(depth_strata(np.arange(100))).tolist() == [10] * 10
-    assert depth_strata(np.ones(7)).tolist() == [0] * 7  # every edge is the same
-    heavy = np.append(np.zeros(50), np.arange(1, 51))
-    strata = depth_strata(heavy)
-    assert strata[:50].max() == 0
+def test_depth_matched_keeps_what_is_not_depth(rng):
+    """A score that knows the cell's state, not its depth, ranks matched cells as well as cells of one depth."""
+    n, m = 4000, 60
+    depth, state = np.exp(rng.normal(0, 0.7, n)), rng.normal(size=n)
+    p = 1 - np.exp(-np.outer(depth * np.exp(0.7 * state), rng.uniform(0.05, 0.3, m)))
+    y = rng.random(p.shape) < p
+    s = np.repeat(state[:, None], m, axis=1).astype(np.float32)
+    alike = 1 - np.exp(-np.outer(np.exp(0.7 * state), rng.uniform(0.05, 0.3, m)))
+    expected = region_auroc(rng.random(alike.shape) < alike, s).mean
+    assert depth_matched_auroc(y, s, depth).mean == pytest.approx(expected, abs=0.015)
+
+
+def test_depth_strata(rng):
+    assert depth_strata(np.ones(7)).tolist() == [0] * 7
+    assert depth_strata(np.array([0, 100, 103, 104, 0, 100.0])).tolist() == [0, 1, 1, 2, 0, 1]
+    assert depth_strata(np.zeros(0)).size == 0
+    depth = rng.integers(20, 3000, 500).astype(float)
+    strata = depth_strata(depth)
     assert set(strata) == set(range(strata.max() + 1))
-    with pytest.raises(ChromatellError, match="depth_key"):
-        depth_strata(np.array([1, np.nan]))
+    for k in range(strata.max() + 1):
+        assert depth[strata == k].max() <= 1.03 * depth[strata == k].min() * (1 + 1e-9)
+    for bad in (np.nan, -1.0):
+        with pytest.raises(ChromatellError, match="depth_key"):
+            depth_strata(np.array([1, bad]))
 
 
 def test_type_strata():
     labels = np.array(["a"] * 60 + ["b"] * 10 + [None] * 5, dtype=object)
     plain = type_strata(labels, min_cells=50)
     assert plain.tolist() == [0] * 60 + [-1] * 15
-    deep = type_strata(labels, np.arange(75.0), min_cells=10, min_bin=20)
-    assert np.bincount(deep[:60]).tolist() == [20, 20, 20]  # 60 cells make three bins of 20
-    assert deep[60:70].tolist() == [3] * 10
+    deep = type_strata(labels, np.repeat([10.0, 20.0, 30.0], 25), min_cells=10)
+    assert np.bincount(deep[:60]).tolist() == [25, 25, 10]
+    assert deep[60:70].tolist() == [3] * 10  # the depth of a stratum of 'a', another label
     assert (deep[70:] == -1).all()
 
 

@@ -10,7 +10,7 @@ import pytest
 import scipy.sparse as sp
 from sklearn.decomposition import TruncatedSVD
 from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 from sklearn.neighbors import KNeighborsRegressor
 
 import chromatell as ctl
@@ -82,20 +82,53 @@ def test_celltype_mean_hand_worked():
     np.testing.assert_allclose(p, [of_a, mean, mean], rtol=1e-6)
 
 
+def with_library(mdata: md.MuData, train: np.ndarray) -> np.ndarray:
+    """Components of one scale, log library size last."""
+    space, library = embedded(mdata, train)
+    return np.column_stack([space / space[train].std(axis=0).max(), library])
+
+
 def test_knn_equals_sklearn(mdata, fitter):
     train, val, test, y = parts_of(mdata)
-    space, _ = embedded(mdata, train)
+    design = with_library(mdata, train)
     mean = np.clip(y[train].mean(axis=0), 0.5 / (train.size + 1), 1)
 
-    def sklearn(rows: np.ndarray, k: int) -> np.ndarray:
+    def sklearn(rows: np.ndarray, k: int, library: float) -> np.ndarray:
+        space = design * np.append(np.ones(design.shape[1] - 1), library)
         found = KNeighborsRegressor(k).fit(space[train], y[train]).predict(space[rows])
         return (k * found + mean) / (k + 1)
 
-    brier = {k: np.mean((sklearn(val, k) - y[val]) ** 2) for k in (15, 50, 150)}  # 500 is more than the training cells
+    brier = {
+        (k, w): np.mean((sklearn(val, k, w) - y[val]) ** 2)
+        for k in (20, 30, 50, 100, 150, 179)  # 179 are all but the cell itself
+        for w in (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
+    }
     p = fitter.predict("knn", test)
-    k = int(fitter.chosen()["knn_k"])
-    assert k == min(brier, key=brier.get)
-    np.testing.assert_allclose(p, sklearn(test, k), atol=1e-5)
+    k, library = int(fitter.chosen()["knn_k"]), fitter.chosen()["knn_library"]
+    assert brier[k, library] <= 1.001 * min(brier.values())
+    assert brier[k, library] <= brier[50, 1.0]
+    np.testing.assert_allclose(p, sklearn(test, k, library), atol=1e-5)
+
+
+def test_each_view_has_the_option_that_is_best_in_it(mdata, fitter):
+    """On the validation cells no neighbour of the chosen number does better, by scikit-learn's own scores."""
+    train, val, _, y = parts_of(mdata)
+    best, k = {}, {}
+    for view, score in (("overall", average_precision_score), ("per_cell", None), ("calibration", brier_score_loss)):
+        fitter.predict("knn", val[:1], view=view)
+        k[view] = fitter.option("knn", view)
+        by_option = {}
+        for n in (20, 30, 50, 100, 150, 179):
+            p = fitter._baseline("knn").predict(val, None, (n, k[view][1]))
+            if score is None:
+                both = [i for i, row in enumerate(y[val]) if 0 < row.sum() < row.size]
+                by_option[n] = np.mean([roc_auc_score(y[val][i], p[i]) for i in both])
+            else:
+                by_option[n] = score(y[val].ravel(), p.ravel()) * (-1 if view == "calibration" else 1)
+        best[view] = by_option
+    for view, by_option in best.items():
+        assert by_option[k[view][0]] >= max(by_option.values()) - 2e-3, view
+    assert fitter.option("knn", "within_type") == fitter.option("knn", "depth_matched")
 
 
 def test_a_training_cell_is_not_its_own_neighbour():
@@ -108,26 +141,40 @@ def test_a_training_cell_is_not_its_own_neighbour():
     assert p[0, 2] > 0
 
 
-def test_svd_ridge_equals_sklearn(mdata, fitter):
+def test_ridge_equals_sklearn(mdata, fitter):
     train, val, test, y = parts_of(mdata)
-    space, library = embedded(mdata, train)
-    design = np.column_stack([space / space[train].std(axis=0).max(), library])
+    design = with_library(mdata, train)
+    mean = np.clip(y[train].mean(axis=0), 0.5 / (train.size + 1), 1)
+
+    def sklearn(rows: np.ndarray, components: int, alpha: float) -> np.ndarray:
+        held = np.append(np.arange(components), design.shape[1] - 1)
+        ridge = Ridge(alpha).fit(design[train][:, held], y[train])
+        return np.clip(mean + ridge.predict(design[rows][:, held]) - y[train].mean(axis=0), 1e-6, 1 - 1e-6)
+
+    p = fitter.predict("ridge", test)
+    components, alpha = int(fitter.chosen()["ridge_components"]), fitter.chosen()["ridge_alpha"]
+    brier = {
+        (c, a): np.mean((sklearn(val, c, a) - y[val]) ** 2)
+        for c in (1, 2, 5, 10, 20, 30, 39)
+        for a in 10.0 ** np.arange(-2, 8)
+    }
+    assert brier[components, alpha] <= 1.001 * min(brier.values())
+    np.testing.assert_allclose(p, sklearn(test, components, alpha), atol=1e-5)
+
+
+def test_svd_ridge_equals_sklearn(mdata, fitter):
+    train, _, test, y = parts_of(mdata)
+    design = with_library(mdata, train)
     svd = TruncatedSVD(50, random_state=0).fit(sp.csr_matrix(y[train]))
     scores = y[train] @ svd.components_.T
     mean = np.clip(y[train].mean(axis=0), 0.5 / (train.size + 1), 1)
-
-    def sklearn(rows: np.ndarray, rank: int, alpha: float) -> np.ndarray:
-        ridge = Ridge(alpha).fit(design[train], scores[:, :rank])
-        change = ridge.predict(design[rows]) - scores[:, :rank].mean(axis=0)
-        return np.clip(mean + change @ svd.components_[:rank], 1e-6, 1 - 1e-6)
-
-    brier = {
-        (r, a): np.mean((sklearn(val, r, a) - y[val]) ** 2) for r in (5, 15, 50) for a in (1.0, 10.0, 100.0, 1e3, 1e4)
-    }
     p = fitter.predict("svd_ridge", test)
-    rank, alpha = int(fitter.chosen()["svd_ridge_rank"]), fitter.chosen()["svd_ridge_alpha"]
-    assert (rank, alpha) == min(brier, key=brier.get)
-    np.testing.assert_allclose(p, sklearn(test, rank, alpha), atol=1e-4)
+    rank, alpha, components = (fitter.chosen()[f"svd_ridge_{name}"] for name in ("rank", "alpha", "components"))
+    held = np.append(np.arange(int(components)), design.shape[1] - 1)
+    ridge = Ridge(alpha).fit(design[train][:, held], scores[:, : int(rank)])
+    change = ridge.predict(design[test][:, held]) - scores[:, : int(rank)].mean(axis=0)
+    expected = np.clip(mean + change @ svd.components_[: int(rank)], 1e-6, 1 - 1e-6)
+    np.testing.assert_allclose(p, expected, atol=1e-4)
 
 
 def test_true_depth_scales_the_rate():
@@ -222,7 +269,7 @@ def test_knn_atac_never_reads_the_chromosomes_it_predicts(mdata, fitter):
     other = BaselineFitter(shuffled_atac(mdata, test, np.flatnonzero(half == 0)), mdata.mod["atac"].var_names)
     before, after = fitter.predict("knn_atac", test), other.predict("knn_atac", test)
     np.testing.assert_array_equal(before[:, half == 0], after[:, half == 0])
-    assert np.abs(before[:, half == 1] - after[:, half == 1]).max() > 0.01
+    assert np.abs(before[:, half == 1] - after[:, half == 1]).max() > 0.004
 
 
 def test_the_test_cells_expression_does_not_move_the_fit(mdata, fitter):
@@ -232,7 +279,7 @@ def test_the_test_cells_expression_does_not_move_the_fit(mdata, fitter):
     x[test] = np.random.default_rng(1).poisson(5.0, x[test].shape)
     changed.mod["rna"].X = sp.csr_matrix(x)
     other = BaselineFitter(changed, mdata.mod["atac"].var_names, labels_key="cell_type")
-    for kind in ("region_mean_depth", "knn", "svd_ridge"):
+    for kind in ("region_mean_depth", "knn", "ridge", "svd_ridge"):
         np.testing.assert_array_equal(fitter.predict(kind, val), other.predict(kind, val), err_msg=kind)
 
 
@@ -262,7 +309,7 @@ def test_expression_baselines_find_the_simulated_signal():
 
     found = {kind: per_region(kind) for kind in fitter.available()}
     assert found["region_mean"] == 0.5
-    assert min(found[k] for k in ("knn", "svd_ridge")) > 0.54
+    assert min(found[k] for k in ("knn", "ridge", "svd_ridge")) > 0.54
     assert min(found[k] for k in ("celltype_mean", "gene_activity")) > 0.52
 
 
@@ -297,9 +344,10 @@ def test_without_validation_cells_defaults_are_used(mdata):
     new = mdata.copy()
     new.obs["ctl_split"] = np.where(np.arange(new.n_obs) < 200, "train", "test")
     fitter = BaselineFitter(new, new.mod["atac"].var_names)
-    for kind in ("knn", "svd_ridge", "knn_atac"):
+    for kind in ("knn", "ridge", "svd_ridge", "knn_atac"):
         assert np.isfinite(fitter.predict(kind, np.arange(200, 210))).all()
-    expected = {"knn_k": 50.0, "svd_ridge_rank": 15.0, "svd_ridge_alpha": 100.0, "knn_atac_k": 50.0}
+    expected = {"knn_k": 50.0, "knn_library": 1.0, "ridge_components": 20.0, "ridge_alpha": 100.0, "knn_atac_k": 50.0}
+    expected |= {"svd_ridge_rank": 12.0, "svd_ridge_alpha": 100.0, "svd_ridge_components": 20.0}
     assert fitter.chosen() == expected
 
 

@@ -146,12 +146,14 @@ def test_depth_matched_by_hand(scored, bins):
     strata = depth_strata(np.asarray(bins.X.sum(axis=1)).ravel()[test])
     of_bins = []
     for b in np.argsort(-opened.sum(axis=0), kind="stable")[:40]:
-        inside = []
-        for k in range(10):
+        inside, weight = [], []
+        for k in range(strata.max() + 1):
             cells = (strata == k) & ~seen[:, b]
-            if 0 < removed[cells, b].sum() < cells.sum():
+            n, n_open = cells.sum(), removed[cells, b].sum()
+            if 0 < n_open < n:
                 inside.append(roc_auc_score(removed[cells, b], p[cells, b]))
-        of_bins += [np.mean(inside)] if inside else []
+                weight.append(n_open * (n - n_open) / n)
+        of_bins += [np.average(inside, weights=weight)] if inside else []
     assert value(done, "mine", "completion", "depth_matched", "auroc") == pytest.approx(np.mean(of_bins))
     assert value(done, "mine", "completion", "depth_matched", "auroc", "n") == len(of_bins)
 

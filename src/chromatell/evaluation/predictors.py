@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -47,6 +48,8 @@ class Predictor:
         It knows a region by its ATAC, so it says nothing of one that was held out.
     among
         Names of the comparisons in which it stands: kinds of pairs, or targets; None is all.
+    option
+        From a view to what is chosen for it; `predict` then takes ``view=``. None where nothing is.
     """
 
     name: str
@@ -57,6 +60,19 @@ class Predictor:
     is_probability: bool = True
     reads_region_atac: bool = True
     among: frozenset[str] | None = None
+    option: Callable[[str], Any] | None = None
+
+    def by_view(self, views: Sequence[str]) -> list[tuple[Predictor, tuple[str, ...]]]:
+        """Return what predicts in which views: a baseline that is tuned may predict otherwise in each."""
+        if self.option is None:
+            return [(self, tuple(views))]
+        groups: dict[Any, list[str]] = {}
+        for view in views:
+            groups.setdefault(self.option(view), []).append(view)
+        return [
+            (replace(self, predict=partial(self.predict, view=some[0]), option=None), tuple(some))
+            for some in groups.values()
+        ]
 
     def stands_in(self, comparison: str) -> bool:
         """Return whether it is scored in a comparison of this name."""

@@ -169,18 +169,23 @@ def compare(comparison: Comparison, advance: Callable[[int], None]) -> Compared:
     scores: dict[str, Scores] = {}
     chosen_on: dict[str, Scores] = {}
     for predictor, stream in zip(c.predictors, c.rng.spawn(len(c.predictors)), strict=True):
-        threshold = float("nan")
         candidate = predictor.may_be_best and with_models
-        if c.validation is not None and (candidate or c.validation.of == "tracks"):
-            known = c.validation.read(predictor)
-            known.threshold = threshold = c.validation.threshold(known)
-            if candidate:
-                chosen_on[predictor.name] = score(c.validation, known, c.views)
-            del known
-        prediction = c.scored.read(predictor)
-        prediction.threshold = threshold
-        prediction.rng = None if predictor.is_baseline else stream
-        scores[predictor.name] = score(c.scored, prediction, c.views)
+        found = scores[predictor.name] = Scores()
+        known = Scores()
+        for variant, views in predictor.by_view(c.views):
+            threshold = float("nan")
+            if c.validation is not None and (candidate or c.validation.of == "tracks"):
+                validation = c.validation.read(variant)
+                validation.threshold = threshold = c.validation.threshold(validation)
+                if candidate:
+                    known.update(score(c.validation, validation, views))
+                del validation
+            prediction = c.scored.read(variant)
+            prediction.threshold = threshold
+            prediction.rng = None if predictor.is_baseline else stream
+            found.update(score(c.scored, prediction, views))
+        if candidate and c.validation is not None:
+            chosen_on[predictor.name] = known
         advance(1)
     if c.validation is None:
         chosen_on = {p.name: scores[p.name] for p in c.predictors if p.may_be_best}

@@ -12,8 +12,11 @@ import scipy.sparse as sp
 from scipy import stats
 
 from chromatell._validate import ChromatellError
+from chromatell.metrics._comparing import compared_ap, compared_auroc, few_open
 from chromatell.metrics._sorting import sort_rows
 from chromatell.metrics.ranking import BLOCK, finite
+
+_STRATA_A_BLOCK = 10
 
 
 @dataclass(frozen=True)
@@ -45,9 +48,15 @@ class RegionScores:
 
 
 def region_auroc(
-    y: Any, score: np.ndarray, strata: np.ndarray | None = None, *, left_out: Any = None, influence: bool = True
+    y: Any,
+    score: np.ndarray,
+    strata: np.ndarray | None = None,
+    *,
+    by_size: bool = False,
+    left_out: Any = None,
+    influence: bool = True,
 ) -> RegionScores:
-    """AUROC of each region over cells; with strata, the unweighted mean over the strata that hold both classes.
+    """AUROC of each region over cells; with strata, the mean over the strata that hold both classes.
 
     Parameters
     ----------
@@ -57,6 +66,9 @@ def region_auroc(
         float32 (cells, regions); other types are cast to it.
     strata
         int (cells,): the stratum of each cell, -1 leaves a cell out; None makes one stratum of all.
+    by_size
+        Weigh a stratum of k open and n closed cells by ``k n / (k + n)``, as Mantel and Haenszel do, so that each open
+        cell counts about the same however many small strata there are; False weighs all alike.
     left_out
         Pairs of cell and region that are not compared, such as those that were read: as `y`, None for none. None of
         them is open in `y`.
@@ -75,7 +87,8 @@ def region_auroc(
     for strata and regions with few open cells, where a component minus its own stratum's mean is near zero by
     construction: components are centred at the mean of the region over its strata, those of the k open cells of a
     region are scaled by ``sqrt(k / (k - 1))`` as in DeLong's covariance, and a region with one open cell is centred
-    at the mean over all regions.
+    at the mean over all regions. Weights of strata are taken as given (Mantel & Haenszel, J. Natl. Cancer Inst. 22,
+    1959).
 
     Examples
     --------
@@ -86,10 +99,14 @@ def region_auroc(
     ([0.75], [0.0])
     """
     cells, starts = _layout(strata, np.shape(y)[0])
+    if (opened := few_open(y, score, cells, starts)) is not None:
+        found, change = compared_auroc(opened, score, cells, starts, left_out, by_size=by_size, influence=influence)
+        return _finish(found, change, cells, np.shape(y)[0])
     total, uncentred = np.zeros(cells.size), np.zeros(cells.size)
     scores = [np.zeros(0)]
-    others = itertools.repeat(None) if left_out is None else _region_labels(left_out, cells)
-    for (labels, values), out in zip(_region_blocks(y, score, cells), others, strict=left_out is not None):
+    block = BLOCK * max(1, (starts.size - 1) // _STRATA_A_BLOCK)  # many small strata are slow in small blocks
+    others = itertools.repeat(None) if left_out is None else _region_labels(left_out, cells, block)
+    for (labels, values), out in zip(_region_blocks(y, score, cells, block), others, strict=left_out is not None):
         component = np.zeros(labels.shape, dtype=np.float64)
         weight = np.zeros(labels.shape, dtype=np.float64)
         held = np.zeros(len(labels))
@@ -100,17 +117,19 @@ def region_auroc(
             k = labels[:, a:b].sum(axis=1)
             n_closed = b - a - k - (0 if gone is None else gone.sum(axis=1))
             both = (k > 0) & (n_closed > 0)
-            held += both
-            summed += np.where(both, area, 0.0)
+            share = np.where(both, k * n_closed / np.maximum(k + n_closed, 1) if by_size else 1.0, 0.0)
+            held += share
+            summed += np.where(both, share * area, 0.0)
             if influence:
                 size = np.where(labels[:, a:b], k[:, None], n_closed[:, None])
-                compared = both[:, None] if gone is None else both[:, None] & ~gone
-                weight[:, a:b] = np.where(compared, 1.0 / np.maximum(size, 1), 0.0)
-        mean = np.where(held > 0, summed / np.maximum(held, 1), np.nan)
+                compared = share[:, None] if gone is None else share[:, None] * ~gone
+                weight[:, a:b] = compared / np.maximum(size, 1)
+        total_share = np.where(held > 0, held, 1.0)
+        mean = np.where(held > 0, summed / total_share, np.nan)
         scores.append(mean)
         if influence:
             k = (labels & (weight > 0)).sum(axis=1)
-            weight *= np.where(labels, np.sqrt(k / np.maximum(k - 1, 1))[:, None], 1.0) / np.maximum(held, 1)[:, None]
+            weight *= np.where(labels, np.sqrt(k / np.maximum(k - 1, 1))[:, None], 1.0) / total_share[:, None]
             lone = k == 1
             centre = np.where(lone | (held == 0), 0.0, mean)
             total += ((component - centre[:, None]) * weight).sum(axis=0)
@@ -136,7 +155,10 @@ def region_ap(y: Any, score: np.ndarray, *, influence: bool = True) -> RegionSco
     >>> region_ap(np.array([[0], [1], [1]]), np.array([[0.5], [0.4], [0.8]])).score.round(4).tolist()
     [0.8333]
     """
-    cells, _ = _layout(None, np.shape(y)[0])
+    cells, starts = _layout(None, np.shape(y)[0])
+    if (opened := few_open(y, score, cells, starts)) is not None:
+        found, change = compared_ap(opened, score, influence=influence)
+        return _finish(found, change, cells, np.shape(y)[0])
     total = np.zeros(cells.size)
     scores = [np.zeros(0)]
     for labels, values in _region_blocks(y, score, cells):
@@ -237,27 +259,29 @@ def _layout(strata: np.ndarray | None, n: int) -> tuple[np.ndarray, np.ndarray]:
     return cells, np.append(np.flatnonzero(np.diff(codes, prepend=-1)), codes.size)
 
 
-def _region_blocks(y: Any, score: np.ndarray, cells: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _region_blocks(
+    y: Any, score: np.ndarray, cells: np.ndarray, block: int = BLOCK
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield labels (bool) and scores (float32) of a block of regions, both (regions, cells)."""
     if np.shape(y) != np.shape(score):
         raise ChromatellError(
             f"y has shape {np.shape(y)} and score {np.shape(score)}; they must be the same. Align them first."
         )
-    step = max(1, BLOCK // max(cells.size, 1))
-    for i, labels in enumerate(_region_labels(y, cells)):
+    step = max(1, block // max(cells.size, 1))
+    for i, labels in enumerate(_region_labels(y, cells, block)):
         values = score[:, i * step : (i + 1) * step]
         values = values if _all(cells, len(score)) else values[cells]
         yield labels, finite(np.ascontiguousarray(values.T, dtype=np.float32))
 
 
-def _region_labels(y: Any, cells: np.ndarray) -> Iterator[np.ndarray]:
+def _region_labels(y: Any, cells: np.ndarray, block: int = BLOCK) -> Iterator[np.ndarray]:
     """Yield labels, bool (regions, cells), of a block of regions."""
     labels = sp.csc_matrix(y) if sp.issparse(y) else np.asarray(y)
-    step = max(1, BLOCK // max(cells.size, 1))
+    step = max(1, block // max(cells.size, 1))
     for start in range(0, labels.shape[1], step):
         part = labels[:, start : start + step]
-        block = part.toarray() if isinstance(part, sp.csc_matrix) else np.asarray(part)
-        yield np.ascontiguousarray((block if _all(cells, labels.shape[0]) else block[cells]).T != 0)
+        dense = part.toarray() if isinstance(part, sp.csc_matrix) else np.asarray(part)
+        yield np.ascontiguousarray((dense if _all(cells, labels.shape[0]) else dense[cells]).T != 0)
 
 
 def _all(cells: np.ndarray, n: int) -> bool:

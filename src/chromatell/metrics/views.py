@@ -11,41 +11,49 @@ from chromatell._validate import ChromatellError
 from chromatell.metrics._sorting import rank_rows
 from chromatell.metrics.delong import RegionScores, region_auroc
 
+WITHIN = 0.03  # share by which the depths of matched cells may differ: depth alone then scores .500 to .505
 PROFILE_METRICS = ("pearson", "spearman", "deviation_pearson", "deviation_spearman")
 
 
-def depth_strata(depth: np.ndarray, n_bins: int = 10) -> np.ndarray:
-    """Bins of cells of equal depth: quantiles of the depth, edges that repeat dropped.
+def depth_strata(depth: np.ndarray, within: float = WITHIN) -> np.ndarray:
+    """Strata of cells of about the same depth: the depths of two cells of a stratum differ by at most a few percent.
 
     Parameters
     ----------
     depth
-        (n,) depth of each cell, finite.
-    n_bins
-        10 gives deciles.
+        (n,) depth of each cell, finite, 0 or more.
+    within
+        0.03: the deepest cell of a stratum has at most 3% more than the least deep.
 
     Returns
     -------
     numpy.ndarray, int64 (n,)
-        From 0; an edge belongs to the bin above it, the largest depth to the last bin.
+        From 0 in the order of depth. A stratum begins at the least depth that the one before does not reach.
 
     Examples
     --------
     >>> import numpy as np
-    >>> depth_strata(np.array([1, 1, 1, 2, 3, 9]), n_bins=3).tolist()
-    [0, 0, 0, 0, 1, 1]
+    >>> depth_strata(np.array([100, 103, 104, 250, 0, 100])).tolist()
+    [1, 1, 2, 3, 0, 1]
     """
     depth = np.asarray(depth, dtype=np.float64)
-    if not np.isfinite(depth).all():
+    if not np.isfinite(depth).all() or (depth < 0).any():
         raise ChromatellError(
-            "depth holds NaN or infinite values. Name another column, depth_key=..., or None to count over all regions."
+            "depth holds NaN, infinite or negative values. Name another column, depth_key=..., or None to count over "
+            "all regions."
         )
-    edges = np.unique(np.quantile(depth, np.linspace(0, 1, n_bins + 1)))
-    return np.clip(np.searchsorted(edges, depth, side="right") - 1, 0, max(edges.size - 2, 0))
+    values, place = np.unique(depth, return_inverse=True)
+    starts, at = [], 0
+    while at < values.size:
+        starts.append(at)
+        at = int(np.searchsorted(values, values[at] * (1 + within + 1e-12), side="right"))
+    stratum = np.zeros(values.size, dtype=np.int64)
+    stratum[starts[1:]] = 1
+    return np.cumsum(stratum)[place] if values.size else np.zeros(0, dtype=np.int64)
 
 
 def type_strata(
-    labels: np.ndarray, depth: np.ndarray | None = None, *, min_cells: int = 50, n_bins: int = 10, min_bin: int = 20
+    labels: np.ndarray, depth: np.ndarray | None = None, *, min_cells: int = 50, within: float = WITHIN
 ) -> np.ndarray:
     """Strata of cells of one label, or of one label and about one depth.
 
@@ -57,8 +65,8 @@ def type_strata(
         (n,) depth of each cell; None makes one stratum a label.
     min_cells
         Labels with fewer cells are left out.
-    n_bins, min_bin
-        Depth bins within a label: at most `n_bins`, fewer where they would hold under `min_bin` cells.
+    within
+        As in :func:`depth_strata`.
 
     Returns
     -------
@@ -78,10 +86,7 @@ def type_strata(
         cells = np.flatnonzero(code == label)
         if cells.size < min_cells:
             continue
-        inner = (
-            0 if depth is None else depth_strata(np.asarray(depth)[cells], max(1, min(n_bins, cells.size // min_bin)))
-        )
-        strata[cells] = used + inner
+        strata[cells] = used + (0 if depth is None else depth_strata(np.asarray(depth)[cells], within))
         used = int(strata[cells].max()) + 1
     return strata
 
@@ -113,9 +118,15 @@ def most_open(y: Any, top: int | None) -> np.ndarray:
 
 
 def depth_matched_auroc(
-    y: Any, score: np.ndarray, depth: np.ndarray, *, n_bins: int = 10, top: int | None = 2000, influence: bool = True
+    y: Any,
+    score: np.ndarray,
+    depth: np.ndarray,
+    *,
+    within: float = WITHIN,
+    top: int | None = 2000,
+    influence: bool = True,
 ) -> RegionScores:
-    """AUROC of each region among cells of about the same depth, so that knowing a cell's depth buys nothing.
+    """AUROC of each region over pairs of cells of about the same depth, so that knowing a cell's depth buys nothing.
 
     Parameters
     ----------
@@ -125,8 +136,8 @@ def depth_matched_auroc(
         float32 (cells, regions).
     depth
         (cells,) true depth.
-    n_bins
-        Depth bins; 10 gives deciles.
+    within
+        Cells are compared where their depths differ by at most this share, see :func:`depth_strata`.
     top
         Only the regions that are open in most of these cells; None takes all.
     influence
@@ -135,7 +146,14 @@ def depth_matched_auroc(
     Returns
     -------
     RegionScores
-        Unweighted mean over the bins that hold both classes, in float64 (regions,); NaN outside `top`.
+        Mean over the strata of depth that hold both classes, in float64 (regions,), each of k open and n closed cells
+        weighted by ``k n / (k + n)``; NaN outside `top`.
+
+    Notes
+    -----
+    Deciles of depth, which are wide where cells are few, let a score that is depth and nothing else reach .53. Within
+    3% it reaches .502 for rare regions and .504 where half of the cells are open, since the deeper one of a pair is
+    still the open one a little more often.
 
     Examples
     --------
@@ -143,20 +161,27 @@ def depth_matched_auroc(
     >>> y = np.array([[0], [1], [0], [1]])
     >>> depth = np.array([1.0, 1.0, 5.0, 5.0])
     >>> s = np.array([[0.1], [0.1], [0.9], [0.9]])  # depth and nothing else
-    >>> float(region_auroc(y, s).mean), float(depth_matched_auroc(y, s, depth, n_bins=2).mean)
+    >>> float(region_auroc(y, s).mean), float(depth_matched_auroc(y, s, depth).mean)
     (0.5, 0.5)
     """
-    return among(y, score, most_open(y, top), depth_strata(depth, n_bins), influence=influence)
+    strata = depth_strata(depth, within)
+    return among(y, score, most_open(y, top), strata, by_size=True, influence=influence)
 
 
 def among(
-    y: Any, score: np.ndarray, regions: np.ndarray, strata: np.ndarray | None, *, influence: bool = True
+    y: Any,
+    score: np.ndarray,
+    regions: np.ndarray,
+    strata: np.ndarray | None,
+    *,
+    by_size: bool = False,
+    influence: bool = True,
 ) -> RegionScores:
     """Return :func:`~chromatell.metrics.delong.region_auroc` of some regions, NaN for the others."""
     if regions.size == np.shape(y)[1]:
-        return region_auroc(y, score, strata, influence=influence)
+        return region_auroc(y, score, strata, by_size=by_size, influence=influence)
     labels = sp.csc_matrix(y)[:, regions] if sp.issparse(y) else np.asarray(y)[:, regions]
-    part = region_auroc(labels, score[:, regions], strata, influence=influence)
+    part = region_auroc(labels, score[:, regions], strata, by_size=by_size, influence=influence)
     full = np.full(np.shape(y)[1], np.nan)
     full[regions] = part.score
     return RegionScores(full, part.influence)

@@ -10,6 +10,7 @@ from chromatell._settings import settings
 from chromatell._validate import one_of, paired
 from chromatell.data.predictions import check_regions, write_prediction, written_together
 from chromatell.data.tracks import BinnedTracks
+from chromatell.evaluation.views.registry import view_names
 from chromatell.models._trained_on import trained_cells
 from chromatell.models.baselines.fitter import BaselineFitter
 from chromatell.models.baselines.kinds import BASELINES, held_out_digest, uses_target_assay
@@ -21,6 +22,7 @@ def baseline(
     mdata: MuData | BinnedTracks,
     kind: str = "region_mean",
     *,
+    view: str = "calibration",
     key_added: str | None = None,
     labels: str = "cell_type",
     depth_key: str | None = None,
@@ -41,8 +43,8 @@ def baseline(
     kind
         `region_mean`, the share of training cells in which the region is open; `region_mean_depth`, the same x the
         depth predicted from expression; `celltype_mean`, region mean within the cell's label; `knn`, mean over the
-        nearest training cells in expression; `svd_ridge`, ridge regression from expression to the leading components
-        of the open matrix; `gene_activity`, summed expression of linked genes through a logistic map. These know a
+        nearest training cells in expression and library size; `ridge`, ridge regression of each region on components
+        of expression and library size; `svd_ridge`, the same to the leading components of the open matrix; `gene_activity`, summed expression of linked genes through a logistic map. These know a
         region by its ATAC: each held-out one gets the mean over the training regions. Three know it by its sequence,
         ``atac.varm['dna_code']``: `gc`, GC content; `gc_cpg`, that and CpG; `kmer_ridge`, these and 5-mers, which
         predict the region's mean and its response to expression; each x the predicted depth. And two references read
@@ -52,6 +54,9 @@ def baseline(
         Of tracks: `mean` of the training bins; `log_signal`, least squares on the log of the input in 5 kb; `ridge`,
         on the log sums around the bin that boosted trees read too; and, a reference, `other_targets`, the mean of the
         other targets there, in standard deviations.
+    view
+        The view of ``ctl.tl.evaluate`` in which what is tuned shall be best on the validation cells, 'calibration' by
+        the Brier score. Those of tracks are tuned by their squared error.
     key_added
         Name of the prediction; None takes `kind`. Predicted tracks are named ``'<target>_<key_added>'``.
     labels
@@ -100,6 +105,7 @@ def baseline(
     if isinstance(mdata, BinnedTracks):
         return track_baseline(mdata, kind, key_added=key_added, copy=copy)
     one_of(kind, BASELINES, "kind")
+    one_of(view, view_names("pairs"), "view")
     key = kind if key_added is None else key_added
     paired(mdata)
     regions = target_regions(mdata)
@@ -109,18 +115,19 @@ def baseline(
     seed = settings.resolve_seed(seed)
     labels_key = labels if kind == "celltype_mean" else None
     fitter = BaselineFitter(mdata, regions, labels_key=labels_key, depth_key=depth_key, seed=seed)
-    values = fitter.predict(kind, np.arange(mdata.n_obs))
+    values = fitter.predict(kind, np.arange(mdata.n_obs), view=view)
     target = mdata.copy() if copy else mdata
     provenance = {
         "family": BASELINE,
         "kind": kind,
+        "view": view,
         "labels": labels_key,
         "seed": seed,
         "uses_target_assay": uses_target_assay(kind),
         READS_REGION_ATAC: False,  # of none that was held out when it was made, as the digest says
         HELD_OUT_DIGEST: held_out_digest(mdata.mod[ATAC]),
         **trained_cells(mdata),
-        **fitter.chosen(),
+        **fitter.chosen(view),
     }
     with written_together(target):
         write_prediction(target, key, values, regions, provenance, main=False)

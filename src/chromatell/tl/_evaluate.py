@@ -130,10 +130,10 @@ def evaluate(
     -----
     Views. `overall`: all (cell, region) pairs, AUROC, AP and ``(AP - p) / (1 - p)`` at prevalence p. `per_cell`: over
     regions, mean over cells with both classes. `per_region`: over cells, mean over regions with both classes.
-    `depth_matched`: per region, AUROC inside each decile of true depth, unweighted mean over the deciles with both
-    classes, then over the `top` regions. `within_type`: the same within labels of at least 50 cells;
-    `within_type_depth_matched`: within labels and at most 10 bins of depth of at least 20 cells. `profile`:
-    correlation of pseudobulk over regions, mean over labels of at least 20 cells, and of its deviation from the mean
+    `depth_matched`: per region, AUROC over pairs of cells whose true depths differ by at most 3%: inside strata of
+    depth, a stratum of k open and n closed cells weighted by ``k n / (k + n)``; then the mean over the `top` regions.
+    Depth alone scores .500 to .505. `within_type`: AUROC within labels of at least 50 cells, unweighted mean over
+    labels; `within_type_depth_matched`: within labels and strata of depth, weighted as above. `profile`: correlation of pseudobulk over regions, mean over labels of at least 20 cells, and of its deviation from the mean
     over labels. `calibration`: expected calibration error (15 bins of equal mass) and Brier score. `self_expected`,
     for models only: the score if labels were drawn from the predicted probabilities; a diagnostic, since
     over-confidence raises it.
@@ -148,7 +148,8 @@ def evaluate(
     score, exact values shifted by the change of the binned ones. The mean over regions of a score over cells is
     linearised in the cells: a replicate adds up their influences (DeLong 1988; Efron's infinitesimal jackknife), see
     :func:`chromatell.metrics.delong.region_auroc`; so is the mean over cells of a score over regions. Profiles are
-    recomputed (Spearman in fewer replicates where long). Without validation pairs the baseline is chosen on the scored
+    recomputed (Spearman in fewer replicates where long). A baseline that is tuned stands in each view with the option
+    that is best in it on validation cells (`within_type` with that of `depth_matched`). Without validation pairs the baseline is chosen on the scored
     ones, which favours the baseline and warns.
 
     Held-out regions are scored for predictions that were made without their ATAC: not for `Dense`, nor for one that
@@ -161,7 +162,8 @@ def evaluate(
 
     - 'completion': `removed` of each cell's open bins is taken out at random (a whole number, rounded), and of all bins
       that are then closed it is asked which these were. Views: `overall` and `per_cell`, AP and AUROC; `depth_matched`,
-      for each bin the AUROC among cells of one decile of true depth in which it was not seen, over the `top` bins.
+      for each bin the AUROC among cells in which it was not seen and whose true depths differ by at most 3%, over the
+      `top` bins.
       Baselines: `bin_frequency_depth`, share of training cells x the cell's open bins; `lsi_knn`, the mean of the
       training cells nearest in latent semantic indexing; `svd`, projection on leading singular vectors.
     - 'labels', for each label that a model was trained with (the view is its column): macro-F1 and accuracy of whole

@@ -218,12 +218,15 @@ class CellTask(Task):
                 f"Choose among {', '.join(UNSEEN)}, or baselines='all'."
             )
 
-        def predict(rows: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-            return fitter.predict(kind, rows, np.searchsorted(cols, wanted))
+        def predict(rows: np.ndarray, wanted: np.ndarray, view: str | None = None) -> np.ndarray:
+            return fitter.predict(kind, rows, np.searchsorted(cols, wanted), view=view)
+
+        def option(view: str) -> Any:
+            return fitter.option(kind, view)
 
         among = (_TRAINING_REGIONS if seen else frozenset()) | (frozenset(HELD_OUT) if unseen else frozenset())
         oracle = kind in REFERENCES
-        return Predictor(kind, predict, True, oracle, oracle, reads_region_atac=not unseen, among=among)
+        return Predictor(kind, predict, True, oracle, oracle, reads_region_atac=not unseen, among=among, option=option)
 
     # ---- comparisons
 
@@ -351,7 +354,8 @@ def predictable(compared: Compared, x_key: str) -> tuple[np.ndarray, np.ndarray]
     best = compared.best.get(("per_region", 0, "auroc"))
     if pairs is None or best is None or x_key not in by_name or by_name[x_key].is_baseline:
         return None
-    gain, p = paired_auroc_test(pairs.by_region, *(pairs.read(by_name[name]).values for name in (x_key, best)))
+    both = [by_name[name].by_view(["per_region"])[0][0] for name in (x_key, best)]
+    gain, p = paired_auroc_test(pairs.by_region, *(pairs.read(predictor).values for predictor in both))
     tested = p < 1
     passed = np.zeros(p.size, dtype=bool)
     passed[tested] = false_discovery(p[tested]) <= _FALSE_DISCOVERY

@@ -186,15 +186,15 @@ def per_region(pairs: Pairs, prediction: Prediction) -> Found:
 
 @view("depth_matched", of="pairs", needs=["depth"])
 def depth_matched(pairs: Pairs, prediction: Prediction) -> Found:
-    """Per region, AUROC inside each decile of true depth; over the `top` regions."""
+    """Per region, AUROC over pairs of cells whose true depths differ by at most 3%; over the `top` regions."""
     p, by_cell = prediction.values, pairs.cells_resampled
     regions, strata = views.most_open(pairs.every_open(), pairs.top), views.depth_strata(pairs.depth)
     if pairs.left_out is None:
-        found = views.among(pairs.by_region, p, regions, strata, influence=by_cell)
+        found = views.among(pairs.by_region, p, regions, strata, by_size=True, influence=by_cell)
         yield Curve("depth_matched", found.score, stored=False)
     else:
         seen, removed = (sp.csc_matrix(x)[:, regions] for x in (pairs.left_out, pairs.truth))
-        found = region_auroc(removed, p[:, regions], strata, left_out=seen, influence=by_cell)
+        found = region_auroc(removed, p[:, regions], strata, by_size=True, left_out=seen, influence=by_cell)
     yield _mean_over_regions(pairs, "depth_matched", "auroc", found)
 
 
@@ -206,14 +206,15 @@ def within_type(pairs: Pairs, prediction: Prediction) -> Found:
 
 @view("within_type_depth_matched", of="pairs", needs=["labels", "depth"])
 def within_type_depth_matched(pairs: Pairs, prediction: Prediction) -> Found:
-    """Per region, AUROC within labels and at most 10 bins of depth of at least 20 cells."""
+    """Per region, AUROC over pairs of cells of one label whose true depths differ by at most 3%."""
     yield _stratified(pairs, prediction, "within_type_depth_matched", pairs.depth)
 
 
 def _stratified(pairs: Pairs, prediction: Prediction, name: str, depth: np.ndarray | None) -> Score:
     strata = views.type_strata(_labels(pairs), depth, min_cells=MIN_TYPE_CELLS)
     regions = views.most_open(pairs.by_region, pairs.top)
-    found = views.among(pairs.by_region, prediction.values, regions, strata, influence=pairs.cells_resampled)
+    p, by_cell = prediction.values, pairs.cells_resampled
+    found = views.among(pairs.by_region, p, regions, strata, by_size=depth is not None, influence=by_cell)
     return _mean_over_regions(pairs, name, "auroc", found)
 
 

@@ -90,6 +90,12 @@ class Scores:
                 self.points[one.key] = one
         return self
 
+    def update(self, other: Scores) -> None:
+        """Take what was found in other views."""
+        self.points.update(other.points)
+        self.curves.update(other.curves)
+        self.columns.update(other.columns)
+
     def __getitem__(self, key: tuple[str, str]) -> Score:
         """Return a score of cells by its view and metric."""
         view, metric = key

@@ -18,7 +18,12 @@ from chromatell.metrics.ranking import average_precision, closed_pairs
 from chromatell.models.baselines.parts import blocks
 from chromatell.models.baselines.protocol import (
     BASELINES,
+    DIMENSIONS,
+    NEIGHBOURS,
+    RANKS,
+    Axis,
     Baseline,
+    Losses,
     Option,
     named,
     nearest,
@@ -26,16 +31,12 @@ from chromatell.models.baselines.protocol import (
     reference_rows,
     register,
     tune,
-    usual_first,
 )
 
 EMBEDDERS: dict[str, str] = {"lsi": "latent semantic indexing of the training cells, without its first component"}
 
 N_LSI = 50
-NEIGHBOURS = (30, 100, 300, 600)
-DIMENSIONS = (20, 50)  # of LSI, in which neighbours are near
-RANKS = (3, 5, 8, 12, 20)
-PENALTIES = (0.01, 0.1, 1.0)  # scikit-learn's C
+STRENGTHS = (1e-3, 0.01, 0.1, 1.0, 10.0)  # scikit-learn's C, one over the penalty
 _PRIOR = 0.05  # of the mean over all training cells, beside the neighbours
 _TUNE_CELLS, _TUNE_BINS = 1_000, 20_000
 
@@ -64,7 +65,7 @@ class BinFrequencyDepth(BinBaseline):
     name = "bin_frequency_depth"
     about = "share of training cells in which the bin is open x the cell's open bins"
 
-    def predict(self, rows: Any, cols: Any, option: Option | None) -> np.ndarray:
+    def predict(self, rows: Any, cols: Any, option: Option) -> np.ndarray:
         """Return the product."""
         return _depth(rows[0]) * self.data.frequency[cols]
 
@@ -86,11 +87,10 @@ class LsiKnn(BinBaseline):
         self._shares = sp.csr_matrix(share, dtype=np.float32)
         self._mean = np.asarray(self._shares.mean(axis=0), dtype=np.float32).ravel()
 
-    def options(self) -> Sequence[tuple[int, int]]:
-        """Neighbours and components."""
+    def axes(self) -> Sequence[Axis]:
+        """Neighbours, and components of LSI in which they are near."""
         few = max(len(self._reference) - 1, 1)
-        every = [(k, d) for k in sorted({min(k, few) for k in NEIGHBOURS}) for d in DIMENSIONS]
-        return usual_first(every, (min(100, few), DIMENSIONS[0]))
+        return Axis.up_to(NEIGHBOURS, few, 100), Axis.up_to(DIMENSIONS, self._space.shape[1], 20)
 
     def predict(self, rows: Any, cols: Any, option: Any) -> np.ndarray:
         """Return the mean share of the neighbours and a twentieth of that of all, times the cell's open bins."""
@@ -112,15 +112,14 @@ class Svd(BinBaseline):
     about = "the cell, projected on the leading singular vectors of the training cells"
 
     def fit(self) -> None:
-        """Find the singular vectors, float32 (bins, 20)."""
+        """Find the singular vectors, float32 (bins, 50)."""
         rank = max(1, min(RANKS[-1], min(self.data.train.shape) - 1))
         _, _, vt = randomized_svd(self.data.train, rank, n_iter=5, random_state=self.data.seed)
         self._vectors = np.ascontiguousarray(vt.T, dtype=np.float32)
 
-    def options(self) -> Sequence[tuple[int]]:
+    def axes(self) -> Sequence[Axis]:
         """Ranks."""
-        every: list[tuple[int]] = [(r,) for r in RANKS if r <= self._vectors.shape[1]] or [(1,)]
-        return usual_first(every, every[min(1, len(every) - 1)])
+        return (Axis.up_to(RANKS, self._vectors.shape[1], 5),)
 
     def predict(self, rows: Any, cols: Any, option: Any) -> np.ndarray:
         """Return the projection."""
@@ -207,18 +206,20 @@ class BinBaselines:
             self._made[kind] = BASELINES[kind](self)
         return self._made[kind]
 
-    def loss(self, baseline: Baseline) -> Callable[[Option], float] | None:
+    def losses(self, baseline: Baseline) -> Losses | None:
         """Return minus the average precision of an option for the bins removed from validation cells."""
         if self._tuning is None:
             return None
         seen, removed, cols = self._tuning
         own = np.full(seen.shape[0], -1)
 
-        def loss(option: Option) -> float:
+        def losses(option: Option) -> dict[str, float]:
             parts = [baseline.predict((seen[r], own[r]), cols, option) for r in blocks(seen.shape[0])]
-            return -float(average_precision(*closed_pairs(np.concatenate(parts), seen[:, cols], removed[:, cols])))
+            return {
+                "ap": -float(average_precision(*closed_pairs(np.concatenate(parts), seen[:, cols], removed[:, cols])))
+            }
 
-        return loss
+        return losses
 
     @cached_property
     def frequency(self) -> np.ndarray:
@@ -248,12 +249,14 @@ class LabelData:
         self.lsi, self.train = lsi, train
         self.val = None if val is None or not len(val[1]) else val
 
-    def loss(self, baseline: Baseline) -> Callable[[Option], float] | None:
+    def losses(self, baseline: Baseline) -> Losses | None:
         """Return minus the macro-F1 of an option on the validation cells."""
         if self.val is None:
             return None
         x, y = self.val
-        return lambda o: -float(f1_score(y, baseline.predict(x, None, o), average="macro", zero_division=0))
+        return lambda o: {
+            "macro_f1": -float(f1_score(y, baseline.predict(x, None, o), average="macro", zero_division=0))
+        }
 
 
 @register
@@ -261,6 +264,7 @@ class LsiLogistic(Baseline):
     """Logistic regression on LSI; the penalty, and whether rare labels weigh as much as common ones, are tuned."""
 
     name, about, of = "lsi_logistic", "logistic regression on latent semantic indexing", "labels"
+    tuned = ("c", "weights")
     data: LabelData
 
     def fit(self) -> None:
@@ -272,9 +276,9 @@ class LsiLogistic(Baseline):
         self._fits: dict[Option, LogisticRegression] = {}
         self._last: tuple[Any, np.ndarray | None] = (None, None)
 
-    def options(self) -> Sequence[tuple[float, str | None]]:
+    def axes(self) -> Sequence[Axis]:
         """Scikit-learn's C, and the weights of labels."""
-        return usual_first([(c, w) for c in PENALTIES for w in (None, "balanced")], (0.1, None))
+        return Axis(STRENGTHS, 0.1), Axis((None, "balanced"), None, (True, True))
 
     def predict(self, rows: sp.csr_matrix, cols: Any, option: Any) -> np.ndarray:
         """Return labels, str (cells,), of open bins, CSR."""
@@ -333,4 +337,6 @@ def fit_labels(
 
 def lsi_dimensions(options: Sequence[int], usual: int, loss: Callable[[int], float] | None) -> int:
     """Return the number of components of the baseline `lsi`, an embedding, by its loss on validation cells."""
-    return tune("lsi", usual_first(options, usual), loss)
+    losses = None if loss is None else lambda option: {"knn_label": loss(option[0])}
+    chosen = tune("lsi", {"components": Axis(tuple(options), usual, (False, True))}, losses)
+    return int(next(iter(chosen.values()))[0])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
@@ -18,10 +18,24 @@ from chromatell._validate import ChromatellError, examples, paired, region_split
 from chromatell.data.accessibility import open_matrix, selected, true_depth
 from chromatell.data.depth import DepthModel
 from chromatell.data.expression import Embedding, Expression
+from chromatell.metrics import views
+from chromatell.metrics.bootstrap import Histograms
+from chromatell.metrics.delong import region_auroc
+from chromatell.metrics.ranking import auroc
 from chromatell.models.baselines.parts import EPS, labels_of
-from chromatell.models.baselines.protocol import Baseline, Option, reference_rows
+from chromatell.models.baselines.protocol import Baseline, Losses, Option, reference_rows
 
+PANEL = 100  # up to this many genes ridge may use all of them
+_COMPONENTS = 50
 _TUNE_CELLS, _TUNE_REGIONS = 1_000, 5_000
+_RANKED_CELLS, _RANKED_REGIONS = 300, 500  # of them, where each is sorted
+_MIN_PROFILE_CELLS = 20  # as in the view
+_LIKE = {"within_type": "depth_matched", "within_type_depth_matched": "depth_matched"}
+
+
+def purpose(view: str | None) -> str | None:
+    """Return by which loss a baseline is tuned for a view; None is the usual one, the Brier score."""
+    return _LIKE.get(view or "", view)
 
 
 class CellData:
@@ -51,7 +65,7 @@ class CellData:
         self.links = mdata.uns.get(UNS, {}).get(LINKS)
         self.train, self.val = (np.flatnonzero(split == part) for part in (TRAIN, VAL))
         if not self.val.size:
-            logger.info("No validation cell: baselines take k = 50, rank = 15 and a penalty of 100.")
+            logger.info("No validation cell: baselines take k = 50, 20 components, rank = 12, penalty = 100.")
 
     # ---- accessibility of the training cells
 
@@ -95,7 +109,8 @@ class CellData:
         keep = selected(self.rna)
         x = compact(matrix(self.rna)[:, keep])
         expression = Expression.fit(x[self.train], self.rna.var_names[keep])
-        embedding = Embedding.fit(expression, x[self.train], seed=self.seed)
+        n = _COMPONENTS if keep.sum() > PANEL else int(keep.sum())  # of a panel all that its genes hold
+        embedding = Embedding.fit(expression, x[self.train], n, seed=self.seed)
         scores = np.empty((x.shape[0], embedding.components.shape[1]), dtype=np.float32)
         library = np.empty(x.shape[0], dtype=np.float32)
         for rows, z, size in expression.blocks(x):
@@ -124,25 +139,90 @@ class CellData:
     # ---- tuning
 
     @cached_property
-    def tuning(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Validation cells, positions of regions, and whether open: dense float32 (cells, regions), of bounded size."""
+    def tuning(self) -> Tuning:
+        """A sample of validation cells and regions."""
         cells, regions = (np.random.default_rng(s) for s in np.random.SeedSequence(self.seed).spawn(2))
         rows = np.sort(cells.permutation(self.val)[:_TUNE_CELLS])
         cols = np.sort(regions.permutation(self.cols.size)[:_TUNE_REGIONS])
-        return rows, cols, open_matrix(self.atac, rows, self.cols[cols]).toarray()
+        labels = None if self.labels is None else self.labels[rows]
+        depth = true_depth(self.atac, self.depth_key)[rows]
+        return Tuning(rows, cols, open_matrix(self.atac, rows, self.cols[cols]), depth, labels)
 
-    def loss(self, baseline: Baseline) -> Callable[[Option], float] | None:
-        """Return the Brier score of an option on validation cells; None without any."""
+    def losses(self, baseline: Baseline) -> Losses | None:
+        """Return the losses of an option on validation cells, by view; None without any."""
         if not self.val.size:
             return None
-        rows, cols, truth = self.tuning
-        return lambda option: float(np.mean((baseline.predict(rows, cols, option) - truth) ** 2))
+        sample = self.tuning
+
+        def losses(option: Option) -> Mapping[str, float]:
+            return sample.losses(np.asarray(baseline.predict(sample.rows, sample.cols, option), dtype=np.float32))
+
+        return losses
 
     def sample(self, regions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return positions of training cells and of some of these regions, of bounded number, to fit a map on."""
         cells, cols = (np.random.default_rng(s) for s in np.random.SeedSequence(self.seed + 1).spawn(2))
         rows = np.sort(cells.permutation(self.train.size)[:_TUNE_CELLS])
         return rows, np.sort(cols.permutation(regions)[:_TUNE_REGIONS])
+
+
+class Tuning:
+    """Validation cells and regions, of bounded number, on which baselines are tuned.
+
+    Losses are named after the views that they stand for, the Brier score ('calibration') first; of 'overall' it is the
+    average precision, of 'profile' Pearson's correlation of the deviation from the mean over labels.
+
+    Parameters
+    ----------
+    rows, cols
+        Positions of cells, and of training regions.
+    truth
+        CSR (cells, regions), 1 where open.
+    depth, labels
+        Of the cells; labels may be None.
+    """
+
+    def __init__(
+        self, rows: np.ndarray, cols: np.ndarray, truth: sp.csr_matrix, depth: np.ndarray, labels: np.ndarray | None
+    ) -> None:
+        self.rows, self.cols = rows, cols
+        self._sparse, self._dense = truth, truth.toarray()
+        self._open = views.most_open(truth, _RANKED_REGIONS)
+        self._by_region = truth[:, self._open].tocsc()
+        self._strata = views.depth_strata(depth)
+        self._code, self._n_types = np.full(rows.size, -1), 0
+        if labels is not None:
+            code, _, count = views.label_codes(labels)
+            enough = np.flatnonzero(count >= _MIN_PROFILE_CELLS)
+            self._n_types = enough.size
+            renamed = np.full(count.size + 1, -1)  # the last serves cells without a label
+            renamed[enough] = np.arange(enough.size)
+            self._code = renamed[code]
+        self._bulk = self._pseudobulk(truth)
+
+    def _pseudobulk(self, x: Any) -> np.ndarray:
+        return views.pseudobulk(x, self._code, np.ones((1, self.rows.size), dtype=np.float32), self._n_types)
+
+    def losses(self, p: np.ndarray) -> dict[str, float]:
+        """Return the losses of a prediction, float32 (cells, regions); NaN where one cannot be computed."""
+        ranked = np.ascontiguousarray(p[:, self._open])
+        binned = Histograms.fit(self._sparse, p, np.zeros((0, len(p)), dtype=np.float32), n_bins=1 << 16)
+        deviation = np.nan
+        if self._n_types > 1:
+            deviation = views.profile_correlation(self._bulk, self._pseudobulk(p), ranks=False)[0, 2]
+        return {
+            "calibration": float(np.mean((p - self._dense) ** 2)),
+            "overall": -binned.average_precision,
+            "per_cell": -_mean(auroc(self._sparse[:_RANKED_CELLS], p[:_RANKED_CELLS], axis=1)),
+            "per_region": -_mean(auroc(self._by_region, ranked, axis=0)),
+            "depth_matched": -region_auroc(self._by_region, ranked, self._strata, by_size=True, influence=False).mean,
+            "profile": -float(deviation),
+        }
+
+
+def _mean(values: np.ndarray) -> float:
+    held = values[np.isfinite(values)]
+    return float(held.mean()) if held.size else float("nan")
 
 
 def every(cols: Any, n: int) -> np.ndarray:

@@ -12,11 +12,18 @@ import scipy.sparse as sp
 from chromatell._validate import ChromatellError
 from chromatell.models.baselines.cell_data import CellData
 from chromatell.models.baselines.parts import LinkedExpression, Ridge, RidgePath, neighbour_mean, scaled
-from chromatell.models.baselines.protocol import Baseline, register, usual_first
+from chromatell.models.baselines.protocol import (
+    DIMENSIONS,
+    NEIGHBOURS,
+    PENALTIES,
+    RANKS,
+    Axis,
+    Baseline,
+    register,
+)
 
-NEIGHBOURS = (50, 15, 150, 500)  # the usual one first, as in all grids
-RANKS = (15, 5, 50)
-ALPHAS = (100.0, 1.0, 10.0, 1_000.0, 10_000.0)
+# weight of log library size beside the first component; at the ends one of them alone counts
+LIBRARY = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 LABEL_PRIOR = 5.0  # training cells' worth of region mean in a label's mean: a rare label has few cells
 
 
@@ -86,48 +93,74 @@ class CelltypeMean(CellBaseline):
 
 @register
 class Knn(CellBaseline):
-    """The mean over the training cells that are nearest in expression."""
+    """The mean over the training cells that are nearest in expression and library size."""
 
-    name, about, tuned = "knn", "mean over the nearest training cells in expression", ("k",)
+    name, about, tuned = "knn", "mean over the nearest training cells in expression and library size", ("k", "library")
 
-    def options(self) -> Sequence[int]:
-        """Numbers of neighbours."""
-        return usual_first([k for k in NEIGHBOURS if k <= self.data.train.size] or [min(NEIGHBOURS)], NEIGHBOURS[0])
+    def axes(self) -> Sequence[Axis]:
+        """Numbers of neighbours, and how much a difference of library size counts."""
+        most = max(self.data.reference.size - 1, 1)
+        return Axis.up_to(NEIGHBOURS, most, 50), Axis(LIBRARY, 1.0, (True, True))
 
     def predict(self, rows: np.ndarray, cols: Any, option: Any) -> np.ndarray:
         """Return the mean over the neighbours."""
-        data = self.data
+        data, (k, library) = self.data, option
         truth, mean = (data.reference_open, data.mean) if cols is None else (
             data.reference_open[:, cols], data.mean[cols])  # fmt: skip
-        return neighbour_mean(data.expression[0], rows, option, data.train[data.reference], truth, mean)
+        space = data.design.astype(np.float32)
+        space[:, -1] *= library
+        return neighbour_mean(space, rows, k, data.train[data.reference], truth, mean)
 
 
-@register
-class SvdRidge(CellBaseline):
-    """Ridge regression from expression to the leading components of the open matrix."""
+class RidgeBaseline(CellBaseline):
+    """Ridge regression from components of expression and log library size; `path` gives any of its kind."""
 
-    name, about = "svd_ridge", "ridge regression from expression to the leading components of the open matrix"
-    tuned = ("rank", "alpha")
+    _path: RidgePath
+    _last: tuple[Any, Ridge | None] = (None, None)
 
-    def fit(self) -> None:
-        """Decompose the open matrix and the design, for any rank and penalty."""
-        data = self.data
-        self._path = RidgePath(data.design[data.train], data.opened, max(RANKS), data.seed)
-        self._last: tuple[Any, Ridge | None] = (None, None)
-
-    def options(self) -> Sequence[tuple[int, float]]:
-        """Ranks and penalties."""
-        ranks = sorted({min(r, self._path.rank) for r in RANKS})
-        usual = ranks[min(1, len(ranks) - 1)], ALPHAS[0]
-        return usual_first([(r, a) for r in ranks for a in sorted(ALPHAS)], usual)
+    def _dimensions(self) -> Axis:
+        return Axis.up_to((*DIMENSIONS, 100), self.data.design.shape[1] - 1, 20)
 
     def predict(self, rows: np.ndarray, cols: Any, option: Any) -> np.ndarray:
         """Return the region mean and what the regression adds to it."""
         if self._last[0] != option:
-            self._last = option, self._path.at(*option)
+            self._last = option, self._path.at(**dict(zip(self.tuned, option, strict=True)))
         ridge = self._last[1]
         assert ridge is not None  # set with its option
         return ridge.predict(self.data.design[rows], self.data.mean, slice(None) if cols is None else cols)
+
+
+@register
+class FullRidge(RidgeBaseline):
+    """Ridge regression of each region on expression."""
+
+    name, about = "ridge", "ridge regression of each region on components of expression and library size"
+    tuned = ("components", "alpha")
+
+    def fit(self) -> None:
+        """Sum the products of the design with itself and with the open matrix, for any penalty."""
+        self._path = RidgePath(self.data.design[self.data.train], self.data.opened)
+
+    def axes(self) -> Sequence[Axis]:
+        """Numbers of components, and penalties."""
+        return self._dimensions(), Axis(PENALTIES, 100.0, (False, True))
+
+
+@register
+class SvdRidge(RidgeBaseline):
+    """Ridge regression from expression to the leading components of the open matrix."""
+
+    name, about = "svd_ridge", "ridge regression from expression to the leading components of the open matrix"
+    tuned = ("rank", "alpha", "components")
+
+    def fit(self) -> None:
+        """Decompose the open matrix and the design, for any rank and penalty."""
+        data = self.data
+        self._path = RidgePath(data.design[data.train], data.opened, rank=max(RANKS), seed=data.seed)
+
+    def axes(self) -> Sequence[Axis]:
+        """Ranks, penalties and numbers of components of expression."""
+        return Axis.up_to(RANKS, self._path.rank, 12), Axis(PENALTIES, 100.0, (False, True)), self._dimensions()
 
 
 @register

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from mudata import MuData
 
 from chromatell._validate import ChromatellError, one_of
-from chromatell.models.baselines.cell_data import CellData
+from chromatell.models.baselines.cell_data import CellData, purpose
 from chromatell.models.baselines.kinds import BASELINES, SEQUENCE_BASELINES, UNSEEN
 from chromatell.models.baselines.parts import blocks
 from chromatell.models.baselines.protocol import BASELINES as CLASSES
@@ -33,21 +35,22 @@ class BaselineFitter:
 
     Notes
     -----
-    Everything is fitted on the training cells; `k`, rank and penalty are chosen by the Brier score on at most 1,000
-    validation cells x 5,000 regions. The neighbour and label means hold a few cells' worth of the region mean (1 and
-    5), so that no probability is 0 and a rare label is not noise. `region_mean_depth` scales the Poisson rate of a
-    count above zero, which keeps probabilities under 1. `gene_activity` weighs genes by ``exp(-distance / 5 kb) +
-    exp(-1)`` (Granja et al., Nature Genetics 2021); `knn_atac` uses TF-IDF and truncated SVD without the first
-    component (Cusanovich et al., Cell 2018). The three that read sequence are described at
-    :class:`~chromatell.models.baselines.sequence.SequenceRates`.
+    Everything is fitted on the training cells. Neighbours and the weight of library size, components, rank and penalty
+    are chosen on at most 1,000 validation cells x 5,000 regions, for each view by its own score
+    (:class:`~chromatell.models.baselines.cell_data.Tuning`). A choice at the end of a grid is a warning. The neighbour
+    and label means hold a few cells' worth of the region mean (1 and 5), so that no probability is 0 and a rare label
+    is not noise. `region_mean_depth` scales the Poisson rate of a count above zero, which keeps probabilities under 1.
+    `gene_activity` weighs genes by ``exp(-distance / 5 kb) + exp(-1)`` (Granja et al., Nature Genetics 2021);
+    `knn_atac` uses TF-IDF and truncated SVD without the first component (Cusanovich et al., Cell 2018). Those that read
+    sequence are described at :class:`~chromatell.models.baselines.sequence.SequenceRates`.
 
     The ATAC of a held-out region (`ctl_split` 'val' or 'test') is read by `region_mean_true_depth` alone, which is a
     reference. The other baselines that know a region by its ATAC give each held-out region the mean over the training
     regions asked for beside it, and are refused where there is none.
 
-    Memory: the sparse open matrix of the training cells (twice for `knn_atac`), 51 floats a cell, 50 floats a region
-    (`svd_ridge`), labels x regions (`celltype_mean`), and what `predict` returns; work runs over 512 cells at a time.
-    Neighbours are sought among at most 50,000 training cells.
+    Memory: the sparse open matrix of the training cells (twice for `knn_atac`), 51 floats a cell, 51 floats a region
+    (`ridge`, `svd_ridge`), labels x regions (`celltype_mean`), and what `predict` returns; work runs over 512 cells at
+    a time. Neighbours are sought among at most 50,000 training cells.
 
     Examples
     --------
@@ -82,7 +85,9 @@ class BaselineFitter:
         names = UNSEEN if held_out or not self.data.seen.size else tuple(BASELINES)
         return [kind for kind in BASELINES if kind in names and CLASSES[kind].possible(self.data)]
 
-    def predict(self, kind: str, rows: np.ndarray, cols: np.ndarray | None = None) -> np.ndarray:
+    def predict(
+        self, kind: str, rows: np.ndarray, cols: np.ndarray | None = None, *, view: str | None = None
+    ) -> np.ndarray:
         """Return the probability that each region is open, float32 (len(rows), len(regions)), in [0, 1].
 
         Parameters
@@ -93,6 +98,9 @@ class BaselineFitter:
             Positions of the cells in `mdata`, int or bool. A training cell is never its own neighbour.
         cols
             Positions among `regions`; None predicts all of them.
+        view
+            The view of ``ctl.tl.evaluate`` in which what is tuned is best on validation cells; None takes the Brier
+            score.
 
         Raises
         ------
@@ -111,13 +119,17 @@ class BaselineFitter:
         cols = np.arange(n) if cols is None else np.asarray(cols)
         out = np.empty((rows.size, cols.size), dtype=np.float32)
         baseline = self._baseline(kind)
-        option = baseline.ready()
+        option = baseline.ready(purpose(view))
         for block in blocks(rows.size):
             if kind in SEQUENCE_BASELINES:
                 out[block] = baseline.predict(rows[block], cols, option)
             else:
                 out[block] = self._with_held_out(baseline.predict(rows[block], None, option), cols)
         return out
+
+    def option(self, kind: str, view: str) -> tuple[Any, ...]:
+        """Return what is chosen for a view; views for which it is the same have the same prediction."""
+        return self._baseline(kind).ready(purpose(view))
 
     def _baseline(self, kind: str) -> Baseline:
         if kind not in self._made:
@@ -132,11 +144,11 @@ class BaselineFitter:
         full[:, self.data.seen] = p
         return full[:, cols]
 
-    def chosen(self) -> dict[str, float]:
-        """Return what was chosen so far: `knn_k`, `svd_ridge_rank` and `svd_ridge_alpha`, `kmer_ridge_alpha`, ..."""
+    def chosen(self, view: str | None = None) -> dict[str, float]:
+        """Return what was chosen so far: `knn_k`, `ridge_components` and `ridge_alpha`, `kmer_ridge_alpha`, ..."""
         return {
             f"{kind}_{name}": float(value)
             for kind, baseline in self._made.items()
-            if baseline.chosen is not None
-            for name, value in zip(baseline.tuned, np.atleast_1d(baseline.chosen), strict=True)
+            if baseline.chosen
+            for name, value in zip(baseline.tuned, baseline.ready(purpose(view)), strict=True)
         }

@@ -10,9 +10,9 @@ import numpy as np
 
 from chromatell.data.accessibility import open_matrix
 from chromatell.models.baselines.cell_data import CellData, every
-from chromatell.models.baselines.expression import NEIGHBOURS, CellBaseline
+from chromatell.models.baselines.expression import CellBaseline
 from chromatell.models.baselines.parts import OtherChromosomes, scaled
-from chromatell.models.baselines.protocol import register, usual_first
+from chromatell.models.baselines.protocol import NEIGHBOURS, Axis, register
 
 
 @register
@@ -51,13 +51,12 @@ class KnnAtac(CellBaseline):
         data = self.data
         return OtherChromosomes(data.atac, data.train, data.cols, data.seed)
 
-    def options(self) -> Sequence[int]:
+    def axes(self) -> Sequence[Axis]:
         """Numbers of neighbours."""
-        sizes = [k for k in NEIGHBOURS if k <= self.data.train.size] or [min(NEIGHBOURS)]
-        return usual_first(sizes, NEIGHBOURS[0])
+        return (Axis.up_to(NEIGHBOURS, max(self.data.reference.size - 1, 1), 50),)
 
     def predict(self, rows: np.ndarray, cols: Any, option: Any) -> np.ndarray:
         """Return the mean over the neighbours."""
         data, cols = self.data, every(cols, self.data.cols.size)
         among = data.train[data.reference]
-        return self._others.mean(rows, option, cols, among, data.reference_open, data.mean)
+        return self._others.mean(rows, option[0], cols, among, data.reference_open, data.mean)

@@ -70,44 +70,54 @@ def labels_of(mdata: MuData, key: str) -> pd.Series:
 
 @dataclass(frozen=True)
 class Ridge:
-    """Cell scores = (design - centre) @ beta; probability = region mean + scores @ components."""
+    """Probability = region mean + (design - centre) @ beta, or of a low rank, @ beta @ components."""
 
     centre: np.ndarray  # (k + 1,)
-    beta: np.ndarray  # (k + 1, rank)
-    components: np.ndarray  # (rank, regions)
+    beta: np.ndarray  # (k + 1, regions or rank)
+    components: np.ndarray | None  # (rank, regions)
 
     def predict(self, design: np.ndarray, mean: np.ndarray, cols: Any = slice(None)) -> np.ndarray:
         """Return probabilities, float32 (cells, regions)."""
-        scores = ((design - self.centre) @ self.beta).astype(np.float32)
-        return np.clip(mean[cols] + scores @ self.components[:, cols], EPS, 1 - EPS)
+        d = (design - self.centre).astype(np.float32)
+        change = d @ self.beta[:, cols] if self.components is None else (d @ self.beta) @ self.components[:, cols]
+        return np.clip(mean[cols] + change, EPS, 1 - EPS)
 
 
 class RidgePath:
-    """Ridge regressions from a design to the leading components of the open matrix, for any rank and penalty.
+    """Ridge regressions from a design to the open matrix, for any penalty and number of columns of the design.
 
     Parameters
     ----------
     design
-        float64 (cells, k + 1), of training cells.
+        float64 (cells, k + 1), of training cells; the last column is the library size.
     truth
         CSR (cells, regions), 1 where open.
     rank
-        The highest rank that will be asked for.
+        None regresses each region. Else its leading components, and this is the highest number of them that will be
+        asked for.
     """
 
-    def __init__(self, design: np.ndarray, truth: sp.csr_matrix, rank: int, seed: int) -> None:
-        self.rank = max(min(rank, truth.shape[1] - 1, truth.shape[0] - 1), 1)
-        self._components = TruncatedSVD(self.rank, random_state=seed).fit(truth).components_
-        target = truth @ self._components.T
+    def __init__(self, design: np.ndarray, truth: sp.csr_matrix, *, rank: int | None = None, seed: int = 0) -> None:
+        self.rank = truth.shape[1] if rank is None else max(min(rank, truth.shape[1] - 1, truth.shape[0] - 1), 1)
         self._centre = design.mean(axis=0)
         d = design - self._centre
-        self._values, self._vectors = np.linalg.eigh(d.T @ d)
-        self._moment = self._vectors.T @ (d.T @ (target - target.mean(axis=0)))
+        self._gram = d.T @ d
+        if rank is None:
+            self._components = None
+            # the columns of d sum to 0, so that the regions need not be centred
+            self._moment = np.asarray((truth.T @ d.astype(np.float32)).T, dtype=np.float32)
+        else:
+            self._components = TruncatedSVD(self.rank, random_state=seed).fit(truth).components_.astype(np.float32)
+            self._moment = d.T @ (truth @ self._components.T)
 
-    def at(self, rank: int, alpha: float) -> Ridge:
-        """Return the regression of one rank and penalty."""
-        beta = self._vectors @ (self._moment[:, :rank] / (np.maximum(self._values, 0) + alpha)[:, None])
-        return Ridge(self._centre, beta, self._components[:rank].astype(np.float32))
+    def at(self, alpha: float, components: int, rank: int | None = None) -> Ridge:
+        """Return the regression of one penalty, number of components of the design, and rank."""
+        held = np.append(np.arange(components), len(self._centre) - 1)
+        gram = self._gram[np.ix_(held, held)] + alpha * np.eye(held.size)
+        weights = np.linalg.inv(gram).astype(np.float32) @ self._moment[held, :rank]
+        beta = np.zeros((len(self._centre), weights.shape[1]), dtype=np.float32)
+        beta[held] = weights
+        return Ridge(self._centre, beta, None if self._components is None else self._components[:rank])
 
 
 def neighbour_mean(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,14 +15,50 @@ from chromatell._settings import logger
 
 MAX_REFERENCE = 50_000  # training cells among which neighbours are sought
 
-Option = Any  # one choice of what is tuned: a number, or a tuple of them
+# Of cells and of bins alike. Wide, so that the ends are not chosen; the tuner looks at a part of them only.
+NEIGHBOURS = (1, 2, 5, 10, 20, 30, 50, 100, 150, 300, 500, 1_000, 2_000)
+RANKS = (1, 2, 3, 5, 8, 12, 20, 30, 50)
+DIMENSIONS = (1, 2, 5, 10, 20, 30, 50)
+PENALTIES = tuple(10.0**e for e in range(-2, 8))
+_PATIENCE = 2  # worse values in a row after which a search turns round
+
+Option = tuple[Any, ...]  # one choice of all that is tuned
+Losses = Callable[[Option], Mapping[str, float]]  # of an option, by what is asked of it; the first is the usual one
+
+
+@dataclass(frozen=True)
+class Axis:
+    """The values of one thing that is tuned.
+
+    Attributes
+    ----------
+    values
+        Ascending.
+    usual
+        Taken without validation data; one of them.
+    ends
+        Whether the least and the greatest value are limits of the data, such as all cells, and not of the grid: one
+        that is chosen is worth no warning then.
+    """
+
+    values: tuple[Any, ...]
+    usual: Any
+    ends: tuple[bool, bool] = (False, False)
+
+    @classmethod
+    def up_to(cls, values: Sequence[Any], most: Any, usual: Any) -> Axis:
+        """Return the values up to the most that the data hold, which is their end where it is below the grid's."""
+        held = tuple(v for v in values if v < most)
+        held = (*held, most) if most <= values[-1] else held
+        first = held[0] == min(most, 1)  # nothing is below one neighbour, component or rank
+        return cls(held, min(held, key=lambda v: (abs(v - usual), v)), (first, most <= values[-1]))
 
 
 class Baseline(ABC):
     """A simple predictor that every model must beat.
 
     A baseline is made with the data, and is fitted when it is first asked for a prediction. `fit` sees training rows
-    alone; `tune` chooses among `options` on validation rows.
+    alone; :func:`tune` chooses on the `axes` by validation rows, for each view the option that is best in it.
 
     Attributes
     ----------
@@ -40,11 +77,11 @@ class Baseline(ABC):
     of: ClassVar[str] = "cells"
     is_oracle: ClassVar[bool] = False
     reads_region_atac: ClassVar[bool] = True
-    tuned: ClassVar[tuple[str, ...]] = ()  # names of what an option holds, as the provenance gives them
+    tuned: ClassVar[tuple[str, ...]] = ()  # names of the axes, as the provenance gives them
 
     def __init__(self, data: Any) -> None:
         self.data = data
-        self.chosen: Option | None = None
+        self.chosen: dict[str, Option] = {}
 
     @classmethod
     def possible(cls, data: Any) -> bool:
@@ -55,23 +92,23 @@ class Baseline(ABC):
     def fit(self) -> None:
         """Fit on the training rows."""
 
-    def options(self) -> Sequence[Option]:
-        """Return what may be chosen; the first, the usual one, is taken without validation rows. None is no choice."""
+    def axes(self) -> Sequence[Axis]:
+        """Return what may be chosen, an axis for each name in `tuned`. None is no choice."""
         return ()
 
     @abstractmethod
-    def predict(self, rows: Any, cols: Any, option: Option | None) -> np.ndarray:
+    def predict(self, rows: Any, cols: Any, option: Option) -> np.ndarray:
         """Return predictions of some rows and columns under one option."""
 
-    def ready(self) -> Option | None:
-        """Fit and tune where that has not been done; return what was chosen."""
+    def ready(self, view: str | None = None) -> Option:
+        """Fit and tune where that has not been done; return what was chosen for a view, else for the usual purpose."""
         if not hasattr(self, "_ready"):
             self.fit()
-            options = self.options()
-            if options:
-                self.chosen = tune(self.name, options, self.data.loss(self))
+            axes = self.axes()
+            if axes:
+                self.chosen = tune(self.name, dict(zip(self.tuned, axes, strict=True)), self.data.losses(self))
             self._ready = True
-        return self.chosen
+        return self.chosen.get(view or "", next(iter(self.chosen.values()), ()))
 
 
 BASELINES: dict[str, type[Baseline]] = {}
@@ -88,27 +125,80 @@ def named(of: str) -> dict[str, str]:
     return {name: b.about for name, b in BASELINES.items() if b.of == of}
 
 
-def tune(name: str, options: Sequence[Option], loss: Callable[[Option], float] | None) -> Option:
-    """Return the option with the smallest loss on validation data, the first of several; without them, the first.
+def tune(name: str, axes: Mapping[str, Axis], losses: Losses | None) -> dict[str, Option]:
+    """Return for each purpose the option with the least loss on validation data that a search finds.
+
+    From the usual option it goes along one axis after the other, as far as the loss falls or two values in a row do not
+    lower it, until no axis has a better value.
 
     Parameters
     ----------
-    options
-        The usual one first; the others in any order.
-    loss
-        Of an option, NaN where it cannot be computed; None where there are no validation data.
+    axes
+        By name.
+    losses
+        Of an option, by purpose, NaN where one cannot be computed; None where there are no validation data.
+
+    Returns
+    -------
+    dict
+        Purpose -> option; the usual option under '' without validation data. A purpose whose loss cannot be computed
+        is left out.
     """
-    if loss is None or len(options) < 2:
-        return options[0]
-    found = np.array([loss(option) for option in options])
-    best = options[int(np.argmin(np.nan_to_num(found, nan=np.inf)))]
-    logger.debug("Baseline %s: %s, chosen on validation data.", name, best)
+    grid = list(axes.values())
+    start = tuple(axis.values.index(axis.usual) for axis in grid)
+    if losses is None:
+        return {"": tuple(axis.usual for axis in grid)}
+    known: dict[tuple[int, ...], Mapping[str, float]] = {}
+
+    def loss(place: tuple[int, ...], purpose: str) -> float:
+        if place not in known:
+            known[place] = losses(tuple(axis.values[i] for axis, i in zip(grid, place, strict=True)))
+        return float(np.nan_to_num(known[place][purpose], nan=np.inf))
+
+    known[start] = losses(tuple(axis.usual for axis in grid))
+    chosen = {}
+    for purpose in known[start]:
+        if not np.isfinite(loss(start, purpose)):
+            continue
+        at = start
+        for _ in range(8):
+            before = at
+            for i, axis in enumerate(grid):
+                at = _along(at, i, len(axis.values), lambda place, p=purpose: loss(place, p))  # type: ignore[misc]
+            if at == before:
+                break
+        chosen[purpose] = tuple(axis.values[i] for axis, i in zip(grid, at, strict=True))
+        for (axis_name, axis), i in zip(axes.items(), at, strict=True):
+            if _at_edge(axis, i):
+                logger.warning(
+                    "Baseline %s: %s = %s, chosen for %r on validation data, is at the end of its grid (%s to %s): a "
+                    "better one may lie beyond.", name, axis_name, axis.values[i], purpose, axis.values[0],
+                    axis.values[-1],
+                )  # fmt: skip
+    logger.debug("Baseline %s: %s, chosen on validation data.", name, chosen)
+    return chosen or {"": tuple(axis.usual for axis in grid)}
+
+
+def _along(at: tuple[int, ...], i: int, n: int, loss: Callable[[tuple[int, ...]], float]) -> tuple[int, ...]:
+    """Return the place of the least loss on the way from `at` along axis `i`, up and down."""
+    best, least = at, loss(at)
+    for way in (1, -1):
+        worse, j = 0, at[i] + way
+        while 0 <= j < n and worse < _PATIENCE:
+            place = (*at[:i], j, *at[i + 1 :])
+            found = loss(place)
+            if found < least:
+                best, least, worse = place, found, 0
+            else:
+                worse += 1
+            j += way
     return best
 
 
-def usual_first(options: Sequence[Any], usual: Any) -> list[Any]:
-    """Return options with the usual one first, where it is among them."""
-    return [*(o for o in options if o == usual), *(o for o in options if o != usual)]
+def _at_edge(axis: Axis, i: int) -> bool:
+    """Return whether a value is at an end of its axis that is none of the data."""
+    n = len(axis.values)
+    return n > 1 and ((i == 0 and not axis.ends[0]) or (i == n - 1 and not axis.ends[1]))
 
 
 def nearest(space: np.ndarray, queries: np.ndarray, k: int, own: np.ndarray) -> np.ndarray:

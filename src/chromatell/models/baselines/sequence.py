@@ -117,7 +117,7 @@ class SequenceBaseline(Baseline):
         """Return probabilities from the sequences."""
         found = self._shared.predict(self.name, rows, cols)
         if self.tuned:
-            self.chosen = (self._shared.fitted[self.name].penalty,)
+            self.chosen = {"": (self._shared.fitted[self.name].penalty,)}
         return found
 
 

@@ -1,0 +1,179 @@
+"""Scores of regions that are open in few cells: each open cell is compared with the cells of its stratum, unsorted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from chromatell.metrics.ranking import finite
+
+_REGIONS = 4096  # at a time
+_VALUES = 1 << 16  # compared at a time: they stay in the cache
+_WORTH = 6.0  # comparisons that cost as much as sorting one value
+
+
+def few_open(y: Any, score: np.ndarray, cells: np.ndarray, starts: np.ndarray) -> sp.csr_matrix | None:
+    """Return the labels of these cells as CSR where so few are open that comparing is faster than sorting, else None.
+
+    Parameters
+    ----------
+    y
+        Labels, (cells, regions); only sparse ones are taken.
+    cells, starts
+        Places of the cells, sorted by stratum, and where each stratum starts (with the end).
+    """
+    if not sp.issparse(y) or np.shape(y) != np.shape(score) or not cells.size:
+        return None
+    opened = sp.csr_matrix(y, dtype=np.float32)[cells]
+    opened.sum_duplicates()
+    opened.eliminate_zeros()
+    sizes = np.diff(starts)
+    work = float((sizes * np.diff(opened.indptr[starts])).sum())
+    return opened if work < _WORTH * cells.size * opened.shape[1] else None
+
+
+def compared_auroc(
+    opened: sp.csr_matrix,
+    score: np.ndarray,
+    cells: np.ndarray,
+    starts: np.ndarray,
+    left_out: Any,
+    *,
+    by_size: bool,
+    influence: bool,
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """AUROC of each region, float64 (regions,), and the summed influence of the cells in their sorted order.
+
+    Parameters and result are those of :func:`chromatell.metrics.delong.region_auroc`; `opened` from :func:`few_open`.
+    """
+    gone = None if left_out is None else sp.csr_matrix(left_out)[cells].astype(bool)
+    n, m = opened.shape
+    member = sp.csr_matrix((np.ones(n), np.arange(n), starts), shape=(starts.size - 1, n))
+    stratum = np.repeat(np.arange(starts.size - 1), np.diff(starts))
+    mean = np.full(m, np.nan)
+    change, alone = np.zeros(n), np.zeros(n)
+    for a in range(0, m, _REGIONS):
+        cols = slice(a, min(a + _REGIONS, m))
+        part = opened[:, cols].tocsr()
+        out = None if gone is None else gone[:, cols].tocsr()
+        k = (member @ part).toarray()  # (strata, regions)
+        n_closed = np.diff(starts)[:, None] - k - (0 if out is None else (member @ out.astype(np.float64)).toarray())
+        both = (k > 0) & (n_closed > 0)
+        share = np.where(both, k * n_closed / np.maximum(k + n_closed, 1) if by_size else 1.0, 0.0)
+        total = share.sum(axis=0)
+        held = total > 0
+        share /= np.where(held, total, 1.0)
+        per_open, per_closed = share / np.maximum(k, 1), share / np.maximum(n_closed, 1)
+        entry_region, entry_cell = part.indices, np.repeat(np.arange(n), np.diff(part.indptr))
+        won = np.zeros(part.nnz)  # share of the closed cells of its stratum that lie below each open cell
+        for s, at, where, higher in _wins(part, out, score[:, cols], cells, starts, both):
+            region = entry_region[at]
+            won[at] = higher.sum(axis=0) / n_closed[s, region]
+            if influence:
+                change[where] += higher @ (per_closed[s, region] / k[s, region]).astype(np.float32)
+        weight = per_open[stratum[entry_cell], entry_region]
+        area = np.bincount(entry_region, weight * won, minlength=k.shape[1])
+        mean[cols] = np.where(held, area, np.nan)
+        if not influence:
+            continue
+        n_open = np.where(both, k, 0).sum(axis=0)
+        lone = n_open == 1
+        centre = np.where(lone | ~held, 0.0, area)
+        weight = weight * np.sqrt(n_open / np.maximum(n_open - 1, 1))[entry_region]
+        change += np.bincount(entry_cell, weight * (won - centre[entry_region]), minlength=n)
+        change -= _over_closed(per_closed * centre, part, out, stratum)
+        alone += np.bincount(entry_cell, weight * lone[entry_region], minlength=n)
+        alone += _over_closed(per_closed * lone, part, out, stratum)
+    if not influence:
+        return mean, None
+    known = np.isfinite(mean)
+    return mean, change - (mean[known].mean() if known.any() else 0.0) * alone
+
+
+def compared_ap(opened: sp.csr_matrix, score: np.ndarray, *, influence: bool) -> tuple[np.ndarray, np.ndarray | None]:
+    """Average precision of each region and the summed influence of the cells, as `region_ap`; no strata."""
+    n, m = opened.shape
+    ap, total = np.full(m, np.nan), np.zeros(n)
+    for a in range(0, m, _REGIONS):
+        cols = slice(a, min(a + _REGIONS, m))
+        part = opened[:, cols].tocsr()
+        region, cell = part.indices, np.repeat(np.arange(n), np.diff(part.indptr))
+        k = np.bincount(region, minlength=part.shape[1]).astype(np.float64)
+        both = (k > 0) & (k < n)
+        blocks = _columns(part, finite(score[:, cols]))
+        above, hits = np.zeros(part.nnz), np.zeros(part.nnz)
+        for at, own, values, labels in blocks():
+            reach = values >= own
+            above[at], hits[at] = reach.sum(axis=0), (reach & labels).sum(axis=0)
+        precision = hits / np.maximum(above, 1)
+        found = np.bincount(region, precision, minlength=k.size) / np.maximum(k, 1)
+        ap[cols] = np.where(both, found, np.nan)
+        if not influence:
+            continue
+        unit = np.where(both, np.sqrt(k / np.maximum(k - 1, 1)) / np.maximum(k, 1), 0.0)[region]
+        gain, loss = unit / np.maximum(above, 1), unit * precision / np.maximum(above, 1)
+        total += np.bincount(cell, unit * (precision - found[region]), minlength=n)
+        for at, own, values, labels in blocks():
+            reach = values >= own
+            total -= reach.astype(np.float32) @ loss[at].astype(np.float32)
+            total += (reach & labels).astype(np.float32) @ gain[at].astype(np.float32)
+    return ap, total if influence else None
+
+
+def _wins(
+    part: sp.csr_matrix,
+    out: sp.csr_matrix | None,
+    score: np.ndarray,
+    cells: np.ndarray,
+    starts: np.ndarray,
+    both: np.ndarray,
+) -> Iterator[tuple[int, np.ndarray, slice, np.ndarray]]:
+    """Yield stratum, places of open entries, its cells, float32 (cells, entries): 1 where a closed cell lies below."""
+    for s, (first, last) in enumerate(zip(starts[:-1], starts[1:], strict=True)):
+        entries = np.arange(part.indptr[first], part.indptr[last])
+        entries = entries[both[s, part.indices[entries]]]
+        if not entries.size:
+            continue
+        values = finite(np.ascontiguousarray(score[cells[first:last]], dtype=np.float32))
+        closed = part[first:last].toarray() == 0
+        if out is not None:
+            closed &= ~out[first:last].toarray()
+        row = np.searchsorted(part.indptr, entries, side="right") - 1 - first
+        step = max(1, _VALUES // (last - first))
+        for a in range(0, entries.size, step):
+            at = entries[a : a + step]
+            region = part.indices[at]
+            own, others = values[row[a : a + step], region], values[:, region]
+            higher = (others < own).astype(np.float32)
+            higher += np.float32(0.5) * (others == own)
+            higher *= closed[:, region]
+            yield s, at, slice(first, last), higher
+
+
+def _columns(part: sp.csr_matrix, score: np.ndarray) -> Any:
+    """Return a function that yields (places of open entries, their scores, scores and labels of all cells there)."""
+    values = np.asfortranarray(score, dtype=np.float32)
+    labels = np.asfortranarray(part.toarray() != 0)
+    row = np.repeat(np.arange(part.shape[0]), np.diff(part.indptr))
+    step = max(1, _VALUES // max(part.shape[0], 1))
+
+    def blocks() -> Iterator[tuple[slice, np.ndarray, np.ndarray, np.ndarray]]:
+        for a in range(0, part.nnz, step):
+            at = slice(a, min(a + step, part.nnz))
+            region = part.indices[at]
+            yield at, values[row[at], region], values[:, region], labels[:, region]
+
+    return blocks
+
+
+def _over_closed(weight: np.ndarray, part: sp.csr_matrix, out: sp.csr_matrix | None, stratum: np.ndarray) -> np.ndarray:
+    """Return the sum of `weight` (strata, regions) over the regions that are compared and closed in each cell."""
+    total = weight.sum(axis=1)[stratum]
+    for not_closed in (part, out):
+        if not_closed is not None:
+            cell = np.repeat(np.arange(part.shape[0]), np.diff(not_closed.indptr))
+            total -= np.bincount(cell, weight[stratum[cell], not_closed.indices], minlength=part.shape[0])
+    return total
