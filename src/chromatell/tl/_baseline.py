@@ -43,13 +43,14 @@ def baseline(
     kind
         `region_mean`, the share of training cells in which the region is open; `region_mean_depth`, the same x the
         depth predicted from expression; `celltype_mean`, region mean within the cell's label; `knn`, mean over the
-        nearest training cells in expression and library size; `ridge`, ridge regression of each region on components
-        of expression and library size; `svd_ridge`, the same to the leading components of the open matrix; `gene_activity`, summed expression of linked genes through a logistic map. These know a
-        region by its ATAC: each held-out one gets the mean over the training regions. Three know it by its sequence,
-        ``atac.varm['dna_code']``: `gc`, GC content; `gc_cpg`, that and CpG; `kmer_ridge`, these and 5-mers, which
-        predict the region's mean and its response to expression; each x the predicted depth. And two references read
-        the ATAC of the very cells that they predict: `region_mean_true_depth` and `knn_atac`, neighbours in the
-        cell's own ATAC on the other chromosomes.
+        nearest training cells in expression and library size; `ridge`, ridge regression of each region on components of
+        expression and library size; `svd_ridge`, the same to the leading components of the open matrix;
+        `gene_activity`, summed expression of linked genes through a logistic map. These know a region by its ATAC: each
+        held-out one gets the mean over the training regions. Three know it by its sequence, ``atac.varm['dna_code']``:
+        `gc`, GC content; `gc_cpg`, that and CpG; `kmer_ridge`, these and 5-mers, which predict the region's mean and
+        its response to expression; each x the predicted depth. And two references read the ATAC of the very cells that
+        they predict: `region_mean_true_depth` and `knn_atac`, neighbours in the cell's own ATAC on the other
+        chromosomes.
 
         Of tracks: `mean` of the training bins; `log_signal`, least squares on the log of the input in 5 kb; `ridge`,
         on the log sums around the bin that boosted trees read too; and, a reference, `other_targets`, the mean of the

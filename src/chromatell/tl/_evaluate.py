@@ -133,10 +133,10 @@ def evaluate(
     `depth_matched`: per region, AUROC over pairs of cells whose true depths differ by at most 3%: inside strata of
     depth, a stratum of k open and n closed cells weighted by ``k n / (k + n)``; then the mean over the `top` regions.
     Depth alone scores .500 to .505. `within_type`: AUROC within labels of at least 50 cells, unweighted mean over
-    labels; `within_type_depth_matched`: within labels and strata of depth, weighted as above. `profile`: correlation of pseudobulk over regions, mean over labels of at least 20 cells, and of its deviation from the mean
-    over labels. `calibration`: expected calibration error (15 bins of equal mass) and Brier score. `self_expected`,
-    for models only: the score if labels were drawn from the predicted probabilities; a diagnostic, since
-    over-confidence raises it.
+    labels; `within_type_depth_matched`: within labels and strata of depth, weighted as above. `profile`: correlation of
+    pseudobulk over regions, mean over labels of at least 20 cells, and of its deviation from the mean over labels.
+    `calibration`: expected calibration error (15 bins of equal mass) and Brier score. `self_expected`, for models only:
+    the score if labels were drawn from the predicted probabilities; a diagnostic, since over-confidence raises it.
 
     Intervals are paired: all predictions see the same resamples, of what is new. Cross-cell, cells are drawn, or whole
     groups where ``pp.split_cells(by=...)`` split by group (Efron 1979). Cross-region, the training cells stand as they
@@ -149,8 +149,8 @@ def evaluate(
     linearised in the cells: a replicate adds up their influences (DeLong 1988; Efron's infinitesimal jackknife), see
     :func:`chromatell.metrics.delong.region_auroc`; so is the mean over cells of a score over regions. Profiles are
     recomputed (Spearman in fewer replicates where long). A baseline that is tuned stands in each view with the option
-    that is best in it on validation cells (`within_type` with that of `depth_matched`). Without validation pairs the baseline is chosen on the scored
-    ones, which favours the baseline and warns.
+    that is best in it on validation cells (`within_type` with that of `depth_matched`). Without validation pairs the
+    baseline is chosen on the scored ones, which favours the baseline and warns.
 
     Held-out regions are scored for predictions that were made without their ATAC: not for `Dense`, nor for one that
     was stored before ``pp.split_regions``, where that is known. Another tool's are taken on trust.
