@@ -102,12 +102,13 @@ def test_baselines_call_the_same_share(mdata):
         "region_mean_depth",
         "celltype_mean",
         "knn",
+        "ridge",
         "svd_ridge",
         "region_mean_true_depth",
         "knn_atac",
     ]
     assert list(table.index) == ["oracle", *kinds]
-    assert table["is_baseline"].tolist() == [False] + [True] * 7
+    assert table["is_baseline"].tolist() == [False] + [True] * 8
     assert table.index[table["uses_target_assay"]].tolist() == ["region_mean_true_depth", "knn_atac"]
     test, y = cells(mdata, "test")
     fitter = BaselineFitter(mdata, mdata.mod["atac"].var_names, labels_key="cell_type")

@@ -143,7 +143,7 @@ class FullRidge(RidgeBaseline):
 
     def axes(self) -> Sequence[Axis]:
         """Numbers of components, and penalties."""
-        return self._dimensions(), Axis(PENALTIES, 100.0, (False, True))
+        return self._dimensions(), Axis(PENALTIES, 100.0, (True, True))
 
 
 @register
@@ -160,7 +160,7 @@ class SvdRidge(RidgeBaseline):
 
     def axes(self) -> Sequence[Axis]:
         """Ranks, penalties and numbers of components of expression."""
-        return Axis.up_to(RANKS, self._path.rank, 12), Axis(PENALTIES, 100.0, (False, True)), self._dimensions()
+        return Axis.up_to(RANKS, self._path.rank, 12), Axis(PENALTIES, 100.0, (True, True)), self._dimensions()
 
 
 @register

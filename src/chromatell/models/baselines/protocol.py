@@ -19,7 +19,7 @@ MAX_REFERENCE = 50_000  # training cells among which neighbours are sought
 NEIGHBOURS = (1, 2, 5, 10, 20, 30, 50, 100, 150, 300, 500, 1_000, 2_000)
 RANKS = (1, 2, 3, 5, 8, 12, 20, 30, 50)
 DIMENSIONS = (1, 2, 5, 10, 20, 30, 50)
-PENALTIES = tuple(10.0**e for e in range(-2, 8))
+PENALTIES = tuple(10.0**e for e in range(-2, 8))  # from least squares to the mean, whose ends are limits
 _PATIENCE = 2  # worse values in a row after which a search turns round
 
 Option = tuple[Any, ...]  # one choice of all that is tuned
