@@ -101,7 +101,7 @@ def coordinates(mdata: MuData, regions: pd.Index) -> pd.DataFrame:
     return region_table(AnnData(var=var))
 
 
-def cell_labels(mdata: MuData, groupby: str) -> tuple[np.ndarray, list[str]]:
+def cell_labels(mdata: MuData | AnnData, groupby: str) -> tuple[np.ndarray, list[str]]:
     """Return the group of each cell, int64 (n_obs,), -1 where it has none, and the groups' names, as text.
 
     Raises
@@ -109,7 +109,8 @@ def cell_labels(mdata: MuData, groupby: str) -> tuple[np.ndarray, list[str]]:
     ChromatellError
         There is no such column, no cell has a label, or numbers stand in it that are no labels.
     """
-    named = [mdata, *(mdata.mod[m] for m in (RNA, ATAC, ATAC_PRED) if m in mdata.mod)]
+    mods = mdata.mod if isinstance(mdata, MuData) else {}
+    named = [mdata, *(mods[m] for m in (RNA, ATAC, ATAC_PRED) if m in mods)]
     found = next((one.obs[groupby] for one in named if groupby in one.obs), None)
     if found is None:
         there = sorted({str(c) for one in named for c in one.obs.columns})

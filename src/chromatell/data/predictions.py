@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import scipy.sparse as sp
 from anndata import AnnData
 from mudata import MuData
 
@@ -42,7 +43,7 @@ def write_prediction(
     Parameters
     ----------
     values
-        Probabilities, float32 (n_obs, n regions); rows are the cells of `mdata`.
+        Probabilities, float32 (n_obs, n regions), or CSR of the best of each cell; rows are the cells of `mdata`.
     regions
         Names of the regions, as in ``mdata.mod['atac']`` where that is there.
     provenance
@@ -54,7 +55,7 @@ def write_prediction(
         ``atac_pred`` is there with other regions.
     """
     store_key(key)
-    values = np.ascontiguousarray(values, dtype=np.float32)
+    values = values if sp.issparse(values) else np.ascontiguousarray(values, dtype=np.float32)
     record = {k: v for k, v in provenance.items() if v is not None}
     record["date"] = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     pred = mdata.mod.get(ATAC_PRED)
@@ -179,8 +180,19 @@ def read_prediction(mdata: MuData, key: str) -> Any:
         )
     pred = mdata.mod.get(ATAC_PRED)
     if pred is None or key not in (keys[0], *layer_names(pred)):
-        return open_prediction(mdata, key).X
-    return np.asarray(pred.X if key == keys[0] else pred.layers[key])
+        stored = open_prediction(mdata, key).X
+        return _whole(stored, key)
+    return np.asarray(_whole(pred.X if key == keys[0] else pred.layers[key], key))
+
+
+def _whole(found: Any, key: str) -> Any:
+    """Return a prediction; raise where it is not of all regions."""
+    if sp.issparse(found) or hasattr(found, "format"):  # in memory or in a store
+        raise ChromatellError(
+            f"The prediction {key!r} holds the most probable regions of each cell alone (top_k=): what is left out is "
+            "not predicted to be closed. Predict all, ctl.tl.predict(data, model) without top_k=."
+        )
+    return found
 
 
 def predicted_regions(mdata: MuData) -> pd.Index:
@@ -205,6 +217,13 @@ def _new_modality(mdata: MuData, key: str, values: np.ndarray, regions: pd.Index
     if SPLIT in mdata.obs:
         obs[SPLIT] = mdata.obs[SPLIT].to_numpy()
         obs[SPLIT] = obs[SPLIT].astype("category")
+    return AnnData(values, obs=obs, var=var, uns={UNS: {X_KEY: key}})
+
+
+def of_groups(obs: pd.DataFrame, key: str, values: np.ndarray, regions: pd.Index) -> AnnData:
+    """Return what stands in ``mod['atac_pred']`` where predictions are means of groups of cells, one a row of `obs`."""
+    regions = pd.Index(regions).astype(str)
+    var = pd.DataFrame({REGION: regions.to_numpy()}, index=PRED_PREFIX + regions)
     return AnnData(values, obs=obs, var=var, uns={UNS: {X_KEY: key}})
 
 

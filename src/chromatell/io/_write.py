@@ -153,6 +153,26 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def this_process() -> str:
+    """Return a name of this process, by which `is_running` knows it again."""
+    return f"{_machine()}-{os.getpid()}"
+
+
+def is_running(process: str) -> bool:
+    """Return whether another process of this machine runs that gave itself this name."""
+    machine, _, number = process.partition("-")
+    if machine != _machine() or not number.isdigit() or int(number) == os.getpid():
+        return False
+    return _is_alive(int(number))
+
+
+def place_folder(temporary: Path, target: Path) -> None:
+    """Give a complete folder its name; raise where something came there meanwhile."""
+    if target.exists():
+        raise _came_first(target)
+    _place_folder(temporary, target, overwrite=False)
+
+
 def _temporary(target: Path) -> Path:
     return target.with_name(f".{target.name}.{_machine()}-{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp")
 
@@ -232,13 +252,17 @@ def _is_left(path: Path, machine: str, process: int) -> bool:
     """Return whether nobody writes a temporary file any more."""
     if machine != _machine():
         return time.time() - path.lstat().st_mtime > _STALE
+    return not _is_alive(process)
+
+
+def _is_alive(process: int) -> bool:
     try:
         os.kill(process, 0)
     except ProcessLookupError:
-        return True
-    except (PermissionError, OverflowError):
         return False
-    return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
 
 
 def _system_error(err: BaseException | None, target: Path) -> int | None:

@@ -16,6 +16,7 @@ from chromatell.io._zarr_chunks import inflated
 from chromatell.io._zarr_layout import layout_of
 
 NODE_FILES = ("zarr.json", ".zarray", ".zgroup")
+INCOMPLETE = "ctl_incomplete"  # in a store of predictions that is not complete: which parts are there
 _SIDE_FILES = frozenset({".zattrs", ".zmetadata"})
 _SPARSE = frozenset({"data", "indices", "indptr"})
 _COLUMN = frozenset({"categories", "codes"})
@@ -63,6 +64,11 @@ def _walk(folder: Path, budget: Budget, depth: int) -> None:
         _check_array(folder, metadata, budget)
         return
     foreign = files.keys() - set(NODE_FILES) - _SIDE_FILES
+    if INCOMPLETE in foreign:
+        raise ChromatellError(
+            f"{folder} is not complete: the run that wrote it was stopped, or still writes. Run the same call again, "
+            f"ctl.tl.predict(..., out={str(folder).removesuffix('.partial')!r}): it goes on from there."
+        )
     if foreign:
         raise ChromatellError(
             f"{folder} holds files that are no Zarr metadata, such as {sorted(foreign)[:3]}. {REFUSED}"

@@ -31,7 +31,7 @@ from chromatell.io._write import beside
 from chromatell.io._zarr_guard import check_store, is_zarr, step_into
 
 _ROOT = "zarr.json"
-_CHUNKS = (512, 4096)
+CHUNKS = (512, 4096)
 _HALF = 65520.0  # from here on float16 is infinite
 
 
@@ -95,7 +95,7 @@ class PredictionWriter(AbstractContextManager["PredictionWriter"]):
         self.dtype = one_of(dtype, ("float32", "float16"), "dtype")
         self.uns = dict(uns or {})
         self.shape = (len(self.obs), len(self.var))
-        rows, columns = chunks or _CHUNKS
+        rows, columns = chunks or CHUNKS
         self.chunks = (max(1, min(rows, self.shape[0])), max(1, min(columns, self.shape[1])))
         self.hash = ""
         self._covered = np.zeros(self.shape[0], dtype=np.int64)
@@ -113,16 +113,8 @@ class PredictionWriter(AbstractContextManager["PredictionWriter"]):
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._beside = beside(self.path, overwrite=self.overwrite)
         self._temporary = self._beside.__enter__()
-        self._root = zarr.open_group(str(self._temporary), mode="w", zarr_format=3)
-        self._root.attrs.update({"encoding-type": "anndata", "encoding-version": "0.1.0"})
-        self._x = self._root.create_array(
-            "X",
-            shape=self.shape,
-            chunks=self.chunks,
-            dtype=self.dtype,
-            compressors=zarr.codecs.BloscCodec(cname="zstd", clevel=1, shuffle="shuffle"),
-            attributes={"encoding-type": "array", "encoding-version": "0.2.0"},
-        )
+        make_store(self._temporary, self.shape, self.dtype, self.chunks)
+        self._x = zarr.open_group(str(self._temporary), mode="r+")["X"]
         return self
 
     def write(self, rows: slice, columns: slice, values: np.ndarray) -> None:
@@ -145,14 +137,7 @@ class PredictionWriter(AbstractContextManager["PredictionWriter"]):
                 f"A block of shape {values.shape} does not fit rows {rows} and columns {columns} of a store "
                 f"of {self.shape}. Give slices within it, of the block's own shape."
             )
-        values = np.asarray(values)
-        low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
-        most = _HALF if self.dtype == "float16" else np.inf
-        if not (-most < low and high < most):  # NaN is neither
-            raise ChromatellError(
-                f"Predictions of rows {rows} are not all finite in {self.dtype}; write float32, or find the NaN."
-            )
-        self._x[rows, columns] = _as(values, self.dtype)
+        self._x[rows, columns] = checked_values(np.asarray(values), self.dtype, rows)
         self._covered[rows] += values.shape[1]
 
     def __exit__(
@@ -176,9 +161,6 @@ class PredictionWriter(AbstractContextManager["PredictionWriter"]):
         return prediction_reference(self.path)
 
     def _finish(self) -> None:
-        import zarr
-        from anndata.io import write_elem
-
         wrong = np.flatnonzero(self._covered != self.shape[1])
         if wrong.size:
             raise ChromatellError(
@@ -186,14 +168,67 @@ class PredictionWriter(AbstractContextManager["PredictionWriter"]):
                 f"{self.obs.index[wrong[0]]!r}: {self._covered[wrong[0]]} of {self.shape[1]} regions). "
                 "Write every block once."
             )
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of formats to come in zarr and anndata; either can be read
-            for name, table in (("obs", self.obs), ("var", self.var)):
-                write_elem(self._root, name, table)
-            write_elem(self._root, "uns", self.uns)
-            self._root.attrs[_FILES] = _listing(self._temporary, hashes=True)
-            zarr.consolidate_metadata(self._root.store, zarr_format=3)
-        self.hash = _sha256(self._temporary / _ROOT)
+        self.hash = finish_store(self._temporary, self.obs, self.var, self.uns)
+
+
+def make_store(
+    folder: Path,
+    shape: tuple[int, int],
+    dtype: str,
+    chunks: tuple[int, int],
+    *,
+    per_cell: int = 0,
+    attributes: Mapping[str, Any] | None = None,
+) -> None:
+    """Make an AnnData store with an empty `X`: dense, or CSR with `per_cell` entries a cell."""
+    import zarr
+
+    root = zarr.open_group(str(folder), mode="w", zarr_format=3)
+    root.attrs.update({"encoding-type": "anndata", "encoding-version": "0.1.0", **(attributes or {})})
+    packed = zarr.codecs.BloscCodec(cname="zstd", clevel=1, shuffle="shuffle")
+    if not per_cell:
+        chunks = (max(1, min(chunks[0], shape[0])), max(1, min(chunks[1], shape[1])))
+        said = {"encoding-type": "array", "encoding-version": "0.2.0"}
+        root.create_array("X", shape=shape, chunks=chunks, dtype=dtype, compressors=packed, attributes=said)
+        return
+    x = root.create_group("X")
+    x.attrs.update({"encoding-type": "csr_matrix", "encoding-version": "0.1.0", "shape": list(shape)})
+    n = shape[0] * per_cell
+    for name, kind in (("data", dtype), ("indices", "int32")):
+        size = (min(n, chunks[0] * per_cell),)
+        x.create_array(name, shape=(n,), chunks=size, dtype=kind, compressors=packed)
+    indptr = x.create_array("indptr", shape=(shape[0] + 1,), chunks=(shape[0] + 1,), dtype="int64", compressors=packed)
+    indptr[:] = np.arange(0, n + 1, per_cell, dtype=np.int64)
+
+
+def checked_values(values: np.ndarray, dtype: str, rows: slice) -> np.ndarray:
+    """Return predictions as `dtype`; raise where one is not finite in it."""
+    low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
+    most = _HALF if dtype == "float16" else np.inf
+    if not (-most < low and high < most):  # NaN is neither
+        raise ChromatellError(
+            f"Predictions of rows {rows} are not all finite in {dtype}; write float32, or find the NaN."
+        )
+    return _as(values, dtype)
+
+
+def finish_store(
+    folder: Path, obs: pd.DataFrame, var: pd.DataFrame, uns: Mapping[str, Any], *, left_out: Sequence[str] = ()
+) -> str:
+    """Write the tables, list the files and return the SHA-256 of the root's metadata."""
+    import zarr
+    from anndata.io import write_elem
+
+    root = zarr.open_group(str(folder), mode="r+")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of formats to come in zarr and anndata; either can be read
+        for name, table in (("obs", obs), ("var", var)):
+            write_elem(root, name, table)
+        write_elem(root, "uns", dict(uns))
+        listed = _listing(folder, hashes=True)
+        root.attrs[_FILES] = {name: said for name, said in listed.items() if name not in left_out}
+        zarr.consolidate_metadata(root.store, zarr_format=3)
+    return _sha256(folder / _ROOT)
 
 
 def _as(values: np.ndarray, dtype: str) -> np.ndarray:
@@ -255,7 +290,8 @@ def open_prediction(
     Returns
     -------
     AnnData
-        ``X`` : dask array, float32 or float16 (n_obs, n regions). Where dask is not installed (``chromatell[dask]``)
+        ``X`` : dask array, float32 or float16 (n_obs, n regions); of a store that ``tl.predict(top_k=)`` wrote, CSR on
+        disk, float32, which ``.to_memory()`` reads. Where dask is not installed (``chromatell[dask]``)
         it is read at once, up to ``settings.dense_limit``.
 
     Raises
@@ -357,10 +393,16 @@ def _open(store: Path) -> AnnData:
 
     root = zarr.open_group(str(store), mode="r")
     x = root["X"]
+    matrix: Any
     try:
-        import dask.array as da
+        if isinstance(x, zarr.Group):  # the best regions of each cell
+            from anndata.io import sparse_dataset
 
-        matrix: Any = da.from_zarr(x)
+            matrix = sparse_dataset(x)
+        else:
+            import dask.array as da
+
+            matrix = da.from_zarr(x)
     except ImportError:
         size = int(np.prod(x.shape)) * x.dtype.itemsize
         if size > settings.dense_limit:

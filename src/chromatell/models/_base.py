@@ -31,10 +31,10 @@ from chromatell.io._record import FIRST_RELEASE, NEEDS, upgrade
 from chromatell.models._checkpoint import prepare_folder
 from chromatell.models._fingerprint import fingerprint, start_digest
 from chromatell.models._fit_network import fit_network, make_trainer
+from chromatell.models._outputs import Wanted, collect
 from chromatell.models._plan import TrainConfig
+from chromatell.models._query import Query
 from chromatell.models._support import (
-    check_dense,
-    collect_blocks,
     describe,
     first_rank_speaks,
     quiet_lightning,
@@ -99,11 +99,13 @@ class ChromatinModel(BaseModelClass):
     def _loader(self, data: Any, split: str, seed: int) -> DataLoader | None:
         """Return the batches of one split, or None where it holds nothing."""
 
+    def _query(self, data: Any, regions: pd.Index, *, depth: str, depth_key: str | None) -> Query:
+        """Check the cells of a query and return what `_blocks` reads of them; a family that reads cells has one."""
+        raise NotImplementedError
+
     @abstractmethod
-    def _predict_blocks(
-        self, data: Any, regions: pd.Index, *, depth: str, depth_key: str | None
-    ) -> Iterator[tuple[slice, slice, np.ndarray]]:
-        """Yield (rows, columns, float32 block) until every row and column is covered."""
+    def _blocks(self, **query: Any) -> Iterator[tuple[slice, slice, np.ndarray]]:
+        """Yield (rows, columns, float32 block) until every row of a query, or of a part, and column is covered."""
 
     @abstractmethod
     def _arrays(self) -> dict[str, np.ndarray]:
@@ -260,6 +262,7 @@ class ChromatinModel(BaseModelClass):
         depth_key: str | None = None,
         out: str | Path | None = None,
         dtype: Literal["float32", "float16"] = "float32",
+        **more: Any,
     ) -> np.ndarray | Path:
         """Return the probability that each region is open in each cell.
 
@@ -277,12 +280,14 @@ class ChromatinModel(BaseModelClass):
             Path of a Zarr store to write instead, block by block; needed above ``ctl.settings.dense_limit``.
         dtype
             Number type of the store: 'float32' or 'float16'.
+        more
+            `top_k`, `groups` (label of each cell) and `client`, as in ``ctl.tl.predict``.
 
         Returns
         -------
-        numpy.ndarray or pathlib.Path
-            float32 (cells, regions), or the path of the store, which holds a valid AnnData. Peak memory grows with the
-            matrix, or, with `out`, with a block of cells x regions alone.
+        numpy.ndarray, scipy.sparse.csr_matrix or pathlib.Path
+            float32 (cells, regions), CSR with `top_k`, (groups, regions) with `groups`; or the path of the store, which
+            holds a valid AnnData. Peak memory grows with the matrix, or, with `out`, with a block of cells x regions.
         """
         self._require_trained()
         source = self._adata if data is None else data
@@ -292,10 +297,10 @@ class ChromatinModel(BaseModelClass):
                 f"predict() takes an AnnData of expression or a MuData with modality 'rna'; got {what(source)}."
             )
         columns = self.region_names(regions)
-        if out is None:
-            check_dense(rna.n_obs, len(columns))
-        blocks = self._predict_blocks(source, columns, depth=depth, depth_key=depth_key)
-        return collect_blocks(blocks, rna.obs_names, columns, out, dtype)
+        wanted = Wanted(out, dtype, **more)
+        wanted.check(rna.n_obs, len(columns))
+        query = self._query(source, columns, depth=depth, depth_key=depth_key)
+        return collect(self, query, rna.obs_names, columns, wanted)
 
     def region_names(self, regions: Any = None, *, fasta: Any = None) -> pd.Index:
         """Return the names of the regions that ``predict(regions=...)`` gives, or raise where it cannot."""

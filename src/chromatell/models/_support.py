@@ -6,10 +6,8 @@ import contextlib
 import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 from anndata import AnnData
@@ -19,11 +17,9 @@ from scvi.data import AnnDataManager, fields
 
 from chromatell._compat import no_pull
 from chromatell._keys import ATAC, RNA, SPLIT_HOW, SPLITS, UNS
-from chromatell._progress import progress
 from chromatell._settings import gib, logger, settings
 from chromatell._sparse import check_sparse
 from chromatell._validate import ChromatellError, split_of, warn
-from chromatell.io import PredictionWriter
 
 
 def shared_view(mdata: MuData, modalities: tuple[str, ...]) -> MuData:
@@ -68,39 +64,6 @@ def check_dense(n_cells: int, n_regions: int) -> None:
             f"{n_cells:,} cells x {n_regions:,} regions are {gib(size)} as a dense matrix, over "
             f"settings.dense_limit ({gib(settings.dense_limit)}). Write a store, out='predictions.zarr', or "
             "ask for fewer, regions=[...]."
-        )
-
-
-def collect_blocks(
-    blocks: Iterator[tuple[slice, slice, np.ndarray]],
-    cells: pd.Index,
-    regions: pd.Index,
-    out: Any,
-    dtype: Literal["float32", "float16"],
-) -> np.ndarray | Path:
-    """Return blocks of a prediction as one float32 matrix, or write them to a Zarr store and return its path."""
-    with progress("Predicting", len(cells), "cells") as advance:
-        if out is not None:
-            with PredictionWriter(out, cells, pd.DataFrame(index=regions), dtype=dtype) as writer:
-                for rows, cols, block in blocks:
-                    writer.write(rows, cols, block)
-                    advance(block.shape[0] if cols.stop == len(regions) else 0)
-            return Path(out)
-        result = np.empty((len(cells), len(regions)), dtype=np.float32)
-        for rows, cols, block in blocks:
-            check_predicted(block)
-            result[rows, cols] = block
-            advance(block.shape[0] if cols.stop == len(regions) else 0)
-    return result
-
-
-def check_predicted(block: np.ndarray) -> None:
-    """Raise where a model predicts NaN or infinity: finite weights can be so large that nothing comes of them."""
-    bad = int((~np.isfinite(block)).sum())
-    if bad:
-        raise ChromatellError(
-            f"The model predicts {bad} NaN or infinite values of {block.size}: its weights are out of any range that "
-            "training gives. Ask for the file again, or train anew."
         )
 
 

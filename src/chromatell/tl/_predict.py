@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -13,10 +13,12 @@ from anndata import AnnData
 from mudata import MuData
 
 from chromatell._compat import no_pull
+from chromatell._dask import current_client
 from chromatell._keys import ATAC, ATAC_PRED, MAPPED, RNA, START
 from chromatell._rows import with_tables
 from chromatell._validate import ChromatellError, examples, modality, unique_names, warn
-from chromatell.data.predictions import write_cell_columns, write_out_of_range
+from chromatell.data.chosen import cell_labels
+from chromatell.data.predictions import of_groups, write_cell_columns, write_out_of_range
 from chromatell.data.tracks import BinnedTracks
 from chromatell.genome.regions import parse_regions
 from chromatell.models import load
@@ -37,6 +39,10 @@ def predict(
     fasta: Any = None,
     depth: str = "predicted",
     out: str | Path | None = None,
+    dtype: Literal["float32", "float16"] = "float32",
+    top_k: int | None = None,
+    groupby: str | None = None,
+    client: Any = None,
     bigwig: str | Path | None = None,
     overwrite: bool = False,
 ) -> MuData | BinnedTracks:
@@ -68,8 +74,20 @@ def predict(
         upper bound). For tracks: 'predicted' divides each input by its own mean, so that its depth does not matter,
         'fixed' by that of training.
     out
-        Path of a Zarr store for the predictions, needed above ``ctl.settings.dense_limit``. For tracks it is written
-        chromosome by chromosome.
+        Path of a Zarr store for the predictions, needed above ``ctl.settings.dense_limit``. Until it is complete it is
+        ``'<out>.partial'``, which readers refuse; a run that was stopped or killed leaves that, and the same call with
+        the same cells goes on from there. For tracks it is written chromosome by chromosome.
+    dtype
+        Of the store: 'float32', or 'float16', half the space and three digits.
+    top_k
+        Keep the most probable regions of each cell, so many, and no others: the prediction is then sparse, 8 bytes a
+        region kept. What is not kept is not predicted to be closed, so such a prediction cannot be scored.
+    groupby
+        Column of `obs`: return the mean over the cells of each group, and not the cells. Cells without a label are left
+        out. Nothing of a run that is stopped is kept.
+    client
+        A `dask.distributed.Client`: its workers predict the cells; None takes the current client, if one was made, else
+        predicts here. With `out`, the workers write into it: it must lie on a disk that all of them share.
     bigwig
         For tracks: a folder, which gets a bigWig of each predicted target, ``'<target>_<key>.bw'``; or with one target
         a path that ends in ``.bw``.
@@ -81,7 +99,8 @@ def predict(
     MuData
         Modality `rna` is the given one (not copied); ``mod['atac_pred'].X`` is float32 (n_obs, n regions), the
         probability that each region is open. With `out`, ``uns['ctl']['predictions']`` names the store instead, and
-        ``ctl.io.open_prediction`` opens it.
+        ``ctl.io.open_prediction`` opens it. With `top_k`, `X` is CSR. With `groupby`, it has the modality ``atac_pred``
+        alone, or none with `out`: its rows are groups, and ``obs['n_cells']``, int64, counts their cells.
         Where a `Dense` model was asked for other regions than its own, ``mod['atac_pred'].var['ctl_mapped']``, float64,
         is the share of each one's bases that the model's regions cover.
         ``mod['atac_pred'].obs['ctl_out_of_range']``, float32, says how far each cell lies from the training cells in
@@ -109,6 +128,9 @@ def predict(
     """
     loaded = model if isinstance(model, ChromatinModel) else load(model, key=key)
     if loaded.reads_tracks:
+        given = {"dtype": dtype != "float32", "top_k": top_k, "groupby": groupby, "client": client}
+        if wrong := [name for name, value in given.items() if value]:
+            raise ChromatellError(f"{wrong[0]}= is of cells x regions; the model reads tracks. Leave it out.")
         asked = {"depth": depth, "fasta": fasta, "out": out, "bigwig": bigwig, "overwrite": overwrite}
         return predict_tracks(data, loaded, key or loaded.family, chroms=regions, **asked)
     if bigwig is not None:
@@ -135,11 +157,19 @@ def predict(
         )
     unique_names(cells, reads if isinstance(source, MuData) else "")
     name = model_key(key or loaded.family, BASELINES)
-    mapped = _mapped(loaded, regions, out)
+    mapped = _mapped(loaded, regions, out, top_k)
     columns, wanted = loaded._ask(regions if mapped is None else mapped.needed, fasta)
-    values: Any = loaded.predict(source, regions=wanted, depth=depth, out=out)
+    groups = None if groupby is None else _groups(source, cells, groupby)
+    resume = None if out is None else {"model": loaded.content_hash, "depth": depth}
+    more = {"top_k": top_k, "groups": groups, "client": current_client(client), "resume": resume}
+    values: Any = loaded.predict(source, regions=wanted, depth=depth, out=out, dtype=dtype, **more)
     if mapped is not None:
         columns, values = mapped.names, mapped.carry(values)
+    origin = {**provenance(loaded, depth, cells.obs_names), **unread_regions(loaded, source)}
+    if top_k is not None:
+        origin["top_k"] = min(int(top_k), len(columns))
+    if groups is not None:
+        return _of_groups(name, groups, groupby, values, columns, origin)
     mods = {reads: cells}
     if isinstance(source, MuData):
         mods |= {name: source.mod[name] for name in (RNA, ATAC) if name in source.mod}
@@ -148,7 +178,6 @@ def predict(
     if isinstance(source, MuData):
         for column in source.obs.columns:
             result.obs[column] = source.obs[column].reindex(result.obs_names)
-    origin = {**provenance(loaded, depth, cells.obs_names), **unread_regions(loaded, source)}
     store_prediction(result, name, values, columns, origin)
     if mapped is not None:
         result.mod[ATAC_PRED].var[MAPPED] = mapped.covered
@@ -174,7 +203,33 @@ class _Mapped:
         return np.ascontiguousarray((self.weights @ values.T).T, dtype=np.float32)
 
 
-def _mapped(model: ChromatinModel, regions: Any, out: Any) -> _Mapped | None:
+def _groups(source: Any, cells: AnnData, groupby: str) -> pd.Categorical:
+    """Return the group of each cell, from `obs` of the MuData or of the cells."""
+    codes, names = cell_labels(source, groupby)
+    mine = pd.Series(codes, index=source.obs_names).reindex(cells.obs_names).to_numpy()
+    left = int((mine < 0).sum())
+    if left:
+        warn(f"{left:,} of {len(mine):,} cells have no label in obs[{groupby!r}] and are left out.")
+    kept, mine_again = np.unique(mine[mine >= 0], return_inverse=True)
+    position = np.full(len(mine), -1)
+    position[mine >= 0] = mine_again
+    return pd.Categorical.from_codes(position, [names[i] for i in kept])
+
+
+def _of_groups(
+    key: str, groups: pd.Categorical, groupby: str | None, values: Any, columns: pd.Index, origin: dict[str, Any]
+) -> MuData:
+    """Return a MuData of the groups."""
+    names = pd.Index(groups.categories.astype(str), name=groupby)
+    codes = np.asarray(groups.codes)
+    obs = pd.DataFrame({"n_cells": np.bincount(codes[codes >= 0], minlength=len(names))}, index=names)
+    with no_pull():
+        result = MuData({}) if isinstance(values, Path) else MuData({ATAC_PRED: of_groups(obs, key, values, columns)})
+    store_prediction(result, key, values, columns, origin)
+    return result
+
+
+def _mapped(model: ChromatinModel, regions: Any, out: Any, top_k: Any) -> _Mapped | None:
     """Return the map where a `Dense` is asked for regions that are not its own, else None."""
     if model.family != "dense" or regions is None:
         return None
@@ -183,6 +238,10 @@ def _mapped(model: ChromatinModel, regions: Any, out: Any) -> _Mapped | None:
         regions = pd.Index(regions).astype(str)
         if regions.isin(own).all() or (parse_regions(regions)[START] < 0).any():
             return None  # its own, or names that `region_names` says are none
+    if top_k is not None:
+        raise ChromatellError(
+            "top_k= keeps the model's own regions: leave top_k= out, or ask for regions of model.var_names['atac']."
+        )
     if out is not None:
         raise ChromatellError(
             "out= writes the model's own regions. Predict them, ctl.tl.predict(data, model, out=...), and carry blocks "

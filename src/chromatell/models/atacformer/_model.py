@@ -18,8 +18,9 @@ from chromatell._validate import ChromatellError, in_range, one_of
 from chromatell.data.accessibility import selected
 from chromatell.data.expression import Expression
 from chromatell.models._base import DEPTHS, ChromatinModel
+from chromatell.models._outputs import Wanted, collect
 from chromatell.models._plan import TrainConfig
-from chromatell.models._support import check_dense, collect_blocks
+from chromatell.models._query import Query
 from chromatell.models.atacformer._contrastive import Contrastive, ContrastiveHead, Positives, resolve_contrastive
 from chromatell.models.atacformer._data import atac_of, class_fractions, context_source, set_up
 from chromatell.models.atacformer._fitted import Fitted
@@ -330,6 +331,7 @@ class AtacFormer(ChromatinModel):
         depth_key: str | None = None,
         out: str | Path | None = None,
         dtype: Literal["float32", "float16"] = "float32",
+        **more: Any,
     ) -> np.ndarray | Path:
         """Return the probability that each bin, were it not seen, is open in each cell.
 
@@ -351,29 +353,35 @@ class AtacFormer(ChromatinModel):
             Path of a Zarr store to write instead, block by block; needed above ``ctl.settings.dense_limit``.
         dtype
             Number type of the store: 'float32' or 'float16'.
+        more
+            `top_k`, `groups` (label of each cell) and `client`, as in ``ctl.tl.predict``.
 
         Returns
         -------
-        numpy.ndarray or pathlib.Path
-            float32 (cells, bins), or the path of the store. Peak memory grows with the matrix, or, with `out`, with a
-            block of cells x 4,096 bins alone.
+        numpy.ndarray, scipy.sparse.csr_matrix or pathlib.Path
+            float32 (cells, bins), CSR with `top_k`, (groups, bins) with `groups`; or the path of the store. Peak memory
+            grows with the matrix, or, with `out`, with a block of cells x 4,096 bins alone.
         """
         source = self._source(data)
         read = self.reads_atac if sentence is None else bool(sentence)
         columns = self.region_names(regions)
         cells = atac_of(source).obs_names if read else context_source(source).obs_names
-        if out is None:
-            check_dense(len(cells), len(columns))
-        blocks = self._predict_blocks(source, columns, depth=depth, depth_key=depth_key, sentence=read)
-        return collect_blocks(blocks, cells, columns, out, dtype)
+        wanted = Wanted(out, dtype, **more)
+        wanted.check(len(cells), len(columns))
+        query = self._query(source, columns, depth=depth, depth_key=depth_key, sentence=read)
+        return collect(self, query, cells, columns, wanted)
 
-    def _predict_blocks(
+    def _query(
         self, data: Any, regions: pd.Index, *, depth: str, depth_key: str | None, sentence: bool | None = None
-    ) -> Iterator[tuple[slice, slice, np.ndarray]]:
+    ) -> Query:
         read = self.reads_atac if sentence is None else sentence
         reader = self._reader(data, sentence=read)
         n = looked_for(self.fitted, reader, data, read=read, depth=one_of(depth, DEPTHS, "depth"))
-        return reader.probabilities(self.fitted.vocabulary.bins.get_indexer(regions), n)
+        return Query({**reader.by_row, "n": n}, {"bins": self.fitted.vocabulary.bins.get_indexer(regions)})
+
+    def _blocks(self, n: np.ndarray, bins: np.ndarray, **by_row: Any) -> Iterator[tuple[slice, slice, np.ndarray]]:  # type: ignore[override]
+        room = self.fitted.room(self.config["max_length"])
+        return Reader(self.module.eval(), self.fitted.vocabulary, room, **by_row).probabilities(bins, n)
 
     # ---- record
 

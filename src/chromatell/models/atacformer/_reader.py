@@ -59,6 +59,11 @@ class Reader:
         return len(self.sentences)
 
     @property
+    def by_row(self) -> dict[str, Any]:
+        """What is read of each cell, by name."""
+        return {"opened": self.opened, "context": self.context, "library": self.library}
+
+    @property
     def n_open(self) -> np.ndarray:
         """Open bins of each cell, float32."""
         return self.sentences.n_open.astype(np.float32)

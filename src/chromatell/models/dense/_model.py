@@ -26,6 +26,7 @@ from chromatell.data.expression import Embedding, Expression
 from chromatell.data.smoothing import Smoothing, fit_smoothing
 from chromatell.data.stored import stored
 from chromatell.models._base import DEPTHS, ChromatinModel
+from chromatell.models._query import Query
 from chromatell.models._support import observed_atac, register_paired
 from chromatell.models.dense._links import linked_pairs, score_map
 from chromatell.models.dense._module import DenseConfig, DenseModule
@@ -317,9 +318,7 @@ class Dense(ChromatinModel):
 
     # ---- prediction
 
-    def _predict_blocks(
-        self, data: MuData | AnnData, regions: pd.Index, *, depth: str, depth_key: str | None
-    ) -> Iterator[tuple[slice, slice, np.ndarray]]:
+    def _query(self, data: MuData | AnnData, regions: pd.Index, *, depth: str, depth_key: str | None) -> Query:
         one_of(depth, DEPTHS, "depth")
         rna = data.mod[RNA] if isinstance(data, MuData) else data
         nonnegative(rna, RNA, smoothed=True)
@@ -331,9 +330,10 @@ class Dense(ChromatinModel):
         elif depth == "fixed":
             given = np.zeros(rna.n_obs, dtype=np.float32)  # the training mean
         covariates = self.covariates.transform(data, np.arange(rna.n_obs))
-        yield from self._blocks(x, present, covariates, self.regions.get_indexer(regions), given)
+        shared = {"present": present, "position": self.regions.get_indexer(regions)}
+        return Query({"x": x, "covariates": covariates, "depth": given}, shared)
 
-    def _blocks(
+    def _blocks(  # type: ignore[override]
         self,
         x: Any,
         present: np.ndarray | None,

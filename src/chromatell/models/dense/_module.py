@@ -130,8 +130,10 @@ class DenseModule(nn.Module):
         """Return the probability that each region is open, (cells, stop - start), float32: the mean over members."""
         logits = self.decode(z, batch, start, stop).float()
         if self.config.likelihood == "poisson":
-            return -torch.expm1(-logits.exp()).mean(dim=0)  # P(at least one fragment)
-        return logits.sigmoid().mean(dim=0)
+            each = -torch.expm1(-logits.exp())  # P(at least one fragment)
+        else:
+            each = logits.sigmoid() if logits.requires_grad else logits.sigmoid_()
+        return each[0] if len(each) == 1 else each.mean(dim=0)
 
     def forward(self, batch: CellBatch) -> Tensor:
         """Return the probability that each region is open, (cells, regions)."""

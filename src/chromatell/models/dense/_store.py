@@ -13,6 +13,8 @@ from chromatell.data.cells import CellBatch, row_blocks
 from chromatell.data.stored import stored_index
 from chromatell.models.dense._module import ENCODERS, N_SIZES, DenseConfig, DenseModule
 
+_COLUMNS = 4096  # regions predicted at a time: 512 cells of these fit the cache, and are a chunk of a store
+
 
 def check_config(c: DenseConfig, n_genes: int, n_regions: int) -> None:
     """Raise where a stored description does not fit its own names, or asks for more than any model has."""
@@ -62,14 +64,16 @@ def module_from(config: DenseConfig, arrays: Mapping[str, np.ndarray]) -> DenseM
 
 def decode_blocks(module: DenseModule, batch: CellBatch, position: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
     """Yield (columns, block) of the regions at the given positions, in runs that a block of the network covers."""
-    size = module.config.block
+    size = min(module.config.block, _COLUMNS)
     with torch.no_grad():
         latent = module.encode(batch)
         for cols in row_blocks(len(position), size):
             wanted = position[cols]
             first, last = int(wanted.min()), int(wanted.max()) + 1
             if last - first <= 2 * size:
-                block = module.probability(latent, batch, first, last)[:, wanted - first]
+                block = module.probability(latent, batch, first, last)
+                if len(wanted) < last - first or (np.diff(wanted) != 1).any():
+                    block = block[:, wanted - first]
             else:  # scattered over many regions: a stretch at a time
                 parts = np.empty((batch.x.shape[0], len(wanted)), dtype=np.float32)
                 for start in range(first, last, size):

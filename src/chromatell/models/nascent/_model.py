@@ -29,7 +29,7 @@ from chromatell.data.tracks import BinnedTracks, as_tracks
 from chromatell.genome.genome import Genome
 from chromatell.models._base import ChromatinModel
 from chromatell.models._fingerprint import fingerprint
-from chromatell.models._support import check_predicted
+from chromatell.models._outputs import check_predicted
 from chromatell.models._trained_on import STRETCHES, trained_stretches
 from chromatell.models.nascent._batches import Source, stretch_batches, tree_bins, window_batches
 from chromatell.models.nascent._bins import check_gap, draw_bins, other_strands, scaled_inputs, target_scale
@@ -346,14 +346,14 @@ class Nascent(ChromatinModel):
             for chrom in chroms:
                 values = np.empty((len(self.targets), tracks.n_bins_of(chrom)), dtype=np.float32)
                 scaled = scaled_inputs(tracks, chrom, inputs, scale)
-                for rows, columns, block in self._predict_blocks(scaled, genome, chrom):
+                for rows, columns, block in self._blocks(scaled, genome, chrom):
                     check_predicted(block)
                     real = np.maximum(block * self.deviation[:, np.newaxis], self.low[:, np.newaxis])
                     values[rows, columns] = real
                     advance(block.shape[1])
                 yield chrom, values
 
-    def _predict_blocks(  # type: ignore[override]
+    def _blocks(  # type: ignore[override]
         self, scaled: np.ndarray, genome: Genome | None, chrom: str
     ) -> Iterator[tuple[slice, slice, np.ndarray]]:
         """Yield predictions, in standard deviations, of the scaled inputs of one chromosome."""

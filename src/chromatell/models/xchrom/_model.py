@@ -24,8 +24,10 @@ from chromatell.data.depth import DepthModel
 from chromatell.data.expression import Expression
 from chromatell.data.stored import stored
 from chromatell.models._base import DEPTHS, ChromatinModel
+from chromatell.models._outputs import Wanted, collect
 from chromatell.models._plan import TrainConfig
-from chromatell.models._support import check_dense, collect_blocks, observed_atac, register_paired, what
+from chromatell.models._query import Query
+from chromatell.models._support import observed_atac, register_paired, what
 from chromatell.models.xchrom._module import XChromModule
 from chromatell.models.xchrom._presets import PRESETS, resolve_network
 from chromatell.models.xchrom._regions import Regions, checked_tokens, chosen_cells, resolve_regions
@@ -269,6 +271,7 @@ class XChrom(ChromatinModel):
         depth_key: str | None = None,
         out: str | Path | None = None,
         dtype: Literal["float32", "float16"] = "float32",
+        **more: Any,
     ) -> np.ndarray | Path:
         """Return the probability that each region is open in each cell; neither need have been seen before.
 
@@ -291,12 +294,14 @@ class XChrom(ChromatinModel):
             Path of a Zarr store to write instead, block by block; needed above ``ctl.settings.dense_limit``.
         dtype
             Number type of the store: 'float32' or 'float16'.
+        more
+            `top_k`, `groups` (label of each cell) and `client`, as in ``ctl.tl.predict``.
 
         Returns
         -------
-        numpy.ndarray or pathlib.Path
-            float32 (cells, regions), or the path of the store. Peak memory grows with the matrix, or, with `out`, with
-            a block of 2,048 cells x 16,384 regions.
+        numpy.ndarray, scipy.sparse.csr_matrix or pathlib.Path
+            float32 (cells, regions), CSR with `top_k`, (groups, regions) with `groups`; or the path of the store. Peak
+            memory grows with the matrix, or, with `out`, with a block of 512 cells x 16,384 regions.
 
         Raises
         ------
@@ -310,13 +315,13 @@ class XChrom(ChromatinModel):
             source = chosen_cells(source, cells)
             rna = _rna_of(source)
         _, asked = self._ask(regions, fasta)
-        if out is None:
-            check_dense(rna.n_obs, len(asked.names))
+        wanted = Wanted(out, dtype, **more)
+        wanted.check(rna.n_obs, len(asked.names))
         w = self._vectors[asked.known]
         if asked.tokens is not None:
             w[asked.known < 0] = self.region_vectors(asked.tokens)
-        blocks = self._product(self.cell_vectors(source, depth=depth, depth_key=depth_key), w)
-        return collect_blocks(blocks, rna.obs_names, asked.names, out, dtype)
+        query = Query({"v": self.cell_vectors(source, depth=depth, depth_key=depth_key)}, {"w": w})
+        return collect(self, query, rna.obs_names, asked.names, wanted)
 
     def region_names(self, regions: Any = None, *, fasta: Any = None) -> pd.Index:
         """Return the names of the regions that ``predict(regions=...)`` gives, or raise where it cannot."""
@@ -330,13 +335,11 @@ class XChrom(ChromatinModel):
         """Return `predict` at the training mean of depth, so that cells differ by their state alone."""
         return self.predict(data, depth="fixed", **kwargs)
 
-    def _predict_blocks(
-        self, data: MuData | AnnData, regions: pd.Index, *, depth: str, depth_key: str | None
-    ) -> Iterator[tuple[slice, slice, np.ndarray]]:
+    def _query(self, data: MuData | AnnData, regions: pd.Index, *, depth: str, depth_key: str | None) -> Query:
         w = self._vectors[self.regions.get_indexer(regions)]
-        return self._product(self.cell_vectors(data, depth=depth, depth_key=depth_key), w)
+        return Query({"v": self.cell_vectors(data, depth=depth, depth_key=depth_key)}, {"w": w})
 
-    def _product(self, v: np.ndarray, w: np.ndarray) -> Iterator[tuple[slice, slice, np.ndarray]]:
+    def _blocks(self, v: np.ndarray, w: np.ndarray) -> Iterator[tuple[slice, slice, np.ndarray]]:  # type: ignore[override]
         for rows in row_blocks(len(v), _ROWS):
             cells = torch.from_numpy(v[rows]).to(self.device)
             for cols in row_blocks(len(w), _COLUMNS):
