@@ -7,6 +7,8 @@ an old release wrote is worth keeping because it is old. Families that a release
 from __future__ import annotations
 
 import sys
+import tarfile
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +25,17 @@ def dense(folder: Path) -> None:
     mdata.write_h5mu(folder / "dense.h5mu", compression="gzip")
     np.save(folder / "dense.npy", mdata.mod["atac_pred"].X)
     ctl.io.export_model(mdata, "dense", folder / "dense_exported")
+    dense_elsewhere(mdata, folder)
+
+
+def dense_elsewhere(mdata, folder: Path) -> None:
+    """Keep the same as a `.zarr`, hundreds of small files in one, and its cells with the model as an `.h5ad`."""
+    with tempfile.TemporaryDirectory() as work, tarfile.open(folder / "dense.zarr.tar.gz", "w:gz") as archive:
+        mdata.write_zarr(Path(work) / "dense.zarr")
+        archive.add(Path(work) / "dense.zarr", "dense.zarr")
+    rna = mdata.mod["rna"].copy()
+    ctl.io.write_record(rna, "dense", ctl.io.read_record(mdata))
+    rna.write_h5ad(folder / "dense.h5ad", compression="gzip")
 
 
 def xchrom(folder: Path) -> None:

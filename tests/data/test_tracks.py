@@ -366,7 +366,8 @@ def change_manifest(path: Path, change) -> None:
 @pytest.mark.parametrize(
     ("change", "cure"),
     [
-        (lambda s: s.update(schema=9), "pip install -U chromatell"),
+        (lambda s: s.update(schema=9, needs="1.2.0"), r"has schema 9, this version reads 1\. Release 1\.2\.0 reads it"),
+        (lambda s: s.update(schema=9, needs="rm -rf"), "reads 1. Upgrade it: pip install --upgrade chromatell"),
         (lambda s: s.pop("table"), "lacks one of"),
         (lambda s: s.update(bin_size=10), "100 bins are needed"),
         (lambda s: s.update(bin_size="50"), "bin_size='50'"),

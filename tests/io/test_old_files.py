@@ -45,6 +45,12 @@ def test_columns_read_as_anndata_reads_them(tmp_path):
     np.testing.assert_array_equal(found.X, np.arange(12).reshape(4, 3))
 
 
+@pytest.mark.filterwarnings("error::anndata.OldFormatWarning")
+def test_a_reader_of_an_old_file_is_not_warned_of_its_format(tmp_path):
+    old_h5ad(tmp_path / "old.h5ad")
+    assert ctl.io.read(tmp_path / "old.h5ad").obs["cell_type"].tolist() == TYPES
+
+
 def change(codes, what: str) -> None:
     group, file = codes.parent, codes.file
     own = group["__categories/cell_type"]

@@ -28,7 +28,7 @@ from chromatell.data._tracks_uns import pack_tables, unpack_tables
 from chromatell.io._child import known, open_in_child
 from chromatell.io._file import read_group_zarr
 from chromatell.io._limits import REFUSED, Budget
-from chromatell.io._record import MAX_JSON, parse_json
+from chromatell.io._record import MAX_JSON, NEEDS, parse_json, upgrade
 from chromatell.io._replace import TRACKS_KIND as _KIND
 from chromatell.io._replace import check_target
 from chromatell.io._write import beside
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 Tracks = TypeVar("Tracks", bound="BinnedTracks")
 _MANIFEST = "manifest"
 _SCHEMA = 1
+_FIRST_RELEASE = "0.2.0"  # that reads it
 _CHUNK = 1 << 18  # bins: 1 MB
 _MAX_BYTES = 1 << 42
 _MAX_ROOT = 64 * 1024**2
@@ -259,6 +260,7 @@ def _manifest(
 ) -> str:
     said = {
         "schema": _SCHEMA,
+        NEEDS: _FIRST_RELEASE,
         "bin_size": bin_size,
         "chrom_sizes": [[c, n] for c, n in chrom_sizes.items()],
         "table": {NAME: list(table.index), "columns": {str(c): table[c].tolist() for c in table}},
@@ -293,7 +295,7 @@ def _read_manifest(attributes: Mapping[str, Any], path: Path) -> dict[str, Any]:
         raise ChromatellError(f"The manifest of {str(path)!r} lacks one of {list(_FIELDS)}. {REFUSED}")
     if said.get("schema") != _SCHEMA:
         raise ChromatellError(
-            f"{str(path)!r} has schema {said.get('schema')!r}, this version reads {_SCHEMA}. pip install -U chromatell."
+            f"{str(path)!r} has schema {said.get('schema')!r}, this version reads {_SCHEMA}. {upgrade(said)}"
         )
     return said
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from pathlib import Path
 
 import h5py
@@ -98,7 +99,8 @@ def read(path: str | os.PathLike[str], *, max_bytes: int | None = None) -> MuDat
     path = existing(path)
     check_file(path, max_bytes=max_bytes)
     try:
-        with no_pull():
+        with no_pull(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", anndata.OldFormatWarning)  # a file of an old anndata is read, not at fault
             if path.is_dir():
                 data = mudata.read_zarr(path)
             else:

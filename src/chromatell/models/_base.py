@@ -84,6 +84,9 @@ class ChromatinModel(BaseModelClass):
         self.card: dict[str, Any] = {}
         self.history_: dict[str, list[float]] | None = None
         self.trained_cells: dict[str, np.ndarray] = {}  # hashes of their barcodes, see _trained_on
+        self.record_schema = (
+            self.schema
+        )  # of a model that was read: that of its record, so that it is written as it was
 
     # ---- what a family writes
 
@@ -366,18 +369,18 @@ class ChromatinModel(BaseModelClass):
     # ---- the record
 
     def to_record(self) -> Record:
-        """Return the trained model as plain arrays and JSON."""
+        """Return the trained model as plain arrays and JSON; one that was read keeps the schema of its record."""
         self._require_trained()
         arrays = self._arrays() | self.trained_cells  # first: it may complete the configuration
         arrays |= {f"history.{k}": np.asarray(v, dtype=np.float64) for k, v in (self.history_ or {}).items()}
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         return Record(
             family=self.family,
-            schema=self.schema,
+            schema=self.record_schema,
             config={**self.config, "train": asdict(self.train_config), COUNTS: counts(self.trained_cells)},
             arrays=arrays,
             var_names=self.var_names,
-            card={**self.card, "package": version("chromatell"), NEEDS: FIRST_RELEASE[self.schema], "date": now},
+            card={**self.card, "package": version("chromatell"), NEEDS: FIRST_RELEASE[self.record_schema], "date": now},
         )
 
     @classmethod
@@ -394,6 +397,7 @@ class ChromatinModel(BaseModelClass):
             )
         model = cls.__new__(cls)
         ChromatinModel.__init__(model)
+        model.record_schema = record.schema
         model._restore(record)
         history = [k for k in record.arrays if k.startswith("history.")]  # one-dimensional, `_restore` has seen to it
         model.history_ = {k.removeprefix("history."): [float(v) for v in record.arrays[k]] for k in history}

@@ -14,6 +14,7 @@ import chromatell as ctl
 from chromatell import ChromatellError
 from chromatell.models.atacformer._cross_attention import cross_attend, cross_attend_jagged
 from chromatell.models.atacformer._decoders import DECODERS, class_mixture
+from chromatell.models.atacformer._fitted import Fitted
 from chromatell.models.atacformer._module import AtacFormerConfig, AtacFormerModule
 from chromatell.models.atacformer._sentences import SentenceBatch
 
@@ -354,3 +355,15 @@ def test_unknown_decoders_and_places_of_eos_are_named(cells):
         ctl.models.AtacFormer(data, decoder="gene")
     with pytest.raises(ChromatellError, match=r"eos.*outside"):
         ctl.models.AtacFormer(data, eos="above")
+
+
+@pytest.mark.filterwarnings("error")
+def test_tables_that_must_not_be_written_to_are_copied():
+    """As pandas 3 hands them out; torch warns of a tensor on such memory."""
+    table = np.arange(6.0).reshape(3, 2)
+    table.flags.writeable = False
+    fitted = Fitted(vocabulary=None, frequency=None, mean_open=1.0, labels={}, tables={"region_class": table})
+    tensor = fitted.tensors()["region_class"]
+    tensor += 1
+    np.testing.assert_array_equal(table, np.arange(6.0).reshape(3, 2))
+    np.testing.assert_array_equal(tensor.numpy(), table + 1)

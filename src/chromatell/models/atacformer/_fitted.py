@@ -139,7 +139,10 @@ class Fitted:
 
     def tensors(self) -> dict[str, Tensor]:
         """Return `tables` for a module."""
-        return {name: torch.from_numpy(np.ascontiguousarray(table)) for name, table in self.tables.items()}
+        # pandas 3 hands out its own values, which must not be written to, and so does torch: those are copied
+        return {
+            name: torch.from_numpy(np.require(table, requirements=["C", "W"])) for name, table in self.tables.items()
+        }
 
     def expected_open(self, context: np.ndarray, library: np.ndarray) -> np.ndarray:
         """Return the number of open bins of each cell, float32 (cells,), as its context has it."""
