@@ -253,7 +253,7 @@ def test_altered_bytes_end_in_values_or_one_kind_of_error_never_in_a_crash(spars
         capture_output=True,
         text=True,
         check=False,
-        timeout=100,
+        timeout=600,
     )
     assert run.returncode == 0, run.stderr[-500:]
     assert "'read'" in run.stdout
