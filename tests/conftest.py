@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import tracemalloc
 from collections.abc import Iterator
 
 # Two workers on two cores: threads of their own would wait for each other, spinning. Set before torch is imported.
@@ -99,3 +100,15 @@ def device(request: pytest.FixtureRequest) -> str:
     if request.param == "cuda" and not torch.cuda.is_available():
         pytest.skip("no CUDA device")
     return request.param
+
+
+@pytest.fixture
+def little_memory() -> Iterator[None]:
+    """Python and NumPy take under 64 MB in the whole test: nothing large was read or inflated."""
+    tracemalloc.start()
+    try:
+        yield
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 64 * 1024**2

@@ -105,11 +105,13 @@ def test_the_child_reads_text_and_numbers(path, monkeypatch):
     read = h5py.Dataset.__getitem__
     monkeypatch.setattr(h5py.Dataset, "__getitem__", lambda self, key: seen.append(self.name) or read(self, key))
     _child.look(path)
-    assert {"/obs/_index", "/obs/type/categories", "/obs/type/codes", "/X", "/uns/ctl/models/m/arrays/b"} <= set(seen)
+    wanted = ["/obs/_index", "/obs/type/categories", "/obs/type/codes", "/X", "/uns/ctl/models/m/arrays/b"]
+    read_of = [part.removesuffix("/values") for part in seen]  # text of pandas 3 is a group, of values and a mask
+    assert set(wanted) <= set(read_of)
     seen.clear()
     monkeypatch.setattr(_child, "_NUMBERS", 0)
     _child.look(path)
-    assert "/obs/type/categories" in seen
+    assert "/obs/type/categories" in [part.removesuffix("/values") for part in seen]
     assert "/X" not in seen
     seen.clear()
     _child.look(path, "uns/ctl/models")

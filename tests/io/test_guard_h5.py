@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pickle
 import shutil
-import time
 import zlib
 from pathlib import Path
 
@@ -177,18 +176,16 @@ def written_zeros(g):
 
 @pytest.mark.parametrize("bomb", [gzip_bomb, unallocated, written_zeros], ids=lambda b: b.__name__)
 @pytest.mark.parametrize("place", [f"{MODEL}/weights", "uns/mine"])
-def test_a_small_file_that_inflates_to_gigabytes(bomb, place, path):
+def test_a_small_file_that_inflates_to_gigabytes(bomb, place, path, little_memory):
     with h5py.File(path, "r+") as f:
         bomb(f[place])
         f[place].create_dataset("more", (100_000_000,), dtype="f4")
     assert path.stat().st_size < 3e6
-    start = time.perf_counter()
     with pytest.raises(ChromatellError, match="would inflate to|take .* or more in memory"):
         read(path)
     if place.startswith(MODEL):
         with pytest.raises(ChromatellError, match="would inflate to"):
             read_record_file(path)
-    assert time.perf_counter() - start < 1  # nothing was inflated
 
 
 def test_one_chunk_that_inflates_is_refused(path):

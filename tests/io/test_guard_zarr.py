@@ -6,7 +6,6 @@ import json
 import os
 import pickle
 import shutil
-import time
 from pathlib import Path
 
 import anndata
@@ -173,15 +172,13 @@ def bomb(store: Path, version: int, place: str, raw: bytes, **kwargs) -> None:
 
 
 @pytest.mark.parametrize("place", [f"{MODEL}/weights", "uns/mine"])
-def test_a_small_store_that_inflates_to_gigabytes(place, store, version):
+def test_a_small_store_that_inflates_to_gigabytes(place, store, version, little_memory):
     bomb(store, version, place, b"", shape=[400_000_000], chunks=[1000])
-    start = time.perf_counter()
     with pytest.raises(ChromatellError, match="would inflate to 1.49 GB"):
         read(store)
     if place.startswith(MODEL):
         with pytest.raises(ChromatellError, match="would inflate to 1.49 GB"):
             read_record_file(store)
-    assert time.perf_counter() - start < 1
 
 
 @pytest.mark.parametrize("codec", ["zstd", "blosc", "gzip"])
