@@ -11,6 +11,7 @@ RANK_REGIONS = "rank_regions"
 MOTIF_ACTIVITY = "motif_activity"
 REGION_LINKS = "region_links"
 UNCERTAINTY = "uncertainty"
+PERTURBATION = "perturbation"
 PRED_PREFIX = "atac_pred:"  # var_names must be unique across a MuData
 
 # obs and var columns
@@ -58,6 +59,7 @@ READS_REGION_ATAC = "reads_region_atac"  # in it and in a model's configuration:
 BASELINE, EXTERNAL = "baseline", "external"  # families of predictions that are no model's of this package
 DERIVED = "derived_from"  # in the uns of a modality: the prediction, or 'atac', that it was made from
 KEY = "key"  # in the uns of ctl.get.prediction: which one it is
+CAUTION = "caution"  # in the uns of atac_pred: what its values must not be used for
 X_KEY = "x_key"  # in the uns of atac_pred: which prediction stands in X
 COMPLETION, LABELS, EMBEDDING = "completion", "labels", "embedding"  # kinds of pairs that read the cell's own ATAC
 OWN_ATAC = (COMPLETION, LABELS, EMBEDDING)

@@ -233,7 +233,10 @@ def _of_atacformer(group: Any) -> None:
         metavar="KEY",
         help="of the rna obsm: predict bins from it alone; X_pca is computed where it is not there",
     )
-    group.add_argument("--decoder", help="chromosome (default), region_class or cross_attention")
+    group.add_argument(
+        "--decoder",
+        help="chromosome, region_class or cross_attention (default: of small the last, with --context the first)",
+    )
     group.add_argument("--eos", help="inside the sentence (default), outside or both")
     group.add_argument("--dna-key", metavar="KEY", help="of the varm of the bins, such as X_dna")
     group.add_argument("--contrastive", action="store_true", default=None, help="tell changed cells from others too")

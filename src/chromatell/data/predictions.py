@@ -17,6 +17,7 @@ from chromatell._compat import layer_names, no_pull
 from chromatell._keys import (
     ATAC,
     ATAC_PRED,
+    CAUTION,
     OUT_OF_RANGE,
     PRED_PREFIX,
     PREDICTIONS,
@@ -29,6 +30,10 @@ from chromatell._keys import (
 from chromatell._validate import ChromatellError, same_names, store_key, warn
 from chromatell.io import open_prediction
 
+_CAUTION = (
+    "Predicted values are smooth over like cells, so that cells are not independent: sc.tl.rank_genes_groups and other "
+    "tests of cells call far too many regions on them. Take ctl.tl.rank_regions(mdata, groupby)."
+)
 _MANY_OUT = 0.25  # share of a query's cells out of range from which that is said
 
 
@@ -217,7 +222,7 @@ def _new_modality(mdata: MuData, key: str, values: np.ndarray, regions: pd.Index
     if SPLIT in mdata.obs:
         obs[SPLIT] = mdata.obs[SPLIT].to_numpy()
         obs[SPLIT] = obs[SPLIT].astype("category")
-    return AnnData(values, obs=obs, var=var, uns={UNS: {X_KEY: key}})
+    return AnnData(values, obs=obs, var=var, uns={UNS: {X_KEY: key, CAUTION: _CAUTION}})
 
 
 def of_groups(obs: pd.DataFrame, key: str, values: np.ndarray, regions: pd.Index) -> AnnData:

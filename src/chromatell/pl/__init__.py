@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from chromatell.pl._metric_by_chromosome import metric_by_chromosome
     from chromatell.pl._motif_activity import motif_activity
     from chromatell.pl._per_cell_per_region import per_cell_per_region
+    from chromatell.pl._perturb import perturb
     from chromatell.pl._pr_curve import pr_curve
     from chromatell.pl._rank_regions import rank_regions
     from chromatell.pl._region import region
@@ -47,6 +48,7 @@ _WHERE = {
     "motif_activity": "_motif_activity",
     "link_regions": "_link_regions",
     "uncertainty": "_uncertainty",
+    "perturb": "_perturb",
     "region": "_region",
 }
 
@@ -63,6 +65,7 @@ __all__ = [
     "metric_by_chromosome",
     "motif_activity",
     "per_cell_per_region",
+    "perturb",
     "pr_curve",
     "rank_regions",
     "region",

@@ -38,7 +38,7 @@ def embedding_scores(mdata: MuData, *, key: str = "neighbor_score", ax: Axes | N
     -------
     matplotlib.axes.Axes
         A group for each space and one for the labels, in each a line over k for the embedding (blue circles), the RNA
-        space that it is compared with (grey squares) and chance (dotted).
+        space that it is compared with (grey squares) and chance (dashed).
 
     Raises
     ------
@@ -98,7 +98,7 @@ def _first(table: pd.DataFrame, groups: list[tuple[str, str]], name: str) -> int
 
 def _line(place: int, name: str) -> dict[str, Any]:
     if name == RANDOM:
-        return {"color": INK, "linewidth": 0.9, "linestyle": (0, (1, 2))}
+        return {"color": INK, "linewidth": 1.3, "linestyle": "--", "zorder": 4}
     if place == 0:
         return {"color": MODEL_COLOURS[0], "marker": "o", "markersize": 4, "linewidth": 1.8, "zorder": 3}
     return {"color": BASELINE, "marker": "s", "markersize": 4, "linewidth": 1.3, "markeredgecolor": FAINT}

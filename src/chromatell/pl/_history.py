@@ -39,7 +39,9 @@ def history(data: MuData | AnnData | BinnedTracks | Any, key: str | None = None,
     Returns
     -------
     matplotlib.axes.Axes
-        A line for each loss; a dot marks the lowest validation loss.
+        A line for each loss; a dot marks the lowest validation loss. Where the two are further apart than either
+        changes, as where training weighs or regularises what validation does not, the validation loss has an axis of
+        its own on the right.
 
     Raises
     ------
@@ -56,14 +58,16 @@ def history(data: MuData | AnnData | BinnedTracks | Any, key: str | None = None,
     """
     losses = _losses(data, key)
     ax = new_axes(ax)
+    apart = _apart(losses)
+    right = ax.twinx() if apart else ax
     for name, (label, colour, style) in _LINES.items():
         if name in losses:
-            values = losses[name]
-            ax.plot(np.arange(1, values.size + 1), values, style, color=colour, label=label, linewidth=1.6)
+            values, on = losses[name], right if name == "validation_loss" else ax
+            on.plot(np.arange(1, values.size + 1), values, style, color=colour, label=label, linewidth=1.6)
     if np.isfinite(losses.get("validation_loss", np.array([np.nan]))).any():
         best = int(np.nanargmin(losses["validation_loss"]))
         low = float(losses["validation_loss"][best])
-        ax.plot(
+        right.plot(
             [best + 1],
             [low],
             "o",
@@ -75,8 +79,30 @@ def history(data: MuData | AnnData | BinnedTracks | Any, key: str | None = None,
     margin = 0.02 * last + 0.2
     ax.set_xlim(1 - margin, last + margin)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    legend(ax)
-    return finish(ax, "Epoch", "Loss (mean of the training objective)")
+    if not apart:
+        legend(ax)
+        return finish(ax, "Epoch", "Loss (mean of the training objective)")
+    lines = [*ax.get_lines(), *right.get_lines()]
+    names = [str(line.get_label()) for line in lines]
+    above = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "ncols": 3}  # where no line runs under it
+    legend(ax, handles=lines, labels=names, **above)
+    finish(right, "", "Validation loss")
+    right.spines["right"].set_visible(True)
+    for axis, name in ((ax, "train_loss"), (right, "validation_loss")):
+        axis.yaxis.label.set_color(_LINES[name][1])
+        axis.tick_params(axis="y", labelcolor=_LINES[name][1])
+    return finish(ax, "Epoch", "Training loss")
+
+
+def _apart(losses: dict[str, np.ndarray]) -> bool:
+    """Return whether the two losses are so far apart that neither would be seen to change on one axis."""
+    if len(losses) < 2:
+        return False
+    (low, high), (other_low, other_high) = (
+        (np.nanmin(v), np.nanmax(v)) if np.isfinite(v).any() else (np.nan, np.nan) for v in losses.values()
+    )
+    gap = max(low, other_low) - min(high, other_high)
+    return bool(gap > 2 * max(high - low, other_high - other_low))
 
 
 def _losses(data: Any, key: str | None) -> dict[str, np.ndarray]:

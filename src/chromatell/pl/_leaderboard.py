@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from anndata import AnnData
+from matplotlib.ticker import MaxNLocator
 from mudata import MuData
 
 from chromatell._keys import COMPLETION, EVALUATION, OWN_ATAC
@@ -195,15 +197,35 @@ def _draw(
     ax.set_ylim(-0.6, len(rows) - 0.4)
     ax.grid(axis="y", color="#EBEBEB", linewidth=0.7)
     ax.set_axisbelow(True)
-    width = ax.get_window_extent().width / ax.figure.dpi  # inches
-    ax.locator_params(axis="x", nbins=max(1, min(4, int(width / 0.5))))
+    width = _room(ax, [found.name(str(n)) for n in rows.index])
+    digits = 0.075 * size  # inches of a label such as 0.725, and the space beside it
+    ax.xaxis.set_major_locator(MaxNLocator(nbins=max(1, min(4, int(width / digits))), min_n_ticks=2))
     better = " (lower is better)" if metric in LOWER_IS_BETTER else ""
-    finish(ax, metric_label(view, metric, lines=two_lines) + better, "")
+    label = metric_label(view, metric, lines=two_lines) + better
+    finish(ax, _wrapped(label, width, size) if two_lines else label, "")
     ax.spines["left"].set_visible(False)
     ax.tick_params(axis="y", length=0)
     for label, name in zip(ax.get_yticklabels(), rows.index, strict=True):
         label.set_color(BASELINE if name in found.baselines else INK)
         label.set_fontweight("normal" if name in found.baselines else "bold")
+
+
+def _room(ax: Axes, names: Sequence[str]) -> float:
+    """Return the width of a panel in inches once names stand beside the first: constrained layout makes room later."""
+    width = float(ax.get_window_extent().width / ax.figure.dpi)
+    figure = ax.get_figure(root=True)
+    if figure is None or figure.get_layout_engine() is None:
+        return width
+    n = len({round(other.get_position().x0, 3) for other in figure.axes})
+    beside = max(map(len, names), default=0) * 0.55 * font_size(ax) / 72
+    return max(0.3, min(width, (0.94 * figure.get_size_inches()[0] - beside) / max(n, 1) - 0.12))
+
+
+def _wrapped(label: str, width: float, size: float) -> str:
+    """Return a label with its lines broken where they are wider than the panel."""
+    letters = max(8, int(width * 72 / (0.53 * size)))
+    lines = (textwrap.wrap(line, letters, break_long_words=False) for line in label.split("\n"))
+    return "\n".join(part for line in lines for part in line)
 
 
 def _marker(is_baseline: bool, *, reads_target: bool) -> dict[str, Any]:

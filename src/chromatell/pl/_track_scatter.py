@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.patheffects import withStroke
 
 from chromatell._keys import EVALUATION, SPLITS, UNS
 from chromatell._validate import ChromatellError, one_of
 from chromatell.data._tracks_table import ASSAY, PREDICTION, ROLE, SAMPLE
 from chromatell.data.tracks import RAW, BinnedTracks
 from chromatell.metrics.tracks import coarsen
-from chromatell.pl._style import FAINT, finish, font_size, new_axes
+from chromatell.pl._style import INK, finish, font_size, new_axes
 from chromatell.pl._track_evaluation import ALL, TrackEvaluation, base_pairs
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def track_scatter(
     Returns
     -------
     matplotlib.axes.Axes
-        Darker hexagons hold more bins, on a logarithmic scale; the dotted line is where both are equal. The r is that
+        Darker hexagons hold more bins, on a logarithmic scale; the dashed line is where both are equal. The r is that
         of the signal, also where logs are drawn.
 
     Raises
@@ -95,7 +96,8 @@ def track_scatter(
     n_across = int(np.clip(ax.get_window_extent().width / ax.figure.dpi * 14, 16, 50))
     found = ax.hexbin(x, y, gridsize=n_across, bins="log", mincnt=1, cmap="viridis_r", linewidths=0)
     low, high = min(x.min(), y.min(), 0.0), max(x.max(), y.max())
-    ax.plot([low, high], [low, high], color=FAINT, linewidth=0.9, linestyle=(0, (1, 2)), zorder=3)
+    (line,) = ax.plot([low, high], [low, high], color=INK, linewidth=1.0, linestyle="--", zorder=3)
+    line.set_path_effects([withStroke(linewidth=2.4, foreground="white")])  # seen on any colour of the hexagons
     bar = ax.figure.colorbar(found, ax=ax, pad=0.02, fraction=0.06)
     bar.set_label(f"Bins of {base_pairs(width)}", fontsize=size)
     bar.ax.tick_params(labelsize=size - 0.5, length=2)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from chromatell.tl._motif_activity import motif_activity
     from chromatell.tl._nascent import nascent
     from chromatell.tl._neighbor_score import neighbor_score
+    from chromatell.tl._perturb import perturb
     from chromatell.tl._predict import predict
     from chromatell.tl._rank_regions import rank_regions
     from chromatell.tl._tf_activity import tf_activity
@@ -50,6 +51,7 @@ _WHERE = {
     "motif_activity": "_motif_activity",
     "link_regions": "_link_regions",
     "uncertainty": "_uncertainty",
+    "perturb": "_perturb",
 }
 
 __all__ = [
@@ -67,6 +69,7 @@ __all__ = [
     "motif_activity",
     "nascent",
     "neighbor_score",
+    "perturb",
     "predict",
     "rank_regions",
     "tf_activity",

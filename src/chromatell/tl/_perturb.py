@@ -1,0 +1,283 @@
+"""``ctl.tl.perturb``: a gene or a region taken out of cells, and what the model then says of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from anndata import AnnData
+from mudata import MuData
+
+from chromatell._keys import ATAC, PERTURBATION, RNA, UNS
+from chromatell._progress import progress
+from chromatell._settings import settings
+from chromatell._validate import ChromatellError, examples, in_range, modality
+from chromatell.data.chosen import cell_labels
+from chromatell.io import model_keys
+from chromatell.models import load
+from chromatell.tl._sequences import result_key
+
+_MOST = 1000  # perturbations of one call
+_CLIP = 1e-6  # of a probability, before its log-odds
+
+
+def perturb(
+    mdata: MuData,
+    targets: str | Sequence[str] | Mapping[str, Sequence[str]],
+    *,
+    key: str = "dense",
+    model: Any = None,
+    groupby: str = "cell_type",
+    n_cells: int = 200,
+    seed: int | None = None,
+    key_added: str = PERTURBATION,
+    copy: bool = False,
+) -> MuData | None:
+    r"""Take genes or regions out of cells, in silico, and write what a model then says of each group of cells.
+
+    The effect of a perturbation k on region r in group g is
+
+    .. math:: e_{kgr} = \frac{1}{n_g} \sum_{c \in g} \mathrm{logit}\, p_r(x_c^{\,k = 0}) - \mathrm{logit}\, p_r(x_c)
+
+    below 0 where the region closes without what was taken out. A model that reads expression (`Dense`, `XChrom`,
+    `AtacFormer` with a context that it computes from expression) is asked about **genes**, whose counts are set to 0;
+    one that reads a cell's own open bins (`AtacFormer`) about **regions**, which are taken out of its sentences.
+
+    Parameters
+    ----------
+    mdata
+        With `rna` or `atac`, whichever the model reads, and the model.
+    targets
+        Names of genes or regions, each taken out by itself; or a dict of a name to several that are taken out together.
+    key
+        The model in `mdata`.
+    model
+        A trained model, or the path of one, in its place.
+    groupby
+        Column of `obs`.
+    n_cells
+        Cells of each group, drawn at random; all where there are fewer.
+    seed
+        Seed of the draw; None follows ``ctl.settings.seed``.
+    key_added
+        Name of what is written.
+    copy
+        Return a new object; the one that was given stays as it is.
+
+    Returns
+    -------
+    None, or a new MuData with ``copy=True``. Written, ``mdata.uns['ctl'][key_added]``, a dict:
+
+    `effect` : numpy.ndarray
+        float32 (targets, groups, regions), in log-odds; NaN where nothing was there to take out in a group.
+    `targets`, `groups`, `regions` : numpy.ndarray
+        Their names.
+    `table` : pandas.DataFrame
+        A row a target and group: `target`, `group`, `n_cells` drawn, `n_changed` that had something to take out, `size`
+        (root mean square effect over regions), `embedding` (distance that the mean of the group moves in the model's
+        embedding, in units of the group's own spread; NaN for a model without one), `toward`, the other group whose
+        log-odds, as means over its cells, lie most in the direction of the effect, and `cosine` of the two directions.
+    `settings` : pandas.DataFrame
+        One row: `model`, `family`, `n_cells`, `seed`.
+
+    Raises
+    ------
+    ChromatellError
+        No such model, gene, region or column, or what was named is in none of the cells drawn. Nothing was written.
+
+    Notes
+    -----
+    It asks the model, not the cell: a gene may stand for others that it goes with, and a gene of which a model has
+    learned nothing has no effect. Depth is predicted anew from what is left. Cost: one prediction of the drawn cells a
+    target. Peak memory: three matrices of the drawn cells x regions, float32, and the result.
+
+    References
+    ----------
+    In-silico deletion of tokens: Theodoris et al., Nature 2023 (Geneformer).
+
+    Examples
+    --------
+    >>> import chromatell as ctl
+    >>> mdata = ctl.datasets.simulate_multiome(200, 30, 60, seed=0)
+    >>> ctl.pp.split_cells(mdata, seed=0)
+    >>> ctl.tl.dense(mdata, train_kwargs={"max_epochs": 2})
+    >>> ctl.tl.perturb(mdata, ["gene_1", "gene_2"], n_cells=20)
+    >>> mdata.uns["ctl"]["perturbation"]["effect"].shape
+    (2, 4, 60)
+    """
+    result_key(key_added)
+    n_cells = in_range(n_cells, 2, 1_000_000, "n_cells")
+    seed = settings.resolve_seed(seed)
+    codes, groups = cell_labels(mdata, groupby)
+    model = _model(mdata, key, model)
+    sets = _sets(targets)
+    rows = _draw(codes, len(groups), n_cells, seed)
+    data, read = _cells(mdata, model, rows, sets)
+    of = codes[rows]
+    if set(groups) - {groups[c] for c in np.unique(of)}:
+        groups = [g for i, g in enumerate(groups) if (of == i).any()]
+        of = np.unique(of, return_inverse=True)[1]
+    ask, embed = _asked(model, read)
+    base, home = ask(data), embed(data)
+    means = _means(base, of, len(groups))
+    effect = np.full((len(sets), len(groups), base.shape[1]), np.nan, dtype=np.float32)
+    table = []
+    with progress("Perturbing", len(sets), "targets") as advance:
+        for k, (name, members) in enumerate(sets.items()):
+            changed, had = _without(data, members, read)
+            if not had.any():
+                raise ChromatellError(
+                    f"{name!r} is in none of the {len(rows)} cells drawn, so nothing can be taken out. Draw more, "
+                    f"n_cells={4 * n_cells}, or leave it out."
+                )
+            moved, away = ask(changed) - base, embed(changed)
+            for g, group in enumerate(groups):
+                here = of == g
+                n = int((had & here).sum())
+                if n:
+                    effect[k, g] = moved[here].mean(axis=0)
+                said: dict[str, Any] = {"target": name, "group": group, "n_cells": int(here.sum()), "n_changed": n}
+                said["embedding"] = _shift(home, away, here)
+                table.append({**said, **_summary(effect[k, g], means, g, groups)})
+            advance(1)
+    about = {"model": key, "family": model.family, "n_cells": n_cells, "seed": seed}
+    columns = ["target", "group", "n_cells", "n_changed", "size", "embedding", "toward", "cosine"]
+    written = {
+        "effect": effect,
+        "targets": np.array(list(sets), dtype=object),
+        "groups": np.array(groups, dtype=object),
+        "regions": np.asarray(model.region_names(None), dtype=object).astype(str).astype(object),
+        "table": pd.DataFrame(table)[columns],
+        "settings": pd.DataFrame([about], index=["0"]),
+    }
+    target = mdata.copy() if copy else mdata
+    target.uns[UNS] = {**target.uns.get(UNS, {}), key_added: written}
+    return target if copy else None
+
+
+def _model(mdata: MuData, key: str, model: Any) -> Any:
+    from chromatell.models._base import ChromatinModel
+
+    if model is None:
+        keys = model_keys(mdata)
+        if key not in keys:
+            raise ChromatellError(
+                f"There is no model {key!r} in mdata.uns['ctl']['models']; there: {keys or 'none'}. Train one with "
+                "ctl.tl.dense(mdata), name another with key=, or give one with model=."
+            )
+        model = load(mdata, key=key)
+    elif not isinstance(model, ChromatinModel):
+        model = load(model)
+    if model.reads_tracks:
+        raise ChromatellError(
+            "A Nascent model reads tracks, which have no cells. Take a model of cells: ctl.tl.dense(mdata)."
+        )
+    return model
+
+
+def _sets(targets: Any) -> dict[str, list[str]]:
+    """Return each perturbation by its name, with what is taken out in it."""
+    if isinstance(targets, Mapping):
+        sets = {str(n): [str(m) for m in ([v] if isinstance(v, str) else v)] for n, v in targets.items()}
+    else:
+        sets = {str(t): [str(t)] for t in ([targets] if isinstance(targets, str) else targets)}
+    if not sets or not all(sets.values()) or len(sets) > _MOST:
+        raise ChromatellError(
+            f"targets= names {len(sets)} perturbations; 1 to {_MOST}, none of them empty, are needed. Name genes, "
+            "such as targets=['GATA1'], or regions."
+        )
+    return sets
+
+
+def _draw(codes: np.ndarray, n_groups: int, n_cells: int, seed: int) -> np.ndarray:
+    """Return the places of at most `n_cells` cells of each group, in the order of the data."""
+    rng = np.random.default_rng(seed)
+    parts = [rng.permutation(np.flatnonzero(codes == g))[:n_cells] for g in range(n_groups)]
+    return np.sort(np.concatenate(parts))
+
+
+def _cells(mdata: MuData, model: Any, rows: np.ndarray, sets: Mapping[str, Sequence[str]]) -> tuple[AnnData, str]:
+    """Return the drawn cells of what the model reads, and which modality that is; raise where a name is not read."""
+    read = ATAC if model.reads_atac else RNA
+    expression = None if read == ATAC else model.read_expression
+    if read == RNA and expression is None:
+        raise ChromatellError(
+            "This model reads an embedding of the user's own, from which no gene can be taken out. Train one that "
+            "reads genes: ctl.tl.dense(mdata), or ctl.tl.xchrom(mdata, embedding=None)."
+        )
+    known = pd.Index(model.trained_regions if expression is None else expression.genes).astype(str)
+    adata = modality(mdata, read)
+    named = pd.Index([m for members in sets.values() for m in members])
+    missing = named[~named.isin(known) | ~named.isin(adata.var_names)].unique()
+    if len(missing):
+        what = "regions" if read == ATAC else "genes"
+        raise ChromatellError(
+            f"The model reads no {what} {examples(missing)}, or the data do not hold them; it reads "
+            f"{examples(known)}. Name some of its {len(known):,} {what}."
+        )
+    return adata[mdata.obs_names[rows]].copy(), read
+
+
+def _asked(model: Any, read: str) -> tuple[Callable[[AnnData], np.ndarray], Callable[[AnnData], np.ndarray | None]]:
+    """Return what gives log-odds (cells, regions), and the embedding (cells, d) where the model has one."""
+
+    def ask(data: AnnData) -> np.ndarray:
+        p = np.clip(np.asarray(model.predict(data), dtype=np.float32), _CLIP, 1 - _CLIP)
+        return np.log(p) - np.log1p(-p)
+
+    def embed(data: AnnData) -> np.ndarray | None:
+        if model.family == "atacformer":
+            return model.embed(data, sentence=read == ATAC)
+        return model.cell_vectors(data) if model.family == "xchrom" else None
+
+    return ask, embed
+
+
+def _without(data: AnnData, members: Sequence[str], read: str) -> tuple[AnnData, np.ndarray]:
+    """Return the cells without some variables, and which of them had any of these; matrices are new."""
+    at = data.var_names.get_indexer(pd.Index(members))
+    x = data.X
+    had = np.asarray((x[:, at] > 0).sum(axis=1)).ravel() > 0
+    if sp.issparse(x):
+        keep = np.ones(data.n_vars, dtype=x.dtype)
+        keep[at] = 0
+        x = sp.csr_matrix(x.multiply(keep[None, :]))
+        x.eliminate_zeros()
+    else:
+        x = np.array(x)
+        x[:, at] = 0
+    changed = data.copy()
+    changed.X = x
+    return changed, had
+
+
+def _means(values: np.ndarray, of: np.ndarray, n: int) -> np.ndarray:
+    return np.stack([values[of == g].mean(axis=0) for g in range(n)])
+
+
+def _summary(effect: np.ndarray, means: np.ndarray, g: int, groups: Sequence[str]) -> dict[str, Any]:
+    """Return the size of an effect, and the group toward which it points."""
+    none = {"size": np.nan, "toward": "", "cosine": np.nan}
+    if not np.isfinite(effect).all():
+        return none
+    size = float(np.sqrt(np.mean(np.square(effect, dtype=np.float64))))
+    ways = means - means[g]
+    norms = np.linalg.norm(ways, axis=1) * np.linalg.norm(effect)
+    cosine = np.divide(ways @ effect, norms, out=np.full(len(groups), -np.inf), where=norms > 0)
+    best = int(np.argmax(cosine))
+    if not np.isfinite(cosine[best]):
+        return {**none, "size": size}
+    return {"size": size, "toward": groups[best], "cosine": float(cosine[best])}
+
+
+def _shift(home: np.ndarray | None, away: np.ndarray | None, here: np.ndarray) -> float:
+    """Return how far the mean of some cells moves, in units of their root mean square distance from their mean."""
+    if home is None or away is None:
+        return float("nan")
+    own = home[here].astype(np.float64)
+    spread = np.sqrt(np.mean(np.sum((own - own.mean(axis=0)) ** 2, axis=1)))
+    moved = np.linalg.norm(away[here].mean(axis=0) - own.mean(axis=0))
+    return float(moved / spread) if spread > 0 else float("nan")

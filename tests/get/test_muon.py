@@ -1,0 +1,98 @@
+"""What muon does to a MuData with a prediction in it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import chromatell as ctl
+
+mu = pytest.importorskip("muon", reason="muon is not installed")
+
+
+@pytest.fixture(scope="module")
+def trained():
+    mdata = ctl.datasets.simulate_multiome(120, 20, 40, n_types=2, seed=0)
+    ctl.pp.split_cells(mdata, seed=0)
+    ctl.tl.dense(mdata, train_kwargs={"max_epochs": 1}, seed=0)
+    return mdata
+
+
+@pytest.fixture
+def mdata(trained):
+    return trained.copy()
+
+
+def same(found, whole, cells) -> None:
+    """The prediction, model and split are those of the same cells."""
+    assert list(found.mod) == ["rna", "atac", "atac_pred"]
+    at = whole.obs_names.get_indexer(cells)
+    np.testing.assert_array_equal(found.mod["atac_pred"].X, whole.mod["atac_pred"].X[at])
+    assert found.mod["atac_pred"].obs_names.tolist() == list(cells)
+    assert found.obs["ctl_split"].astype(str).tolist() == whole.obs["ctl_split"].astype(str).iloc[at].tolist()
+    assert ctl.io.model_keys(found) == ["dense"]
+    again = ctl.get.prediction(found)
+    assert again.var_names.tolist() == whole.mod["atac"].var_names.tolist()
+
+
+def test_filters_in_place_and_views(mdata, trained):
+    keep = trained.obs_names[::3]
+    view = mdata[keep]
+    assert view.is_view
+    same(view, trained, keep)
+    same(view.copy(), trained, keep)
+    mu.pp.filter_obs(mdata, mdata.obs_names.isin(keep))
+    same(mdata, trained, keep)
+    ctl.tl.rank_regions(mdata, "cell_type", n_bootstrap=5, seed=0)
+
+
+def test_a_filter_of_one_modality_and_then_of_all(mdata, trained):
+    total = np.asarray(mdata.mod["rna"].X.sum(axis=1)).ravel()
+    keep = trained.obs_names[total >= np.median(total)]
+    mdata.mod["rna"].obs["total"] = total
+    mu.pp.filter_obs(mdata.mod["rna"], "total", lambda x: x >= np.median(total))
+    mu.pp.intersect_obs(mdata)
+    same(mdata, trained, keep)
+
+
+def test_update_and_a_filter_of_regions(mdata, trained):
+    mdata.update()
+    same(mdata, trained, trained.obs_names)
+    names = mdata.mod["atac"].var_names
+    mu.pp.filter_var(mdata.mod["atac"], np.arange(len(names)) < 30)
+    mdata.update()
+    assert mdata.mod["atac"].n_vars == 30
+    same(mdata, trained, trained.obs_names)
+
+
+def test_writing_and_reading(mdata, trained, tmp_path):
+    mu.write(str(tmp_path / "a.h5mu"), mdata)
+    same(mu.read(str(tmp_path / "a.h5mu")), trained, trained.obs_names)
+
+
+def test_tf_idf_and_lsi_leave_the_prediction(mdata, trained):
+    from muon import atac as ac
+
+    before = mdata.mod["atac"].X.copy()
+    joint = ctl.get.measured(mdata).copy()
+    ac.pp.tfidf(joint.mod["atac"])
+    ac.tl.lsi(joint.mod["atac"], n_comps=5)
+    ctl.get.merge_results(mdata, joint)
+    assert mdata.mod["atac"].obsm["X_lsi"].shape == (120, 5)
+    assert (before != mdata.mod["atac"].X).nnz == 0
+    same(mdata, trained, trained.obs_names)
+
+
+def test_verbs_of_every_modality_stop_or_take_what_was_measured(mdata):
+    import scanpy as sc
+
+    for name in ("rna", "atac"):
+        sc.pp.pca(mdata.mod[name], n_comps=5)
+        sc.pp.neighbors(mdata.mod[name], n_neighbors=10)
+    with pytest.raises(ValueError, match="atac_pred"):
+        mu.pp.neighbors(mdata)
+    measured = ctl.get.measured(mdata)
+    assert measured.mod["rna"].X is mdata.mod["rna"].X
+    measured.obsm["X_joint"] = np.ones((120, 2))
+    ctl.get.merge_results(mdata, measured)
+    assert mdata.obsm["X_joint"].shape == (120, 2)
