@@ -201,8 +201,8 @@ def _draw(
     digits = 0.075 * size  # inches of a label such as 0.725, and the space beside it
     ax.xaxis.set_major_locator(MaxNLocator(nbins=max(1, min(4, int(width / digits))), min_n_ticks=2))
     better = " (lower is better)" if metric in LOWER_IS_BETTER else ""
-    label = metric_label(view, metric, lines=two_lines) + better
-    finish(ax, _wrapped(label, width, size) if two_lines else label, "")
+    score = metric_label(view, metric, lines=two_lines) + better
+    finish(ax, _wrapped(score, width, size) if two_lines else score, "")
     ax.spines["left"].set_visible(False)
     ax.tick_params(axis="y", length=0)
     for label, name in zip(ax.get_yticklabels(), rows.index, strict=True):

@@ -81,7 +81,7 @@ def perturb(
     bar = figure.colorbar(image, ax=ax, pad=0.03, fraction=0.08)
     bar.set_label("Change of log-odds", fontsize=size)
     bar.ax.tick_params(labelsize=size - 0.5, length=2)
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
     finish(ax, "", "Region", f"Without {target}")
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
