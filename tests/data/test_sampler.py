@@ -67,12 +67,26 @@ def test_buffer_is_made_of_blocks_that_lie_apart():
     assert np.mean([len(np.unique(p.rows // 50)) for p in picks[:-1]]) > 9  # and mixes the blocks of its buffer
 
 
-def test_ranks_get_equally_many_cells_and_none_twice():
-    parts = [epoch_of(BlockBatches(1003, 32, seed=0, block=8, rank=r, n_ranks=3), 5) for r in range(3)]
-    rows = [np.concatenate([p.rows for p in part]) for part in parts]
-    assert [len(r) for r in rows] == [334] * 3
-    assert len(np.unique(np.concatenate(rows))) == 1002
-    assert len({len(part) for part in parts}) == 1
+@pytest.mark.parametrize("n_ranks", [2, 3])
+def test_ranks_share_each_batch_and_read_blocks_of_their_own(n_ranks):
+    for pick in epoch_of(BlockBatches(1003, 32, seed=0, block=8, buffer=128), 5):
+        parts = [pick.part(rank, n_ranks) for rank in range(n_ranks)]
+        assert sorted(np.concatenate([p.rows for p in parts])) == sorted(pick.rows)
+        assert sorted(np.concatenate([p.buffer for p in parts])) == sorted(pick.buffer)
+        owners = [set(p.buffer // 8) for p in parts]
+        assert len(set().union(*owners)) == sum(map(len, owners))  # no block is read twice
+        assert all(len(p.rows) for p in parts)
+        if len(pick.rows) == 32:
+            assert all(np.isin(p.rows, p.buffer).all() for p in parts)
+
+
+def test_a_batch_in_one_block_is_shared_in_turn():
+    pick = BlockBatches(8, 3, seed=0, block=8, buffer=8)
+    for whole in epoch_of(pick, 0):
+        first, second = (whole.part(rank, 2) for rank in (0, 1))
+        assert first.rows.tolist() == whole.rows[::2].tolist()
+        assert second.rows.tolist() == (whole.rows[1::2] if len(whole.rows) > 1 else whole.rows).tolist()
+        assert len(second.buffer) == 0
 
 
 @pytest.mark.parametrize("cached", [True, False])

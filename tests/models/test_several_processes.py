@@ -86,10 +86,10 @@ def test_parts_cover_a_batch_and_whole_batches_take_turns():
     parts = [list(PartsOfBatches(batches, rank, 2)) for rank in (0, 1)]
     assert [p.tolist() for p in parts[0]] == [[0, 2, 4, 6], [0], [0]]
     assert [p.tolist() for p in parts[1]] == [[1, 3, 5], [1], [0]]  # one row: both take it, which is the same mean
-    batch = Pick(np.arange(10), np.array([4, 2, 9]))  # the buffer is that of all
+    batch = Pick(np.arange(10), np.array([4, 2, 9]), block=3)  # blocks 0-2 and 6-8, and 3-5 and 9
     (part,) = PartsOfBatches([batch], 1, 2)
-    assert part.rows.tolist() == [2]
-    assert part.buffer is batch.buffer
+    assert part.rows.tolist() == [4, 9]
+    assert part.buffer.tolist() == [3, 4, 5, 9]
     turns = [SomeBatches(batches, rank, 2) for rank in (0, 1)]
     assert [[len(b) for b in turn] for turn in turns] == [[7, 1], [2]]
     assert [len(turn) for turn in turns] == [2, 1]

@@ -19,6 +19,7 @@ from chromatell._validate import ChromatellError, examples, expressed, is_counts
 from chromatell.data.accessibility import selected
 from chromatell.data.cells import row_blocks, take
 from chromatell.data.expression import Embedding, Expression
+from chromatell.data.sparse_expression import projected
 from chromatell.data.stored import stored
 
 _ROWS = 4096
@@ -84,7 +85,7 @@ class CellEmbedding:
         embedding = Embedding.fit(expression, x, n_pcs, seed=seed)
         val = take(matrix(rna), np.zeros(0, dtype=int) if val is None else val, keep)
         expression = expression.filled_by(embedding).with_range(x, val, seed)
-        scores = np.concatenate([embedding.transform(z) for _, z, _ in expression.blocks(x)])
+        scores, _ = projected(expression, x, embedding.components)
         mean, sd = _scale(scores)
         return cls("", expression.genes, mean, sd, embedding.components, expression=expression)
 

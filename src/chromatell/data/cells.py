@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
@@ -15,6 +16,7 @@ from chromatell._rows import DiskMatrix, compact, read
 from chromatell.data.expression import Expression, block_rows
 from chromatell.data.sampler import BLOCK, BlockBatches, Pick
 from chromatell.data.smoothing import Smoothing
+from chromatell.data.sparse_expression import sparse_scores
 from chromatell.data.targets import BlockedRows, sparse_target
 from chromatell.nn.batch import Batch
 from chromatell.nn.losses import SparseTarget
@@ -94,8 +96,13 @@ class CellInput:
         return self.x.shape[0]
 
     def _read(self, rows: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return (x, sizes, genes) of some cells."""
+        """Return (x, sizes, genes) of some cells; without the genes where nobody reads them."""
         raw = self._raw(rows)
+        whole = self.present is None or bool(self.present.all())
+        if self.projection is not None and not self.keep_genes and whole and sp.issparse(raw):
+            scores = sparse_scores(self.expression, raw)
+            sizes = np.column_stack([scores.library, self.expression.detected(raw, self.present)])
+            return scores.times(self.projection), sizes, np.zeros(0)
         z, library = self.expression.transform(raw, self.present)
         sizes = np.column_stack([library, self.expression.detected(raw, self.present)])
         return (z if self.projection is None else z @ self.projection), sizes, z

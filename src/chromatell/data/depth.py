@@ -83,7 +83,11 @@ class DepthModel:
 
     def predict(self, z: np.ndarray, library: np.ndarray) -> np.ndarray:
         """Return the predicted standardised log depth, float32 (cells,), within that of the training cells."""
-        return self.within((z @ self.coef[:-1] + library * self.coef[-1] + self.intercept).astype(np.float32))
+        return self.from_score(z @ self.coef[:-1], library)
+
+    def from_score(self, score: np.ndarray, library: np.ndarray) -> np.ndarray:
+        """Return the same, where the product of the z-scored genes and their weights, (cells,), is known."""
+        return self.within((score + library * self.coef[-1] + self.intercept).astype(np.float32))
 
     def within(self, depth: np.ndarray) -> np.ndarray:
         """Return a predicted standardised log depth, kept within that of the training cells."""

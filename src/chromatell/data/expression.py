@@ -17,6 +17,7 @@ from chromatell._settings import logger
 from chromatell._validate import ChromatellError, examples, is_counts, one_of, warn
 from chromatell.data.out_of_range import TrainingRange
 from chromatell.data.scale import MOST_LOGGED, Scale, far_off, find_scale
+from chromatell.data.sparse_expression import is_sparse, normalised, sparse_scores
 from chromatell.data.stored import stored
 
 Kind = Literal["counts", "normalised"]
@@ -79,7 +80,7 @@ class Expression:
         `whole` holds the same cells with all genes that were measured, from which normalised values tell their scale.
         """
         kind: Kind = "counts" if is_counts(x) else "normalised"
-        total = np.asarray(x.sum(axis=1), dtype=np.float64).ravel()
+        total, gene_total = _totals(x)
         positive = total[total > 0]
         if positive.size == 0:
             raise ChromatellError(
@@ -87,19 +88,14 @@ class Expression:
             )
         target_sum = float(np.median(positive)) if kind == "counts" else 0.0
         n = x.shape[0]
-        s1 = np.zeros(x.shape[1])
-        s2 = np.zeros(x.shape[1])
-        above = np.zeros(x.shape[1])
+        s1, s2, above = (np.zeros(x.shape[1]) for _ in range(3))
         detected = []
         largest = 0.0
-        for block in _blocks(x):
-            values = _normalise(block, kind, target_sum).astype(np.float64)
-            positive_values = block > 0
-            largest = max(largest, float(block.max()))
-            above += positive_values.sum(axis=0)
-            detected.append(np.log1p(positive_values.sum(axis=1)))
-            s1 += values.sum(axis=0)
-            s2 += (values**2).sum(axis=0)
+        for block in pieces(x, block_rows(x.shape[1])):
+            first, second, positives, n_positive, high = _moments(block, kind, target_sum)
+            s1, s2, above = s1 + first, s2 + second, above + positives
+            detected.append(np.log1p(n_positive))
+            largest = max(largest, high)
         found = find_scale(x if whole is None else whole) if kind == "normalised" else None
         if kind == "normalised" and found is None and largest > MOST_LOGGED:
             warn(
@@ -110,7 +106,6 @@ class Expression:
         scale = Scale(False, 0.0, largest) if found is None else replace(found, largest=largest)
         mean = s1 / n
         sd = np.sqrt(np.maximum(s2 / n - mean**2, 0))
-        gene_total = np.asarray(x.sum(axis=0), dtype=np.float64).ravel()
         library = np.log1p(np.maximum(total, 0))
         n_detected = np.concatenate(detected)
         return cls(
@@ -344,11 +339,21 @@ class Embedding:
     def fit(
         cls, expression: Expression, x: Any, n_components: int = 50, max_cells: int = 20_000, seed: int = 0
     ) -> Embedding:
-        """Fit on training cells `x` (raw), at most `max_cells` of them, and at most 512 MB of z-scores."""
+        """Fit on training cells `x` (raw), at most `max_cells` of them, drawn at random.
+
+        Up to 512 MB of z-scores are made dense; more than that stays sparse, or, where `x` is dense, is fitted on fewer
+        cells. Memory is that of the drawn cells.
+        """
         rng = np.random.default_rng(seed)
-        max_cells = max(1000, min(max_cells, _FIT_VALUES // max(x.shape[1], 1)))
+        sparse = min(x.shape[0], max_cells) * x.shape[1] > _FIT_VALUES and is_sparse(x)
+        if not sparse:
+            max_cells = max(1000, min(max_cells, _FIT_VALUES // max(x.shape[1], 1)))
         rows = np.sort(rng.choice(x.shape[0], max_cells, replace=False)) if x.shape[0] > max_cells else slice(None)
         part = x[rows]
+        if sparse:
+            k = int(min(n_components, min(part.shape) - 1)) or 1
+            found, scores = sparse_scores(expression, read(part)).components(k, seed)
+            return cls(found, np.maximum(scores.std(axis=0), 1e-6).astype(np.float32))
         z = np.empty((part.shape[0], len(expression.genes)), dtype=np.float32)
         for some, values, _ in expression.blocks(part):
             z[some] = values
@@ -376,6 +381,32 @@ def _normalise(block: np.ndarray, kind: Kind, target_sum: float) -> np.ndarray:
     return np.log1p(block * (target_sum / np.maximum(total, 1.0)))
 
 
-def _blocks(x: Any) -> Iterator[np.ndarray]:
-    for block in pieces(x, block_rows(x.shape[1])):
-        yield np.asarray(block.todense() if sp.issparse(block) else block, dtype=np.float32)
+def _totals(x: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return the sums of cells and of genes, float64, from one reading of the matrix."""
+    of_cells, of_genes = [], np.zeros(x.shape[1])
+    for block in pieces(x):
+        of_cells.append(np.asarray(block.sum(axis=1), dtype=np.float64).ravel())
+        if sp.issparse(block):  # SciPy sums in float32, whatever it is asked for
+            block = sp.csr_matrix(block)
+            of_genes += np.bincount(block.indices, block.data, minlength=x.shape[1])
+        else:
+            of_genes += block.sum(axis=0, dtype=np.float64)
+    return np.concatenate(of_cells) if of_cells else np.zeros(0), of_genes
+
+
+def _moments(block: Any, kind: Kind, target_sum: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, float]:
+    """Return sums, sums of squares and positive cells of each gene, positive genes of each cell, the largest value."""
+    if sp.issparse(block):
+        block = sp.csr_matrix(block, dtype=np.float32)
+        if not block.has_canonical_format:
+            block = block.copy()
+            block.sum_duplicates()
+        value, m = normalised(block, kind, target_sum).astype(np.float64), block.shape[1]
+        positive = block.data > 0
+        sums = [np.bincount(block.indices, weights, minlength=m) for weights in (value, value**2, positive)]
+        cell = np.concatenate([[0], np.cumsum(positive)])[block.indptr]
+        return *sums, np.diff(cell), float(block.data.max(initial=0))
+    block = np.asarray(block, dtype=np.float32)
+    dense = _normalise(block, kind, target_sum).astype(np.float64)
+    over = block > 0
+    return dense.sum(axis=0), (dense**2).sum(axis=0), over.sum(axis=0), over.sum(axis=1), float(block.max(initial=0))

@@ -69,6 +69,8 @@ class TrainingRange:
         found = cls(
             mixture.means_, mixture.precisions_cholesky_, np.log(mixture.weights_), curve, np.array([1.0, 0.0, 1.0])
         )
+        if val.shape[0] > _CELLS:
+            val = val[np.sort(np.random.default_rng([seed, 1]).permutation(val.shape[0])[:_CELLS])]
         of_val = found._parts(expression, val if val.shape[0] >= _FEW else train[rows], None)
         far, plain = np.quantile(of_val, 1 - _SHARE / 2, axis=0)
         units = np.array([max(far, 1e-6), plain if curve[3] != 1.0 and plain > 0.1 else 0.0, 1.0])

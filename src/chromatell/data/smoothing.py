@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+from sklearn import config_context
 from sklearn.neighbors import NearestNeighbors
 
 from chromatell._rows import DiskMatrix, pieces, read
@@ -15,6 +16,7 @@ from chromatell.data.lsi import Lsi
 _EXACT_LIMIT = 50_000  # above this, neighbours are approximate
 _MOST_ENTRIES = 40_000_000  # targets kept in memory for neighbours: 320 MB
 _FEWEST = 2000  # cells among which neighbours are sought at least
+_DISTANCES = 128  # MB of distances at a time; scikit-learn's own default is a GB
 _LSI = 30  # components of ATAC in which neighbours are found
 
 
@@ -58,7 +60,8 @@ def neighbor_graph(space: np.ndarray, k: int, seed: int, among: np.ndarray | Non
     if among is not None:
         k = min(k, len(among))
         search = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(space[among])
-        index = search.kneighbors(space, return_distance=False)
+        with config_context(working_memory=_DISTANCES):
+            index = search.kneighbors(space, return_distance=False)
         data = np.full(index.size, 1 / k, dtype=np.float32)
         return sp.csr_matrix((data, index.ravel(), np.arange(0, index.size + 1, k)), shape=(n, len(among)))
     k = min(k, n)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Sampler
 
 from chromatell._validate import in_range, one_of
-from chromatell.data.sampler import Pick
+from chromatell.data.sampler import Pick, part_of
 from chromatell.nn import ranks
 
 OPTIMIZERS = ("adamw", "adam", "rmsprop")
@@ -194,9 +194,9 @@ class Loaders(LightningDataModule):
 class PartsOfBatches(Sampler):
     """Each batch of another sampler, of which one process takes every n-th row.
 
-    An item is an array of rows, a `Pick`, or a tuple that begins with rows; one that ends with a list is drawn as a
-    whole and cut by its data set. Where a batch has fewer rows than there are processes, each takes all of it, which is
-    the same mean.
+    An item is an array of rows, a `Pick`, of which each process reads its own blocks, or a tuple that begins with rows;
+    one that ends with a list is drawn as a whole and cut by its data set. Where a batch has fewer rows than there are
+    processes, each takes all of it, which is the same mean.
     """
 
     def __init__(self, batches: Any, rank: int, n_ranks: int):
@@ -212,25 +212,13 @@ class PartsOfBatches(Sampler):
     def __iter__(self) -> Iterator[Any]:
         for item in self.batches:
             if isinstance(item, Pick):
-                yield item._replace(rows=part_of(item.rows, self.rank, self.n_ranks))
+                yield item.part(self.rank, self.n_ranks)
             elif isinstance(item, tuple) and isinstance(item[-1], list):
                 yield (*item, (self.rank, self.n_ranks))
             elif isinstance(item, tuple):
                 yield (part_of(item[0], self.rank, self.n_ranks), *item[1:])
             else:
                 yield part_of(item, self.rank, self.n_ranks)
-
-
-def part_of(rows: np.ndarray, rank: int, n_ranks: int) -> np.ndarray:
-    """Return what one process takes of the rows of a batch; at least one.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> part_of(np.arange(5), 0, 2), part_of(np.arange(5), 1, 2), part_of(np.arange(1), 1, 2)
-    (array([0, 2, 4]), array([1, 3]), array([0]))
-    """
-    return rows[rank::n_ranks] if len(rows) >= n_ranks else rows
 
 
 class SomeBatches(Sampler):

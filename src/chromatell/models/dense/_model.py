@@ -24,6 +24,7 @@ from chromatell.data.covariates import Covariates, find_obs
 from chromatell.data.depth import DepthModel
 from chromatell.data.expression import Embedding, Expression
 from chromatell.data.smoothing import Smoothing, fit_smoothing
+from chromatell.data.sparse_expression import projected
 from chromatell.data.stored import stored
 from chromatell.models._base import DEPTHS, ChromatinModel
 from chromatell.models._query import Query
@@ -205,8 +206,7 @@ class Dense(ChromatinModel):
         embedding = Embedding.fit(self.expression, x, max(n_pcs, 50), seed=seed)
         val = take(matrix(rna), np.flatnonzero(split_of(data) == VAL), genes)
         self.expression = self.expression.filled_by(embedding).with_range(x, val, seed)
-        parts = [(embedding.transform(z), library) for _, z, library in self.expression.blocks(x)]
-        scores, library = np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
+        scores, library = projected(self.expression, x, embedding.components)
         self.projection = None
         if n_pcs:
             scale = float(np.sqrt((scores[:, :n_pcs] ** 2).mean()))
@@ -284,7 +284,9 @@ class Dense(ChromatinModel):
         if training:
             depth = self.depth_model.standardise(true_depth(atac, self.config["setup"].get("depth_key"))[rows])
         else:  # as it will be for new cells; the network's own prediction, where it makes one, replaces it
-            depth = np.concatenate([self._predicted_depth(z, size) for _, z, size in self.expression.blocks(inputs.x)])
+            weights = self.depth_model.coef[:-1, np.newaxis].astype(np.float32)
+            score, library = projected(self.expression, inputs.x, weights)
+            depth = np.float32(self.network.depth_shrink) * self.depth_model.from_score(score[:, 0], library)
         dataset = CellDataset(inputs, targets, depth, self.network.block, self._smoother if training else None)
         c, n_train = self.train_config, int((split_of(data) == TRAIN).sum())
         size = c.batch_for(n_train)
