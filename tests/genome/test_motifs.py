@@ -14,6 +14,7 @@ from chromatell import ChromatellError
 from chromatell.genome import _motif_files
 from chromatell.genome.motifs import (
     consensus,
+    family_motifs,
     find_hits,
     log_odds,
     read_motifs,
@@ -58,6 +59,20 @@ def pssm(weights: np.ndarray) -> PositionSpecificScoringMatrix:
 
 
 # ---- reading
+
+
+def test_one_motif_of_each_family_is_the_one_that_says_most():
+    """Against pyjaspar's own list and Biopython's relative entropy."""
+    from pyjaspar import jaspardb
+
+    found = family_motifs(release="2022")
+    every = jaspardb(release="JASPAR2022").fetch_motifs(collection="CORE", tax_group=["vertebrates"])
+    families = {tuple(m.tf_family) for m in every}
+    assert len(found) == len(families)
+    stat = [m for m in every if m.tf_family == ["STAT factors"]]
+    best = max(stat, key=lambda m: m.counts.normalize().log_odds().mean())
+    assert safe_name(best.name) in found
+    assert sum(safe_name(m.name) in found for m in stat) == 1
 
 
 def test_jaspar_by_name_and_id_are_the_counts_of_the_database():

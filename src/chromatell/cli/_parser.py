@@ -217,6 +217,13 @@ def _of_xchrom(group: Any) -> None:
         help="of the rna obsm, to read of a cell; none fits components on the training cells (default: X_pca if there)",
     )
     group.add_argument(
+        "--annotation",
+        type=Path,
+        metavar="GENES.gtf",
+        help="genes of the regions' build (GTF, BED or a table): the distance to the nearest start site is read too",
+    )
+    group.add_argument("--motifs", type=Path, metavar="MOTIFS.meme", help="motifs to count in each region")
+    group.add_argument(
         "--region-effect",
         action=argparse.BooleanOptionalAction,
         help="a term of its own for each region trained on (default: that of the preset)",

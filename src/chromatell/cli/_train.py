@@ -26,7 +26,7 @@ from chromatell.cli._files import (
 from chromatell.cli._prepare import given, select, split
 
 # which families know an option; those not here are of all
-_SEQUENCE = ("fasta", "width", "embedding", "region_effect", "cells_per_batch")
+_SEQUENCE = ("fasta", "width", "embedding", "annotation", "motifs", "region_effect", "cells_per_batch")
 _CELLS = ("predictions", "split_by", "n_genes", "n_regions", "min_open", "depth")
 _BINS = ("labels", "context", "decoder", "eos", "dna_key", "contrastive", "label_balance")
 _SENTENCES = ("max_length", "tokens_per_batch", "pretrained", "pretrained_key")
@@ -132,7 +132,7 @@ def _model_options(args: argparse.Namespace) -> dict[str, Any]:
             "continuous_covariate_keys": args.covariates,
             **given(args, "encoder", "likelihood", "loss"),
         }
-    options = given(args, "embedding", "region_effect", "cells_per_batch")
+    options = given(args, "embedding", "annotation", "motifs", "region_effect", "cells_per_batch")
     if options.get("embedding") == "none":
         options["embedding"] = None
     return options

@@ -30,6 +30,8 @@ class RegionBatch(Batch):
         float32 (cells,): standardised log depth, the cell's own and as predicted from its expression.
     target
         Sparse, with regions in rows and cells in columns.
+    said
+        float32 (regions, n_vector): what is known of the regions' vectors beside their sequence; None for nothing.
     """
 
     tokens: Tensor
@@ -37,6 +39,7 @@ class RegionBatch(Batch):
     depth: Tensor
     predicted_depth: Tensor
     target: SparseTarget | None = None
+    said: Tensor | None = None
 
     def __len__(self) -> int:
         return self.tokens.shape[0]
@@ -76,6 +79,7 @@ class RegionCells(Dataset):
     ):
         self.tokens, self.open_by_region = tokens, open_by_region
         self.cells, self.depth, self.predicted_depth, self.block = cells, depth, predicted_depth, block
+        self.said: np.ndarray | None = None  # (n_regions, n_vector), once it is known
 
     def __len__(self) -> int:
         return self.tokens.shape[0]
@@ -91,6 +95,7 @@ class RegionCells(Dataset):
             depth=torch.from_numpy(self.depth[cells]),
             predicted_depth=torch.from_numpy(self.predicted_depth[cells]),
             target=sparse_target(part, self.block),
+            said=None if self.said is None else torch.from_numpy(self.said[regions]),
         )
 
 

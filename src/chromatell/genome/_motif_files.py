@@ -73,6 +73,23 @@ def of_vertebrates(genes: Iterable[str], release: str | None = None) -> list[Row
     return [(name, str(m.matrix_id), _counts(m)) for name, m in sorted(chosen.items())]
 
 
+def of_families(release: str | None = None) -> list[Row]:
+    """Return one matrix of each family of JASPAR's vertebrate factors, the one that says most, sorted by name."""
+    database = _jaspar(release)
+    chosen: dict[tuple[str, ...], tuple[float, str, Any]] = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for found in database.fetch_motifs(collection="CORE", tax_group=["vertebrates"]):
+            family = tuple(found.tf_family if isinstance(found.tf_family, list) else [str(found.tf_family)])
+            p = probabilities(_counts(found), str(found.name)).astype(np.float64)
+            bits = float(np.sum(p * np.log2(np.maximum(p, 1e-12)) + p * 2))  # rows sum to 1: 2 bits less entropy
+            if family not in chosen or (bits, str(found.matrix_id)) > chosen[family][:2]:
+                chosen[family] = bits, str(found.matrix_id), found
+    logger.info("Motifs are of %s.", database.release)
+    rows = [(str(m.name), str(m.matrix_id), _counts(m)) for _, _, m in chosen.values()]
+    return sorted(rows, key=lambda row: row[:2])
+
+
 def _jaspar(release: str | None) -> Any:
     """Return the database of a release, such as 'JASPAR2024'; None takes the latest that pyjaspar brings along."""
     try:

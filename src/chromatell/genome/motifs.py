@@ -16,6 +16,7 @@ from chromatell.genome._motif_files import (
     CURE,
     from_jaspar,
     looks_like_a_path,
+    of_families,
     of_vertebrates,
     probabilities,
     read_meme,
@@ -118,6 +119,38 @@ def vertebrate_motifs(genes: Iterable[str], *, release: str | None = None) -> di
     ['CTCF', 'FOS', 'FOS-JUN', 'JUN', 'SPI1']
     """
     return {safe_name(name): probabilities(matrix, name) for name, _, matrix in of_vertebrates(genes, release)}
+
+
+def family_motifs(*, release: str | None = None) -> dict[str, np.ndarray]:
+    """One motif of each family of factors in JASPAR's vertebrate core: about a hundred that differ.
+
+    Parameters
+    ----------
+    release
+        Of JASPAR, as for `read_motifs`.
+
+    Returns
+    -------
+    dict of str to numpy.ndarray
+        As from `read_motifs`. Of each family, as JASPAR names them, the motif with the most bits of information.
+
+    Raises
+    ------
+    ChromatellError
+        pyjaspar is not installed.
+
+    Notes
+    -----
+    Factors of a family mostly bind the same words, so that one motif stands for all. All of the core are read, which
+    takes a few seconds.
+
+    Examples
+    --------
+    >>> from chromatell.genome.motifs import family_motifs
+    >>> len(family_motifs(release="2024")) > 80
+    True
+    """
+    return {safe_name(name): probabilities(matrix, name) for name, _, matrix in of_families(release)}
 
 
 def safe_name(name: str) -> str:

@@ -151,6 +151,34 @@ def log_tss_distance(places: pd.DataFrame, sites: StartSites) -> np.ndarray:
     return np.log10(1 + sites.distance(places))
 
 
+def tss_proximity(places: pd.DataFrame, sites: StartSites) -> np.ndarray:
+    """Return ``1 / (1 + d / 1000)`` of each region, d the distance in bp from its middle to the nearest start site.
+
+    Parameters
+    ----------
+    places
+        `chrom`, `start`, `end` (0-based, half-open), n rows.
+    sites
+        Start sites, of the build of the regions.
+
+    Returns
+    -------
+    numpy.ndarray, float64 (n,)
+        1 at a start site, 0.5 at 1 kb, and nearly flat beyond 20 kb, where the logarithm still falls; NaN where the
+        region's chromosome has no site.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from chromatell.genome.region_covariates import StartSites, tss_proximity
+    >>> genes = pd.DataFrame({"chrom": ["chr1"], "name": ["A"], "tss": [1000], "strand": ["+"]})
+    >>> places = pd.DataFrame({"chrom": ["chr1"], "start": [1900], "end": [2100]})
+    >>> tss_proximity(places, StartSites.read(genes)).tolist()
+    [0.5]
+    """
+    return 1 / (1 + sites.distance(places) / 1000)
+
+
 def motif_counts(tokens: np.ndarray, motifs: Mapping[str, np.ndarray], *, pvalue: float = 1e-4) -> np.ndarray:
     """Return how often each motif occurs in each sequence, on either strand.
 

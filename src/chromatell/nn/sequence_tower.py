@@ -122,9 +122,9 @@ def augment(tokens: Tensor, length: int, max_shift: int, both_strands: bool) -> 
 
 
 def centre(tokens: Tensor, length: int) -> Tensor:
-    """Return the central `length` bases, ``(n, length)``."""
-    start = tokens.shape[1] // 2 - length // 2  # about the same base as a window of that width from the genome
-    return tokens[:, start : start + length]
+    """Return the central `length` bases, ``(n, length)`` of tokens or ``(n, 4, length)`` of one-hot."""
+    start = tokens.shape[-1] // 2 - length // 2  # about the same base as a window of that width from the genome
+    return tokens[..., start : start + length]
 
 
 class ConvBlock(nn.Sequential):

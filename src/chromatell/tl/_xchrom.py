@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from mudata import MuData
 
 from chromatell._keys import ATAC, DNA, RNA, X_PCA, X_XCHROM
+from chromatell.genome.motifs import Motifs
 from chromatell.models import family_class
 from chromatell.tl._train import train_and_store
 
@@ -20,6 +22,8 @@ def xchrom(
     key_added: str = "xchrom",
     embedding: str | None = X_PCA,
     sequence: str = DNA,
+    annotation: str | Path | pd.DataFrame | None = None,
+    motifs: Motifs | None = None,
     region_effect: bool | None = None,
     depth: str = "predicted",
     depth_key: str | None = None,
@@ -46,6 +50,12 @@ def xchrom(
         on the training cells.
     sequence
         Key of ``atac.varm`` with the sequences.
+    annotation
+        Genes of the regions' build (GTF, BED or a table): the distance of a region to the nearest start site is then
+        read too, of new regions as well, since the start sites are kept with the model. None reads GC and CpG alone.
+    motifs
+        Motifs to count beside the tower: a MEME file, names of JASPAR or matrices, such as
+        ``ctl.genome.motifs.family_motifs()``. None counts none.
     region_effect
         Add a term for each region seen in training; None takes the preset's (True for 'small').
     depth
@@ -61,7 +71,7 @@ def xchrom(
     train_kwargs
         Passed to `XChrom.train`: `max_epochs`, `lr`, `precision`, `accelerator`, `checkpoint_dir`, ...
     model_kwargs
-        Passed to `XChrom`: `sequence_length`, `filters`, `cells_per_batch`, `n_pcs`, ...
+        Passed to `XChrom`: `length`, `filters`, `cells_per_batch`, `n_pcs`, ...
 
     Returns
     -------
@@ -111,7 +121,13 @@ def xchrom(
         mdata,
         key=key_added,
         setup={"embedding": embedding, "sequence": sequence, "depth_key": depth_key},
-        model={"preset": preset, "region_effect": region_effect, **model_kwargs},
+        model={
+            "preset": preset,
+            "region_effect": region_effect,
+            "annotation": annotation,
+            "motifs": motifs,
+            **model_kwargs,
+        },
         train={"seed": seed, **(train_kwargs or {})},
         predict={"depth": depth, "out": out},
         also=embeddings,

@@ -127,7 +127,9 @@ def test_sequences_that_cannot_be_read(trained, tokens, message):
 
 @pytest.mark.parametrize("kind", ["basset", "motifs"])
 def test_sequence_module_is_the_sequence_side(fit, trained, mdata, kind):
-    model = trained if kind == "basset" else fit(mdata, epochs=1, kind="motifs", stem_filters=6)
+    model = (
+        trained if kind == "basset" else fit(mdata, epochs=1, kind="motifs", stem_filters=6, covariate_length=LENGTH)
+    )
     first = WIDTH // 2 - LENGTH // 2
     tokens = mdata["atac"].varm["dna_code"][:6, first : first + LENGTH].copy()
     tokens[2, 50:60] = 4

@@ -343,7 +343,12 @@ def test_filters_stay_where_validation_regions_agree(mdata, telling):
 
 def test_the_share_is_kept_with_the_model(fit, small):
     model = fit(small, kind="motifs", stem_pool=10)
-    assert model.config["share_of_filters"] in SHARES
+    assert set(model.config["share_of_filters"].values()) <= set(SHARES)
+    alone = fit(small, kind="motifs", stem_pool=10, covariate_length=0)  # there is one, of all that filters say
+    assert alone.config["share_of_filters"] in SHARES
+    assert "covariates" not in alone.card
+    again = ctl.models.load(alone.to_record())
+    np.testing.assert_allclose(again.predict(small["rna"]), alone.predict(small), atol=1e-6)
 
 
 def test_a_motif_tower_of_short_sequences_round_trips(fit, mdata):

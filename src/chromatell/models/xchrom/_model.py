@@ -23,18 +23,21 @@ from chromatell.data.cells import row_blocks
 from chromatell.data.depth import DepthModel
 from chromatell.data.expression import Expression
 from chromatell.data.stored import stored
+from chromatell.genome.motifs import Motifs
 from chromatell.models._base import DEPTHS, ChromatinModel
 from chromatell.models._outputs import Wanted, collect
 from chromatell.models._plan import TrainConfig
 from chromatell.models._query import Query
 from chromatell.models._support import observed_atac, register_paired, what
+from chromatell.models.xchrom._covariates import CovariateSource, covariate_source
 from chromatell.models.xchrom._module import XChromModule
 from chromatell.models.xchrom._presets import PRESETS, resolve_network
-from chromatell.models.xchrom._regions import Regions, checked_tokens, chosen_cells, resolve_regions
+from chromatell.models.xchrom._regions import Regions, checked_tokens, chosen_cells, places_of, resolve_regions
 from chromatell.models.xchrom._setup import checked_setup
 from chromatell.models.xchrom._stages import (
     cell_vectors,
     choose_share,
+    choose_shares,
     region_terms,
     sequence_vectors,
     start_from_cells,
@@ -66,17 +69,34 @@ class XChrom(ChromatinModel):
         Cells drawn for each step; 0 takes all training cells. Not used by 'small', whose sequence side learns vectors.
     n_pcs
         Components of expression, where they are computed here (``embedding=None`` in `setup_mudata`).
+    annotation
+        Genes of the regions' build, for the distance of a region to the nearest start site: what
+        `chromatell.genome.annotation.read_genes` takes (GTF, BED, a table). Their start sites are kept with the model.
+        With None what is linear in a region is read from GC and CpG alone; a log line and the model's card say so.
+    motifs
+        Motifs that are counted in a region beside its tower, and that half of its filters start at: what
+        `chromatell.genome.motifs.read_motifs` takes (a MEME file, names of JASPAR, matrices), such as
+        `chromatell.genome.motifs.family_motifs()`, one of each family of factors. None counts none.
     network
-        Fields of `XChromConfig` and `TowerConfig` to change: `sequence_length`, `stem_filters`, `filters`, `n_embed`,
-        `dropout`, ...
+        Fields of `XChromConfig` and `TowerConfig` to change: `length` (or `sequence_length`; up to 8,192 bases and
+        more), `stem_filters`, `filters`, `n_embed`, `dropout`, ...; ``covariate_length=0`` leaves GC, CpG, distance and
+        motifs out.
 
     Raises
     ------
     ChromatellError
-        `setup_mudata` was not called, or an option is unknown.
+        `setup_mudata` was not called, an option is unknown, the annotation or the motifs do not read, or
+        ``preset='xchrom'`` is given any: its tower stands alone.
 
     Notes
     -----
+    Beside the tower of 'small' stands what is linear in GC, CpG (of up to 1,344 bases), proximity to a start site,
+    1 / (1 + bp / 1000), and motifs: a ridge regression of the regions' vectors on these, so that each acts in each
+    cell through its embedding. Its penalties have the lowest leave-one-out error over the training regions. The tower
+    learns what is left, and validation regions say how much of it stays, from 0 to 1, of the level and of the response
+    to the cell. GC, CpG and motifs change with the sequence, so ISM and effects of variants contain them; the distance
+    does not, and cancels.
+
     The towers stay apart: the cell tower runs once a step, and the loss runs in blocks of 16,384 cells from the sparse
     matrix. Memory grows with batch x activations of the sequence tower, with training cells x `n_hidden`, and with the
     int8 sequences; regions x cells is never made.
@@ -98,7 +118,7 @@ class XChrom(ChromatinModel):
     """
 
     family: ClassVar[str] = "xchrom"
-    schema: ClassVar[int] = 2
+    schema: ClassVar[int] = 3
     reads_region_atac: ClassVar[bool] = False  # its tower reads the sequence of any region
     module: XChromModule
 
@@ -110,6 +130,8 @@ class XChrom(ChromatinModel):
         region_effect: bool | None = None,
         cells_per_batch: int = 0,
         n_pcs: int | None = None,
+        annotation: str | Path | pd.DataFrame | None = None,
+        motifs: Motifs | None = None,
         **network: Any,
     ):
         one_of(preset, PRESETS, "preset")
@@ -117,6 +139,9 @@ class XChrom(ChromatinModel):
         chosen = PRESETS[preset]
         self.train_config = chosen.training
         self.network = resolve_network(chosen.network, network)
+        self.source = covariate_source(self.network, annotation, motifs)
+        if self.network.covariate_length:
+            self.network = replace(self.network, n_motifs=len(self.source.motifs), motif_width=self.source.width)
         self.config = {
             "preset": preset,
             "setup": dict(self.registry_.get("setup_args", {})),
@@ -124,6 +149,7 @@ class XChrom(ChromatinModel):
             "cells_per_batch": in_range(cells_per_batch, 0, 10**9, "cells_per_batch"),
             "n_pcs": chosen.n_pcs if n_pcs is None else in_range(n_pcs, 1, 10_000, "n_pcs"),
             "network": asdict(self.network),
+            "covariates": self.source.plain(),
         }
 
     @classmethod
@@ -158,7 +184,13 @@ class XChrom(ChromatinModel):
     # ---- statistics and module
 
     def _fit_stats(self, data: MuData, seed: int) -> None:
-        self._training = t = TrainingData.fit(data, self.config, self.sequence_length, seed, block=self.network.block)
+        if self.network.covariate_length:
+            width = np.shape(data.mod[ATAC].varm[self.config["setup"]["sequence"]])[1]
+            self.network = replace(self.network, covariate_length=min(self.network.covariate_length, width))
+            self.source.check(places_of(data.mod[ATAC]))
+        self._training = t = TrainingData.fit(
+            data, self.config, self.sequence_length, seed, block=self.network.block, source=self.source
+        )
         self.regions, self.seen, self.places = t.regions, t.region_split == TRAIN, t.places
         self.embedding, self.depth_model = t.embedding, t.depth_model
         self.network = replace(self.network, n_inputs=t.embedding.n_components)
@@ -188,9 +220,12 @@ class XChrom(ChromatinModel):
         if self.network.warm_epochs:
             start_from_cells(self.module, self._training, accelerator=kwargs["accelerator"], seed=seed)
         super()._fit(data, seed, **kwargs)
-        if self._starts_fitted:
+        if self.module.covariates is not None:
+            level, response = choose_shares(self.module, self._training)
+            self.config["share_of_filters"] = {"level": level, "response": response}
+        elif self._starts_fitted:
             self.config["share_of_filters"] = choose_share(self.module, self._training)
-        self._vectors = self.region_vectors(self._training.tokens)
+        self._vectors = self.region_vectors(self._training.tokens, self.places)
         if self.config["region_effect"]:
             terms, penalty = region_terms(self.module, self._training, self._vectors[self.seen], seed)
             self._vectors[self.seen] += terms
@@ -201,21 +236,23 @@ class XChrom(ChromatinModel):
 
     @property
     def sequence_length(self) -> int:
-        """Bases that the sequence tower reads; longer windows are cropped at the centre."""
-        return self.network.tower.sequence_length
+        """Bases that are read of a region; longer windows are cropped at the centre."""
+        return self.network.read_length
 
     def stored_vectors(self) -> np.ndarray:
         """Return the vectors of the model's own regions, float32 (n_regions, n_embed + 2), with their own terms."""
         self._require_trained()
         return self._vectors
 
-    def region_vectors(self, tokens: np.ndarray) -> np.ndarray:
-        """Return the vector of each sequence, from sequence alone and averaged over both strands.
+    def region_vectors(self, tokens: np.ndarray, places: pd.DataFrame | None = None) -> np.ndarray:
+        """Return the vector of each sequence, averaged over both strands, without the terms of seen regions.
 
         Parameters
         ----------
         tokens
             int8 (n, width), A C G T N = 0 1 2 3 4; `width` at least `sequence_length`, of which the centre is read.
+        places
+            `chrom`, `start`, `end` of each, for its distance to a start site; None takes the average distance.
 
         Returns
         -------
@@ -224,7 +261,10 @@ class XChrom(ChromatinModel):
         """
         self._require_trained()
         tokens = checked_tokens(tokens, self.sequence_length)
-        return sequence_vectors(self.module, tokens)
+        w = sequence_vectors(self.module, tokens)
+        if self.module.covariates is not None:
+            w += self.module.covariates.of_places(self.source.proximity(places), len(w))
+        return w
 
     def cell_vectors(
         self, data: MuData | AnnData, *, depth: str = "predicted", depth_key: str | None = None
@@ -319,7 +359,7 @@ class XChrom(ChromatinModel):
         wanted.check(rna.n_obs, len(asked.names))
         w = self._vectors[asked.known]
         if asked.tokens is not None:
-            w[asked.known < 0] = self.region_vectors(asked.tokens)
+            w[asked.known < 0] = self.region_vectors(asked.tokens, asked.places)
         query = Query({"v": self.cell_vectors(source, depth=depth, depth_key=depth_key)}, {"w": w})
         return collect(self, query, rna.obs_names, asked.names, wanted)
 
@@ -353,6 +393,13 @@ class XChrom(ChromatinModel):
 
     # ---- record
 
+    def _describe(self, data: Any) -> dict[str, Any]:
+        """Add to the card what is read of a region beside its tower, and how much of the tower stays."""
+        card = super()._describe(data)
+        if self.module.covariates is not None:
+            card |= {"covariates": self.source.described, "share_of_filters": self.config["share_of_filters"]}
+        return card
+
     @property
     def trained_regions(self) -> pd.Index:
         """Names of the regions that were not held out: the others are known by their sequence alone."""
@@ -372,6 +419,7 @@ class XChrom(ChromatinModel):
         arrays = {f"weights.{k}": v.detach().cpu().numpy() for k, v in state.items() if "num_batches" not in k}
         arrays |= self.embedding.arrays() | self.depth_model.arrays()
         places, self.config["chromosomes"] = plain_places(self.places)
+        arrays |= self.source.arrays()
         return arrays | {"regions.vectors": self._vectors, "regions.seen": self.seen, "regions.places": places}
 
     def _set_arrays(self, arrays: dict[str, np.ndarray]) -> None:
@@ -385,6 +433,8 @@ class XChrom(ChromatinModel):
             raise ChromatellError(f"The stored 'regions.seen' does not fit the {n} regions. Ask for the file again.")
         self.places = places_from(self.regions, arrays["regions.places"], self.config["chromosomes"])
         self.module = module_from(self.network, arrays)
+        said = self.config.get("covariates", {"chromosomes": [], "motifs": []})  # a record of schema 2 has none
+        self.source = CovariateSource.from_plain(said, arrays)
 
 
 def _rna_of(source: Any) -> AnnData:

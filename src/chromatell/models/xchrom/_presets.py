@@ -24,7 +24,8 @@ class Preset:
 PRESETS: dict[str, Preset] = {
     "small": Preset(
         network=XChromConfig(
-            tower=TowerConfig(kind="motifs", sequence_length=608, stem_filters=64, stem_kernel=13, stem_pool=16)
+            tower=TowerConfig(kind="motifs", sequence_length=608, stem_filters=64, stem_kernel=13, stem_pool=16),
+            covariate_length=1344,
         ),
         training=TrainConfig(
             max_epochs=12,
@@ -62,7 +63,13 @@ PRESETS: dict[str, Preset] = {
 def resolve_network(base: XChromConfig, options: dict[str, Any]) -> XChromConfig:
     """Return a preset's network with the user's choices in it; an unknown one is named."""
     of_tower = {f.name for f in fields(TowerConfig)} - {"n_bottleneck"}
-    own = {f.name for f in fields(XChromConfig)} - {"tower", "n_inputs"}
+    own = {f.name for f in fields(XChromConfig)} - {"tower", "n_inputs", "n_motifs", "motif_width"}
+    if "length" in options:
+        if "sequence_length" in options:
+            raise ChromatellError(
+                "length= and sequence_length= are the same: the bases that the tower reads. Give one."
+            )
+        options = {"sequence_length" if k == "length" else k: v for k, v in options.items()}
     unknown = sorted(set(options) - of_tower - own)
     if unknown:
         raise ChromatellError(f"XChrom knows no option {unknown}; it knows {sorted(of_tower | own)}.")
@@ -74,4 +81,6 @@ def resolve_network(base: XChromConfig, options: dict[str, Any]) -> XChromConfig
             f"Use longer windows, ctl.pp.add_sequence(mdata, fasta, width={tower.shortest}), or a smaller tower."
         )
     network = replace(network, tower=tower)
+    if not network.learns_vectors:  # the published tower, trained on pairs, stands alone
+        network = replace(network, covariate_length=0)
     return replace(network, tower=replace(tower, n_bottleneck=network.n_bottleneck))

@@ -21,11 +21,15 @@ Regions: TypeAlias = Sequence[str] | pd.Index | pd.DataFrame | np.ndarray | str 
 
 @dataclass(frozen=True)
 class Asked:
-    """Names in the order asked for; `known` is a place among the model's own regions, -1 where `tokens` has a row."""
+    """Names in the order asked for; `known` is a place among the model's own regions, -1 where `tokens` has a row.
+
+    `places` has the coordinates of these rows, where they are known.
+    """
 
     names: pd.Index
     known: np.ndarray
     tokens: np.ndarray | None = None
+    places: pd.DataFrame | None = None
 
 
 def resolve_regions(places: pd.DataFrame, regions: Regions | Asked, fasta: Any, width: int) -> Asked:
@@ -87,7 +91,7 @@ def resolve_regions(places: pd.DataFrame, regions: Regions | Asked, fasta: Any, 
             f"{int(empty.sum())} regions (such as {examples(table.index[empty])}) have no sequence in the FASTA, which "
             f"holds {examples(genome.chromosomes, 5)}. Check chromosome names and build, or leave them out."
         )
-    return Asked(names, known, tokens)
+    return Asked(names, known, tokens, table)
 
 
 def _same_place(places: pd.DataFrame, names: pd.Index) -> np.ndarray:

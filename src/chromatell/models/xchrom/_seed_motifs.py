@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import scipy.sparse as sp
 import torch
 
 from chromatell._settings import logger
+from chromatell.genome.motifs import log_odds
 from chromatell.nn.sequence_tower import MotifTower
 
 K = 7  # bases of the longest words
@@ -83,12 +86,40 @@ def telling_words(
     return [words[i] for i in chosen]
 
 
-@torch.no_grad()
-def seed_motifs(tower: MotifTower, tokens: np.ndarray, vectors: np.ndarray, cells: np.ndarray, seed: int) -> int:
-    """Start each filter at a word, amid small random weights; filters beyond the words found stay random.
+def telling_motifs(
+    counts: np.ndarray, motifs: list[np.ndarray], vectors: np.ndarray, cells: np.ndarray, n: int
+) -> list[np.ndarray]:
+    """Return the `n` motifs whose counts, one by one, explain most of the regions' vectors in the logits over cells.
 
-    A base that does not match takes a third of what one that does gives. Training widens and sharpens the words.
-    Memory grows with at most 10,000 regions x their length. Returns the number of words.
+    Parameters
+    ----------
+    counts
+        float (regions, motifs).
+    motifs
+        Probabilities, (length, 4) each.
+    vectors, cells
+        As for `telling_words`.
+    """
+    variance, axes = np.linalg.eigh(cells.T @ cells / len(cells))
+    left = (vectors @ axes) * np.sqrt(np.maximum(variance, 0))
+    x = counts - counts.mean(axis=0)
+    gain = np.square(x.T @ (left - left.mean(axis=0))).sum(axis=1) / np.maximum(np.square(x).sum(axis=0), 1e-9)
+    return [motifs[i] for i in np.argsort(-gain, kind="stable")[:n] if gain[i] > 0]
+
+
+@torch.no_grad()
+def seed_motifs(
+    tower: MotifTower,
+    tokens: np.ndarray,
+    vectors: np.ndarray,
+    cells: np.ndarray,
+    seed: int,
+    known: Sequence[np.ndarray] = (),
+) -> int:
+    """Start filters at `known` motifs and the others at words, amid small random weights; more than these stay random.
+
+    A base that does not match takes a third of what one that does gives. Training widens and sharpens the words, and
+    moves the motifs as well. Memory grows with at most 10,000 regions x their length. Returns the number of words.
     """
     if len(tokens) > _MAX_REGIONS:
         some = np.sort(np.random.default_rng(seed).choice(len(tokens), _MAX_REGIONS, replace=False))
@@ -96,12 +127,24 @@ def seed_motifs(tower: MotifTower, tokens: np.ndarray, vectors: np.ndarray, cell
     weight = tower.scan.weight
     n_filters, _, width = weight.shape
     weight.mul_(_NOISE)
-    words = telling_words(tokens, vectors, cells, n_filters, min(K, width), seed)
+    for i, pwm in enumerate(known):
+        weight[i] += torch.from_numpy(_filter_of(pwm, width)).to(weight)
+    words = telling_words(tokens, vectors, cells, n_filters - len(known), min(K, width), seed)
     logger.debug("%d of %d filters start at words: %s", len(words), n_filters, " ".join(words[:20]))
-    for i, word in enumerate(words):
+    for i, word in enumerate(words, start=len(known)):
         k = len(word)
         pattern = torch.full((4, k), -_WEIGHT / 3)
         pattern[["ACGT".index(base) for base in word], torch.arange(k)] = _WEIGHT
         start = (width - k) // 2
         weight[i, :, start : start + k] = pattern.to(weight.device)
     return len(words)
+
+
+def _filter_of(pwm: np.ndarray, width: int) -> np.ndarray:
+    """Return a motif as weights of a filter, (4, width); of a longer one the stretch that says most."""
+    bits = log_odds(pwm)
+    said = np.convolve((pwm * bits).sum(axis=1), np.ones(min(width, len(bits))), mode="valid")
+    bits = bits[int(said.argmax()) :][:width]
+    pattern, start = np.zeros((4, width)), (width - len(bits)) // 2
+    pattern[:, start : start + len(bits)] = _WEIGHT * np.clip(bits.T / 2, -1 / 3, 1)  # 2 bits: the base is certain
+    return pattern

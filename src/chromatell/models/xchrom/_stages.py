@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Iterator
 
 import numpy as np
@@ -11,17 +12,19 @@ from threadpoolctl import threadpool_limits
 
 from chromatell._keys import TEST, TRAIN, VAL
 from chromatell.data.cells import row_blocks
+from chromatell.models.xchrom._covariates import N_PLAIN, region_weights
 from chromatell.models.xchrom._effects import MAX_CELLS, PENALTIES, Effects, choose_penalty
 from chromatell.models.xchrom._module import XChromModule
-from chromatell.models.xchrom._seed_motifs import seed_motifs
+from chromatell.models.xchrom._seed_motifs import seed_motifs, telling_motifs
 from chromatell.models.xchrom._training import TrainingData
-from chromatell.models.xchrom._vectors import VectorData, start_at_vectors
+from chromatell.models.xchrom._vectors import VectorData, read_covariates, start_at_vectors, start_beside_covariates
 from chromatell.models.xchrom._warm_start import warm_start
 from chromatell.nn.sequence_tower import MotifTower, centre
 
 SHARES = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)  # of what a motif tower says, beside composition
 _VAL_CELLS, _VAL_REGIONS, _SHARE_CELLS = 2000, 2000, 2000
 _LEAST_REGIONS = 8  # of validation, to judge by
+_MANY_REGIONS = 800  # of training: without any to judge by, filters that were learned from fewer are left out
 _SEQUENCES = 64  # that the tower reads at a time
 
 
@@ -43,6 +46,18 @@ def sequence_vectors(module: XChromModule, tokens: np.ndarray) -> np.ndarray:
         for rows in row_blocks(len(tokens), _SEQUENCES):
             part = torch.from_numpy(np.ascontiguousarray(tokens[rows])).to(device)
             out[rows] = module.regions(part).float().cpu().numpy()
+    return out
+
+
+def tower_vectors(module: XChromModule, tokens: np.ndarray, said: np.ndarray) -> np.ndarray:
+    """Return the vector of each sequence, float32 (n, n_vector), given what covariates say of it."""
+    module.eval()
+    device = next(module.parameters()).device
+    out = np.empty_like(said)
+    with torch.inference_mode():
+        for rows in row_blocks(len(tokens), _SEQUENCES):
+            part = torch.from_numpy(np.ascontiguousarray(tokens[rows])).to(device)
+            out[rows] = module.regions(part, torch.from_numpy(said[rows]).to(device)).float().cpu().numpy()
     return out
 
 
@@ -78,12 +93,81 @@ def start_from_cells(module: XChromModule, data: TrainingData, *, accelerator: s
     if isinstance(module.tower, MotifTower):
         tokens = centre(torch.from_numpy(data.tokens[seen]), module.config.tower.sequence_length).numpy()
         own, said = cell_vectors(module, d.cells[rows], d.depth[rows]), vectors.mean(axis=0)
-        if module.config.learns_vectors:
+        known: list[np.ndarray] = []
+        if module.covariates is not None:
+            said, counts = _beside_covariates(module, data, vectors, own)
+            motifs = list(data.source.motifs.values())
+            known = telling_motifs(counts, motifs, vectors - said, own, module.config.tower.stem_filters // 2)
+        elif module.config.learns_vectors:
             metric, said = start_at_vectors(module, tokens, vectors, own)
             data.vectors = VectorData(data.tokens, seen, vectors, metric)
-        seed_motifs(module.tower, tokens, vectors - said, own, seed)
+        seed_motifs(module.tower, tokens, vectors - said, own, seed, known)
     if module.config.freeze_cells:
         module.cell_tower.requires_grad_(False)
+
+
+def _beside_covariates(
+    module: XChromModule, data: TrainingData, vectors: np.ndarray, cells: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Fit the covariates on training regions, keep what they say of all; return where training starts, and motifs."""
+    covariates, d = module.covariates, data.dataset
+    assert covariates is not None
+    covariates.set_motifs(data.source.motifs)
+    seen, rows = np.flatnonzero(data.region_split == TRAIN), np.flatnonzero(data.cell_split == TRAIN)
+    near = data.source.proximity(data.places)
+    first = np.full(len(data.tokens), np.nan) if near is None else near
+    table = np.column_stack([first, read_covariates(module, data.tokens)])
+    weight = region_weights(np.diff(d.open_by_region[seen][:, rows].indptr))
+    metric, said = start_beside_covariates(module, table[seen], vectors, cells, weight)
+    d.said = covariates.of_table(table)
+    data.vectors = VectorData(data.tokens, seen, vectors, metric, d.said)
+    return said, table[seen, N_PLAIN:]
+
+
+@torch.no_grad()
+def choose_shares(module: XChromModule, data: TrainingData) -> tuple[float, float]:
+    """Shrink what the filters say beside the covariates; return the shares that stay, of level and of response.
+
+    The level is what a region's vector says in the mean over cells, the response how cells differ. Both shares are
+    chosen together on the validation regions: the smallest whose cross entropy lies within one standard error, over
+    regions, of the lowest (Breiman et al. 1984). Where there are too few of these to judge by, filters that were
+    learned from few training regions are left out.
+    """
+    d, new = data.dataset, np.flatnonzero(data.region_split == VAL)[:_VAL_REGIONS]
+    cells = np.flatnonzero(data.cell_split != TEST)
+    cells = cells[:: -(-cells.size // _SHARE_CELLS)]
+    v = cell_vectors(module, d.cells[cells], d.predicted_depth[cells])
+    middle = torch.from_numpy(v.mean(axis=0)).to(module.basis)
+    whole = module.basis.clone()
+
+    def scale(level: float, response: float) -> None:
+        module.basis.copy_(response * whole)
+        module.basis[:, -2] += (level - response) * (whole @ middle)  # the bias is the same in all cells
+
+    if new.size < _LEAST_REGIONS:
+        share = 1.0 if (data.region_split == TRAIN).sum() >= _MANY_REGIONS else 0.0
+        scale(share, share)
+        return share, share
+    assert d.said is not None
+    said = d.said[new]
+    opened = d.open_by_region[new][:, cells].toarray()
+
+    def logits(level: float, response: float) -> np.ndarray:
+        scale(level, response)
+        return tower_vectors(module, data.tokens[new], said) @ v.T
+
+    none = logits(0.0, 0.0)
+    of_level, of_response = logits(1.0, 0.0) - none, logits(0.0, 1.0) - none  # from these all others are linear
+    pairs = sorted(itertools.product(SHARES, SHARES), key=lambda p: (sum(p), p))
+    losses = []
+    for level, response in pairs:
+        z = none + level * of_level + response * of_response
+        losses.append((np.logaddexp(0, z) - opened * z).mean(axis=1))  # of each region
+    best = losses[int(np.argmin([loss.mean() for loss in losses]))]
+    close = [(x - best).mean() <= (x - best).std(ddof=1) / np.sqrt(new.size) for x in losses]
+    chosen = pairs[close.index(True)]
+    scale(*chosen)
+    return chosen
 
 
 @torch.no_grad()

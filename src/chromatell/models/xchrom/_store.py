@@ -40,7 +40,13 @@ def check_config(raw: Mapping[str, Any]) -> XChromConfig:
     except ChromatellError as error:
         raise ChromatellError(f"The model's description is not that of any model. {error} {_AGAIN}") from error
     tower = config.tower
-    if not config.n_inputs or tower.n_bottleneck != config.n_bottleneck or tower.sequence_length < tower.shortest:
+    no_width = bool(config.n_motifs) and not config.motif_width
+    if (
+        no_width
+        or not config.n_inputs
+        or tower.n_bottleneck != config.n_bottleneck
+        or tower.sequence_length < tower.shortest
+    ):
         raise ChromatellError(f"The model's description is out of range: {dict(raw)}. {_AGAIN}")
     return config
 
@@ -73,4 +79,6 @@ def module_from(config: XChromConfig, arrays: Mapping[str, np.ndarray]) -> XChro
         elif name in state and (state[name].dtype != value.dtype or not bool(torch.isfinite(state[name]).all())):
             raise ChromatellError(f"The stored 'weights.{name}' is not finite {value.dtype}. {_AGAIN}")
     module.load_state_dict(state, strict=True, assign=True)
+    if module.covariates is not None and not bool((module.covariates.sd > 0).all()):
+        raise ChromatellError(f"The stored 'weights.covariates.sd' is not above 0. {_AGAIN}")
     return module

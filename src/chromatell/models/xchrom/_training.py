@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from chromatell.data.cell_embedding import CellEmbedding
 from chromatell.data.depth import DepthModel
 from chromatell.data.sequences import Block, RegionBatches, RegionCells, region_loader
 from chromatell.genome.sequence import UNKNOWN
+from chromatell.models.xchrom._covariates import CovariateSource
 from chromatell.models.xchrom._regions import checked_tokens, places_of
 from chromatell.models.xchrom._vectors import VectorData
 
@@ -38,11 +39,19 @@ class TrainingData:
     depth_model: DepthModel
     dataset: RegionCells
     share_open: float
+    source: CovariateSource = field(default_factory=CovariateSource)  # of covariates beside the sequence
     vectors: VectorData | None = None  # what the tower learns instead of pairs, once a first fit has found it
 
     @classmethod
     def fit(
-        cls, data: MuData, config: Mapping[str, Any], sequence_length: int, seed: int, *, block: int = 16_384
+        cls,
+        data: MuData,
+        config: Mapping[str, Any],
+        sequence_length: int,
+        seed: int,
+        *,
+        block: int = 16_384,
+        source: CovariateSource | None = None,
     ) -> TrainingData:
         """Fit components, scales and depth on training cells; nothing of the others is looked at."""
         rna, atac = data.mod[RNA], data.mod[ATAC]
@@ -71,7 +80,8 @@ class TrainingData:
         predicted = SHRINK * model.predict(cells, library)
         dataset = RegionCells(tokens, opened.T.tocsr(), cells, model.standardise(depth), predicted, block)
         names, places = atac.var_names[keep], places_of(atac)[keep]
-        return cls(names, places, cell_split, region_split, tokens, embedding, model, dataset, share)
+        source = source or CovariateSource()
+        return cls(names, places, cell_split, region_split, tokens, embedding, model, dataset, share, source)
 
     @property
     def start(self) -> tuple[float, float]:

@@ -7,7 +7,7 @@ import torch
 from torch.utils.data import Dataset
 
 from chromatell.models.xchrom._module import RegionVectors, XChromModule
-from chromatell.nn.sequence_tower import MotifTower, one_hot
+from chromatell.nn.sequence_tower import MotifTower, centre, one_hot
 
 _LEAST = 1e-4  # of the largest variance: directions in which cells differ less are taken to differ so much
 _SEQUENCES = 64  # read at a time
@@ -26,10 +26,19 @@ class VectorData(Dataset):
         float32 (n, n_vector).
     metric
         float32 (n_vector, n_vector): an error times this has, squared and summed, the variance over cells of the logit.
+    said
+        float32 (n_regions, n_vector): what covariates say of all regions; None without covariates.
     """
 
-    def __init__(self, tokens: np.ndarray, rows: np.ndarray, vectors: np.ndarray, metric: np.ndarray):
-        self.tokens, self.metric = tokens, torch.from_numpy(metric)
+    def __init__(
+        self,
+        tokens: np.ndarray,
+        rows: np.ndarray,
+        vectors: np.ndarray,
+        metric: np.ndarray,
+        said: np.ndarray | None = None,
+    ):
+        self.tokens, self.metric, self.said = tokens, torch.from_numpy(metric), said
         self.vectors = np.full((len(tokens), vectors.shape[1]), np.nan, dtype=np.float32)
         self.vectors[rows] = vectors
 
@@ -42,6 +51,7 @@ class VectorData(Dataset):
             tokens=torch.from_numpy(np.ascontiguousarray(self.tokens[regions])),
             vectors=torch.from_numpy(self.vectors[regions]),
             metric=self.metric,
+            said=None if self.said is None else torch.from_numpy(self.said[regions]),
         )
 
 
@@ -95,6 +105,58 @@ def start_at_vectors(
         tower.straight.weight.copy_(torch.from_numpy((weight / unit).T))
     tower.straight.requires_grad_(False)
     return root, vectors - left @ inverse
+
+
+def start_beside_covariates(
+    module: XChromModule,
+    table: np.ndarray,
+    vectors: np.ndarray,
+    cells: np.ndarray,
+    weight: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Fit what covariates say, and turn the tower so that what is left for it is of the same size in each coordinate.
+
+    Parameters
+    ----------
+    table
+        float (regions, p), covariates of the training regions.
+    vectors, cells
+        float32 (regions, n_vector) and (cells, n_vector), whose products are logits.
+    weight
+        float (regions,).
+
+    Returns
+    -------
+    tuple
+        `metric` as in `VectorData`, and the vectors that training starts from, float32 (regions, n_vector).
+    """
+    tower, covariates = module.tower, module.covariates
+    assert isinstance(tower, MotifTower)
+    assert covariates is not None
+    root, inverse = metric_of(cells)
+    said = covariates.fit(table, (vectors - vectors.mean(axis=0)) @ root, inverse, weight)
+    origin = np.average(vectors - said, axis=0, weights=weight).astype(np.float32)
+    left = (vectors - said - origin) @ root
+    unit = left.std(axis=0)
+    unit = np.maximum(unit, 1e-3 * unit.max() + 1e-6)
+    with torch.no_grad():
+        module.origin.copy_(torch.from_numpy(origin))
+        module.basis.copy_(torch.from_numpy(unit[:, None] * inverse))
+        tower.last.bias.zero_()
+    tower.straight.requires_grad_(False)  # composition is among the covariates
+    return root, origin + said
+
+
+@torch.no_grad()
+def read_covariates(module: XChromModule, tokens: np.ndarray) -> np.ndarray:
+    """Return GC, CpG and motifs, float32 (regions, 2 + n_motifs), of int8 (regions, >= `covariate_length`)."""
+    covariates, device = module.covariates, module.origin.device
+    assert covariates is not None
+    length, found = module.config.covariate_length, []
+    for i in range(0, len(tokens), _SEQUENCES):
+        part = centre(torch.from_numpy(np.ascontiguousarray(tokens[i : i + _SEQUENCES])).to(device), length)
+        found.append(covariates.features(one_hot(part)))
+    return torch.cat(found).cpu().numpy()
 
 
 @torch.no_grad()
