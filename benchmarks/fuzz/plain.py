@@ -12,6 +12,14 @@ Rows = tuple[list[tuple], bool]
 _WHOLE, _SIGNED = re.compile(r"[0-9]+"), re.compile(r"-?[0-9]+")
 
 
+def whole(text: str) -> int | None:
+    """Return a whole number from 0, as R may write it too (``1e+05``); None for any other text."""
+    if _WHOLE.fullmatch(text):
+        return int(text)
+    number = float(text) if re.fullmatch(r"[0-9]+(\.[0-9]*)?(e\+?[0-9]{1,2})?", text, re.I) else -1.0
+    return int(number) if number >= 0 and number % 1 == 0 else None
+
+
 def lines_of(text: str) -> list[str]:
     return re.split(r"\r\n|\n|\r", text)
 
@@ -23,11 +31,10 @@ def bed(text: str) -> Rows:
         if not line.strip() or line.startswith(("#", "track", "browser")):
             continue
         fields = line.split("\t")
-        if len(fields) >= 3 and all(_WHOLE.fullmatch(f) for f in fields[1:3]) and fields[0]:
-            start, end = int(fields[1]), int(fields[2])
-            if start < end < 10**11:
-                rows.append((fields[0], start, end))
-                continue
+        start, end = (whole(f) for f in fields[1:3]) if len(fields) >= 3 else (None, None)
+        if start is not None and end is not None and fields[0] and start < end < 10**11:
+            rows.append((fields[0], start, end))
+            continue
         odd = True
     return rows, odd
 

@@ -19,6 +19,8 @@ from chromatell._keys import ATAC, RNA, SPLIT, SPLITS, TRAIN
 from chromatell._rows import DiskMatrix, matrix
 from chromatell._sparse import check_sparse
 
+MAX_VALUE = 2**31  # no count is larger, and no value normalised to a target sum
+
 
 def warn(message: str) -> None:
     """Warn as the package does, pointing at the caller's caller."""
@@ -123,6 +125,7 @@ def nonnegative(adata: AnnData, name: str, *, smoothed: bool = False) -> None:
     largest value are let through: smoothing and imputation leave such.
     """
     x, where = matrix(adata), called(name)
+    whole = "mdata" if name else "adata"
     if x is None:
         raise ChromatellError(f"{where}.X is None. Put the matrix there, e.g. .X = .layers['counts'].")
     if not (sp.issparse(x) or isinstance(x, DiskMatrix) or hasattr(x, "__array__")):
@@ -130,7 +133,12 @@ def nonnegative(adata: AnnData, name: str, *, smoothed: bool = False) -> None:
             f"{where}.X is a {type(x).__name__.strip('_')}, which is not known. Put a NumPy or SciPy CSR matrix or "
             f"a dask array there: {where}.X = scipy.sparse.csr_matrix(...)."
         )
+    if getattr(x, "dtype", np.dtype(float)).kind not in "fiub":
+        raise ChromatellError(
+            f"{where}.X is of dtype {x.dtype}; numbers are needed: {where}.X = {where}.X.astype('float32')."
+        )
     check_sparse(x, f"{where}.X")
+    _check_twice(x, f"{where}.X")
     n_nan = n_negative = 0
     low = high = 0.0
     for flat in _stretches(x):
@@ -145,11 +153,30 @@ def nonnegative(adata: AnnData, name: str, *, smoothed: bool = False) -> None:
             f"Set them, e.g. {where}.X{'.data' if sp.issparse(x) else ''}[:] = "
             f"np.nan_to_num({where}.X{'.data' if sp.issparse(x) else ''}, posinf=0, neginf=0)."
         )
+    if high > MAX_VALUE:
+        raise ChromatellError(
+            f"{where}.X holds values up to {high:.3g}; counts, and values made of them, are at most {MAX_VALUE:,}. "
+            "Find the cells, and leave them out or mend them: keep = "
+            f"np.asarray({where}.X.max(axis=1)).ravel() < {MAX_VALUE}; {whole} = {whole}[keep].copy()."
+        )
     if n_negative:
         raise ChromatellError(
             f"{where}.X holds {n_negative} negative values (smallest {low:.3g}); counts or "
             f"log-normalised values, which are never negative, are needed. Use the matrix before scaling: "
             f"{where}.X = {where}.layers['counts']."
+        )
+
+
+def _check_twice(x: Any, where: str) -> None:
+    """Raise where a sparse matrix holds an entry twice: what adds them up and what counts them would not agree."""
+    if not sp.issparse(x) or x.format not in ("csr", "csc") or x.has_canonical_format:
+        return
+    one = x.copy()
+    one.sum_duplicates()
+    if one.nnz < x.nnz:
+        raise ChromatellError(
+            f"{where} holds {x.nnz - one.nnz} entries of a cell and variable more than once. Add them up: "
+            f"{where}.sum_duplicates()."
         )
 
 
@@ -277,6 +304,7 @@ def split_fractions(fractions: Sequence[float], usual: tuple[float, float, float
 
 def store_key(key: str) -> str:
     """Return a key that survives in `.h5mu` and `.zarr`: letters, digits, '_', '-' and '.' only."""
-    if not key or not all(c.isalnum() and c.isascii() or c in "_-." for c in key) or key in (".", ".."):
+    plain = isinstance(key, str) and bool(key) and all(c.isalnum() and c.isascii() or c in "_-." for c in key)
+    if not plain or key in (".", ".."):
         raise ChromatellError(f"key {key!r} cannot be stored; use letters, digits, '_', '-' and '.' only.")
     return key

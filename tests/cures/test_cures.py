@@ -152,3 +152,45 @@ def test_cells_given_as_a_path(tmp_path):
     line = code_of(str(caught.value))[0]
     binned = eval(line.removesuffix(")") + ", chrom_sizes={'chr1': 9000})", {"ctl": ctl})
     assert binned.shape == (12, 2)
+
+
+def test_values_that_are_no_numbers_or_no_counts():
+    call = "ctl._validate.nonnegative(mdata.mod['rna'], 'rna')"
+    mdata = paired()
+    counts = mdata.mod["rna"].X
+    mdata.mod["rna"].X = counts.toarray().astype(object)
+    scope = cure(call, {"mdata": mdata}, "is of dtype object; numbers are needed")
+    assert scope["mdata"].mod["rna"].X.dtype == "float32"
+    for value in (1e30, 2.0**31 + 2**10):
+        mdata.mod["rna"].X = counts.toarray()
+        mdata.mod["rna"].X[2, 1] = value
+        scope = cure(call, {"mdata": mdata}, "values up to .*; counts, and values made of them, are at most")
+        assert scope["mdata"].obs_names.tolist() == [f"c{i}" for i in range(12) if i != 2]
+
+
+def test_an_entry_that_is_there_twice():
+    """Halves of counts that SciPy adds up: a sum and a count of the stored values would not agree."""
+    mdata = paired()
+    x = mdata.mod["rna"].X
+    twice = sp.csr_matrix((np.repeat(x.data / 2, 2), np.repeat(x.indices, 2), x.indptr * 2), x.shape)
+    mdata.mod["rna"].X = twice
+    call = "ctl._validate.nonnegative(mdata.mod['rna'], 'rna')"
+    scope = cure(call, {"mdata": mdata}, f"holds {x.nnz} entries of a cell and variable more than once")
+    np.testing.assert_array_equal(scope["mdata"].mod["rna"].X.toarray(), x.toarray())
+    backwards = x.copy()
+    for row in range(x.shape[0]):
+        part = slice(x.indptr[row], x.indptr[row + 1])
+        backwards.indices[part], backwards.data[part] = x.indices[part][::-1], x.data[part][::-1]
+    backwards.has_sorted_indices = False
+    mdata.mod["rna"].X = backwards
+    exec(call, {"ctl": ctl, "mdata": mdata})  # another order is no fault
+
+
+def test_a_split_by_two_columns():
+    mdata = paired(40, a=["x", "y"] * 20, b=["1"] * 20 + ["2"] * 10 + ["3"] * 10)
+    mdata.obs[["a", "b"]] = mdata.mod["rna"].obs[["a", "b"]]
+    with pytest.raises(ChromatellError, match="the name of one column of obs is needed") as caught:
+        ctl.pp.split_cells(mdata, by=["a", "b"])
+    exec(code_of(str(caught.value))[0], {"mdata": mdata})
+    ctl.pp.split_cells(mdata, by="both", seed=0)
+    assert mdata.obs.groupby("both", observed=True)["ctl_split"].nunique().max() == 1

@@ -89,3 +89,15 @@ def test_positions_as_r_writes_them(tmp_path, position):
     path = write(tmp_path / "f.tsv", [f"chr1\t{position}\t5400\tA\t1", "chr1\tx\t5\tA", *good(120)])
     with pytest.warns(ChromatellWarning, match="1 of 122 lines"):
         assert starts(path)[0] == 5200
+
+
+def test_an_odd_line_beside_bytes_that_are_no_text_and_bare_carriage_returns(tmp_path):
+    """Only what is read must be text, and a bare carriage return ends a line, whether or not another line is odd."""
+    lines = good(300)
+    expected = [int(line.split("\t")[1]) for line in lines]
+    text = "".join(f"{line}\n" for line in lines).encode()
+    first, second = (f"{line}\n".encode() for line in lines[:2])
+    text = text.replace(first, first.rstrip(b"\n") + b"\t\xfe\n").replace(second, second.replace(b"\n", b"\r"))
+    (tmp_path / "f.tsv").write_bytes(text + b"chr1\t5\n" + lines[0].encode() + b"\n")
+    with pytest.warns(ChromatellWarning, match="1 of 302 lines are left out"):
+        assert starts(tmp_path / "f.tsv") == [*expected, expected[0]]

@@ -106,3 +106,12 @@ def test_batches_and_covariates_fit_their_numbers(changed, records):
     config = {**record.config, "covariates": {**record.config["covariates"], **changed}}
     with pytest.raises(ChromatellError, match="do not fit themselves"):
         load(record, config=config)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("seed", ["chr1", None, 1.5, True])
+def test_a_seed_is_a_whole_number(family, seed, records):
+    """It goes into the provenance of predictions, where text ended in a bare ValueError after the prediction."""
+    record = records[family]
+    with pytest.raises(ChromatellError, match="does not fit its own description .its seed is"):
+        load(record, config={**record.config, "seed": seed})

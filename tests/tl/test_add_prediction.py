@@ -172,3 +172,16 @@ def test_joins_the_leaderboard(mdata, values):
     rows = table[(table["model"] == "random") & (table["metric"] == "auroc")]
     assert not rows["is_baseline"].any()
     assert abs(rows["value"].iloc[0] - 0.5) < 0.15
+
+
+def test_a_table_is_matched_by_its_names(mdata, values):
+    """Taken in its own order, a table of sorted regions would be scored as another prediction."""
+    table = named(mdata, values).to_df()
+    add_prediction(mdata, table.iloc[::-1, ::-1], key="named")
+    add_prediction(mdata, pd.DataFrame(values), key="bare")
+    for key in ("named", "bare"):
+        np.testing.assert_array_equal(read_prediction(mdata, key), values)
+    with pytest.raises(ChromatellError, match="cells|regions"):
+        add_prediction(mdata, table.rename(index={mdata.obs_names[0]: "another"}), key="lacking")
+    with pytest.raises(ChromatellError, match="key 3 cannot be stored"):
+        add_prediction(mdata, values, key=3)

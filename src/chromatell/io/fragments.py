@@ -236,7 +236,9 @@ class _Rows:
 
     def _one_by_one(self, text: bytes, whole: bytes, number: int) -> pd.DataFrame:
         """Return the fragments of a block in which some line does not parse."""
-        good = [line for line in text.split(b"\n") if line.strip() and not _wrong(line.rstrip(b"\r"), shifted=True)]
+        # pandas ends a line at a bare carriage return too
+        text, whole = (t.replace(b"\r\n", b"\n").replace(b"\r", b"\n") for t in (text, whole))
+        good = [line for line in text.split(b"\n") if line.strip() and not _wrong(line, shifted=True)]
         n_odd = sum(1 for line in text.split(b"\n") if line.strip()) - len(good)
         found = _first_bad_line(whole, number)
         if not n_odd or _CUT in found:
@@ -247,7 +249,8 @@ class _Rows:
             self.finish(len(good))
         if not good:
             return pd.DataFrame(columns=_COLUMNS)
-        table = _table(b"\n".join(good) + b"\n")
+        # what follows the barcode is not read, and need not be text
+        table = _table(b"\n".join(b"\t".join(line.split(b"\t", 4)[:4]) for line in good) + b"\n")
         return self._kept(table, table[START].to_numpy(), np.zeros(len(table), dtype=bool), whole, number)
 
     def _kept(self, table: pd.DataFrame, start: np.ndarray, bad: np.ndarray, whole: bytes, number: int) -> pd.DataFrame:

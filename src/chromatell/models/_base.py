@@ -410,6 +410,9 @@ class ChromatinModel(BaseModelClass):
         try:
             self.config = {k: v for k, v in record.config.items() if k not in ("train", COUNTS)}
             self.train_config = TrainConfig(**record.config["train"])
+            seed = self.config.get("seed", 0)  # goes into the provenance of every prediction
+            if not isinstance(seed, int) or isinstance(seed, bool):
+                raise TypeError(f"its seed is {str(seed)[:40]!r}")
             check_stored(record.arrays, record.var_names)
             self._set_names(record.var_names)
             self.trained_cells = stored_cells(record.arrays, f"a {self.family!r} model", record.config.get(COUNTS, {}))

@@ -143,7 +143,7 @@ def _take(
 ) -> np.ndarray:
     """Return a mask of the `n` best of the eligible, the first of equals; all where `n` is None."""
     there = int(eligible.sum())
-    if n is not None and (not isinstance(n, int | np.integer) or n < 1):
+    if n is not None and (not isinstance(n, int | np.integer) or isinstance(n, bool) or n < 1):
         raise ChromatellError(f"n_{name}={n!r} must be a positive whole number, or None for all.")
     if there == 0:
         raise ChromatellError(

@@ -43,11 +43,11 @@ def add_prediction(
     mdata
         With modality `atac`. The regions needed are those of ``atac_pred`` where that is there, else the selected ones.
     prediction
-        An AnnData, or the path of a `.h5ad` or `.zarr`, whose `X` holds one value a cell and region: cells and
-        regions are matched by name in any order, others among them are left out and counted. Regions may be named as
-        in ``mdata.mod['atac']``, with the prefix ``atac_pred:``, in ``var['region']``, or by the same coordinates in
-        another style (``chr1-100-600``). A bare array (dense or sparse) must be n_obs x n regions, in the order of
-        ``mdata.obs_names`` and of the regions.
+        An AnnData, the path of a `.h5ad` or `.zarr`, or a table with the names of cells and regions, one value a cell
+        and region: these are matched by name in any order, others among them are left out and counted. Regions may be
+        named as in ``mdata.mod['atac']``, with the prefix ``atac_pred:``, in ``var['region']``, or by the same
+        coordinates in another style (``chr1-100-600``). A bare array (dense or sparse) must be n_obs x n regions, in
+        the order of ``mdata.obs_names`` and of the regions.
     key
         Name on the leaderboard, such as ``'multivi'``.
     transform
@@ -96,6 +96,8 @@ def add_prediction(
     fits_in_memory(mdata.n_obs, len(regions))
     if isinstance(prediction, str | Path):
         prediction = _read(prediction)
+    if isinstance(prediction, pd.DataFrame):
+        prediction = _of_table(prediction)
     if isinstance(prediction, AnnData):
         values = _matched(mdata, prediction, regions)
     else:
@@ -176,6 +178,17 @@ def _coordinates(names: pd.Index) -> pd.Index:
     table = parse_regions(names)
     styled = normalise_chrom(table["chrom"]) + ":" + table["start"].astype(str) + "-" + table["end"].astype(str)
     return pd.Index(np.where(table["start"] >= 0, styled, names))
+
+
+def _of_table(table: pd.DataFrame) -> Any:
+    """Return a table as cells and regions with their names, or as a bare array where it was given none."""
+    values = table.to_numpy()
+    if all(isinstance(axis, pd.RangeIndex) for axis in (table.index, table.columns)):
+        return values
+    if values.dtype.kind not in "fiub":
+        return values  # whose error names its dtype
+    names = [pd.DataFrame(index=axis.astype(str)) for axis in (table.index, table.columns)]
+    return AnnData(values, obs=names[0], var=names[1])
 
 
 def _exact(mdata: MuData, prediction: Any, regions: pd.Index) -> np.ndarray:
