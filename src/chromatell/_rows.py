@@ -7,7 +7,9 @@ being read, and gives CSR or dense NumPy blocks.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
+from math import prod
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,13 +17,15 @@ import numpy as np
 import scipy.sparse as sp
 from anndata import AnnData
 
-from chromatell._errors import ChromatellError
+from chromatell._errors import ChromatellError, ChromatellWarning
 from chromatell._settings import settings
 from chromatell._sparse import check_indptr, check_sparse
 
 BLOCK = 4096  # rows that a pass over a matrix reads at a time
 _RUN = 64  # rows that are read and dropped rather than looked for again
 _PIECE = 32 * 1024**2  # bytes read at once
+_CHUNK = 64 * 1024**2  # bytes of a chunk from which a few rows cost too much: all of it is unpacked for them
+_said_of: set[str] = set()  # files whose chunks were spoken of
 
 
 class Source(Protocol):
@@ -237,6 +241,24 @@ class _opened:
             ) from error
 
 
+def _say_of_chunks(array: Any) -> None:
+    """Warn, once a file, where reading a few rows means unpacking a chunk that holds very many."""
+    chunks = getattr(array, "chunks", None)
+    size = prod(chunks) * np.dtype(array.dtype).itemsize if chunks else 0
+    packed = getattr(array, "compression", "zarr") is not None  # of h5py; a chunk of Zarr is read whole in any case
+    name = str(getattr(getattr(array, "file", None), "filename", None) or getattr(array, "store", ""))
+    if size <= _CHUNK or not packed or name in _said_of:
+        return
+    _said_of.add(name)
+    warnings.warn(
+        f"X is stored in compressed chunks of {size / 1024**2:,.0f} MB, each of which is unpacked for every few cells "
+        "that are read of it: training from this file will be slow. Write it once in small chunks: "
+        "ctl.io.write_shuffled(data, 'cells.zarr'); data = ctl.io.open_cells('cells.zarr').",
+        ChromatellWarning,
+        stacklevel=2,
+    )
+
+
 def _shape(x: Any) -> tuple[int, int]:
     return int(x.shape[0]), int(x.shape[1])
 
@@ -252,6 +274,7 @@ class _CsrRows:
         self.x, self.shape = x, _shape(x)
         self.indptr = np.asarray(x.group["indptr"][...]).astype(np.int64)
         self.data, self.indices = x.group["data"], x.group["indices"]
+        _say_of_chunks(self.data)
         check_indptr(self.indptr, self.shape[0], self.indices.shape[0], "X, on disk,")
         self.dtype = np.dtype(self.data.dtype)
         self._index = np.int32 if self.shape[1] < 2**31 else np.int64
@@ -274,6 +297,7 @@ class _DenseRows:
 
     def __init__(self, x: Any):
         self.x, self.shape, self.dtype = x, _shape(x), np.dtype(x.dtype)
+        _say_of_chunks(x)
 
     def row_bytes(self) -> float:
         return self.shape[1] * self.dtype.itemsize

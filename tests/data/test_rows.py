@@ -11,7 +11,8 @@ import pytest
 import scipy.sparse as sp
 import zarr
 
-from chromatell import ChromatellError
+import chromatell as ctl
+from chromatell import ChromatellError, _rows
 from chromatell._rows import DiskMatrix, as_rows, matrix, read
 from chromatell._validate import is_counts, nonnegative
 
@@ -151,3 +152,21 @@ def test_unknown_chunks_are_refused():
     unknown = da.from_array(np.ones((10, 2)))[da.from_array(np.arange(10) > 4)]
     with pytest.raises(ChromatellError, match="compute_chunk_sizes"):
         as_rows(unknown)
+
+
+def test_huge_compressed_chunks_are_said_once_with_their_cure(tmp_path, monkeypatch):
+    x = sp.random(400, 50, 0.2, format="csr", random_state=0, dtype=np.float32)
+    ad.AnnData(x).write_h5ad(tmp_path / "small.h5ad", compression="gzip")
+    ad.AnnData(x).write_h5ad(tmp_path / "huge.h5ad")
+    with h5py.File(tmp_path / "huge.h5ad", "r+") as file:
+        values = file["X/data"][...]
+        del file["X/data"]
+        file["X"].create_dataset("data", data=values, chunks=values.shape, compression="gzip")
+    monkeypatch.setattr(_rows, "_CHUNK", 4 * x.nnz - 1)
+    as_rows(ad.read_h5ad(tmp_path / "small.h5ad", backed="r").X)
+    data = ad.read_h5ad(tmp_path / "huge.h5ad", backed="r")
+    with pytest.warns(ctl.ChromatellWarning, match=r"compressed chunks.*ctl.io.write_shuffled\(data, 'cells.zarr'\)"):
+        rows = as_rows(data.X)
+    np.testing.assert_array_equal(rows[7:9].read().toarray(), x[7:9].toarray())
+    as_rows(data.X)  # said once
+    assert ctl.io.write_shuffled(data, tmp_path / "cells.zarr", seed=0).is_dir()  # the call that is named

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import scipy.sparse as sp
 from scipy.special import logsumexp
 from sklearn.mixture import GaussianMixture
 
@@ -156,7 +157,16 @@ def _read(expression: Expression, x: Any, present: np.ndarray | None, k: int) ->
 
 def _deviance(block: Any, share: np.ndarray) -> np.ndarray:
     """Return twice the log likelihood ratio of each cell's own profile to the mean one, given its total, (cells,)."""
-    x = np.asarray(block.todense() if hasattr(block, "todense") else block, dtype=np.float64)
+    if sp.issparse(block):  # a gene without counts has no term
+        rows = sp.csr_matrix(block, dtype=np.float64)
+        total = np.asarray(rows.sum(axis=1)).ravel()
+        expected = np.repeat(total, np.diff(rows.indptr)) * share[rows.indices]
+        kept = rows.data > 0
+        part = np.zeros_like(rows.data)
+        part[kept] = rows.data[kept] * np.log(rows.data[kept] / expected[kept])
+        sums = sp.csr_matrix((part, rows.indices, rows.indptr), shape=rows.shape).sum(axis=1)
+        return np.maximum(2 * np.asarray(sums).ravel(), 1e-3)
+    x = np.asarray(block, dtype=np.float64)
     expected = x.sum(axis=1, keepdims=True) * share
     with np.errstate(divide="ignore", invalid="ignore"):
         terms = np.where(x > 0, x * np.log(x / expected), 0.0)
