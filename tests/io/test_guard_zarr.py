@@ -200,7 +200,8 @@ def shards(store: Path) -> Path:
     """Write the MuData again with sharded arrays and return the shard of one of the model's."""
     whole = read(store)
     shutil.rmtree(store)
-    with anndata.settings.override(zarr_write_format=3, auto_shard_zarr_v3=True):
+    # one inside the other: anndata 0.12.6 puts back the format first, and refuses to while shards are on
+    with anndata.settings.override(zarr_write_format=3), anndata.settings.override(auto_shard_zarr_v3=True):
         whole.write_zarr(store)
     return store / MODEL / "weights" / "as_float32" / "c" / "0" / "0"
 
