@@ -52,7 +52,8 @@ def dense(
     train_kwargs
         Passed to `Dense.train`: `max_epochs`, `lr`, `accelerator`, `checkpoint_dir`, ...
     model_kwargs
-        Passed to `Dense`: `encoder`, `likelihood`, `loss`, `n_latent`, ...
+        Passed to `Dense`: `encoder`, `likelihood`, `loss`, `n_latent`, ...; `stack=False` predicts with the network
+        alone, and not with what its mean with simpler predictors has on validation cells.
 
     Returns
     -------

@@ -22,11 +22,12 @@ class SmoothingConfig:
 
 @dataclass(frozen=True)
 class Preset:
-    """A network, how its targets are made, and how it is trained."""
+    """A network, how its targets are made, how it is trained, and whether simpler predictors may stand in for it."""
 
     network: DenseConfig
     training: TrainConfig
     smoothing: SmoothingConfig = SmoothingConfig()
+    stack: bool = True
 
 
 PANEL = 100  # up to this many genes 'default' becomes 'panel'
@@ -65,6 +66,7 @@ PRESETS: dict[str, Preset] = {
             schedule="none",
             early_stopping=False,
         ),
+        stack=False,  # the published recipe is the network
     ),
 }
 
