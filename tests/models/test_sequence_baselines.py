@@ -58,6 +58,7 @@ def planted(n_cells: int = 400, n_regions: int = 600, width: int = 120) -> md.Mu
     mdata.obs["ctl_split"] = rng.choice(["train", "val", "test"], n_cells, p=[0.6, 0.2, 0.2])
     atac = mdata["atac"]
     atac.varm["dna_code"] = tokens
+    atac.var["tss_distance"] = np.random.default_rng(1).integers(-100_000, 100_000, n_regions)
     atac.var["ctl_split"] = rng.choice(["train", "val", "test"], n_regions, p=[0.6, 0.2, 0.2])
     atac.obs["n_fragments"] = counts.sum(axis=1)
     return mdata
@@ -78,6 +79,46 @@ def cells(mdata, part):
 
 def held_out(mdata) -> BaselineFitter:
     return BaselineFitter(mdata, mdata["atac"].var_names[places(mdata, "test")])
+
+
+# ---- distance to the nearest gene
+
+
+def test_distance_to_the_nearest_tss_is_one_more_feature_and_equals_scikit_learn(mdata):
+    new = mdata.copy()
+    atac, rng = new["atac"], np.random.default_rng(4)
+    share = np.asarray((atac.X > 0).mean(axis=0)).ravel()
+    distance = np.exp(12 - 8 * share / share.max() + rng.normal(0, 0.5, share.size)).astype(np.int64)
+    atac.var["tss_distance"] = np.where(rng.random(share.size) < 0.5, distance, -distance)
+    atac.var.iloc[3, atac.var.columns.get_loc("tss_distance")] = np.iinfo(np.int64).max  # no gene on its chromosome
+    nowhere = mdata.copy()
+    del nowhere["atac"].var["tss_distance"]
+    assert "gc_cpg_tss" not in held_out(nowhere).available(held_out=True)
+    fitter, test = held_out(new), places(new, "test")
+    assert "gc_cpg_tss" in fitter.available(held_out=True)
+    rows = cells(new, "test")
+    found, without = (fitter.predict(k, rows).mean(axis=0) for k in ("gc_cpg_tss", "gc_cpg"))
+    truth = np.asarray((atac.X[:, test] > 0).mean(axis=0)).ravel()
+    assert np.corrcoef(found, truth)[0, 1] > np.corrcoef(without, truth)[0, 1] + 0.1
+    train = places(new, "train")
+    content = features.gc_and_cpg(atac.varm["dna_code"])
+    log = np.log1p(np.abs(atac.var["tss_distance"].to_numpy(np.float64)))
+    log[3] = log[train[train != 3]].mean()
+    raw = np.column_stack([content, log])
+    z = np.clip((raw - raw[train].mean(axis=0)) / raw[train].std(axis=0), -3, 3)
+    z = np.column_stack([z, z[:, 0] ** 2])
+    n = cells(new, "train").size
+    n_open = np.asarray((atac.X[cells(new, "train")] > 0).sum(axis=0)).ravel()
+    rate = np.log(-np.log1p(-(n_open + 0.5) / (n + 1)))
+    fit = LinearRegression().fit(z[train], rate[train], 1 / (1 + 1 / (n_open[train] + 0.5)))
+    mean = (
+        fitter._baseline("gc_cpg_tss")
+        ._shared.fitted["gc_cpg_tss"]
+        .predict(atac.varm["dna_code"][test], atac.var["tss_distance"].to_numpy(np.float64)[test])[0]
+    )
+    assert np.corrcoef(mean, fit.predict(z[test]))[0, 1] == pytest.approx(1, abs=1e-3)
+    with pytest.raises(ChromatellError, match=r"tss_distance.*annotate_regions"):
+        held_out(nowhere).predict("gc_cpg_tss", rows)
 
 
 # ---- features

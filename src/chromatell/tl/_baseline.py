@@ -46,9 +46,10 @@ def baseline(
         nearest training cells in expression and library size; `ridge`, ridge regression of each region on components of
         expression and library size; `svd_ridge`, the same to the leading components of the open matrix;
         `gene_activity`, summed expression of linked genes through a logistic map. These know a region by its ATAC: each
-        held-out one gets the mean over the training regions. Three know it by its sequence, ``atac.varm['dna_code']``:
-        `gc`, GC content; `gc_cpg`, that and CpG; `kmer_ridge`, these and 5-mers, which predict the region's mean and
-        its response to expression; each x the predicted depth. And two references read the ATAC of the very cells that
+        held-out one gets the mean over the training regions. Others know it by its sequence, ``atac.varm['dna_code']``:
+        `gc`, GC content; `gc_cpg`, that and CpG; `gc_cpg_tss`, these and the distance to the nearest TSS
+        (``ctl.pp.annotate_regions``); `kmer_ridge`, GC, CpG and 5-mers, which predict the region's mean and its
+        response to expression; each x the predicted depth. And two references read the ATAC of the very cells that
         they predict: `region_mean_true_depth` and `knn_atac`, neighbours in the cell's own ATAC on the other
         chromosomes.
 

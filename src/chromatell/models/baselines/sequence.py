@@ -1,4 +1,4 @@
-"""Baselines that read a region's sequence: what GC, CpG and 5-mers say of a region whose ATAC was never seen."""
+"""Baselines of a region whose ATAC was never seen: what GC, CpG, 5-mers and the distance to a TSS say of it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 from anndata import AnnData
 
-from chromatell._keys import DNA, TRAIN, VAL
+from chromatell._keys import DNA, TRAIN, TSS_DISTANCE, VAL
 from chromatell._validate import ChromatellError, region_split_of
 from chromatell.data.accessibility import open_matrix, selected
 from chromatell.models.baselines.cell_data import CellData
@@ -41,7 +41,7 @@ def tokens_of(atac: AnnData) -> np.ndarray:
 
 
 class SequencePredictor:
-    """The three baselines that read sequence, fitted on training cells x training regions when first asked for.
+    """The baselines that read sequence, fitted on training cells x training regions when first asked for.
 
     Parameters
     ----------
@@ -61,6 +61,7 @@ class SequencePredictor:
         self._atac, self._train, self._cols = atac, train, cols
         self._factors, self._ratio, self._seed = factors, ratio, seed
         self._tokens = tokens_of(atac)
+        self._distance = atac.var[TSS_DISTANCE].to_numpy(np.float64) if TSS_DISTANCE in atac.var else None
         self.fitted: dict[str, SequenceRates] = {}
         self._of_regions: dict[str, tuple[np.ndarray, np.ndarray]] = {}
 
@@ -69,7 +70,8 @@ class SequencePredictor:
         if kind not in self._of_regions:
             train, val = self._shown
             self.fitted[kind] = SequenceRates(kind, train, self._train.size, val)
-            self._of_regions[kind] = self.fitted[kind].predict(self._tokens[self._cols])
+            distance = None if self._distance is None else self._distance[self._cols]
+            self._of_regions[kind] = self.fitted[kind].predict(self._tokens[self._cols], distance)
         rate, response = self._of_regions[kind]
         return probability(rate[cols], response[cols], self._factors[rows], self._ratio[rows])
 
@@ -84,7 +86,8 @@ class SequencePredictor:
             if places.size > _MAX_REGIONS:
                 places = np.sort(np.random.default_rng(self._seed).choice(places, _MAX_REGIONS, replace=False))
             truth = open_matrix(self._atac, self._train, places)
-            found.append(Regions.read(self._tokens[places], truth, self._factors[self._train]))
+            distance = None if self._distance is None else self._distance[places]
+            found.append(Regions.read(self._tokens[places], truth, self._factors[self._train], distance))
         if len(found[0].n_open) < MIN_REGIONS:
             raise ChromatellError(
                 f"{len(found[0].n_open)} training regions have a sequence; a baseline that reads sequence needs "
@@ -137,6 +140,28 @@ class GcCpg(SequenceBaseline):
 
 
 @register
+class GcCpgTss(SequenceBaseline):
+    """GC content, CpG and the distance to the nearest transcription start site."""
+
+    name = "gc_cpg_tss"
+    about = "the same from GC content, CpG and log distance to the nearest TSS (needs pp.annotate_regions)"
+
+    @classmethod
+    def possible(cls, data: CellData) -> bool:
+        """Distances are needed too."""
+        return super().possible(data) and TSS_DISTANCE in data.atac.var
+
+    def fit(self) -> None:
+        """Check that distances are there."""
+        if TSS_DISTANCE not in self.data.atac.var:
+            raise ChromatellError(
+                f"The baseline 'gc_cpg_tss' needs mdata.mod['atac'].var[{TSS_DISTANCE!r}]. Run "
+                "ctl.pp.annotate_regions(mdata, 'genes.gtf.gz') first, or leave it out."
+            )
+        super().fit()
+
+
+@register
 class KmerRidge(SequenceBaseline):
     """GC, CpG and 5-mers, and what they say of a region's response to expression."""
 
@@ -156,19 +181,23 @@ class Regions:
         float64 (n,), training cells in which each is open.
     covariance
         float64 (n, k), mean over the training cells of open x each cell factor.
+    distance
+        float64 (n,), bp to the nearest TSS; None where that is not known.
     """
 
     tokens: np.ndarray
     n_open: np.ndarray
     covariance: np.ndarray
+    distance: np.ndarray | None = None
 
     @classmethod
-    def read(cls, tokens: np.ndarray, truth: sp.csr_matrix, factors: np.ndarray) -> Regions:
+    def read(
+        cls, tokens: np.ndarray, truth: sp.csr_matrix, factors: np.ndarray, distance: np.ndarray | None = None
+    ) -> Regions:
         """Return them from `truth`, CSR (training cells, n), and `factors` (training cells, k)."""
         by_region = truth.T.tocsr()
-        return cls(
-            tokens, np.asarray(truth.sum(axis=0), dtype=np.float64).ravel(), (by_region @ factors) / len(factors)
-        )
+        n_open = np.asarray(truth.sum(axis=0), dtype=np.float64).ravel()
+        return cls(tokens, n_open, (by_region @ factors) / len(factors), distance)
 
 
 class SequenceRates:
@@ -179,7 +208,7 @@ class SequenceRates:
     Parameters
     ----------
     kind
-        'gc', 'gc_cpg' or 'kmer_ridge'; only the last has a response.
+        'gc', 'gc_cpg', 'gc_cpg_tss' or 'kmer_ridge'; only the last has a response.
     train
         Training regions.
     n_cells
@@ -199,9 +228,13 @@ class SequenceRates:
 
     def __init__(self, kind: str, train: Regions, n_cells: int, val: Regions | None = None) -> None:
         self.kind = kind
-        self._features, (free, penalised) = Features.fit(kind, train.tokens)
+        self._near = kind == "gc_cpg_tss"
+        self._features, (free, penalised) = Features.fit(kind, train.tokens, train.distance if self._near else None)
         target, weight = _log_rate(train.n_open, n_cells)
-        held = None if val is None else (self._features(val.tokens), *_log_rate(val.n_open, n_cells))
+        held = None
+        if val is not None:
+            features = self._features(val.tokens, val.distance if self._near else None)
+            held = features, *_log_rate(val.n_open, n_cells)
         ridge = PartialRidge(free, penalised, target[:, None], weight)
         alpha = choose(ridge, target[:, None], weight, held)
         self._mean = ridge.at(alpha)
@@ -218,11 +251,13 @@ class SequenceRates:
             slope = _slope(ridge.left_out(self.penalties), target, weight)
             self._response = (slope * ridge.at(self.penalties)[0], slope * ridge.at(self.penalties)[1])
 
-    def predict(self, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def predict(self, tokens: np.ndarray, distance: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Return the log rate of each region, float64 (n,), and its response to the factors (n, k); k may be 0."""
+        distance = distance if self._near else None
         rate, response = np.empty(len(tokens)), []
         for a in range(0, len(tokens), _ROWS):
-            free, penalised = self._features(tokens[a : a + _ROWS])
+            part = None if distance is None else distance[a : a + _ROWS]
+            free, penalised = self._features(tokens[a : a + _ROWS], part)
             rate[a : a + _ROWS] = self._map[0] + self._map[1] * _apply(self._mean, free, penalised)[:, 0]
             if self._response is not None:
                 response.append(_apply(self._response, *_all_penalised(free, penalised)))

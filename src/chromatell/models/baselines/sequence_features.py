@@ -10,6 +10,7 @@ from scipy.linalg import solve_triangular
 from chromatell.genome.kmers import kmer_shares
 from chromatell.genome.region_covariates import gc_and_cpg
 
+_NO_GENE = 1e12  # bp; the chromosome has no gene
 _LIMIT = 3.0  # sd from the training mean within which a feature is believed
 
 
@@ -63,21 +64,26 @@ class Features:
     sd: tuple[np.ndarray, np.ndarray]
 
     @classmethod
-    def fit(cls, kind: str, tokens: np.ndarray) -> tuple[Features, tuple[np.ndarray, np.ndarray]]:
+    def fit(
+        cls, kind: str, tokens: np.ndarray, distance: np.ndarray | None = None
+    ) -> tuple[Features, tuple[np.ndarray, np.ndarray]]:
         """Return the map, and the features (free, penalised) of the training regions themselves."""
-        raw = cls._raw(kind, tokens)
+        raw = cls._raw(kind, tokens, distance)
         mean = tuple(np.nan_to_num(_nanmean(x)) for x in raw)
         sd = tuple(np.sqrt(np.nan_to_num(_nanmean((x - m) ** 2))) for x, m in zip(raw, mean, strict=True))
         found = cls(kind, mean, tuple(np.where(s > 1e-9, s, np.inf) for s in sd))  # type: ignore[arg-type]
         return found, found._scaled(raw)
 
-    def __call__(self, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def __call__(self, tokens: np.ndarray, distance: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Return (free, penalised) features of other regions."""
-        return self._scaled(self._raw(self.kind, tokens))
+        return self._scaled(self._raw(self.kind, tokens, distance))
 
     @staticmethod
-    def _raw(kind: str, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _raw(kind: str, tokens: np.ndarray, distance: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
         content = gc_and_cpg(tokens)[:, : 1 if kind == "gc" else 2]
+        if distance is not None:
+            known = np.where(np.abs(distance) < _NO_GENE, np.abs(distance), np.nan)
+            content = np.column_stack([content, np.log1p(known)])
         return content, kmer_shares(tokens) if kind == "kmer_ridge" else np.zeros((len(tokens), 0), dtype=np.float32)
 
     def _scaled(self, raw: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
