@@ -8,7 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-COMMANDS = {"fuzz": ("benchmarks.fuzz.run", "altered files: same answer, documented difference, or one clear error")}
+COMMANDS = {
+    "accuracy": ("benchmarks.accuracy", "each family on each real set, over splits, beside its baselines; resumable"),
+    "fuzz": ("benchmarks.fuzz.run", "altered files: same answer, documented difference, or one clear error"),
+}
 HERE = Path(__file__).parent
 
 

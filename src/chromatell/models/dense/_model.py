@@ -86,8 +86,9 @@ class Dense(ChromatinModel):
     stack
         Predict with a weighted mean of the network, ridge regression on the same expression (full, and of low rank) and
         region mean x predicted depth. The weights, 0 or more, sum to 1; they are those of the least squared error on
-        validation cells, drawn towards equal ones as by 200 more cells. ``model.card['predicts']`` says what they are.
-        False gives the network alone, as do no validation cells; None is True but for 'wizel2025'.
+        validation cells, drawn, as by 200 more cells, towards half for the last and a sixth for each other.
+        ``model.card['predicts']`` says what they are. False gives the network alone, as do no validation cells; None is
+        True but for 'wizel2025'.
     network
         Other fields of `DenseConfig`: `n_pcs`, `n_hidden`, `n_layers`, `n_latent`, `norm`, `dropout`, `n_members`,
         `block`, ...

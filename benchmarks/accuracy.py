@@ -1,0 +1,161 @@
+"""Accuracy of every family on every real set, over splits, beside its baselines: resumable, each row alone.
+
+    python -m benchmarks accuracy                           # what is not there yet
+    python -m benchmarks accuracy dense/cortex --seeds 0 1  # one row, two splits
+    python -m benchmarks accuracy --list
+
+A row is a function of a seed that returns scores; :func:`row` registers it. What it returns is kept after each split,
+in ``results/accuracy.json``, and the table of its family, ``results/accuracy_<family>.md``, is written anew. Nothing
+is chosen on test data: best baselines, weights and what is tuned come from validation cells.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import mudata
+import numpy as np
+import pandas as pd
+from benchmarks._data import RESULTS, data_dir, interval, load, prepare
+from benchmarks._table import machine
+
+import chromatell as ctl
+
+Scores = list[dict[str, Any]]  # of one split: predictor, is_baseline, score (a name), value, best (chosen baseline)
+Row = Callable[[int], Scores]
+ROWS: dict[str, tuple[Row, tuple[int, ...]]] = {}
+KEPT = RESULTS / "accuracy.json"
+SCORES = {
+    ("overall", "ap"): "AP",
+    ("per_cell", "auroc"): "per cell",
+    ("depth_matched", "auroc"): "depth-matched",
+    ("profile", "deviation_pearson"): "deviation",
+}
+
+
+def row(name: str, seeds: tuple[int, ...] = (10, 11, 12, 13, 14)) -> Callable[[Row], Row]:
+    """Register a row 'family/set' and the splits that it is run on."""
+
+    def register(function: Row) -> Row:
+        ROWS[name] = function, seeds
+        return function
+
+    return register
+
+
+def scored(mdata: mudata.MuData) -> Scores:
+    """Return the main scores of what `tl.evaluate` wrote for training regions in new cells."""
+    table, gains = mdata.uns["ctl"]["evaluation"], mdata.uns["ctl"]["gains"]
+    found = []
+    for (view, metric), name in SCORES.items():
+        here = table[(table["view"] == view) & (table["metric"] == metric) & table["pairs"].isin(["cross-cell"])]
+        best = gains[(gains["view"] == view) & (gains["metric"] == metric)]["baseline"]
+        for _, r in here.iterrows():
+            oracle = bool(r["uses_target_assay"])
+            found.append(
+                {
+                    "predictor": r["model"],
+                    "is_baseline": bool(r["is_baseline"]) and not oracle,
+                    "score": name,
+                    "value": float(r["value"]),
+                    "best": str(best.iloc[0]) if len(best) else "",
+                }
+            )
+    return found
+
+
+def cells(name: str, seed: int) -> mudata.MuData:
+    """Return a set of paired cells, split; of bone marrow all 500 cells or 250 of them."""
+    if name.startswith("bmmc"):
+        mdata = mudata.read_h5mu(data_dir() / "multiome" / "bmmc_500cells.h5mu")
+        if name == "bmmc250":
+            mdata = mdata[np.sort(np.random.default_rng(seed).choice(mdata.n_obs, 250, replace=False))].copy()
+        ctl.pp.split_cells(mdata, seed=seed)
+        return mdata
+    return prepare(load(name), name, seed)
+
+
+def _dense(name: str) -> Row:
+    def run(seed: int) -> Scores:
+        mdata = cells(name, seed)
+        ctl.tl.dense(mdata, key_added="network", stack=False, seed=seed)
+        ctl.tl.dense(mdata, seed=seed)
+        kinds = ["region_mean_depth", "celltype_mean", "knn", "ridge", "svd_ridge", "region_mean_true_depth"]
+        ctl.tl.evaluate(mdata, baselines=kinds, views=sorted({v for v, _ in SCORES}), n_bootstrap=0, seed=seed)
+        return scored(mdata)
+
+    return run
+
+
+for _name in ("bmmc250", "bmmc", "pbmc", "cortex"):
+    row(f"dense/{_name}")(_dense(_name))
+
+
+def write(family: str, kept: dict[str, Any]) -> None:
+    """Write the table of a family: means over splits, and the difference to the best baseline with its t interval."""
+    lines = [f"# Accuracy: {family}", "", __doc__.split("\n", 1)[0], ""]
+    for name in [n for n in kept if n.split("/")[0] == family]:
+        splits = kept[name]
+        table = pd.concat(
+            [pd.DataFrame(s["scores"]).assign(seed=int(seed)) for seed, s in splits.items()], ignore_index=True
+        )
+        lines += [f"## {name}: {len(splits)} splits", ""]
+        means = table.pivot_table(index="predictor", columns="score", values="value", sort=False)
+        lines += ["| predictor | " + " | ".join(means.columns) + " |", "| --- |" + " --- |" * means.shape[1]]
+        lines += [f"| {p} | " + " | ".join(f"{v:.4f}" for v in means.loc[p]) + " |" for p in means.index]
+        lines += ["", "Minus the baseline that is best on the validation cells of the split, mean [95% t interval over "
+                  "splits], lowest split; and minus the one that is best on the test cells:", ""]  # fmt: skip
+        lines += ["| model | score | gain | lowest | over the best on test |", "| --- | --- | --- | --- | --- |"]
+        for (model, score), own in table[table["best"] != ""].groupby(["predictor", "score"], sort=False):
+            if own["is_baseline"].any() or (model == "region_mean_true_depth"):
+                continue
+            others = table[(table["score"] == score) & table["is_baseline"]].set_index(["seed", "predictor"])["value"]
+            at = own.set_index("seed")
+            gain = np.array([at.loc[s, "value"] - others[s, at.loc[s, "best"]] for s in at.index])
+            top = np.array([at.loc[s, "value"] - others[s].max() for s in at.index])
+            mean, low, high = interval(gain)
+            lines.append(
+                f"| {model} | {score} | {mean:+.4f} [{low:+.4f}, {high:+.4f}] | {gain.min():+.4f} | {top.mean():+.4f} |"
+            )
+        seconds = [s["seconds"] for s in splits.values()]
+        lines += ["", f"{np.mean(seconds):.0f} s of the processor a split.", ""]
+    lines.append(", ".join(f"{k} {v}" for k, v in machine().items()))
+    (RESULTS / f"accuracy_{family}.md").write_text("\n".join(lines) + "\n")
+
+
+def main(argv: list[str]) -> int:
+    """Run rows, and write the tables of their families."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks accuracy", description=__doc__.split("\n", 1)[0])
+    parser.add_argument("rows", nargs="*", metavar="ROW", help="such as dense/cortex; all without")
+    parser.add_argument("--seeds", nargs="+", type=int, help="of the splits; those of the row without")
+    parser.add_argument("--again", action="store_true", help="run what is there too")
+    parser.add_argument("--list", action="store_true", help="name the rows and what is there of each")
+    args = parser.parse_args(argv)
+    kept = json.loads(KEPT.read_text()) if KEPT.exists() else {}
+    unknown = sorted(set(args.rows) - set(ROWS))
+    if unknown:
+        parser.error(f"there is no row {unknown[0]!r}; there are {', '.join(ROWS)}")
+    if args.list:
+        print("\n".join(f"{name:<20} splits {', '.join(kept.get(name, {})) or 'none'}" for name in ROWS))
+        return 0
+    for name in args.rows or ROWS:
+        function, seeds = ROWS[name]
+        for seed in args.seeds or seeds:
+            if str(seed) in kept.get(name, {}) and not args.again:
+                continue
+            start = time.process_time()
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                scores = function(seed)
+            seconds = round(time.process_time() - start, 1)
+            print(f"{name} split {seed}: {seconds} s", flush=True)
+            kept.setdefault(name, {})[str(seed)] = {"seconds": seconds, "scores": scores}
+            RESULTS.mkdir(exist_ok=True)
+            KEPT.write_text(json.dumps(kept, indent=1) + "\n")
+            write(name.split("/")[0], kept)
+    return 0
