@@ -1,4 +1,7 @@
-"""How much a trained `Dense` disagrees with itself: its members, or the same network with dropout left on."""
+"""How much a trained `Dense` disagrees with itself: its members, or the same network with dropout left on.
+
+What stands beside the network (`_stack`) is the same in all draws.
+"""
 
 from __future__ import annotations
 
@@ -70,7 +73,8 @@ def draw_blocks(
 
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        yield from model._blocks(x, present, covariates, position, None, decode)
+        finish = None if model._stack is None else model._stacked  # what stands beside the network does not vary
+        yield from model._blocks(x, present, covariates, position, None, decode, finish)
 
 
 class _dropping:
