@@ -73,8 +73,7 @@ def draw_blocks(
 
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        finish = None if model._stack is None else model._stacked  # what stands beside the network does not vary
-        yield from model._blocks(x, present, covariates, position, None, decode, finish)
+        yield from model._blocks(x, present, covariates, position, None, decode)
 
 
 class _dropping:
