@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from importlib.metadata import version as installed
 from pathlib import Path
 
-from sphinx.util import logging
-
 HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))  # for _mathml
 
 project = "chromatell"
 author = "The chromatell developers"
@@ -21,7 +21,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.intersphinx",
-    "sphinx.ext.mathjax",
+    "_mathml",
     "sphinx.ext.napoleon",
     "sphinx_design",
 ]
@@ -30,6 +30,7 @@ intersphinx_mapping: dict[str, tuple[str, None]] = {}  # the build has no networ
 
 # Pages
 html_theme = "furo"
+html_math_renderer = "mathml"  # drawn by the browser itself: no script from elsewhere
 html_title = f"chromatell {release}"
 html_static_path = ["_static"]
 html_show_sourcelink = False
@@ -59,15 +60,6 @@ os.environ["CI"] = "true"  # no progress bars in the pages
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # small batches gain nothing from more, and lose where cores are shared
 os.environ.setdefault("NUMBA_NUM_THREADS", "1")  # UMAP would leave more threads to what trains after it
 os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")
-
-# Some notebooks read real data, which are not in the repository: without them they stand there as code alone
-nb_execution_excludepatterns: list[str] = []
-data = Path(os.environ.get("CHROMATELL_DATA", HERE.parents[1] / "shared" / "data")).resolve()
-os.environ["CHROMATELL_DATA"] = str(data)
-for name, folder in (("nascent", "nascent"), ("atacformer", "multiome")):
-    if not (data / folder).is_dir():
-        nb_execution_excludepatterns.append(f"tutorials/{name}.ipynb")
-        logging.getLogger(__name__).info("tutorials/%s is not run: no data at %s. Set CHROMATELL_DATA.", name, data)
 
 (HERE / "tutorials").mkdir(exist_ok=True)
 for notebook in (HERE.parent / "tutorials").glob("*.ipynb"):

@@ -25,6 +25,8 @@ PAGES = (
     "docs/user_guide/biology.md",
     "docs/user_guide/files.md",
     "docs/user_guide/large-data.md",
+    "docs/user_guide/rna-only.md",
+    "docs/user_guide/beyond-my-peaks.md",
 )
 
 

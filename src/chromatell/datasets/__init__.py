@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from chromatell._lazy import lazy
 
 if TYPE_CHECKING:
+    from chromatell.datasets._fetch import fetch
     from chromatell.datasets._multiome_10x import multiome_10x
     from chromatell.datasets._pbmc_example import pbmc_example
     from chromatell.datasets._simulate_multiome import simulate_multiome
@@ -20,7 +21,8 @@ _WHERE = {
     "simulate_sequence_multiome": "_simulate_sequence_multiome",
     "multiome_10x": "_multiome_10x",
     "tutorial": "_tutorial",
+    "fetch": "_fetch",
 }
 
-__all__ = ["multiome_10x", "pbmc_example", "simulate_multiome", "simulate_sequence_multiome", "tutorial"]
+__all__ = ["fetch", "multiome_10x", "pbmc_example", "simulate_multiome", "simulate_sequence_multiome", "tutorial"]
 __getattr__, __dir__ = lazy(__name__, _WHERE)

@@ -21,9 +21,10 @@ from mudata import MuData
 
 from chromatell._compat import no_pull
 from chromatell._keys import ATAC, CHROM, END, RNA, START
-from chromatell._settings import file_name, logger, settings
+from chromatell._settings import logger
 from chromatell._sparse import check_sparse
-from chromatell._validate import ChromatellError, examples, warn
+from chromatell._validate import ChromatellError, examples
+from chromatell.datasets._fetch import fetch
 from chromatell.genome.regions import parse_regions
 from chromatell.io._guard import check_file
 
@@ -72,7 +73,7 @@ def multiome_10x(path_or_url: str | Path, *, sha256: str | None = None, cache: s
     text = str(path_or_url)
     scheme = urlsplit(text).scheme.lower()
     if scheme in ("http", "https"):
-        path = _download(text, sha256, cache)
+        path = fetch(text, sha256=sha256, cache=cache)
     elif re.match(r"^[a-z][a-z0-9+.-]+://", text, flags=re.IGNORECASE):
         raise ChromatellError(
             f"{text!r}: addresses must begin with https:// (or http://). Download it first, give the path."
@@ -89,61 +90,6 @@ def multiome_10x(path_or_url: str | Path, *, sha256: str | None = None, cache: s
             raise
         raise ChromatellError(f"{str(path)!r} cannot be read ({type(error).__name__}: {error}). {_NEEDED}") from error
     return _assemble(x, features, barcodes, str(path))
-
-
-def _download(url: str, sha256: str | None, cache: str | Path | None) -> Path:
-    import pooch
-    import requests
-
-    if sha256 is None:
-        warn(
-            f"{url} is downloaded without a known hash: nothing tells whether it is what its author published. "
-            "Give sha256=."
-        )
-    elif urlsplit(url).scheme == "http":
-        warn(f"{url} is plain http: who reads along knows what you read. Its content is checked by its hash.")
-    bar = _Progress() if settings.progress else False
-    folder = Path(cache).expanduser() if cache is not None else pooch.os_cache("chromatell")
-    quiet = pooch.get_logger()
-    level = quiet.level
-    quiet.setLevel("WARNING")
-    try:
-        known = None if sha256 is None else f"sha256:{sha256.lower()}"
-        got = pooch.retrieve(url, known, path=folder, downloader=pooch.HTTPDownloader(progressbar=bar, timeout=60))
-    except (requests.RequestException, OSError, ValueError) as error:
-        raise ChromatellError(
-            f"Could not get {url}: {error}. Check the address and sha256, or download it yourself."
-        ) from error
-    finally:
-        quiet.setLevel(level)
-    logger.info("%s -> %s (sha256 %s)", url, file_name(got), pooch.file_hash(got))
-    logger.debug("It is in %s.", got)
-    return Path(got)
-
-
-class _Progress:
-    """A rich progress bar with the four things that pooch asks for."""
-
-    def __init__(self) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
-
-        self.total = 0
-        self._bar = Progress(BarColumn(), DownloadColumn(), TimeRemainingColumn(), console=Console(stderr=True))
-        self._task: Any = None
-
-    def update(self, n: int) -> None:
-        if self._task is None:
-            self._bar.start()
-            self._task = self._bar.add_task("", total=self.total or None)
-        self._bar.update(self._task, advance=n)
-
-    def reset(self) -> None:
-        if self._task is not None:
-            self._bar.reset(self._task)
-
-    def close(self) -> None:
-        self._bar.stop()
 
 
 def _check_hash(path: Path, sha256: str | None) -> None:

@@ -198,7 +198,7 @@ def _draw(
     ax.grid(axis="y", color="#EBEBEB", linewidth=0.7)
     ax.set_axisbelow(True)
     width = _room(ax, [found.name(str(n)) for n in rows.index])
-    digits = 0.075 * size  # inches of a label such as 0.725, and the space beside it
+    digits = 0.055 * size  # inches of a label such as 0.725, and the space beside it
     ax.xaxis.set_major_locator(MaxNLocator(nbins=max(1, min(4, int(width / digits))), min_n_ticks=2))
     better = " (lower is better)" if metric in LOWER_IS_BETTER else ""
     score = metric_label(view, metric, lines=two_lines) + better
