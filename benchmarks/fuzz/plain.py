@@ -81,20 +81,14 @@ def vcf(text: str) -> Rows:
         if not line.strip() or line.startswith("#"):
             continue
         fields = line.split("\t")
-        ok = (
-            header
-            and len(fields) >= 5
-            and _WHOLE.fullmatch(fields[1])
-            and fields[0].strip(' ".')
-            and int(fields[1]) > 0
-        )
+        ok = header and len(fields) >= 5 and (whole(fields[1]) or 0) > 0 and fields[0].strip(' ".')
         ok = ok and re.fullmatch(r"[ACGTNacgtn]+", fields[3])
         if not ok:
             odd = True
             continue
         for alt in fields[4].split(","):
             if re.fullmatch(r"[ACGTNacgtn]+", alt):
-                rows.append((fields[0], int(fields[1]), fields[3].upper(), alt.upper()))
+                rows.append((fields[0], whole(fields[1]), fields[3].upper(), alt.upper()))
             else:
                 odd = True
     return rows, odd

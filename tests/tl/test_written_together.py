@@ -229,3 +229,33 @@ def test_sizes_are_told_in_one_unit(monkeypatch):
     ):
         with pytest.raises(ChromatellError, match=r"7\.45 GiB.*\(0\.5 GiB\)"):
             call()
+
+
+@pytest.mark.parametrize("place", ["write_record", "with_prediction", "provenance"])
+@pytest.mark.parametrize("error", [RuntimeError("no room"), KeyboardInterrupt()], ids=["error", "ctrl-c"])
+def test_tracks_have_prediction_model_and_provenance_or_none(monkeypatch, place, error):
+    from chromatell.tl import _nascent
+
+    signal = np.random.default_rng(0).poisson(0.4, 400)
+    tracks = ctl.data.BinnedTracks({"chr1": [signal, signal > 1]}, ["plus", "mark"], chrom_sizes={"chr1": 20_000})
+    tracks.table.loc["plus", "role"] = "input"
+    tracks.uns["ctl"] = {"mine": {"a": 1}}
+    run = lambda: ctl.tl.nascent(tracks, window=5, train_kwargs={"max_epochs": 2}, seed=0)  # noqa: E731
+    real = getattr(_nascent, place)
+
+    def broken(*args, **options):
+        if place != "provenance":
+            real(*args, **options)
+        raise error
+
+    monkeypatch.setattr(_nascent, place, broken)
+    before = tracks.table.copy()
+    with pytest.raises(type(error)):
+        run()
+    pd.testing.assert_frame_equal(tracks.table, before)
+    assert tracks.names == ["plus", "mark"]
+    assert tracks.uns == {"ctl": {"mine": {"a": 1}}}
+    monkeypatch.setattr(_nascent, place, real)
+    run()
+    assert tracks.names == ["plus", "mark", "mark_nascent"]
+    assert set(tracks.uns["ctl"]) == {"mine", "models", "predictions"}

@@ -10,6 +10,7 @@ from chromatell._keys import PREDICTIONS, UNS
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, store_key
 from chromatell.data._tracks_table import PREDICTION, ROLE
+from chromatell.data._tracks_together import tracks_together
 from chromatell.data.tracks import BinnedTracks
 from chromatell.genome.genome import Genome
 from chromatell.io import write_record
@@ -118,13 +119,15 @@ def nascent(
     chosen = {"architecture": architecture, "preset": preset, "inputs": inputs, "targets": targets, "fasta": fasta}
     model = family(tracks, **chosen, **model_kwargs)
     _check_free(tracks, [f"{name}_{key_added}" for name in model.var_names["target"]])
+    target = tracks.copy() if copy else tracks
     try:
         model.train(seed=seed, **(train_kwargs or {}))
         record = model.to_record()
-        target = with_prediction(tracks.copy() if copy else tracks, model, key_added, depth="fixed", out=out)
+        with tracks_together(target):
+            with_prediction(target, model, key_added, depth="fixed", out=out)
+            write_record(target, key_added, record)
     finally:
         model.forget()
-    write_record(target, key_added, record)
     return target if copy else None
 
 
@@ -139,10 +142,11 @@ def with_prediction(
         return model.predict(tracks, chroms=chroms, depth=depth, suffix=key, fasta=fasta, out=out)
 
     found = write() if out is None else on_first_rank(model, write, lambda: BinnedTracks.open(out))
-    tracks.add(found.arrays(), found.table, overwrite=True)
-    own = tracks.uns.get(UNS, {})
     said = {"tracks": found.names, **provenance(model, depth)}
-    tracks.uns = {**tracks.uns, UNS: {**own, PREDICTIONS: {**own.get(PREDICTIONS, {}), key: said}}}
+    with tracks_together(tracks):
+        tracks.add(found.arrays(), found.table, overwrite=True)
+        own = tracks.uns.get(UNS, {})
+        tracks.uns = {**tracks.uns, UNS: {**own, PREDICTIONS: {**own.get(PREDICTIONS, {}), key: said}}}
     return tracks
 
 

@@ -11,6 +11,7 @@ from chromatell._progress import progress
 from chromatell._validate import ChromatellError, examples, one_of, store_key
 from chromatell.data._tracks_rows import check_memory
 from chromatell.data._tracks_table import ASSAY, PREDICTION, ROLE, SAMPLE, with_own_columns
+from chromatell.data._tracks_together import tracks_together
 from chromatell.data.tracks import BinnedTracks
 from chromatell.models._trained_on import STRETCHES, trained_stretches
 from chromatell.models.baselines.tracks import TRACK_BASELINES, TRACK_REFERENCES, TrackBaselines
@@ -41,15 +42,16 @@ def track_baseline(
         {"name": names, ASSAY: list(described[ASSAY]), ROLE: PREDICTION, SAMPLE: list(described[SAMPLE])}
     )
     target = tracks.copy() if copy else tracks
-    target.add(values, with_own_columns(table, tracks.table, fitter.targets), overwrite=True)
-    own = target.uns.get(UNS, {})
-    said: dict[str, Any] = {
-        "tracks": names,
-        "family": BASELINE,
-        "kind": kind,
-        "uses_target_assay": kind in TRACK_REFERENCES,
-        STRETCHES: trained_stretches(tracks, fitter.targets),
-        **({"penalty": fitter.penalties} if kind == "ridge" else {}),
-    }
-    target.uns = {**target.uns, UNS: {**own, PREDICTIONS: {**own.get(PREDICTIONS, {}), key: said}}}
+    with tracks_together(target):
+        target.add(values, with_own_columns(table, tracks.table, fitter.targets), overwrite=True)
+        own = target.uns.get(UNS, {})
+        said: dict[str, Any] = {
+            "tracks": names,
+            "family": BASELINE,
+            "kind": kind,
+            "uses_target_assay": kind in TRACK_REFERENCES,
+            STRETCHES: trained_stretches(tracks, fitter.targets),
+            **({"penalty": fitter.penalties} if kind == "ridge" else {}),
+        }
+        target.uns = {**target.uns, UNS: {**own, PREDICTIONS: {**own.get(PREDICTIONS, {}), key: said}}}
     return target if copy else None
