@@ -10,6 +10,7 @@ import chromatell as ctl
 
 WIDTH, LENGTH = 220, 200  # of the windows, and of what the tower reads
 TINY = {"kind": "motifs", "sequence_length": LENGTH, "stem_filters": 8, "n_hidden": 16, "n_embed": 6, "n_pcs": 6}
+TINY["covariate_length"] = LENGTH
 QUICK = {**TINY, "warm_epochs": 2, "train_kwargs": {"max_epochs": 2}, "seed": 0}
 
 
