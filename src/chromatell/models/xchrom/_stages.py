@@ -24,7 +24,6 @@ from chromatell.nn.sequence_tower import MotifTower, centre
 SHARES = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)  # of what a motif tower says, beside composition
 _VAL_CELLS, _VAL_REGIONS, _SHARE_CELLS = 2000, 2000, 2000
 _LEAST_REGIONS = 8  # of validation, to judge by
-_MANY_REGIONS = 800  # of training: without any to judge by, filters that were learned from fewer are left out
 _SEQUENCES = 64  # that the tower reads at a time
 
 
@@ -130,8 +129,7 @@ def choose_shares(module: XChromModule, data: TrainingData) -> tuple[float, floa
 
     The level is what a region's vector says in the mean over cells, the response how cells differ. Both shares are
     chosen together on the validation regions: the smallest whose cross entropy lies within one standard error, over
-    regions, of the lowest (Breiman et al. 1984). Where there are too few of these to judge by, filters that were
-    learned from few training regions are left out.
+    regions, of the lowest (Breiman et al. 1984). With under eight of these there is nothing to judge by: all stays.
     """
     d, new = data.dataset, np.flatnonzero(data.region_split == VAL)[:_VAL_REGIONS]
     cells = np.flatnonzero(data.cell_split != TEST)
@@ -145,9 +143,7 @@ def choose_shares(module: XChromModule, data: TrainingData) -> tuple[float, floa
         module.basis[:, -2] += (level - response) * (whole @ middle)  # the bias is the same in all cells
 
     if new.size < _LEAST_REGIONS:
-        share = 1.0 if (data.region_split == TRAIN).sum() >= _MANY_REGIONS else 0.0
-        scale(share, share)
-        return share, share
+        return 1.0, 1.0
     assert d.said is not None
     said = d.said[new]
     opened = d.open_by_region[new][:, cells].toarray()
