@@ -117,6 +117,7 @@ def arrays(model):
 # what is trained in two processes too, and how
 IN_TWO: dict[str, dict] = {name: {} for name in MODELS if name != "nascent-xgboost"}
 IN_TWO["dense"] = {"patience": 1}
+RESUMED = {"xchrom": (1, 2), "dense": (1,), "atacformer": (1,), "nascent-dense": (1,), "nascent-cnn": (1,)}
 
 
 def predicted(model):
@@ -145,12 +146,13 @@ def main(out: Path, rank: int) -> None:
 
     for name, options in IN_TWO.items():
         keep(name, train(name, **several, **options))
-    folder = out / "resumed"
-    for epoch in (1, 2):
-        stop = {"devices": 2, "trainer_kwargs": {"strategy": "ddp", "callbacks": [StopIn(epoch)]}}
-        with contextlib.suppress(KeyboardInterrupt):
-            train("xchrom", checkpoint_dir=folder, **stop)
-    keep("resumed", train("xchrom", checkpoint_dir=folder, **several))
+    for name, epochs in RESUMED.items():
+        options = {**IN_TWO[name], "checkpoint_dir": out / f"resumed-{name}"}
+        for epoch in epochs:
+            stop = {"devices": 2, "trainer_kwargs": {"strategy": "ddp", "callbacks": [StopIn(epoch)]}}
+            with contextlib.suppress(KeyboardInterrupt):
+                train(name, **stop, **options)
+        keep(f"resumed-{name}", train(name, **several, **options))
     mdata = cells().copy()
     options = {**TRAIN, **several, "max_epochs": 1}
     del options["seed"]
