@@ -30,7 +30,7 @@ def records(tmp_path_factory):
     ctl.tl.atacformer(atac, train_kwargs={"max_epochs": 1}, seed=0)
     for key, data in (("dense", mdata), ("atacformer", atac)):
         found[key] = ctl.io.read_record(data)
-    for architecture in ("xgboost", "dense", "cnn"):
+    for architecture in ("transfer", "xgboost", "dense", "cnn"):
         data = tracks()
         ctl.tl.nascent(data, architecture=architecture, window=5, train_kwargs={"max_epochs": 2}, seed=0)
         found[f"nascent {architecture}"] = ctl.io.read_record(data)
@@ -43,7 +43,7 @@ def records(tmp_path_factory):
     return found
 
 
-FAMILIES = ["dense", "atacformer", "xchrom", "nascent xgboost", "nascent dense", "nascent cnn"]
+FAMILIES = ["dense", "atacformer", "xchrom", "nascent transfer", "nascent xgboost", "nascent dense", "nascent cnn"]
 
 
 def load(record: Record, **changes):

@@ -97,7 +97,7 @@ MODELS = {
     "atacformer-contrastive": lambda: atacformer(dropout=0.0, contrastive=True),
     "nascent-dense": lambda: nascent(architecture="dense", window=11, n_hidden=8, n_layers=2, dropout=0.0),
     "nascent-cnn": lambda: nascent(**CNN, dropout=0.0),
-    "nascent-xgboost": lambda: nascent(window=11, min_child_weight=1),
+    "nascent-xgboost": lambda: nascent(architecture="xgboost", window=11, min_child_weight=1),
 }
 TRAIN = {"precision": "32-true", "accelerator": "cpu", "seed": 1, "max_epochs": EPOCHS}
 

@@ -20,7 +20,7 @@ TRAIN: dict[str, dict[str, tuple[str, ...]]] = {
     "loss": {"dense": ("bce", "focal", "dice", "focal_dice", "poisson")},
     "decoder": {"atacformer": ("chromosome", "region_class", "cross_attention")},
     "eos": {"atacformer": ("inside", "outside", "both")},
-    "architecture": {"nascent": ("xgboost", "dense", "cnn")},
+    "architecture": {"nascent": ("transfer", "xgboost", "dense", "cnn")},
 }
 
 

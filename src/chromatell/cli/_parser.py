@@ -277,7 +277,7 @@ def _of_nascent(group: Any) -> None:
         "--smooth", type=_not_negative, metavar="BINS", help="smooth the targets; 0 does not (bigWigs: 10)"
     )
     group.add_argument("--block", type=_positive, metavar="BP", help="length of the blocks of a split (default: 1 Mb)")
-    group.add_argument("--architecture", help="xgboost (default), dense or cnn")
+    group.add_argument("--architecture", help="transfer (default), xgboost, dense or cnn")
     group.add_argument("--window", type=_odd, metavar="BINS", help="read around a bin, an odd number of bins")
 
 

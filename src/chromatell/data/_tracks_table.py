@@ -29,7 +29,12 @@ _MAX_CHROM = 2_000_000_000  # bp; the longest known chromosomes are about as lon
 
 
 def track_table(given: pd.DataFrame | Sequence[str]) -> pd.DataFrame:
-    """Return the table of tracks with all its columns, one row a track, indexed by name."""
+    """Return the table of tracks with all its columns, one row a track, indexed by name.
+
+    Names may be the index or the column `name`; a list of dicts is a table, a list of text are names.
+    """
+    if isinstance(given, Sequence) and not isinstance(given, str) and given and isinstance(given[0], Mapping):
+        given = pd.DataFrame(list(given))
     if isinstance(given, pd.DataFrame):
         if NAME not in given and given.index.dtype.kind in "iufb":
             raise ChromatellError(

@@ -186,7 +186,8 @@ class BinnedTracks(TracksInfo):
         values
             Chromosome to an array (new tracks, bins); a chromosome that is not there is NaN.
         table
-            Names and descriptions of the new tracks, as in the class.
+            Names and descriptions of the new tracks, as in the class: ``[{"name": "other", "role": "prediction",
+            "assay": "H3K4me3"}]`` will do.
         overwrite
             Replace tracks of the same name, and drop their layers.
 

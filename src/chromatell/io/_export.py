@@ -32,6 +32,7 @@ CARD_FIELDS = (
     "data",
     "split",
     "scores",
+    "validation",
     "out_of_range",
     "versions",
     NEEDS,

@@ -25,7 +25,7 @@ from chromatell.tl._train import provenance
 def nascent(
     tracks: BinnedTracks,
     *,
-    architecture: Literal["xgboost", "dense", "cnn"] = "xgboost",
+    architecture: Literal["transfer", "xgboost", "dense", "cnn"] = "transfer",
     preset: str = "default",
     inputs: str | Sequence[str] | None = None,
     targets: str | Sequence[str] | None = None,
@@ -45,7 +45,8 @@ def nascent(
         Tracks of role 'input' and 'target', after ``ctl.pp.split_regions``; without a split all bins train. Masked bins
         (``ctl.pp.mask_bins``) do not. Targets are learned as they are: smooth them first, ``ctl.pp.smooth_tracks``.
     architecture, preset
-        'xgboost', 'dense' or 'cnn'; for networks also ``preset='stanford2019'``: see `chromatell.models.Nascent`.
+        'transfer', 'xgboost', 'dense' or 'cnn'; for networks also ``preset='stanford2019'``: see
+        `chromatell.models.Nascent`.
     inputs, targets
         Names of the tracks to read and to predict; None takes those of the role.
     fasta
@@ -84,10 +85,10 @@ def nascent(
     Notes
     -----
     With bins marked 'val' training stops when their loss does not fall any more. Peak memory of trees: 4 bytes a
-    feature (94 for two strands of 128 kb) and training bin, 150 MB for the default of at most 400,000 bins, twice that
-    while XGBoost works, and a few numbers a bin of one chromosome; there is no external memory: more bins are drawn at
-    random, `max_bins`. Of the CNN: inputs and targets of the chromosomes that train, 4 bytes a number, and about 100 MB
-    for a batch.
+    feature ('transfer' 45, 'xgboost' 94 for two strands) and bin, 150 MB for 400,000 training bins at most, twice that
+    while XGBoost works, and about 100 bytes a bin of one chromosome; there is no external memory: more bins are drawn
+    at random, `max_bins`. Of the CNN: inputs and targets of the chromosomes that train, 4 bytes a number, and about
+    100 MB for a batch.
 
     References
     ----------

@@ -26,7 +26,7 @@ def tracks_of(seed=0, n=3000):
 
 
 def fitted(tracks, seed=0, **options):
-    model = ctl.models.Nascent(tracks, window=9, **options)
+    model = ctl.models.Nascent(tracks, **{"architecture": "xgboost", "window": 9, **options})
     model.train(max_epochs=15, seed=seed)
     return model
 
@@ -58,7 +58,7 @@ def test_validation_bins_stop_training_and_choose_the_rounds():
     noise = {c: rng.random((1, 3000)) for c in tracks.chroms}
     tracks.add(noise, ["noise"])
     tracks.splits["chr1"][2000:] = 1
-    model = ctl.models.Nascent(tracks, window=9, targets="noise")
+    model = ctl.models.Nascent(tracks, architecture="xgboost", window=9, targets="noise")
     model.train(max_epochs=200, patience=5, lr=0.3, seed=0)
     rounds = model.module.trees.target.size
     losses = model.history["validation_loss"]

@@ -183,7 +183,8 @@ def test_trees_of_classes_are_those_of_xgboost_itself():
 
     tracks = tracks_of()
     for loss, objective in (("logistic", "binary:logistic"), ("hinge", "binary:hinge")):
-        model = ctl.models.Nascent(tracks, window=9, targets="rare", task="classification", loss=loss, subsample=1.0)
+        options = {"architecture": "xgboost", "window": 9, "targets": "rare", "subsample": 1.0}
+        model = ctl.models.Nascent(tracks, task="classification", loss=loss, **options)
         model.train(max_epochs=5, lr=0.3, seed=4)
         found = model.predict().values("chr2")[0]
         from chromatell.models.nascent._signal import Signal

@@ -111,7 +111,7 @@ def record():
     signal = rng.poisson(0.4, 3000)
     tracks = ctl.data.BinnedTracks({"chr1": [signal, signal > 1]}, ["plus", "mark"], chrom_sizes={"chr1": 150_000})
     tracks.table.loc["plus", "role"] = "input"
-    model = ctl.models.Nascent(tracks, window=11)
+    model = ctl.models.Nascent(tracks, architecture="xgboost", window=11)
     model.train(max_epochs=8, seed=0)
     return model.to_record(), tracks.select(["plus"])
 

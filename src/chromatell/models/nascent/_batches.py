@@ -31,6 +31,7 @@ class Source:
     deviation: np.ndarray
     options: NascentConfig
     genome: Genome | None = None
+    sample: np.ndarray | None = None  # of 'transfer': as `sample_scale` gives it
 
     def x(self, chrom: str) -> np.ndarray:
         """Return scaled inputs, float32 (inputs, bins)."""

@@ -106,13 +106,14 @@ def read_targets(data: BinnedTracks, chrom: str, targets: Sequence[str], options
 
 
 def draw_bins(
-    data: BinnedTracks, split: str, most: int, seed: np.random.SeedSequence
+    data: BinnedTracks, split: str, most: int, seed: np.random.SeedSequence, *, say: bool = True
 ) -> tuple[dict[str, np.ndarray], int]:
     """Return usable bins of a part on each chromosome that has any, at most so many in all, and how many there are."""
     at = {c: np.flatnonzero(data.usable(c, split)) for c in data.chroms}
     n = sum(x.size for x in at.values())
-    if n > most:
+    if n > most and say:
         logger.info("%s: %s of %s bins, drawn at random.", split, f"{most:,}", f"{n:,}")
+    if n > most:
         chosen = np.zeros(n, dtype=bool)
         chosen[np.random.default_rng(seed).choice(n, most, replace=False)] = True
         ends = np.cumsum([x.size for x in at.values()])

@@ -40,6 +40,11 @@ class Architecture:
 
 _ADAM: dict[str, Any] = {"optimizer": "adam", "weight_decay": 0.0, "patience": 3}
 ARCHITECTURES: dict[str, dict[str, Architecture]] = {
+    "transfer": {
+        "default": Architecture(
+            None, TrainConfig(max_epochs=100, lr=0.1, patience=30), {"window": 501, "min_child_weight": 40.0}
+        )
+    },
     "xgboost": {"default": Architecture(None, TrainConfig(max_epochs=100, lr=0.08, patience=30))},  # epochs: rounds
     "dense": {
         "default": Architecture(
@@ -74,12 +79,12 @@ ARCHITECTURES: dict[str, dict[str, Architecture]] = {
 class NascentConfig:
     """Options of the model; every field is stored with it."""
 
-    architecture: str = "xgboost"
+    architecture: str = "transfer"
     preset: str = "default"
     task: str = "regression"
     loss: str = ""  # '' is 'mse', or 'logistic' for classification
     threshold: float = 0.0  # of classification: a bin is positive where its unsmoothed target is above
-    window: int = 2561  # bins, odd; 201 for 'dense'
+    window: int = 2561  # bins, odd; 501 for 'transfer', 201 for 'dense'
     bin_size: int = 50  # in bp
     context: str = "signal"  # or 'sequence': both are read
     multi_task: bool = True  # one network for all targets
@@ -87,6 +92,8 @@ class NascentConfig:
     depth_jitter: float = 0.0  # networks see each stretch at depths that vary by this (standard deviation of the log)
     stretch: int = 4096  # bins of a training stretch
     max_bins: int = 400_000  # training bins of trees and 'dense' at most; more are drawn at random
+    augment: bool = True  # 'transfer' also trains on the signal as other depths and assays would see it
+    blend: float = 0.35  # share of the smoothed log signal in the predictions of 'transfer'
     max_depth: int = 6  # of a tree
     min_child_weight: float = 100.0  # least bins in a leaf
     subsample: float = 0.8  # share of the bins that a tree sees
@@ -121,8 +128,9 @@ class NascentConfig:
         in_range(self.subsample, 0.01, 1, "subsample", whole=False)
         in_range(self.colsample, 0.01, 1, "colsample", whole=False)
         in_range(self.dropout, 0, 0.95, "dropout", whole=False)
+        in_range(self.blend, 0, 1, "blend", whole=False)
         in_range(self.depth_jitter, 0, 5, "depth_jitter", whole=False)
-        for name in ("multi_task", "strand_flip"):
+        for name in ("multi_task", "strand_flip", "augment"):
             one_of(str(getattr(self, name)), ("True", "False"), name)
         if self.window % 2 == 0:
             raise ChromatellError(
@@ -135,6 +143,11 @@ class NascentConfig:
                 f"context='sequence' is for architecture='cnn' with preset='default'; found {self.architecture!r} with "
                 f"preset={self.preset!r}. Name those, or leave context= out."
             )
+
+    @property
+    def carries(self) -> bool:
+        """Whether it is the architecture that is made for other samples."""
+        return self.architecture == "transfer"
 
     @property
     def kind(self) -> Architecture:

@@ -34,14 +34,26 @@ from chromatell.models._trained_on import STRETCHES, trained_stretches
 from chromatell.models.nascent._batches import Source, stretch_batches, tree_bins, window_batches
 from chromatell.models.nascent._bins import check_gap, draw_bins, other_strands, scaled_inputs, target_scale
 from chromatell.models.nascent._boosting import boost, import_xgboost, tree_options
+from chromatell.models.nascent._carry import Densities, assays_of, sample_scale
 from chromatell.models.nascent._config import NascentConfig, build_network, options_for
-from chromatell.models.nascent._evaluation import network_predictor, prediction_table, tree_predictor
+from chromatell.models.nascent._evaluation import Predictor, network_predictor, prediction_table, tree_predictor
+from chromatell.models.nascent._sample import SIGNAL, check_signal, describe_signal, validated, warn_unlike
 from chromatell.models.nascent._sequence import MARGIN, bin_tokens, open_genome
-from chromatell.models.nascent._signal import find_inputs, mean_signal
-from chromatell.models.nascent._store import check_scaling, check_tracks, module_arrays, module_from, n_features
+from chromatell.models.nascent._signal import find_inputs, input_values, mean_signal
+from chromatell.models.nascent._store import (
+    check_sample,
+    check_scaling,
+    check_tracks,
+    module_arrays,
+    module_from,
+    n_features,
+)
+from chromatell.models.nascent._transfer import Blend, BlendedTrees, CarriedBins, blended_predictor, carried_bins
 from chromatell.models.nascent._trees import TreeModule
 
 _BLOCK = 1 << 15  # bins predicted at a time
+_SCALED_BY = 4_000_000  # bins that tell the scale of a sample; of more, each so-manieth
+_VALIDATION = 400_000  # validation bins that are looked at, however few train
 _NOT_OPTIONS = {"architecture", "preset", "bin_size"}
 
 
@@ -53,7 +65,11 @@ class Nascent(ChromatinModel):
     data
         BinnedTracks with tracks of role 'input' and 'target'.
     architecture
-        'xgboost': boosted trees, one model a target, on sums of the signal: six single bins on each side of the centre,
+        'transfer': boosted trees, one model a target, for other cells, assays and depths: on densities of the signal at
+        nine widths up to 25 kb, clipped where the sample's highest bins are and shrunk by one read, their ratios, and
+        how the strands lie in them; trained on the signal as it is, thinned to 10, 3 and 1%, and changed as PRO-cap and
+        GRO-seq would see it; and blended with the smoothed log signal (`blend`). 'xgboost': boosted trees, one model a
+        target, on sums of the signal: six single bins on each side of the centre,
         then stretches that double in width up to the window's ends; log(1 + sum) of each strand. 'dense': five dense
         layers with ReLU on log(1 + signal) of each bin and strand, on windows drawn at random. 'cnn': logarithms of
         sums over 1, 3, 9, ... 243 bins, then residual dilated convolutions up to the window's ends, all targets at
@@ -85,7 +101,13 @@ class Nascent(ChromatinModel):
     is blacklisted or unknown, and beyond a chromosome's ends. Each target is divided by its standard deviation in
     training and predictions are multiplied by it; they are not let below the least value seen in training. Stored trees
     are plain arrays; XGBoost is needed to train, not to predict. Training of trees and of 'dense' takes at most
-    `max_bins` bins, more are drawn at random; there is no external memory. Trees train on a GPU where there is one.
+    `max_bins` bins, more are drawn at random ('transfer': an eighth of them for each changed sample); validation looks
+    at 400,000 whatever `max_bins` says. There is no external memory. Trees train on a GPU where there is one.
+
+    'transfer' reads no mean of training: each sample is scaled by its own clipped mean, in reads, so that the unit of
+    the files does not matter. ``card['validation']`` says of each target how well the validation bins are predicted,
+    and whether that is enough to have the mark at all. A query with over 20 times fewer reads than training, or whose
+    reads are concentrated otherwise, is told by a warning.
 
     ``preset='stanford2019'``, one network a target. CNN: published are the window of 2,561 bins, one input channel, a
     convolution of 16 filters of width 5, dropout, max pooling by 2, six more convolutions, 512 numbers flattened, one
@@ -116,13 +138,14 @@ class Nascent(ChromatinModel):
 
     family: ClassVar[str] = "nascent"
     reads_tracks: ClassVar[bool] = True
+    schema: ClassVar[int] = 2  # 2: 'transfer', 'augment' and 'blend'
     bf16_on_cpu: ClassVar[bool] = False  # a fifth faster, and single bins are told less well
 
     def __init__(
         self,
         data: BinnedTracks | None = None,
         *,
-        architecture: Literal["xgboost", "dense", "cnn"] = "xgboost",
+        architecture: Literal["transfer", "xgboost", "dense", "cnn"] = "transfer",
         preset: str = "default",
         inputs: str | Sequence[str] | None = None,
         targets: str | Sequence[str] | None = None,
@@ -194,14 +217,17 @@ class Nascent(ChromatinModel):
             )
         found = target_scale(data, self.targets, self.options)
         self.deviation, self.low, self._start = found.deviation, found.low, (found.mean.tolist(), found.share.tolist())
-        self.scale = mean_signal(data, self.inputs, self._groups(), TRAIN)
+        # over all usable bins, as of a query: what is read is no target, and `depth` then changes nothing here
+        self.scale = mean_signal(data, self.inputs, self._groups())
+        self.sample = self._sample(data, self.inputs) if self.options.carries else None
+        self.config[SIGNAL] = describe_signal(data, self.inputs, TRAIN)
         check_gap(data, self.options.window, MARGIN if self.options.context == "sequence" else 0)
         self.config[STRETCHES] = trained_stretches(data, self.targets)
 
     def _build(self) -> None:
         if self.trees:
             import_xgboost()  # missing, it is said before the bins are gathered
-            self.config["n_features"] = n_features(self.options, len(self.inputs))
+            self.config["n_features"] = n_features(self.options, self.config["input_tracks"])
             return
         swap, whole = other_strands(self.config["input_tracks"])
         options = replace(self.options, strand_flip=self.options.strand_flip and whole)
@@ -215,10 +241,14 @@ class Nascent(ChromatinModel):
         if kwargs.get("devices") not in ("auto", 1, "1") or "strategy" in kwargs:
             raise ChromatellError("architecture='xgboost' trains in one process: leave devices= and strategy out.")
         draws = np.random.SeedSequence(seed).spawn(2)
-        source = self._source(data)
-        parts = [
-            tree_bins(source, self._bins(data, split, draw)) for split, draw in zip((TRAIN, VAL), draws, strict=True)
-        ]
+        source, carried = self._source(data), None
+        if self.options.carries:
+            carried, parts = self._carried(source, draws)
+        else:
+            parts = [
+                tree_bins(source, self._bins(data, split, draw))
+                for split, draw in zip((TRAIN, VAL), draws, strict=True)
+            ]
         gpu = kwargs.get("accelerator") in ("auto", "gpu", "cuda") and torch.cuda.is_available()
         trees, self.history_ = boost(
             parts[0],
@@ -232,13 +262,39 @@ class Nascent(ChromatinModel):
             identity=lambda: fingerprint(data, self.config, self.train_config, start="", family=self.family),
         )
         self.module = TreeModule(trees)
+        if carried is not None:
+            said = trees.predict(carried.features[:, : carried.plain])
+            self.module = BlendedTrees(trees, Blend.of(self.options.blend, said, carried.log_signal[: carried.plain]))
+
+    def _carried(self, source: Source, draws: Sequence[np.random.SeedSequence]) -> tuple[CarriedBins, list[Any]]:
+        """Return the training bins of 'transfer', and those of both parts as trees take them."""
+        assays = assays_of(self.config["input_tracks"])
+        train = carried_bins(source, assays, TRAIN, self._most(TRAIN), draws[0])
+        val = carried_bins(source, assays, VAL, self._most(VAL), draws[1])
+        if train is None:
+            raise ChromatellError("No usable bin is marked 'train'. Run ctl.pp.split_regions(tracks, by='blocks').")
+        n = sum(int(source.data.usable(c, TRAIN).sum()) for c in source.data.chroms)
+        self.config["training_bins"] = {"used": train.plain, "of": n}
+        none = np.empty((0, 0), dtype=np.float32)
+        return train, [(train.features, train.targets), (none, none) if val is None else (val.features, val.targets)]
+
+    def _most(self, split: str) -> int:
+        """Return how many bins of a part are drawn at most; a small `max_bins` leaves validation as it is."""
+        return self.options.max_bins if split == TRAIN else max(self.options.max_bins, _VALIDATION)
+
+    def _sample(self, tracks: BinnedTracks, inputs: Sequence[str], split: str | None = None) -> np.ndarray:
+        """Return the scale of a sample over its usable bins, as 'transfer' takes it."""
+        step = -(-tracks.n_bins // _SCALED_BY)
+        usable = (input_values(tracks, c, inputs)[:, tracks.usable(c, split)][:, ::step] for c in tracks.chroms)
+        return sample_scale(usable, assays_of(self.config["input_tracks"]))
 
     def _source(self, data: BinnedTracks) -> Source:
-        return Source(data, self.inputs, self.targets, self.scale, self.deviation, self.options, self._genome)
+        options = (self.scale, self.deviation, self.options, self._genome, self.sample)
+        return Source(data, self.inputs, self.targets, *options)
 
     def _bins(self, data: BinnedTracks, split: str, draw: np.random.SeedSequence) -> dict[str, np.ndarray]:
         """Return the bins of a part on each chromosome that has any, at most `max_bins` in all."""
-        at, n = draw_bins(data, split, self.options.max_bins, draw)
+        at, n = draw_bins(data, split, self._most(split), draw)
         if split == TRAIN:
             self.config["training_bins"] = {"used": min(n, self.options.max_bins), "of": n}
         return at
@@ -264,7 +320,17 @@ class Nascent(ChromatinModel):
     def _describe(self, data: BinnedTracks) -> dict[str, Any]:
         counts = {part: sum(int(data.usable(c, part).sum()) for c in data.chroms) for part in SPLITS}
         how = data.uns.get("region_split", {})
+        source, scale = self._source(data), self.scale if self.sample is None else self.sample
+        said = validated(
+            data,
+            self.targets,
+            source.y,
+            lambda chrom: self._predictor(data, chrom, self.inputs, scale, self._genome),
+            classes=self.options.task == "classification",
+            seed=int(self.config["seed"]),
+        )
         return {
+            **({"validation": said} if said else {}),
             "data": {"bins": counts, "bin_size": data.bin_size, "build": data.build, "tracks": self.var_names},
             "split": {"by": str(how.get("by", "")) or "none", "gap": int(how.get("gap", 0))},
         }
@@ -276,7 +342,7 @@ class Nascent(ChromatinModel):
         data: BinnedTracks | None = None,
         *,
         chroms: str | Sequence[str] | None = None,
-        depth: str = "fixed",
+        depth: str = "predicted",
         suffix: str = "nascent",
         fasta: str | os.PathLike[str] | Genome | None = None,
         out: str | os.PathLike[str] | None = None,
@@ -291,8 +357,9 @@ class Nascent(ChromatinModel):
         chroms
             Which chromosomes; None takes all.
         depth
-            'fixed': inputs are divided by their mean in training, as the training data were. 'predicted': by their own
-            mean over usable bins, so that a deeper or shallower sample is read alike.
+            'predicted': inputs are divided by their own mean over usable bins, so that a deeper or shallower sample is
+            read alike; 'transfer' also clips them at their own 90th percentile. 'fixed': by what training found, as the
+            data of training always are.
         suffix
             A prediction is named ``'<target>_<suffix>'``.
         fasta
@@ -328,7 +395,15 @@ class Nascent(ChromatinModel):
         chosen = tracks.chroms if chroms is None else [chroms] if isinstance(chroms, str) else list(chroms)
         sizes = {c: tracks.chrom_sizes[c] for c in tracks.select(inputs, chroms=chosen).chroms}
         genome = self._genome if fasta is None and self._genome is not None else self._open(fasta, chosen)
-        scale = self.scale if depth == "fixed" else mean_signal(tracks, inputs, self._groups())
+        if data is None or data is self._adata:
+            depth = "fixed"  # its own scale is that of training
+        elif SIGNAL in self.config:
+            signal = describe_signal(tracks.select(inputs, chroms=chosen), inputs)
+            warn_unlike(self.config[SIGNAL], signal, carries=self.options.carries)
+        if self.options.carries:
+            scale = self.sample if depth == "fixed" and self.sample is not None else self._sample(tracks, inputs)
+        else:
+            scale = self.scale if depth == "fixed" else mean_signal(tracks, inputs, self._groups())
         table = prediction_table(tracks, inputs, self.targets, self.config["target_tracks"], suffix)
         found = self._chromosomes(tracks, list(sizes), inputs, scale, genome)
         if out is None:
@@ -345,30 +420,39 @@ class Nascent(ChromatinModel):
         with progress("Predicting", total=sum(tracks.n_bins_of(c) for c in chroms), unit="bins") as advance:
             for chrom in chroms:
                 values = np.empty((len(self.targets), tracks.n_bins_of(chrom)), dtype=np.float32)
-                scaled = scaled_inputs(tracks, chrom, inputs, scale)
-                for rows, columns, block in self._blocks(scaled, genome, chrom):
+                predict = self._predictor(tracks, chrom, inputs, scale, genome)
+                for rows, columns, block in self._blocks(predict, tracks.n_bins_of(chrom)):
                     check_predicted(block)
                     real = np.maximum(block * self.deviation[:, np.newaxis], self.low[:, np.newaxis])
                     values[rows, columns] = real
                     advance(block.shape[1])
                 yield chrom, values
 
-    def _blocks(  # type: ignore[override]
-        self, scaled: np.ndarray, genome: Genome | None, chrom: str
-    ) -> Iterator[tuple[slice, slice, np.ndarray]]:
-        """Yield predictions, in standard deviations, of the scaled inputs of one chromosome."""
-        window, n = self.options.window, len(self.targets)
+    def _predictor(
+        self, tracks: BinnedTracks, chrom: str, inputs: list[str], scale: np.ndarray, genome: Genome | None
+    ) -> Predictor:
+        """Return what predicts some bins of a chromosome, in standard deviations."""
+        window = self.options.window
+        if isinstance(self.module, BlendedTrees):
+            values = input_values(tracks, chrom, inputs)
+            signal = Densities(values, assays_of(self.config["input_tracks"]), scale, window)
+            return blended_predictor(self.module, signal, self.options.loss)
+        scaled = scaled_inputs(tracks, chrom, inputs, scale)
         if self.trees:
-            predict = tree_predictor(self.module.trees, scaled, window, self.options.loss)
-        else:
+            return tree_predictor(self.module.trees, scaled, window, self.options.loss)
 
-            def tokens(first: int, behind: int) -> np.ndarray | None:
-                return None if genome is None else bin_tokens(genome, chrom, first, behind, self.options.bin_size)
+        def tokens(first: int, behind: int) -> np.ndarray | None:
+            return None if genome is None else bin_tokens(genome, chrom, first, behind, self.options.bin_size)
 
-            predict = network_predictor(self.module, scaled, window, self.device, tokens)
-        for first in range(0, scaled.shape[1], _BLOCK):
-            columns = slice(first, min(first + _BLOCK, scaled.shape[1]))
-            yield slice(0, n), columns, predict(columns)
+        return network_predictor(self.module, scaled, window, self.device, tokens)
+
+    def _blocks(  # type: ignore[override]
+        self, predict: Predictor, n_bins: int
+    ) -> Iterator[tuple[slice, slice, np.ndarray]]:
+        """Yield predictions of one chromosome, in standard deviations."""
+        for first in range(0, n_bins, _BLOCK):
+            columns = slice(first, min(first + _BLOCK, n_bins))
+            yield slice(0, len(self.targets)), columns, predict(columns)
 
     # ---- the record
 
@@ -387,6 +471,8 @@ class Nascent(ChromatinModel):
 
     def _arrays(self) -> dict[str, np.ndarray]:
         stats = {"scaling.input": self.scale, "scaling.target": self.deviation, "scaling.low": self.low}
+        if self.sample is not None:
+            stats["scaling.sample"] = self.sample
         return module_arrays(self.module) | stats
 
     def _set_arrays(self, arrays: dict[str, np.ndarray]) -> None:
@@ -394,11 +480,14 @@ class Nascent(ChromatinModel):
         self.scale, self.deviation, self.low = (arrays[f"scaling.{k}"] for k in ("input", "target", "low"))
         n_inputs, n_targets = len(self.inputs), len(self.targets)
         check_tracks(self.config)
+        check_signal(self.config.get(SIGNAL))
         if (len(self.config["input_tracks"]), len(self.config["target_tracks"])) != (n_inputs, n_targets):
             raise ChromatellError(f"The stored tracks are not those of {self.var_names}. Ask for the file again.")
         check_scaling((self.scale, self.deviation, self.low), n_inputs, n_targets, self.var_names)
-        if self.trees and self.config["n_features"] != n_features(self.options, n_inputs):
+        inputs = self.config["input_tracks"]
+        self.sample = None
+        if self.options.carries:
+            self.sample = check_sample(arrays["scaling.sample"], len(assays_of(inputs)))
+        if self.trees and self.config["n_features"] != n_features(self.options, inputs):
             raise ChromatellError("The stored window is not the one that was trained with. Ask for the file again.")
-        self.module = module_from(
-            arrays, self.options, n_inputs, n_targets, other_strands(self.config["input_tracks"])[0]
-        )
+        self.module = module_from(arrays, self.options, inputs, n_targets, other_strands(inputs)[0])

@@ -10,39 +10,54 @@ import torch
 
 from chromatell._validate import ChromatellError
 from chromatell.data._tracks_table import ASSAY, SIGMA, STAT, STRAND
+from chromatell.models.nascent._carry import n_carried
 from chromatell.models.nascent._config import NascentConfig, build_network
 from chromatell.models.nascent._networks import TrackNetwork
 from chromatell.models.nascent._signal import segments
+from chromatell.models.nascent._transfer import Blend, BlendedTrees
 from chromatell.models.nascent._trees import TreeModule, Trees
 
-_TREES, _NETWORK = "weights.trees.", "weights.network."
+_TREES, _BLEND, _NETWORK = "weights.trees.", "weights.blend.", "weights.network."
 
 
-def n_features(options: NascentConfig, n_inputs: int) -> int:
+def n_features(options: NascentConfig, inputs: Sequence[Mapping[str, str]]) -> int:
     """Return what trees read of a bin."""
-    return n_inputs * len(segments(options.window))
+    if options.carries:
+        return n_carried(inputs, options.window)
+    return len(inputs) * len(segments(options.window))
 
 
 def module_arrays(module: torch.nn.Module) -> dict[str, np.ndarray]:
     """Return the arrays of trees or of a network."""
+    if isinstance(module, BlendedTrees):
+        trees = {_TREES + name: array for name, array in module.trees.arrays().items()}
+        return trees | {_BLEND + name: array for name, array in module.blend.arrays().items()}
     if isinstance(module, TreeModule):
         return {_TREES + name: array for name, array in module.trees.arrays().items()}
     return {_NETWORK + name: w.detach().cpu().numpy() for name, w in module.state_dict().items()}
 
 
 def module_from(
-    arrays: dict[str, np.ndarray], options: NascentConfig, n_inputs: int, n_targets: int, swap: Sequence[int]
+    arrays: dict[str, np.ndarray],
+    options: NascentConfig,
+    inputs: Sequence[Mapping[str, str]],
+    n_targets: int,
+    swap: Sequence[int],
 ) -> TreeModule | TrackNetwork:
     """Return the trees or the network of arrays; raise where they are not of these options."""
     if options.kind.network is None:
-        trees = TreeModule(Trees(**_part(arrays, _TREES)))
-        trees.trees.check(n_features(options, n_inputs), n_targets)
-        return trees
+        trees = Trees(**_part(arrays, _TREES))
+        trees.check(n_features(options, inputs), n_targets)
+        if not options.carries:
+            return TreeModule(trees)
+        blend = Blend(**_part(arrays, _BLEND))
+        blend.check(n_targets)
+        return BlendedTrees(trees, blend)
     state = {name: torch.from_numpy(w.copy()) for name, w in _part(arrays, _NETWORK).items()}
     if any(w.dtype != torch.float32 for w in state.values()):
         raise ChromatellError("The stored weights are not float32. Ask for the file again.")
     with torch.device("meta"):  # a wrong shape is refused, not allocated
-        network = build_network(options, n_inputs, n_targets, swap)
+        network = build_network(options, len(inputs), n_targets, swap)
     network.load_state_dict(state, strict=True, assign=True)
     return network
 
@@ -71,6 +86,14 @@ def check_scaling(stats: Sequence[np.ndarray], n_inputs: int, n_targets: int, na
     fit = all(a.shape == size and np.isfinite(a).all() for a, size in zip(stats, sizes, strict=True))
     if not fit or not (stats[0] > 0).all() or not (stats[1] > 0).all() or not 0 < n_inputs <= 64:
         raise ChromatellError(f"The stored scales are not those of {names}. Ask for the file again.")
+
+
+def check_sample(sample: np.ndarray, n_assays: int) -> np.ndarray:
+    """Return the stored scale of the sample of training; raise where it is not usable."""
+    fit = sample.shape == (n_assays, 3) and sample.dtype == np.float64 and np.isfinite(sample).all()
+    if not fit or not (sample > 0).all():
+        raise ChromatellError("The stored scale of the sample is not usable. Ask for the file again.")
+    return sample
 
 
 def _part(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:

@@ -1,0 +1,80 @@
+"""Samples that might have been: one sample's signal as other depths and other assays would have seen it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.ndimage import gaussian_filter1d, shift
+
+# Of each kind the same number of bins is drawn. Thinned: the reads that are kept.
+KINDS: tuple[str, ...] = ("as it is", "thin 0.1", "thin 0.03", "thin 0.01", "cap", "cap", "run-on", "run-on")
+
+
+def changed(
+    values: np.ndarray, kind: str, strands: Sequence[str], read: float, bin_size: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Return inputs of one chromosome as another sample might have them, float32 (inputs, bins), in reads.
+
+    Parameters
+    ----------
+    values
+        (inputs, bins), not scaled.
+    kind
+        'as it is'; 'thin 0.1', a share of the reads; 'cap', concentrated at start sites as PRO-cap is, each place with
+        an efficiency of its own; 'run-on', less paused and less sharp as GRO-seq is, with background, and genes at
+        other levels.
+    strands
+        Of each input.
+    read
+        The value of one read.
+    """
+    if kind == "as it is":
+        return values
+    reads = values.astype(np.float64) / read
+    if kind.startswith("thin"):
+        whole = np.floor(reads + rng.random(reads.shape)).astype(np.int64)
+        return rng.binomial(whole, float(kind.split()[1])).astype(np.float32)
+    rate = _cap(reads, bin_size, rng) if kind == "cap" else _run_on(reads, strands, bin_size, rng)
+    return rng.poisson(np.minimum(rate, 1e6)).astype(np.float32)
+
+
+def _cap(reads: np.ndarray, bin_size: int, rng: np.random.Generator) -> np.ndarray:
+    """Return rates of reads where there is more signal than around, sharpened, with the rest as background."""
+    power, spread, rest = rng.uniform(0.9, 1.7), rng.uniform(0.8, 2.0), rng.uniform(0, 0.15)
+    depth = _log_uniform(rng, 0.02, 0.75)  # reads of those that there are
+    near = gaussian_filter1d(reads, _bins(50, bin_size), axis=1)
+    excess = np.maximum(near - 2 * gaussian_filter1d(reads, _bins(3000, bin_size), axis=1), 0) ** power
+    run = max(1, round(300 / bin_size))  # a place is some bins
+    efficiency = rng.normal(0, spread, (len(reads), -(-reads.shape[1] // run)))
+    sites = excess * np.exp(np.repeat(efficiency, run, axis=1)[:, : reads.shape[1]])
+    share = sites.sum()
+    return depth * ((1 - rest) * sites * (reads.sum() / share if share > 0 else 0) + rest * reads)
+
+
+def _run_on(reads: np.ndarray, strands: Sequence[str], bin_size: int, rng: np.random.Generator) -> np.ndarray:
+    """Return rates of reads of genes at other levels, less paused, moved upstream by up to 200 bp, with background."""
+    power, levels, background = rng.uniform(0.5, 1.0), rng.uniform(0, 1), rng.uniform(0, 0.3)
+    depth = _log_uniform(rng, 0.03, 1.0)
+    around = gaussian_filter1d(reads, _bins(1500, bin_size), axis=1)
+    rate = np.minimum(reads, around) + np.maximum(reads - around, 0) ** power
+    field = rng.normal(size=-(-reads.shape[1] // max(1, round(20_000 / bin_size))))
+    field = np.repeat(field, max(1, round(20_000 / bin_size)))[: reads.shape[1]]
+    field = gaussian_filter1d(field, _bins(7500, bin_size))
+    spread = float(field.std())
+    if spread > 0:  # not where all of it is one place
+        rate *= np.exp(levels * np.clip(field / spread, -4, 4))
+    steps = max(1, round(200 / bin_size))
+    for i, strand in enumerate(strands):
+        if strand in "+-":
+            by = -1 if strand == "+" else 1
+            rate[i] = np.mean([shift(rate[i], by * k, order=0) for k in range(steps)], axis=0)
+    return depth * (rate + background * rate.mean())
+
+
+def _bins(bp: float, bin_size: int) -> float:
+    return max(bp / bin_size, 0.25)
+
+
+def _log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
+    return float(np.exp(rng.uniform(np.log(low), np.log(high))))

@@ -1,0 +1,175 @@
+"""What carries over to another cell, assay and depth: densities of clipped signal, and how the strands lie in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.ndimage import gaussian_filter1d
+
+from chromatell._validate import ChromatellError
+from chromatell.data._tracks_table import ASSAY, STRAND
+
+WIDTHS = (1, 3, 5, 11, 21, 51, 101, 201, 501)  # bins
+_STRANDED = 201  # bins: wider stretches say nothing more of the strands
+_TOP, _FEW = 0.9, 0.1  # quantiles of the bins with signal: where they are clipped, and what one read is
+_SMOOTH = 20.0  # bins: standard deviation of the smoothed log signal
+
+
+@dataclass(frozen=True)
+class Assay:
+    """Rows of the inputs that are of one assay; a single one without strands is neither."""
+
+    rows: tuple[int, ...]
+    plus: int | None
+    minus: int | None
+
+    @property
+    def stranded(self) -> bool:
+        """Whether both strands are there, and nothing else."""
+        return self.plus is not None and self.minus is not None and len(self.rows) == 2
+
+
+def assays_of(inputs: Sequence[Mapping[str, str]]) -> list[Assay]:
+    """Return the assays among a model's inputs, in their order."""
+    found = []
+    for name in dict.fromkeys(x[ASSAY] for x in inputs):
+        rows = tuple(i for i, x in enumerate(inputs) if x[ASSAY] == name)
+        plus, minus = (next((i for i in rows if inputs[i][STRAND] == s), None) for s in "+-")
+        found.append(Assay(rows, plus, minus))
+    return found
+
+
+def widths_of(window: int) -> tuple[int, ...]:
+    """Return the widths, in bins, that fit a window."""
+    return tuple(w for w in WIDTHS if w <= window)
+
+
+def n_carried(inputs: Sequence[Mapping[str, str]], window: int) -> int:
+    """Return how many features there are.
+
+    Examples
+    --------
+    >>> n_carried([{"assay": "PRO", "strand": "+"}, {"assay": "PRO", "strand": "-"}], 501)
+    45
+    """
+    widths = widths_of(window)
+    of_strands = 4 * sum(1 < w <= _STRANDED for w in widths)
+    return sum(2 * len(widths) - 1 + (of_strands if a.stranded else 0) for a in assays_of(inputs))
+
+
+def sample_scale(values: Iterable[np.ndarray], assays: Sequence[Assay]) -> np.ndarray:
+    """Return of each assay where its bins are clipped, their mean then, and the value of one read.
+
+    Parameters
+    ----------
+    values
+        Of each chromosome, the usable bins alone, (inputs, bins), not scaled.
+
+    Returns
+    -------
+    numpy.ndarray, float64 (assays, 3)
+        A few bins hold much of a sample's reads, in PRO-cap most of them: bins, both strands together, are clipped at
+        the 90th percentile of those with signal. One read is what the tenth percentile holds.
+    """
+    totals = [[part[list(a.rows)].sum(axis=0, dtype=np.float64) for a in assays] for part in values]
+    found = np.empty((len(assays), 3))
+    for i in range(len(assays)):
+        all_bins = np.concatenate([t[i] for t in totals]) if totals else np.empty(0)
+        signal = all_bins[all_bins > 0]
+        if not signal.size:
+            raise ChromatellError("An assay has no signal in the usable bins. Check the files, the mask and the split.")
+        cut = float(np.quantile(signal, _TOP))
+        found[i] = cut, float(np.minimum(all_bins, cut).mean()), float(np.quantile(signal, _FEW))
+    return found
+
+
+class Densities:
+    """Inputs of one chromosome as running sums of clipped signal, from which the features of any bin follow.
+
+    Of each width: the density in units of the sample's mean, shrunk towards it by one read; its ratio to the next
+    narrower; and of two strands how unequal they are, whether polymerases part here (plus downstream and minus
+    upstream, the lesser of both, alone and beside those that meet) and how unequal the two sides are. A stretch read
+    from the other strand has the same features. Beyond a chromosome's ends there is no signal.
+
+    Parameters
+    ----------
+    values
+        (inputs, bins), not scaled.
+    assays
+        What the inputs are.
+    scale
+        As `sample_scale` gives it.
+    window
+        In bins, odd.
+    """
+
+    def __init__(self, values: np.ndarray, assays: Sequence[Assay], scale: np.ndarray, window: int) -> None:
+        self.n_bins, self.assays, self.scale = values.shape[1], assays, scale
+        self.widths = widths_of(window)
+        self._sums: list[list[np.ndarray]] = []
+        smoothed = np.zeros(self.n_bins)
+        reach = min(int(3 * _SMOOTH), window // 2)
+        for assay, (cut, mean, _) in zip(assays, scale, strict=True):
+            total = values[list(assay.rows)].sum(axis=0, dtype=np.float64)
+            kept = np.minimum(total, cut)
+            share = np.divide(kept, total, out=np.zeros_like(total), where=total > 0)
+            parts = [kept] if not assay.stranded else [values[i] * share for i in (assay.plus, assay.minus)]
+            self._sums.append([np.concatenate([[0.0], np.cumsum(x, dtype=np.float64)]) for x in parts])
+            smoothed += gaussian_filter1d(kept, max(reach / 3, 1e-3), mode="constant", radius=reach) / mean
+        self._log_signal = np.log1p(np.maximum(smoothed / len(assays), 0))
+
+    def log_signal(self, bins: slice | np.ndarray) -> np.ndarray:
+        """Return the smoothed log signal, float64 (bins,): the simplest thing that carries over."""
+        return self._log_signal[bins]
+
+    def silent(self, bins: slice | np.ndarray) -> np.ndarray:
+        """Return which bins have no signal in any stretch, bool: they have the same features."""
+        at, half = self._positions(bins), self.widths[-1] // 2
+        return np.all([self._sum(s, at, -half, half + 1) <= 0 for sums in self._sums for s in sums], axis=0)
+
+    def features(self, bins: slice | np.ndarray) -> np.ndarray:
+        """Return float32 (features, bins)."""
+        at, found = self._positions(bins), []
+        for assay, sums, (_, mean, read) in zip(self.assays, self._sums, self.scale, strict=True):
+            narrower = None
+            for width in self.widths:
+                half = width // 2
+                here = [self._sum(s, at, -half, half + 1) for s in sums]
+                density = _shrunk(np.sum(here, axis=0), width * mean, read)
+                found.append(density)
+                if narrower is not None:
+                    found.append(density - narrower)
+                narrower = density
+                if assay.stranded and 1 < width <= _STRANDED:
+                    found += self._strands(sums, here, at, half, mean, read)
+        return np.array(found, dtype=np.float32)
+
+    def _strands(
+        self, sums: list[np.ndarray], here: list[np.ndarray], at: np.ndarray, half: int, mean: float, read: float
+    ) -> list[np.ndarray]:
+        (plus_up, minus_up), (plus_down, minus_down) = (
+            [self._sum(s, at, a, b) for s in sums] for a, b in ((-half, 0), (1, half + 1))
+        )
+        expected = half * mean / 2
+
+        def log(x: np.ndarray) -> np.ndarray:
+            return _shrunk(x, expected, read)
+
+        unequal = np.abs(here[0] - here[1]) / (here[0] + here[1] + 2 * read)
+        part = np.minimum(log(plus_down), log(minus_up))
+        meet = np.minimum(log(plus_up), log(minus_down))
+        sides = np.abs(log(plus_down + minus_down) - log(plus_up + minus_up))
+        return [unequal, part, part - meet, sides]
+
+    def _positions(self, bins: slice | np.ndarray) -> np.ndarray:
+        return np.arange(bins.start, bins.stop) if isinstance(bins, slice) else bins
+
+    def _sum(self, sums: np.ndarray, at: np.ndarray, first: int, behind: int) -> np.ndarray:
+        return sums[np.clip(at + behind, 0, self.n_bins)] - sums[np.clip(at + first, 0, self.n_bins)]
+
+
+def _shrunk(found: np.ndarray, expected: float, read: float) -> np.ndarray:
+    """Return the logarithm of found over expected, both with one read more."""
+    return np.log2((found + read) / (expected + read))

@@ -1,0 +1,160 @@
+"""``architecture='transfer'``: trees trained on samples that might have been, blended with the smoothed log signal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from chromatell._validate import ChromatellError
+from chromatell.data._tracks_table import STRAND
+from chromatell.models.nascent._augment import KINDS, changed
+from chromatell.models.nascent._bins import draw_bins
+from chromatell.models.nascent._carry import Assay, Densities, sample_scale
+from chromatell.models.nascent._losses import to_value
+from chromatell.models.nascent._signal import input_values
+from chromatell.models.nascent._trees import TreeModule, Trees
+
+if TYPE_CHECKING:
+    from chromatell.data.tracks import BinnedTracks
+    from chromatell.models.nascent._batches import Source
+    from chromatell.models.nascent._evaluation import Predictor
+
+_ENOUGH = 4_000_000  # bins of chromosomes that one changed sample is made of
+
+
+@dataclass(frozen=True)
+class Blend:
+    """How much of the smoothed log signal is in a prediction, float64.
+
+    Attributes
+    ----------
+    share
+        (1,) from 0, trees alone, to 1.
+    centre
+        (1,) mean of the log signal in training.
+    level, slope
+        (targets,) what the log signal at its mean stands for, and one more of it: it varies as the trees do.
+    """
+
+    share: np.ndarray
+    centre: np.ndarray
+    level: np.ndarray
+    slope: np.ndarray
+
+    @classmethod
+    def of(cls, share: float, trees: np.ndarray, log_signal: np.ndarray) -> Blend:
+        """Return the blend of what trees say (targets, bins) and the log signal (bins,) of unchanged training bins."""
+        spread = float(log_signal.std())
+        slope = trees.astype(np.float64).std(axis=1) / spread if spread > 0 else np.zeros(len(trees))
+        centre = np.array([log_signal.mean()])
+        return cls(np.array([share]), centre, trees.mean(axis=1, dtype=np.float64), slope)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return the fields by name."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+    def check(self, n_targets: int) -> None:
+        """Raise where the arrays are none of so many targets."""
+        shapes = {"share": (1,), "centre": (1,), "level": (n_targets,), "slope": (n_targets,)}
+        for name, shape in shapes.items():
+            array = getattr(self, name)
+            if array.shape != shape or array.dtype != np.float64 or not np.isfinite(array).all():
+                raise ChromatellError(f"The stored blend has a wrong {name!r}. Ask for the file again, or train anew.")
+        if not 0 <= self.share[0] <= 1 or (self.slope < 0).any():
+            raise ChromatellError("The stored blend is out of range. Ask for the file again, or train anew.")
+
+    def apply(self, trees: np.ndarray, log_signal: np.ndarray) -> np.ndarray:
+        """Return float32 (targets, bins)."""
+        simple = self.level[:, np.newaxis] + self.slope[:, np.newaxis] * (log_signal - self.centre)
+        return ((1 - self.share) * trees + self.share * simple).astype(np.float32)
+
+
+class BlendedTrees(TreeModule):
+    """Trees and their blend, where the other architectures hold a network."""
+
+    def __init__(self, trees: Trees, blend: Blend) -> None:
+        super().__init__(trees)
+        self.blend = blend
+
+
+def blended_predictor(module: BlendedTrees, signal: Densities, kind: str) -> Predictor:
+    """Return what predicts some bins of one chromosome."""
+
+    def predict(columns: slice) -> np.ndarray:
+        alike = signal.silent(columns)
+        alone = np.flatnonzero(~alike)
+        if alike.any():  # one bin without any signal stands for all of them
+            alone = np.append(alone, np.flatnonzero(alike)[0])
+        found = module.trees.predict(signal.features(columns.start + alone))
+        block = np.empty((found.shape[0], alike.size), dtype=np.float32)
+        block[:, alike] = found[:, -1:]
+        block[:, alone] = found
+        blended = module.blend.apply(block, signal.log_signal(columns))
+        return to_value(kind, torch.from_numpy(blended)).numpy()
+
+    return predict
+
+
+@dataclass(frozen=True)
+class CarriedBins:
+    """Features (features, bins), scaled targets (targets, bins) and log signal (bins,); the first `plain` unchanged."""
+
+    features: np.ndarray
+    targets: np.ndarray
+    log_signal: np.ndarray
+    plain: int
+
+
+def carried_bins(
+    source: Source, assays: Sequence[Assay], split: str, most: int, seed: np.random.SeedSequence
+) -> CarriedBins | None:
+    """Return bins of a part as several samples that might have been see them; None where the part has none.
+
+    Each kind draws bins of its own, and at most `most` are drawn in all. A sample is made of chromosomes in a random
+    order until they hold enough bins, so that memory does not grow with the genome.
+    """
+    data, options, sample = source.data, source.options, source.sample
+    if sample is None:
+        raise ChromatellError("The scale of the sample is not known: fit it first.")
+    strands = [str(s) for s in data.table.loc[list(source.inputs), STRAND]]
+    kinds = KINDS if options.augment else KINDS[:1]
+    parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+    plain = 0
+    for kind, stream in zip(kinds, seed.spawn(len(kinds)), strict=True):
+        rng = np.random.default_rng(stream)
+        chroms = _some(data, split, rng)
+        if not chroms:
+            return None
+        values = {}
+        for chrom in chroms:
+            own = input_values(data, chrom, source.inputs)
+            values[chrom] = changed(own, kind, strands, sample[0, 2], data.bin_size, rng)
+        heard = {c: v[:, data.usable(c, split)] for c, v in values.items()}
+        if any(not sum(v[list(a.rows)].sum() for v in heard.values()) > 0 for a in assays):
+            continue  # so few reads that nothing is left
+        scale = sample_scale(heard.values(), assays)
+        share = max(most // len(kinds), 1)
+        at, _ = draw_bins(data.select(chroms=chroms), split, share, stream.spawn(1)[0], say=False)
+        for chrom, bins in at.items():
+            signal = Densities(values.pop(chrom), assays, scale, options.window)
+            parts.append((signal.features(bins), source.y(chrom)[:, bins], signal.log_signal(bins)))
+            plain += bins.size if kind == KINDS[0] else 0
+    if not parts:
+        return None
+    features, targets, log_signal = (np.concatenate([p[i] for p in parts], axis=-1) for i in range(3))
+    return CarriedBins(features, targets, log_signal, plain)
+
+
+def _some(data: BinnedTracks, split: str, rng: np.random.Generator) -> list[str]:
+    """Return chromosomes with usable bins of a part, in a random order, until they have enough bins."""
+    found: list[str] = []
+    for chrom in rng.permutation(data.chroms).tolist():
+        if sum(data.n_bins_of(c) for c in found) >= _ENOUGH:
+            break
+        if data.usable(chrom, split).any():
+            found.append(chrom)
+    return found
