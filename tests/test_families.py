@@ -28,6 +28,9 @@ KNOWN = {
     **{f"tl/_{name}.py": {"dense"} for name in ("rank_regions", "link_regions", "uncertainty")},  # default key
     "tl/_sequences.py": {"xchrom"},  # which regions were asked for
     **{f"tl/_{name}.py": {"xchrom"} for name in ("attribute", "ism", "tf_activity", "variant_effect")},  # default key
+    "tl/_perturb.py": {"dense", "xchrom", "atacformer"},  # default key; which have an embedding of cells
+    **{f"cli/_{name}.py": {"xchrom"} for name in ("ism", "variant")},  # default key
+    "datasets/_tutorial.py": {"nascent"},  # the name of a tutorial
     "nn/dna_models.py": {"xchrom"},  # its tower as an embedding of DNA
     "pp/_embed_sequence.py": {"xchrom"},
 }

@@ -82,7 +82,7 @@ def report(
     >>> mdata = ctl.datasets.simulate_multiome(300, 30, 60, n_types=2, seed=0)
     >>> ctl.pp.split_cells(mdata, seed=0)
     >>> ctl.tl.baseline(mdata, "svd_ridge")
-    >>> ctl.tl.evaluate(mdata, baselines=["region_mean"], n_bootstrap=10)
+    >>> ctl.tl.evaluate(mdata, baselines=["region_mean"], views=["overall"], n_bootstrap=10)
     >>> ctl.io.report(mdata, "report.html").name
     'report.html'
     """
