@@ -151,10 +151,17 @@ def test_changed_samples_are_what_they_say():
 def test_the_blend_is_the_mean_that_it_says():
     trees = np.array([[0.0, 1.0, 2.0, 5.0]], dtype=np.float32)
     signal = np.array([0.0, 1.0, 2.0, 3.0])
-    blend = Blend.of(0.25, trees, signal)
+    blend = Blend.of(0.25, trees, signal, trees)
     simple = trees.mean() + trees.std() / signal.std() * (signal - 1.5)
     np.testing.assert_allclose(blend.apply(trees, signal)[0], 0.75 * trees[0] + 0.25 * simple, rtol=1e-6)
-    np.testing.assert_array_equal(Blend.of(0.0, trees, signal).apply(trees, signal), trees)
+    np.testing.assert_array_equal(Blend.of(0.0, trees, signal, trees).apply(trees, signal), trees)
+
+
+def test_a_target_that_does_not_rise_with_the_signal_has_none_of_it():
+    signal = np.arange(4.0)
+    trees = np.array([[0.0, 1, 2, 3]] * 3, dtype=np.float32)
+    targets = np.array([[0.0, 1, 2, 5], [5.0, 1, 1, 0], [0.0, 1, 1, 0]], dtype=np.float32)
+    assert Blend.of(0.25, trees, signal, targets).share.tolist() == [0.25, 0, 0]
 
 
 def test_blend_and_scale_of_a_record_are_checked(model):

@@ -254,7 +254,7 @@ class Nascent(ChromatinModel):
             parts[0],
             parts[1] if parts[1][0].size else None,
             self.train_config,
-            tree_options(self.options),
+            tree_options(self.options) | self._least_leaf(carried),
             loss=self.options.loss,
             seed=seed,
             device="cuda" if gpu else "cpu",
@@ -263,8 +263,19 @@ class Nascent(ChromatinModel):
         )
         self.module = TreeModule(trees)
         if carried is not None:
-            said = trees.predict(carried.features[:, : carried.plain])
-            self.module = BlendedTrees(trees, Blend.of(self.options.blend, said, carried.log_signal[: carried.plain]))
+            plain = slice(0, carried.plain)
+            said = trees.predict(carried.features[:, plain])
+            blend = Blend.of(self.options.blend, said, carried.log_signal[plain], carried.targets[:, plain])
+            self.module = BlendedTrees(trees, blend)
+
+    def _least_leaf(self, carried: CarriedBins | None) -> dict[str, Any]:
+        """Return the least rows of a leaf, of 'transfer' so many more as its samples hold the same bins again."""
+        if carried is None:
+            return {}
+        said = self.config["training_bins"]
+        rows, share = carried.targets.shape[1], said["used"] / max(said["of"], 1)
+        distinct = said["of"] * (1 - (1 - min(share, 1.0)) ** (rows / max(said["used"], 1)))
+        return {"min_child_weight": self.options.min_child_weight * max(1.0, rows / max(distinct, 1.0))}
 
     def _carried(self, source: Source, draws: Sequence[np.random.SeedSequence]) -> tuple[CarriedBins, list[Any]]:
         """Return the training bins of 'transfer', and those of both parts as trees take them."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from chromatell.models.nascent._batches import Source
     from chromatell.models.nascent._evaluation import Predictor
 
+_RISES = 0.05  # least correlation of a target with the log signal that it is blended with
 _ENOUGH = 4_000_000  # bins of chromosomes that one changed sample is made of
 
 
@@ -33,7 +34,7 @@ class Blend:
     Attributes
     ----------
     share
-        (1,) from 0, trees alone, to 1.
+        (targets,) from 0, trees alone, to 1.
     centre
         (1,) mean of the log signal in training.
     level, slope
@@ -46,12 +47,16 @@ class Blend:
     slope: np.ndarray
 
     @classmethod
-    def of(cls, share: float, trees: np.ndarray, log_signal: np.ndarray) -> Blend:
-        """Return the blend of what trees say (targets, bins) and the log signal (bins,) of unchanged training bins."""
+    def of(cls, share: float, trees: np.ndarray, log_signal: np.ndarray, targets: np.ndarray) -> Blend:
+        """Return the blend of what trees say (targets, bins) and the log signal (bins,) of unchanged training bins.
+
+        A target that does not rise with the log signal there has none of it.
+        """
         spread = float(log_signal.std())
         slope = trees.astype(np.float64).std(axis=1) / spread if spread > 0 else np.zeros(len(trees))
         centre = np.array([log_signal.mean()])
-        return cls(np.array([share]), centre, trees.mean(axis=1, dtype=np.float64), slope)
+        shares = [share if _correlation(y, log_signal) > _RISES else 0.0 for y in targets]
+        return cls(np.array(shares), centre, trees.mean(axis=1, dtype=np.float64), slope)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return the fields by name."""
@@ -59,18 +64,19 @@ class Blend:
 
     def check(self, n_targets: int) -> None:
         """Raise where the arrays are none of so many targets."""
-        shapes = {"share": (1,), "centre": (1,), "level": (n_targets,), "slope": (n_targets,)}
+        shapes = {"share": (n_targets,), "centre": (1,), "level": (n_targets,), "slope": (n_targets,)}
         for name, shape in shapes.items():
             array = getattr(self, name)
             if array.shape != shape or array.dtype != np.float64 or not np.isfinite(array).all():
                 raise ChromatellError(f"The stored blend has a wrong {name!r}. Ask for the file again, or train anew.")
-        if not 0 <= self.share[0] <= 1 or (self.slope < 0).any():
+        if (self.share < 0).any() or (self.share > 1).any() or (self.slope < 0).any():
             raise ChromatellError("The stored blend is out of range. Ask for the file again, or train anew.")
 
     def apply(self, trees: np.ndarray, log_signal: np.ndarray) -> np.ndarray:
         """Return float32 (targets, bins)."""
         simple = self.level[:, np.newaxis] + self.slope[:, np.newaxis] * (log_signal - self.centre)
-        return ((1 - self.share) * trees + self.share * simple).astype(np.float32)
+        share = self.share[:, np.newaxis]
+        return ((1 - share) * trees + share * simple).astype(np.float32)
 
 
 class BlendedTrees(TreeModule):
@@ -147,6 +153,12 @@ def carried_bins(
         return None
     features, targets, log_signal = (np.concatenate([p[i] for p in parts], axis=-1) for i in range(3))
     return CarriedBins(features, targets, log_signal, plain)
+
+
+def _correlation(y: np.ndarray, x: np.ndarray) -> float:
+    known = np.isfinite(y)
+    y, x = y[known].astype(np.float64), x[known]
+    return 0.0 if y.size < 2 or y.std() == 0 or x.std() == 0 else float(np.corrcoef(y, x)[0, 1])
 
 
 def _some(data: BinnedTracks, split: str, rng: np.random.Generator) -> list[str]:
