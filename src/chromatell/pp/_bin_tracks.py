@@ -131,10 +131,10 @@ def bin_tracks(
     Peaks of a BED, here without a signal beside them:
 
     >>> from pathlib import Path
-    >>> _ = Path("peaks.bed").write_text("chr1\t30\t110\n")
+    >>> _ = Path("peaks.bed").write_text("chr1\t25\t125\n")
     >>> tracks = ctl.pp.bin_tracks({"H3K27ac": "peaks.bed"}, chrom_sizes={"chr1": 190})
-    >>> tracks.values("chr1").round(1).tolist()
-    [[0.4, 1.0, 0.2, 0.0]]
+    >>> tracks.values("chr1").tolist()
+    [[0.5, 1.0, 0.5, 0.0]]
     """
     bin_size = in_range(bin_size, 1, MAX_BIN, "bin_size")
     one_of(stat, STATS, "stat")
