@@ -4,9 +4,9 @@
 
 K562, hg19; average precision in bins of 200 bp, positive where half and more lies in a peak. `folds`: the signal of
 chr21 as it is, thinned to 10% and 3%, and changed as PRO-cap and GRO-seq would see it (`_augment.changed`, with seeds
-that training does not draw); trained on one half of its 1-Mb blocks, scored on the other, both ways. What is in the
-package was chosen by this part alone. `carried`: trained on PRO-seq of chr21, applied to PRO-cap of chr22; and of the
-bins there in peaks of one cell line only, whether those of K562 are told from those of GM12878.
+that training does not draw); trained on one half of its 1-Mb blocks, scored on the other, both ways. `carried`:
+trained on PRO-seq of chr21, applied to PRO-cap of chr22; and of the bins there in peaks of one cell line only, whether
+those of K562 are told from those of GM12878. Choose by `folds` alone.
 """
 
 from __future__ import annotations
