@@ -178,7 +178,6 @@ def test_an_input_is_replaced_only_when_told_to(made, run, tmp_path, refused):
         (["FRAGMENTS", "-o", "OUT", *SIZES, "--blacklist", "absent.bed"], 1, "blacklist 'absent.bed' is not there"),
         (["FRAGMENTS", "-o", "OUT", *SIZES], 1, "has 1,000 fragments; the most is 31"),
         (["FRAGMENTS", "-o", "OUT", "--chrom-sizes", "hg99"], 1, "chrom_sizes='hg99' is neither a file nor"),
-        (["FRAGMENTS", "-o", "OUT", *SIZES, "--bin-size", "0"], 1, "size=0 is out of range"),
         (["FRAGMENTS", "-o", "OUT", *SIZES, "--barcodes", "OTHERS"], 1, "holds no fragment of the 2 cells"),
         (["FRAGMENTS", "-o", "OUT", *SIZES, "--barcodes", "TWICE"], 1, "more than once"),
         (["FRAGMENTS", "-o", "OUT", *SIZES, "--barcodes", "NONE"], 1, "one barcode a line is needed"),

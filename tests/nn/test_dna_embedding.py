@@ -131,7 +131,7 @@ def xchrom(request):
     ctl.pp.split_cells(mdata, seed=0)
     mdata.mod["rna"].obsm["X_few"] = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
     ctl.models.XChrom.setup_mudata(mdata, embedding="X_few")
-    size = {"stem_filters": 6, "n_embed": 5, "sequence_length": 96}
+    size = {"stem_filters": 6, "n_embed": 5, "sequence_length": 96, "covariate_length": 0}
     if request.param == "basset":
         size |= {"kind": "basset", "filters": (6, 6), "last_filters": 4}
     model = ctl.models.XChrom(mdata, **size)

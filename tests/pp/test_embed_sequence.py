@@ -95,7 +95,7 @@ def test_mudata_and_round_trip(mdata, bins, fasta, fields, tmp_path):
 def test_an_xchrom_of_a_file(bins, fasta, tmp_path):
     mdata = ctl.datasets.simulate_sequence_multiome(n_cells=50, n_regions=30, seed=0)
     ctl.pp.split_cells(mdata, seed=0)
-    size = {"stem_filters": 4, "n_embed": 6, "sequence_length": 200, "n_pcs": 3}
+    size = {"stem_filters": 4, "n_embed": 6, "sequence_length": 200, "covariate_length": 0, "n_pcs": 3}
     ctl.tl.xchrom(mdata, embedding=None, train_kwargs={"max_epochs": 1}, **size)
     mdata.write(tmp_path / "shared.h5mu")
     ctl.pp.embed_sequence(bins, fasta, method="xchrom", model=tmp_path / "shared.h5mu", device="cpu")
@@ -109,6 +109,15 @@ def test_an_xchrom_of_a_file(bins, fasta, tmp_path):
     np.testing.assert_allclose(table[has], (mean - mean.mean(axis=0)) / mean.std(axis=0), atol=2e-3)
     assert (table[~has] == 0).all()
     assert bins.uns["ctl"]["X_dna"]["embedder"] == "XChrom"
+
+
+def test_an_xchrom_with_covariates_is_refused(bins, fasta):
+    mdata = ctl.datasets.simulate_sequence_multiome(n_cells=50, n_regions=30, seed=0)
+    ctl.pp.split_cells(mdata, seed=0)
+    size = {"stem_filters": 4, "n_embed": 6, "sequence_length": 200, "n_pcs": 3}
+    ctl.tl.xchrom(mdata, embedding=None, train_kwargs={"max_epochs": 1}, **size)
+    with pytest.raises(ChromatellError, match=r"the tower alone is read. Train one without: .*covariate_length=0"):
+        ctl.pp.embed_sequence(bins, fasta, method="xchrom", model=ctl.models.load(mdata), device="cpu")
 
 
 @pytest.mark.parametrize(

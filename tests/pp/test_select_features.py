@@ -63,7 +63,7 @@ def test_test_cells_are_not_read(split):
         assert a.equals(b[["ctl_selected", "ctl_score"]])
 
 
-@pytest.mark.parametrize("form", ["dense", "csc", "not canonical", "integers"])
+@pytest.mark.parametrize("form", ["dense", "csc", "in halves", "integers"])
 def test_any_matrix(split, form):
     want = [var["ctl_score"].copy() for var in select(split, n_genes=10, n_regions=25)]
     for mod in split.mod.values():
@@ -82,6 +82,11 @@ def test_any_matrix(split, form):
             indptr = np.concatenate([[0], np.cumsum(2 * np.diff(x.indptr))])
             mod.X = sp.csr_matrix((halves[order], coo[1][order], indptr), shape=x.shape)
             assert not mod.X.has_canonical_format
+    if form == "in halves":  # refused, and the printed call cures it
+        with pytest.raises(ChromatellError, match=r"more than once. Add them up: .*sum_duplicates\(\)"):
+            select(split, n_genes=10, n_regions=25)
+        for mod in split.mod.values():
+            mod.X.sum_duplicates()
     got = select(split, n_genes=10, n_regions=25)
     for a, var in zip(want, got, strict=True):
         np.testing.assert_allclose(var["ctl_score"], a, rtol=1e-5)

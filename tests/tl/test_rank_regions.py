@@ -115,7 +115,7 @@ def test_disagreement_of_members_widens_the_interval(mdata):
     del mdata.mod["atac_pred"]
     with no_pull():
         mdata.update()
-    ctl.tl.dense(mdata, seed=0, n_members=3, train_kwargs={"max_epochs": 2})
+    ctl.tl.dense(mdata, seed=0, n_members=3, stack=False, train_kwargs={"max_epochs": 2})  # the network alone
     ctl.tl.rank_regions(mdata, "kind", n_bootstrap=100, seed=0)
     with_members = mdata.uns["ctl"]["rank_regions"]
     assert with_members["settings"]["n_members"].iloc[0] == 3

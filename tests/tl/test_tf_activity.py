@@ -169,7 +169,7 @@ def test_a_motif_alone_gives_what_it_gives_among_others(sequenced, linear):
     kwargs = {"model": linear, "n_backgrounds": 4, "seed": 1, "copy": True}
     among = ctl.tl.tf_activity(sequenced, both, **kwargs).mod["rna"].obsm["tf_activity"]
     alone = ctl.tl.tf_activity(sequenced, {"y": both["y"]}, **kwargs).mod["rna"].obsm["tf_activity"]
-    np.testing.assert_array_equal(alone["y"], among["y"])
+    np.testing.assert_allclose(alone["y"], among["y"], rtol=1e-5)  # sums of float32 in other batches
 
 
 def test_more_backgrounds_than_regions_and_n(sequenced, linear):
@@ -222,6 +222,7 @@ def test_with_xchrom_it_is_the_change_of_what_the_model_predicts(monkeypatch):
         stem_filters=8,
         filters=(8, 8),
         sequence_length=256,
+        covariate_length=256,
         warm_epochs=1,
         seed=0,
         train_kwargs={"max_epochs": 1},

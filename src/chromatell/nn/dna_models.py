@@ -58,7 +58,7 @@ class XChromEmbedder:
     Raises
     ------
     ChromatellError
-        The record is of another family, or does not fit its own description.
+        The record is of another family, has covariates beside its tower, or does not fit its own description.
     """
 
     def __init__(self, model: Any, *, device: str | None = None) -> None:
@@ -67,6 +67,11 @@ class XChromEmbedder:
             raise ChromatellError(
                 f"method='xchrom' reads the sequence tower of an XChrom; this is a {record.family!r} model. Give the "
                 "path of an XChrom: ctl.pp.embed_sequence(data, fasta, method='xchrom', model='xchrom.h5mu')."
+            )
+        if record.config.get("network", {}).get("covariate_length"):
+            raise ChromatellError(
+                "This XChrom adds GC, CpG and more to what its tower says, and a region's vector is both; here the "
+                "tower alone is read. Train one without: ctl.tl.xchrom(mdata, covariate_length=0)."
             )
         self.device = device_of(device)
         try:

@@ -51,8 +51,8 @@ def embed_sequence(
         takes the tokens of ``ctl.pp.add_sequence``, ``varm['dna_code']``.
     method
         - 'kmer': the share of each `k`-mer on either strand; nothing is needed but the sequence.
-        - 'xchrom': the vector that a trained XChrom gives to the sequence, in windows side by side where a region is
-          longer than what that reads.
+        - 'xchrom': the vector that an XChrom trained with ``covariate_length=0`` gives to the sequence, in windows side
+          by side where a region is longer than what that reads.
         - 'nucleotide_transformer': the mean of the last hidden states of a Nucleotide Transformer (extra
           `dna-models`). No code that comes with a model is run, and only safetensors are read.
     model
