@@ -144,11 +144,13 @@ def test_columns_of_two_dimensions_are_refused(tmp_path, place, kind):
     if path.is_dir():
         (path / ".zmetadata").unlink(missing_ok=True)  # a copy of the shapes, which would be compared first
     with h5py.File(path, "r+") if kind == "h5ad" else contextlib.nullcontext(zarr.open_group(path)) as root:
+        if not hasattr(root[place], "dtype"):  # text of pandas 3: a group of values and a mask
+            place += "/values"
         values, attributes = root[place][...], dict(root[place].attrs)
         del root[place]
         made = root.create_array if kind == "zarr" else root.create_dataset
         made(place, data=values[:, None]).attrs.update(attributes)
-    with pytest.raises(ChromatellError, match="has not one dimension"):
+    with pytest.raises(ChromatellError, match="has not one dimension|wrong number of dimensions"):
         ctl.io.read(path)
 
 
