@@ -162,8 +162,8 @@ def link_regions(
     return target if copy else None
 
 
-def dense_model(mdata: MuData, key: str, model: Any) -> Any:
-    """Return a trained `Dense`: the one that is given, else that of `mdata`."""
+def any_model(mdata: MuData, key: str, model: Any) -> Any:
+    """Return a model of any family: the one that is given, else that of `mdata`."""
     from chromatell.models._base import ChromatinModel
 
     if model is None:
@@ -176,6 +176,12 @@ def dense_model(mdata: MuData, key: str, model: Any) -> Any:
         model = load(mdata, key=key)
     elif not isinstance(model, ChromatinModel):
         model = load(model)
+    return model
+
+
+def dense_model(mdata: MuData, key: str, model: Any) -> Any:
+    """Return a trained `Dense`: the one that is given, else that of `mdata`."""
+    model = any_model(mdata, key, model)
     if model.family != "dense":
         raise ChromatellError(
             f"The model is of family {model.family!r}; this needs one that reads genes, of family 'dense': "

@@ -16,8 +16,7 @@ from chromatell._progress import progress
 from chromatell._settings import settings
 from chromatell._validate import ChromatellError, examples, in_range, modality
 from chromatell.data.chosen import cell_labels
-from chromatell.io import model_keys
-from chromatell.models import load
+from chromatell.tl._link_regions import any_model
 from chromatell.tl._sequences import result_key
 
 _MOST = 1000  # perturbations of one call
@@ -159,18 +158,7 @@ def perturb(
 
 
 def _model(mdata: MuData, key: str, model: Any) -> Any:
-    from chromatell.models._base import ChromatinModel
-
-    if model is None:
-        keys = model_keys(mdata)
-        if key not in keys:
-            raise ChromatellError(
-                f"There is no model {key!r} in mdata.uns['ctl']['models']; there: {keys or 'none'}. Train one with "
-                "ctl.tl.dense(mdata), name another with key=, or give one with model=."
-            )
-        model = load(mdata, key=key)
-    elif not isinstance(model, ChromatinModel):
-        model = load(model)
+    model = any_model(mdata, key, model)
     if model.reads_tracks:
         raise ChromatellError(
             "A Nascent model reads tracks, which have no cells. Take a model of cells: ctl.tl.dense(mdata)."
