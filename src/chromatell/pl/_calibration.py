@@ -10,12 +10,16 @@ from mudata import MuData
 
 from chromatell._keys import EVALUATION
 from chromatell._validate import one_of
+from chromatell.pl._plot import plot
 from chromatell.pl._style import INK, Evaluation, Lines, Which, finish, legend, new_axes
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from matplotlib.axes import Axes
 
 
+@plot
 def calibration(
     mdata: MuData,
     models: str | Sequence[str] | None = None,
@@ -25,6 +29,8 @@ def calibration(
     pairs: str | None = None,
     key: str = EVALUATION,
     ax: Axes | None = None,
+    show: bool | None = None,
+    save: str | Path | None = None,
 ) -> Axes:
     """Observed share of open pairs against the predicted probability, in bins of the prediction.
 
@@ -38,12 +44,8 @@ def calibration(
         'best' (chosen on validation cells by the Brier score), 'all', 'none' or a list of kinds.
     scale
         'log', since most pairs have a low probability (bins without an open pair are then not seen), or 'linear'.
-    pairs
-        'cross-cell', 'cross-sample', 'cross-region' or 'cross-both'; None takes the first in the table.
     key
         `key_added` of that call.
-    ax
-        Axes to draw on; None makes a figure.
 
     Returns
     -------

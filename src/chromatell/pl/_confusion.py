@@ -11,13 +11,24 @@ from mudata import MuData
 from chromatell._keys import FISHER
 from chromatell._validate import ChromatellError
 from chromatell.models.baselines.kinds import REFERENCES
+from chromatell.pl._plot import plot
 from chromatell.pl._style import INK, finish, font_size, new_axes, read_table
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from matplotlib.axes import Axes
 
 
-def confusion(mdata: MuData, model: str | None = None, *, ax: Axes | None = None) -> Axes:
+@plot
+def confusion(
+    mdata: MuData,
+    model: str | None = None,
+    *,
+    ax: Axes | None = None,
+    show: bool | None = None,
+    save: str | Path | None = None,
+) -> Axes:
     """Predicted against observed open, in numbers of (cell, region) pairs and shares of each row.
 
     Parameters
@@ -26,8 +37,6 @@ def confusion(mdata: MuData, model: str | None = None, *, ax: Axes | None = None
         After ``ctl.tl.fisher(mdata)``.
     model
         A row of that table, such as a baseline; None takes the model.
-    ax
-        Axes to draw on; None makes a figure.
 
     Returns
     -------

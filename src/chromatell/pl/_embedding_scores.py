@@ -9,9 +9,12 @@ import pandas as pd
 from mudata import MuData
 
 from chromatell._keys import ALL_SPACE, HELD_OUT_SPACE, RANDOM, RNA_SPACE
+from chromatell.pl._plot import plot
 from chromatell.pl._style import BASELINE, FAINT, INK, MODEL_COLOURS, finish, font_size, legend, new_axes, read_table
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from matplotlib.axes import Axes
 
 _SPACES = {
@@ -22,7 +25,15 @@ _SPACES = {
 _GAP = 1.0  # between groups, in steps between values of k
 
 
-def embedding_scores(mdata: MuData, *, key: str = "neighbor_score", ax: Axes | None = None) -> Axes:
+@plot
+def embedding_scores(
+    mdata: MuData,
+    *,
+    key: str = "neighbor_score",
+    ax: Axes | None = None,
+    show: bool | None = None,
+    save: str | Path | None = None,
+) -> Axes:
     """Neighbour score and label score of an embedding against k, beside its input and what chance gives.
 
     Parameters
@@ -31,8 +42,6 @@ def embedding_scores(mdata: MuData, *, key: str = "neighbor_score", ax: Axes | N
         After ``ctl.tl.neighbor_score(mdata)``.
     key
         `key_added` of that call.
-    ax
-        Axes to draw on; None makes a figure.
 
     Returns
     -------

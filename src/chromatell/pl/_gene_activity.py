@@ -9,14 +9,26 @@ from mudata import MuData
 
 from chromatell._keys import DERIVED, GENE, GENE_ACTIVITY, PEARSON, PEARSON_MEASURED, UNS
 from chromatell._validate import ChromatellError, in_range
+from chromatell.pl._plot import plot
 from chromatell.pl._sequence_view import axes_size
 from chromatell.pl._style import BASELINE, FAINT, INK, OKABE_ITO, finish, font_size, legend, new_axes
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from matplotlib.axes import Axes
 
 
-def gene_activity(mdata: MuData, key: str = GENE_ACTIVITY, *, n_named: int = 6, ax: Axes | None = None) -> Axes:
+@plot
+def gene_activity(
+    mdata: MuData,
+    key: str = GENE_ACTIVITY,
+    *,
+    n_named: int = 6,
+    ax: Axes | None = None,
+    show: bool | None = None,
+    save: str | Path | None = None,
+) -> Axes:
     """Correlation of gene activity and measured expression, gene by gene: predicted against measured accessibility.
 
     Parameters
@@ -27,8 +39,6 @@ def gene_activity(mdata: MuData, key: str = GENE_ACTIVITY, *, n_named: int = 6, 
         The modality that it wrote.
     n_named
         So many genes of the highest correlation get their name.
-    ax
-        Axes to draw on; None makes a figure.
 
     Returns
     -------

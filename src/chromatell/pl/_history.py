@@ -13,9 +13,12 @@ from mudata import MuData
 from chromatell._keys import MODELS, UNS
 from chromatell._validate import ChromatellError, examples
 from chromatell.data.tracks import BinnedTracks
+from chromatell.pl._plot import plot
 from chromatell.pl._style import BASELINE, OKABE_ITO, finish, font_size, legend, new_axes
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from matplotlib.axes import Axes
 
 _LINES = {
@@ -24,7 +27,15 @@ _LINES = {
 }
 
 
-def history(data: MuData | AnnData | BinnedTracks | Any, key: str | None = None, *, ax: Axes | None = None) -> Axes:
+@plot
+def history(
+    data: MuData | AnnData | BinnedTracks | Any,
+    key: str | None = None,
+    *,
+    ax: Axes | None = None,
+    show: bool | None = None,
+    save: str | Path | None = None,
+) -> Axes:
     """Training and validation loss against epoch, with the epoch whose weights were kept.
 
     Parameters
@@ -33,8 +44,6 @@ def history(data: MuData | AnnData | BinnedTracks | Any, key: str | None = None,
         A MuData, AnnData or BinnedTracks that carries a model, or a model.
     key
         Which model, where there are several.
-    ax
-        Axes to draw on; None makes a figure.
 
     Returns
     -------

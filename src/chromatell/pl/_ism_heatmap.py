@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from mudata import MuData
 
+from chromatell.pl._plot import plot
 from chromatell.pl._sequence_view import genomic_axis, stretch
 from chromatell.pl._style import INK, finish, font_size, new_axes
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from matplotlib.axes import Axes
 
 
+@plot
 def ism_heatmap(
     mdata: MuData,
     region: str | None = None,
@@ -23,6 +27,8 @@ def ism_heatmap(
     start: int | None = None,
     end: int | None = None,
     ax: Axes | None = None,
+    show: bool | None = None,
+    save: str | Path | None = None,
 ) -> Axes:
     """The change in log-odds of being open with A, C, G and T in each place of a region.
 
@@ -38,8 +44,6 @@ def ism_heatmap(
         ``'ism'``, ``'attribution'``, or the `key_added` of either.
     start, end
         Stretch of the chromosome to draw, 0-based and half-open; None for all that is stored.
-    ax
-        Axes to draw on; None makes a figure.
 
     Returns
     -------

@@ -15,10 +15,13 @@ from mudata import MuData
 from chromatell._keys import COMPLETION, EVALUATION, OWN_ATAC
 from chromatell._validate import ChromatellError
 from chromatell.data.tracks import BinnedTracks
+from chromatell.pl._plot import plot
 from chromatell.pl._style import BASELINE, INK, OKABE_ITO, Evaluation, finish, font_size, metric_label
 from chromatell.pl._track_evaluation import ALL, TargetScores, TrackEvaluation
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from matplotlib.axes import Axes
 
 MAIN = (("overall", "ap"), ("per_cell", "auroc"), ("depth_matched", "auroc"))
@@ -26,6 +29,7 @@ _FIRST_METRIC = {"overall": "ap", "peaks": "ap", "profile": "pearson", "calibrat
 LOWER_IS_BETTER = frozenset({"ece", "brier", "rmse"})
 
 
+@plot
 def leaderboard(
     mdata: MuData | AnnData | BinnedTracks,
     *,
@@ -36,6 +40,8 @@ def leaderboard(
     resolution: int | None = None,
     key: str = EVALUATION,
     ax: Axes | Sequence[Axes] | None = None,
+    show: bool | None = None,
+    save: str | Path | None = None,
 ) -> Axes | np.ndarray:
     """Scores of models and baselines with 95% intervals, a panel for each view, or for each target of tracks.
 

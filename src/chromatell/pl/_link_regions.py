@@ -11,16 +11,27 @@ from mudata import MuData
 from chromatell._keys import CHROM, END, REGION_LINKS, RNA, START
 from chromatell._validate import ChromatellError, examples
 from chromatell.data.chosen import coordinates
+from chromatell.pl._plot import plot
 from chromatell.pl._sequence_view import axes_size
 from chromatell.pl._style import BASELINE, FAINT, INK, OKABE_ITO, finish, legend, new_axes, read_table
 from chromatell.pl._tracks import positions
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from matplotlib.axes import Axes
 
 
+@plot
 def link_regions(
-    mdata: MuData, gene: str | None = None, *, fdr: float = 0.1, key: str = REGION_LINKS, ax: Axes | None = None
+    mdata: MuData,
+    gene: str | None = None,
+    *,
+    fdr: float = 0.1,
+    key: str = REGION_LINKS,
+    ax: Axes | None = None,
+    show: bool | None = None,
+    save: str | Path | None = None,
 ) -> Axes:
     """Effect of one gene on the regions near it, along the genome.
 
@@ -34,8 +45,6 @@ def link_regions(
         Pairs below it are coloured.
     key
         Name of the result.
-    ax
-        Axes to draw on; None makes a figure.
 
     Returns
     -------

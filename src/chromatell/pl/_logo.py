@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from mudata import MuData
 
+from chromatell.pl._plot import plot
 from chromatell.pl._sequence_view import Stretch, axes_size, genomic_axis, stretch
 from chromatell.pl._style import FAINT, OKABE_ITO, finish, new_axes
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from matplotlib.axes import Axes
 
 COLOURS = {
@@ -21,6 +24,7 @@ COLOURS = {
 }
 
 
+@plot
 def logo(
     mdata: MuData,
     region: str | None = None,
@@ -30,6 +34,8 @@ def logo(
     start: int | None = None,
     end: int | None = None,
     ax: Axes | None = None,
+    show: bool | None = None,
+    save: str | Path | None = None,
 ) -> Axes:
     """The bases of a region, each as high as it matters for being open.
 
@@ -49,8 +55,6 @@ def logo(
     start, end
         Stretch of the chromosome to draw, 0-based and half-open; None for all that is stored. About 100 bases can be
         read at a width of 6 inches.
-    ax
-        Axes to draw on; None makes a figure.
 
     Returns
     -------

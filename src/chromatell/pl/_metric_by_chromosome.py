@@ -10,17 +10,21 @@ import numpy as np
 from chromatell._keys import EVALUATION
 from chromatell._validate import ChromatellError
 from chromatell.data.tracks import BinnedTracks
+from chromatell.pl._plot import plot
 from chromatell.pl._sequence_view import axes_size
 from chromatell.pl._style import METRIC_LABELS, finish, font_size, legend, line_styles, new_axes
 from chromatell.pl._track_evaluation import ALL, TrackEvaluation
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from matplotlib.axes import Axes
 
 _SPREAD = 0.7  # of the room of a chromosome
 _MARKERS = "osD^vPX<>"
 
 
+@plot
 def metric_by_chromosome(
     tracks: BinnedTracks,
     metric: str = "pearson",
@@ -31,6 +35,8 @@ def metric_by_chromosome(
     models: Sequence[str] | None = None,
     key: str = EVALUATION,
     ax: Axes | None = None,
+    show: bool | None = None,
+    save: str | Path | None = None,
 ) -> Axes:
     """A score of each model and baseline on each chromosome, and on all together, with 95% intervals.
 
@@ -48,8 +54,6 @@ def metric_by_chromosome(
         Which models and baselines; None takes all.
     key
         `key_added` of that call.
-    ax
-        Axes to draw on; None makes a figure.
 
     Returns
     -------

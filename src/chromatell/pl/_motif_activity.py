@@ -12,12 +12,16 @@ from mudata import MuData
 from chromatell._keys import ATAC, MOTIF_ACTIVITY, RNA
 from chromatell._validate import ChromatellError, examples, in_range
 from chromatell.data.chosen import cell_labels
+from chromatell.pl._plot import plot
 from chromatell.pl._tf_activity import heatmap, tops
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from matplotlib.axes import Axes
 
 
+@plot
 def motif_activity(
     mdata: MuData,
     motifs: Sequence[str] | None = None,
@@ -26,6 +30,8 @@ def motif_activity(
     key: str = MOTIF_ACTIVITY,
     n_top: int | None = None,
     ax: Axes | None = None,
+    show: bool | None = None,
+    save: str | Path | None = None,
 ) -> Axes:
     """Mean activity of motifs in groups of cells, as a heatmap.
 
@@ -42,8 +48,6 @@ def motif_activity(
         Name of the activities in `obsm`.
     n_top
         Number of motifs where `motifs` is None; None draws as many as can be read in `ax`, at most 25.
-    ax
-        Axes to draw on; None makes a figure.
 
     Returns
     -------

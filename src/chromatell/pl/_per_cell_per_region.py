@@ -9,6 +9,7 @@ from mudata import MuData
 
 from chromatell._keys import EVALUATION
 from chromatell._validate import ChromatellError
+from chromatell.pl._plot import plot
 from chromatell.pl._style import (
     BASELINE,
     FAINT,
@@ -22,11 +23,14 @@ from chromatell.pl._style import (
 )
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from matplotlib.axes import Axes
 
 _VIEWS = ("per_cell", "per_region")
 
 
+@plot
 def per_cell_per_region(
     mdata: MuData,
     model: str | None = None,
@@ -35,6 +39,8 @@ def per_cell_per_region(
     pairs: str | None = None,
     key: str = EVALUATION,
     ax: Axes | None = None,
+    show: bool | None = None,
+    save: str | Path | None = None,
 ) -> Axes:
     """How the AUROC of a model is spread over cells and over regions, beside that of the best baseline.
 
@@ -46,12 +52,8 @@ def per_cell_per_region(
         Which prediction; None takes the first model.
     baseline
         Which baseline; None takes, for cells and for regions, the one that was chosen on the validation cells.
-    pairs
-        'cross-cell', 'cross-sample', 'cross-region' or 'cross-both'; None takes the first in the table.
     key
         `key_added` of that call.
-    ax
-        Axes to draw on; None makes a figure.
 
     Returns
     -------

@@ -10,14 +10,25 @@ from mudata import MuData
 
 from chromatell._keys import PERTURBATION
 from chromatell._validate import ChromatellError, examples, in_range
+from chromatell.pl._plot import plot
 from chromatell.pl._style import finish, font_size, new_axes, read_table
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from matplotlib.axes import Axes
 
 
+@plot
 def perturb(
-    mdata: MuData, target: str | None = None, *, n_top: int = 20, key: str = PERTURBATION, ax: Axes | None = None
+    mdata: MuData,
+    target: str | None = None,
+    *,
+    n_top: int = 20,
+    key: str = PERTURBATION,
+    ax: Axes | None = None,
+    show: bool | None = None,
+    save: str | Path | None = None,
 ) -> Axes:
     """Effect of one perturbation on the regions that it moves most, in each group of cells.
 
@@ -31,8 +42,6 @@ def perturb(
         Number of regions, by their largest effect in any group.
     key
         Name of the result.
-    ax
-        Axes to draw on; None makes a figure.
 
     Returns
     -------

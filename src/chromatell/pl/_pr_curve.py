@@ -9,12 +9,16 @@ from anndata import AnnData
 from mudata import MuData
 
 from chromatell._keys import EVALUATION, PREVALENCE
+from chromatell.pl._plot import plot
 from chromatell.pl._style import INK, Evaluation, Lines, Which, finish, legend, new_axes
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from matplotlib.axes import Axes
 
 
+@plot
 def pr_curve(
     mdata: MuData | AnnData,
     models: str | Sequence[str] | None = None,
@@ -23,6 +27,8 @@ def pr_curve(
     pairs: str | None = None,
     key: str = EVALUATION,
     ax: Axes | None = None,
+    show: bool | None = None,
+    save: str | Path | None = None,
 ) -> Axes:
     """Precision against recall over all (cell, region) pairs, beside the baselines and the prevalence.
 
@@ -39,8 +45,6 @@ def pr_curve(
         first in the table.
     key
         `key_added` of that call.
-    ax
-        Axes to draw on; None makes a figure.
 
     Returns
     -------

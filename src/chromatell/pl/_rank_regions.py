@@ -10,15 +10,26 @@ from mudata import MuData
 
 from chromatell._keys import RANK_REGIONS
 from chromatell._validate import ChromatellError, examples, in_range
+from chromatell.pl._plot import plot
 from chromatell.pl._sequence_view import axes_size
 from chromatell.pl._style import FAINT, OKABE_ITO, finish, font_size, legend, new_axes, read_table
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from matplotlib.axes import Axes
 
 
+@plot
 def rank_regions(
-    mdata: MuData, group: str | None = None, *, n_top: int = 20, key: str = RANK_REGIONS, ax: Axes | None = None
+    mdata: MuData,
+    group: str | None = None,
+    *,
+    n_top: int = 20,
+    key: str = RANK_REGIONS,
+    ax: Axes | None = None,
+    show: bool | None = None,
+    save: str | Path | None = None,
 ) -> Axes:
     """The regions that one group opens most: predicted effects with intervals, measured ones beside them.
 
@@ -32,8 +43,6 @@ def rank_regions(
         Number of regions, by rank.
     key
         Name of the result.
-    ax
-        Axes to draw on; None makes a figure.
 
     Returns
     -------

@@ -17,11 +17,14 @@ from chromatell.data.chosen import Accessibility, accessibility, cell_labels, co
 from chromatell.data.predictions import prediction_keys
 from chromatell.genome.regions import normalise_chrom, parse_regions
 from chromatell.pl._gene_row import GENES, draw_genes, place_genes
+from chromatell.pl._plot import plot
 from chromatell.pl._sequence_view import axes_size
 from chromatell.pl._style import FAINT, OKABE_ITO, finish, font_size, legend, new_axes
 from chromatell.pl._tracks import OBSERVED, positions
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from matplotlib.axes import Axes
 
 _FILL = 0.84  # of a row's height
@@ -29,6 +32,7 @@ _MOST = 40  # groups
 _NARROW = 0.004  # of the stretch: regions are drawn at least so wide
 
 
+@plot
 def region(
     mdata: MuData,
     region: str,
@@ -38,6 +42,8 @@ def region(
     key: str | None = None,
     annotation: str | os.PathLike[str] | pd.DataFrame | None = None,
     ax: Axes | None = None,
+    show: bool | None = None,
+    save: str | Path | None = None,
 ) -> Axes:
     """Accessibility of each group over one stretch of the genome: what was observed, and the prediction over it.
 
@@ -55,8 +61,6 @@ def region(
         Which prediction; None takes the latest.
     annotation
         Genes to draw: GTF, BED or table, a path or a DataFrame.
-    ax
-        Axes to draw on; None makes a figure.
 
     Returns
     -------

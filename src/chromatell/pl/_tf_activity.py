@@ -11,15 +11,19 @@ from mudata import MuData
 
 from chromatell._keys import RNA
 from chromatell._validate import ChromatellError, examples
+from chromatell.pl._plot import plot
 from chromatell.pl._style import finish, font_size, new_axes
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from matplotlib.axes import Axes
 
 FACTOR = "Transcription factor"
 _MOST = 25  # factors drawn where their number was not given
 
 
+@plot
 def tf_activity(
     mdata: MuData,
     tfs: Sequence[str] | None = None,
@@ -29,6 +33,8 @@ def tf_activity(
     n_top: int | None = None,
     standardise: bool = True,
     ax: Axes | None = None,
+    show: bool | None = None,
+    save: str | Path | None = None,
 ) -> Axes:
     """Mean activity of transcription factors in groups of cells, as a heatmap.
 
@@ -48,8 +54,6 @@ def tf_activity(
     standardise
         Show standard deviations over the cells, each factor centred on its mean; False shows the change of the log-odds
         of being open as it was written.
-    ax
-        Axes to draw on; None makes a figure.
 
     Returns
     -------

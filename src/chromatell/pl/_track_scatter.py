@@ -12,13 +12,17 @@ from chromatell._validate import ChromatellError, one_of
 from chromatell.data._tracks_table import ASSAY, PREDICTION, ROLE, SAMPLE
 from chromatell.data.tracks import RAW, BinnedTracks
 from chromatell.metrics.tracks import coarsen
+from chromatell.pl._plot import plot
 from chromatell.pl._style import INK, finish, font_size, new_axes
 from chromatell.pl._track_evaluation import ALL, TrackEvaluation, base_pairs
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from matplotlib.axes import Axes
 
 
+@plot
 def track_scatter(
     tracks: BinnedTracks,
     target: str,
@@ -30,6 +34,8 @@ def track_scatter(
     log: bool = False,
     key: str = EVALUATION,
     ax: Axes | None = None,
+    show: bool | None = None,
+    save: str | Path | None = None,
 ) -> Axes:
     """Observed against predicted signal in the bins of a part, as a density, with Pearson's r in the corner.
 
@@ -51,8 +57,6 @@ def track_scatter(
         Draw log(1 + signal).
     key
         `key_added` of ``ctl.tl.evaluate``, from whose table r is read; where it has no such score, none is shown.
-    ax
-        Axes to draw on; None makes a figure.
 
     Returns
     -------

@@ -17,10 +17,13 @@ from chromatell._validate import ChromatellError
 from chromatell.data._tracks_table import ASSAY, INPUT, PREDICTION, ROLE, SAMPLE, STRAND, one_region
 from chromatell.data.tracks import BinnedTracks, as_tracks
 from chromatell.pl._gene_row import GENES, draw_genes, place_genes
+from chromatell.pl._plot import plot
 from chromatell.pl._sequence_view import axes_size
 from chromatell.pl._style import BASELINE, FAINT, OKABE_ITO, finish, font_size, legend, new_axes
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from matplotlib.axes import Axes
 
 _FILL = 0.86  # of a row's height
@@ -41,6 +44,7 @@ class _Row:
     predicted: tuple[str, ...] = ()
 
 
+@plot
 def tracks(
     tracks: BinnedTracks | AnnData,
     region: str,
@@ -49,6 +53,8 @@ def tracks(
     annotation: str | os.PathLike[str] | pd.DataFrame | None = None,
     layer: str | None = None,
     ax: Axes | None = None,
+    show: bool | None = None,
+    save: str | Path | None = None,
 ) -> Axes:
     """Signal along a stretch of the genome: input strands mirrored, observed targets with predictions over them.
 
@@ -65,8 +71,6 @@ def tracks(
         Genes to draw: GTF, BED or table, a path or a DataFrame.
     layer
         Such as ``'raw'``; None draws the values themselves.
-    ax
-        Axes to draw on; None makes a figure.
 
     Returns
     -------

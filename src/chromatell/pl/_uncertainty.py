@@ -8,13 +8,24 @@ from mudata import MuData
 
 from chromatell._keys import UNCERTAINTY
 from chromatell._validate import ChromatellError
+from chromatell.pl._plot import plot
 from chromatell.pl._style import BASELINE, OKABE_ITO, finish, legend, new_axes, read_table
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from matplotlib.axes import Axes
 
 
-def uncertainty(mdata: MuData, key: str = UNCERTAINTY, *, ax: Axes | None = None) -> Axes:
+@plot
+def uncertainty(
+    mdata: MuData,
+    key: str = UNCERTAINTY,
+    *,
+    ax: Axes | None = None,
+    show: bool | None = None,
+    save: str | Path | None = None,
+) -> Axes:
     """Share of intervals that hold the measured value, against their nominal level.
 
     Parameters
@@ -23,8 +34,6 @@ def uncertainty(mdata: MuData, key: str = UNCERTAINTY, *, ax: Axes | None = None
         After ``ctl.tl.uncertainty(mdata, groupby)`` on data with measured ATAC.
     key
         Name of the result.
-    ax
-        Axes to draw on; None makes a figure.
 
     Returns
     -------

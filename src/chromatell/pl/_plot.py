@@ -1,0 +1,101 @@
+"""What every plot does beside drawing: checks where it is to be saved, saves it, shows it, and documents `ax`."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from chromatell._validate import ChromatellError
+from chromatell.io._write import beside, check_writable
+
+_Plot = TypeVar("_Plot", bound=Callable[..., Any])
+
+# What a docstring does not say of its own: parameters that mean the same in several plots.
+SHARED = {
+    "pairs": "'cross-cell', 'cross-sample', 'cross-region' or 'cross-both'; None takes the first in the table.",
+    "ax": "Axes to draw on; None makes a figure.",
+    "show": "True shows the figure, as pyplot does, and returns None; else a notebook shows it by itself.",
+    "save": "File to save the figure in; the suffix says the format (`.png`, `.pdf`, `.svg`). What is there is "
+    "replaced; ``rcParams['savefig.dpi']`` of matplotlib says how fine.",
+}
+
+
+def plot(draw: _Plot) -> _Plot:
+    """Honour `show` and `save` of a function that draws, and complete its docstring from `SHARED`."""
+
+    @functools.wraps(draw)
+    def drawn(*args: Any, show: bool | None = None, save: str | os.PathLike[str] | None = None, **kwargs: Any) -> Any:
+        path = None if save is None else _target(save)
+        result = draw(*args, **kwargs)
+        if path is not None:
+            _save(result, path)
+        if not show:
+            return result
+        import matplotlib.pyplot as plt
+
+        plt.show()
+        return None
+
+    drawn.__doc__ = completed(inspect.getdoc(draw) or "", inspect.signature(draw).parameters)
+    return drawn  # type: ignore[return-value]
+
+
+def completed(doc: str, parameters: Any) -> str:
+    r"""Return a docstring with the shared parameters that it leaves out, at the end of its section.
+
+    Examples
+    --------
+    >>> doc = "Draw.\n\nParameters\n----------\nx\n    Data.\n\nReturns\n-------\nAxes"
+    >>> print(completed(doc, ["x", "ax"]))
+    Draw.
+    <BLANKLINE>
+
+    Parameters
+    ----------
+    x
+        Data.
+    ax
+        Axes to draw on; None makes a figure.
+    <BLANKLINE>
+
+    Returns
+    -------
+    Axes
+    """
+    head, mark, tail = doc.partition("\n\nReturns\n")
+    said = [name for name in SHARED if name in parameters and not re.search(rf"^{name}$", head, re.MULTILINE)]
+    more = "".join(f"\n{name}\n    {SHARED[name]}" for name in said)
+    return f"{head}{more}{mark}{tail}"
+
+
+def _target(save: str | os.PathLike[str]) -> Path:
+    """Return where a figure goes, or raise, before anything is drawn, where it cannot."""
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    if not isinstance(save, str | os.PathLike):
+        raise ChromatellError(f"save={save!r} is a {type(save).__name__}. Name a file, such as save='figure.png'.")
+    path = Path(save)
+    formats = sorted(FigureCanvasBase.filetypes)
+    if path.suffix[1:].lower() not in formats:
+        raise ChromatellError(
+            f"save={str(path)!r} does not say a format that matplotlib writes. Take one of the suffixes "
+            f"{', '.join(formats)}: save={str(path.with_suffix('.png'))!r}."
+        )
+    if path.is_dir():
+        raise ChromatellError(f"save={str(path)!r} is a folder. Name a file in it.")
+    check_writable(path)
+    return path
+
+
+def _save(axes: Any, path: Path) -> None:
+    figure = np.ravel(axes)[0].get_figure(root=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with beside(path) as temporary:
+        figure.savefig(temporary, format=path.suffix[1:].lower(), bbox_inches="tight")
