@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 import os
 import platform
+import time
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 RESULTS = Path(__file__).parent / "results"
 _PACKAGES = ("chromatell", "anndata", "numpy", "scipy", "torch", "scvi-tools", "zarr", "dask")
@@ -45,3 +49,20 @@ def write_table(name: str, rows: list[dict[str, Any]], note: str = "") -> None:
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.md").write_text(text)
     (RESULTS / f"{name}.json").write_text(json.dumps({"note": note, "machine": about, "rows": rows}, indent=1) + "\n")
+
+
+def in_pairs(work: dict[str, Callable[[], object]], pairs: int = 5, *, warm: bool = True) -> dict[str, np.ndarray]:
+    """Return the seconds of the processor that each work takes, done in turn, `pairs` times."""
+    found: dict[str, list[float]] = {name: [] for name in work}
+    for i in range(pairs + warm):
+        for name, one in work.items():
+            start = time.process_time()
+            one()
+            if i >= warm:
+                found[name].append(time.process_time() - start)
+    return {name: np.array(seconds) for name, seconds in found.items()}
+
+
+def spread(values: np.ndarray, digits: int = 2) -> str:
+    """Return a median with its range."""
+    return f"{np.median(values):.{digits}f} ({values.min():.{digits}f}-{values.max():.{digits}f})"

@@ -109,6 +109,36 @@ def test_what_is_written_reads_back_in_intervals_as_few_as_can_be(tmp_path):
     assert check_bigwig(files["a"]).ends_well
 
 
+def test_each_form_of_block_and_trees_of_two_levels(tmp_path, rng):
+    """Bins, starts and intervals; 300 chromosomes, 280,000 runs; zoom levels and summary, all by another reader."""
+    n = 280_000
+    dense = rng.normal(size=n).astype(np.float32)  # in blocks of bins alone
+    gaps = np.where(rng.random(5000) < 0.3, np.nan, np.repeat(rng.normal(size=2500), 2)).astype(np.float32)
+    values = {"chr1": dense, "chr2": gaps, "chr3": np.where(np.arange(4000) % 2, np.float32(np.nan), dense[:4000])}
+    values |= {f"scaffold{i}": np.float32([i, np.nan, 1]) for i in range(300)}
+    sizes = {c: 50 * v.size - 13 for c, v in values.items()}
+    tracks = ctl.data.BinnedTracks({c: v[None] for c, v in values.items()}, ["a"], chrom_sizes=sizes)
+    path = ctl.io.bigwig.write(tracks, tmp_path / "a.bw")["a"]
+    file = pybigtools.open(str(path))
+    assert file.chroms() == sizes
+    held = {c: ~np.isnan(v) for c, v in values.items()}
+    for chrom in ("chr1", "chr2", "chr3", "scaffold299"):
+        records = np.array([v for a, b, v in file.records(chrom) for _ in range(-(-(b - a) // 50))])
+        np.testing.assert_array_equal(records, values[chrom][held[chrom]])
+    bases = {c: np.where(np.arange(v.size) == v.size - 1, 37, 50) * held[c] for c, v in values.items()}
+    summary = file.info()["summary"]
+    assert summary["basesCovered"] == sum(int(b.sum()) for b in bases.values())
+    assert summary["sum"] == pytest.approx(sum(float(np.nansum(values[c] * b)) for c, b in bases.items()), rel=1e-6)
+    assert summary["min"] == dense.min()
+    width = file.zooms()[1]
+    for start, end, found in file.zoom_records(width, "chr2"):
+        here, part = values["chr2"][start // 50 : -(-end // 50)], bases["chr2"][start // 50 : -(-end // 50)]
+        assert found["bases_covered"] == part.sum()
+        assert (found["min_val"], found["max_val"]) == (np.nanmin(here), np.nanmax(here))
+        assert found["sum"] == pytest.approx(np.nansum(here * part), rel=1e-4, abs=1e-3)
+    assert end == sizes["chr2"]
+
+
 def test_zeros_may_be_left_out(tmp_path):
     ctl.io.bigwig.write(tracks_of([[0, 3, 0]]), tmp_path / "a.bw", zeros=False)
     assert list(pybigtools.open(str(tmp_path / "a.bw")).records("chr2")) == [(50, 100, 3.0)]

@@ -18,7 +18,7 @@ import numpy as np
 from chromatell._validate import ChromatellError
 
 MAGIC = 0x888FFC26
-_BIGBED, _TREE, _INDEX = 0x8789F2EB, 0x78CA8C91, 0x2468ACE0
+_BIGBED, TREE, INDEX = 0x8789F2EB, 0x78CA8C91, 0x2468ACE0
 _NEEDED = (
     "Needed: a bigWig. Make one of a bedGraph with UCSC's bedGraphToBigWig, and of a BAM a bedGraph with bedtools "
     "genomecov -bg."
@@ -126,7 +126,7 @@ def _check_chroms(handle: BinaryIO, header: Header, path: Path) -> None:
     """Walk the B+ tree: names of a bounded length, as many as it says, no node read twice."""
     raw = _read(handle, header.chrom_tree, 32, header, path)
     magic, _, key, value, count, _ = struct.unpack(header.order + "IIIIQQ", raw)
-    if magic != _TREE or not 1 <= key <= _MAX_NAME or value != 8 or count > _MAX_CHROMS:
+    if magic != TREE or not 1 <= key <= _MAX_NAME or value != 8 or count > _MAX_CHROMS:
         raise _cut(path, "its list of chromosomes is not one")
     found, seen, todo = 0, set[int](), [header.chrom_tree + 32]
     while todo:
@@ -148,7 +148,7 @@ def _check_chroms(handle: BinaryIO, header: Header, path: Path) -> None:
 def _check_index(handle: BinaryIO, header: Header, path: Path) -> None:
     """Walk the R tree: every block of data lies in the file."""
     raw = _read(handle, header.index, 48, header, path)
-    if struct.unpack(header.order + "I", raw[:4])[0] != _INDEX:
+    if struct.unpack(header.order + "I", raw[:4])[0] != INDEX:
         raise _cut(path, "the index of its data is not one")
     o = header.order
     span = [(name, o + "u4") for name in ("c0", "s0", "c1", "s1")]

@@ -15,6 +15,7 @@ import numpy as np
 from chromatell._progress import progress
 from chromatell._settings import file_name, logger
 from chromatell._validate import ChromatellError, examples, in_range, one_of, warn
+from chromatell.io._bigwig_bins import run_starts, write_bins
 from chromatell.io._bigwig_guard import check_bigwig
 from chromatell.io._child import BIGWIG, known, open_in_child
 from chromatell.io._replace import check_target
@@ -116,8 +117,9 @@ def write(
     Returns
     -------
     dict of str to pathlib.Path
-        Name of each track to its file. Neighbouring bins of one value are one interval, chromosomes are in the order
-        of their names and end where the genome's do; NaN is left out. Zoom levels for browsers are included.
+        Name of each track to its file. Neighbouring bins of one value are one interval, unless bins take fewer bytes;
+        chromosomes are in the order of their names and end where the genome's do; NaN is left out. Zoom levels for
+        browsers are included.
 
     Raises
     ------
@@ -140,10 +142,10 @@ def write(
         names = tracks.names_of(role="prediction") or tracks.names
     chosen = tracks.check_names(names)
     files = bigwig_files(path, chosen, overwrite=overwrite)
-    pybigtools = import_pybigtools()
+    import_pybigtools()  # which reads them again
     with beside_all(list(files.values()), ".bw", overwrite=overwrite) as temporary:  # pybigtools goes by the suffix
         for name, file in files.items():
-            _write_one(pybigtools, tracks, name, temporary[file], layer, zeros)
+            _write_one(tracks, name, temporary[file], layer, zeros)
             known(temporary[file])  # ours: no child process need look at it, now or under its name
             _compare(tracks, name, temporary[file], layer, zeros)
             logger.info("Wrote %s, read it again, the same.", file_name(file))
@@ -326,59 +328,39 @@ def _file_name(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9_.+-]", "_", name).lstrip(".") or "track"
 
 
-def _write_one(pybigtools: Any, tracks: BinnedTracks, name: str, path: Path, layer: str | None, zeros: bool) -> None:
+def _write_one(tracks: BinnedTracks, name: str, path: Path, layer: str | None, zeros: bool) -> None:
     sizes = {chrom: tracks.chrom_sizes[chrom] for chrom in sorted(tracks.chrom_sizes)}
-    written = 0
+    if max(sizes.values()) >= 1 << 32:
+        raise ChromatellError("A bigWig holds positions below 4,294,967,296; a chromosome is longer. Cut it in two.")
 
-    def entries() -> Iterator[tuple[str, int, int, float]]:
-        nonlocal written
-        with progress(f"Writing {name}", total=tracks.n_bins, unit="bins") as advance:
-            for chrom, size in sizes.items():
-                for starts, ends, values in _runs(tracks, name, chrom, size, layer, zeros):
-                    written += len(starts)
-                    yield from zip([chrom] * len(starts), starts, ends, values, strict=True)
-                advance(tracks.n_bins_of(chrom))
+    def pieces(chrom: str) -> Iterator[np.ndarray]:
+        n = tracks.n_bins_of(chrom)
+        for low in range(0, n, _PIECE):
+            values = tracks.values(chrom, [name], bins=slice(low, min(low + _PIECE, n)), layer=layer)[0]
+            yield values if zeros else np.where(values == 0, np.float32(np.nan), values)
 
+    bins = runs = 0
     for chrom in sizes:
-        if np.isinf(tracks.values(chrom, [name], layer=layer)).any():
-            raise ChromatellError(
-                f"Track {name!r} holds infinite values on {chrom}; a bigWig takes finite ones. Mend it."
-            )
-    stream = entries()
-    first = next(stream, None)
-    if first is None:
+        for values in pieces(chrom):
+            if np.isinf(values).any():
+                raise ChromatellError(
+                    f"Track {name!r} holds infinite values on {chrom}; a bigWig takes finite ones. Mend it."
+                )
+            there = ~np.isnan(values)
+            bins += int(there.sum())
+            runs += int(there[run_starts(values)].sum())
+    if not bins:
         raise ChromatellError(
             f"Track {name!r} has no value to write (all are {'NaN' if zeros else 'NaN or 0'}). Leave it out: names=..."
         )
-    try:
-        pybigtools.open(str(path), "w").write(sizes, _again(first, stream))
-    except BaseException as error:
-        if not isinstance(error, pybigtools.BBIReadError) and type(error).__name__ != "PanicException":
-            raise
-        with path.with_name("probe").open("wb", buffering=0) as probe:  # it does not say why: the system does
-            probe.write(bytes(1 << 20))
-            probe.write(b"0")
-        raise ChromatellError(f"pybigtools could not write track {name!r} ({error}). Is there room?") from error
+    with progress(f"Writing {name}", total=tracks.n_bins, unit="bins") as advance:
 
+        def shown(chrom: str) -> Iterator[np.ndarray]:
+            for values in pieces(chrom):
+                yield values
+                advance(values.size)
 
-def _again(first: Any, rest: Iterator[Any]) -> Iterator[Any]:
-    yield first
-    yield from rest
-
-
-def _runs(
-    tracks: BinnedTracks, name: str, chrom: str, size: int, layer: str | None, zeros: bool
-) -> Iterator[tuple[list[int], list[int], list[float]]]:
-    """Yield starts, ends and values of stretches of one value, in pieces of a chromosome."""
-    n = tracks.n_bins_of(chrom)
-    for low in range(0, n, _PIECE):
-        values = tracks.values(chrom, [name], bins=slice(low, min(low + _PIECE, n)), layer=layer)[0]
-        at = np.flatnonzero(np.diff(values, prepend=np.nan) != 0)  # NaN differs from everything, itself too
-        ends = np.append(at[1:], values.size)
-        keep = ~np.isnan(values[at]) & (zeros | (values[at] != 0))
-        starts = (at[keep] + low) * tracks.bin_size
-        stops = np.minimum((ends[keep] + low) * tracks.bin_size, size)
-        yield starts.tolist(), stops.tolist(), values[at[keep]].tolist()
+        write_bins(path, sizes, tracks.bin_size, bins / runs, shown)
 
 
 def _compare(tracks: BinnedTracks, name: str, path: Path, layer: str | None, zeros: bool) -> None:
