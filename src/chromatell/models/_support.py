@@ -19,7 +19,8 @@ from chromatell._compat import no_pull
 from chromatell._keys import ATAC, RNA, SPLIT_HOW, SPLITS, UNS
 from chromatell._settings import gib, logger, settings
 from chromatell._sparse import check_sparse
-from chromatell._validate import ChromatellError, split_of, warn
+from chromatell._validate import ChromatellError, called, labelled, split_of, warn
+from chromatell.data.covariates import find_obs
 
 
 def shared_view(mdata: MuData, modalities: tuple[str, ...]) -> MuData:
@@ -54,6 +55,22 @@ def register_paired(family: Any, mdata: MuData, setup_args: dict[str, Any], also
     manager = AnnDataManager(fields=registered, setup_method_args=names)
     manager.register_fields(mdata)
     family.register_manager(manager)
+
+
+def covariate_fields(mdata: MuData, batch_key: str | None, continuous: list[str]) -> list[Any]:
+    """Return scvi-tools' fields of a column of labels and of columns of numbers, of `mdata.obs` or a modality's.
+
+    Raises
+    ------
+    ChromatellError
+        There is no such column, or numbers stand where labels should.
+    """
+    batch_mod = find_obs(mdata, batch_key)
+    if batch_key is not None:
+        source = mdata if batch_mod is None else mdata.mod[batch_mod]
+        labelled(source.obs[batch_key], batch_key, "mdata" if batch_mod is None else called(batch_mod))
+    numbers = [fields.MuDataNumericalObsField(key, key, mod_key=find_obs(mdata, key)) for key in continuous]
+    return [fields.MuDataCategoricalObsField("batch", batch_key, mod_key=batch_mod), *numbers]
 
 
 def check_dense(n_cells: int, n_regions: int) -> None:

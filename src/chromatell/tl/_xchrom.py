@@ -25,6 +25,8 @@ def xchrom(
     annotation: str | Path | pd.DataFrame | None = None,
     motifs: Motifs | None = None,
     region_effect: bool | None = None,
+    batch_key: str | None = None,
+    continuous_covariate_keys: list[str] | None = None,
     depth: str = "predicted",
     depth_key: str | None = None,
     out: str | Path | None = None,
@@ -58,6 +60,9 @@ def xchrom(
         ``ctl.genome.motifs.family_motifs()``. None counts none.
     region_effect
         Add a term for each region seen in training; None takes the preset's (True for 'small').
+    batch_key, continuous_covariate_keys
+        Columns of `obs` that the cell tower reads beside the embedding; ``obsm['X_xchrom']`` then holds them too. A
+        batch that training did not see takes the mean effect, with a warning.
     depth
         Depth at which cells are predicted: 'predicted' from expression, 'fixed', or 'observed' (reads their ATAC).
     depth_key
@@ -120,7 +125,13 @@ def xchrom(
         family_class("xchrom"),
         mdata,
         key=key_added,
-        setup={"embedding": embedding, "sequence": sequence, "depth_key": depth_key},
+        setup={
+            "embedding": embedding,
+            "sequence": sequence,
+            "batch_key": batch_key,
+            "continuous_covariate_keys": continuous_covariate_keys,
+            "depth_key": depth_key,
+        },
         model={
             "preset": preset,
             "region_effect": region_effect,

@@ -11,16 +11,15 @@ import pandas as pd
 import torch
 from anndata import AnnData
 from mudata import MuData
-from scvi.data import fields as scvi_fields
 from torch.utils.data import DataLoader
 
 from chromatell._keys import ATAC, RNA, TRAIN, VAL
 from chromatell._rows import matrix
 from chromatell._settings import logger
-from chromatell._validate import ChromatellError, called, expressed, labelled, nonnegative, one_of, paired, split_of
+from chromatell._validate import ChromatellError, expressed, nonnegative, one_of, paired, split_of
 from chromatell.data.accessibility import fragment_counts, open_matrix, selected, true_depth
 from chromatell.data.cells import CellBatch, CellDataset, CellInput, cell_loader, row_blocks, take
-from chromatell.data.covariates import Covariates, find_obs
+from chromatell.data.covariates import Covariates
 from chromatell.data.depth import DepthModel
 from chromatell.data.expression import Embedding, Expression
 from chromatell.data.smoothing import Smoothing, fit_smoothing
@@ -28,7 +27,7 @@ from chromatell.data.sparse_expression import projected
 from chromatell.data.stored import stored
 from chromatell.models._base import DEPTHS, ChromatinModel
 from chromatell.models._query import Query
-from chromatell.models._support import observed_atac, register_paired
+from chromatell.models._support import covariate_fields, observed_atac, register_paired
 from chromatell.models.dense._links import linked_pairs, score_map
 from chromatell.models.dense._module import DenseConfig, DenseModule
 from chromatell.models.dense._presets import PANEL, PRESETS, SmoothingConfig, resolve_network
@@ -203,14 +202,8 @@ class Dense(ChromatinModel):
                 raise ChromatellError(
                     f"mdata.mod[{name!r}].var['ctl_selected'] selects nothing. Run ctl.pp.select_features(mdata)."
                 )
-        batch_mod = find_obs(mdata, batch_key)
-        if batch_key is not None:
-            source = mdata if batch_mod is None else mdata.mod[batch_mod]
-            labelled(source.obs[batch_key], batch_key, "mdata" if batch_mod is None else called(batch_mod))
         continuous = list(continuous_covariate_keys or [])
-        also: list[Any] = [scvi_fields.MuDataCategoricalObsField("batch", batch_key, mod_key=batch_mod)]
-        for key in continuous:
-            also.append(scvi_fields.MuDataNumericalObsField(key, key, mod_key=find_obs(mdata, key)))
+        also = covariate_fields(mdata, batch_key, continuous)
         setup_args = {"batch_key": batch_key, "continuous_covariate_keys": continuous, "depth_key": depth_key}
         register_paired(cls, mdata, setup_args, also)
 

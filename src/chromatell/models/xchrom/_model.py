@@ -20,6 +20,7 @@ from chromatell._validate import ChromatellError, in_range, one_of
 from chromatell.data.accessibility import true_depth
 from chromatell.data.cell_embedding import CellEmbedding
 from chromatell.data.cells import row_blocks
+from chromatell.data.covariates import Covariates
 from chromatell.data.depth import DepthModel
 from chromatell.data.expression import Expression
 from chromatell.data.stored import stored
@@ -28,7 +29,7 @@ from chromatell.models._base import DEPTHS, ChromatinModel
 from chromatell.models._outputs import Wanted, collect
 from chromatell.models._plan import TrainConfig
 from chromatell.models._query import Query
-from chromatell.models._support import observed_atac, register_paired, what
+from chromatell.models._support import covariate_fields, observed_atac, register_paired, what
 from chromatell.models.xchrom._covariates import CovariateSource, covariate_source
 from chromatell.models.xchrom._module import XChromModule
 from chromatell.models.xchrom._presets import PRESETS, resolve_network
@@ -154,7 +155,14 @@ class XChrom(ChromatinModel):
 
     @classmethod
     def setup_mudata(
-        cls, mdata: MuData, *, embedding: str | None = X_PCA, sequence: str = DNA, depth_key: str | None = None
+        cls,
+        mdata: MuData,
+        *,
+        embedding: str | None = X_PCA,
+        sequence: str = DNA,
+        batch_key: str | None = None,
+        continuous_covariate_keys: list[str] | None = None,
+        depth_key: str | None = None,
     ) -> None:
         """Register paired cells and the sequences of their regions.
 
@@ -169,6 +177,11 @@ class XChrom(ChromatinModel):
             there, or with None, principal components are fitted on the training cells; a query is projected on them.
         sequence
             Key of ``atac.varm`` with int8 tokens (n_regions, width).
+        batch_key
+            Column of labels that the cell tower reads beside the embedding; a level not seen in training later takes
+            the mean effect.
+        continuous_covariate_keys
+            Columns of numbers, likewise.
         depth_key
             Column of `atac.obs` with each cell's fragments; else they are looked for, else counts are summed.
 
@@ -179,7 +192,11 @@ class XChrom(ChromatinModel):
             no split.
         """
         embedding = checked_setup(mdata, embedding, sequence)
-        register_paired(cls, mdata, {"embedding": embedding, "sequence": sequence, "depth_key": depth_key})
+        continuous = list(continuous_covariate_keys or [])
+        also = covariate_fields(mdata, batch_key, continuous)
+        setup_args: dict[str, Any] = {"embedding": embedding, "sequence": sequence, "depth_key": depth_key}
+        setup_args |= {"batch_key": batch_key, "continuous_covariate_keys": continuous}
+        register_paired(cls, mdata, setup_args, also)
 
     # ---- statistics and module
 
@@ -192,8 +209,8 @@ class XChrom(ChromatinModel):
             data, self.config, self.sequence_length, seed, block=self.network.block, source=self.source
         )
         self.regions, self.seen, self.places = t.regions, t.region_split == TRAIN, t.places
-        self.embedding, self.depth_model = t.embedding, t.depth_model
-        self.network = replace(self.network, n_inputs=t.embedding.n_components)
+        self.embedding, self.cell_covariates, self.depth_model = t.embedding, t.cell_covariates, t.depth_model
+        self.network = replace(self.network, n_inputs=t.dataset.cells.shape[1])
         self.config["network"] = asdict(self.network)
 
     @property
@@ -291,6 +308,7 @@ class XChrom(ChromatinModel):
         else:
             key = depth_key or self.config["setup"].get("depth_key")
             size = self.depth_model.standardise(true_depth(observed_atac(data), key))
+        cells = np.hstack([cells, self.cell_covariates.transform(data, np.arange(rna.n_obs))])
         return cell_vectors(self.module, cells, size)
 
     def sequence_module(self) -> torch.nn.Module:
@@ -414,17 +432,21 @@ class XChrom(ChromatinModel):
         self._genes, self.regions = pd.Index(var_names[RNA]), pd.Index(var_names[ATAC])
 
     def _arrays(self) -> dict[str, np.ndarray]:
-        self.config["embedding"] = self.embedding.plain()
+        self.config |= {"embedding": self.embedding.plain(), "cell_covariates": self.cell_covariates.plain()}
         state = self.module.state_dict()
         arrays = {f"weights.{k}": v.detach().cpu().numpy() for k, v in state.items() if "num_batches" not in k}
-        arrays |= self.embedding.arrays() | self.depth_model.arrays()
+        arrays |= self.embedding.arrays() | self.cell_covariates.arrays() | self.depth_model.arrays()
         places, self.config["chromosomes"] = plain_places(self.places)
         arrays |= self.source.arrays()
         return arrays | {"regions.vectors": self._vectors, "regions.seen": self.seen, "regions.places": places}
 
     def _set_arrays(self, arrays: dict[str, np.ndarray]) -> None:
         self.network = check_config(self.config["network"])
-        d, n = self.network.n_inputs, len(self.regions)
+        plain = self.config.get(
+            "cell_covariates", {"batch_key": None, "levels": [], "keys": []}
+        )  # not in older records
+        self.cell_covariates = Covariates.from_plain(plain, arrays)
+        d, n = self.network.n_inputs - self.cell_covariates.width, len(self.regions)
         self.embedding = CellEmbedding.from_plain(self.config["embedding"], self._genes, d, arrays)
         self.depth_model = DepthModel.from_arrays(d, arrays)
         self._vectors = stored(arrays, "regions.vectors", (n, self.network.n_vector)).astype(np.float32, copy=False)

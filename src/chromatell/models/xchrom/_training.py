@@ -15,6 +15,7 @@ from chromatell._keys import ATAC, HAS_SEQUENCE, RNA, TRAIN, VAL
 from chromatell._validate import ChromatellError, examples, region_split_of, split_of, warn
 from chromatell.data.accessibility import open_matrix, selected, true_depth
 from chromatell.data.cell_embedding import CellEmbedding
+from chromatell.data.covariates import Covariates
 from chromatell.data.depth import DepthModel
 from chromatell.data.sequences import Block, RegionBatches, RegionCells, region_loader
 from chromatell.genome.sequence import UNKNOWN
@@ -36,6 +37,7 @@ class TrainingData:
     region_split: np.ndarray
     tokens: np.ndarray
     embedding: CellEmbedding
+    cell_covariates: Covariates  # batches and the like, which the cell tower reads beside the embedding
     depth_model: DepthModel
     dataset: RegionCells
     share_open: float
@@ -63,6 +65,7 @@ class TrainingData:
         val = np.flatnonzero(cell_split == VAL)
         embedding = CellEmbedding.fit(rna, rows, key=setup["embedding"], n_pcs=config["n_pcs"], seed=seed, val=val)
         cells, library = embedding.transform(rna)
+        covariates = Covariates.fit(data, rows, setup.get("batch_key"), setup.get("continuous_covariate_keys") or [])
         depth = true_depth(atac, setup["depth_key"])
         model = DepthModel.fit(cells[rows], library[rows], depth[rows], spread=embedding.spread)
         opened = open_matrix(atac, slice(None), keep)
@@ -78,10 +81,13 @@ class TrainingData:
                 "and the splits."
             )
         predicted = SHRINK * model.predict(cells, library)
+        cells = np.hstack([cells, covariates.transform(data, np.arange(rna.n_obs))])
         dataset = RegionCells(tokens, opened.T.tocsr(), cells, model.standardise(depth), predicted, block)
         names, places = atac.var_names[keep], places_of(atac)[keep]
         source = source or CovariateSource()
-        return cls(names, places, cell_split, region_split, tokens, embedding, model, dataset, share, source)
+        return cls(
+            names, places, cell_split, region_split, tokens, embedding, covariates, model, dataset, share, source
+        )
 
     @property
     def start(self) -> tuple[float, float]:
