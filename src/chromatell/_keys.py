@@ -55,6 +55,7 @@ PREDICTIONS = "predictions"
 SPLIT_HOW, REGION_SPLIT_HOW = "split", "region_split"  # how cells and regions were split
 PROVENANCE = "provenance"  # of each prediction, in the uns of atac_pred
 HELD_OUT_DIGEST = "held_out"  # in it: of the regions that were held out
+INPUTS = "inputs"  # in it: JSON, the modalities that were read, where there are others than 'rna'
 READS_REGION_ATAC = "reads_region_atac"  # in it and in a model's configuration: it knows a region by its ATAC
 BASELINE, EXTERNAL = "baseline", "external"  # families of predictions that are no model's of this package
 DERIVED = "derived_from"  # in the uns of a modality: the prediction, or 'atac', that it was made from

@@ -69,6 +69,11 @@ class ChromatinModel(BaseModelClass):
     bf16_on_cpu: ClassVar[bool] = True  # whether bfloat16 trains faster on a CPU that has its instructions
 
     @property
+    def reads_beside(self) -> tuple[str, ...]:
+        """Modalities that a prediction reads beside `rna`, by name."""
+        return ()
+
+    @property
     def reads_atac(self) -> bool:
         """Whether a prediction reads the cell's own ATAC, and not only its expression."""
         return False

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from mudata import MuData
 
+from chromatell._keys import RNA
 from chromatell.models import family_class
 from chromatell.tl._train import train_and_store
 
@@ -14,6 +16,7 @@ from chromatell.tl._train import train_and_store
 def dense(
     mdata: MuData,
     *,
+    inputs: Sequence[str] = (RNA,),
     preset: str = "default",
     key_added: str = "dense",
     batch_key: str | None = None,
@@ -33,6 +36,13 @@ def dense(
     mdata
         Modalities `rna` and `atac` of the same cells, with ``obs['ctl_split']`` from ``ctl.pp.split_cells``. Where
         ``ctl.pp.select_features`` was run, the selected genes and regions are used.
+    inputs
+        Modalities that are read: `rna`, and any others of the same cells, such as ``("rna", "prot")``. Of each its
+        selected variables are read, by statistics of the training cells that travel with the model. Counts are divided
+        by the cell's total and log1p-transformed; where over half of them are above zero, as in panels of proteins,
+        they become centred log ratios, since a cell's geometric mean is a steadier size there than a total that one
+        abundant protein makes. Values that are no counts are taken as they are. Then they are z-scored, and up to 50
+        principal components are read, and the log total of counts.
     preset
         'default' or 'wizel2025', see `chromatell.models.Dense`.
     key_added
@@ -77,6 +87,10 @@ def dense(
     Peak memory: the training expression (up to 1 GB, then block by block) and the predictions, n_obs x n regions
     float32.
 
+    References
+    ----------
+    Stoeckius et al., Nature Methods 2017 (centred log ratios of proteins).
+
     Examples
     --------
     >>> import chromatell as ctl
@@ -90,7 +104,12 @@ def dense(
         family_class("dense"),
         mdata,
         key=key_added,
-        setup={"batch_key": batch_key, "continuous_covariate_keys": continuous_covariate_keys, "depth_key": depth_key},
+        setup={
+            "batch_key": batch_key,
+            "continuous_covariate_keys": continuous_covariate_keys,
+            "depth_key": depth_key,
+            "inputs": inputs,
+        },
         model={"preset": preset, **model_kwargs},
         train={"seed": seed, **(train_kwargs or {})},
         predict={"depth": depth, "out": out},

@@ -119,7 +119,7 @@ def perturb(
     if set(groups) - {groups[c] for c in np.unique(of)}:
         groups = [g for i, g in enumerate(groups) if (of == i).any()]
         of = np.unique(of, return_inverse=True)[1]
-    ask, embed = _asked(model, read)
+    ask, embed = _asked(model, read, {name: modality(mdata, name) for name in model.reads_beside})
     base, home = ask(data), embed(data)
     means = _means(base, of, len(groups))
     effect = np.full((len(sets), len(groups), base.shape[1]), np.nan, dtype=np.float32)
@@ -209,11 +209,17 @@ def _cells(mdata: MuData, model: Any, rows: np.ndarray, sets: Mapping[str, Seque
     return adata[mdata.obs_names[rows]].copy(), read
 
 
-def _asked(model: Any, read: str) -> tuple[Callable[[AnnData], np.ndarray], Callable[[AnnData], np.ndarray | None]]:
-    """Return what gives log-odds (cells, regions), and the embedding (cells, d) where the model has one."""
+def _asked(
+    model: Any, read: str, others: Mapping[str, AnnData]
+) -> tuple[Callable[[AnnData], np.ndarray], Callable[[AnnData], np.ndarray | None]]:
+    """Return what gives log-odds (cells, regions), and the embedding (cells, d) where the model has one.
+
+    `others` are read as they are.
+    """
 
     def ask(data: AnnData) -> np.ndarray:
-        p = np.clip(np.asarray(model.predict(data), dtype=np.float32), _CLIP, 1 - _CLIP)
+        query = data if not others else MuData({read: data, **{k: a[data.obs_names].copy() for k, a in others.items()}})
+        p = np.clip(np.asarray(model.predict(query), dtype=np.float32), _CLIP, 1 - _CLIP)
         return np.log(p) - np.log1p(-p)
 
     def embed(data: AnnData) -> np.ndarray | None:

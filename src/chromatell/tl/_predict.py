@@ -51,7 +51,8 @@ def predict(
     Parameters
     ----------
     data
-        Cells with expression: an AnnData, a MuData with modality `rna`, or the path of a `.h5ad` or `.h5mu`. Genes are
+        Cells with expression: an AnnData, a MuData with modality `rna` (and the other inputs of the model, by the names
+        that they had in training), or the path of a `.h5ad` or `.h5mu`. Genes are
         matched by name; others among them change nothing, missing ones are estimated from the others and named, and
         under half of them is refused. For an `AtacFormer` without context: cells with open bins, matched by name;
         missing ones are closed, and under a tenth of them is refused. For a model that reads tracks: BinnedTracks or
@@ -172,7 +173,7 @@ def predict(
         return _of_groups(name, groups, groupby, values, columns, origin)
     mods = {reads: cells}
     if isinstance(source, MuData):
-        mods |= {name: source.mod[name] for name in (RNA, ATAC) if name in source.mod}
+        mods |= {name: source.mod[name] for name in (RNA, ATAC, *loaded.reads_beside) if name in source.mod}
     with no_pull():
         result = MuData(mods)
     if isinstance(source, MuData):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,10 @@ import numpy as np
 import pandas as pd
 from mudata import MuData
 
-from chromatell._keys import ATAC, HELD_OUT_DIGEST, PREDICTIONS, PROVENANCE, READS_REGION_ATAC, RNA, TRAIN, UNS
+from chromatell._keys import ATAC, HELD_OUT_DIGEST, INPUTS, PREDICTIONS, PROVENANCE, READS_REGION_ATAC, RNA, TRAIN, UNS
 from chromatell._validate import paired, region_split_of
 from chromatell.data.accessibility import selected
+from chromatell.data.inputs import beside_expression
 from chromatell.data.predictions import check_regions, write_out_of_range, write_prediction, written_together
 from chromatell.io import prediction_reference, write_record
 from chromatell.io._replace import check_new
@@ -41,7 +43,8 @@ def train_and_store(
     """
     model_key(key, BASELINES)
     paired(mdata)
-    inner = shared_view(mdata, (RNA, ATAC))
+    others = beside_expression(mdata, setup["inputs"]) if "inputs" in setup else []
+    inner = shared_view(mdata, (RNA, ATAC, *others))
     family.setup_mudata(inner, **setup)
     fitted = family(inner, **model)
     try:
@@ -86,6 +89,7 @@ def provenance(model: ChromatinModel, depth: str, cells: pd.Index | None = None)
         "uses_target_assay": depth == "observed" or model.reads_atac,
         READS_REGION_ATAC: bool(model.config.get(READS_REGION_ATAC, True)),  # an older record does not say: it counts
         "seed": int(model.config.get("seed", 0)),
+        **({INPUTS: json.dumps([RNA, *model.reads_beside])} if model.reads_beside else {}),
         **trained,
     }
 

@@ -89,7 +89,8 @@ class RidgePath:
     Parameters
     ----------
     design
-        float64 (cells, k + 1), of training cells; the last column is the library size.
+        float64 (cells, k + `always`), of training cells: components, then what is never left out, such as the library
+        size.
     truth
         CSR (cells, regions), 1 where open.
     rank
@@ -97,7 +98,10 @@ class RidgePath:
         asked for.
     """
 
-    def __init__(self, design: np.ndarray, truth: sp.csr_matrix, *, rank: int | None = None, seed: int = 0) -> None:
+    def __init__(
+        self, design: np.ndarray, truth: sp.csr_matrix, *, rank: int | None = None, always: int = 1, seed: int = 0
+    ) -> None:
+        self._always = always
         self.rank = truth.shape[1] if rank is None else max(min(rank, truth.shape[1] - 1, truth.shape[0] - 1), 1)
         self._centre = design.mean(axis=0)
         d = design - self._centre
@@ -112,7 +116,7 @@ class RidgePath:
 
     def at(self, alpha: float, components: int, rank: int | None = None) -> Ridge:
         """Return the regression of one penalty, number of components of the design, and rank."""
-        held = np.append(np.arange(components), len(self._centre) - 1)
+        held = np.append(np.arange(components), np.arange(len(self._centre) - self._always, len(self._centre)))
         gram = self._gram[np.ix_(held, held)] + alpha * np.eye(held.size)
         weights = np.linalg.inv(gram).astype(np.float32) @ self._moment[held, :rank]
         beta = np.zeros((len(self._centre), weights.shape[1]), dtype=np.float32)

@@ -55,7 +55,7 @@ def draw_blocks(
     nonnegative(rna, RNA, smoothed=True)
     expressed(rna)
     x, present = model.expression.align(rna)
-    covariates = model.covariates.transform(data, np.arange(rna.n_obs))
+    covariates = model._beside_expression(data, np.arange(rna.n_obs))
     position = model.regions.get_indexer(regions)
 
     def decode(module: DenseModule, batch: CellBatch, position: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:

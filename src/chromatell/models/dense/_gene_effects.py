@@ -46,7 +46,7 @@ class GeneEffects:
         expressed(rna)
         self.model = model
         x, present = model.expression.align(rna)
-        covariates = model.covariates.transform(data, np.arange(rna.n_obs))
+        covariates = model._beside_expression(data, np.arange(rna.n_obs))
         self.z, library = model.expression.transform(x, present)
         self.sizes = np.column_stack([library, model.expression.detected(x, present), covariates])
         self.x = self.z if model.projection is None else self.z @ model.projection  # what the encoder reads

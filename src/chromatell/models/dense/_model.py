@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any, ClassVar, Literal
 
@@ -22,6 +22,7 @@ from chromatell.data.cells import CellBatch, CellDataset, CellInput, cell_loader
 from chromatell.data.covariates import Covariates
 from chromatell.data.depth import DepthModel
 from chromatell.data.expression import Embedding, Expression
+from chromatell.data.inputs import Inputs, beside_expression
 from chromatell.data.smoothing import Smoothing, fit_smoothing
 from chromatell.data.sparse_expression import projected
 from chromatell.data.stored import stored
@@ -125,6 +126,7 @@ class Dense(ChromatinModel):
     schema: ClassVar[int] = 3
     module: DenseModule
     _stack: Stack | None = None
+    inputs: Inputs
     _of_training: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # for the stack, while it trains
 
     def __init__(
@@ -171,6 +173,7 @@ class Dense(ChromatinModel):
         batch_key: str | None = None,
         continuous_covariate_keys: list[str] | None = None,
         depth_key: str | None = None,
+        inputs: Sequence[str] = (RNA,),
     ) -> None:
         """Register paired cells, as in scvi-tools (which writes its own columns on `mdata`; ``ctl.tl.dense`` does not).
 
@@ -185,6 +188,8 @@ class Dense(ChromatinModel):
             Columns of numbers.
         depth_key
             Column of `atac.obs` with each cell's fragments; else they are looked for, else counts are summed.
+        inputs
+            Modalities of the same cells that are read: `rna`, and others beside it, see ``ctl.tl.dense``.
 
         Raises
         ------
@@ -193,6 +198,7 @@ class Dense(ChromatinModel):
             expression, or there is no split.
         """
         rna, atac = paired(mdata)
+        beside = beside_expression(mdata, inputs)
         split_of(mdata)
         nonnegative(rna, RNA, smoothed=True)
         nonnegative(atac, ATAC)
@@ -205,6 +211,8 @@ class Dense(ChromatinModel):
         continuous = list(continuous_covariate_keys or [])
         also = covariate_fields(mdata, batch_key, continuous)
         setup_args = {"batch_key": batch_key, "continuous_covariate_keys": continuous, "depth_key": depth_key}
+        if beside:
+            setup_args["inputs"] = beside
         register_paired(cls, mdata, setup_args, also)
 
     # ---- statistics and module
@@ -237,6 +245,7 @@ class Dense(ChromatinModel):
         self.covariates = Covariates.fit(
             data, rows, setup.get("batch_key"), setup.get("continuous_covariate_keys") or []
         )
+        self.inputs = Inputs.fit(data, setup.get("inputs", []), rows, seed)
         targets = self._targets(atac, rows, regions)
         share = np.asarray(targets.sum(axis=0), dtype=np.float64).ravel() / len(rows)
         if not share.any():
@@ -260,7 +269,7 @@ class Dense(ChromatinModel):
             self.network,
             n_genes=len(self.genes),
             n_regions=len(self.regions),
-            n_covariates=self.covariates.width,
+            n_covariates=self.covariates.width + self.inputs.width,
             n_pcs=n_pcs,
         )
         self.config["network"] = asdict(self.network)
@@ -296,7 +305,7 @@ class Dense(ChromatinModel):
             take(matrix(rna), rows, selected(rna)),
             self.expression,
             projection=self.projection,
-            covariates=self.covariates.transform(data, rows),
+            covariates=self._beside_expression(data, rows),
             keep_genes=self._keep_genes,
         )
         targets = self._targets(atac, rows, selected(atac))
@@ -329,7 +338,7 @@ class Dense(ChromatinModel):
             opened = open_matrix(data.mod[ATAC], rows, selected(data.mod[ATAC]), lazy=True)
             mean = np.asarray(opened.sum(axis=0), dtype=np.float64).ravel() / len(rows)
         x = take(matrix(data.mod[RNA]), some, selected(data.mod[RNA]))
-        covariates = self.covariates.transform(data, some)
+        covariates = self._beside_expression(data, some)
         position = np.arange(len(self.regions))
         for _ in range(n_rounds):
             total = np.zeros(len(self.regions))
@@ -352,6 +361,7 @@ class Dense(ChromatinModel):
         rows, scores, library = rows[::step], scores[::step], library[::step]
         x = take(matrix(rna), val, genes)
         parts = [(z @ components, size) for _, z, size in self.expression.blocks(x)]
+        more, more_val = (self.inputs.transform(data, some) / self.inputs.units for some in (rows, val))
         held = np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
         truth = open_matrix(atac, val, regions)
         d = self.depth_model
@@ -359,21 +369,21 @@ class Dense(ChromatinModel):
         depth_mean = float(np.expm1(expected * d.sd + d.mean).mean())
         simple = fit_regressions(
             scores,
-            library,
+            np.column_stack([more, library]),
             open_matrix(atac, rows, regions),
             components=components,
             depth_mean=max(depth_mean, 1e-6),
-            val=(*held, truth),
+            val=(held[0], np.column_stack([more_val, held[1]]), truth),
             seed=seed,
         )
         moments = Moments(len(val), simple.mean)
         beside: dict[str, Any] = {}
 
-        def members(z: np.ndarray, library: np.ndarray, _: Any) -> Any:
-            beside["design"], beside["ratio"] = simple.design(z, library), self._depth_ratio(z, library, simple)
+        def members(z: np.ndarray, library: np.ndarray, more: np.ndarray, _: Any) -> Any:
+            beside["design"], beside["ratio"] = simple.design(z, library, more), self._depth_ratio(z, library, simple)
             return lambda block, regions: block
 
-        covariates = self.covariates.transform(data, val)
+        covariates = self._beside_expression(data, val)
         position = np.arange(len(self.regions))
         for cells, cols, block in self._blocks(x, None, covariates, position, None, finish=members):
             predicted = [simple.predict(m, beside["design"], beside["ratio"], cols) for m in MEMBERS[:-1]]
@@ -394,11 +404,12 @@ class Dense(ChromatinModel):
         d = self.depth_model
         return np.expm1(d.predict(z, library).astype(np.float64) * d.sd + d.mean) / simple.depth_mean
 
-    def _stacked(self, z: np.ndarray, library: np.ndarray, given: np.ndarray | None) -> Any:
+    def _stacked(self, z: np.ndarray, library: np.ndarray, more: np.ndarray, given: np.ndarray | None) -> Any:
         """Return what makes of a block of the network's predictions that of the stack."""
         stack = self._stack
         assert stack is not None  # asked for only where there is one
-        design, ratio, deeper = stack.simple.design(z, library), self._depth_ratio(z, library, stack.simple), None
+        design, deeper = stack.simple.design(z, library, more), None
+        ratio = self._depth_ratio(z, library, stack.simple)
         if given is not None:
             d = self.depth_model
             asked = np.expm1(given.astype(np.float64) * d.sd + d.mean) / stack.simple.depth_mean
@@ -408,7 +419,13 @@ class Dense(ChromatinModel):
     def _describe(self, data: Any) -> dict[str, Any]:
         """Return what the card says, with what predicts."""
         alone = "the network alone" + ("" if not self.stack else ": there were no validation cells")
-        return {**super()._describe(data), "predicts": self._stack.described() if self._stack else alone}
+        more = {"inputs": self.inputs.described()} if self.inputs.of else {}
+        return {**super()._describe(data), "predicts": self._stack.described() if self._stack else alone, **more}
+
+    def _beside_expression(self, data: MuData | AnnData, rows: np.ndarray) -> np.ndarray:
+        """Return what is read beside expression: batches and covariates, then other modalities; float32 (rows, n)."""
+        columns = self.covariates.transform(data, rows)
+        return np.hstack([columns, self.inputs.transform(data, rows)])
 
     @property
     def _keep_genes(self) -> bool:
@@ -427,7 +444,7 @@ class Dense(ChromatinModel):
             given = self._observed_depth(data, depth_key)
         elif depth == "fixed":
             given = np.zeros(rna.n_obs, dtype=np.float32)  # the training mean
-        covariates = self.covariates.transform(data, np.arange(rna.n_obs))
+        covariates = self._beside_expression(data, np.arange(rna.n_obs))
         shared = {"present": present, "position": self.regions.get_indexer(regions)}
         return Query({"x": x, "covariates": covariates, "depth": given}, shared)
 
@@ -443,8 +460,8 @@ class Dense(ChromatinModel):
     ) -> Iterator[tuple[slice, slice, np.ndarray]]:
         """Yield blocks of predictions; `depth` is standardised, None to predict it.
 
-        `decode` makes them of a batch. `finish`, of (z, library, depth), returns what changes a block of them, given
-        the positions of its regions; None is the stack, where there is one.
+        `decode` makes them of a batch. `finish`, of (z, library, other inputs, depth), returns what changes a block of
+        them, given the positions of its regions; None is the stack, where there is one.
         """
         if finish is None and self._stack is not None:
             finish = self._stacked
@@ -453,7 +470,10 @@ class Dense(ChromatinModel):
             sizes = np.column_stack([library, self.expression.detected(x[rows], present), covariates[rows]])
             log_depth = self._predicted_depth(z, library) if depth is None else depth[rows]
             batch = self._batch(z, sizes, log_depth).to(self.device)
-            change = None if finish is None else finish(z, library, None if depth is None else depth[rows])
+            change = None
+            if finish is not None:
+                more = covariates[rows][:, self.covariates.width :] / self.inputs.units
+                change = finish(z, library, more, None if depth is None else depth[rows])
             if depth is None and self.network.depth_hidden:
                 with torch.no_grad():
                     guess = self.network.depth_shrink * self.module.predict_depth(batch).mean(dim=0)
@@ -478,6 +498,11 @@ class Dense(ChromatinModel):
         return self.depth_model.standardise(true_depth(observed_atac(data), key))
 
     @property
+    def reads_beside(self) -> tuple[str, ...]:
+        """Modalities that a prediction reads beside `rna`, by name."""
+        return tuple(self.inputs.of)
+
+    @property
     def read_expression(self) -> Expression:
         """What the model reads of a cell's expression."""
         return self.expression
@@ -487,16 +512,21 @@ class Dense(ChromatinModel):
     @property
     def var_names(self) -> dict[str, list[str]]:
         """Names of the genes read and of the regions predicted."""
-        return {RNA: list(map(str, self.genes)), ATAC: list(map(str, self.regions))}
+        others = {name: list(map(str, one.names)) for name, one in self.inputs.of.items()}
+        return {RNA: list(map(str, self.genes)), ATAC: list(map(str, self.regions)), **others}
 
     def _set_names(self, var_names: dict[str, list[str]]) -> None:
         self.genes, self.regions = pd.Index(var_names[RNA]), pd.Index(var_names[ATAC])
+        self._names_beside = {name: pd.Index(names) for name, names in var_names.items() if name not in (RNA, ATAC)}
 
     def _arrays(self) -> dict[str, np.ndarray]:
         self.config["expression_kind"] = self.expression.kind
         self.config["covariates"] = self.covariates.plain()
+        if self.inputs.of:
+            self.config["inputs"] = self.inputs.plain()
         arrays = {f"weights.{k}": v.detach().cpu().numpy() for k, v in self.module.state_dict().items()}
         arrays |= self.expression.arrays() | self.depth_model.arrays() | self.covariates.arrays()
+        arrays |= self.inputs.arrays()
         if self.projection is not None:
             arrays["scaling.projection"] = self.projection
         return arrays if self._stack is None else arrays | self._stack.arrays()
@@ -513,11 +543,12 @@ class Dense(ChromatinModel):
         has_pcs = self.network.n_pcs > 0
         self.projection = stored(arrays, "scaling.projection", (n, self.network.n_pcs)) if has_pcs else None
         self.covariates = Covariates.from_plain(self.config["covariates"], arrays)
-        if self.covariates.width != self.network.n_covariates:
+        self.inputs = Inputs.from_plain(self.config.get("inputs", []), self._names_beside, arrays)
+        if (width := self.covariates.width + self.inputs.width) != self.network.n_covariates:
             raise ChromatellError(
-                f"The model reads {self.network.n_covariates} columns of batches and covariates and names "
-                f"{self.covariates.width}. Ask for the file again."
+                f"The model reads {self.network.n_covariates} columns of batches, covariates and other inputs and "
+                f"names {width}. Ask for the file again."
             )
         self.module = module_from(self.network, arrays)
         self.stack = bool(self.config.get("stack", False))  # an older record predicts with its network alone
-        self._stack = Stack.from_arrays(n, len(self.regions), arrays)
+        self._stack = Stack.from_arrays(n, len(self.regions), arrays, self.inputs.width)

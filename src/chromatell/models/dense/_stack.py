@@ -40,11 +40,12 @@ class Regressions:
     projection, scale
         float32 (genes, k): components of the z-scored expression; by which their scores are divided.
     centre
-        float64 (k + 1,), mean of the scores and of the library size over the training cells.
+        float64 (k + m + 1,), mean over the training cells of the scores, of what other inputs hold, and of the library
+        size.
     beta
-        float32 (k + 1, regions), of ridge; None where it is not among the members.
+        float32 (k + m + 1, regions), of ridge; None where it is not among the members.
     low, components
-        float32 (k + 1, rank) and (rank, regions), of the low rank; likewise.
+        float32 (k + m + 1, rank) and (rank, regions), of the low rank; likewise.
     mean
         float32 (regions,), share of the training cells in which each is open.
     depth_mean
@@ -60,9 +61,11 @@ class Regressions:
     low: np.ndarray | None = None
     components: np.ndarray | None = None
 
-    def design(self, z: np.ndarray, library: np.ndarray) -> np.ndarray:
-        """Return centred scores and library size, float32 (cells, k + 1)."""
-        found = np.column_stack([(z @ self.projection) / np.float32(self.scale), library])
+    def design(self, z: np.ndarray, library: np.ndarray, more: np.ndarray) -> np.ndarray:
+        """Return centred scores, other inputs (cells, m) and library size, float32 (cells, k + m + 1)."""
+        if not self.projection.shape[1]:
+            return np.zeros((len(z), 1), dtype=np.float32)  # no member reads it
+        found = np.column_stack([(z @ self.projection) / np.float32(self.scale), more, library])
         return (found - self.centre).astype(np.float32)
 
     def predict(self, member: str, design: np.ndarray, ratio: np.ndarray, regions: Any) -> np.ndarray:
@@ -149,8 +152,13 @@ class Stack:
         return found
 
     @classmethod
-    def from_arrays(cls, n_genes: int, n_regions: int, arrays: Mapping[str, np.ndarray]) -> Stack | None:
-        """Return it from a record; None of one without, whose network predicts alone. Shapes and values are checked."""
+    def from_arrays(
+        cls, n_genes: int, n_regions: int, arrays: Mapping[str, np.ndarray], n_more: int = 0
+    ) -> Stack | None:
+        """Return it from a record; None of one without, whose network predicts alone. Shapes and values are checked.
+
+        `n_more` is the number of columns that other inputs have.
+        """
         if "stack.weights" not in arrays:
             return None
         weights = stored(arrays, "stack.weights", (len(MEMBERS),))
@@ -165,7 +173,7 @@ class Stack:
         if RIDGE in held or LOW_RANK in held:
             k = arrays["stack.projection"].shape[-1]
             projection = stored(arrays, "stack.projection", (n_genes, k))
-            centre = stored(arrays, "stack.centre", (k + 1,))
+            centre = stored(arrays, "stack.centre", (k + n_more + 1,))
         if RIDGE in held:
             beta = stored(arrays, "stack.beta", (len(centre), n_regions))
         if LOW_RANK in held:
@@ -202,7 +210,7 @@ def fit_regressions(
     Parameters
     ----------
     scores, library
-        float32 (cells, k) and (cells,), of training cells.
+        float32 (cells, k), and (cells,) or (cells, m + 1) with what other inputs hold before it; of training cells.
     truth
         CSR (cells, regions), 1 where open.
     components
@@ -212,6 +220,7 @@ def fit_regressions(
     """
     scale = max(float(scores.std(axis=0).max()), EPS)
     design = np.column_stack([scores / scale, library]).astype(np.float64)
+    always = design.shape[1] - scores.shape[1]
     n = truth.shape[0]
     share = np.asarray(truth.sum(axis=0), dtype=np.float64).ravel() / n
     mean = np.clip(share, 0.5 / (n + 1), 1 - 0.5 / (n + 1)).astype(np.float32)
@@ -222,7 +231,8 @@ def fit_regressions(
     wanted = val[2][rows][:, cols].toarray()
     dimensions = Axis.up_to((*DIMENSIONS, 100), scores.shape[1], 20)
     penalty = Axis(PENALTIES, 100.0, (True, True))
-    full, low = RidgePath(design, truth), RidgePath(design, truth, rank=max(RANKS), seed=seed)
+    full = RidgePath(design, truth, always=always)
+    low = RidgePath(design, truth, rank=max(RANKS), always=always, seed=seed)
 
     def loss(path: RidgePath, **option: Any) -> dict[str, float]:
         p = path.at(**option).predict(held, mean, cols)

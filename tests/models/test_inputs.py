@@ -1,0 +1,132 @@
+"""Inputs beside expression: how each is read, that a model gains by them, and that a query must bring them."""
+
+from __future__ import annotations
+
+import mudata as md
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from anndata import AnnData
+from sklearn.metrics import roc_auc_score
+
+import chromatell as ctl
+from chromatell.data.inputs import CLR, COUNTS, GIVEN, Input
+
+N, OWN = 500, 25  # cells; regions that follow a state which expression does not show
+DENSE = {"seed": 0, "train_kwargs": {"max_epochs": 2}, "n_members": 1}
+
+
+@pytest.fixture(scope="module")
+def cells() -> md.MuData:
+    """Cells in two states that open 25 regions and raise three of eight proteins, and no gene."""
+    rng = np.random.default_rng(0)
+    mdata = ctl.datasets.simulate_multiome(N, 40, 100, depth=10, seed=0)
+    state = rng.random(N) < 0.5
+    atac = mdata.mod["atac"].X.toarray()
+    atac[:, :OWN] = rng.poisson(np.where(state, 0.5, 0.05)[:, None], (N, OWN))
+    mdata.mod["atac"].X = sp.csr_matrix(atac.astype(np.float32))
+    level = np.full((N, 8), 20.0)
+    level[:, :3] *= np.where(state, 3.0, 1.0)[:, None]
+    level *= rng.lognormal(0, 0.4, N)[:, None]  # of each cell's staining
+    prot = AnnData(sp.csr_matrix(rng.poisson(level).astype(np.float32)))
+    prot.obs_names, prot.var_names = mdata.obs_names, [f"P{i}" for i in range(8)]
+    mdata = md.MuData({**mdata.mod, "prot": prot})
+    ctl.pp.split_cells(mdata, seed=0)
+    return mdata
+
+
+@pytest.fixture(scope="module")
+def trained(cells: md.MuData) -> md.MuData:
+    mdata = cells.copy()
+    ctl.tl.dense(mdata, inputs=("rna", "prot"), **DENSE)
+    return mdata
+
+
+def own_auroc(mdata: md.MuData, values: np.ndarray) -> float:
+    test = (mdata.obs["ctl_split"] == "test").to_numpy()
+    opened = mdata.mod["atac"].X[test][:, :OWN].toarray() > 0
+    return float(np.mean([roc_auc_score(opened[:, i], values[test][:, i]) for i in range(OWN)]))
+
+
+def test_a_model_gains_by_an_input_that_carries_signal(cells: md.MuData, trained: md.MuData) -> None:
+    plain = ctl.tl.dense(cells, copy=True, **DENSE)
+    without, with_it = (own_auroc(cells, m.mod["atac_pred"].X) for m in (plain, trained))
+    assert without < 0.58
+    assert with_it > 0.68  # the state alone gives .69
+    assert "prot" in ctl.models.load(trained, key="dense").card["inputs"]
+
+
+def test_a_stored_model_reads_its_inputs_by_name(tmp_path, cells: md.MuData, trained: md.MuData) -> None:
+    trained.write(tmp_path / "m.h5mu")
+    rna, prot = cells.mod["rna"], cells.mod["prot"]
+    turned = prot[::-1, ["P7", *prot.var_names[:7]]].copy()  # other orders of cells and of proteins
+    query = ctl.tl.predict(md.MuData({"rna": rna, "prot": turned}), model=tmp_path / "m.h5mu")
+    np.testing.assert_allclose(query.mod["atac_pred"].X, trained.mod["atac_pred"].X, atol=1e-5)
+    assert "prot" in query.mod
+    with pytest.raises(ctl.ChromatellError, match="reads 'prot' beside 'rna'"):
+        ctl.tl.predict(rna, model=trained)
+    with pytest.raises(ctl.ChromatellError, match="reads 'prot' beside 'rna'"):
+        ctl.tl.predict(md.MuData({"rna": rna}), model=trained)
+    with pytest.raises(ctl.ChromatellError, match=r"20 of the 500 cells of 'rna' are not in it"):
+        ctl.tl.predict(md.MuData({"rna": rna, "prot": prot[20:].copy()}), model=trained)
+    with pytest.warns(ctl.ChromatellWarning, match="1 of the 8 variables"):
+        ctl.tl.predict(md.MuData({"rna": rna, "prot": prot[:, 1:].copy()}), model=trained)
+    with pytest.raises(ctl.ChromatellError, match="holds 3 of the 8 variables"):
+        ctl.tl.predict(md.MuData({"rna": rna, "prot": prot[:, :3].copy()}), model=trained)
+    logged = prot.copy()
+    logged.X = np.log1p(prot.X.toarray())
+    with pytest.raises(ctl.ChromatellError, match=r"trained on counts of 'prot'"):
+        ctl.tl.predict(md.MuData({"rna": rna, "prot": logged}), model=trained)
+
+
+def test_other_verbs_read_the_inputs_too(trained: md.MuData) -> None:
+    mdata = trained.copy()
+    ctl.tl.perturb(mdata, mdata.mod["rna"].var_names[:1].tolist(), groupby="cell_type", n_cells=20)
+    ctl.tl.uncertainty(mdata, "cell_type", method="dropout", n_draws=2)
+    effect = mdata.uns["ctl"]["perturbation"]["effect"]
+    assert np.isfinite(effect).all()
+    assert np.abs(effect).max() > 0
+
+
+@pytest.mark.parametrize("how", [COUNTS, CLR, GIVEN])
+def test_values_are_normalised_as_is_said(how: str) -> None:
+    rng = np.random.default_rng(1)
+    x = rng.poisson(0.3 if how == COUNTS else 9.0, (60, 5)).astype(np.float32)
+    x[:, 0] += 1
+    if how == GIVEN:
+        x = rng.normal(size=(60, 5)).astype(np.float32)
+    adata = AnnData(x)
+    found = Input.fit(adata, np.arange(40), 0)
+    assert found.how == how
+    total = x.sum(axis=1, keepdims=True)
+    if how == COUNTS:
+        wanted = np.log1p(x / total * np.median(total[:40]))
+    else:
+        wanted = x if how == GIVEN else np.log1p(x) - np.log1p(x).mean(axis=1, keepdims=True)
+    z = (wanted - wanted[:40].mean(axis=0)) / wanted[:40].std(axis=0)
+    columns = found.transform(adata, np.arange(60), "m")
+    # all components are kept, so that products of cells are those of their z-scores, in units of a mean square of 1
+    np.testing.assert_allclose(columns[:, :5] @ columns[:, :5].T, z @ z.T, rtol=2e-3, atol=2e-3)
+    assert columns[:40, :5].std(axis=0).max() == pytest.approx(found.units[0], rel=1e-3)
+    if how == GIVEN:
+        assert columns.shape[1] == 5
+    else:
+        log = np.log1p(total[:, 0])
+        np.testing.assert_allclose(columns[:, 5], (log - log[:40].mean()) / log[:40].std(), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        (("prot",), "leaves out 'rna'"),
+        (("rna", "atac"), "which is what is predicted"),
+        (("rna", "proteins"), r"no modality 'proteins'; it has \['atac', 'prot', 'rna'\]"),
+    ],
+)
+def test_inputs_that_cannot_be_read_are_refused(cells: md.MuData, inputs: tuple, message: str) -> None:
+    with pytest.raises(ctl.ChromatellError, match=message):
+        ctl.tl.dense(cells, inputs=inputs)
+    other = md.MuData({**cells.mod, "prot": cells.mod["prot"][::-1].copy()})
+    other.obs["ctl_split"] = cells.obs["ctl_split"]
+    with pytest.raises(ctl.ChromatellError, match="in their order; their order is another"):
+        ctl.tl.dense(other, inputs=("rna", "prot"))
