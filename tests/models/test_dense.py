@@ -307,7 +307,7 @@ def test_crafted_records_are_refused(trained):
     with pytest.raises(ChromatellError, match="does not fit"):  # refused by shape, nothing allocated
         ctl.models.load(changed(config=wide))
     doubles = {**record.arrays, "weights.bias": record.arrays["weights.bias"].astype(np.float64)}
-    with pytest.raises(ChromatellError, match=r"'weights.bias' is torch.float64, not torch.float32"):
+    with pytest.raises(ChromatellError, match=r"'weights.bias' is torch.float64; finite torch.float32 is needed"):
         ctl.models.load(changed(arrays=doubles))
     nan = {**record.arrays, "scaling.gene_sd": record.arrays["scaling.gene_sd"] * np.nan}
     with pytest.raises(ChromatellError, match="'scaling.gene_sd' holds 110 values that are NaN or infinite, of 110"):

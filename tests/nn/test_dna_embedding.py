@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 
@@ -125,13 +126,15 @@ def test_size_of_blocks_and_of_the_sample_change_nothing(genome, monkeypatch):
 # XChrom
 
 
-@pytest.fixture(scope="module", params=["motifs", "basset"])
+@pytest.fixture(scope="module", params=["motifs", "basset", "covariates"])
 def xchrom(request):
     mdata = ctl.datasets.simulate_sequence_multiome(n_cells=60, n_regions=40, seed=0)
     ctl.pp.split_cells(mdata, seed=0)
     mdata.mod["rna"].obsm["X_few"] = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
     ctl.models.XChrom.setup_mudata(mdata, embedding="X_few")
     size = {"stem_filters": 6, "n_embed": 5, "sequence_length": 96, "covariate_length": 0}
+    if request.param == "covariates":
+        size |= {"sequence_length": 80, "covariate_length": 96, "motifs": {"TGA": np.eye(4)[[3, 2, 0]]}}
     if request.param == "basset":
         size |= {"kind": "basset", "filters": (6, 6), "last_filters": 4}
     model = ctl.models.XChrom(mdata, **size)
@@ -147,6 +150,26 @@ def test_the_vectors_of_an_xchrom(xchrom, rng, tmp_path):
         embedder = XChromEmbedder(source, device="cpu")
         assert (embedder.name, embedder.n_features, embedder.window) == ("XChrom", 5, 96)
         np.testing.assert_allclose(embedder.embed(tokens), wanted, atol=1e-5)
+
+
+def test_the_place_of_a_region_counts(xchrom, rng):
+    """Where the model holds start sites, as in its own vectors."""
+    if xchrom.module.covariates is None:
+        pytest.skip("it reads none")
+    tokens, record = rng.integers(0, 4, (3, 96)).astype(np.int8), xchrom.to_record()
+    places = pd.DataFrame({"chrom": "chr1", "start": [0, 5_000, 90_000], "end": [100, 5_200, 90_500]})
+    arrays = {**record.arrays, "sites.first": np.array([0, 2]), "sites.positions": np.array([100, 6_000])}
+    weight = arrays["weights.covariates.weight"].copy()
+    weight[0] = np.arange(1, weight.shape[1] + 1)  # of proximity
+    arrays["weights.covariates.weight"] = weight
+    config = {**record.config, "covariates": {**record.config["covariates"], "chromosomes": ["chr1"]}}
+    record = dataclasses.replace(record, config=config, arrays=arrays)
+    model = ctl.models.XChrom.from_record(record)
+    found = XChromEmbedder(record, device="cpu").embed(tokens, places)
+    np.testing.assert_allclose(found, model.region_vectors(tokens, places)[:, :5], atol=1e-5)
+    near = 1 / (1 + np.array([50, 900, 84_250]) / 1000)  # from the middle to the nearest site
+    without = XChromEmbedder(record, device="cpu").embed(tokens)
+    np.testing.assert_allclose(found - without, np.outer(near, [1, 2, 3, 4, 5]), rtol=1e-3)
 
 
 def test_long_and_half_known_regions(xchrom, rng):

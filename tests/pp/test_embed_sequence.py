@@ -93,10 +93,13 @@ def test_mudata_and_round_trip(mdata, bins, fasta, fields, tmp_path):
 
 
 def test_an_xchrom_of_a_file(bins, fasta, tmp_path):
+    """Standardised, what its own region_vectors say: tower, covariates of the sequence, distance to a start site."""
     mdata = ctl.datasets.simulate_sequence_multiome(n_cells=50, n_regions=30, seed=0)
     ctl.pp.split_cells(mdata, seed=0)
-    size = {"stem_filters": 4, "n_embed": 6, "sequence_length": 200, "covariate_length": 0, "n_pcs": 3}
-    ctl.tl.xchrom(mdata, embedding=None, train_kwargs={"max_epochs": 1}, **size)
+    genes = mdata["atac"].var.iloc[::3][["chrom", "start"]].rename(columns={"start": "tss"}).assign(strand="+")
+    genes = genes.assign(name=[f"g{i}" for i in range(len(genes))])
+    size = {"stem_filters": 4, "n_embed": 6, "sequence_length": 160, "covariate_length": 200, "n_pcs": 3}
+    ctl.tl.xchrom(mdata, embedding=None, annotation=genes, train_kwargs={"max_epochs": 1}, **size)
     mdata.write(tmp_path / "shared.h5mu")
     ctl.pp.embed_sequence(bins, fasta, method="xchrom", model=tmp_path / "shared.h5mu", device="cpu")
     table = bins.varm["X_dna"]
@@ -104,20 +107,11 @@ def test_an_xchrom_of_a_file(bins, fasta, tmp_path):
     model = ctl.models.load(tmp_path / "shared.h5mu")
     tokens = ctl.genome.Genome(fasta).windows(bins.var, 500)[0]
     has = (tokens < 4).all(axis=1)
-    each = [model.region_vectors(tokens[has][:, s : s + 200])[:, :6] for s in (0, 150, 300)]
+    each = [model.region_vectors(tokens[has][:, s : s + 200], bins.var[has])[:, :6] for s in (0, 150, 300)]
     mean = np.mean(each, axis=0)
     np.testing.assert_allclose(table[has], (mean - mean.mean(axis=0)) / mean.std(axis=0), atol=2e-3)
     assert (table[~has] == 0).all()
     assert bins.uns["ctl"]["X_dna"]["embedder"] == "XChrom"
-
-
-def test_an_xchrom_with_covariates_is_refused(bins, fasta):
-    mdata = ctl.datasets.simulate_sequence_multiome(n_cells=50, n_regions=30, seed=0)
-    ctl.pp.split_cells(mdata, seed=0)
-    size = {"stem_filters": 4, "n_embed": 6, "sequence_length": 200, "n_pcs": 3}
-    ctl.tl.xchrom(mdata, embedding=None, train_kwargs={"max_epochs": 1}, **size)
-    with pytest.raises(ChromatellError, match=r"the tower alone is read. Train one without: .*covariate_length=0"):
-        ctl.pp.embed_sequence(bins, fasta, method="xchrom", model=ctl.models.load(mdata), device="cpu")
 
 
 @pytest.mark.parametrize(

@@ -39,8 +39,11 @@ class DnaEmbedder(Protocol):
     n_features: int
     window: int
 
-    def embed(self, tokens: np.ndarray) -> np.ndarray:
-        """Return float32 (regions, n_features) of int8 tokens (regions, length); NaN where nothing could be read."""
+    def embed(self, tokens: np.ndarray, places: pd.DataFrame | None = None) -> np.ndarray:
+        """Return float32 (regions, n_features) of int8 tokens (regions, length); NaN where nothing could be read.
+
+        `places` has `chrom`, `start`, `end` of each, where these are known.
+        """
         ...
 
 
@@ -64,8 +67,8 @@ class KmerEmbedder:
         self.k = in_range(k, 1, 8, "k")
         self.name, self.n_features, self.window = f"{self.k}-mers", n_kmers(self.k), 1
 
-    def embed(self, tokens: np.ndarray) -> np.ndarray:
-        """Return float32 (regions, n_features); NaN without a known k-mer."""
+    def embed(self, tokens: np.ndarray, places: pd.DataFrame | None = None) -> np.ndarray:
+        """Return float32 (regions, n_features); NaN without a known k-mer. `places` is not read."""
         return kmer_shares(tokens, self.k)
 
 
@@ -173,7 +176,7 @@ def embed_regions(
     source
         A genome, which is read in blocks, or tokens, int8 (regions, length).
     regions
-        `chrom`, `start`, `end` (0-based, half-open); None with tokens.
+        `chrom`, `start`, `end` (0-based, half-open); may be None with tokens.
     embedder
         Any :class:`DnaEmbedder`.
     n_components
@@ -225,7 +228,8 @@ def embed_regions(
         found = np.full((rows.size, embedder.n_features), np.nan, dtype=np.float32)
         known = unknown <= max_unknown
         if known.any():
-            found[known] = embedder.embed(tokens[known])
+            places = None if regions is None else regions.iloc[rows[known]]
+            found[known] = embedder.embed(tokens[known], places)
         has[rows] = np.isfinite(found).all(axis=1)
         return found
 

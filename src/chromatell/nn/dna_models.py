@@ -1,4 +1,4 @@
-"""Embedders of DNA that are networks: the sequence tower of a trained XChrom, and Nucleotide Transformer."""
+"""Embedders of DNA that are networks: the sequence side of a trained XChrom, and Nucleotide Transformer."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
 from chromatell._validate import ChromatellError, examples
 from chromatell.genome.sequence import UNKNOWN
 from chromatell.io import Record, read_record_file
-from chromatell.nn.sequence_tower import TowerConfig, one_hot, reverse_complement, sequence_tower
+from chromatell.nn.region_covariates import CovariateSource
+from chromatell.nn.region_side import RegionSide, RegionSideConfig
+from chromatell.nn.stored_module import stored_module
 
 _SEQUENCES = 64  # that a tower reads at a time
 _TOKENS = 16_384  # that a transformer reads at a time
@@ -42,7 +45,7 @@ def device_of(name: str | None) -> torch.device:
 
 
 class XChromEmbedder:
-    """The vector that a trained XChrom gives to a region's sequence, averaged over both strands.
+    """The vector that a trained XChrom gives to a region, from its tower and its covariates, mean of both strands.
 
     A region longer than the model's sequences is read in windows, evenly spaced and side by side or overlapping, whose
     vectors are averaged, weighted by their known bases; windows of which less than half is known are left out.
@@ -58,7 +61,7 @@ class XChromEmbedder:
     Raises
     ------
     ChromatellError
-        The record is of another family, has covariates beside its tower, or does not fit its own description.
+        The record is of another family, or does not fit its own description.
     """
 
     def __init__(self, model: Any, *, device: str | None = None) -> None:
@@ -68,49 +71,25 @@ class XChromEmbedder:
                 f"method='xchrom' reads the sequence tower of an XChrom; this is a {record.family!r} model. Give the "
                 "path of an XChrom: ctl.pp.embed_sequence(data, fasta, method='xchrom', model='xchrom.h5mu')."
             )
-        if record.config.get("network", {}).get("covariate_length"):
-            raise ChromatellError(
-                "This XChrom adds GC, CpG and more to what its tower says, and a region's vector is both; here the "
-                "tower alone is read. Train one without: ctl.tl.xchrom(mdata, covariate_length=0)."
-            )
         self.device = device_of(device)
         try:
-            network = record.config["network"]
-            self.config = TowerConfig(**network["tower"])
-            n_embed = int(network["n_embed"])
-            self.tower = self._tower(record.arrays).to(self.device).eval()
-            self.turn = self._turn(record.arrays, n_embed)
+            self.config = c = RegionSideConfig.of(record.config["network"])
+            self.side = stored_module(lambda: RegionSide(c), record.arrays, without="cell_tower.")
+            if self.side.covariates is not None:
+                self.side.covariates.check()
+            self.source = CovariateSource.from_record(record.config, record.arrays)
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise ChromatellError(
                 f"The XChrom model does not fit its own description ({error}). Ask for the file again."
             ) from error
-        self.name = "XChrom"
-        self.n_features, self.window = min(n_embed, self.config.n_bottleneck), self.config.sequence_length
+        self.side.to(self.device).eval()
+        self.name, self.n_features, self.window = "XChrom", c.n_embed, c.read_length
 
-    def _tower(self, arrays: dict[str, np.ndarray]) -> torch.nn.Module:
-        start = "weights.tower."
-        state = {k.removeprefix(start): torch.from_numpy(v.copy()) for k, v in arrays.items() if k.startswith(start)}
-        with torch.device("meta"):  # no memory before the shapes are known to fit
-            tower = sequence_tower(self.config)
-        for name in tower.state_dict():
-            if name.endswith("num_batches_tracked"):
-                state[name] = torch.zeros((), dtype=torch.int64)
-        if not all(bool(torch.isfinite(v).all()) for v in state.values()):
-            raise ValueError("its weights are not finite")
-        tower.load_state_dict(state, strict=True, assign=True)
-        return tower
+    def embed(self, tokens: np.ndarray, places: pd.DataFrame | None = None) -> np.ndarray:
+        """Return float32 (regions, n_features); NaN where no window is known by half.
 
-    def _turn(self, arrays: dict[str, np.ndarray], n_embed: int) -> tuple[Tensor, Tensor] | None:
-        """Return what turns the tower's output into a region's embedding, where it is not that already."""
-        if self.config.is_bounded:
-            return None
-        origin, basis = arrays["weights.origin"], arrays["weights.basis"]
-        if origin.shape != (n_embed + 2,) or basis.shape != (n_embed + 2, n_embed + 2):
-            raise ValueError(f"its basis is {basis.shape}, not {(n_embed + 2, n_embed + 2)}")
-        return tuple(torch.from_numpy(a.astype(np.float32)).to(self.device) for a in (origin, basis))
-
-    def embed(self, tokens: np.ndarray) -> np.ndarray:
-        """Return float32 (regions, n_features); NaN where no window is known by half."""
+        `places` gives the distance to a start site, where the model holds these; None takes the average distance.
+        """
         tiles = _tiles(tokens, self.window)  # (regions, tiles, window)
         n, m, _ = tiles.shape
         known = (tiles != UNKNOWN).mean(axis=2)
@@ -122,16 +101,14 @@ class XChromEmbedder:
             out[rows] = self._vectors(torch.from_numpy(np.ascontiguousarray(flat[rows]))).cpu().numpy()
         total = weight.sum(axis=1, keepdims=True)
         with np.errstate(invalid="ignore"):
-            return ((out.reshape(n, m, -1) * weight[:, :, None]).sum(axis=1) / total).astype(np.float32)
+            found = ((out.reshape(n, m, -1) * weight[:, :, None]).sum(axis=1) / total).astype(np.float32)
+        if self.side.covariates is not None:
+            found += self.side.covariates.of_places(self.source.proximity(places), n)[:, : self.n_features]
+        return found
 
     @torch.inference_mode()
     def _vectors(self, tokens: Tensor) -> Tensor:
-        tokens = tokens.to(self.device)
-        w = self.tower(one_hot(tokens))
-        if self.config.turns_strands:
-            w = (w + self.tower(one_hot(reverse_complement(tokens)))) / 2
-        w = w.float() if self.turn is None else self.turn[0] + w.float() @ self.turn[1]
-        return w[:, : self.n_features]
+        return self.side.regions(tokens.to(self.device))[:, : self.n_features].float()
 
 
 class TransformerEmbedder:
@@ -177,8 +154,8 @@ class TransformerEmbedder:
         if self.n_words < 1:
             raise ChromatellError(f"{str(model)!r} reads {self.n_words} words at a time; it cannot be used.")
 
-    def embed(self, tokens: np.ndarray) -> np.ndarray:
-        """Return float32 (regions, n_features); NaN where there is no word."""
+    def embed(self, tokens: np.ndarray, places: pd.DataFrame | None = None) -> np.ndarray:
+        """Return float32 (regions, n_features); NaN where there is no word. `places` is not read."""
         parts: list[np.ndarray] = []
         of: list[int] = []
         for i, row in enumerate(tokens):

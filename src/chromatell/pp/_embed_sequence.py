@@ -14,7 +14,7 @@ from chromatell._keys import ATAC, CHROM, DNA, TRAIN, UNS, X_DNA
 from chromatell._settings import logger, settings
 from chromatell._validate import ChromatellError, examples, in_range, one_of, region_split_of, store_key
 from chromatell.genome.genome import Genome
-from chromatell.genome.regions import region_table, same_names
+from chromatell.genome.regions import has_coordinates, region_table, same_names
 from chromatell.genome.same_build import check_ends
 from chromatell.genome.sequence import check_tokens
 from chromatell.pp._region_data import declared_build, regions_of
@@ -51,8 +51,9 @@ def embed_sequence(
         takes the tokens of ``ctl.pp.add_sequence``, ``varm['dna_code']``.
     method
         - 'kmer': the share of each `k`-mer on either strand; nothing is needed but the sequence.
-        - 'xchrom': the vector that an XChrom trained with ``covariate_length=0`` gives to the sequence, in windows side
-          by side where a region is longer than what that reads.
+        - 'xchrom': the vector that an XChrom gives to the region, from its tower and the covariates beside it, in
+          windows side by side where a region is longer than what that reads. Where the model was given an annotation,
+          the regions must be of that build.
         - 'nucleotide_transformer': the mean of the last hidden states of a Nucleotide Transformer (extra
           `dna-models`). No code that comes with a model is run, and only safetensors are read.
     model
@@ -165,7 +166,8 @@ def _sequences(
         tokens = check_tokens(atac.varm[DNA], f"varm[{DNA!r}]")
         if tokens.ndim != 2 or not tokens.shape[1]:
             raise ChromatellError(f"varm[{DNA!r}] is of shape {tokens.shape}; regions x bases are needed.")
-        return tokens.astype(np.int8, copy=False), None, {"fasta": "", "build": ""}
+        table = region_table(atac) if has_coordinates(atac).all() else None
+        return tokens.astype(np.int8, copy=False), table, {"fasta": "", "build": ""}
     table = region_table(atac)
     wide = table["end"] - table["start"]
     if wide.max() > _WIDEST:

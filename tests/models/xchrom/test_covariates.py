@@ -13,8 +13,8 @@ from chromatell import ChromatellError
 from chromatell.genome.motifs import log_odds, scan, score_threshold
 from chromatell.genome.region_covariates import StartSites, gc_and_cpg
 from chromatell.models.xchrom import _stages
-from chromatell.models.xchrom._covariates import _PENALTIES, _RATIOS, N_PLAIN, RegionCovariates, ridge_by_group
 from chromatell.models.xchrom._seed_motifs import _filter_of, telling_motifs
+from chromatell.nn.region_covariates import _PENALTIES, _RATIOS, N_PLAIN, RegionCovariates, ridge_by_group
 from chromatell.nn.sequence_tower import one_hot
 
 OPTIONS = {"kind": "motifs", "stem_pool": 10, "stem_filters": 8, "sequence_length": 100, "covariate_length": 140}

@@ -30,6 +30,7 @@ from chromatell.models.atacformer._reader import Reader, looked_for, named_colum
 from chromatell.models.atacformer._sentences import Masking
 from chromatell.models.atacformer._start import loaded, lsi_vectors, new_module
 from chromatell.models.atacformer._store import module_from
+from chromatell.nn.stored_module import module_arrays
 
 
 class AtacFormer(ChromatinModel):
@@ -397,8 +398,7 @@ class AtacFormer(ChromatinModel):
 
     def _arrays(self) -> dict[str, np.ndarray]:
         self.config |= self.fitted.plain()
-        weights = {f"weights.{k}": v.detach().cpu().numpy() for k, v in self.module.state_dict().items()}
-        return weights | self.fitted.arrays()
+        return module_arrays(self.module) | self.fitted.arrays()
 
     def _set_arrays(self, arrays: dict[str, np.ndarray]) -> None:
         self.pretrained, self.masking = None, Masking(**self.config["masking"])

@@ -15,6 +15,7 @@ from chromatell.models.atacformer._data import check_fractions
 from chromatell.models.atacformer._module import AtacFormerConfig, AtacFormerModule
 from chromatell.models.atacformer._presets import checked
 from chromatell.models.atacformer._vocabulary import Vocabulary
+from chromatell.nn.stored_module import stored_module
 
 _AGAIN = "Ask for the file again."
 
@@ -34,7 +35,7 @@ def vocabulary_from(bins: pd.Index, config: Mapping[str, Any], arrays: Mapping[s
 def module_from(
     raw: Mapping[str, Any], sizes: Mapping[str, Any], tables: Mapping[str, np.ndarray], arrays: Mapping[str, np.ndarray]
 ) -> AtacFormerModule:
-    """Return the module of a record: made without memory, then given the stored arrays, whose shapes must fit.
+    """Return the module of a record.
 
     Parameters
     ----------
@@ -55,14 +56,5 @@ def module_from(
         stored(tables, "dna", (config.n_bins, config.n_dna))
     if config.decoder == "region_class":
         check_fractions(stored(tables, "region_class", (config.n_bins, config.n_eos)))
-    state = {
-        k.removeprefix("weights."): torch.from_numpy(v.copy()) for k, v in arrays.items() if k.startswith("weights.")
-    }
     given = {name: torch.from_numpy(table.copy()) for name, table in tables.items()}
-    with torch.device("meta"):
-        module = AtacFormerModule(config, given, torch.empty(config.n_bins), 1.0)
-    for name, value in module.state_dict().items():
-        if name in state and (state[name].dtype != value.dtype or not bool(torch.isfinite(state[name]).all())):
-            raise ChromatellError(f"The stored 'weights.{name}' is not finite {value.dtype}. {_AGAIN}")
-    module.load_state_dict(state, strict=True, assign=True)
-    return module
+    return stored_module(lambda: AtacFormerModule(config, given, torch.empty(config.n_bins), 1.0), arrays)

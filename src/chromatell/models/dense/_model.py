@@ -45,6 +45,7 @@ from chromatell.models.dense._stack import (
 )
 from chromatell.models.dense._store import check_config, decode_blocks, module_from
 from chromatell.nn.losses import LossConfig
+from chromatell.nn.stored_module import module_arrays
 
 _ROWS = 512  # cells predicted at a time
 _CLAMP = 1e-4  # a region open nowhere (or everywhere) in training keeps a finite bias
@@ -524,7 +525,7 @@ class Dense(ChromatinModel):
         self.config["covariates"] = self.covariates.plain()
         if self.inputs.of:
             self.config["inputs"] = self.inputs.plain()
-        arrays = {f"weights.{k}": v.detach().cpu().numpy() for k, v in self.module.state_dict().items()}
+        arrays = module_arrays(self.module)
         arrays |= self.expression.arrays() | self.depth_model.arrays() | self.covariates.arrays()
         arrays |= self.inputs.arrays()
         if self.projection is not None:

@@ -12,6 +12,7 @@ from chromatell._validate import ChromatellError
 from chromatell.data.cells import CellBatch, row_blocks
 from chromatell.data.stored import stored_index
 from chromatell.models.dense._module import ENCODERS, N_SIZES, DenseConfig, DenseModule
+from chromatell.nn.stored_module import stored_module
 
 _COLUMNS = 4096  # regions predicted at a time: 512 cells of these fit the cache, and are a chunk of a store
 
@@ -28,11 +29,7 @@ def check_config(c: DenseConfig, n_genes: int, n_regions: int) -> None:
 
 
 def module_from(config: DenseConfig, arrays: Mapping[str, np.ndarray]) -> DenseModule:
-    """Return the module of a record.
-
-    It is made without memory and then given the stored arrays: a wrong shape is refused, not allocated. Indices are
-    checked here, since a wrong one would read outside a tensor.
-    """
+    """Return the module of a record. Indices are checked: a wrong one would read outside a tensor."""
     weights = {k.removeprefix("weights."): v for k, v in arrays.items() if k.startswith("weights.")}
     state = {name: torch.from_numpy(value.copy()) for name, value in weights.items()}
     pairs = scores = None
@@ -51,15 +48,7 @@ def module_from(config: DenseConfig, arrays: Mapping[str, np.ndarray]) -> DenseM
             stored_index(mine[0], n_features, f"weights.encoders.{i}.score_index")
             stored_index(mine[1], config.n_genes, f"weights.encoders.{i}.score_index")
         scores = (torch.from_numpy(index.copy()), state["encoders.0.score_value"], n_features)
-    with torch.device("meta"):
-        module = DenseModule(config, torch.empty(config.n_regions), 1.0, pairs, scores)
-    for name, value in module.state_dict().items():
-        if name in state and state[name].dtype != value.dtype:
-            raise ChromatellError(
-                f"The stored 'weights.{name}' is {state[name].dtype}, not {value.dtype}. Ask for the file again."
-            )
-    module.load_state_dict(state, strict=True, assign=True)
-    return module
+    return stored_module(lambda: DenseModule(config, torch.empty(config.n_regions), 1.0, pairs, scores), arrays)
 
 
 def decode_blocks(module: DenseModule, batch: CellBatch, position: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:

@@ -30,11 +30,10 @@ from chromatell.models._outputs import Wanted, collect
 from chromatell.models._plan import TrainConfig
 from chromatell.models._query import Query
 from chromatell.models._support import covariate_fields, observed_atac, register_paired, what
-from chromatell.models.xchrom._covariates import CovariateSource, covariate_source
 from chromatell.models.xchrom._module import XChromModule
 from chromatell.models.xchrom._presets import PRESETS, resolve_network
 from chromatell.models.xchrom._regions import Regions, checked_tokens, chosen_cells, places_of, resolve_regions
-from chromatell.models.xchrom._setup import checked_setup
+from chromatell.models.xchrom._setup import checked_setup, covariate_source
 from chromatell.models.xchrom._stages import (
     cell_vectors,
     choose_share,
@@ -45,6 +44,8 @@ from chromatell.models.xchrom._stages import (
 )
 from chromatell.models.xchrom._store import SequenceVectors, check_config, module_from, places_from, plain_places
 from chromatell.models.xchrom._training import SHRINK, TrainingData
+from chromatell.nn.region_covariates import CovariateSource
+from chromatell.nn.stored_module import module_arrays
 
 _ROWS, _COLUMNS = 2048, 16_384  # cells and regions predicted at a time
 
@@ -433,8 +434,7 @@ class XChrom(ChromatinModel):
 
     def _arrays(self) -> dict[str, np.ndarray]:
         self.config |= {"embedding": self.embedding.plain(), "cell_covariates": self.cell_covariates.plain()}
-        state = self.module.state_dict()
-        arrays = {f"weights.{k}": v.detach().cpu().numpy() for k, v in state.items() if "num_batches" not in k}
+        arrays = {k: v for k, v in module_arrays(self.module).items() if "num_batches" not in k}
         arrays |= self.embedding.arrays() | self.cell_covariates.arrays() | self.depth_model.arrays()
         places, self.config["chromosomes"] = plain_places(self.places)
         arrays |= self.source.arrays()
@@ -455,8 +455,7 @@ class XChrom(ChromatinModel):
             raise ChromatellError(f"The stored 'regions.seen' does not fit the {n} regions. Ask for the file again.")
         self.places = places_from(self.regions, arrays["regions.places"], self.config["chromosomes"])
         self.module = module_from(self.network, arrays)
-        said = self.config.get("covariates", {"chromosomes": [], "motifs": []})  # a record of schema 2 has none
-        self.source = CovariateSource.from_plain(said, arrays)
+        self.source = CovariateSource.from_record(self.config, arrays)
 
 
 def _rna_of(source: Any) -> AnnData:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from mudata import MuData
 
 from chromatell._keys import ATAC, RNA, X_PCA
@@ -9,6 +11,7 @@ from chromatell._settings import logger
 from chromatell._validate import ChromatellError, expressed, nonnegative, paired, region_split_of, split_of
 from chromatell.data.accessibility import selected
 from chromatell.data.cell_embedding import embedding_of, is_scaled
+from chromatell.nn.region_covariates import CovariateSource
 
 
 def checked_setup(mdata: MuData, embedding: str | None, sequence: str) -> str | None:
@@ -41,3 +44,13 @@ def checked_setup(mdata: MuData, embedding: str | None, sequence: str) -> str | 
             "embedding=None fits components on the training cells alone."
         )
     return embedding
+
+
+def covariate_source(config: Any, annotation: Any, motifs: Any) -> CovariateSource:
+    """Return what was named, read; raise where a network that has no covariates is given some."""
+    if not config.covariate_length and (annotation is not None or motifs is not None):
+        raise ChromatellError(
+            "annotation= and motifs= are read beside the tower of preset='small', and not with preset='xchrom', "
+            "covariate_length=0, warm_epochs=0 or another tower. Leave them out, or take preset='small'."
+        )
+    return CovariateSource.read(annotation, motifs)

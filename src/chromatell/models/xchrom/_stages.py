@@ -12,13 +12,13 @@ from threadpoolctl import threadpool_limits
 
 from chromatell._keys import TEST, TRAIN, VAL
 from chromatell.data.cells import row_blocks
-from chromatell.models.xchrom._covariates import N_PLAIN, region_weights
 from chromatell.models.xchrom._effects import MAX_CELLS, PENALTIES, Effects, choose_penalty
 from chromatell.models.xchrom._module import XChromModule
 from chromatell.models.xchrom._seed_motifs import seed_motifs, telling_motifs
 from chromatell.models.xchrom._training import TrainingData
 from chromatell.models.xchrom._vectors import VectorData, read_covariates, start_at_vectors, start_beside_covariates
 from chromatell.models.xchrom._warm_start import warm_start
+from chromatell.nn.region_covariates import N_PLAIN, region_weights
 from chromatell.nn.sequence_tower import MotifTower, centre
 
 SHARES = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)  # of what a motif tower says, beside composition

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from torch import Tensor, nn
 
 from chromatell._keys import CHROM, END, START
@@ -15,6 +14,7 @@ from chromatell._validate import ChromatellError
 from chromatell.data.stored import stored_index
 from chromatell.models.xchrom._module import XChromConfig, XChromModule
 from chromatell.nn.sequence_tower import TowerConfig
+from chromatell.nn.stored_module import stored_module
 
 _AGAIN = "Ask for the file again."
 
@@ -69,16 +69,8 @@ def places_from(regions: pd.Index, value: np.ndarray, chromosomes: Any) -> pd.Da
 
 
 def module_from(config: XChromConfig, arrays: Mapping[str, np.ndarray]) -> XChromModule:
-    """Return the module of a record: made without memory, then given the stored arrays, whose shapes must fit."""
-    state = {k.removeprefix("weights."): torch.from_numpy(v.copy()) for k, v in arrays.items() if "weights." in k}
-    with torch.device("meta"):
-        module = XChromModule(config)
-    for name, value in module.state_dict().items():
-        if name.endswith("num_batches_tracked"):
-            state[name] = torch.zeros((), dtype=torch.int64)
-        elif name in state and (state[name].dtype != value.dtype or not bool(torch.isfinite(state[name]).all())):
-            raise ChromatellError(f"The stored 'weights.{name}' is not finite {value.dtype}. {_AGAIN}")
-    module.load_state_dict(state, strict=True, assign=True)
-    if module.covariates is not None and not bool((module.covariates.sd > 0).all()):
-        raise ChromatellError(f"The stored 'weights.covariates.sd' is not above 0. {_AGAIN}")
+    """Return the module of a record."""
+    module = stored_module(lambda: XChromModule(config), arrays)
+    if module.covariates is not None:
+        module.covariates.check()
     return module

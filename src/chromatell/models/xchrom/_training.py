@@ -19,9 +19,9 @@ from chromatell.data.covariates import Covariates
 from chromatell.data.depth import DepthModel
 from chromatell.data.sequences import Block, RegionBatches, RegionCells, region_loader
 from chromatell.genome.sequence import UNKNOWN
-from chromatell.models.xchrom._covariates import CovariateSource
 from chromatell.models.xchrom._regions import checked_tokens, places_of
 from chromatell.models.xchrom._vectors import VectorData
+from chromatell.nn.region_covariates import CovariateSource
 
 SHRINK = np.float32(0.8)  # a predicted depth is drawn towards the mean: it is uncertain
 _VAL_REGIONS = 2000

@@ -88,6 +88,11 @@ class RegionCovariates(nn.Module):
         x = torch.from_numpy(np.asarray(table, dtype=np.float32)).to(self.mean.device)
         return (torch.nan_to_num(self._standard(x, slice(None))) @ self.weight).cpu().numpy()
 
+    def check(self) -> None:
+        """Raise where stored weights cannot be standardised by."""
+        if not bool((self.sd > 0).all()):
+            raise ChromatellError("The stored 'weights.covariates.sd' is not above 0. Ask for the file again.")
+
     def _standard(self, x: Tensor, own: slice) -> Tensor:
         return ((x - self.mean[own]) / self.sd[own]).clamp(-_FURTHEST, _FURTHEST)
 
@@ -207,9 +212,10 @@ class CovariateSource:
         return {"sites.first": self.sites.first, "sites.positions": self.sites.positions}
 
     @classmethod
-    def from_plain(cls, said: Any, arrays: Mapping[str, np.ndarray]) -> CovariateSource:
+    def from_record(cls, config: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> CovariateSource:
         """Return the source of a record; its motifs are in the weights, so that only their names come back."""
         again = "Ask for the file again."
+        said = config.get("covariates", {"chromosomes": [], "motifs": []})  # a record of schema 2 has none
         names = [said[k] for k in ("chromosomes", "motifs")]
         if not all(isinstance(n, list) and all(isinstance(s, str) for s in n) for n in names):
             raise ChromatellError(f"The model's description names no start sites and motifs. {again}")
@@ -225,13 +231,3 @@ class CovariateSource:
         if (np.diff(first) < 1).any() or (np.diff(positions)[~ends[1:]] <= 0).any():
             raise ChromatellError(f"The stored start sites are not in order. {again}")
         return cls(StartSites(tuple(names[0]), first, positions), motifs)
-
-
-def covariate_source(config: Any, annotation: Any, motifs: Any) -> CovariateSource:
-    """Return what was named, read; raise where a network that has no covariates is given some."""
-    if not config.covariate_length and (annotation is not None or motifs is not None):
-        raise ChromatellError(
-            "annotation= and motifs= are read beside the tower of preset='small', and not with preset='xchrom', "
-            "covariate_length=0, warm_epochs=0 or another tower. Leave them out, or take preset='small'."
-        )
-    return CovariateSource.read(annotation, motifs)

@@ -1,0 +1,58 @@
+"""Modules from the arrays of a record: what comes from a stranger is checked before it is used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import nn
+
+from chromatell._validate import ChromatellError
+
+WEIGHTS = "weights."
+_COUNTER = "num_batches_tracked"  # of batch norm, which predictions do not read
+_Module = TypeVar("_Module", bound=nn.Module)
+
+
+def module_arrays(module: nn.Module) -> dict[str, np.ndarray]:
+    """Return the weights of a module as a record holds them."""
+    return {WEIGHTS + k: v.detach().cpu().numpy() for k, v in module.state_dict().items()}
+
+
+def stored_module(make: Callable[[], _Module], arrays: Mapping[str, np.ndarray], *, without: str = "/") -> _Module:
+    """Return the module that `make` makes, without memory, given the stored weights, whose names and shapes must fit.
+
+    Parameters
+    ----------
+    make
+        Makes the module; tensors that it makes have no memory, so that a wrong shape is refused, not allocated.
+    arrays
+        Of the record: those named ``weights.*`` are taken.
+    without
+        Beginning of the names, behind ``weights.``, that this module does not have.
+
+    Raises
+    ------
+    ChromatellError
+        A weight is of another type, or not finite.
+    RuntimeError
+        A weight is missing, too many or of another shape; a reader of records says so in its own words.
+    """
+    state = {}
+    for name, value in arrays.items():
+        if name.startswith(WEIGHTS) and not (own := name.removeprefix(WEIGHTS)).startswith(without):
+            state[own] = torch.from_numpy(value.copy())
+    with torch.device("meta"):
+        module = make()
+    for name, value in module.state_dict().items():
+        if name.endswith(_COUNTER):
+            state.setdefault(name, torch.zeros((), dtype=torch.int64))
+        if name in state and (state[name].dtype != value.dtype or not bool(torch.isfinite(state[name]).all())):
+            raise ChromatellError(
+                f"The stored '{WEIGHTS}{name}' is {state[name].dtype}; finite {value.dtype} is needed. Ask for the "
+                "file again."
+            )
+    module.load_state_dict(state, strict=True, assign=True)
+    return module
