@@ -341,10 +341,21 @@ class Text(Kind):
         parser = type(self).parser
         if parser is None:
             return DOCUMENTED
-        try:
-            rows, odd = parser(self.altered.decode("utf-8"))
+        lines = self.altered.splitlines(keepends=True)
+        try:  # bytes that are no text in a comment say nothing
+            rows, odd = parser(
+                b"".join(b"#\n" if x.startswith(b"#") and not _is_text(x) else x for x in lines).decode()
+            )
         except UnicodeDecodeError:
             return SILENT  # no text, and read without a word
         if answer != rows:
             return SILENT
         return DOCUMENTED if odd or rows != self.original else SAME
+
+
+def _is_text(line: bytes) -> bool:
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -77,7 +77,7 @@ def vcf(text: str) -> Rows:
     rows, odd, header = [], False, False
     for line in lines_of(text):
         if line.startswith("#CHROM"):
-            header = True
+            header = line.split("\t")[:5] == ["#CHROM", "POS", "ID", "REF", "ALT"]
         if not line.strip() or line.startswith("#"):
             continue
         fields = line.split("\t")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import signal
 import subprocess
@@ -12,12 +13,20 @@ import time
 import pandas as pd
 import pytest
 import torch
+from tests.helpers import file_names
 
 import chromatell as ctl
+from chromatell._keys import OWN_ATAC
 from chromatell.cli import _choices, _main, main
+from chromatell.evaluation.tasks.bins import BASELINES_OF
+from chromatell.evaluation.tasks.bins import VIEWS as BIN_VIEWS
+from chromatell.evaluation.tasks.splits import KINDS
+from chromatell.evaluation.views.registry import view_names
 from chromatell.genome.variants import read_variants
 from chromatell.models.atacformer._decoders import DECODERS
 from chromatell.models.atacformer._presets import PRESETS as ATACFORMER
+from chromatell.models.baselines.kinds import BASELINES
+from chromatell.models.baselines.tracks import TRACK_BASELINES
 from chromatell.models.dense._module import ENCODERS, DenseModule
 from chromatell.models.dense._presets import PRESETS as DENSE
 from chromatell.models.nascent._config import ARCHITECTURES
@@ -114,18 +123,56 @@ def test_scores_go_to_stdout_alone(shared, capsys):
     assert table["value"].notna().any()
 
 
-def test_wrong_names_are_told_before_torch_is_loaded(tmp_path):
-    code = f"""
-import sys
+WRONG = [  # words of a call, exit code, what is said
+    (
+        "train IN -o OUT --preset pannel",
+        2,
+        "--preset 'pannel' is not one of --family dense: default, panel,",
+    ),
+    ("train IN -o OUT --family atacformer --decoder x", 2, "--decoder 'x' is not one of --family atacformer: chrom"),
+    ("train IN -o OUT --accelerator cdua", 2, "one of auto, cpu, gpu, cuda, mps. Did you mean cuda?"),
+    ("train IN -o OUT --family xchrom --annotation no.gtf", 1, "The file of genes 'no.gtf' is not there."),
+    ("train no.h5mu -o OUT", 1, "There is no file or folder at no.h5mu."),
+    ("train IN -o no/o.h5mu", 2, "The folder of the output"),
+    ("evaluate IN --views overal", 2, "--views 'overal' is not one of overall, per_cell, per_region, depth_matched"),
+    ("evaluate IN --views raw,smooth", 2, "smoothed, raw, peaks (tracks). Did you mean smoothed?"),
+    ("evaluate x.h5ad --views profile", 2, "'profile' is not one of overall, per_cell, depth_matched (cells x bins)."),
+    ("evaluate IN --pairs cross_cell", 2, "Did you mean cross-cell?"),
+    ("evaluate IN --baselines knn,region_maen", 2, "Did you mean region_mean?"),
+    ("evaluate IN --baselines all,knn", 2, "--baselines 'all' is not one of region_mean,"),
+    ("evaluate no.h5mu", 1, "There is no file or folder at no.h5mu."),
+    ("predict IN --model no.h5mu -o OUT", 1, "There is no file or folder at no.h5mu."),
+    ("predict --plus IN --model IN --bigwig IN", 2, "The folder of --bigwig"),
+    ("variant IN --variants no.vcf --csv out.csv", 1, "The variants 'no.vcf' is not there."),
+    ("ism IN --regions chr1:1-9 --csv no/out.csv", 2, "The folder of the output"),
+    ("export no.h5mu -o m", 1, "There is no file or folder at no.h5mu."),
+    ("export IN -o IN/m", 2, "The folder of -o"),
+    ("report no.h5mu -o o.html", 1, "There is no file or folder at no.h5mu."),
+    ("demo --out IN/x", 2, "The folder of --out"),
+]
+
+
+def test_names_files_and_folders_are_told_before_any_library_is_loaded(tmp_path):
+    code = """
+import contextlib, io, json, sys
 from chromatell.cli import main
-code = main(["train", "absent.h5mu", "-o", {str(tmp_path / "o.h5mu")!r}, "--preset", "pannel"])
-print(code, "torch" in sys.modules, "scvi" in sys.modules)
+said = []
+for words in json.loads(sys.argv[1]):
+    with contextlib.redirect_stderr(io.StringIO()) as out:
+        code = main(words.split())
+    said.append([code, out.getvalue()])
+print(json.dumps([said, sorted({"torch", "scvi", "anndata", "pandas", "numpy"} & set(sys.modules))]))
 """
-    ran = run_python(code)
-    assert ran.stdout.split() == ["2", "False", "False"]
-    assert (
-        "--preset 'pannel' is not one of --family dense: default, panel, wizel2025. Did you mean panel?" in ran.stderr
+    (tmp_path / "in.h5mu").touch()
+    calls = [words.replace("IN", "in.h5mu").replace("OUT", "out.h5mu") for words, _, _ in WRONG]
+    ran = subprocess.run(
+        [sys.executable, "-c", code, json.dumps(calls)], cwd=tmp_path, capture_output=True, text=True, check=True
     )
+    found, loaded = json.loads(ran.stdout)
+    assert loaded == []
+    for (words, wanted, message), (ended, said) in zip(WRONG, found, strict=True):
+        assert (ended, message in said) == (wanted, True), (words, said)
+    assert file_names(tmp_path) == {"in.h5mu"}
 
 
 def test_the_names_are_those_that_the_families_know():
@@ -138,6 +185,11 @@ def test_the_names_are_those_that_the_families_know():
     assert set(known["loss"]["dense"]) == set(LOSSES)
     assert known["decoder"]["atacformer"] == tuple(DECODERS)
     assert known["architecture"]["nascent"] == tuple(ARCHITECTURES)
+    views, pairs, baselines = (_choices.EVALUATE[option] for option in ("views", "pairs", "baselines"))
+    assert views == {"cells": view_names("pairs"), "cells x bins": BIN_VIEWS, "tracks": view_names("tracks")}
+    assert pairs == {"cells": KINDS, "cells x bins": OWN_ATAC}
+    of_bins = tuple(dict.fromkeys(kind for kinds in BASELINES_OF.values() for kind in kinds))
+    assert baselines == {"cells": tuple(BASELINES), "cells x bins": of_bins, "tracks": tuple(TRACK_BASELINES)}
 
 
 @pytest.mark.parametrize(

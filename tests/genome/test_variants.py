@@ -116,6 +116,10 @@ def test_bounds(tmp_path, monkeypatch):
     [
         (b"\x00\x01\x02\xff" * 100, "not a whole text file|names no columns"),
         (b"##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\nchr1\t1\t.\tA\x00\tC\n", "NUL characters"),
+        (
+            b"##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tALT\tREF\nchr1\t1\t.\tA\tC\n",
+            "ID, REF, ALT, in this order",
+        ),
         (gzip.compress(b"BCF\x02\x02" + b"\x80\x90" * 50, mtime=0), "bcftools view"),
         (gzip.compress((HEADER + LINES).encode(), mtime=0)[:-20], "not a whole text file"),
         (b"", "names no columns"),

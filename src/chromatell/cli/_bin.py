@@ -6,18 +6,18 @@ import argparse
 import gzip
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from anndata import AnnData
-from mudata import MuData
-
-from chromatell._compat import no_pull
+from chromatell._errors import ChromatellError
 from chromatell._keys import ATAC, RNA
 from chromatell._settings import settings
-from chromatell._validate import ChromatellError, examples
 from chromatell.cli._console import output
 from chromatell.cli._files import UsageError, check_output, check_there, write
 from chromatell.cli._prepare import given
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from mudata import MuData
 
 _MATRICES = (".h5ad", ".h5mu", ".zarr", ".h5")
 _OF_GRID = ("bin_size", "blacklist")
@@ -87,6 +87,8 @@ def _read(path: Path) -> AnnData | MuData:
 
 
 def _bins_of(path: Path) -> AnnData:
+    from mudata import MuData
+
     data = _read(path)
     if isinstance(data, MuData) and ATAC not in data.mod:
         raise ChromatellError(f"{path} of --bins has no modality 'atac'; it has {sorted(data.mod)}.")
@@ -95,6 +97,9 @@ def _bins_of(path: Path) -> AnnData:
 
 def _expression(known: Any, args: argparse.Namespace) -> AnnData:
     """Return the expression to put beside the bins, or say that there is none."""
+    from anndata import AnnData
+    from mudata import MuData
+
     if isinstance(known, MuData) and RNA in known.mod:
         return known.mod[RNA]
     if isinstance(known, AnnData) and args.barcodes is not None:
@@ -108,6 +113,8 @@ def _expression(known: Any, args: argparse.Namespace) -> AnnData:
 
 def _label(atac: AnnData, known: Any) -> None:
     """Add the columns of obs that are known of the cells, of a MuData also those of its modalities."""
+    from mudata import MuData
+
     tables = [] if isinstance(known, Path) else [known.obs]
     if isinstance(known, MuData):
         tables += [known.mod[name].obs for name in (RNA, ATAC) if name in known.mod]
@@ -117,6 +124,11 @@ def _label(atac: AnnData, known: Any) -> None:
 
 def _joined(rna: AnnData, atac: AnnData) -> MuData:
     """Return expression and bins of the same cells; their columns of obs are those of the whole too."""
+    from mudata import MuData
+
+    from chromatell._compat import no_pull
+    from chromatell._validate import examples
+
     if not atac.obs_names.isin(rna.obs_names).all():
         lacking = atac.obs_names[~atac.obs_names.isin(rna.obs_names)]
         raise ChromatellError(f"{len(lacking)} of {atac.n_obs} cells have no expression (such as {examples(lacking)}).")

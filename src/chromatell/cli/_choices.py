@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+from collections.abc import Sequence
 
 from chromatell.cli._parser import UsageError
 
@@ -23,8 +24,33 @@ TRAIN: dict[str, dict[str, tuple[str, ...]]] = {
     "architecture": {"nascent": ("transfer", "xgboost", "dense", "cnn")},
 }
 
+ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
+# option -> kind of data -> names
+EVALUATE: dict[str, dict[str, tuple[str, ...]]] = {
+    "views": {
+        "cells": (
+            "overall", "per_cell", "per_region", "depth_matched", "within_type", "within_type_depth_matched", "profile",
+            "calibration", "self_expected",
+        ),
+        "cells x bins": ("overall", "per_cell", "depth_matched"),
+        "tracks": ("smoothed", "raw", "peaks"),
+    },
+    "pairs": {
+        "cells": ("cross-cell", "cross-sample", "cross-region", "cross-both"),
+        "cells x bins": ("completion", "labels", "embedding"),
+    },
+    "baselines": {
+        "cells": (
+            "region_mean", "region_mean_depth", "celltype_mean", "knn", "ridge", "svd_ridge", "gene_activity", "gc",
+            "gc_cpg", "gc_cpg_tss", "kmer_ridge", "region_mean_true_depth", "knn_atac",
+        ),
+        "cells x bins": ("bin_frequency_depth", "lsi_knn", "svd", "lsi_logistic", "majority", "lsi"),
+        "tracks": ("mean", "log_signal", "ridge", "other_targets"),
+    },
+}  # fmt: skip
 
-def check_names(args: argparse.Namespace) -> None:
+
+def check_trained(args: argparse.Namespace) -> None:
     """Raise where an option of ``chromatell train`` has a name that its family does not know.
 
     Raises
@@ -33,9 +59,34 @@ def check_names(args: argparse.Namespace) -> None:
         Names those that it knows, and the nearest.
     """
     for option, families in TRAIN.items():
-        value, known = getattr(args, option), families.get(args.family)
-        if value is None or known is None or value in known:
+        known = families.get(args.family)
+        if known is not None:
+            _check(option, getattr(args, option), f"one of --family {args.family}: {', '.join(known)}", known)
+    _check("accelerator", args.accelerator, f"one of {', '.join(ACCELERATORS)}", ACCELERATORS)
+
+
+def check_scored(args: argparse.Namespace) -> None:
+    """Raise where ``chromatell evaluate`` is asked for a view, pairs or a baseline that no kind of data has.
+
+    Raises
+    ------
+    UsageError
+        Names those that there are, and the nearest.
+    """
+    for option, kinds in EVALUATE.items():
+        asked = getattr(args, option) or []
+        if option == "baselines" and asked in (["all"], ["none"]):
             continue
-        near = difflib.get_close_matches(value, known, 1)
-        meant = f" Did you mean {near[0]}?" if near else ""
-        raise UsageError(f"--{option} {value!r} is not one of --family {args.family}: {', '.join(known)}.{meant}")
+        # an .h5ad holds cells x bins; other files may hold any
+        of = {kind: names for kind, names in kinds.items() if args.input.suffix != ".h5ad" or kind == "cells x bins"}
+        there = "one of " + "; ".join(f"{', '.join(names)} ({kind})" for kind, names in of.items())
+        for value in asked:
+            _check(option, value, there, [name for names in of.values() for name in names])
+
+
+def _check(option: str, value: str | None, there: str, known: Sequence[str]) -> None:
+    if value is None or value in known:
+        return
+    near = difflib.get_close_matches(value, known, 1)
+    meant = f" Did you mean {near[0]}?" if near else ""
+    raise UsageError(f"--{option} {value!r} is not {there}.{meant}")

@@ -7,16 +7,13 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from mudata import MuData
-
 from chromatell._keys import ATAC_PRED, FISHER, RNA, SPLIT, TEST, UNS
 from chromatell.cli._console import libraries_to_stderr, output, step
 from chromatell.cli._files import UsageError, check_folder, check_output, write
-from chromatell.cli._tables import gains, leaderboard
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from mudata import MuData
 
 N_REGIONS = 500
 FIGURES = ("leaderboard", "pr_curve", "per_cell_per_region", "calibration")
@@ -40,6 +37,7 @@ def run(args: argparse.Namespace) -> None:
     file = _check(args)
     with step("Load the packages and the example"):
         import chromatell.models.dense  # noqa: F401  torch and scvi-tools, whose import takes seconds
+        from chromatell.cli._tables import gains, leaderboard
         from chromatell.datasets import pbmc_example
 
         mdata = pbmc_example()
@@ -135,6 +133,8 @@ def _save_figures(mdata: MuData, folder: Path) -> list[Path]:
 
 def _rna_only(mdata: MuData, file: Path) -> str:
     """Return a line on what the saved model predicts from the expression of the test cells, and nothing else."""
+    import numpy as np
+
     from chromatell.tl import predict
 
     test = np.flatnonzero((mdata.obs[SPLIT] == TEST).to_numpy())

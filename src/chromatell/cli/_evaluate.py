@@ -5,19 +5,21 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-
-import pandas as pd
-from anndata import AnnData
+from typing import TYPE_CHECKING
 
 from chromatell._keys import EVALUATION, UNS
+from chromatell.cli._choices import check_scored
 from chromatell.cli._console import output
-from chromatell.cli._files import UsageError, check_output, check_tracks_output, write, write_tracks
-from chromatell.cli._tables import gains, kinds, leaderboard
-from chromatell.cli._track_table import track_leaderboard
+from chromatell.cli._files import UsageError, check_data, check_output, check_tracks_output, write, write_tracks
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def run(args: argparse.Namespace) -> None:
     """Score the predictions in a file, print the leaderboard, write what was asked for."""
+    check_scored(args)
+    check_data(args.input)
     if args.csv is not None and str(args.csv) != "-":
         check_output(args.csv, [args.input], overwrite=args.overwrite, suffixes=(".csv",), kind="text")
 
@@ -35,6 +37,9 @@ def _cells(args: argparse.Namespace) -> None:
         possible = {".h5ad": of_bins, ".h5mu": of_both}.get(args.input.suffix, (".h5mu", *of_bins))
         check_output(args.output, [args.input], overwrite=args.overwrite, suffixes=possible)
 
+    from anndata import AnnData
+
+    from chromatell.cli._tables import gains, kinds, leaderboard
     from chromatell.io import read
     from chromatell.tl import evaluate
 
@@ -78,6 +83,7 @@ def _tracks(args: argparse.Namespace) -> None:
     if args.output is not None:
         check_tracks_output(args.output, [args.input], overwrite=args.overwrite)
 
+    from chromatell.cli._track_table import track_leaderboard
     from chromatell.data import BinnedTracks
     from chromatell.tl import evaluate
 

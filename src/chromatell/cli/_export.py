@@ -6,13 +6,15 @@ import argparse
 
 from chromatell._settings import settings
 from chromatell.cli._console import output
-from chromatell.cli._files import UsageError
+from chromatell.cli._files import UsageError, check_data, check_folder
 
 
 def run(args: argparse.Namespace) -> None:
     """Write one model of a file into a folder, without a cell of the data."""
     if args.output.suffix in (".h5mu", ".h5ad", ".zarr", ".safetensors") or args.output.is_file():
         raise UsageError(f"The output {str(args.output)!r} must be a folder to make, such as shared_model.")
+    check_folder(args.output, "-o")
+    check_data(args.input)
 
     from chromatell import io
 

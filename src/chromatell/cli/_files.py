@@ -87,6 +87,20 @@ def check_there(path: Path | None, what: str) -> None:
         raise ChromatellError(f"The {what} {str(path)!r} {'is a folder' if path.is_dir() else 'is not there'}.")
 
 
+def check_data(path: Path | None) -> None:
+    """Raise, before the libraries are loaded, where there is no data or model to read.
+
+    Raises
+    ------
+    ChromatellError
+        There is nothing at the path.
+    """
+    if path is not None and not path.exists():
+        raise ChromatellError(
+            f"There is no file or folder at {path}. Give the path of a .h5mu, .h5ad, .zarr or exported model."
+        )
+
+
 def check_store(store: Path | None, output: Path) -> None:
     """Raise where a store of predictions could not be written, or not be found again from the output.
 

@@ -12,13 +12,14 @@ from rich.text import Text
 
 from chromatell._keys import ATAC_PRED, EVALUATION, PROVENANCE, SPLIT, SPLITS, UNS
 from chromatell.cli._console import output
-from chromatell.cli._tables import new_table
+from chromatell.cli._files import check_data
 
 _MOST = 40  # rows of scores
 
 
 def run(args: argparse.Namespace) -> None:
     """Print it, as tables or as JSON; matrices stay on disk."""
+    check_data(args.input)
     found = about(args.input)
     if args.json:
         json.dump(found, sys.stdout, indent=1, ensure_ascii=False, allow_nan=False)
@@ -161,6 +162,8 @@ def _print(console: Any, title: str, rows: list[dict[str, Any]]) -> None:
         return
     columns = list(dict.fromkeys(name for row in rows for name in row))
     columns = [name for name in columns if any(row.get(name) not in ("", None) for row in rows)]
+    from chromatell.cli._tables import new_table
+
     table = new_table(f"\n{title}", "")
     for name in columns:
         number = all(isinstance(row.get(name), int | float | None) for row in rows)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from chromatell._keys import UNS
 from chromatell._settings import settings
 from chromatell.cli._console import output
 from chromatell.cli._reading_model import check, given_cells, write_results
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def run(args: argparse.Namespace) -> None:
@@ -34,6 +34,9 @@ def run(args: argparse.Namespace) -> None:
 
 def long_table(found: dict[str, Any]) -> pd.DataFrame:
     """Return a row for each region, group, place and other base: `pos` is 1-based, as in a VCF."""
+    import numpy as np
+    import pandas as pd
+
     effect, tokens = np.asarray(found["effect"]), np.asarray(found["tokens"])
     n_regions, n_groups, _, width = effect.shape
     r, g, b, i = (axis.ravel() for axis in np.indices((n_regions, n_groups, 4, width)))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 from chromatell._settings import settings
 from chromatell.cli._console import output
 from chromatell.cli._files import (
     UsageError,
+    check_data,
+    check_folder,
     check_output,
     check_store,
     check_there,
@@ -24,13 +27,18 @@ def run(args: argparse.Namespace) -> None:
     files = named_signal(args)
     if not files and args.input is None:
         raise UsageError("Name a file of cells or a store of tracks, QUERY, or bigWigs: --plus and --minus.")
-
-    from chromatell.data._tracks_store import is_tracks_store
-
-    if files or is_tracks_store(args.input):
+    if files or _is_tracks(args.input):
         _tracks(args, files)
     else:
         _cells(args)
+
+
+def _is_tracks(path: Path) -> bool:
+    if not path.is_dir():  # a store is a folder; what can read it takes seconds to load
+        return False
+    from chromatell.data._tracks_store import is_tracks_store
+
+    return is_tracks_store(path)
 
 
 def _cells(args: argparse.Namespace) -> None:
@@ -45,6 +53,8 @@ def _cells(args: argparse.Namespace) -> None:
         raise UsageError("--fasta is for regions that the model does not hold. Name them: --regions REGIONS.bed.")
     check_there(args.regions, "regions")
     check_there(args.fasta, "FASTA")
+    check_data(args.input)
+    check_data(args.model)
 
     from chromatell.data import BinnedTracks
     from chromatell.tl import predict
@@ -78,6 +88,8 @@ def _tracks(args: argparse.Namespace, files: dict[str, Any]) -> None:
     if args.output is not None:
         inputs = [path for path in (args.input, args.model) if path is not None]
         check_tracks_output(args.output, inputs, overwrite=args.overwrite)
+    check_folder(args.bigwig, "--bigwig")
+    check_data(args.model)
 
     from chromatell.tl import predict
 

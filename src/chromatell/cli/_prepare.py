@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
-
-from anndata import AnnData
-from mudata import MuData
+from typing import TYPE_CHECKING, Any
 
 from chromatell._keys import SPLIT
 from chromatell._settings import logger, settings
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from mudata import MuData
 
 _FRACTIONS = (0.7, 0.1, 0.2)
 

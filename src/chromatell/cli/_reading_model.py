@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
+from chromatell.cli._files import UsageError, check_data, check_output, check_there, read_multiome, write
 
-from chromatell.cli._files import UsageError, check_output, check_there, read_multiome, write
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def check(args: argparse.Namespace) -> None:
@@ -28,6 +29,8 @@ def check(args: argparse.Namespace) -> None:
     if args.csv is not None and str(args.csv) != "-":
         check_output(args.csv, [args.input], overwrite=args.overwrite, suffixes=(".csv",), kind="text")
     check_there(args.fasta, "FASTA")
+    check_data(args.input)
+    check_data(args.model)
 
 
 def given_cells(args: argparse.Namespace) -> Any:

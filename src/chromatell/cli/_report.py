@@ -6,12 +6,13 @@ import argparse
 
 from chromatell._settings import settings
 from chromatell.cli._console import output
-from chromatell.cli._files import check_output
+from chromatell.cli._files import check_data, check_output
 
 
 def run(args: argparse.Namespace) -> None:
     """Write one page of what a file holds."""
     check_output(args.output, [args.input], overwrite=args.overwrite, suffixes=(".html", ".htm"), kind="text")
+    check_data(args.input)
 
     from chromatell import io
 

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import argparse
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mudata import MuData
-
+from chromatell._errors import ChromatellError
 from chromatell._keys import ATAC, DNA, SPLIT
 from chromatell._settings import logger, settings
-from chromatell._validate import ChromatellError, modality, split_fractions
 from chromatell.cli import _train_bins, _train_tracks
-from chromatell.cli._choices import check_names
+from chromatell.cli._choices import check_trained
 from chromatell.cli._console import libraries_to_stderr, output
 from chromatell.cli._files import (
     UsageError,
+    check_data,
     check_folder,
     check_output,
     check_store,
@@ -24,6 +23,9 @@ from chromatell.cli._files import (
     write,
 )
 from chromatell.cli._prepare import given, select, split
+
+if TYPE_CHECKING:
+    from mudata import MuData
 
 # which families know an option; those not here are of all
 _SEQUENCE = ("fasta", "width", "embedding", "annotation", "motifs", "region_effect", "cells_per_batch")
@@ -46,7 +48,7 @@ _OWN = {
 def run(args: argparse.Namespace) -> None:
     """Split and select where needed, train, predict, write."""
     _check_family(args)
-    check_names(args)
+    check_trained(args)
     _check_fractions(args)
     check_folder(args.checkpoint_dir, "--checkpoint-dir")
     if args.family == "nascent":
@@ -102,6 +104,8 @@ def _check_family(args: argparse.Namespace) -> None:
 def _check_fractions(args: argparse.Namespace) -> None:
     """Raise where the shares of a split are none."""
     if args.fractions is not None:
+        from chromatell._validate import split_fractions
+
         usual = (0.8, 0.1, 0.1) if args.family == "nascent" else (0.7, 0.1, 0.2)
         try:
             split_fractions(args.fractions, usual, "bin" if args.family == "nascent" else "cell")
@@ -122,6 +126,9 @@ def _check(args: argparse.Namespace) -> None:
     if args.split_regions == "random" and args.test_chromosomes:
         raise UsageError("--test-chromosomes holds out chromosomes: leave out --split-regions random.")
     check_there(args.fasta, "FASTA")
+    check_there(args.annotation, "file of genes")
+    check_there(args.motifs, "file of motifs")
+    check_data(args.input)
 
 
 def _model_options(args: argparse.Namespace) -> dict[str, Any]:
@@ -140,6 +147,8 @@ def _model_options(args: argparse.Namespace) -> dict[str, Any]:
 
 def _add_sequence(mdata: MuData, args: argparse.Namespace) -> None:
     """Read the sequences of the regions where a genome was named; say whose are used."""
+    from chromatell._validate import modality
+
     there = DNA in modality(mdata, ATAC).varm
     if args.fasta is None:
         if not there:
@@ -159,6 +168,8 @@ def _add_sequence(mdata: MuData, args: argparse.Namespace) -> None:
 
 def _split_regions(mdata: MuData, args: argparse.Namespace) -> None:
     """Hold out regions where that was asked for; say what is used."""
+    from chromatell._validate import modality
+
     there = SPLIT in modality(mdata, ATAC).var
     if args.split_regions is None and not args.test_chromosomes:
         if there:

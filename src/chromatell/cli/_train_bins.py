@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
-
-from anndata import AnnData
-from mudata import MuData
+from typing import TYPE_CHECKING, Any
 
 from chromatell._keys import RNA
 from chromatell._settings import settings
 from chromatell.cli._console import libraries_to_stderr, output
-from chromatell.cli._files import UsageError, check_output, check_store, check_there, write
+from chromatell.cli._files import UsageError, check_data, check_output, check_store, check_there, write
 from chromatell.cli._prepare import given, select, split
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from mudata import MuData
 
 _FEATURES = ("n_genes", "n_regions", "min_open")
 
@@ -21,6 +22,8 @@ def run(args: argparse.Namespace) -> None:
     """Split and select where needed, train, write; with a context also predict."""
     _check(args)
     key = args.key or args.family
+
+    from mudata import MuData
 
     from chromatell import io, tl
 
@@ -62,10 +65,13 @@ def _check(args: argparse.Namespace) -> None:
         check_there(args.pretrained, "model of --pretrained")
     if args.pretrained_key is not None and args.pretrained is None:
         raise UsageError("--pretrained-key names one of several models in a file. Name the file: --pretrained FILE.")
+    check_data(args.input)
 
 
 def _check_kind(data: AnnData | MuData, args: argparse.Namespace) -> None:
     """Raise where the options or the output are not for what the input turned out to be."""
+    from mudata import MuData
+
     if isinstance(data, MuData):
         return
     if args.output.suffix == ".h5mu":
@@ -85,11 +91,14 @@ def _pretrained(args: argparse.Namespace) -> Any:
 
 def _next(data: AnnData | MuData, key: str, args: argparse.Namespace) -> list[str]:
     """Return what was done and what can be done with it."""
+    from mudata import MuData
+
+    paired = isinstance(data, MuData)
     lines = [f"Wrote the cells with model {key!r}, their embedding and labels to {args.output}."]
     query = "QUERY.h5ad"
-    scored = args.context is None or isinstance(data, MuData)  # a context of an AnnData predicts nothing yet
+    scored = args.context is None or paired  # a context of an AnnData predicts nothing yet
     lines += [f"Score it:  chromatell evaluate {args.output}"] if scored else []
-    if args.context is not None and isinstance(data, MuData):
+    if args.context is not None and paired:
         query = f"QUERY.h5ad (with {'expression' if RNA in data.mod else 'the context'})"
     lines.append(f"Apply it:  chromatell predict {query} --model {args.output} -o PREDICTED.h5mu")
     return lines

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from chromatell._settings import logger, settings
 from chromatell.cli._console import libraries_to_stderr, output
-from chromatell.cli._files import UsageError, check_there, check_tracks_output, named_signal, write_tracks
+from chromatell.cli._files import UsageError, check_data, check_there, check_tracks_output, named_signal, write_tracks
 
 if TYPE_CHECKING:
     from chromatell.data import BinnedTracks
@@ -66,6 +66,7 @@ def _files(args: argparse.Namespace, given: Any) -> dict[str, Any]:
     check_there(args.blacklist, "blacklist")
     inputs = [] if args.input is None else [args.input]
     check_tracks_output(args.output, inputs, overwrite=args.overwrite)
+    check_data(args.input)
     return {**files, **{name: {"path": path, "strand": ".", "role": "target"} for name, path in targets}}
 
 

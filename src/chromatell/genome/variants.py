@@ -18,6 +18,7 @@ from chromatell._validate import ChromatellError, examples, warn
 from chromatell.genome.odd_rows import OddLines, find_column, keep_rows, split_row
 
 COLUMNS = (CHROM, "pos", "id", "ref", "alt")
+_VCF = ["#CHROM", "POS", "ID", "REF", "ALT"]
 _KEPT = 65_536  # characters of a line that are read; the genotypes after them are passed over
 _MAX_LINE = 64_000_000  # of a whole line: a million genotypes
 _MAX_TOTAL = 200_000_000_000  # characters after decompression
@@ -104,11 +105,20 @@ def _of_file(path: Path) -> pd.DataFrame:
     opener: Callable[..., TextIO] = gzip.open if compressed else open
     with opener(path, "rt", encoding="utf-8") as handle:
         lines = _lines(handle, path)
-        header = next((line for line in lines if line.strip() and not line.startswith("##")), "")
+        header, is_vcf = "", False
+        for header in lines:
+            is_vcf |= header.startswith("##fileformat=VCF")
+            if header.strip() and not header.startswith("##"):
+                break
         separator = "\t" if "\t" in header else ","
         names = [name.strip() for name in split_row(header, separator)]
         if len(names) < 4 or not _is_header(names):
             raise ChromatellError(f"{str(path)!r} begins with {header[:60]!r}, which names no columns. {_CURE}")
+        if is_vcf and names[:5] != _VCF:
+            raise ChromatellError(
+                f"{str(path)!r} is a VCF whose columns are {examples(names, 5)}; the format has {', '.join(_VCF)}, in "
+                "this order. Mend its header, or take '##fileformat' out if it is a table of yours."
+            )
         at = list(_columns(names, repr(str(path))).values())
         kept = [names[i] for i in at]
         last = max(at) + 1
