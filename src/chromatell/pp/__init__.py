@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from chromatell.pp._annotate_regions import annotate_regions
     from chromatell.pp._bin_genome import bin_genome
     from chromatell.pp._bin_tracks import bin_tracks
+    from chromatell.pp._count_regions import count_regions
     from chromatell.pp._embed_sequence import embed_sequence
     from chromatell.pp._link_genes import link_genes
     from chromatell.pp._map_orthologs import map_orthologs
@@ -30,6 +31,7 @@ _WHERE = {
     "split_regions": "_split_regions",
     "map_orthologs": "_map_orthologs",
     "bin_genome": "_bin_genome",
+    "count_regions": "_count_regions",
     "bin_tracks": "_bin_tracks",
     "annotate_regions": "_annotate_regions",
     "embed_sequence": "_embed_sequence",
@@ -43,6 +45,7 @@ __all__ = [
     "annotate_regions",
     "bin_genome",
     "bin_tracks",
+    "count_regions",
     "embed_sequence",
     "link_genes",
     "map_orthologs",

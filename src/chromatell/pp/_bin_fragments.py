@@ -18,7 +18,7 @@ from chromatell._validate import ChromatellError, examples, warn
 from chromatell.genome.builds import build_name, identify
 from chromatell.genome.chromosome_ends import Ends
 from chromatell.io.fragments import BARCODE, fragment_blocks, fragment_header
-from chromatell.pp._genome_bins import ENDS_CURE, GenomeBins
+from chromatell.pp._genome_bins import ENDS_CURE
 
 N_FRAGMENTS = "n_fragments"
 _PENDING = 8_000_000  # pairs that wait to be merged, at least
@@ -117,12 +117,14 @@ class Barcodes:
 
 
 def count_fragments(
-    path: Path, places: GenomeBins, sizes: Mapping[str, int] | None, wanted: list[str] | None, least: int, way: str
+    path: Path, places: Any, sizes: Mapping[str, int] | None, wanted: list[str] | None, least: int, way: str
 ) -> Counted:
     """Return counts of the cells in `wanted`, or of all barcodes of at least `least` fragments.
 
     Parameters
     ----------
+    places
+        `GenomeBins`, or what has `names`, `lengths`, `code_of` and `assign` as they do.
     sizes
         Lengths of the chromosomes, where they are known.
     way

@@ -25,7 +25,7 @@ from chromatell.pp._bin_fragments import Counted, count_fragments
 from chromatell.pp._genome_bins import GenomeBins, check_ends
 from chromatell.pp._region_data import BINNED, kept_sizes, regions_of
 
-_MIN_FRAGMENTS = 1000
+MIN_FRAGMENTS = 1000
 
 
 def bin_genome(
@@ -120,7 +120,7 @@ def bin_genome(
     size = in_range(size, 1, 1_000_000_000, "size")
     one_of(count, ("fragments", "cut_sites"), "count")
     one_of(assign, ("midpoint", "overlap"), "assign")
-    wanted = _wanted(barcodes)
+    wanted = cells_wanted(barcodes)
     is_file = isinstance(source, str | os.PathLike)
     if not is_file and not isinstance(source, AnnData | MuData):
         raise ChromatellError(
@@ -148,7 +148,7 @@ def bin_genome(
         "chrom_sizes": json.dumps(sizes) if sizes else "",
     }
     if is_file:
-        least = in_range(_MIN_FRAGMENTS if min_fragments is None else min_fragments, 1, 10**9, "min_fragments")
+        least = in_range(MIN_FRAGMENTS if min_fragments is None else min_fragments, 1, 10**9, "min_fragments")
         way = "cut_sites" if count == "cut_sites" else assign
         counted = count_fragments(Path(source), places, sizes, wanted, least, way)
     else:
@@ -160,7 +160,8 @@ def bin_genome(
     return AnnData(x, obs=counted.obs, var=var, obsm=counted.obsm, uns={UNS: {BINNED: how}})
 
 
-def _wanted(barcodes: Iterable[str] | None) -> list[str] | None:
+def cells_wanted(barcodes: Iterable[str] | None) -> list[str] | None:
+    """Return the barcodes asked for, checked; None takes all."""
     if barcodes is None:
         return None
     if isinstance(barcodes, str | os.PathLike | AnnData | MuData | pd.DataFrame):

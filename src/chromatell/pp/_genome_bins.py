@@ -16,7 +16,7 @@ from chromatell.genome.builds import normalised
 from chromatell.genome.chromosome_ends import Ends, within
 from chromatell.genome.regions import normalise_chrom, region_table
 
-_UNKNOWN = 2**40  # the length of a chromosome that nobody gave: longer than any
+UNKNOWN = 2**40  # the length of a chromosome that nobody gave: longer than any
 _MAX_BINS = 50_000_000
 ENDS_CURE = "Give the chrom_sizes of the build that they were made with."
 
@@ -75,7 +75,7 @@ class GenomeBins:
         table = _table(bins)
         plain = normalise_chrom(table[CHROM]).to_numpy()
         if sizes is None:
-            sizes = dict.fromkeys(pd.unique(plain), _UNKNOWN)
+            sizes = dict.fromkeys(pd.unique(plain), UNKNOWN)
         codes, names, lengths, offsets = _axis(sizes)
         chrom = pd.Series(plain).map(codes).fillna(-1).to_numpy(dtype=np.int64)
         if (chrom < 0).any():
