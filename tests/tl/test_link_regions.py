@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -121,3 +122,33 @@ def test_the_plot_has_a_stem_a_region(mdata):
     with pytest.raises(ctl.ChromatellError, match="No pair of gene 'zz'"):
         ctl.pl.link_regions(out, "zz")
     matplotlib.pyplot.close("all")
+
+
+def test_an_atacformer_that_reads_expression_is_asked_gene_by_gene():
+    """By hand: predictions at the mean depth, of the cells that express the gene, with and without its counts."""
+    mdata = ctl.datasets.simulate_multiome(150, 20, 60, n_types=2, depth=12, seed=0)
+    ctl.pp.split_cells(mdata, seed=0)
+    ctl.pp.link_genes(mdata, mdata.mod["rna"].var, max_distance=500_000)
+    tiny = {"d": 16, "n_layers": 1, "n_hidden": 16, "train_kwargs": {"max_epochs": 1}, "seed": 0}
+    ctl.tl.atacformer(mdata, context="X_pca", **tiny)
+    gene = str(mdata.uns["ctl"]["links"]["gene"][np.diff(mdata.uns["ctl"]["links"]["distance"].indptr).argmax()])
+    ctl.tl.link_regions(mdata, key="atacformer", genes=[gene], n_cells=1000)
+    table = mdata.uns["ctl"]["region_links"]["table"]
+    model = ctl.models.load(mdata, key="atacformer")
+    rna = mdata.mod["rna"].copy()
+    rna.X = rna.X.toarray()
+    had = rna[:, gene].X.ravel() > 0
+    without = rna.copy()
+    without.X[:, rna.var_names.get_loc(gene)] = 0
+    p, q = (np.clip(model.predict(x, depth="fixed"), 1e-6, 1 - 1e-6) for x in (rna, without))
+    change = (np.log(p / (1 - p)) - np.log(q / (1 - q)))[had].mean(axis=0)
+    at = pd.Index(model.region_names(None)).get_indexer(table["region"])
+    np.testing.assert_allclose(table["effect"], change[at], atol=2e-3)
+    assert (table["n_cells"] == had.sum()).all()
+    assert len(table) > 0
+    assert np.abs(table["effect"]).max() > 0
+    with pytest.raises(ctl.ChromatellError, match="method='gradient' needs a Dense"):
+        ctl.tl.link_regions(mdata, key="atacformer", method="gradient")
+    ctl.tl.atacformer(mdata, key_added="bins", **tiny)
+    with pytest.raises(ctl.ChromatellError, match="reads no expression"):
+        ctl.tl.link_regions(mdata, key="bins")

@@ -18,6 +18,7 @@ from chromatell.data.chosen import coordinates
 from chromatell.genome.regions import normalise_chrom
 from chromatell.io import model_keys
 from chromatell.models import load
+from chromatell.tl._knockout import PredictedEffects
 from chromatell.tl._measured_tests import false_discovery
 from chromatell.tl._sequences import result_key
 
@@ -36,17 +37,17 @@ def link_regions(
     key_added: str = REGION_LINKS,
     copy: bool = False,
 ) -> MuData | None:
-    r"""Genes that move the regions near them, by knocking them out in a trained `Dense`.
+    r"""Genes that move the regions near them, by knocking them out in a trained model.
 
     The effect of gene g on region r is
 
     .. math:: e_{gr} = \frac{1}{|C_g|} \sum_{c \in C_g} \mathrm{logit}\, p_r(x_c)
               - \mathrm{logit}\, p_r(x_c^{\,x_g = 0})
 
-    over cells :math:`C_g` that express g: above 0 where the gene's expression goes with an open region. Depth, total
-    and number of detected genes stay as they are. Each pair that ``ctl.pp.link_genes`` linked is tested against the
-    null that place tells nothing: its p-value is the share of the regions **on other chromosomes** that the same gene
-    moves as much, in either direction.
+    over cells :math:`C_g` that express g: above 0 where the gene's expression goes with an open region. Depth stays as
+    it is; in a `Dense`, total and number of detected genes as well. Each pair that ``ctl.pp.link_genes`` linked is
+    tested against the null that place tells nothing: its p-value is the share of the regions **on other chromosomes**
+    that the same gene moves as much, in either direction.
 
     Parameters
     ----------
@@ -55,12 +56,13 @@ def link_regions(
     key
         The model in `mdata`.
     model
-        A trained `Dense`, or the path of one, in its place.
+        A trained model, or the path of one, in its place. It must read expression: a `Dense`, an `XChrom` with
+        ``embedding=None``, or an `AtacFormer` with a context that it computes from expression.
     genes
         Which; None takes all that the model reads and that have links.
     method
-        'knockout', or 'gradient': change of the log-odds for one standard deviation of expression more, mean over all
-        cells.
+        'knockout', or for a `Dense` 'gradient': change of the log-odds for one standard deviation of expression more,
+        mean over all cells.
     n_cells
         Cells over which the mean is taken, drawn at random; all where there are fewer.
     seed
@@ -84,13 +86,14 @@ def link_regions(
     Raises
     ------
     ChromatellError
-        No such model or gene, a model of another family, no links, or regions on one chromosome alone.
+        No such model or gene, a model that reads no expression, no links, or regions on one chromosome alone.
 
     Notes
     -----
     This asks the model, not the cell: it says what the model has learned from coexpression, among other things, and a
-    gene may stand for another that it goes with. Genes that under 10 of the drawn cells express are left out. Peak
-    memory: cells x genes, and 128 genes x regions.
+    gene may stand for another that it goes with. Genes that under 10 of the drawn cells express are left out. A `Dense`
+    is decoded once a gene; the others predict the cells once a gene, so name some. Peak memory: cells x genes, and 128
+    genes x regions; for the others, three matrices of the drawn cells x regions.
 
     Examples
     --------
@@ -110,12 +113,20 @@ def link_regions(
     n_cells = in_range(n_cells, 10, 10_000_000, "n_cells")
     seed = settings.resolve_seed(seed)
     rna = modality(mdata, RNA)
-    model = dense_model(mdata, key, model)
-    distance = _links(mdata, model, genes)
-    chrom = normalise_chrom(coordinates(mdata, pd.Index(model.regions))[CHROM]).to_numpy(dtype=object)
+    model = expression_model(mdata, key, model)
+    names, regions = pd.Index(model.read_expression.genes), pd.Index(model.region_names(None))
+    distance = _links(mdata, names, regions, genes)
+    chrom = normalise_chrom(coordinates(mdata, regions)[CHROM]).to_numpy(dtype=object)
     rows = np.sort(np.random.default_rng(seed).permutation(rna.n_obs)[:n_cells])
-    cells: Any = mdata if len(rows) == rna.n_obs else mdata[rows]
-    effects = GeneEffects(model, cells)
+    effects: Any
+    if model.family == "dense":
+        effects = GeneEffects(model, mdata if len(rows) == rna.n_obs else mdata[rows])
+    elif method == "gradient":
+        raise ChromatellError(
+            f"method='gradient' needs a Dense; the model is of family {model.family!r}. Take method='knockout'."
+        )
+    else:
+        effects = PredictedEffects(model, mdata, rows)
     asked = np.flatnonzero(np.diff(distance.indptr) > 0)
     tables, n_null = [], []
     with progress("Genes", len(asked), "genes") as advance:
@@ -130,8 +141,8 @@ def link_regions(
                 tables.append(
                     pd.DataFrame(
                         {
-                            "gene": model.genes[gene],
-                            "region": np.asarray(model.regions)[near],
+                            "gene": names[gene],
+                            "region": regions.to_numpy()[near],
                             "distance": distance.data[distance.indptr[gene] : distance.indptr[gene + 1]] - 1,
                             "effect": effect[near],
                             "pvalue": (above + 1) / (null.size + 1),
@@ -190,25 +201,37 @@ def dense_model(mdata: MuData, key: str, model: Any) -> Any:
     return model
 
 
-def _links(mdata: MuData, model: Any, genes: Sequence[str] | None) -> sp.csr_matrix:
+def expression_model(mdata: MuData, key: str, model: Any) -> Any:
+    """Return a trained model that computes what it reads from expression: the one given, else that of `mdata`."""
+    model = any_model(mdata, key, model)
+    if getattr(model, "read_expression", None) is None:
+        raise ChromatellError(
+            f"This model, of family {model.family!r}, reads no expression, or an embedding of the user's own: no gene "
+            "can be taken out of it. Train one that reads genes: ctl.tl.dense(mdata), or "
+            "ctl.tl.xchrom(mdata, embedding=None)."
+        )
+    return model
+
+
+def _links(mdata: MuData, own: pd.Index, regions: pd.Index, genes: Sequence[str] | None) -> sp.csr_matrix:
     """Return distance + 1 of the linked pairs among the model's genes and regions, CSR (genes, regions)."""
     links = mdata.uns.get(UNS, {}).get(LINKS)
     if links is None:
         raise ChromatellError("Did not find mdata.uns['ctl']['links']. Run ctl.pp.link_genes(mdata, annotation) first.")
     named = [pd.Index(np.asarray(links[part]).astype(str)) for part in ("gene", "region")]
-    row, col = named[0].get_indexer(model.genes), named[1].get_indexer(model.regions)
+    row, col = named[0].get_indexer(own), named[1].get_indexer(regions)
     known = sp.coo_matrix(sp.csr_matrix(links["distance"])[np.maximum(row, 0)][:, np.maximum(col, 0)])
     keep = (row[known.row] >= 0) & (col[known.col] >= 0)
     if genes is not None:
         asked = pd.Index([genes] if isinstance(genes, str) else list(genes)).astype(str)
-        missing = asked[~asked.isin(model.genes)]
+        missing = asked[~asked.isin(own)]
         if len(missing):
-            raise ChromatellError(f"The model reads no gene {examples(missing)}; it reads {examples(model.genes)}.")
-        keep &= np.isin(np.asarray(model.genes), asked)[known.row]
+            raise ChromatellError(f"The model reads no gene {examples(missing)}; it reads {examples(own)}.")
+        keep &= np.isin(np.asarray(own), asked)[known.row]
     if not keep.any():
         raise ChromatellError(
             f"None of the genes {'that were named ' if genes is not None else ''}is linked to a region of the model. "
             "Link further: ctl.pp.link_genes(mdata, annotation, max_distance=250_000)."
         )
     pairs = (known.data[keep], (known.row[keep], known.col[keep]))
-    return sp.csr_matrix(pairs, shape=(len(model.genes), len(model.regions)))
+    return sp.csr_matrix(pairs, shape=(len(own), len(regions)))

@@ -1,13 +1,13 @@
-"""``ctl.tl.perturb``: a gene or a region taken out of cells, and what the model then says of them."""
+"""``ctl.tl.perturb``: a gene, a region or a motif taken out, and what the model then says of cells."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
 from anndata import AnnData
 from mudata import MuData
 
@@ -16,11 +16,12 @@ from chromatell._progress import progress
 from chromatell._settings import settings
 from chromatell._validate import ChromatellError, examples, in_range, modality
 from chromatell.data.chosen import cell_labels
+from chromatell.genome.motifs import Motifs
+from chromatell.tl._knockout import MotifsOut, cells_of, log_odds_of, without
 from chromatell.tl._link_regions import any_model
 from chromatell.tl._sequences import result_key
 
 _MOST = 1000  # perturbations of one call
-_CLIP = 1e-6  # of a probability, before its log-odds
 
 
 def perturb(
@@ -29,13 +30,17 @@ def perturb(
     *,
     key: str = "dense",
     model: Any = None,
+    motifs: Motifs | None = None,
+    fasta: str | Path | Any = None,
+    pvalue: float = 1e-4,
+    n_shuffles: int = 4,
     groupby: str = "cell_type",
     n_cells: int = 200,
     seed: int | None = None,
     key_added: str = PERTURBATION,
     copy: bool = False,
 ) -> MuData | None:
-    r"""Take genes or regions out of cells, in silico, and write what a model then says of each group of cells.
+    r"""Take genes, regions or motifs out, in silico, and write what a model then says of each group of cells.
 
     The effect of a perturbation k on region r in group g is
 
@@ -43,18 +48,30 @@ def perturb(
 
     below 0 where the region closes without what was taken out. A model that reads expression (`Dense`, `XChrom`,
     `AtacFormer` with a context that it computes from expression) is asked about **genes**, whose counts are set to 0;
-    one that reads a cell's own open bins (`AtacFormer`) about **regions**, which are taken out of its sentences.
+    one that reads a cell's own open bins (`AtacFormer`) about **regions**, which are taken out of its sentences; one
+    that reads DNA (`XChrom`), with `motifs`, about **transcription factors**: the bases of each match of the factor's
+    motif, on either strand of what the model reads of a region, are shuffled until none matches any more.
 
     Parameters
     ----------
     mdata
         With `rna` or `atac`, whichever the model reads, and the model.
     targets
-        Names of genes or regions, each taken out by itself; or a dict of a name to several that are taken out together.
+        Names of genes, regions or factors, each taken out by itself; or a dict of a name to several that are taken out
+        together.
     key
         The model in `mdata`.
     model
         A trained model, or the path of one, in its place.
+    motifs
+        Where targets are factors: 'JASPAR', or what `chromatell.genome.motifs.read_motifs` takes (a MEME file, a
+        mapping of names to matrices), in which they are looked up. None takes targets for genes or regions.
+    fasta
+        Genome of the regions, for motifs, where ``atac.varm`` does not hold their sequences.
+    pvalue
+        Of a match, for one place on one strand.
+    n_shuffles
+        Times that each match is shuffled; the effect is their mean.
     groupby
         Column of `obs`.
     n_cells
@@ -71,7 +88,8 @@ def perturb(
     None, or a new MuData with ``copy=True``. Written, ``mdata.uns['ctl'][key_added]``, a dict:
 
     `effect` : numpy.ndarray
-        float32 (targets, groups, regions), in log-odds; NaN where nothing was there to take out in a group.
+        float32 (targets, groups, regions), in log-odds; NaN where nothing was there to take out in a group, 0 for
+        regions without a match of the motif.
     `targets`, `groups`, `regions` : numpy.ndarray
         Their names.
     `table` : pandas.DataFrame
@@ -79,6 +97,7 @@ def perturb(
         (root mean square effect over regions), `embedding` (distance that the mean of the group moves in the model's
         embedding, in units of the group's own spread; NaN for a model without one), `toward`, the other group whose
         log-odds, as means over its cells, lie most in the direction of the effect, and `cosine` of the two directions.
+        For motifs also `n_regions` that had a match; `embedding` is 0, as no cell changes.
     `settings` : pandas.DataFrame
         One row: `model`, `family`, `n_cells`, `seed`.
 
@@ -90,12 +109,15 @@ def perturb(
     Notes
     -----
     It asks the model, not the cell: a gene may stand for others that it goes with, and a gene of which a model has
-    learned nothing has no effect. Depth is predicted anew from what is left. Cost: one prediction of the drawn cells a
-    target. Peak memory: three matrices of the drawn cells x regions, float32, and the result.
+    learned nothing has no effect; factors of a family share a motif, so that one stands for all. Depth is predicted
+    anew from what is left. Cost: one prediction of the drawn cells a target, or for a motif `n_shuffles` + 1 passes of
+    the regions with a match through the sequence tower. Peak memory: three matrices of the drawn cells x regions,
+    float32, and the result.
 
     References
     ----------
-    In-silico deletion of tokens: Theodoris et al., Nature 2023 (Geneformer).
+    In-silico deletion of tokens: Theodoris et al., Nature 2023 (Geneformer). Shuffled motifs: Avsec et al., Nature
+    Genetics 2021 (BPNet).
 
     Examples
     --------
@@ -111,28 +133,47 @@ def perturb(
     n_cells = in_range(n_cells, 2, 1_000_000, "n_cells")
     seed = settings.resolve_seed(seed)
     codes, groups = cell_labels(mdata, groupby)
-    model = _model(mdata, key, model)
     sets = _sets(targets)
     rows = _draw(codes, len(groups), n_cells, seed)
-    data, read = _cells(mdata, model, rows, sets)
+    if motifs is None:
+        model = _model(mdata, key, model)
+        data, read = _cells(mdata, model, rows, sets)
+    else:
+        n_shuffles, names = in_range(n_shuffles, 1, 1000, "n_shuffles"), [m for s in sets.values() for m in s]
+        out = MotifsOut(mdata, key, model, fasta, motifs, names, pvalue, n_shuffles, seed)
+        modality(mdata, RNA)
+        model, data, read = out.model, cells_of(mdata, RNA, rows), RNA
     of = codes[rows]
     if set(groups) - {groups[c] for c in np.unique(of)}:
         groups = [g for i, g in enumerate(groups) if (of == i).any()]
         of = np.unique(of, return_inverse=True)[1]
     ask, embed = _asked(model, read, {name: modality(mdata, name) for name in model.reads_beside})
     base, home = ask(data), embed(data)
+    vectors = None if motifs is None else model.cell_vectors(data)
     means = _means(base, of, len(groups))
     effect = np.full((len(sets), len(groups), base.shape[1]), np.nan, dtype=np.float32)
     table = []
     with progress("Perturbing", len(sets), "targets") as advance:
         for k, (name, members) in enumerate(sets.items()):
-            changed, had = _without(data, members, read)
-            if not had.any():
-                raise ChromatellError(
-                    f"{name!r} is in none of the {len(rows)} cells drawn, so nothing can be taken out. Draw more, "
-                    f"n_cells={4 * n_cells}, or leave it out."
-                )
-            moved, away = ask(changed) - base, embed(changed)
+            extra: dict[str, Any] = {}
+            if motifs is None:
+                changed, had = without(data, members)
+                if not had.any():
+                    raise ChromatellError(
+                        f"{name!r} is in none of the {len(rows)} cells drawn, so nothing can be taken out. Draw more, "
+                        f"n_cells={4 * n_cells}, or leave it out."
+                    )
+                moved, away = ask(changed) - base, embed(changed)
+            else:
+                held, change = out(members)
+                if not held.size:
+                    raise ChromatellError(
+                        f"The motif {name!r} matches no region at pvalue={pvalue:g}. Try a higher one, such as 1e-3, "
+                        "or leave it out."
+                    )
+                moved, away, had = np.zeros_like(base), home, np.ones(len(rows), dtype=bool)
+                moved[:, held] = vectors @ change.T
+                extra["n_regions"] = held.size
             for g, group in enumerate(groups):
                 here = of == g
                 n = int((had & here).sum())
@@ -140,7 +181,7 @@ def perturb(
                     effect[k, g] = moved[here].mean(axis=0)
                 said: dict[str, Any] = {"target": name, "group": group, "n_cells": int(here.sum()), "n_changed": n}
                 said["embedding"] = _shift(home, away, here)
-                table.append({**said, **_summary(effect[k, g], means, g, groups)})
+                table.append({**said, **_summary(effect[k, g], means, g, groups), **extra})
             advance(1)
     about = {"model": key, "family": model.family, "n_cells": n_cells, "seed": seed}
     columns = ["target", "group", "n_cells", "n_changed", "size", "embedding", "toward", "cosine"]
@@ -149,7 +190,7 @@ def perturb(
         "targets": np.array(list(sets), dtype=object),
         "groups": np.array(groups, dtype=object),
         "regions": np.asarray(model.region_names(None), dtype=object).astype(str).astype(object),
-        "table": pd.DataFrame(table)[columns],
+        "table": pd.DataFrame(table)[columns if motifs is None else [*columns, "n_regions"]],
         "settings": pd.DataFrame([about], index=["0"]),
     }
     target = mdata.copy() if copy else mdata
@@ -206,7 +247,7 @@ def _cells(mdata: MuData, model: Any, rows: np.ndarray, sets: Mapping[str, Seque
             f"The model reads no {what} {examples(missing)}, or the data do not hold them; it reads "
             f"{examples(known)}. Name some of its {len(known):,} {what}."
         )
-    return adata[mdata.obs_names[rows]].copy(), read
+    return cells_of(mdata, read, rows), read
 
 
 def _asked(
@@ -219,8 +260,7 @@ def _asked(
 
     def ask(data: AnnData) -> np.ndarray:
         query = data if not others else MuData({read: data, **{k: a[data.obs_names].copy() for k, a in others.items()}})
-        p = np.clip(np.asarray(model.predict(query), dtype=np.float32), _CLIP, 1 - _CLIP)
-        return np.log(p) - np.log1p(-p)
+        return log_odds_of(model, query)
 
     def embed(data: AnnData) -> np.ndarray | None:
         if model.family == "atacformer":
@@ -228,24 +268,6 @@ def _asked(
         return model.cell_vectors(data) if model.family == "xchrom" else None
 
     return ask, embed
-
-
-def _without(data: AnnData, members: Sequence[str], read: str) -> tuple[AnnData, np.ndarray]:
-    """Return the cells without some variables, and which of them had any of these; matrices are new."""
-    at = data.var_names.get_indexer(pd.Index(members))
-    x = data.X
-    had = np.asarray((x[:, at] > 0).sum(axis=1)).ravel() > 0
-    if sp.issparse(x):
-        keep = np.ones(data.n_vars, dtype=x.dtype)
-        keep[at] = 0
-        x = sp.csr_matrix(x.multiply(keep[None, :]))
-        x.eliminate_zeros()
-    else:
-        x = np.array(x)
-        x[:, at] = 0
-    changed = data.copy()
-    changed.X = x
-    return changed, had
 
 
 def _means(values: np.ndarray, of: np.ndarray, n: int) -> np.ndarray:
@@ -271,6 +293,8 @@ def _shift(home: np.ndarray | None, away: np.ndarray | None, here: np.ndarray) -
     """Return how far the mean of some cells moves, in units of their root mean square distance from their mean."""
     if home is None or away is None:
         return float("nan")
+    if away is home:
+        return 0.0
     own = home[here].astype(np.float64)
     spread = np.sqrt(np.mean(np.sum((own - own.mean(axis=0)) ** 2, axis=1)))
     moved = np.linalg.norm(away[here].mean(axis=0) - own.mean(axis=0))
