@@ -32,7 +32,7 @@ from chromatell._compat import no_pull
 from chromatell.genome.motifs import family_motifs
 from chromatell.genome.region_covariates import StartSites, region_covariates, tss_proximity
 from chromatell.metrics import auroc
-from chromatell.models.baselines.sequence import Regions, SequenceRates
+from chromatell.models.baselines.sequence import KmerRidge, Regions, SequenceRates
 
 ANNOTATION = data_dir() / "annotation" / "hg19_genes.tsv.gz"
 
@@ -186,8 +186,9 @@ def kmers(data: Hemato, test: np.ndarray) -> np.ndarray:
     """Return what the baseline `kmer_ridge` says of the level of the test regions."""
     atac = data.mdata.mod["atac"]
     tokens, truth = np.asarray(atac.varm["dna_code"]), (atac.X > 0).astype(np.float32).tocsr()
-    shown = Regions.read(tokens[~test], truth[:, np.flatnonzero(~test)], np.zeros((atac.n_obs, 0), dtype=np.float32))
-    return SequenceRates("kmer_ridge", shown, atac.n_obs).predict(tokens[test])[0]
+    no_factors = np.zeros((atac.n_obs, 0), dtype=np.float32)
+    shown = Regions.read(tokens[~test], None, truth[:, np.flatnonzero(~test)], no_factors)
+    return SequenceRates(KmerRidge.reads, shown, atac.n_obs).predict(tokens[test])[0]
 
 
 def r(a: np.ndarray, b: np.ndarray) -> float:

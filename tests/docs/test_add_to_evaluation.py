@@ -12,7 +12,7 @@ import pytest
 import chromatell as ctl
 from chromatell.evaluation.tasks import TASKS
 from chromatell.evaluation.views.registry import VIEWS
-from chromatell.models.baselines import kinds, protocol
+from chromatell.models.baselines import cells, protocol
 
 PAGE = Path(__file__).parents[2] / "docs" / "contributing" / "add-a-view.md"
 
@@ -25,7 +25,7 @@ def page(monkeypatch):
     try:
         for block in re.findall(r"^```python\n(.*?)^```", PAGE.read_text(encoding="utf-8"), flags=re.M | re.S):
             exec(block, names)
-        monkeypatch.setitem(kinds.BASELINES, "shrunken_mean", names["ShrunkenMean"].about)
+        monkeypatch.setitem(cells.BASELINES, "shrunken_mean", names["ShrunkenMean"].about)
         yield names
     finally:
         for register, held in ((VIEWS, before[0]), (protocol.BASELINES, before[1])):
@@ -81,4 +81,4 @@ def test_the_kind_of_data(page):
 
 def test_what_the_page_registers_is_not_there_elsewhere():
     assert ("pairs", "top_regions") not in VIEWS
-    assert "shrunken_mean" not in protocol.BASELINES
+    assert ("cells", "shrunken_mean") not in protocol.BASELINES

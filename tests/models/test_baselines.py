@@ -14,12 +14,9 @@ from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_s
 from sklearn.neighbors import KNeighborsRegressor
 
 import chromatell as ctl
-from chromatell import ChromatellError
 from chromatell.data.expression import Embedding, Expression
 from chromatell.models.baselines import parts
-from chromatell.models.baselines.fitter import BaselineFitter
-from chromatell.models.baselines.kinds import BASELINES, REFERENCES, SEQUENCE_BASELINES, uses_target_assay
-from chromatell.models.baselines.parts import labels_of
+from chromatell.models.baselines.cells import BASELINES, REFERENCES, SEQUENCE_BASELINES, BaselineFitter
 
 READS_EACH_REGION = [kind for kind in BASELINES if kind not in SEQUENCE_BASELINES]  # the others have a file of theirs
 
@@ -119,7 +116,7 @@ def test_each_view_has_the_option_that_is_best_in_it(mdata, fitter):
         k[view] = fitter.option("knn", view)
         by_option = {}
         for n in (20, 30, 50, 100, 150, 179):
-            p = fitter._baseline("knn").predict(val, None, (n, k[view][1]))
+            p = fitter.data.baseline("knn").predict(val, None, (n, k[view][1]))
             if score is None:
                 both = [i for i, row in enumerate(y[val]) if 0 < row.sum() < row.size]
                 by_option[n] = np.mean([roc_auc_score(y[val][i], p[i]) for i in both])
@@ -257,7 +254,6 @@ def test_only_references_read_the_atac_of_the_cells_they_predict(mdata):
     for kind in READS_EACH_REGION:
         same = np.array_equal(before.predict(kind, test), after.predict(kind, test))
         assert same == (kind not in REFERENCES), kind
-        assert uses_target_assay(kind) == (kind in REFERENCES)
 
 
 def test_knn_atac_never_reads_the_chromosomes_it_predicts(mdata, fitter):
@@ -363,50 +359,3 @@ def test_a_part_of_the_regions_in_another_order(mdata, fitter):
     rows = np.arange(5)
     for kind in ("region_mean", "celltype_mean", "region_mean_true_depth"):
         np.testing.assert_allclose(part.predict(kind, rows), fitter.predict(kind, rows)[:, [7, 3, 11]], rtol=1e-6)
-
-
-def test_available_says_what_the_data_allows(mdata):
-    names = mdata.mod["atac"].var_names
-    found = BaselineFitter(mdata, names).available()
-    assert "celltype_mean" not in found
-    assert "gene_activity" not in found
-    assert "knn_atac" in found
-    one_chromosome = tiny(np.ones((4, 2)), np.ones((4, 2)), ["train"] * 4, ["chr1:0-10", "chr1:20-30"])
-    no_coordinates = tiny(np.ones((4, 2)), np.ones((4, 2)), ["train"] * 4, ["a", "b"])
-    for other in (one_chromosome, no_coordinates):
-        fitter = BaselineFitter(other, other.mod["atac"].var_names)
-        assert "knn_atac" not in fitter.available()
-        with pytest.raises(ChromatellError, match="coordinates|two chromosomes"):
-            fitter.predict("knn_atac", np.arange(2))
-
-
-def test_labels_are_found_wherever_they_are(mdata):
-    new = mdata.copy()
-    if "cell_type" in new.obs:
-        del new.obs["cell_type"]
-    for mod in ("rna", "atac"):
-        if "cell_type" in new.mod[mod].obs:
-            del new.mod[mod].obs["cell_type"]
-    new.mod["rna"].obs["kind"] = pd.Categorical(["a", "b", None] * 100)
-    for key in ("kind", "rna:kind"):
-        found = labels_of(new, key)
-        assert found.iloc[:2].tolist() == ["a", "b"]
-        assert found.isna().sum() == 100
-    with pytest.raises(ChromatellError, match="Did not find mdata.obs\\['cell_type'\\]"):
-        labels_of(new, "cell_type")
-
-
-def test_bad_input(mdata, fitter):
-    names = mdata.mod["atac"].var_names
-    with pytest.raises(ChromatellError, match="kind='nope' is not known"):
-        fitter.predict("nope", np.arange(2))
-    with pytest.raises(ChromatellError, match="1 of 2 regions .such as 'chrZ:1-2'"):
-        BaselineFitter(mdata, pd.Index([names[0], "chrZ:1-2"]))
-    with pytest.raises(ChromatellError, match="needs labels"):
-        BaselineFitter(mdata, names).predict("celltype_mean", np.arange(2))
-    with pytest.raises(ChromatellError, match="needs links. Run ctl.pp.link_genes"):
-        fitter.predict("gene_activity", np.arange(2))
-    without = mdata.copy()
-    del without.obs["ctl_split"]
-    with pytest.raises(ChromatellError, match="Run ctl.pp.split_cells"):
-        BaselineFitter(without, names)

@@ -65,7 +65,7 @@ def test_neighbours_by_hand(cells, halves, monkeypatch):
     train, seen = cells[0][:100], halves[0][100:120]
     baselines = BinBaselines(train, (halves[0][120:140], halves[1][120:140]))
     found = baselines.predict("lsi_knn", seen)
-    assert baselines.made("lsi_knn").chosen == {"ap": (7, 5)}
+    assert baselines.baseline("lsi_knn").chosen == {"ap": (7, 5)}
     among, query = (cut(baselines.lsi.transform(x, unit_length=False), 5) for x in (train, seen))
     share = train.toarray() / train.toarray().sum(axis=1, keepdims=True)
     for i in range(20):
@@ -95,11 +95,12 @@ def test_sizes_are_those_with_the_best_average_precision_on_validation_cells(cel
     worth = {}
     options = [(r,) for r in RANKS] if kind == "svd" else [(k, d) for k in (30, 50, 99) for d in (10, 20, 30, 50)]
     for size in options:
-        score = baselines.made(kind).predict((seen, np.full(40, -1)), slice(None), size)
+        score = baselines.baseline(kind).predict((seen, np.full(40, -1)), slice(None), size)
         worth[size] = average_precision_score(removed.toarray()[closed] > 0, score[closed])
-    score = baselines.made(kind).predict((seen, np.full(40, -1)), slice(None), baselines.made(kind).chosen["ap"])
+    made = baselines.baseline(kind)
+    score = made.predict((seen, np.full(40, -1)), slice(None), made.chosen["ap"])
     assert average_precision_score(removed.toarray()[closed] > 0, score[closed]) >= 0.995 * max(worth.values())
-    assert BinBaselines(train).made(kind).ready() in ((5,), (99, 20))  # without validation cells: the usual
+    assert BinBaselines(train).baseline(kind).ready() in ((5,), (99, 20))  # without validation cells: the usual
 
 
 @pytest.mark.parametrize("kind", COMPLETIONS)

@@ -8,22 +8,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
-from scipy.optimize import minimize
 from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.metrics import roc_auc_score
 
 from chromatell import ChromatellError
-from chromatell.genome import kmers
+from chromatell.genome.region_covariates import gc_and_cpg
 from chromatell.models.baselines import sequence
-from chromatell.models.baselines import sequence_features as features
-from chromatell.models.baselines.fitter import BaselineFitter
-from chromatell.models.baselines.kinds import BASELINES, SEQUENCE_BASELINES, UNSEEN, held_out_digest
+from chromatell.models.baselines.cells import BASELINES, SEQUENCE_BASELINES, UNSEEN, BaselineFitter, held_out_digest
 
-COMPLEMENT = str.maketrans("ACGTN", "TGCAN")
-
-
-def text(tokens: np.ndarray) -> str:
-    return "".join("ACGTN"[t] for t in tokens)
+MOTIFS = {w: 0.97 * np.eye(4)[["ACGT".index(b) for b in w]] + 0.0075 for w in ("ACGAT", "TTGCAAG")}
 
 
 def random_tokens(rng: np.random.Generator, n: int, width: int, unknown: float = 0.0) -> np.ndarray:
@@ -78,7 +71,7 @@ def cells(mdata, part):
 
 
 def held_out(mdata) -> BaselineFitter:
-    return BaselineFitter(mdata, mdata["atac"].var_names[places(mdata, "test")])
+    return BaselineFitter(mdata, mdata["atac"].var_names[places(mdata, "test")], motifs=MOTIFS)
 
 
 # ---- distance to the nearest gene
@@ -101,7 +94,7 @@ def test_distance_to_the_nearest_tss_is_one_more_feature_and_equals_scikit_learn
     truth = np.asarray((atac.X[:, test] > 0).mean(axis=0)).ravel()
     assert np.corrcoef(found, truth)[0, 1] > np.corrcoef(without, truth)[0, 1] + 0.1
     train = places(new, "train")
-    content = features.gc_and_cpg(atac.varm["dna_code"])
+    content = gc_and_cpg(atac.varm["dna_code"])
     log = np.log1p(np.abs(atac.var["tss_distance"].to_numpy(np.float64)))
     log[3] = log[train[train != 3]].mean()
     raw = np.column_stack([content, log])
@@ -111,154 +104,64 @@ def test_distance_to_the_nearest_tss_is_one_more_feature_and_equals_scikit_learn
     n_open = np.asarray((atac.X[cells(new, "train")] > 0).sum(axis=0)).ravel()
     rate = np.log(-np.log1p(-(n_open + 0.5) / (n + 1)))
     fit = LinearRegression().fit(z[train], rate[train], 1 / (1 + 1 / (n_open[train] + 0.5)))
-    mean = (
-        fitter._baseline("gc_cpg_tss")
-        ._shared.fitted["gc_cpg_tss"]
-        .predict(atac.varm["dna_code"][test], atac.var["tss_distance"].to_numpy(np.float64)[test])[0]
+    assert np.corrcoef(fitter.data.baseline("gc_cpg_tss")._rate, fit.predict(z[test]))[0, 1] == pytest.approx(
+        1, abs=1e-3
     )
-    assert np.corrcoef(mean, fit.predict(z[test]))[0, 1] == pytest.approx(1, abs=1e-3)
     with pytest.raises(ChromatellError, match=r"tss_distance.*annotate_regions"):
         held_out(nowhere).predict("gc_cpg_tss", rows)
 
 
-# ---- features
+# ---- motifs
 
 
-def test_gc_and_cpg_equal_counting_in_text(rng):
-    tokens = random_tokens(rng, 30, 80, unknown=0.1)
-    for found, row in zip(features.gc_and_cpg(tokens), tokens, strict=True):
-        s = text(row)
-        known = len(s) - s.count("N")
-        expected = s.count("CG") * known / (s.count("C") * s.count("G"))
-        np.testing.assert_allclose(found, [(s.count("C") + s.count("G")) / known, expected])
-    assert np.isnan(features.gc_and_cpg(np.full((1, 10), 4, dtype=np.int8))).all()
+def test_motif_ridge_equals_scikit_learn_on_the_same_features(mdata):
+    fitter, rows = held_out(mdata), cells(mdata, "test")
+    p = fitter.predict("motif_ridge", rows)
+    atac, train, val, test = mdata["atac"], *(places(mdata, part) for part in ("train", "val", "test"))
+    tokens = atac.varm["dna_code"]
+    odds = [np.log2((m + 0.001 * 0.25) / (1.001 * 0.25)).round(2) for m in MOTIFS.values()]
+    onehot = np.eye(4)[tokens]
+    hits, best = [], []
+    for w in odds:
+        places_of = np.lib.stride_tricks.sliding_window_view(onehot, len(w), axis=1)  # (regions, places, 4, length)
+        both = [np.einsum("rpbl,lb->rp", places_of, x) for x in (w, w[::-1, ::-1])]
+        every = np.indices([4] * len(w)).reshape(len(w), -1).T  # all words: the exact p-value
+        scores = w[np.arange(len(w)), every].sum(axis=1)
+        rare = [s for s in scores if (scores >= s - 1e-9).mean() <= 1e-4]
+        least = min(rare, default=np.inf)
+        score = np.maximum(*both)
+        hits.append(np.log1p((score >= least - 1e-6).sum(axis=1)))
+        best.append(score.max(axis=1))
+    words = np.column_stack([*hits, *best])
+    assert (words.std(axis=0) > 0).tolist() == [False, True, True, True]  # five bases are never so rare as 1e-4
+    free = np.column_stack([gc_and_cpg(tokens), np.log1p(np.abs(atac.var["tss_distance"].to_numpy(np.float64)))])
 
+    def scaled(x):
+        sd = x[train].std(axis=0)
+        return np.clip((x - x[train].mean(axis=0)) / np.where(sd > 1e-9, sd, np.inf), -3, 3)
 
-def test_kmers_equal_counting_in_text_on_both_strands(rng, monkeypatch):
-    tokens = random_tokens(rng, 7, 60, unknown=0.05)
-    shares = features.kmer_shares(tokens)
-    names = [text(np.array([i // 4**j % 4 for j in (4, 3, 2, 1, 0)])) for i in range(1024)]
-    pairs = sorted({min(k, k.translate(COMPLEMENT)[::-1]) for k in names})
-    assert len(pairs) == 512
-    for found, row in zip(shares, tokens, strict=True):
-        s = text(row)
-        seen = [s[i : i + 5] for i in range(len(s) - 4) if "N" not in s[i : i + 5]]
-        canonical = [min(k, k.translate(COMPLEMENT)[::-1]) for k in seen]
-        np.testing.assert_allclose(found, [canonical.count(p) / len(seen) for p in pairs], atol=1e-7)
-    other_strand = np.where(tokens < 4, 3 - tokens, 4)[:, ::-1]
-    np.testing.assert_allclose(features.kmer_shares(other_strand), shares)
-    monkeypatch.setattr(kmers, "_BASES", 120)  # two sequences at a time
-    np.testing.assert_array_equal(features.kmer_shares(tokens), shares)
-    assert np.isnan(features.kmer_shares(np.full((1, 10), 4, dtype=np.int8))).all()
+    z, words = scaled(free), scaled(words)
+    z = np.column_stack([z, z[:, 0] ** 2])
+    n_open = np.asarray((atac.X[cells(mdata, "train")] > 0).sum(axis=0)).ravel()
+    n = cells(mdata, "train").size
+    rate, weight = np.log(-np.log1p(-(n_open + 0.5) / (n + 1))), 1 / (1 + 1 / (n_open + 0.5))
 
+    def fit(alpha, at):  # by Frisch, Waugh and Lovell: ridge on what the free features leave over
+        w = weight[at] / weight[at].mean()
+        rest = [x[at] - LinearRegression().fit(z[at], x[at], w).predict(z[at]) for x in (words, rate)]
+        beta = Ridge(alpha, fit_intercept=False).fit(*rest, w).coef_
+        left = LinearRegression().fit(z[at], rate[at] - words[at] @ beta, w)
+        return lambda to: left.predict(z[to]) + words[to] @ beta
 
-def test_features_are_standardised_with_training_regions_and_unknown_ones_are_average(rng):
-    tokens = random_tokens(rng, 200, 90)
-    found, (free, penalised) = features.Features.fit("kmer_ridge", tokens)
-    content, shares = features.gc_and_cpg(tokens), features.kmer_shares(tokens).astype(np.float64)
-    z = np.clip((content - content.mean(axis=0)) / content.std(axis=0), -3, 3)
-    np.testing.assert_allclose(free, np.column_stack([z, z[:, 0] ** 2]), atol=1e-9)
-    z = np.clip((shares - shares.mean(axis=0)) / shares.std(axis=0), -3, 3)
-    np.testing.assert_allclose(penalised, z, atol=1e-5)
-    assert free.shape == (200, 3)
-    assert penalised.shape == (200, 512)
-    for part in found(np.full((2, 90), 4, dtype=np.int8)):
-        np.testing.assert_array_equal(part, 0)
-    assert features.Features.fit("gc", tokens)[1][0].shape == (200, 2)
-    constant = features.Features.fit("gc_cpg", np.tile(tokens[:1], (20, 1)))[1][0]
-    np.testing.assert_array_equal(constant, 0)
-
-
-# ---- regression
-
-
-@pytest.fixture
-def regression(rng):
-    free, penalised = rng.normal(size=(80, 2)), rng.normal(size=(80, 12))
-    target = penalised @ rng.normal(size=(12, 3)) + free @ rng.normal(size=(2, 3)) + rng.normal(size=(80, 3)) + 5
-    return free, penalised, target, rng.uniform(0.2, 3, 80)
-
-
-def sklearn_partial(free, penalised, target, weight, alpha):
-    """By Frisch, Waugh and Lovell: ridge on what the free features leave over."""
-    w = weight / weight.mean()
-    rest_x = penalised - LinearRegression().fit(free, penalised, w).predict(free)
-    rest_y = target - LinearRegression().fit(free, target, w).predict(free)
-    beta = Ridge(alpha, fit_intercept=False).fit(rest_x, rest_y, w).coef_.T
-    left = LinearRegression().fit(free, target - penalised @ beta, w)
-    return lambda f, x: left.predict(f) + x @ beta
-
-
-@pytest.mark.parametrize("alpha", [0.5, 30.0])
-def test_partial_ridge_equals_sklearn(regression, rng, alpha):
-    ridge = features.PartialRidge(*regression)
-    first, beta = ridge.at(np.full(3, alpha))
-    new = rng.normal(size=(5, 2)), rng.normal(size=(5, 12))
-    expected = sklearn_partial(*regression, alpha)(*new)
-    np.testing.assert_allclose(first[0] + new[0] @ first[1:] + new[1] @ beta, expected, rtol=1e-6)
-    each = ridge.at(np.array([1.0, alpha, np.inf]))
-    np.testing.assert_allclose(each[1][:, 1], beta[:, 1])
-    free, _, target, weight = regression
-    plain = LinearRegression().fit(free, target[:, 2], weight)
-    np.testing.assert_allclose(each[0][:, 2], [plain.intercept_, *plain.coef_])
-    np.testing.assert_array_equal(each[1][:, 2], 0)
-
-
-@pytest.mark.parametrize("alpha", [3.0, np.inf])
-def test_left_out_predictions_equal_refits(regression, alpha):
-    found = features.PartialRidge(*regression).left_out(np.full(3, alpha))
-    mean = regression[3].mean()  # a penalty is on the scale of weights whose mean over all rows is 1
-    for i in (0, 17, 79):
-        free, penalised, target, weight = (np.delete(x, i, axis=0) for x in regression)
-        if np.isfinite(alpha):
-            predict = sklearn_partial(free, penalised, target, weight, alpha * mean / weight.mean())
-            expected = predict(regression[0][i : i + 1], regression[1][i : i + 1])
-        else:
-            expected = LinearRegression().fit(free, target, weight).predict(regression[0][i : i + 1])
-        np.testing.assert_allclose(found[i], expected[0], rtol=1e-6)
-
-
-def test_the_penalty_is_infinite_for_noise_and_finite_for_signal(rng):
-    free, penalised = np.zeros((300, 0)), rng.normal(size=(300, 40))
-    signal = penalised[:, :1] * 2 + rng.normal(size=(300, 1))
-    target = np.column_stack([signal, rng.normal(size=300)])
-    ridge = features.PartialRidge(free, penalised, target, np.ones(300))
-    for held in (None, ((free, penalised), target + rng.normal(size=target.shape), np.ones(300))):
-        chosen = sequence.choose(ridge, target, np.ones(300), held)
-        assert chosen[0] < 1_000
-        if held is None:
-            assert chosen[1] == np.inf
-
-
-def test_complementary_log_log_equals_scipy(rng):
-    x = rng.normal(-2, 1, 150)
-    share = rng.binomial(200, -np.expm1(-np.exp(-0.3 + 0.8 * x))) / 200
-
-    def loss(w):
-        p = np.clip(-np.expm1(-np.exp(w[0] + w[1] * x)), 1e-12, 1 - 1e-12)
-        return -(share * np.log(p) + (1 - share) * np.log(1 - p)).mean()
-
-    best = minimize(loss, [0.0, 1.0], method="Nelder-Mead", options={"xatol": 1e-8, "fatol": 1e-12, "maxiter": 5000}).x
-    np.testing.assert_allclose(sequence._complementary_log_log(x, share), best, atol=1e-4)
-    flat = np.log(-np.log1p(-share.mean()))
-    assert sequence._complementary_log_log(-x, share) == (pytest.approx(flat), 0.0)  # the wrong way round
-    assert sequence._complementary_log_log(np.ones(150), share) == (pytest.approx(flat), 0.0)
-    slope = sequence._complementary_log_log(x, np.append(share[:-1], 1.0))
-    assert np.isfinite(slope).all()
-
-
-def test_cell_factors_say_nothing_of_depth(rng):
-    design, ratio = rng.normal(size=(200, 6)), rng.lognormal(size=200)
-    design[:, 0] += 3 * ratio
-    train = np.arange(150)
-    factors = sequence.cell_factors(np.column_stack([design, design[:, 1]]), train, ratio)  # one column twice
-    assert factors.shape == (200, 6)
-    np.testing.assert_allclose(factors[train].T @ factors[train] / 150, np.eye(6), atol=1e-4)
-    np.testing.assert_allclose(factors[train].T @ ratio[train], 0, atol=1e-2)
-    other = design.copy()
-    other[150:] = 0
-    again = sequence.cell_factors(np.column_stack([other, other[:, 1]]), train, ratio)
-    np.testing.assert_allclose(np.abs(again[train]), np.abs(factors[train]), atol=1e-4)
+    chosen = fitter.chosen()["motif_ridge_alpha"]
+    found, expected = fitter.data.baseline("motif_ridge")._rate, fit(chosen, train)(test)
+    assert np.corrcoef(found, expected)[0, 1] == pytest.approx(1, abs=1e-6)  # the map of both is one line
+    error = {a: (weight[val] * (fit(a, train)(val) - rate[val]) ** 2).sum() for a in (chosen, 1e7)}
+    assert error[chosen] <= error[1e7] * 1.05
+    assert auroc(mdata, p, 0) > auroc(mdata, fitter.predict("gc_cpg_tss", rows), 0) + 0.03  # copies of ACGAT respond
+    with pytest.raises(ChromatellError, match=r"needs motifs.*motifs='motifs.meme'"):
+        BaselineFitter(mdata, atac.var_names).predict("motif_ridge", rows)
+    assert "motif_ridge" not in BaselineFitter(mdata, atac.var_names).available(held_out=True)
 
 
 # ---- the baselines
@@ -282,7 +185,7 @@ def test_they_find_what_was_planted_in_unseen_regions_and_cells(mdata):
     within = {kind: auroc(mdata, p[kind], 0) for kind in SEQUENCE_BASELINES}  # cells within a region
     assert within["gc"] == pytest.approx(within["gc_cpg"], abs=0.01)  # predicted depth and nothing else
     assert within["kmer_ridge"] > within["gc"] + 0.03
-    assert fitter.chosen()["kmer_ridge_alpha"] in sequence.PENALTIES
+    assert fitter.chosen()["kmer_ridge_alpha"] in sequence.GRID.values
 
 
 def test_they_predict_a_constant_where_sequence_says_nothing(mdata):
@@ -340,14 +243,14 @@ def test_validation_regions_help_to_choose_the_penalty_and_nothing_else(mdata):
 def test_without_a_split_of_regions_all_are_training_regions(mdata):
     new = mdata.copy()
     del new["atac"].var["ctl_split"]
-    fitter, train = BaselineFitter(new, new["atac"].var_names), cells(new, "train")
+    fitter, train = BaselineFitter(new, new["atac"].var_names, motifs=MOTIFS), cells(new, "train")
     assert [k for k in fitter.available() if k in SEQUENCE_BASELINES] == list(SEQUENCE_BASELINES)
     y = new["atac"].X[train].toarray() > 0
     for kind in SEQUENCE_BASELINES:
         p = fitter.predict(kind, train)
         assert p.mean() == pytest.approx(y.mean(), rel=0.03)
         top = p > np.quantile(p, 0.9)  # calibrated where it says most
-        assert p[top].mean() == pytest.approx(y[top].mean(), rel=0.15 if kind == "kmer_ridge" else 0.05)
+        assert p[top].mean() == pytest.approx(y[top].mean(), rel=0.15 if kind.endswith("_ridge") else 0.05)
     assert held_out_digest(new["atac"]) == ""
     assert len(held_out_digest(mdata["atac"])) == 16
 
@@ -373,7 +276,7 @@ def test_what_is_available(mdata):
     fitter = held_out(mdata)
     assert fitter.available() == list(UNSEEN)
     assert fitter.available(held_out=True) == list(UNSEEN)
-    whole = BaselineFitter(mdata, mdata["atac"].var_names, labels_key="cell_type")
+    whole = BaselineFitter(mdata, mdata["atac"].var_names, labels_key="cell_type", motifs=MOTIFS)
     assert whole.available() == [k for k in BASELINES if k != "gene_activity"]
     assert whole.available(held_out=True) == list(UNSEEN)
     with pytest.raises(ChromatellError, match="all .* regions asked for are held out. Use one that reads sequence: gc"):
@@ -410,9 +313,9 @@ def test_unknown_windows_and_the_same_seed(mdata):
     new = mdata.copy()
     new["atac"].varm["dna_code"][:30] = 4
     rows = cells(new, "test")
-    fitter = BaselineFitter(new, new["atac"].var_names)
+    fitter = BaselineFitter(new, new["atac"].var_names, motifs=MOTIFS)
     for kind in SEQUENCE_BASELINES:
         p = fitter.predict(kind, rows)
         assert np.isfinite(p).all()
         assert 0 <= p.min() < p.max() <= 1
-        np.testing.assert_array_equal(p, BaselineFitter(new, new["atac"].var_names).predict(kind, rows))
+        np.testing.assert_array_equal(p, BaselineFitter(new, new["atac"].var_names, motifs=MOTIFS).predict(kind, rows))

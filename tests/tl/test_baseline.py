@@ -8,7 +8,7 @@ import pytest
 import chromatell as ctl
 from chromatell import ChromatellError
 from chromatell.data.predictions import prediction_keys, read_prediction
-from chromatell.models.baselines.fitter import BaselineFitter
+from chromatell.models.baselines.cells import BaselineFitter
 from chromatell.tl._baseline import baseline
 
 

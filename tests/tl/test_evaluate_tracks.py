@@ -268,7 +268,7 @@ def test_the_baselines_are_least_squares_on_training_bins():
     np.testing.assert_allclose(fitter.predict("ridge", "chr1")[0], expected, atol=2e-3)
     some = np.array([5, 77, 4000])
     np.testing.assert_allclose(fitter.predict("ridge", "chr1", some)[0], expected[some], atol=2e-3)
-    assert fitter.penalties == {"H3K4me3": 1e-4, "noise": 1e-4}
+    assert fitter.chosen("ridge", "penalty") == {"H3K4me3": 1e-4, "noise": 1e-4}
 
 
 def test_the_other_targets_are_averaged_on_the_scale_of_each():
@@ -295,7 +295,7 @@ def test_validation_bins_choose_the_penalty():
     tracks = make(seed=3)
     fitter = TrackBaselines(tracks)
     fitter.predict("ridge", "chr1")
-    assert fitter.penalties["noise"] > 1e-4  # nothing to learn: more is better
+    assert fitter.chosen("ridge", "penalty")["noise"] > 1e-4  # nothing to learn: more is better
 
 
 def test_a_baseline_becomes_tracks_that_say_what_they_are():

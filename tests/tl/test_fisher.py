@@ -14,7 +14,7 @@ import chromatell as ctl
 from chromatell import ChromatellError
 from chromatell._settings import logger
 from chromatell.data.predictions import read_prediction
-from chromatell.models.baselines.fitter import BaselineFitter
+from chromatell.models.baselines.cells import BaselineFitter
 from chromatell.tl import _fisher as module
 from chromatell.tl._fisher import fisher
 

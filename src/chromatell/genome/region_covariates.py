@@ -209,15 +209,42 @@ def motif_counts(tokens: np.ndarray, motifs: Mapping[str, np.ndarray], *, pvalue
     >>> motif_counts(np.array([[0, 1, 2, 3, 0]], dtype=np.int8), motifs, pvalue=0.1).tolist()  # AC, and GT
     [[2.0]]
     """
+    return motif_matches(tokens, motifs, pvalue=pvalue)[0]
+
+
+def motif_matches(
+    tokens: np.ndarray, motifs: Mapping[str, np.ndarray], *, pvalue: float = 1e-4
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return how often each motif occurs in each sequence, and its best score there; parameters as `motif_counts`.
+
+    Returns
+    -------
+    counts : numpy.ndarray, float32 (n, motifs)
+        As from :func:`motif_counts`.
+    best : numpy.ndarray, float32 (n, motifs)
+        The highest log-odds of any place on either strand, in bits; NaN where the motif fits nowhere.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from chromatell.genome.region_covariates import motif_matches
+    >>> motifs = {"AC": np.array([[1.0, 0, 0, 0], [0, 1.0, 0, 0]])}
+    >>> motif_matches(np.array([[2, 0, 1, 4]], dtype=np.int8), motifs, pvalue=0.1)[1].tolist()
+    [[4.0]]
+    """
     tokens = check_tokens(tokens)
     least = {name: score_threshold(pwm, pvalue) for name, pwm in motifs.items()}
-    found = np.zeros((len(tokens), len(motifs)), dtype=np.float32)
+    counts = np.zeros((len(tokens), len(motifs)), dtype=np.float32)
+    best = np.full(counts.shape, np.nan, dtype=np.float32)
     for a in range(0, len(tokens), _ROWS):
         part = np.ascontiguousarray(tokens[a : a + _ROWS])
+        rows = slice(a, a + len(part))
         for i, (name, pwm) in enumerate(motifs.items()):
-            if len(pwm) <= part.shape[1] and np.isfinite(least[name]):
-                found[a : a + len(part), i] = (scan(part, pwm) >= least[name]).any(axis=0).sum(axis=1)
-    return found
+            if len(pwm) <= part.shape[1]:
+                score = scan(part, pwm).max(axis=0)
+                counts[rows, i] = (score >= least[name]).sum(axis=1)
+                best[rows, i] = score.max(axis=1)
+    return counts, np.where(np.isfinite(best), best, np.nan)
 
 
 def region_covariates(

@@ -10,7 +10,7 @@ from mudata import MuData
 
 from chromatell._keys import FISHER
 from chromatell._validate import ChromatellError
-from chromatell.models.baselines.kinds import REFERENCES
+from chromatell.models.baselines.cells import REFERENCES
 from chromatell.pl._plot import plot
 from chromatell.pl._style import INK, finish, font_size, new_axes, read_table
 

@@ -19,7 +19,7 @@ from chromatell._settings import logger
 from chromatell._validate import ChromatellError, examples, modality, one_of, unique_names
 from chromatell.data.predictions import write_prediction, written_together
 from chromatell.genome.regions import normalise_chrom, parse_regions
-from chromatell.models.baselines.kinds import BASELINES
+from chromatell.models.baselines.cells import BASELINES
 from chromatell.tl._targets import fits_in_memory, replaceable, target_regions
 
 _TRANSFORMS = ("sigmoid", "poisson", "rank")

@@ -17,7 +17,7 @@ from chromatell.io import write_record
 from chromatell.models import family_class
 from chromatell.models._support import shared_view, what
 from chromatell.models.baselines.bins import COMPLETIONS, EMBEDDERS, LABELLERS
-from chromatell.models.baselines.kinds import BASELINES
+from chromatell.models.baselines.cells import BASELINES
 from chromatell.tl._targets import model_key
 from chromatell.tl._train import once_written, provenance, regions_to_predict, store_prediction
 

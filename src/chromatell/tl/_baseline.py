@@ -11,9 +11,9 @@ from chromatell._validate import one_of, paired
 from chromatell.data.predictions import check_regions, write_prediction, written_together
 from chromatell.data.tracks import BinnedTracks
 from chromatell.evaluation.views.registry import view_names
+from chromatell.genome.motifs import Motifs
 from chromatell.models._trained_on import trained_cells
-from chromatell.models.baselines.fitter import BaselineFitter
-from chromatell.models.baselines.kinds import BASELINES, held_out_digest, uses_target_assay
+from chromatell.models.baselines.cells import BASELINES, REFERENCES, BaselineFitter, held_out_digest
 from chromatell.tl._targets import fits_in_memory, replaceable, target_regions
 from chromatell.tl._track_baseline import track_baseline
 
@@ -26,6 +26,7 @@ def baseline(
     key_added: str | None = None,
     labels: str = "cell_type",
     depth_key: str | None = None,
+    motifs: Motifs | None = None,
     seed: int | None = None,
     copy: bool = False,
 ) -> MuData | BinnedTracks | None:
@@ -49,9 +50,10 @@ def baseline(
         held-out one gets the mean over the training regions. Others know it by its sequence, ``atac.varm['dna_code']``:
         `gc`, GC content; `gc_cpg`, that and CpG; `gc_cpg_tss`, these and the distance to the nearest TSS
         (``ctl.pp.annotate_regions``); `kmer_ridge`, GC, CpG and 5-mers, which predict the region's mean and its
-        response to expression; each x the predicted depth. And two references read the ATAC of the very cells that
-        they predict: `region_mean_true_depth` and `knn_atac`, neighbours in the cell's own ATAC on the other
-        chromosomes.
+        response to expression; `motif_ridge`, the same from GC, CpG, the distance to the nearest TSS where it is known,
+        and the hits and best scores of `motifs`; each x the predicted depth. And two references read the ATAC of the
+        very cells that they predict: `region_mean_true_depth` and `knn_atac`, neighbours in the cell's own ATAC on the
+        other chromosomes.
 
         Of tracks: `mean` of the training bins; `log_signal`, least squares on the log of the input in 5 kb; `ridge`,
         on the log sums around the bin that boosted trees read too; and, a reference, `other_targets`, the mean of the
@@ -66,6 +68,9 @@ def baseline(
     depth_key
         Column of ``mdata.mod['atac'].obs`` with each cell's fragments; None looks for the usual ones, then sums the
         counts. Tracks have none.
+    motifs
+        For `motif_ridge`: what ``ctl.genome.motifs.read_motifs`` takes, such as a file in MEME format, names of JASPAR,
+        or ``ctl.genome.motifs.family_motifs()``.
     seed
         None follows ``ctl.settings.seed``. Those of tracks draw nothing.
     copy
@@ -92,7 +97,7 @@ def baseline(
     Notes
     -----
     Peak memory: the predictions, n_obs x n regions float32, beside what
-    :class:`~chromatell.models.baselines.fitter.BaselineFitter` holds. That single-cell models must be compared with
+    :class:`~chromatell.models.baselines.cells.BaselineFitter` holds. That single-cell models must be compared with
     such predictors: Luecken et al., Nature Methods 2022.
 
     Examples
@@ -116,7 +121,7 @@ def baseline(
     fits_in_memory(mdata.n_obs, len(regions))
     seed = settings.resolve_seed(seed)
     labels_key = labels if kind == "celltype_mean" else None
-    fitter = BaselineFitter(mdata, regions, labels_key=labels_key, depth_key=depth_key, seed=seed)
+    fitter = BaselineFitter(mdata, regions, labels_key=labels_key, depth_key=depth_key, seed=seed, motifs=motifs)
     values = fitter.predict(kind, np.arange(mdata.n_obs), view=view)
     target = mdata.copy() if copy else mdata
     provenance = {
@@ -125,7 +130,7 @@ def baseline(
         "view": view,
         "labels": labels_key,
         "seed": seed,
-        "uses_target_assay": uses_target_assay(kind),
+        "uses_target_assay": kind in REFERENCES,
         READS_REGION_ATAC: False,  # of none that was held out when it was made, as the digest says
         HELD_OUT_DIGEST: held_out_digest(mdata.mod[ATAC]),
         **trained_cells(mdata),

@@ -20,8 +20,7 @@ from chromatell.data.accessibility import open_matrix
 from chromatell.data.predictions import predicted_regions, prediction_keys, read_prediction
 from chromatell.evaluation.predictors import origin_of, refuse_trained
 from chromatell.models._support import check_dense
-from chromatell.models.baselines.fitter import BaselineFitter
-from chromatell.models.baselines.kinds import SEQUENCE_BASELINES, uses_target_assay
+from chromatell.models.baselines.cells import REFERENCES, SEQUENCE_BASELINES, BaselineFitter
 from chromatell.models.baselines.parts import labels_of
 
 NOTE = (
@@ -314,7 +313,7 @@ def _row(
         "p_value": p,
         "log10_p": log10_p,
         "is_baseline": is_baseline,
-        "uses_target_assay": is_baseline and uses_target_assay(model),
+        "uses_target_assay": is_baseline and model in REFERENCES,
     }
 
 

@@ -23,7 +23,7 @@ from chromatell.data.tracks import BinnedTracks
 from chromatell.genome.regions import parse_regions
 from chromatell.models import load
 from chromatell.models._base import ChromatinModel
-from chromatell.models.baselines.kinds import BASELINES
+from chromatell.models.baselines.cells import BASELINES
 from chromatell.pp._match_regions import match_regions
 from chromatell.tl._predict_tracks import predict_tracks
 from chromatell.tl._targets import model_key

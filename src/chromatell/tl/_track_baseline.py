@@ -51,7 +51,7 @@ def track_baseline(
             "kind": kind,
             "uses_target_assay": kind in TRACK_REFERENCES,
             STRETCHES: trained_stretches(tracks, fitter.targets),
-            **({"penalty": fitter.penalties} if kind == "ridge" else {}),
+            **{name: fitter.chosen(kind, name) for name in fitter.baseline(kind).tuned},
         }
         target.uns = {**target.uns, UNS: {**own, PREDICTIONS: {**own.get(PREDICTIONS, {}), key: said}}}
     return target if copy else None

@@ -21,7 +21,7 @@ from chromatell.io._replace import check_new
 from chromatell.models._base import ChromatinModel
 from chromatell.models._support import check_dense, on_first_rank, shared_view
 from chromatell.models._trained_on import STRETCHES, among
-from chromatell.models.baselines.kinds import BASELINES, held_out_digest
+from chromatell.models.baselines.cells import BASELINES, held_out_digest
 from chromatell.tl._targets import model_key
 
 

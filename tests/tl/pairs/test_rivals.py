@@ -10,7 +10,7 @@ import chromatell as ctl
 from chromatell import ChromatellError
 from chromatell._settings import logger
 from chromatell._validate import ChromatellWarning
-from chromatell.models.baselines.kinds import UNSEEN
+from chromatell.models.baselines.cells import UNSEEN
 
 KINDS = ["cross-cell", "cross-region", "cross-both"]
 
@@ -18,7 +18,7 @@ KINDS = ["cross-cell", "cross-region", "cross-both"]
 def test_baselines_that_know_a_region_by_its_atac_are_not_there_for_unseen_ones(evaluated):
     t = evaluated.uns["ctl"]["evaluation"]
     board = {kind: set(t.loc[(t["pairs"] == kind) & t["is_baseline"], "model"]) for kind in KINDS}
-    assert board["cross-region"] == board["cross-both"] == set(UNSEEN) - {"gc_cpg_tss"}
+    assert board["cross-region"] == board["cross-both"] == set(UNSEEN) - {"gc_cpg_tss", "motif_ridge"}
     assert {"region_mean", "svd_ridge", "knn", "celltype_mean", "knn_atac"} <= board["cross-cell"]
     assert not {"gc", "gc_cpg", "kmer_ridge"} & board["cross-cell"]
     reference = t.groupby("model")["uses_target_assay"].first()
@@ -78,7 +78,19 @@ def test_stored_baselines_are_scored_where_they_were_honest(plain):
     assert np.ptp(p, axis=1).max() < 1e-6  # of an unseen region it knows what the mean one does in this cell
     record = mdata["atac_pred"].uns["ctl"]["provenance"]
     assert record["after"]["held_out"] != record["before"]["held_out"] == ""
-    assert record["kmer_ridge"]["kmer_ridge_alpha"] >= 1
+    assert record["kmer_ridge"]["kmer_ridge_alpha"] > 0
+
+
+def test_motifs_that_are_given_make_one_more_baseline_of_held_out_regions(plain):
+    motifs = {"gc": np.tile([0.05, 0.45, 0.45, 0.05], (8, 1))}
+    kwargs = {"pairs": "cross-both", "views": ["per_cell"], "n_bootstrap": 0}
+    t = ctl.tl.evaluate(plain, baselines="all", motifs=motifs, copy=True, **kwargs).uns["ctl"]["evaluation"]
+    scores = t[t["metric"] == "auroc"].set_index("model")["value"]
+    assert scores["motif_ridge"] > 0.55  # GC was planted
+    with pytest.raises(ChromatellError, match=r"motifs='motifs.meme'"):
+        ctl.tl.evaluate(plain, baselines=["motif_ridge"], **kwargs)
+    with pytest.raises(ChromatellError, match="no.meme"):
+        ctl.tl.evaluate(plain, motifs="no.meme", **kwargs)
 
 
 def test_a_model_that_has_read_the_held_out_regions_is_left_out(plain, monkeypatch, caplog):

@@ -35,8 +35,14 @@ from chromatell.evaluation.tasks.splits import (
 from chromatell.evaluation.views.pairs import Pairs
 from chromatell.metrics.delong import paired_auroc_test
 from chromatell.metrics.views import explained_by
-from chromatell.models.baselines.fitter import BaselineFitter
-from chromatell.models.baselines.kinds import BASELINES, REFERENCES, SEQUENCE_BASELINES, UNSEEN, held_out_digest
+from chromatell.models.baselines.cells import (
+    BASELINES,
+    REFERENCES,
+    SEQUENCE_BASELINES,
+    UNSEEN,
+    BaselineFitter,
+    held_out_digest,
+)
 from chromatell.models.baselines.parts import labels_of
 
 AUROC, AUROC_DEPTH_MATCHED, GAIN = "ctl_auroc", "ctl_auroc_depth_matched", "ctl_gain"
@@ -50,6 +56,7 @@ class CellTask(Task):
     """Cells x regions: stored predictions beside baselines of expression and, for held-out regions, of sequence."""
 
     called = "cells"
+    own_options = ("motifs",)
 
     @classmethod
     def takes(cls, data: Any, request: Request) -> bool:
@@ -187,7 +194,12 @@ class CellTask(Task):
         if key is not None and self.labels is None and labels_or_none(self.mdata, key) is None:
             key = None
         fitter = BaselineFitter(
-            self.mdata, self.regions[cols], labels_key=key, depth_key=self.request.depth_key, seed=self._seed
+            self.mdata,
+            self.regions[cols],
+            labels_key=key,
+            depth_key=self.request.depth_key,
+            seed=self._seed,
+            motifs=self.request.options.get("motifs"),
         )
         every = isinstance(asked, str) and asked == "all"
         # on training regions the sequence baselines are far below svd_ridge: shown where they are asked for

@@ -145,9 +145,9 @@ class TrackTask(Task):
         fitter = TrackBaselines(tracks, list(dict.fromkeys([*tracks.names_of(role=TARGET), *self.targets])))
         for kind in asked if asked != ["all"] else []:
             one_of(kind, TRACK_BASELINES, "baselines")
-            if kind not in fitter.kinds:
-                raise ChromatellError(f"baselines={kind!r}: these tracks allow {fitter.kinds}. Leave it out.")
-        wanted = fitter.kinds if asked == ["all"] else asked
+            if kind not in fitter.possible():
+                raise ChromatellError(f"baselines={kind!r}: these tracks allow {fitter.possible()}. Leave it out.")
+        wanted = fitter.possible() if asked == ["all"] else asked
         return [_fitted(fitter, kind) for kind in wanted if kind not in taken]
 
     # ---- comparisons

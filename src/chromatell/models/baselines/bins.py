@@ -12,17 +12,16 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 from sklearn.utils.extmath import randomized_svd
 
-from chromatell._validate import one_of
 from chromatell.data.lsi import Lsi
 from chromatell.metrics.ranking import average_precision, closed_pairs
 from chromatell.models.baselines.parts import blocks
 from chromatell.models.baselines.protocol import (
-    BASELINES,
     DIMENSIONS,
     NEIGHBOURS,
     RANKS,
     Axis,
     Baseline,
+    Data,
     Losses,
     Option,
     named,
@@ -134,7 +133,7 @@ def _depth(seen: sp.csr_matrix) -> np.ndarray:
 COMPLETIONS = named("completion")
 
 
-class BinBaselines:
+class BinBaselines(Data):
     """Simple predictors that read a cell's open bins, each fitted when it is first asked for.
 
     Parameters
@@ -167,12 +166,14 @@ class BinBaselines:
     (10, 20)
     """
 
+    of = "completion"
+
     def __init__(
         self, train: sp.csr_matrix, val: tuple[sp.csr_matrix, sp.csr_matrix] | None = None, *, seed: int = 0
     ) -> None:
+        super().__init__()
         self.train, self.seed = train, seed
         self._tuning = None if val is None or not val[0].shape[0] else self._thinned(*val)
-        self._made: dict[str, Baseline] = {}
 
     def predict(
         self, kind: str, seen: sp.csr_matrix, cols: np.ndarray | None = None, *, own: np.ndarray | None = None
@@ -190,8 +191,7 @@ class BinBaselines:
         own
             Place of each cell among the training cells, -1 for others: none is its own neighbour. None: all are others.
         """
-        one_of(kind, COMPLETIONS, "kind")
-        baseline = self.made(kind)
+        baseline = self.baseline(kind)
         option = baseline.ready()
         own = np.full(seen.shape[0], -1) if own is None else own
         n_cols = seen.shape[1] if cols is None else len(cols)
@@ -199,12 +199,6 @@ class BinBaselines:
         for rows in blocks(seen.shape[0]):
             out[rows] = baseline.predict((seen[rows], own[rows]), slice(None) if cols is None else cols, option)
         return out
-
-    def made(self, kind: str) -> Baseline:
-        """Return a baseline, fitted and tuned when it is first asked for a prediction."""
-        if kind not in self._made:
-            self._made[kind] = BASELINES[kind](self)
-        return self._made[kind]
 
     def losses(self, baseline: Baseline) -> Losses | None:
         """Return minus the average precision of an option for the bins removed from validation cells."""
@@ -237,8 +231,10 @@ class BinBaselines:
         return seen[rows], removed[rows], np.sort(bins.permutation(seen.shape[1])[:_TUNE_BINS])
 
 
-class LabelData:
+class LabelData(Data):
     """Open bins and labels of training and, where there are any, validation cells, and LSI of the training cells."""
+
+    of = "labels"
 
     def __init__(
         self,
@@ -246,6 +242,7 @@ class LabelData:
         train: tuple[sp.csr_matrix, np.ndarray],
         val: tuple[sp.csr_matrix, np.ndarray] | None = None,
     ) -> None:
+        super().__init__()
         self.lsi, self.train = lsi, train
         self.val = None if val is None or not len(val[1]) else val
 
@@ -329,8 +326,7 @@ def fit_labels(
         Open bins, CSR (cells, bins), and labels, str (cells,). What is tuned has the highest macro-F1 on the validation
         cells; without any, C = 0.1 and equal weights of cells.
     """
-    one_of(kind, LABELLERS, "kind")
-    baseline = BASELINES[kind](LabelData(lsi, train, val))
+    baseline = LabelData(lsi, train, val).baseline(kind)
     option = baseline.ready()
     return lambda opened: baseline.predict(opened, None, option)
 

@@ -18,12 +18,13 @@ from chromatell._validate import ChromatellError, examples, paired, region_split
 from chromatell.data.accessibility import open_matrix, selected, true_depth
 from chromatell.data.depth import DepthModel
 from chromatell.data.expression import Embedding, Expression
+from chromatell.genome.motifs import Motifs, read_motifs
 from chromatell.metrics import views
 from chromatell.metrics.bootstrap import Histograms
 from chromatell.metrics.delong import region_auroc
 from chromatell.metrics.ranking import auroc
 from chromatell.models.baselines.parts import EPS, labels_of
-from chromatell.models.baselines.protocol import Baseline, Losses, Option, reference_rows
+from chromatell.models.baselines.protocol import Baseline, Data, Losses, Option, reference_rows
 
 PANEL = 100  # up to this many genes ridge may use all of them
 _COMPONENTS = 50
@@ -38,15 +39,25 @@ def purpose(view: str | None) -> str | None:
     return _LIKE.get(view or "", view)
 
 
-class CellData:
+class CellData(Data):
     """Cells, the regions to predict, and what several baselines need; each part is made when it is first asked for.
 
-    Parameters as for :class:`~chromatell.models.baselines.fitter.BaselineFitter`.
+    Parameters as for :class:`~chromatell.models.baselines.cells.BaselineFitter`.
     """
 
+    of = "cells"
+
     def __init__(
-        self, mdata: MuData, regions: pd.Index, labels_key: str | None, depth_key: str | None, seed: int
+        self,
+        mdata: MuData,
+        regions: pd.Index,
+        labels_key: str | None,
+        depth_key: str | None,
+        seed: int,
+        motifs: Motifs | None = None,
     ) -> None:
+        super().__init__()
+        self.motifs = None if motifs is None else read_motifs(motifs)
         self.rna, self.atac = paired(mdata)
         split = split_of(mdata)
         self.regions, self.seed, self.depth_key = pd.Index(regions), seed, depth_key
@@ -133,8 +144,6 @@ class CellData:
         model = DepthModel.fit(scores[self.train], library[self.train], depth)
         predicted = np.expm1(model.predict(scores, library) * model.sd + model.mean)
         return predicted / max(float(predicted[self.train].mean()), EPS)
-
-    sequence: Any  # what the baselines that read sequence share, made by the first of them
 
     # ---- tuning
 

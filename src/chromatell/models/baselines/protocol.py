@@ -1,4 +1,4 @@
-"""What a baseline is: fit, tune, predict; the register of all of them; one tuner; one search for neighbours."""
+"""What a baseline is: fit, tune, predict; the register of all kinds; one tuner; one search for neighbours."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import scipy.sparse as sp
 from sklearn.neighbors import NearestNeighbors
 
 from chromatell._settings import logger
+from chromatell._validate import one_of
 
 MAX_REFERENCE = 50_000  # training cells among which neighbours are sought
 
@@ -57,15 +58,16 @@ class Axis:
 class Baseline(ABC):
     """A simple predictor that every model must beat.
 
-    A baseline is made with the data, and is fitted when it is first asked for a prediction. `fit` sees training rows
-    alone; :func:`tune` chooses on the `axes` by validation rows, for each view the option that is best in it.
+    A baseline is made with its :class:`Data`, and is fitted when it is first asked for a prediction. `fit` sees
+    training rows alone; :func:`tune` chooses on the `axes` by validation rows, for each purpose (a view, or a target
+    track) the option that is best in it.
 
     Attributes
     ----------
     name, about
         Its name, and what it knows in a line.
     of
-        What it predicts: 'cells' (x regions), 'completion' (of a cell's open bins) or 'labels'.
+        What it predicts: 'cells' (x regions), 'completion' (of a cell's open bins), 'labels' or 'tracks'.
     is_oracle
         It reads the target assay of what it predicts: shown, but never the best baseline.
     reads_region_atac
@@ -80,7 +82,7 @@ class Baseline(ABC):
     tuned: ClassVar[tuple[str, ...]] = ()  # names of the axes, as the provenance gives them
 
     def __init__(self, data: Any) -> None:
-        self.data = data
+        self.data: Any = data
         self.chosen: dict[str, Option] = {}
 
     @classmethod
@@ -100,29 +102,65 @@ class Baseline(ABC):
     def predict(self, rows: Any, cols: Any, option: Option) -> np.ndarray:
         """Return predictions of some rows and columns under one option."""
 
-    def ready(self, view: str | None = None) -> Option:
-        """Fit and tune where that has not been done; return what was chosen for a view, else for the usual purpose."""
+    def ready(self, purpose: str | None = None) -> Option:
+        """Fit and tune where that has not been done; return what was chosen for a purpose, else for the usual one."""
         if not hasattr(self, "_ready"):
             self.fit()
             axes = self.axes()
             if axes:
                 self.chosen = tune(self.name, dict(zip(self.tuned, axes, strict=True)), self.data.losses(self))
             self._ready = True
-        return self.chosen.get(view or "", next(iter(self.chosen.values()), ()))
+        return self.chosen.get(purpose or "", next(iter(self.chosen.values()), ()))
 
 
-BASELINES: dict[str, type[Baseline]] = {}
+class Data(ABC):
+    """What the baselines of one kind read, and the baselines that were made of it."""
+
+    of: ClassVar[str]
+
+    def __init__(self) -> None:
+        self.made: dict[str, Baseline] = {}
+        self._shared: dict[str, Any] = {}
+
+    @abstractmethod
+    def losses(self, baseline: Baseline) -> Losses | None:
+        """Return the losses of an option on validation data, by purpose; None without any."""
+
+    def baseline(self, kind: str) -> Baseline:
+        """Return a baseline by its name; the same one each time."""
+        if kind not in self.made:
+            self.made[kind] = BASELINES[self.of, one_of(kind, named(self.of), "kind")](self)
+        return self.made[kind]
+
+    def possible(self) -> list[str]:
+        """Return the names of the baselines that these data allow."""
+        return [name for name in named(self.of) if BASELINES[self.of, name].possible(self)]
+
+    def shared(self, name: str, make: Callable[[], Any]) -> Any:
+        """Return what several baselines need, which is made once."""
+        if name not in self._shared:
+            self._shared[name] = make()
+        return self._shared[name]
+
+
+BASELINES: dict[tuple[str, str], type[Baseline]] = {}
 
 
 def register(baseline: type[Baseline]) -> type[Baseline]:
     """Put a baseline on the list, in the order in which it is shown."""
-    BASELINES[baseline.name] = baseline
+    BASELINES[baseline.of, baseline.name] = baseline
     return baseline
 
 
 def named(of: str) -> dict[str, str]:
-    """Return name and description of the baselines of a kind."""
-    return {name: b.about for name, b in BASELINES.items() if b.of == of}
+    """Return name and description of the baselines of a kind, oracles last."""
+    held = sorted((b for b in BASELINES.values() if b.of == of), key=lambda b: b.is_oracle)
+    return {b.name: b.about for b in held}
+
+
+def oracles(of: str) -> frozenset[str]:
+    """Return the names of those that read the target assay of what they predict."""
+    return frozenset(b.name for b in BASELINES.values() if b.of == of and b.is_oracle)
 
 
 def tune(name: str, axes: Mapping[str, Axis], losses: Losses | None) -> dict[str, Option]:

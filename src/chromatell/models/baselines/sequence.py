@@ -1,10 +1,12 @@
-"""Baselines of a region whose ATAC was never seen: what GC, CpG, 5-mers and the distance to a TSS say of it."""
+"""Baselines of a region whose ATAC was never seen: what GC, CpG, words, motifs and the nearest TSS say of it."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import scipy.sparse as sp
@@ -13,11 +15,13 @@ from anndata import AnnData
 from chromatell._keys import DNA, TRAIN, TSS_DISTANCE, VAL
 from chromatell._validate import ChromatellError, region_split_of
 from chromatell.data.accessibility import open_matrix, selected
+from chromatell.genome.kmers import kmer_shares
+from chromatell.genome.region_covariates import motif_matches
 from chromatell.models.baselines.cell_data import CellData
-from chromatell.models.baselines.protocol import Baseline, register
-from chromatell.models.baselines.sequence_features import Features, PartialRidge
+from chromatell.models.baselines.protocol import PENALTIES, Axis, Baseline, Option, register, tune
+from chromatell.models.baselines.sequence_features import Features, PartialRidge, Reads
 
-PENALTIES = np.append(10.0 ** np.arange(7), np.inf)
+GRID = Axis((*PENALTIES, np.inf), 1e3, (True, True))  # from least squares to no use of the words
 MIN_REGIONS = 20  # training regions with a sequence
 _MAX_REGIONS = 50_000  # of them that are used
 _ROWS = 1_024  # windows taken at a time
@@ -40,54 +44,32 @@ def tokens_of(atac: AnnData) -> np.ndarray:
     return tokens
 
 
-class SequencePredictor:
-    """The baselines that read sequence, fitted on training cells x training regions when first asked for.
+class Sequences:
+    """What the baselines that read sequence share: training and validation regions, and the cells' factors.
 
-    Parameters
-    ----------
-    atac
-        With ``varm['dna_code']``; regions are split by ``var['ctl_split']``, all are training regions without it.
-    train
-        Places of the training cells.
-    factors, ratio
-        float32 (cells, k) from :func:`cell_factors`, and predicted depth over its mean (cells,).
-    cols
-        Places of the regions to predict.
+    Regions are split by ``atac.var['ctl_split']``; all are training regions without it. At most 50,000 of a part are
+    used, of those that are selected and have a known base.
     """
 
-    def __init__(
-        self, atac: AnnData, train: np.ndarray, factors: np.ndarray, ratio: np.ndarray, cols: np.ndarray, seed: int
-    ) -> None:
-        self._atac, self._train, self._cols = atac, train, cols
-        self._factors, self._ratio, self._seed = factors, ratio, seed
-        self._tokens = tokens_of(atac)
-        self._distance = atac.var[TSS_DISTANCE].to_numpy(np.float64) if TSS_DISTANCE in atac.var else None
-        self.fitted: dict[str, SequenceRates] = {}
-        self._of_regions: dict[str, tuple[np.ndarray, np.ndarray]] = {}
-
-    def predict(self, kind: str, rows: np.ndarray, cols: np.ndarray | slice = slice(None)) -> np.ndarray:
-        """Return probabilities, float64 (rows, regions), of cells and regions by their places."""
-        if kind not in self._of_regions:
-            train, val = self._shown
-            self.fitted[kind] = SequenceRates(kind, train, self._train.size, val)
-            distance = None if self._distance is None else self._distance[self._cols]
-            self._of_regions[kind] = self.fitted[kind].predict(self._tokens[self._cols], distance)
-        rate, response = self._of_regions[kind]
-        return probability(rate[cols], response[cols], self._factors[rows], self._ratio[rows])
+    def __init__(self, data: CellData) -> None:
+        self.data = data
+        self.tokens = tokens_of(data.atac)
+        var = data.atac.var
+        self.distance = var[TSS_DISTANCE].to_numpy(np.float64) if TSS_DISTANCE in var else None
+        self.factors = cell_factors(data.design, data.train, data.predicted_ratio)
 
     @cached_property
-    def _shown(self) -> tuple[Regions, Regions]:
-        """Training and validation regions, at most 50,000 of each, with a known base, and selected."""
-        split, usable = region_split_of(self._atac), selected(self._atac)
-        found = []
+    def shown(self) -> tuple[Regions, Regions]:
+        """Training and validation regions."""
+        data, found = self.data, []
+        split, usable = region_split_of(data.atac), selected(data.atac)
         for part in (TRAIN, VAL):
             places = np.flatnonzero((split == part) & usable)
-            places = places[(self._tokens[places] < 4).any(axis=1)]
+            places = places[(self.tokens[places] < 4).any(axis=1)]
             if places.size > _MAX_REGIONS:
-                places = np.sort(np.random.default_rng(self._seed).choice(places, _MAX_REGIONS, replace=False))
-            truth = open_matrix(self._atac, self._train, places)
-            distance = None if self._distance is None else self._distance[places]
-            found.append(Regions.read(self._tokens[places], truth, self._factors[self._train], distance))
+                places = np.sort(np.random.default_rng(data.seed).choice(places, _MAX_REGIONS, replace=False))
+            truth = open_matrix(data.atac, data.train, places)
+            found.append(Regions.read(*self.at(places), truth, self.factors[data.train]))
         if len(found[0].n_open) < MIN_REGIONS:
             raise ChromatellError(
                 f"{len(found[0].n_open)} training regions have a sequence; a baseline that reads sequence needs "
@@ -95,11 +77,16 @@ class SequencePredictor:
             )
         return found[0], found[1]
 
+    def at(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return the tokens of regions, and their distance to the nearest TSS; None where that is not known."""
+        return self.tokens[places], None if self.distance is None else self.distance[places]
+
 
 class SequenceBaseline(Baseline):
     """A baseline that knows a region by its sequence. `predict` takes positions of cells and of all regions."""
 
     reads_region_atac = False
+    responds: ClassVar[bool] = False  # whether sequence says how a region responds to expression
     data: CellData
 
     @classmethod
@@ -107,21 +94,27 @@ class SequenceBaseline(Baseline):
         """Sequences of enough training regions are needed."""
         return DNA in data.atac.varm and data.n_train_regions >= MIN_REGIONS
 
+    @property
+    @abstractmethod
+    def reads(self) -> Reads:
+        """What is read of a region."""
+
     def fit(self) -> None:
-        """Make what the three share, once for all of them."""
+        """Fit the rates to the training regions; what is tuned is chosen by regions, not by cells."""
         data = self.data
-        if not hasattr(data, "sequence"):
-            factors = cell_factors(data.design, data.train, data.predicted_ratio)
-            where = data.places, data.seed
-            data.sequence = SequencePredictor(data.atac, data.train, factors, data.predicted_ratio, *where)
-        self._shared: SequencePredictor = data.sequence
+        sequences = data.shared("sequences", lambda: Sequences(data))
+        train, val = sequences.shown
+        rates = SequenceRates(self.reads, train, data.train.size, val, responds=self.responds, name=self.name)
+        if self.tuned:
+            self.chosen = {"": (rates.penalty,)}
+        self._factors = sequences.factors
+        self._rate, self._response = rates.predict(*sequences.at(data.places))
 
     def predict(self, rows: np.ndarray, cols: Any, option: Any) -> np.ndarray:
-        """Return probabilities from the sequences."""
-        found = self._shared.predict(self.name, rows, cols)
-        if self.tuned:
-            self.chosen = {"": (self._shared.fitted[self.name].penalty,)}
-        return found
+        """Return probabilities from the sequences, float64 (rows, regions)."""
+        cols = slice(None) if cols is None else cols
+        ratio = self.data.predicted_ratio[rows]
+        return probability(self._rate[cols], self._response[cols], self._factors[rows], ratio)
 
 
 @register
@@ -130,6 +123,7 @@ class Gc(SequenceBaseline):
 
     name = "gc"
     about = "region mean from the GC content of its sequence, x the cell's predicted depth (needs pp.add_sequence)"
+    reads = Reads(1)
 
 
 @register
@@ -137,6 +131,7 @@ class GcCpg(SequenceBaseline):
     """GC content and CpG."""
 
     name, about = "gc_cpg", "the same from GC content and CpG, observed over expected"
+    reads = Reads(2)
 
 
 @register
@@ -145,6 +140,7 @@ class GcCpgTss(SequenceBaseline):
 
     name = "gc_cpg_tss"
     about = "the same from GC content, CpG and log distance to the nearest TSS (needs pp.annotate_regions)"
+    reads = Reads(2, near=True)
 
     @classmethod
     def possible(cls, data: CellData) -> bool:
@@ -165,8 +161,39 @@ class GcCpgTss(SequenceBaseline):
 class KmerRidge(SequenceBaseline):
     """GC, CpG and 5-mers, and what they say of a region's response to expression."""
 
-    name, tuned = "kmer_ridge", ("alpha",)
+    name, tuned, responds = "kmer_ridge", ("alpha",), True
     about = "ridge regression from GC, CpG and 5-mers to the region's mean and to its response to expression"
+    reads = Reads(2, words=kmer_shares)
+
+
+@register
+class MotifRidge(SequenceBaseline):
+    """GC, CpG, the distance to the nearest TSS where it is known, and the motifs that the user gave."""
+
+    name, tuned, responds = "motif_ridge", ("alpha",), True
+    about = "the same from GC, CpG, log distance to the nearest TSS where known, and matches of motifs (needs motifs=)"
+
+    @classmethod
+    def possible(cls, data: CellData) -> bool:
+        """Motifs are needed too."""
+        return super().possible(data) and data.motifs is not None
+
+    @property
+    def reads(self) -> Reads:
+        """Counts and best scores of the motifs beside what `gc_cpg_tss` reads."""
+        motifs = self.data.motifs
+        if motifs is None:
+            raise ChromatellError(
+                "The baseline 'motif_ridge' needs motifs: a file in MEME format, names or ids of JASPAR, or "
+                "ctl.genome.motifs.family_motifs(). Pass motifs='motifs.meme', or leave it out."
+            )
+        return Reads(2, near=True, words=lambda tokens: motif_words(tokens, motifs))
+
+
+def motif_words(tokens: np.ndarray, motifs: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return the log of one plus the hits of each motif, and its best score (NaN where it fits nowhere), (n, 2 p)."""
+    counts, best = motif_matches(tokens, motifs)
+    return np.concatenate([np.log1p(counts), best], axis=1)
 
 
 @dataclass(frozen=True)
@@ -192,7 +219,7 @@ class Regions:
 
     @classmethod
     def read(
-        cls, tokens: np.ndarray, truth: sp.csr_matrix, factors: np.ndarray, distance: np.ndarray | None = None
+        cls, tokens: np.ndarray, distance: np.ndarray | None, truth: sp.csr_matrix, factors: np.ndarray
     ) -> Regions:
         """Return them from `truth`, CSR (training cells, n), and `factors` (training cells, k)."""
         by_region = truth.T.tocsr()
@@ -207,14 +234,18 @@ class SequenceRates:
 
     Parameters
     ----------
-    kind
-        'gc', 'gc_cpg', 'gc_cpg_tss' or 'kmer_ridge'; only the last has a response.
+    reads
+        What is read of a region.
     train
         Training regions.
     n_cells
         Training cells.
     val
         Validation regions. Penalties are chosen on them and on the training regions, each left out in turn.
+    responds
+        Whether there is a response; without, a region is the same in all cells but for their depth.
+    name
+        Of the baseline, for what the tuner says.
 
     Notes
     -----
@@ -226,34 +257,39 @@ class SequenceRates:
     slope for all, that of the truth on left-out predictions, makes up for what the penalties shrink too much.
     """
 
-    def __init__(self, kind: str, train: Regions, n_cells: int, val: Regions | None = None) -> None:
-        self.kind = kind
-        self._near = kind == "gc_cpg_tss"
-        self._features, (free, penalised) = Features.fit(kind, train.tokens, train.distance if self._near else None)
+    def __init__(
+        self,
+        reads: Reads,
+        train: Regions,
+        n_cells: int,
+        val: Regions | None = None,
+        *,
+        responds: bool = False,
+        name: str = "sequence",
+    ) -> None:
+        self._features, (free, penalised) = Features.fit(reads, train.tokens, train.distance)
         target, weight = _log_rate(train.n_open, n_cells)
         held = None
         if val is not None:
-            features = self._features(val.tokens, val.distance if self._near else None)
-            held = features, *_log_rate(val.n_open, n_cells)
+            held = self._features(val.tokens, val.distance), *_log_rate(val.n_open, n_cells)
         ridge = PartialRidge(free, penalised, target[:, None], weight)
-        alpha = choose(ridge, target[:, None], weight, held)
+        alpha = choose(name, ridge, target[:, None], weight, held)
         self._mean = ridge.at(alpha)
         self.penalty = float(alpha[0])
         self._map = _complementary_log_log(ridge.left_out(alpha)[:, 0], train.n_open / n_cells)
         self._response: tuple[np.ndarray, np.ndarray] | None = None
         self.penalties = np.zeros(0)
-        if kind == "kmer_ridge" and train.covariance.shape[1]:
+        if responds and train.covariance.shape[1]:
             target, weight = _response(train, n_cells)
             if held is not None and val is not None:
                 held = (_all_penalised(*held[0]), *_response(val, n_cells))
             ridge = PartialRidge(*_all_penalised(free, penalised), target, weight)
-            self.penalties = choose(ridge, target, weight, held)
+            self.penalties = choose(name, ridge, target, weight, held)
             slope = _slope(ridge.left_out(self.penalties), target, weight)
             self._response = (slope * ridge.at(self.penalties)[0], slope * ridge.at(self.penalties)[1])
 
     def predict(self, tokens: np.ndarray, distance: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Return the log rate of each region, float64 (n,), and its response to the factors (n, k); k may be 0."""
-        distance = distance if self._near else None
         rate, response = np.empty(len(tokens)), []
         for a in range(0, len(tokens), _ROWS):
             part = None if distance is None else distance[a : a + _ROWS]
@@ -281,22 +317,25 @@ def probability(rate: np.ndarray, response: np.ndarray, factors: np.ndarray, rat
 
 
 def choose(
+    name: str,
     ridge: PartialRidge,
     target: np.ndarray,
     weight: np.ndarray,
     held: tuple[tuple[np.ndarray, np.ndarray], np.ndarray, np.ndarray] | None,
 ) -> np.ndarray:
     """Return for each target the penalty of the smallest weighted squared error, of left-out rows and of `held`."""
-    errors = []
-    for alpha in PENALTIES:
-        every = np.full(target.shape[1], alpha)
+    n = target.shape[1]
+
+    def losses(option: Option) -> dict[str, float]:
+        every = np.full(n, option[0])
         error = (weight[:, None] * (ridge.left_out(every) - target) ** 2).sum(axis=0)
         if held is not None:
             inputs, true, w = held
-            off = _apply(ridge.at(every), *inputs) - true.reshape(-1, target.shape[1])
-            error += (w[:, None] * off**2).sum(axis=0)
-        errors.append(error)
-    return PENALTIES[np.argmin(np.stack(errors), axis=0)]
+            error += (w[:, None] * (_apply(ridge.at(every), *inputs) - true.reshape(-1, n)) ** 2).sum(axis=0)
+        return {str(j): float(e) for j, e in enumerate(error)}
+
+    chosen = tune(name, {"alpha": GRID}, losses)
+    return np.array([chosen.get(str(j), (GRID.usual,))[0] for j in range(n)])
 
 
 def cell_factors(design: np.ndarray, train: np.ndarray, ratio: np.ndarray) -> np.ndarray:

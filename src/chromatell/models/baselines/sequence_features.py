@@ -1,13 +1,13 @@
-"""What the baselines read of a sequence: GC, CpG and 5-mers, and the regression on them."""
+"""What the baselines read of a sequence: GC, CpG, 5-mers and motifs, and the regression on them."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg import solve_triangular
 
-from chromatell.genome.kmers import kmer_shares
 from chromatell.genome.region_covariates import gc_and_cpg
 
 _NO_GENE = 1e12  # bp; the chromosome has no gene
@@ -56,35 +56,54 @@ class PartialRidge:
 
 
 @dataclass(frozen=True)
-class Features:
-    """Features of sequences, standardised with the training regions; an unknown one is at the training mean."""
+class Reads:
+    """What is read of a region.
 
-    kind: str
-    mean: tuple[np.ndarray, np.ndarray]
-    sd: tuple[np.ndarray, np.ndarray]
+    Attributes
+    ----------
+    n_content
+        1 for GC, 2 for GC and CpG.
+    near
+        Whether the distance to the nearest TSS is read, where it is known.
+    words
+        From tokens, int8 (n, width), to features that pay a penalty, float (n, p); None reads none of that.
+    """
+
+    n_content: int = 2
+    near: bool = False
+    words: Callable[[np.ndarray], np.ndarray] | None = None
+
+    def __call__(self, tokens: np.ndarray, distance: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Return free and penalised features, float64 (n, f) and (n, p); NaN where one is unknown."""
+        content = gc_and_cpg(tokens)[:, : self.n_content]
+        if self.near and distance is not None:
+            known = np.where(np.abs(distance) < _NO_GENE, np.abs(distance), np.nan)
+            content = np.column_stack([content, np.log1p(known)])
+        return content, np.zeros((len(tokens), 0), dtype=np.float32) if self.words is None else self.words(tokens)
+
+
+@dataclass(frozen=True)
+class Features:
+    """Features of regions, standardised with the training regions; an unknown one is at the training mean."""
+
+    reads: Reads
+    mean: tuple[np.ndarray, ...]
+    sd: tuple[np.ndarray, ...]
 
     @classmethod
     def fit(
-        cls, kind: str, tokens: np.ndarray, distance: np.ndarray | None = None
+        cls, reads: Reads, tokens: np.ndarray, distance: np.ndarray | None = None
     ) -> tuple[Features, tuple[np.ndarray, np.ndarray]]:
         """Return the map, and the features (free, penalised) of the training regions themselves."""
-        raw = cls._raw(kind, tokens, distance)
+        raw = reads(tokens, distance)
         mean = tuple(np.nan_to_num(_nanmean(x)) for x in raw)
         sd = tuple(np.sqrt(np.nan_to_num(_nanmean((x - m) ** 2))) for x, m in zip(raw, mean, strict=True))
-        found = cls(kind, mean, tuple(np.where(s > 1e-9, s, np.inf) for s in sd))  # type: ignore[arg-type]
+        found = cls(reads, mean, tuple(np.where(s > 1e-9, s, np.inf) for s in sd))
         return found, found._scaled(raw)
 
     def __call__(self, tokens: np.ndarray, distance: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Return (free, penalised) features of other regions."""
-        return self._scaled(self._raw(self.kind, tokens, distance))
-
-    @staticmethod
-    def _raw(kind: str, tokens: np.ndarray, distance: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-        content = gc_and_cpg(tokens)[:, : 1 if kind == "gc" else 2]
-        if distance is not None:
-            known = np.where(np.abs(distance) < _NO_GENE, np.abs(distance), np.nan)
-            content = np.column_stack([content, np.log1p(known)])
-        return content, kmer_shares(tokens) if kind == "kmer_ridge" else np.zeros((len(tokens), 0), dtype=np.float32)
+        return self._scaled(self.reads(tokens, distance))
 
     def _scaled(self, raw: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         free, penalised = (

@@ -3,30 +3,153 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Any, ClassVar
 
 import numpy as np
 
 from chromatell._keys import TRAIN, VAL
-from chromatell._validate import ChromatellError, examples, one_of
+from chromatell._validate import ChromatellError, examples
 from chromatell.data._tracks_table import ASSAY, INPUT, SAMPLE, TARGET
 from chromatell.data.tracks import BinnedTracks
+from chromatell.models.baselines.protocol import (
+    Axis,
+    Baseline,
+    Data,
+    Losses,
+    Option,
+    named,
+    oracles,
+    register,
+)
 
-TRACK_BASELINES: dict[str, str] = {
-    "mean": "the target's mean over the training bins, the same everywhere",
-    "log_signal": "least squares on the log of all input signal in 5 kb around the bin",
-    "ridge": "ridge regression on the features that the boosted trees read: log sums of the signal around the bin",
-    "other_targets": "reference: the mean of the other targets in the bin, in standard deviations",
-}
-TRACK_REFERENCES = frozenset({"other_targets"})  # it reads what is to be predicted: shown, but never the best baseline
 NARROW = 5000  # bp
 _WIDEST = 2561  # bins
-_PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # of the mean over bins; the first without validation bins
+# of the mean over bins; from least squares to the mean
+_PENALTIES = Axis(tuple(10.0**e for e in range(-6, 4)), 1e-4, (True, True))
 _BLOCK = 1 << 15
 _MOST = 500_000  # bins that weights are fitted to
 Features = Callable[[np.ndarray | slice], np.ndarray]  # bins to (features, bins)
 
 
-class TrackBaselines:
+class TrackBaseline(Baseline):
+    """A linear baseline of target tracks, fitted on the usable training bins.
+
+    `predict` takes a chromosome and bins, places or a slice, and gives all targets, float32 (targets, bins). What is
+    tuned is chosen for each target; an empty option stands for that.
+    """
+
+    of = "tracks"
+    needs: ClassVar[str] = ""  # what the tracks must hold, in words
+    data: TrackBaselines
+
+    @property
+    def features(self) -> Callable[[str], Features] | None:
+        """From a chromosome to its features; None for none."""
+        return None
+
+    def fit(self) -> None:
+        """Sum the products of features and targets over the training bins."""
+        self._moments = self.data.moments(self.features, TRAIN)
+
+    def weights(self, option: Option) -> np.ndarray:
+        """Return intercept and weights of each target, (targets, 1 + features), under one option."""
+        return _least_squares(self._moments, len(self.data.targets), option[0] if option else 0.0)
+
+    @cached_property
+    def _chosen(self) -> np.ndarray:
+        each = [self.weights(self.ready(target))[i] for i, target in enumerate(self.data.targets)]
+        return np.stack(each).astype(np.float32)
+
+    def predict(self, rows: str, cols: Any, option: Any) -> np.ndarray:
+        """Return the fitted values, none below the least training value of its target."""
+        weights = self.weights(option).astype(np.float32) if option else self._chosen
+        low = self.data.low[:, np.newaxis].astype(np.float32)
+        at = np.arange(cols.start, cols.stop) if isinstance(cols, slice) else cols
+        features = None if self.features is None else self.features(rows)
+        found = np.empty((len(weights), at.size), dtype=np.float32)
+        for first in range(0, at.size, _BLOCK):
+            part = slice(first, min(first + _BLOCK, at.size))
+            rest = 0.0 if features is None else weights[:, 1:] @ features(at[part])
+            found[:, part] = np.maximum(weights[:, :1] + rest, low)
+        return found
+
+
+@register
+class Mean(TrackBaseline):
+    """The target's mean over the training bins."""
+
+    name, about = "mean", "the target's mean over the training bins, the same everywhere"
+
+
+@register
+class LogSignal(TrackBaseline):
+    """Least squares on the log of all input signal in 5 kb around the bin."""
+
+    name, about = "log_signal", "least squares on the log of all input signal in 5 kb around the bin"
+    needs = "tracks of role 'input'"
+
+    @classmethod
+    def possible(cls, data: TrackBaselines) -> bool:
+        """Inputs are needed."""
+        return bool(data.inputs)
+
+    @property
+    def features(self) -> Callable[[str], Features]:
+        """The log sum of the signal."""
+        half = NARROW // self.data.tracks.bin_size // 2
+        return lambda chrom: _log_sums(self.data.signal(chrom).sum(axis=0, dtype=np.float64), half)
+
+
+@register
+class SignalRidge(LogSignal):
+    """Ridge regression on the features that the boosted trees read."""
+
+    name, tuned = "ridge", ("penalty",)
+    about = "ridge regression on the features that the boosted trees read: log sums of the signal around the bin"
+
+    def axes(self) -> Sequence[Axis]:
+        """Penalties, of the mean over bins."""
+        return (_PENALTIES,)
+
+    @property
+    def features(self) -> Callable[[str], Features]:
+        """Log sums of the signal around the bin."""
+        from chromatell.models.nascent._signal import Signal
+
+        return lambda chrom: Signal(self.data.signal(chrom), self.data.window).features
+
+
+@register
+class OtherTargets(TrackBaseline):
+    """The mean of the other targets in the bin, in standard deviations: it reads what is to be predicted."""
+
+    name, is_oracle, needs = "other_targets", True, "another target"
+    about = "reference: the mean of the other targets in the bin, in standard deviations"
+
+    @classmethod
+    def possible(cls, data: TrackBaselines) -> bool:
+        """Two targets are needed."""
+        return len(data.targets) > 1
+
+    def predict(self, rows: str, cols: Any, option: Any) -> np.ndarray:
+        """Return the mean of the others, on the scale of each target in the training bins."""
+        stats, data = self._moments, self.data
+        mean = stats[0, 1:] / stats[0, 0]
+        deviation = np.sqrt(np.maximum(np.diag(stats)[1:] / stats[0, 0] - mean**2, 0))[:, np.newaxis]
+        mean = mean[:, np.newaxis]
+        scaled = (data.tracks.values(rows, data.targets)[:, cols] - mean) / np.maximum(deviation, 1e-12)
+        known = np.isfinite(scaled)
+        scaled[~known] = 0
+        total, count = scaled.sum(axis=0), known.sum(axis=0)
+        return (mean + deviation * (total - scaled) / np.maximum(count - known, 1)).astype(np.float32)
+
+
+TRACK_BASELINES: dict[str, str] = named("tracks")
+TRACK_REFERENCES = oracles("tracks")  # shown, but never the best baseline
+
+
+class TrackBaselines(Data):
     """Simple predictors of target tracks, fitted on the usable training bins, predicted in every bin.
 
     Parameters
@@ -40,8 +163,8 @@ class TrackBaselines:
     ----------
     targets, inputs
         Names.
-    penalties : dict
-        The penalty of ridge that was chosen for each target, after a prediction.
+    low
+        The least training value of each target.
 
     Raises
     ------
@@ -51,14 +174,18 @@ class TrackBaselines:
     Notes
     -----
     The window of ridge is that for which the bins were split (``ctl.pp.split_regions(width=)``), at most 128 kb in bins
-    of 50 bp; its penalty is the one with the least squared error on the validation bins, and a small one without. Of
+    of 50 bp; its penalty is for each target the one with the least squared error on the validation bins, and a small
+    one without. Of
     more than 500,000 training bins every second, third, ... gives the weights, since neighbours tell the same.
     Predictions do not fall below the least training value, as those of `Nascent`. Normal equations add up over blocks
     of bins: no matrix of bins x window is made. Peak memory: about 40 bytes a bin and input of one chromosome, and 4
     bytes a target and bin that is predicted.
     """
 
+    of = "tracks"
+
     def __init__(self, tracks: BinnedTracks, targets: str | Sequence[str] | None = None) -> None:
+        super().__init__()
         self.tracks = tracks
         self.targets = tracks.check_names(targets, TARGET if targets is None else None)
         self.inputs = [n for n in tracks.names_of(role=INPUT) if n not in self.targets]
@@ -67,75 +194,84 @@ class TrackBaselines:
             raise ChromatellError(
                 f"The inputs are of several samples ({examples(samples)}). Take one: tracks.select(sample=...)."
             )
-        self.penalties: dict[str, float] = {}
-        self._fits: dict[str, np.ndarray] = {}
-        self._scale: np.ndarray | None = None
-        self._stats = self._moments(None, TRAIN)
-        if not self._stats[0, 0]:
+        if not any(self._known(c, TRAIN).size for c in tracks.chroms):
             raise ChromatellError(
                 f"There is no usable training bin in which {examples(self.targets)} are known: nothing to fit a "
                 "baseline to. Run ctl.pp.split_regions(tracks, by='blocks'), or leave baselines out."
             )
-        self._low = np.min([self._lowest(c) for c in tracks.chroms], axis=0)
+        self.low = np.min([self._lowest(c) for c in tracks.chroms], axis=0)
 
-    @property
-    def kinds(self) -> list[str]:
-        """The baselines that these tracks allow."""
-        without = {"log_signal", "ridge"} if not self.inputs else set()
-        without |= {"other_targets"} if len(self.targets) < 2 else set()
-        return [kind for kind in TRACK_BASELINES if kind not in without]
+    def check(self, kind: str) -> None:
+        """Raise where these tracks do not allow a baseline."""
+        found = self.baseline(kind)
+        if kind not in self.possible():
+            needs = getattr(found, "needs", "")
+            raise ChromatellError(f"kind={kind!r} needs {needs}; there is none. Choose one of {self.possible()}.")
 
     def predict(self, kind: str, chrom: str, bins: np.ndarray | None = None) -> np.ndarray:
         """Return a baseline's predictions on a chromosome, float32 (targets, bins); None is all bins."""
-        one_of(kind, TRACK_BASELINES, "kind")
-        if kind not in self.kinds:
-            needed = "another target" if kind == "other_targets" else "tracks of role 'input'"
-            raise ChromatellError(f"kind={kind!r} needs {needed}; there is none. Choose one of {self.kinds}.")
-        n = self.tracks.n_bins_of(chrom) if bins is None else bins.size
-        if kind == "other_targets":
-            return self._others(chrom, slice(None) if bins is None else bins).astype(np.float32)
-        weights = self._fit(kind).astype(np.float32)
-        low = self._low[:, np.newaxis].astype(np.float32)
-        features = self._features(kind, chrom)
-        found = np.empty((len(self.targets), n), dtype=np.float32)
-        for first in range(0, n, _BLOCK):
-            part = slice(first, min(first + _BLOCK, n))
-            x = features(part if bins is None else bins[part])
-            found[:, part] = np.maximum(weights[:, :1] + weights[:, 1:] @ x, low)
-        return found
+        self.check(kind)
+        baseline = self.baseline(kind)
+        baseline.ready()
+        return baseline.predict(chrom, slice(0, self.tracks.n_bins_of(chrom)) if bins is None else bins, ())
 
-    # ---- fit
+    def chosen(self, kind: str, name: str) -> dict[str, Any]:
+        """Return what was chosen of one thing that is tuned, for each target."""
+        found = self.baseline(kind)
+        at = found.tuned.index(name)
+        return {target: found.ready(target)[at] for target in self.targets}
 
-    def _fit(self, kind: str) -> np.ndarray:
-        """Return intercept and weights of each target, (targets, 1 + features)."""
-        if kind not in self._fits:
-            train = self._moments(kind, TRAIN)
-            penalties = _PENALTIES if kind == "ridge" else (0.0,)
-            options = np.stack([_least_squares(train, len(self.targets), p) for p in penalties])
-            best = np.zeros(len(self.targets), dtype=np.int64)
-            if kind == "ridge":
-                validation = self._moments(kind, VAL)
-                if validation[0, 0]:
-                    best = np.argmin([_squared_error(validation, o) for o in options], axis=0)
-                self.penalties = dict(zip(self.targets, np.take(penalties, best).tolist(), strict=True))
-            self._fits[kind] = options[best, np.arange(len(self.targets))]
-        return self._fits[kind]
+    def losses(self, baseline: Baseline) -> Losses | None:
+        """Return the squared error of an option on the validation bins, by target."""
+        assert isinstance(baseline, TrackBaseline)  # no other is registered for tracks
+        moments = self.moments(baseline.features, VAL)
+        if not moments[0, 0]:
+            return None
+        return lambda option: dict(
+            zip(self.targets, _squared_error(moments, baseline.weights(option)).tolist(), strict=True)
+        )
 
-    def _moments(self, kind: str | None, split: str) -> np.ndarray:
+    # ---- bins and features
+
+    def moments(self, features: Callable[[str], Features] | None, split: str) -> np.ndarray:
         """Return the products of (1, features, targets) with themselves, summed over the bins of a part, float64."""
         total: np.ndarray | None = None
-        step = 1 if kind is None else -(-sum(self._known(c, split).size for c in self.tracks.chroms) // _MOST)
-        for chrom in self.tracks.chroms:
-            at = self._known(chrom, split)[:: max(1, step)]
+        known = {c: self._known(c, split) for c in self.tracks.chroms}
+        step = 1 if features is None else max(1, -(-sum(at.size for at in known.values()) // _MOST))
+        for chrom, every in known.items():
+            at = every[::step]
             if at.size == 0:
                 continue
-            features = self._features(kind, chrom)
+            read = None if features is None else features(chrom)
             y = self.tracks.values(chrom, self.targets)
             for first in range(0, at.size, _BLOCK):
                 bins = at[first : first + _BLOCK]
-                z = np.concatenate([np.ones((1, bins.size)), features(bins), y[:, bins]]).astype(np.float64)
+                x = [] if read is None else [read(bins)]
+                z = np.concatenate([np.ones((1, bins.size)), *x, y[:, bins]]).astype(np.float64)
                 total = z @ z.T if total is None else total + z @ z.T
         return np.zeros((1 + len(self.targets),) * 2) if total is None else total
+
+    def signal(self, chrom: str) -> np.ndarray:
+        """Return the inputs over their mean in the training bins, float32 (inputs, bins)."""
+        from chromatell.models.nascent._signal import input_values
+
+        return input_values(self.tracks, chrom, self.inputs) / self._scale
+
+    @cached_property
+    def _scale(self) -> np.ndarray:
+        from chromatell.models.nascent._signal import mean_signal
+
+        assays = [str(a) for a in self.tracks.table.loc[self.inputs, ASSAY]]
+        return mean_signal(self.tracks, self.inputs, assays, TRAIN)[:, np.newaxis].astype(np.float32)
+
+    @property
+    def window(self) -> int:
+        """Bins of ridge's window, odd: no wider than the split allows for."""
+        said = self.tracks.uns.get("region_split", {})
+        width = said.get("width") if isinstance(said, dict) else None
+        bins = _WIDEST if not isinstance(width, int) else width // self.tracks.bin_size
+        bins = max(1, min(bins, _WIDEST))
+        return bins - 1 + bins % 2
 
     def _known(self, chrom: str, split: str) -> np.ndarray:
         at = np.flatnonzero(self.tracks.usable(chrom, split))
@@ -146,45 +282,6 @@ class TrackBaselines:
     def _lowest(self, chrom: str) -> np.ndarray:
         at = self._known(chrom, TRAIN)
         return self.tracks.values(chrom, self.targets)[:, at].min(axis=1, initial=np.inf).astype(np.float64)
-
-    # ---- features
-
-    def _features(self, kind: str | None, chrom: str) -> Features:
-        if kind in ("log_signal", "ridge"):
-            from chromatell.models.nascent._signal import Signal, input_values, mean_signal
-
-            assays = [str(a) for a in self.tracks.table.loc[self.inputs, ASSAY]]
-            if self._scale is None:
-                self._scale = mean_signal(self.tracks, self.inputs, assays, TRAIN)[:, np.newaxis].astype(np.float32)
-            values = input_values(self.tracks, chrom, self.inputs) / self._scale
-            if kind == "ridge":
-                return Signal(values, self._window()).features
-            return _log_sums(values.sum(axis=0, dtype=np.float64), NARROW // self.tracks.bin_size // 2)
-        return lambda bins: np.empty(
-            (0, bins.stop - bins.start if isinstance(bins, slice) else bins.size), dtype=np.float32
-        )
-
-    def _window(self) -> int:
-        """Return the bins of ridge's window, odd: no wider than the split allows for."""
-        said = self.tracks.uns.get("region_split", {})
-        width = said.get("width") if isinstance(said, dict) else None
-        bins = _WIDEST if not isinstance(width, int) else width // self.tracks.bin_size
-        bins = max(1, min(bins, _WIDEST))
-        return bins - 1 + bins % 2
-
-    def _others(self, chrom: str, bins: np.ndarray | slice) -> np.ndarray:
-        """Return the mean of the other targets in standard deviations of training, on each target's own scale."""
-        n = self._stats[0, 0]
-        mean = self._stats[0, 1:] / n
-        deviation = np.sqrt(np.maximum(np.diag(self._stats)[1:] / n - mean**2, 0))
-        scaled = (self.tracks.values(chrom, self.targets)[:, bins] - mean[:, np.newaxis]) / np.maximum(
-            deviation, 1e-12
-        )[:, None]
-        known = np.isfinite(scaled)
-        scaled[~known] = 0
-        total, count = scaled.sum(axis=0), known.sum(axis=0)
-        others = (total - scaled) / np.maximum(count - known, 1)
-        return mean[:, np.newaxis] + deviation[:, np.newaxis] * others
 
 
 def _log_sums(values: np.ndarray, half: int) -> Features:

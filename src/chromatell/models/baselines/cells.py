@@ -1,19 +1,44 @@
-"""Simple predictors of accessibility that every model must beat, fitted on training cells only."""
+"""Simple predictors of cells x regions that every model must beat, fitted on training cells only."""
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from anndata import AnnData
 from mudata import MuData
 
-from chromatell._validate import ChromatellError, one_of
+from chromatell._keys import TRAIN
+from chromatell._validate import ChromatellError, one_of, region_split_of
+from chromatell.genome.motifs import Motifs
+from chromatell.models.baselines import expression, protocol, sequence
 from chromatell.models.baselines.cell_data import CellData, purpose
-from chromatell.models.baselines.kinds import BASELINES, SEQUENCE_BASELINES, UNSEEN
 from chromatell.models.baselines.parts import blocks
-from chromatell.models.baselines.protocol import BASELINES as CLASSES
-from chromatell.models.baselines.protocol import Baseline
+
+FILES = (expression, sequence)  # each registers its baselines
+
+BASELINES: dict[str, str] = protocol.named("cells")
+SEQUENCE_BASELINES = {
+    name: about
+    for name, about in BASELINES.items()
+    if issubclass(protocol.BASELINES["cells", name], sequence.SequenceBaseline)
+}
+REFERENCES = protocol.oracles("cells")  # shown, but never the best baseline
+# What can be said of a region without its ATAC in any training cell; the last of these is an oracle, which reads it.
+UNSEEN = tuple(name for name in BASELINES if not protocol.BASELINES["cells", name].reads_region_atac)
+
+
+def held_out_digest(atac: AnnData) -> str:
+    """Return a short hash of the names of the held-out regions, '' where there are none.
+
+    Stored with a prediction, it tells later which regions were held out when it was made.
+    """
+    held = atac.var_names[region_split_of(atac) != TRAIN]
+    if not len(held):
+        return ""
+    return hashlib.sha256("\n".join(sorted(str(name) for name in held)).encode()).hexdigest()[:16]
 
 
 class BaselineFitter:
@@ -32,6 +57,8 @@ class BaselineFitter:
         and `nCount_ATAC`, then sums the counts over all regions.
     seed
         Of the randomised decompositions and of the validation cells that are used for tuning.
+    motifs
+        What ``ctl.genome.motifs.read_motifs`` takes; None leaves `motif_ridge` out.
 
     Notes
     -----
@@ -73,9 +100,9 @@ class BaselineFitter:
         labels_key: str | None = None,
         depth_key: str | None = None,
         seed: int = 0,
+        motifs: Motifs | None = None,
     ) -> None:
-        self.data = CellData(mdata, regions, labels_key, depth_key, seed)
-        self._made: dict[str, Baseline] = {}
+        self.data = CellData(mdata, regions, labels_key, depth_key, seed, motifs)
 
     def available(self, *, held_out: bool = False) -> list[str]:
         """Return the kinds that can be predicted with what the data holds, in display order.
@@ -83,7 +110,7 @@ class BaselineFitter:
         With ``held_out=True`` those that say something of a region whose ATAC was never read.
         """
         names = UNSEEN if held_out or not self.data.seen.size else tuple(BASELINES)
-        return [kind for kind in BASELINES if kind in names and CLASSES[kind].possible(self.data)]
+        return [kind for kind in self.data.possible() if kind in names]
 
     def predict(
         self, kind: str, rows: np.ndarray, cols: np.ndarray | None = None, *, view: str | None = None
@@ -118,7 +145,7 @@ class BaselineFitter:
         rows = np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.int64)
         cols = np.arange(n) if cols is None else np.asarray(cols)
         out = np.empty((rows.size, cols.size), dtype=np.float32)
-        baseline = self._baseline(kind)
+        baseline = self.data.baseline(kind)
         option = baseline.ready(purpose(view))
         for block in blocks(rows.size):
             if kind in SEQUENCE_BASELINES:
@@ -129,12 +156,7 @@ class BaselineFitter:
 
     def option(self, kind: str, view: str) -> tuple[Any, ...]:
         """Return what is chosen for a view; views for which it is the same have the same prediction."""
-        return self._baseline(kind).ready(purpose(view))
-
-    def _baseline(self, kind: str) -> Baseline:
-        if kind not in self._made:
-            self._made[kind] = CLASSES[kind](self.data)
-        return self._made[kind]
+        return self.data.baseline(kind).ready(purpose(view))
 
     def _with_held_out(self, p: np.ndarray, cols: np.ndarray) -> np.ndarray:
         """Return the columns asked for of `p`, (cells, all regions) or (cells, training regions among them)."""
@@ -148,7 +170,7 @@ class BaselineFitter:
         """Return what was chosen so far: `knn_k`, `ridge_components` and `ridge_alpha`, `kmer_ridge_alpha`, ..."""
         return {
             f"{kind}_{name}": float(value)
-            for kind, baseline in self._made.items()
+            for kind, baseline in self.data.made.items()
             if baseline.chosen
             for name, value in zip(baseline.tuned, baseline.ready(purpose(view)), strict=True)
         }
