@@ -25,7 +25,7 @@ from chromatell.evaluation.views.registry import view_names
 from chromatell.genome.variants import read_variants
 from chromatell.models.atacformer._decoders import DECODERS
 from chromatell.models.atacformer._presets import PRESETS as ATACFORMER
-from chromatell.models.baselines.kinds import BASELINES
+from chromatell.models.baselines.cells import BASELINES
 from chromatell.models.baselines.tracks import TRACK_BASELINES
 from chromatell.models.dense._module import ENCODERS, DenseModule
 from chromatell.models.dense._presets import PRESETS as DENSE

@@ -42,7 +42,7 @@ EVALUATE: dict[str, dict[str, tuple[str, ...]]] = {
     "baselines": {
         "cells": (
             "region_mean", "region_mean_depth", "celltype_mean", "knn", "ridge", "svd_ridge", "gene_activity", "gc",
-            "gc_cpg", "gc_cpg_tss", "kmer_ridge", "region_mean_true_depth", "knn_atac",
+            "gc_cpg", "gc_cpg_tss", "kmer_ridge", "motif_ridge", "region_mean_true_depth", "knn_atac",
         ),
         "cells x bins": ("bin_frequency_depth", "lsi_knn", "svd", "lsi_logistic", "majority", "lsi"),
         "tracks": ("mean", "log_signal", "ridge", "other_targets"),
