@@ -27,6 +27,7 @@ from chromatell.data.expression import Expression
 from chromatell.data.stored import check_complete, check_stored
 from chromatell.data.tracks import BinnedTracks
 from chromatell.io import Record, content_hash, load_record, save_record
+from chromatell.io._migrate import migrated
 from chromatell.io._record import FIRST_RELEASE, NEEDS, upgrade
 from chromatell.models._checkpoint import prepare_folder
 from chromatell.models._fingerprint import fingerprint, start_digest
@@ -89,9 +90,8 @@ class ChromatinModel(BaseModelClass):
         self.card: dict[str, Any] = {}
         self.history_: dict[str, list[float]] | None = None
         self.trained_cells: dict[str, np.ndarray] = {}  # hashes of their barcodes, see _trained_on
-        self.record_schema = (
-            self.schema
-        )  # of a model that was read: that of its record, so that it is written as it was
+        # schema and description that a model of an older schema was read with: it is written as it was
+        self.older: tuple[int, dict[str, Any]] | None = None
 
     # ---- what a family writes
 
@@ -374,18 +374,20 @@ class ChromatinModel(BaseModelClass):
     # ---- the record
 
     def to_record(self) -> Record:
-        """Return the trained model as plain arrays and JSON; one that was read keeps the schema of its record."""
+        """Return the trained model as plain arrays and JSON; one of an older schema as its release wrote it."""
         self._require_trained()
         arrays = self._arrays() | self.trained_cells  # first: it may complete the configuration
         arrays |= {f"history.{k}": np.asarray(v, dtype=np.float64) for k, v in (self.history_ or {}).items()}
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        config = {**self.config, "train": asdict(self.train_config), COUNTS: counts(self.trained_cells)}
+        schema, config = self.older or (self.schema, config)
         return Record(
             family=self.family,
-            schema=self.record_schema,
-            config={**self.config, "train": asdict(self.train_config), COUNTS: counts(self.trained_cells)},
+            schema=schema,
+            config=config,
             arrays=arrays,
             var_names=self.var_names,
-            card={**self.card, "package": version("chromatell"), NEEDS: FIRST_RELEASE[self.record_schema], "date": now},
+            card={**self.card, "package": version("chromatell"), NEEDS: FIRST_RELEASE[schema], "date": now},
         )
 
     @classmethod
@@ -402,7 +404,7 @@ class ChromatinModel(BaseModelClass):
             )
         model = cls.__new__(cls)
         ChromatinModel.__init__(model)
-        model.record_schema = record.schema
+        model.older = (record.schema, dict(record.config)) if record.schema < cls.schema else None
         model._restore(record)
         history = [k for k in record.arrays if k.startswith("history.")]  # one-dimensional, `_restore` has seen to it
         model.history_ = {k.removeprefix("history."): [float(v) for v in record.arrays[k]] for k in history}
@@ -413,8 +415,10 @@ class ChromatinModel(BaseModelClass):
     def _restore(self, record: Record) -> None:
         """Take names and arrays from a record. Damaged content becomes one clear error."""
         try:
-            self.config = {k: v for k, v in record.config.items() if k not in ("train", COUNTS)}
-            self.train_config = TrainConfig(**record.config["train"])
+            config = migrated(self.family, record.schema, record.config)
+            self.train_config = TrainConfig(**config.pop("train"))
+            config.pop(COUNTS, None)
+            self.config = config
             seed = self.config.get("seed", 0)  # goes into the provenance of every prediction
             if not isinstance(seed, int) or isinstance(seed, bool):
                 raise TypeError(f"its seed is {str(seed)[:40]!r}")

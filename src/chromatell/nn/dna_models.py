@@ -16,6 +16,7 @@ from torch import Tensor
 from chromatell._validate import ChromatellError, examples
 from chromatell.genome.sequence import UNKNOWN
 from chromatell.io import Record, read_record_file
+from chromatell.io._migrate import migrated
 from chromatell.nn.region_covariates import CovariateSource
 from chromatell.nn.region_side import RegionSide, RegionSideConfig
 from chromatell.nn.stored_module import stored_module
@@ -73,11 +74,12 @@ class XChromEmbedder:
             )
         self.device = device_of(device)
         try:
-            self.config = c = RegionSideConfig.of(record.config["network"])
+            config = migrated(record.family, record.schema, record.config)
+            self.config = c = RegionSideConfig.of(config["network"])
             self.side = stored_module(lambda: RegionSide(c), record.arrays, without="cell_tower.")
             if self.side.covariates is not None:
                 self.side.covariates.check()
-            self.source = CovariateSource.from_record(record.config, record.arrays)
+            self.source = CovariateSource.from_record(config, record.arrays)
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise ChromatellError(
                 f"The XChrom model does not fit its own description ({error}). Ask for the file again."

@@ -215,7 +215,7 @@ class CovariateSource:
     def from_record(cls, config: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> CovariateSource:
         """Return the source of a record; its motifs are in the weights, so that only their names come back."""
         again = "Ask for the file again."
-        said = config.get("covariates", {"chromosomes": [], "motifs": []})  # a record of schema 2 has none
+        said = config["covariates"]
         names = [said[k] for k in ("chromosomes", "motifs")]
         if not all(isinstance(n, list) and all(isinstance(s, str) for s in n) for n in names):
             raise ChromatellError(f"The model's description names no start sites and motifs. {again}")

@@ -551,5 +551,5 @@ class Dense(ChromatinModel):
                 f"names {width}. Ask for the file again."
             )
         self.module = module_from(self.network, arrays)
-        self.stack = bool(self.config.get("stack", False))  # an older record predicts with its network alone
+        self.stack = bool(self.config["stack"])
         self._stack = Stack.from_arrays(n, len(self.regions), arrays, self.inputs.width)

@@ -442,10 +442,7 @@ class XChrom(ChromatinModel):
 
     def _set_arrays(self, arrays: dict[str, np.ndarray]) -> None:
         self.network = check_config(self.config["network"])
-        plain = self.config.get(
-            "cell_covariates", {"batch_key": None, "levels": [], "keys": []}
-        )  # not in older records
-        self.cell_covariates = Covariates.from_plain(plain, arrays)
+        self.cell_covariates = Covariates.from_plain(self.config["cell_covariates"], arrays)
         d, n = self.network.n_inputs - self.cell_covariates.width, len(self.regions)
         self.embedding = CellEmbedding.from_plain(self.config["embedding"], self._genes, d, arrays)
         self.depth_model = DepthModel.from_arrays(d, arrays)
