@@ -78,5 +78,5 @@ def test_a_column_that_is_no_batch_is_refused_and_none_is_none(batched, fit, sma
     assert plain.network.n_inputs == plain.embedding.n_components
     record = plain.to_record()
     older = {k: v for k, v in record.config.items() if k != "cell_covariates"}
-    old = ctl.io.Record(record.family, record.schema, older, record.arrays, record.var_names)
+    old = ctl.io.Record(record.family, 2, older, record.arrays, record.var_names)
     np.testing.assert_allclose(ctl.models.load(old).predict(small), plain.predict(small), atol=1e-6)
