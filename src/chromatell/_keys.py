@@ -49,6 +49,7 @@ LINKS = "links"
 REGION_CLASSES = "region_classes"
 EVALUATION = "evaluation"
 GAINS = "gains"
+INPUT_GAINS = "input_gains"  # what each input of a model adds
 FISHER = "fisher"
 CURVES = "curves"
 PREDICTIONS = "predictions"

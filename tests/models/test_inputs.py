@@ -88,6 +88,28 @@ def test_other_verbs_read_the_inputs_too(trained: md.MuData) -> None:
     assert np.abs(effect).max() > 0
 
 
+def test_evaluate_says_what_an_input_adds_and_baselines_read_it(trained: md.MuData, tmp_path) -> None:
+    mdata = trained.copy()
+    ctl.tl.evaluate(mdata, baselines=["ridge"], views=["per_region"], n_bootstrap=50, seed=0)
+    ((_, row),) = mdata.uns["ctl"]["input_gains"].query("metric == 'auroc'").iterrows()
+    assert (row["input"], row["pairs"], row["view"]) == ("prot", "cross-cell", "per_region")
+    test = np.flatnonzero(mdata.obs["ctl_split"] == "test")
+    opened = mdata.mod["atac"].X[test].toarray() > 0
+    values = {}
+    for name, inputs in (("all", ("rna", "prot")), ("rna", ("rna",))):
+        ctl.tl.baseline(mdata, "ridge", view="per_region", inputs=inputs, key_added=name, seed=0)
+        p = mdata.mod["atac_pred"].layers[name]
+        both = [j for j in range(100) if 0 < opened[:, j].sum() < len(test)]
+        values[name] = np.mean([roc_auc_score(opened[:, j], p[test, j]) for j in both])
+    assert row["with_it"] == pytest.approx(values["all"], abs=1e-5)
+    assert row["without_it"] == pytest.approx(values["rna"], abs=1e-5)
+    assert row["gain"] == pytest.approx(values["all"] - values["rna"], abs=1e-5)
+    assert row["ci_low"] > 0.01
+    scores = mdata.uns["ctl"]["evaluation"].query("model == 'ridge' and metric == 'auroc'")
+    assert scores["value"].item() == pytest.approx(values["all"], abs=1e-5)
+    mdata.write(tmp_path / "m.h5mu")
+
+
 @pytest.mark.parametrize("how", [COUNTS, CLR, GIVEN])
 def test_values_are_normalised_as_is_said(how: str) -> None:
     rng = np.random.default_rng(1)

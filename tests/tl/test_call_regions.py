@@ -126,6 +126,48 @@ def test_the_model_may_lie_elsewhere(trained):
     assert len(found) > 30
 
 
+def with_sites():
+    """A track of 40 humps of falling height on two chromosomes; sites are the upper 20, and 2 more."""
+    heights = np.linspace(9, 1, 40)
+    values = {c: np.zeros((1, 2000), dtype=np.float32) for c in ("chr1", "chr2")}
+    at = np.arange(40) * 90 + 100  # both chromosomes one after the other
+    at = np.random.default_rng(0).permutation(at)
+    places = [("chr1", a) if a < 1900 else ("chr2", a - 1900) for a in at]
+    for (chrom, a), height in zip(places, heights, strict=True):
+        values[chrom][0, a : a + 6] = height
+    known = [f"{c.removeprefix('chr')}:{a * 50 + 60}-{a * 50 + 80}" for c, a in [*places[:20], places[25], places[30]]]
+    sizes = dict.fromkeys(values, 100_000)
+    return ctl.data.BinnedTracks(values, ["x"], chrom_sizes=sizes), known, heights
+
+
+@pytest.mark.parametrize("fdr", [0.0, 0.15, 0.5])
+def test_the_calibrated_threshold_finds_most_with_few_enough_wrong_regions(fdr):
+    tracks, known, heights = with_sites()
+    right = np.isin(np.arange(40), [*range(20), 25, 30])
+    share = np.cumsum(~right) / np.arange(1, 41)
+    n_right = np.where(share <= fdr, np.cumsum(right), 0)
+    wanted = int(np.argmax(n_right)) + 1  # so many of the highest: the first with as many that are right
+    table = call_regions(tracks, "x", calibrate=known, fdr=fdr, sigma=0)
+    assert len(table) == wanted
+    assert heights[wanted] < table.attrs["threshold"] <= heights[wanted - 1] + 1e-6
+    found = {"sites": 22, "called": wanted, "precision": right[:wanted].mean(), "recall": right[:wanted].sum() / 22}
+    assert table.attrs["calibration"] == pytest.approx(found)
+
+
+def test_calibration_looks_at_validation_bins_alone():
+    tracks, known, _ = with_sites()
+    tracks.splits = {"chr1": np.ones(2000, dtype=np.uint8), "chr2": np.zeros(2000, dtype=np.uint8)}
+    table = call_regions(tracks, "x", calibrate=known, fdr=0.15, sigma=0)
+    of_first = call_regions(tracks, "x", calibrate=[k for k in known if k.startswith("1:")], fdr=0.15, sigma=0)
+    assert table.attrs == of_first.attrs
+    assert set(table["chrom"]) == {"chr1", "chr2"}
+    tracks.splits["chr1"][:] = 0
+    with pytest.raises(ctl.ChromatellError, match="0 of the 22 sites lie in usable bins"):
+        call_regions(tracks, "x", calibrate=known)
+    with pytest.raises(ctl.ChromatellError, match="Leave one of the two out"):
+        call_regions(tracks, "x", calibrate=known, threshold=1)
+
+
 @pytest.mark.parametrize(
     ("options", "cure"),
     [

@@ -128,6 +128,10 @@ class Task(ABC):
     def found(self, compared: Compared) -> None:  # noqa: B027  # most tasks keep nothing
         """Take what a comparison found, for `write`."""
 
+    def more_tables(self) -> dict[str, pd.DataFrame]:
+        """Return further tables by their name; most tasks have none."""
+        return {}
+
     def write(self, data: Any) -> None:  # noqa: B027  # most tasks write nothing but the tables
         """Write what only this kind of data has, beside the tables."""
 
@@ -154,6 +158,7 @@ def run(task: Task, data: Any, request: Request, key_added: str, *, copy: bool) 
         key_added: stacked(tables, views),
         sibling(key_added, GAINS): told(stacked(gains, views)),
     }
+    written |= {sibling(key_added, name): table for name, table in task.more_tables().items()}
     if task.has_curves:
         written[sibling(key_added, CURVES)] = curves
     target = data.copy() if copy else data

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from mudata import MuData
 
-from chromatell._keys import ATAC, BASELINE, HELD_OUT_DIGEST, READS_REGION_ATAC
+from chromatell._keys import ATAC, BASELINE, HELD_OUT_DIGEST, READS_REGION_ATAC, RNA
 from chromatell._settings import settings
 from chromatell._validate import one_of, paired
 from chromatell.data.predictions import check_regions, write_prediction, written_together
@@ -27,6 +29,7 @@ def baseline(
     labels: str = "cell_type",
     depth_key: str | None = None,
     motifs: Motifs | None = None,
+    inputs: Sequence[str] = (RNA,),
     seed: int | None = None,
     copy: bool = False,
 ) -> MuData | BinnedTracks | None:
@@ -71,6 +74,8 @@ def baseline(
     motifs
         For `motif_ridge`: what ``ctl.genome.motifs.read_motifs`` takes, such as a file in MEME format, names of JASPAR,
         or ``ctl.genome.motifs.family_motifs()``.
+    inputs
+        What `knn`, `ridge` and `svd_ridge` read: `rna`, and other modalities as ``ctl.tl.dense`` reads them.
     seed
         None follows ``ctl.settings.seed``. Those of tracks draw nothing.
     copy
@@ -121,7 +126,9 @@ def baseline(
     fits_in_memory(mdata.n_obs, len(regions))
     seed = settings.resolve_seed(seed)
     labels_key = labels if kind == "celltype_mean" else None
-    fitter = BaselineFitter(mdata, regions, labels_key=labels_key, depth_key=depth_key, seed=seed, motifs=motifs)
+    fitter = BaselineFitter(
+        mdata, regions, labels_key=labels_key, depth_key=depth_key, seed=seed, motifs=motifs, inputs=inputs
+    )
     values = fitter.predict(kind, np.arange(mdata.n_obs), view=view)
     target = mdata.copy() if copy else mdata
     provenance = {

@@ -107,6 +107,12 @@ def evaluate(
         baseline that is best on the *validation* pairs in that view and metric, which are the scored ones with 'val'
         in place of `split`; positive is better (`ece` and `brier` are turned round). References, which read the
         target assay, are shown but never chosen.
+    ``mdata.uns['ctl']['input_gains']`` : pandas.DataFrame
+        Where a scored model reads other modalities beside expression (``ctl.tl.dense(inputs=...)``), what each adds
+        in new cells: `input`, `split`, `pairs`, `view`, `metric`, `with_it`, `without_it`, `gain`, `ci_low`,
+        `ci_high`, `n`. It is ridge regression on all inputs, minus ridge regression fitted anew without this one: a
+        network that is fed a mean in its place would be asked about cells that there are none of. The baselines
+        `knn`, `ridge` and `svd_ridge` read the inputs that the models read.
     ``mdata.uns['ctl']['curves']`` : dict
         For each kind of pairs, for each prediction `pr` (2, k <= 200; recall, precision), `reliability` (3, bins; mean
         predicted, observed share, pairs; bins of equal mass), `per_cell` (n cells,) and `per_region` (n regions,)

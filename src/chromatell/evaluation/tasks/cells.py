@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -12,11 +13,12 @@ import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
-from chromatell._keys import ATAC, ATAC_PRED, BASELINE, OWN_ATAC, PREDICTABLE, TRAIN, VAL
+from chromatell._keys import ATAC, ATAC_PRED, BASELINE, INPUT_GAINS, INPUTS, OWN_ATAC, PREDICTABLE, RNA, TRAIN, VAL
 from chromatell._settings import logger, settings
 from chromatell._validate import ChromatellError, examples, one_of, paired, region_split_of, warn
 from chromatell.data.accessibility import open_matrix, true_depth
 from chromatell.data.predictions import predicted_regions, prediction_keys, read_prediction
+from chromatell.evaluation.input_gains import ALL, input_gains
 from chromatell.evaluation.predictors import Predictor, origin_of, reads_region_atac, refuse_trained
 from chromatell.evaluation.resampling import cell_weights, region_weights
 from chromatell.evaluation.run import Compared, Comparison, Request, Task, known_views, listed
@@ -57,6 +59,8 @@ class CellTask(Task):
 
     called = "cells"
     own_options = ("motifs",)
+    _fitters: Mapping[str, BaselineFitter] = {}  # of `input_gains`; none where expression alone is read
+    _cols: np.ndarray
 
     @classmethod
     def takes(cls, data: Any, request: Request) -> bool:
@@ -77,6 +81,7 @@ class CellTask(Task):
         cols = np.concatenate([b.cols for b in (*self._blocks.values(), *self._chosen_on.values())])
         self.predictors = [*self._stored, *self._baselines(np.unique(cols))]
         self._own: Compared | None = None
+        self._added: pd.DataFrame | None = None
 
     # ---- what is asked for, against what is there
 
@@ -193,19 +198,27 @@ class CellTask(Task):
         key = self.request.labels
         if key is not None and self.labels is None and labels_or_none(self.mdata, key) is None:
             key = None
-        fitter = BaselineFitter(
-            self.mdata,
-            self.regions[cols],
-            labels_key=key,
-            depth_key=self.request.depth_key,
-            seed=self._seed,
-            motifs=self.request.options.get("motifs"),
-        )
+
+        def fitter_of(inputs: Sequence[str]) -> BaselineFitter:
+            return BaselineFitter(
+                self.mdata,
+                self.regions[cols],
+                labels_key=key,
+                depth_key=self.request.depth_key,
+                seed=self._seed,
+                motifs=self.request.options.get("motifs"),
+                inputs=inputs,
+            )
+
+        fitter = fitter_of(self.inputs)
         every = isinstance(asked, str) and asked == "all"
         # on training regions the sequence baselines are far below svd_ridge: shown where they are asked for
         seen = [k for k in fitter.available() if k not in SEQUENCE_BASELINES] if every else listed(asked)
         unseen = fitter.available(held_out=True) if every else [k for k in seen if k in UNSEEN]
         wanted = list(dict.fromkeys([*seen, *unseen]))
+        if len(self.inputs) > 1:
+            self._cols = cols
+            self._fitters = {ALL: fitter} | {n: fitter_of([m for m in self.inputs if m != n]) for n in self.inputs[1:]}
         if every:
             wanted.sort(key=list(BASELINES).index)
         found = [self._baseline(fitter, kind, cols, kind in seen, kind in unseen) for kind in wanted]
@@ -239,6 +252,12 @@ class CellTask(Task):
         among = (_TRAINING_REGIONS if seen else frozenset()) | (frozenset(HELD_OUT) if unseen else frozenset())
         oracle = kind in REFERENCES
         return Predictor(kind, predict, True, oracle, oracle, reads_region_atac=not unseen, among=among, option=option)
+
+    @cached_property
+    def inputs(self) -> list[str]:
+        """Modalities that the scored predictions read, `rna` first; the baselines read the same."""
+        said = [json.loads(origin_of(self.mdata, p.name).get(INPUTS, "[]")) for p in self._stored]
+        return [RNA, *dict.fromkeys(n for names in said for n in names if n != RNA)]
 
     # ---- comparisons
 
@@ -312,7 +331,13 @@ class CellTask(Task):
         """Keep what is found of training regions in new cells: columns are about these."""
         if compared.comparison.name == self.splits.cell_kind:
             self._own = compared
+            if self._fitters:
+                self._added = input_gains(self._fitters, self._cols, compared.comparison, self.request.split)
             self._gain = predictable(compared, self._x_key)
+
+    def more_tables(self) -> dict[str, pd.DataFrame]:
+        """Return what each input adds, where there are several."""
+        return {} if self._added is None else {INPUT_GAINS: self._added}
 
     def write(self, data: MuData) -> None:
         """Write the metrics columns of the model in `X`; those that were not computed this time are removed."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -11,13 +11,14 @@ import pandas as pd
 import scipy.sparse as sp
 from mudata import MuData
 
-from chromatell._keys import LINKS, TRAIN, UNS, VAL
+from chromatell._keys import LINKS, RNA, TRAIN, UNS, VAL
 from chromatell._rows import compact, matrix
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, examples, paired, region_split_of, split_of
 from chromatell.data.accessibility import open_matrix, selected, true_depth
 from chromatell.data.depth import DepthModel
 from chromatell.data.expression import Embedding, Expression
+from chromatell.data.inputs import Inputs, beside_expression
 from chromatell.genome.motifs import Motifs, read_motifs
 from chromatell.metrics import views
 from chromatell.metrics.bootstrap import Histograms
@@ -55,6 +56,7 @@ class CellData(Data):
         depth_key: str | None,
         seed: int,
         motifs: Motifs | None = None,
+        inputs: Sequence[str] = (RNA,),
     ) -> None:
         super().__init__()
         self.motifs = None if motifs is None else read_motifs(motifs)
@@ -75,6 +77,7 @@ class CellData(Data):
         self.labels = None if labels_key is None else labels_of(mdata, labels_key).to_numpy(dtype=object)
         self.links = mdata.uns.get(UNS, {}).get(LINKS)
         self.train, self.val = (np.flatnonzero(split == part) for part in (TRAIN, VAL))
+        self._mdata, self._beside = mdata, beside_expression(mdata, inputs)
         if not self.val.size:
             logger.info("No validation cell: baselines take k = 50, 20 components, rank = 12, penalty = 100.")
 
@@ -129,12 +132,18 @@ class CellData(Data):
         return scores, library
 
     @cached_property
+    def beside(self) -> np.ndarray:
+        """What other inputs hold of every cell, of the same scale, float32 (cells, m)."""
+        fitted = Inputs.fit(self._mdata, self._beside, self.train, self.seed)
+        return fitted.transform(self._mdata, np.arange(self.rna.n_obs)) / fitted.units
+
+    @cached_property
     def design(self) -> np.ndarray:
-        """Components of expression, of one scale, and log library size, float64 (cells, k + 1)."""
+        """Components of expression, of one scale, other inputs, and log library size, float64 (cells, k + m + 1)."""
         scores, library = self.expression
         # one scale: the penalty shrinks minor components more
         scale = max(float(scores[self.train].std(axis=0).max()), EPS)
-        return np.column_stack([scores / scale, library]).astype(np.float64)
+        return np.column_stack([scores / scale, self.beside, library]).astype(np.float64)
 
     @cached_property
     def predicted_ratio(self) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
-from chromatell._keys import TRAIN
+from chromatell._keys import RNA, TRAIN
 from chromatell._validate import ChromatellError, one_of, region_split_of
 from chromatell.genome.motifs import Motifs
 from chromatell.models.baselines import expression, protocol, sequence
@@ -59,6 +60,8 @@ class BaselineFitter:
         Of the randomised decompositions and of the validation cells that are used for tuning.
     motifs
         What ``ctl.genome.motifs.read_motifs`` takes; None leaves `motif_ridge` out.
+    inputs
+        Modalities that `ridge`, `svd_ridge` and `knn` read: `rna`, and others as ``ctl.tl.dense`` reads them.
 
     Notes
     -----
@@ -101,8 +104,9 @@ class BaselineFitter:
         depth_key: str | None = None,
         seed: int = 0,
         motifs: Motifs | None = None,
+        inputs: Sequence[str] = (RNA,),
     ) -> None:
-        self.data = CellData(mdata, regions, labels_key, depth_key, seed, motifs)
+        self.data = CellData(mdata, regions, labels_key, depth_key, seed, motifs, inputs)
 
     def available(self, *, held_out: bool = False) -> list[str]:
         """Return the kinds that can be predicted with what the data holds, in display order.

@@ -128,7 +128,11 @@ class RidgeBaseline(CellBaseline):
     _last: tuple[Any, Ridge | None] = (None, None)
 
     def _dimensions(self) -> Axis:
-        return Axis.up_to((*DIMENSIONS, 100), self.data.design.shape[1] - 1, 20)
+        return Axis.up_to((*DIMENSIONS, 100), self.data.expression[0].shape[1], 20)
+
+    @property
+    def _always(self) -> int:
+        return self.data.beside.shape[1] + 1
 
     def predict(self, rows: np.ndarray, cols: Any, option: Any) -> np.ndarray:
         """Return the region mean and what the regression adds to it."""
@@ -148,7 +152,7 @@ class FullRidge(RidgeBaseline):
 
     def fit(self) -> None:
         """Sum the products of the design with itself and with the open matrix, for any penalty."""
-        self._path = RidgePath(self.data.design[self.data.train], self.data.opened)
+        self._path = RidgePath(self.data.design[self.data.train], self.data.opened, always=self._always)
 
     def axes(self) -> Sequence[Axis]:
         """Numbers of components, and penalties."""
@@ -165,7 +169,9 @@ class SvdRidge(RidgeBaseline):
     def fit(self) -> None:
         """Decompose the open matrix and the design, for any rank and penalty."""
         data = self.data
-        self._path = RidgePath(data.design[data.train], data.opened, rank=max(RANKS), seed=data.seed)
+        self._path = RidgePath(
+            data.design[data.train], data.opened, rank=max(RANKS), always=self._always, seed=data.seed
+        )
 
     def axes(self) -> Sequence[Axis]:
         """Ranks, penalties and numbers of components of expression."""
