@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from mudata import MuData
 
 from chromatell._keys import UNS
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, examples
+from chromatell.data.named import carry_mapping, carry_table
 from chromatell.get._measured import is_derived
 
 
@@ -50,23 +49,23 @@ def merge_results(mdata: MuData, measured: MuData) -> None:
     (60, 2)
     """
     _check(mdata, measured)
-    _table(mdata.obs, measured.obs)
-    _mapping(mdata.obsm, measured.obsm, leave=measured.mod)
-    _mapping(mdata.obsp, measured.obsp, leave=measured.mod)
-    _mapping(mdata.uns, measured.uns, leave=(UNS,))
+    carry_table(mdata.obs, measured.obs)
+    carry_mapping(mdata.obsm, measured.obsm, leave=measured.mod)
+    carry_mapping(mdata.obsp, measured.obsp, leave=measured.mod)
+    carry_mapping(mdata.uns, measured.uns, leave=(UNS,))
     changed = []
     for name, source in measured.mod.items():
         target = mdata.mod[name]
-        _table(target.obs, source.obs)
+        carry_table(target.obs, source.obs)
         for part in ("obsm", "obsp"):
-            _mapping(getattr(target, part), getattr(source, part))
-        _mapping(target.uns, source.uns, leave=(UNS,))
+            carry_mapping(getattr(target, part), getattr(source, part))
+        carry_mapping(target.uns, source.uns, leave=(UNS,))
         if not target.var_names.equals(source.var_names):
             changed.append(name)
             continue
-        _table(target.var, source.var)
+        carry_table(target.var, source.var)
         for part in ("varm", "varp", "layers"):
-            _mapping(getattr(target, part), getattr(source, part))
+            carry_mapping(getattr(target, part), getattr(source, part))
     if changed:
         logger.info("Other variables than before in %s: what was computed for them stays there.", ", ".join(changed))
         return
@@ -99,18 +98,6 @@ def _check(mdata: MuData, measured: MuData) -> None:
                 "or in another order. If cells were filtered, filter the whole as well, then merge: mdata = "
                 "mdata[measured.obs_names].copy(); ctl.get.merge_results(mdata, measured)."
             )
-
-
-def _table(target: pd.DataFrame, source: pd.DataFrame) -> None:
-    for name in source.columns:
-        if name not in target or not target[name].equals(source[name]):
-            target[name] = source[name]
-
-
-def _mapping(target: MutableMapping[str, Any], source: Mapping[str, Any], leave: Any = ()) -> None:
-    for name, value in source.items():
-        if name not in leave:
-            target[name] = value
 
 
 def _spread(value: Any, rows: np.ndarray, n: int) -> np.ndarray:

@@ -17,6 +17,7 @@ from chromatell._keys import ATAC, CHROM, END, RNA, START
 from chromatell._progress import progress
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, examples, one_of
+from chromatell.data.named import Layer, modalities
 from chromatell.genome.builds import build_name, chromosome_sizes, identify
 from chromatell.genome.regions import normalise_chrom
 from chromatell.io._browser_files import hub_files
@@ -26,6 +27,7 @@ from chromatell.io.bigwig import import_pybigtools
 PREDICTED, OBSERVED = "predicted", "observed"
 
 
+@modalities
 def write_tracks(
     mdata: MuData,
     groupby: str,
@@ -37,6 +39,9 @@ def write_tracks(
     hub: bool = False,
     email: str = "not.given@example.org",
     overwrite: bool = False,
+    rna: str = RNA,
+    atac: str = ATAC,
+    layer: Layer = None,
 ) -> dict[str, Path]:
     """Write the accessibility of each group of cells as a bigWig, and a hub that shows them together.
 

@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 from mudata import MuData
 
-from chromatell._keys import CHROM, END, REGION_LINKS, RNA, START
+from chromatell._keys import ATAC, CHROM, END, REGION_LINKS, RNA, START
 from chromatell._validate import ChromatellError, examples
 from chromatell.data.chosen import coordinates
+from chromatell.data.named import Layer, modalities
 from chromatell.pl._plot import plot
 from chromatell.pl._sequence_view import axes_size
 from chromatell.pl._style import BASELINE, FAINT, INK, OKABE_ITO, finish, legend, new_axes, read_table
@@ -23,12 +24,16 @@ if TYPE_CHECKING:
 
 
 @plot
+@modalities
 def link_regions(
     mdata: MuData,
     gene: str | None = None,
     *,
     fdr: float = 0.1,
     key: str = REGION_LINKS,
+    rna: str = RNA,
+    atac: str = ATAC,
+    layer: Layer = None,
     ax: Axes | None = None,
     show: bool | None = None,
     save: str | Path | None = None,

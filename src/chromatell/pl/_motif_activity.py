@@ -12,6 +12,7 @@ from mudata import MuData
 from chromatell._keys import ATAC, MOTIF_ACTIVITY, RNA
 from chromatell._validate import ChromatellError, examples, in_range
 from chromatell.data.chosen import cell_labels
+from chromatell.data.named import Layer, modalities
 from chromatell.pl._plot import plot
 from chromatell.pl._tf_activity import heatmap, tops
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 
 @plot
+@modalities
 def motif_activity(
     mdata: MuData,
     motifs: Sequence[str] | None = None,
@@ -29,6 +31,9 @@ def motif_activity(
     groupby: str = "cell_type",
     key: str = MOTIF_ACTIVITY,
     n_top: int | None = None,
+    rna: str = RNA,
+    atac: str = ATAC,
+    layer: Layer = None,
     ax: Axes | None = None,
     show: bool | None = None,
     save: str | Path | None = None,

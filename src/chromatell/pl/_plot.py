@@ -5,13 +5,13 @@ from __future__ import annotations
 import functools
 import inspect
 import os
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
+from chromatell._docs import completed
 from chromatell._validate import ChromatellError
 from chromatell.io._write import beside, check_writable
 
@@ -43,36 +43,8 @@ def plot(draw: _Plot) -> _Plot:
         plt.show()
         return None
 
-    drawn.__doc__ = completed(inspect.getdoc(draw) or "", inspect.signature(draw).parameters)
+    drawn.__doc__ = completed(inspect.getdoc(draw) or "", inspect.signature(draw).parameters, SHARED)
     return drawn  # type: ignore[return-value]
-
-
-def completed(doc: str, parameters: Any) -> str:
-    r"""Return a docstring with the shared parameters that it leaves out, at the end of its section.
-
-    Examples
-    --------
-    >>> doc = "Draw.\n\nParameters\n----------\nx\n    Data.\n\nReturns\n-------\nAxes"
-    >>> print(completed(doc, ["x", "ax"]))
-    Draw.
-    <BLANKLINE>
-
-    Parameters
-    ----------
-    x
-        Data.
-    ax
-        Axes to draw on; None makes a figure.
-    <BLANKLINE>
-
-    Returns
-    -------
-    Axes
-    """
-    head, mark, tail = doc.partition("\n\nReturns\n")
-    said = [name for name in SHARED if name in parameters and not re.search(rf"^{name}$", head, re.MULTILINE)]
-    more = "".join(f"\n{name}\n    {SHARED[name]}" for name in said)
-    return f"{head}{more}{mark}{tail}"
 
 
 def _target(save: str | os.PathLike[str]) -> Path:

@@ -11,9 +11,10 @@ import pandas as pd
 from matplotlib.ticker import FixedLocator
 from mudata import MuData
 
-from chromatell._keys import ATAC, ATAC_PRED, CHROM, END, START
+from chromatell._keys import ATAC, ATAC_PRED, CHROM, END, RNA, START
 from chromatell._validate import ChromatellError, examples
 from chromatell.data.chosen import Accessibility, accessibility, cell_labels, coordinates
+from chromatell.data.named import Layer, modalities
 from chromatell.data.predictions import prediction_keys
 from chromatell.genome.regions import normalise_chrom, parse_regions
 from chromatell.pl._gene_row import GENES, draw_genes, place_genes
@@ -33,6 +34,7 @@ _NARROW = 0.004  # of the stretch: regions are drawn at least so wide
 
 
 @plot
+@modalities
 def region(
     mdata: MuData,
     region: str,
@@ -41,6 +43,9 @@ def region(
     groups: Sequence[str] | None = None,
     key: str | None = None,
     annotation: str | os.PathLike[str] | pd.DataFrame | None = None,
+    rna: str = RNA,
+    atac: str = ATAC,
+    layer: Layer = None,
     ax: Axes | None = None,
     show: bool | None = None,
     save: str | Path | None = None,

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 from mudata import MuData
 
-from chromatell._keys import RNA
+from chromatell._keys import ATAC, RNA
 from chromatell._validate import ChromatellError, examples
+from chromatell.data.named import Layer, modalities
 from chromatell.pl._plot import plot
 from chromatell.pl._style import finish, font_size, new_axes
 
@@ -24,6 +25,7 @@ _MOST = 25  # factors drawn where their number was not given
 
 
 @plot
+@modalities
 def tf_activity(
     mdata: MuData,
     tfs: Sequence[str] | None = None,
@@ -32,6 +34,9 @@ def tf_activity(
     key: str = "tf_activity",
     n_top: int | None = None,
     standardise: bool = True,
+    rna: str = RNA,
+    atac: str = ATAC,
+    layer: Layer = None,
     ax: Axes | None = None,
     show: bool | None = None,
     save: str | Path | None = None,

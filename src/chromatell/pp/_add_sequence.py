@@ -10,9 +10,10 @@ import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
-from chromatell._keys import ATAC, CHROM, DNA, HAS_SEQUENCE, UNKNOWN_SHARE, UNS
+from chromatell._keys import ATAC, CHROM, DNA, HAS_SEQUENCE, RNA, UNKNOWN_SHARE, UNS
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, examples, store_key
+from chromatell.data.named import Layer, modalities
 from chromatell.genome.builds import ChromSizes, chromosome_sizes, identify, normalised
 from chromatell.genome.genome import Genome
 from chromatell.genome.regions import region_table, same_names
@@ -26,6 +27,7 @@ _MIN_WIDTH = 16
 _ROWS = 4096
 
 
+@modalities
 def add_sequence(
     mdata: MuData | AnnData,
     fasta: str | Path | Genome | None = None,
@@ -34,6 +36,9 @@ def add_sequence(
     chrom_sizes: ChromSizes | None = None,
     max_unknown: float = 0.05,
     key_added: str = DNA,
+    rna: str = RNA,
+    atac: str = ATAC,
+    layer: Layer = None,
     copy: bool = False,
 ) -> MuData | AnnData | None:
     r"""DNA sequence of a window around the middle of each region, as int8 tokens.

@@ -19,12 +19,14 @@ from chromatell._keys import (
     REGION_CLASS,
     REGION_CLASS_FRACTION,
     REGION_CLASSES,
+    RNA,
     START,
     TSS_DISTANCE,
     UNS,
 )
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, examples, in_range
+from chromatell.data.named import Layer, modalities
 from chromatell.genome.builds import ChromSizes, chromosome_sizes
 from chromatell.genome.homer import match_peaks
 from chromatell.genome.intervals import Axis, IntervalSet
@@ -48,6 +50,7 @@ from chromatell.pp._region_data import declared_build, regions_of
 NO_GENE = np.iinfo(np.int64).max  # distance where the chromosome has no gene
 
 
+@modalities
 def annotate_regions(
     data: MuData | AnnData,
     annotation: str | Path | pd.DataFrame | Sequence[Any] | Mapping[str, Any],
@@ -57,6 +60,9 @@ def annotate_regions(
     tts: tuple[int, int] = (100, 1_000),
     precedence: Sequence[str] = CLASSES,
     chrom_sizes: ChromSizes | None = None,
+    rna: str = RNA,
+    atac: str = ATAC,
+    layer: Layer = None,
     copy: bool = False,
 ) -> MuData | AnnData | None:
     r"""Share of each region in promoters, exons, introns, enhancers ..., the class at its middle, its nearest gene.

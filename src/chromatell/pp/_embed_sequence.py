@@ -10,9 +10,10 @@ import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
-from chromatell._keys import ATAC, CHROM, DNA, TRAIN, UNS, X_DNA
+from chromatell._keys import ATAC, CHROM, DNA, RNA, TRAIN, UNS, X_DNA
 from chromatell._settings import logger, settings
 from chromatell._validate import ChromatellError, examples, in_range, one_of, region_split_of, store_key
+from chromatell.data.named import Layer, modalities
 from chromatell.genome.genome import Genome
 from chromatell.genome.regions import has_coordinates, region_table, same_names
 from chromatell.genome.same_build import check_ends
@@ -23,6 +24,7 @@ METHODS = ("kmer", "xchrom", "nucleotide_transformer")
 _WIDEST = 1_000_000  # bp of a region
 
 
+@modalities
 def embed_sequence(
     data: MuData | AnnData,
     fasta: str | Path | Genome | None = None,
@@ -35,6 +37,9 @@ def embed_sequence(
     device: str | None = None,
     seed: int | None = None,
     key_added: str = X_DNA,
+    rna: str = RNA,
+    atac: str = ATAC,
+    layer: Layer = None,
     copy: bool = False,
 ) -> MuData | AnnData | None:
     r"""A short vector of each region's DNA, for ``dna_key=`` of :class:`chromatell.models.AtacFormer`.
@@ -123,9 +128,9 @@ def embed_sequence(
     max_unknown = in_range(max_unknown, 0, 1, "max_unknown", whole=False)
     if model is None and method != "kmer":
         raise ChromatellError(f"method={method!r} needs model=: see its description.")
-    atac = regions_of(data)
-    train = region_split_of(atac) == TRAIN
-    source, table, how = _sequences(data, atac, fasta)
+    opened = regions_of(data)
+    train = region_split_of(opened) == TRAIN
+    source, table, how = _sequences(data, opened, fasta)
     from chromatell.nn.dna_embedding import embed_regions  # heavy: not when the package is imported
 
     embedder = _embedder(method, model, k, device)
@@ -148,7 +153,7 @@ def embed_sequence(
     if not has.all():
         logger.warning(
             "%d of %d regions (such as %s) have no sequence, over %.0f%% N; their vector is 0.",
-            int((~has).sum()), has.size, examples(atac.var_names[~has]), 100 * max_unknown,
+            int((~has).sum()), has.size, examples(opened.var_names[~has]), 100 * max_unknown,
         )  # fmt: skip
     return target if copy else None
 

@@ -13,6 +13,7 @@ from mudata import MuData
 from chromatell._keys import ATAC, CHROM, END, LINKS, RNA, START, UNS
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, examples, modality
+from chromatell.data.named import Layer, modalities
 from chromatell.genome.annotation import read_genes, strip_version
 from chromatell.genome.regions import normalise_chrom, region_table, same_names
 from chromatell.pp._region_data import check_uns
@@ -21,8 +22,16 @@ _ID_COLUMNS = ("gene_ids", "gene_id")
 _FLOAT32_WHOLE = 2**24  # whole numbers up to here are exact in float32
 
 
+@modalities
 def link_genes(
-    mdata: MuData, annotation: str | Path | pd.DataFrame, *, max_distance: int = 100_000, copy: bool = False
+    mdata: MuData,
+    annotation: str | Path | pd.DataFrame,
+    *,
+    max_distance: int = 100_000,
+    rna: str = RNA,
+    atac: str = ATAC,
+    layer: Layer = None,
+    copy: bool = False,
 ) -> MuData | None:
     """Gene-to-region links by the distance from a start site to the region.
 
@@ -72,31 +81,31 @@ def link_genes(
         raise ChromatellError(
             f"max_distance={max_distance!r} must be from 0 to {_FLOAT32_WHOLE - 2} bp, such as 100_000."
         )
-    rna, atac = modality(mdata, RNA), modality(mdata, ATAC)
+    expression, opened = modality(mdata, RNA), modality(mdata, ATAC)
     check_uns(mdata)
-    regions = region_table(atac)
+    regions = region_table(opened)
     annotated = read_genes(annotation)
-    gene, row = _match(rna, annotated)
+    gene, row = _match(expression, annotated)
     if not gene.size:
         raise ChromatellError(
-            f"None of the {rna.n_vars} genes is in the annotation. Genes look like {examples(rna.var_names)}, "
-            f"the annotation's like {examples(annotated['gene'])} and {examples(annotated['gene_id'])}. "
-            "Is it of another species?"
+            f"None of the {expression.n_vars} genes is in the annotation. Genes look like "
+            f"{examples(expression.var_names)}, the annotation's like {examples(annotated['gene'])} and "
+            f"{examples(annotated['gene_id'])}. Is it of another species?"
         )
     same_names(annotated[CHROM].unique(), regions[CHROM].unique(), "the annotation")  # says so
-    distance = _distances(gene, annotated.iloc[row], regions, (rna.n_vars, atac.n_vars), int(max_distance))
+    distance = _distances(gene, annotated.iloc[row], regions, (expression.n_vars, opened.n_vars), int(max_distance))
     if distance.nnz == 0:
         raise ChromatellError(
             f"No region lies within {max_distance} bp of a start site of the {np.unique(gene).size} genes found. "
-            f"Regions look like {examples(atac.var_names)} on chromosomes {examples(regions[CHROM].unique())}, "
+            f"Regions look like {examples(opened.var_names)} on chromosomes {examples(regions[CHROM].unique())}, "
             f"the annotation has {examples(annotated[CHROM].unique())}. "
             "Is it of another build, or max_distance too small?"
         )
     target = mdata.copy() if copy else mdata
     links = {
         "distance": distance,
-        "gene": rna.var_names.to_numpy(dtype=object).copy(),
-        "region": atac.var_names.to_numpy(dtype=object).copy(),
+        "gene": expression.var_names.to_numpy(dtype=object).copy(),
+        "region": opened.var_names.to_numpy(dtype=object).copy(),
         "max_distance": int(max_distance),
     }
     target.uns[UNS] = {**target.uns.get(UNS, {}), LINKS: links}
@@ -104,10 +113,10 @@ def link_genes(
         "Links within %d bp: %d of %d genes (%d in the annotation), %d of %d regions, %d pairs.",
         max_distance,
         int((np.diff(distance.indptr) > 0).sum()),
-        rna.n_vars,
+        expression.n_vars,
         np.unique(gene).size,
         np.unique(distance.indices).size,
-        atac.n_vars,
+        opened.n_vars,
         distance.nnz,
     )
     return target if copy else None

@@ -11,9 +11,10 @@ import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
-from chromatell._keys import ORTHOLOG, ORTHOLOG_OF, RNA, UNS
+from chromatell._keys import ATAC, ORTHOLOG, ORTHOLOG_OF, RNA, UNS
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, column, examples, modality, unique_names, warn
+from chromatell.data.named import Layer, modalities
 from chromatell.genome.annotation import strip_version
 from chromatell.pp._region_data import check_uns
 
@@ -27,12 +28,16 @@ _MAX_BYTES = 4_000_000_000
 _CURE = "Needed: a TSV or CSV with a header, such as an export of Ensembl BioMart, or a DataFrame."
 
 
+@modalities
 def map_orthologs(
     adata: AnnData | MuData,
     table: str | Path | pd.DataFrame,
     *,
     from_column: str | None = None,
     to_column: str | None = None,
+    rna: str = RNA,
+    atac: str = ATAC,
+    layer: Layer = None,
     copy: bool = False,
 ) -> AnnData | MuData | None:
     """Genes under the names of another species, so that a model trained on it can read these cells.

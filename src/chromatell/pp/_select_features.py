@@ -14,6 +14,7 @@ from chromatell._keys import ATAC, LINKS, RNA, SCORE, SELECTED, UNS
 from chromatell._rows import matrix, read
 from chromatell._settings import logger, settings
 from chromatell._validate import ChromatellError, is_counts, nonnegative, one_of, paired, split_of
+from chromatell.data.named import Layer, modalities
 
 Method = Literal["variance", "lasso", "random_forest", "proximity"]
 _BLOCK = 2048  # cells read at a time
@@ -23,6 +24,7 @@ _COMPONENTS = 10  # of the regions, which they predict
 _DECAY = 10_000  # bp, over which a linked region counts 1/e (proximity)
 
 
+@modalities
 def select_features(
     mdata: MuData,
     *,
@@ -31,6 +33,9 @@ def select_features(
     method: Method = "variance",
     min_open: float = 0.0,
     seed: int | None = None,
+    rna: str = RNA,
+    atac: str = ATAC,
+    layer: Layer = None,
     copy: bool = False,
 ) -> MuData | None:
     r"""The genes and regions that models read and predict, chosen on training cells alone.
@@ -97,14 +102,14 @@ def select_features(
     one_of(method, ("variance", "lasso", "random_forest", "proximity"), "method")
     if not 0 <= min_open < 1:
         raise ChromatellError(f"min_open={min_open!r} must be a share of cells, from 0 to below 1, such as 0.005.")
-    rna, atac = paired(mdata)
+    expression, opened = paired(mdata)
     train = np.flatnonzero(split_of(mdata) == "train")
-    nonnegative(rna, RNA, smoothed=True)
-    nonnegative(atac, ATAC)
-    share = _count_open(matrix(atac), train) / train.size
+    nonnegative(expression, RNA, smoothed=True)
+    nonnegative(opened, ATAC)
+    share = _count_open(matrix(opened), train) / train.size
     region_score = share * (1 - share)
     kept = _take(region_score, (share > 0) & (share >= min_open), n_regions, "regions", _what(min_open))
-    variance = _log_variance(matrix(rna), train)
+    variance = _log_variance(matrix(expression), train)
     seeds = np.random.SeedSequence(settings.resolve_seed(seed)).generate_state(3)
     if method == "variance":
         gene_score, genes = (
@@ -112,10 +117,10 @@ def select_features(
             _take(variance, _varies(variance, n_genes), n_genes, "genes", "that vary in training"),
         )
     elif method == "proximity":
-        gene_score = _near(mdata, rna, atac, kept)
+        gene_score = _near(mdata, expression, opened, kept)
         genes = _take(gene_score, gene_score > 0, n_genes, "genes", "that are linked to a selected region")
     else:
-        gene_score = _predictive(rna, atac, train, kept, variance, method, seeds)
+        gene_score = _predictive(expression, opened, train, kept, variance, method, seeds)
         genes = _take(gene_score, _varies(variance, n_genes), n_genes, "genes", "that vary in training", ties=variance)
 
     target = mdata.copy() if copy else mdata
@@ -125,7 +130,7 @@ def select_features(
         var[SCORE] = score.astype(np.float32)
     logger.info(
         "Selected %d of %d genes (%s) and %d of %d regions (variance) on %d training cells.",
-        int(genes.sum()), rna.n_vars, method, int(kept.sum()), atac.n_vars, train.size,
+        int(genes.sum()), expression.n_vars, method, int(kept.sum()), opened.n_vars, train.size,
     )  # fmt: skip
     return target if copy else None
 

@@ -23,11 +23,13 @@ from chromatell._validate import (
     store_key,
     unique_names,
 )
+from chromatell.data.named import Layer, modalities
 
 _USUAL = (0.7, 0.1, 0.2)  # shares
 _DRAWS = 20  # of a grouped split, the closest to the fractions is kept; more would leave one split for every seed
 
 
+@modalities
 def split_cells(
     mdata: MuData | AnnData,
     *,
@@ -36,6 +38,9 @@ def split_cells(
     holdout: Any = None,
     seed: int | None = None,
     key_added: str = SPLIT,
+    rna: str = RNA,
+    atac: str = ATAC,
+    layer: Layer = None,
     copy: bool = False,
 ) -> MuData | AnnData | None:
     """Each cell's part in training: train, val or test.

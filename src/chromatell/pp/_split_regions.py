@@ -11,10 +11,11 @@ import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
-from chromatell._keys import ATAC, CHROM, DNA, END, REGION_SPLIT_HOW, SPLIT, SPLITS, START, TEST, UNS, VAL
+from chromatell._keys import ATAC, CHROM, DNA, END, REGION_SPLIT_HOW, RNA, SPLIT, SPLITS, START, TEST, UNS, VAL
 from chromatell._settings import logger, settings
 from chromatell._validate import ChromatellError, examples, in_range, one_of, split_fractions, store_key
 from chromatell.data._tracks_anndata import is_tracks
+from chromatell.data.named import Layer, modalities
 from chromatell.data.tracks import BinnedTracks
 from chromatell.genome.regions import normalise_chrom, region_table
 from chromatell.pp._region_data import regions_of
@@ -26,6 +27,7 @@ _FEW = 1000  # groups; with more, a draw that misses the fractions by _CLOSE of 
 _CLOSE = 0.005
 
 
+@modalities
 def split_regions(
     mdata: MuData | AnnData | BinnedTracks,
     *,
@@ -38,6 +40,9 @@ def split_regions(
     allow_leaky: bool = False,
     seed: int | None = None,
     key_added: str = SPLIT,
+    rna: str = RNA,
+    atac: str = ATAC,
+    layer: Layer = None,
     copy: bool = False,
 ) -> MuData | AnnData | BinnedTracks | None:
     """Each region's part in training, or each bin's of tracks: train, val or test.

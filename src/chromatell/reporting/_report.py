@@ -10,10 +10,11 @@ from pathlib import Path
 from anndata import AnnData
 from mudata import MuData
 
-from chromatell._keys import EVALUATION
+from chromatell._keys import ATAC, EVALUATION, RNA
 from chromatell._settings import file_name
 from chromatell._validate import ChromatellError
 from chromatell.data._tracks_store import is_tracks_store
+from chromatell.data.named import Layer, modalities
 from chromatell.data.tracks import BinnedTracks
 from chromatell.io._guard import read
 from chromatell.io._replace import check_target
@@ -26,6 +27,7 @@ SUFFIXES = (".html", ".htm")
 _PACKAGES = ("chromatell", "anndata", "mudata", "scanpy", "scvi-tools", "torch", "numpy", "matplotlib")
 
 
+@modalities
 def report(
     data: MuData | AnnData | BinnedTracks | str | os.PathLike[str],
     path: str | os.PathLike[str],
@@ -34,6 +36,9 @@ def report(
     key: str = EVALUATION,
     title: str | None = None,
     overwrite: bool = False,
+    rna: str = RNA,
+    atac: str = ATAC,
+    layer: Layer = None,
 ) -> Path:
     """Write what data, models and scores say into one HTML file, and return its path.
 

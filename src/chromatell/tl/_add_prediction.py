@@ -13,10 +13,11 @@ from mudata import MuData
 from scipy.special import expit
 from scipy.stats import rankdata
 
-from chromatell._keys import ATAC, ATAC_PRED, EXTERNAL, PRED_PREFIX, REGION
+from chromatell._keys import ATAC, ATAC_PRED, EXTERNAL, PRED_PREFIX, REGION, RNA
 from chromatell._rows import matrix, read
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, examples, modality, one_of, unique_names
+from chromatell.data.named import Layer, modalities
 from chromatell.data.predictions import write_prediction, written_together
 from chromatell.genome.regions import normalise_chrom, parse_regions
 from chromatell.models.baselines.cells import BASELINES
@@ -27,6 +28,7 @@ _TOLERANCE = 1e-5  # rounding of float16 and float32 outputs around 0 and 1
 _ROWS = 1024
 
 
+@modalities
 def add_prediction(
     mdata: MuData,
     prediction: np.ndarray | sp.spmatrix | AnnData | str | Path,
@@ -34,6 +36,9 @@ def add_prediction(
     key: str,
     transform: Literal["sigmoid", "poisson", "rank"] | None = None,
     uses_target_assay: bool = False,
+    rna: str = RNA,
+    atac: str = ATAC,
+    layer: Layer = None,
     copy: bool = False,
 ) -> MuData | None:
     """Write another tool's prediction beside those of this package, so that `tl.evaluate` scores it alike.

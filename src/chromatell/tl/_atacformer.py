@@ -12,6 +12,7 @@ from mudata import MuData
 from chromatell._keys import ATAC, RNA
 from chromatell._rows import with_tables
 from chromatell._validate import ChromatellError, modality, paired, unique_names
+from chromatell.data.named import Layer, modalities
 from chromatell.data.predictions import write_cell_columns, write_out_of_range, written_together
 from chromatell.io import write_record
 from chromatell.models import family_class
@@ -22,6 +23,7 @@ from chromatell.tl._targets import model_key
 from chromatell.tl._train import once_written, provenance, regions_to_predict, store_prediction
 
 
+@modalities
 def atacformer(
     data: AnnData | MuData,
     *,
@@ -36,6 +38,9 @@ def atacformer(
     out: str | Path | None = None,
     seed: int | None = None,
     train_kwargs: dict[str, Any] | None = None,
+    rna: str = RNA,
+    atac: str = ATAC,
+    layer: Layer = None,
     copy: bool = False,
     **model_kwargs: Any,
 ) -> AnnData | MuData | None:

@@ -13,9 +13,11 @@ import torch
 from mudata import MuData
 from torch import Tensor, nn
 
+from chromatell._keys import ATAC, RNA
 from chromatell._progress import progress
 from chromatell._settings import logger, settings
 from chromatell._validate import in_range, one_of, warn
+from chromatell.data.named import Layer, modalities
 from chromatell.tl._sequences import (
     N,
     Regions,
@@ -37,6 +39,7 @@ _TOLERANCE = 0.01  # share of the difference in log-odds that the contributions 
 _NOTHING = 1e-4  # log-odds: the model says nothing of sequence, and there is nothing to share out
 
 
+@modalities
 def attribute(
     mdata: MuData,
     regions: Regions,
@@ -52,6 +55,9 @@ def attribute(
     batch_size: int = 32,
     seed: int | None = None,
     key_added: str = "attribution",
+    rna: str = RNA,
+    atac: str = ATAC,
+    layer: Layer = None,
     copy: bool = False,
 ) -> MuData | None:
     r"""Write how much each base of a region contributes to the log-odds of being open, for each group of cells.

@@ -10,6 +10,7 @@ from mudata import MuData
 from chromatell._keys import ATAC, BASELINE, HELD_OUT_DIGEST, READS_REGION_ATAC, RNA
 from chromatell._settings import settings
 from chromatell._validate import one_of, paired
+from chromatell.data.named import Layer, modalities
 from chromatell.data.predictions import check_regions, write_prediction, written_together
 from chromatell.data.tracks import BinnedTracks
 from chromatell.evaluation.views.registry import view_names
@@ -20,6 +21,7 @@ from chromatell.tl._targets import fits_in_memory, replaceable, target_regions
 from chromatell.tl._track_baseline import track_baseline
 
 
+@modalities
 def baseline(
     mdata: MuData | BinnedTracks,
     kind: str = "region_mean",
@@ -31,6 +33,9 @@ def baseline(
     motifs: Motifs | None = None,
     inputs: Sequence[str] = (RNA,),
     seed: int | None = None,
+    rna: str = RNA,
+    atac: str = ATAC,
+    layer: Layer = None,
     copy: bool = False,
 ) -> MuData | BinnedTracks | None:
     """Write a simple predictor into ``mdata.mod['atac_pred']``, or beside tracks, as if it were a model.

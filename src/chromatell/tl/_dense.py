@@ -8,11 +8,13 @@ from typing import Any
 
 from mudata import MuData
 
-from chromatell._keys import RNA
+from chromatell._keys import ATAC, RNA
+from chromatell.data.named import Layer, modalities
 from chromatell.models import family_class
 from chromatell.tl._train import train_and_store
 
 
+@modalities
 def dense(
     mdata: MuData,
     *,
@@ -26,6 +28,9 @@ def dense(
     out: str | Path | None = None,
     seed: int | None = None,
     train_kwargs: dict[str, Any] | None = None,
+    rna: str = RNA,
+    atac: str = ATAC,
+    layer: Layer = None,
     copy: bool = False,
     **model_kwargs: Any,
 ) -> MuData | None:

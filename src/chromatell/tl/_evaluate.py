@@ -8,13 +8,15 @@ from typing import Any
 from anndata import AnnData
 from mudata import MuData
 
-from chromatell._keys import EVALUATION
+from chromatell._keys import ATAC, EVALUATION, RNA
 from chromatell._validate import ChromatellError
+from chromatell.data.named import Layer, modalities
 from chromatell.data.tracks import BinnedTracks
 from chromatell.evaluation.run import Request, run
 from chromatell.evaluation.tasks import TASKS
 
 
+@modalities
 def evaluate(
     mdata: MuData | AnnData | BinnedTracks,
     models: str | Sequence[str] | Mapping[str, Any] | None = None,
@@ -31,6 +33,9 @@ def evaluate(
     max_regions: int | None = None,
     seed: int | None = None,
     key_added: str = EVALUATION,
+    rna: str = RNA,
+    atac: str = ATAC,
+    layer: Layer = None,
     copy: bool = False,
     **options: Any,
 ) -> MuData | AnnData | BinnedTracks | None:

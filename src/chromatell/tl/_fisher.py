@@ -13,10 +13,11 @@ from mudata import MuData
 from scipy.special import gammaln, logsumexp
 from scipy.stats import fisher_exact
 
-from chromatell._keys import FISHER, SPLITS, TRAIN, UNS, VAL
+from chromatell._keys import ATAC, FISHER, RNA, SPLITS, TRAIN, UNS, VAL
 from chromatell._settings import logger, settings
 from chromatell._validate import ChromatellError, one_of, paired, region_split_of, split_of
 from chromatell.data.accessibility import open_matrix
+from chromatell.data.named import Layer, modalities
 from chromatell.data.predictions import predicted_regions, prediction_keys, read_prediction
 from chromatell.evaluation.predictors import origin_of, refuse_trained
 from chromatell.models._support import check_dense
@@ -31,6 +32,7 @@ NOTE = (
 _ROWS = 512
 
 
+@modalities
 def fisher(
     mdata: MuData,
     model: str | None = None,
@@ -42,6 +44,9 @@ def fisher(
     depth_key: str | None = None,
     n_bootstrap: int = 200,
     seed: int | None = None,
+    rna: str = RNA,
+    atac: str = ATAC,
+    layer: Layer = None,
     copy: bool = False,
 ) -> MuData | None:
     r"""Test whether pairs predicted to be open are open more often, and whether more so than a baseline's.
@@ -115,7 +120,7 @@ def fisher(
     >>> mdata.uns["ctl"]["fisher"]["model"].tolist()
     ['mine', 'region_mean', 'knn']
     """
-    _, atac = paired(mdata)
+    _, opened = paired(mdata)
     one_of(split, SPLITS, "split")
     by_f1 = threshold == "f1"
     if not by_f1 and not (isinstance(threshold, int | float) and 0 <= threshold <= 1):
@@ -130,18 +135,18 @@ def fisher(
         check_dense(*values.shape)
         values = np.asarray(values, dtype=np.float32)
     refuse_trained(mdata, model, mdata.obs_names[splits == split], split)
-    trained = _trained(atac, regions)
+    trained = _trained(opened, regions)
     if not trained.all():
         regions, values = regions[trained], values[:, trained]
     seed = settings.resolve_seed(seed)
     fitter, kinds = _baselines(mdata, regions, baselines, labels, depth_key, seed)
 
-    cols = atac.var_names.get_indexer(regions)
+    cols = opened.var_names.get_indexer(regions)
     rows = np.flatnonzero(splits == split)
-    truth = _truth(atac, rows, cols, split)
+    truth = _truth(opened, rows, cols, split)
     if by_f1:
         val = np.flatnonzero(splits == VAL)
-        threshold = best_f1_threshold(values, val, _truth(atac, val, cols, VAL))
+        threshold = best_f1_threshold(values, val, _truth(opened, val, cols, VAL))
     counts = cell_tables(values, rows, truth, float(threshold))
     weights = _resamples(rows.size, n_bootstrap, seed)
     table = [_row(model, float(threshold), split, counts, weights, is_baseline=False)]

@@ -28,6 +28,7 @@ from chromatell._keys import (
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, examples, in_range, is_counts, one_of, store_key, warn
 from chromatell.data.chosen import Accessibility, accessibility, coordinates
+from chromatell.data.named import Layer, modalities
 from chromatell.data.predictions import attach
 from chromatell.genome.annotation import read_genes, strip_version
 from chromatell.genome.gene_bodies import read_gene_bodies
@@ -39,6 +40,7 @@ METHODS = ("distance", "body")
 _REACH = 10  # half distances, from which on a region counts nothing
 
 
+@modalities
 def gene_activity(
     mdata: MuData,
     annotation: str | Path | pd.DataFrame | None = None,
@@ -48,6 +50,9 @@ def gene_activity(
     half_distance: int = 10_000,
     upstream: int = 2_000,
     key_added: str = GENE_ACTIVITY,
+    rna: str = RNA,
+    atac: str = ATAC,
+    layer: Layer = None,
     copy: bool = False,
 ) -> MuData | None:
     r"""Activity of each gene in each cell, from predicted or measured regions.

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from mudata import MuData
 
-from chromatell._keys import ISM
+from chromatell._keys import ATAC, ISM, RNA
 from chromatell._progress import progress
 from chromatell._settings import logger
+from chromatell.data.named import Layer, modalities
 from chromatell.tl._sequences import (
     Regions,
     check_output,
@@ -28,6 +29,7 @@ from chromatell.tl._sequences import (
 _CHANGES = 50_000  # sequences of a chunk: their vectors are held at once
 
 
+@modalities
 def ism(
     mdata: MuData,
     regions: Regions,
@@ -40,6 +42,9 @@ def ism(
     fasta: str | Path | Any = None,
     batch_size: int = 64,
     key_added: str = "ism",
+    rna: str = RNA,
+    atac: str = ATAC,
+    layer: Layer = None,
     copy: bool = False,
 ) -> MuData | None:
     r"""Change every base of a region to each other one, and write how the log-odds of being open change.

@@ -10,11 +10,12 @@ import pandas as pd
 import scipy.sparse as sp
 from mudata import MuData
 
-from chromatell._keys import CHROM, LINKS, REGION_LINKS, RNA, UNS
+from chromatell._keys import ATAC, CHROM, LINKS, REGION_LINKS, RNA, UNS
 from chromatell._progress import progress
 from chromatell._settings import settings
 from chromatell._validate import ChromatellError, examples, in_range, modality, one_of
 from chromatell.data.chosen import coordinates
+from chromatell.data.named import Layer, modalities
 from chromatell.genome.regions import normalise_chrom
 from chromatell.io import model_keys
 from chromatell.models import load
@@ -25,6 +26,7 @@ from chromatell.tl._sequences import result_key
 METHODS = ("knockout", "gradient")
 
 
+@modalities
 def link_regions(
     mdata: MuData,
     *,
@@ -35,6 +37,9 @@ def link_regions(
     n_cells: int = 500,
     seed: int | None = None,
     key_added: str = REGION_LINKS,
+    rna: str = RNA,
+    atac: str = ATAC,
+    layer: Layer = None,
     copy: bool = False,
 ) -> MuData | None:
     r"""Genes that move the regions near them, by knocking them out in a trained model.
@@ -112,15 +117,15 @@ def link_regions(
     result_key(key_added)
     n_cells = in_range(n_cells, 10, 10_000_000, "n_cells")
     seed = settings.resolve_seed(seed)
-    rna = modality(mdata, RNA)
+    expression = modality(mdata, RNA)
     model = expression_model(mdata, key, model)
     names, regions = pd.Index(model.read_expression.genes), pd.Index(model.region_names(None))
     distance = _links(mdata, names, regions, genes)
     chrom = normalise_chrom(coordinates(mdata, regions)[CHROM]).to_numpy(dtype=object)
-    rows = np.sort(np.random.default_rng(seed).permutation(rna.n_obs)[:n_cells])
+    rows = np.sort(np.random.default_rng(seed).permutation(expression.n_obs)[:n_cells])
     effects: Any
     if model.family == "dense":
-        effects = GeneEffects(model, mdata if len(rows) == rna.n_obs else mdata[rows])
+        effects = GeneEffects(model, mdata if len(rows) == expression.n_obs else mdata[rows])
     elif method == "gradient":
         raise ChromatellError(
             f"method='gradient' needs a Dense; the model is of family {model.family!r}. Take method='knockout'."

@@ -14,6 +14,7 @@ from chromatell._progress import progress
 from chromatell._settings import logger, settings
 from chromatell._validate import ChromatellError, examples, in_range, warn
 from chromatell.data.chosen import Accessibility, accessibility, coordinates
+from chromatell.data.named import Layer, modalities
 from chromatell.genome.motifs import Motifs, read_motifs, scan, score_threshold, vertebrate_motifs
 from chromatell.tl._sequences import no_sequence, result_key
 
@@ -22,6 +23,7 @@ _NEAREST = 100  # regions from which the backgrounds of one are drawn
 _WIDTH = 0.1  # sd of their weights, in whitened units of GC and log mean, as in chromVAR
 
 
+@modalities
 def motif_activity(
     mdata: MuData,
     motifs: Motifs | None = None,
@@ -34,6 +36,9 @@ def motif_activity(
     backgrounds: np.ndarray | None = None,
     seed: int | None = None,
     key_added: str = MOTIF_ACTIVITY,
+    rna: str = RNA,
+    atac: str = ATAC,
+    layer: Layer = None,
     copy: bool = False,
 ) -> MuData | None:
     r"""Deviation of accessibility at the regions that hold a motif, from what the cell's depth lets expect.

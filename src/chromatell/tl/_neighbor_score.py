@@ -12,6 +12,7 @@ from mudata import MuData
 
 from chromatell._keys import (
     ALL_SPACE,
+    ATAC,
     HELD_OUT_SPACE,
     RANDOM,
     RNA,
@@ -30,6 +31,7 @@ from chromatell._validate import ChromatellError, examples, one_of, paired, regi
 from chromatell.data.accessibility import open_matrix, selected
 from chromatell.data.expression import Embedding, Expression
 from chromatell.data.lsi import Lsi
+from chromatell.data.named import Layer, modalities
 from chromatell.metrics.views import label_codes
 from chromatell.models.baselines.parts import N_LSI, labels_of
 from chromatell.models.baselines.protocol import nearest
@@ -39,6 +41,7 @@ _MAX_CELLS = 10_000  # whose neighbours are sought, among all
 _MIN_REGIONS = 10
 
 
+@modalities
 def neighbor_score(
     mdata: MuData,
     *,
@@ -49,6 +52,9 @@ def neighbor_score(
     split: str | None = None,
     seed: int | None = None,
     key_added: str = "neighbor_score",
+    rna: str = RNA,
+    atac: str = ATAC,
+    layer: Layer = None,
     copy: bool = False,
 ) -> MuData | None:
     r"""Neighbour score and label score of an embedding, in the RNA space and in one that the model did not read.
@@ -130,17 +136,19 @@ def neighbor_score(
      'X_pca label cell_type', 'random neighbor rna', 'random neighbor atac_held_out', 'random label cell_type']
     """
     store_key(key_added)
-    rna, atac = paired(mdata)
+    expression, opened = paired(mdata)
     kinds = None if labels is None else label_codes(labels_of(mdata, labels).to_numpy(dtype=object))[0]
     streams = np.random.SeedSequence(settings.resolve_seed(seed)).spawn(2)
     draw, fit = np.random.default_rng(streams[0]), int(streams[1].generate_state(1)[0])
     rows = _cells(mdata, split, draw)
-    embeddings = {key: _embedding(rna.obsm, key)}
+    embeddings = {key: _embedding(expression.obsm, key)}
     rna_name = space or X_PCA
     embeddings[rna_name] = (
-        _components(mdata, fit) if space is None and X_PCA not in rna.obsm else _embedding(rna.obsm, rna_name)
+        _components(mdata, fit)
+        if space is None and X_PCA not in expression.obsm
+        else _embedding(expression.obsm, rna_name)
     )
-    atac_name, lsi_space = _held_out_lsi(atac, split, fit)
+    atac_name, lsi_space = _held_out_lsi(opened, split, fit)
     known = np.any(lsi_space != 0, axis=1)
     ks = _neighbours(n_neighbors, int(known.sum()))
 

@@ -16,6 +16,7 @@ from chromatell._progress import progress
 from chromatell._settings import settings
 from chromatell._validate import ChromatellError, examples, in_range, modality
 from chromatell.data.chosen import cell_labels
+from chromatell.data.named import Layer, modalities
 from chromatell.genome.motifs import Motifs
 from chromatell.tl._knockout import MotifsOut, cells_of, log_odds_of, without
 from chromatell.tl._link_regions import any_model
@@ -24,6 +25,7 @@ from chromatell.tl._sequences import result_key
 _MOST = 1000  # perturbations of one call
 
 
+@modalities
 def perturb(
     mdata: MuData,
     targets: str | Sequence[str] | Mapping[str, Sequence[str]],
@@ -38,6 +40,9 @@ def perturb(
     n_cells: int = 200,
     seed: int | None = None,
     key_added: str = PERTURBATION,
+    rna: str = RNA,
+    atac: str = ATAC,
+    layer: Layer = None,
     copy: bool = False,
 ) -> MuData | None:
     r"""Take genes, regions or motifs out, in silico, and write what a model then says of each group of cells.

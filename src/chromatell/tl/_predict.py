@@ -18,6 +18,7 @@ from chromatell._keys import ATAC, ATAC_PRED, MAPPED, RNA, START
 from chromatell._rows import with_tables
 from chromatell._validate import ChromatellError, examples, modality, unique_names, warn
 from chromatell.data.chosen import cell_labels
+from chromatell.data.named import Layer, modalities
 from chromatell.data.predictions import of_groups, write_cell_columns, write_out_of_range
 from chromatell.data.tracks import BinnedTracks
 from chromatell.genome.regions import parse_regions
@@ -30,6 +31,7 @@ from chromatell.tl._targets import model_key
 from chromatell.tl._train import provenance, store_prediction, unread_regions
 
 
+@modalities
 def predict(
     data: AnnData | MuData | BinnedTracks | Mapping[str, Any] | str | Path,
     model: Any,
@@ -45,6 +47,9 @@ def predict(
     client: Any = None,
     bigwig: str | Path | None = None,
     overwrite: bool = False,
+    rna: str = RNA,
+    atac: str = ATAC,
+    layer: Layer = None,
 ) -> MuData | BinnedTracks:
     """Return new data in which a stored model has predicted: the accessibility of each cell, or tracks.
 

@@ -9,11 +9,12 @@ import numpy as np
 import pandas as pd
 from mudata import MuData
 
-from chromatell._keys import ATAC, RANK_REGIONS, SPLITS, UNS
+from chromatell._keys import ATAC, RANK_REGIONS, RNA, SPLITS, UNS
 from chromatell._settings import logger, settings
 from chromatell._validate import ChromatellError, examples, in_range, modality, one_of, split_of, warn
 from chromatell.data.accessibility import fragment_counts
 from chromatell.data.chosen import Accessibility, accessibility, cell_labels
+from chromatell.data.named import Layer, modalities
 from chromatell.io import model_keys
 from chromatell.models import load
 from chromatell.tl._measured_tests import MIN_CELLS, TESTS, by_cells, by_deseq2, by_donors, false_discovery
@@ -24,6 +25,7 @@ _TOP = 100  # regions of the highest effect whose overlap is reported
 _FEWEST = 10  # open cells of a measured region, from which on its effect counts in the agreement
 
 
+@modalities
 def rank_regions(
     mdata: MuData,
     groupby: str,
@@ -38,6 +40,9 @@ def rank_regions(
     n_bootstrap: int = 200,
     seed: int | None = None,
     key_added: str = RANK_REGIONS,
+    rna: str = RNA,
+    atac: str = ATAC,
+    layer: Layer = None,
     copy: bool = False,
 ) -> MuData | None:
     r"""Regions that differ between groups: effects with intervals on the prediction, tests on what was measured.

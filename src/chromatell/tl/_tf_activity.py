@@ -14,6 +14,7 @@ from chromatell._keys import ATAC, RNA, TRAIN, UNS
 from chromatell._progress import progress
 from chromatell._settings import logger, settings
 from chromatell._validate import ChromatellError, examples, in_range, modality, one_of, region_split_of
+from chromatell.data.named import Layer, modalities
 from chromatell.genome.motifs import Motifs, consensus, read_motifs, sample_sites, vertebrate_motifs
 from chromatell.genome.sequence import UNKNOWN
 from chromatell.genome.shuffle import dinucleotide_shuffle
@@ -22,6 +23,7 @@ from chromatell.tl._sequences import group_vectors, no_sequence, result_key, seq
 SITES = ("sampled", "consensus")
 
 
+@modalities
 def tf_activity(
     mdata: MuData,
     motifs: Motifs | None = None,
@@ -34,6 +36,9 @@ def tf_activity(
     groupby: str | None = None,
     seed: int | None = None,
     key_added: str = "tf_activity",
+    rna: str = RNA,
+    atac: str = ATAC,
+    layer: Layer = None,
     copy: bool = False,
 ) -> MuData | None:
     r"""Activity of transcription factors in every cell, from a model of sequence alone.
@@ -112,16 +117,16 @@ def tf_activity(
     one_of(site, SITES, "site")
     n_backgrounds = in_range(n_backgrounds, 1, 100_000, "n_backgrounds")
     model = sequence_model(mdata, key, model)
-    rna = modality(mdata, RNA)
-    _check_key(mdata, rna, key_added)
-    found = _motifs(motifs, rna, model.sequence_length)
+    expression = modality(mdata, RNA)
+    _check_key(mdata, expression, key_added)
+    found = _motifs(motifs, expression, model.sequence_length)
     seed = settings.resolve_seed(seed)
     backgrounds = _backgrounds(mdata, model, n_backgrounds, np.random.default_rng(seed))
 
     shifts = _shifts(model, found, backgrounds, site, seed)  # (factors, backgrounds, K)
     mean = shifts.mean(axis=1)
     names = list(found)
-    activity = model.cell_vectors(rna, depth="fixed") @ mean.T  # (cells, factors)
+    activity = model.cell_vectors(expression, depth="fixed") @ mean.T  # (cells, factors)
     if standardise:
         activity = _standardised(activity, names)
     about = pd.DataFrame(
@@ -143,7 +148,9 @@ def tf_activity(
         written["mean"] = pd.DataFrame(by_group.mean(axis=2), index=groups, columns=names)
         written["standard_error"] = pd.DataFrame(error, index=groups, columns=names)
     target = mdata.copy() if copy else mdata
-    target.mod[RNA].obsm[key_added] = pd.DataFrame(activity.astype(np.float32), index=rna.obs_names, columns=names)
+    target.mod[RNA].obsm[key_added] = pd.DataFrame(
+        activity.astype(np.float32), index=expression.obs_names, columns=names
+    )
     target.uns[UNS] = {**target.uns.get(UNS, {}), key_added: written}
     return target if copy else None
 

@@ -9,11 +9,12 @@ import pandas as pd
 from mudata import MuData
 from scipy import stats
 
-from chromatell._keys import ATAC, ATAC_PRED, REGION, TEST, TRAIN, UNCERTAINTY, UNS, VAL
+from chromatell._keys import ATAC, ATAC_PRED, REGION, RNA, TEST, TRAIN, UNCERTAINTY, UNS, VAL
 from chromatell._settings import logger, settings
 from chromatell._validate import ChromatellError, in_range, one_of, split_of, warn
 from chromatell.data.accessibility import open_matrix
 from chromatell.data.chosen import cell_labels
+from chromatell.data.named import Layer, modalities
 from chromatell.data.predictions import prediction_keys
 from chromatell.tl._link_regions import dense_model
 from chromatell.tl._sequences import result_key
@@ -22,6 +23,7 @@ LEVELS = (0.5, 0.8, 0.9, 0.95)
 _FEWEST = 10  # cells of a group, in a split
 
 
+@modalities
 def uncertainty(
     mdata: MuData,
     groupby: str,
@@ -33,6 +35,9 @@ def uncertainty(
     level: float = 0.9,
     seed: int | None = None,
     key_added: str = UNCERTAINTY,
+    rna: str = RNA,
+    atac: str = ATAC,
+    layer: Layer = None,
     copy: bool = False,
 ) -> MuData | None:
     r"""Intervals for the accessibility of groups of cells, and what the model is unsure of in cells and regions.

@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 from mudata import MuData
 
-from chromatell._keys import ATAC, CHROM
+from chromatell._keys import ATAC, CHROM, RNA
 from chromatell._progress import progress
 from chromatell._settings import settings
 from chromatell._validate import in_range
+from chromatell.data.named import Layer, modalities
 from chromatell.genome.variants import read_variants
 from chromatell.tl._sequences import (
     group_vectors,
@@ -29,6 +30,7 @@ _ROWS = 1024  # variants read at a time
 _ROUNDING = 1e-5  # of the largest random effect: effects that are this close are equal
 
 
+@modalities
 def variant_effect(
     mdata: MuData,
     variants: str | Path | pd.DataFrame,
@@ -41,6 +43,9 @@ def variant_effect(
     n_null: int = 1000,
     seed: int | None = None,
     key_added: str = "variant_effect",
+    rna: str = RNA,
+    atac: str = ATAC,
+    layer: Layer = None,
     copy: bool = False,
 ) -> MuData | None:
     r"""Write how variants change the log-odds that the sequence about them is open, for each group of cells.

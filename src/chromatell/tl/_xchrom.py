@@ -10,11 +10,13 @@ import pandas as pd
 from mudata import MuData
 
 from chromatell._keys import ATAC, DNA, RNA, X_PCA, X_XCHROM
+from chromatell.data.named import Layer, modalities
 from chromatell.genome.motifs import Motifs
 from chromatell.models import family_class
 from chromatell.tl._train import train_and_store
 
 
+@modalities
 def xchrom(
     mdata: MuData,
     *,
@@ -32,6 +34,9 @@ def xchrom(
     out: str | Path | None = None,
     seed: int | None = None,
     train_kwargs: dict[str, Any] | None = None,
+    rna: str = RNA,
+    atac: str = ATAC,
+    layer: Layer = None,
     copy: bool = False,
     **model_kwargs: Any,
 ) -> MuData | None:

@@ -1,0 +1,187 @@
+"""Modalities by the user's own names, and layers in place of `X`: one rule for every verb."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping, MutableMapping
+from typing import Any, TypeVar
+
+import pandas as pd
+from anndata import AnnData
+from mudata import MuData
+
+from chromatell._compat import layer_names, no_pull
+from chromatell._docs import completed
+from chromatell._keys import ATAC, RNA
+from chromatell._validate import ChromatellError, examples
+from chromatell.data.predictions import attach
+
+Layer = str | Mapping[str, str] | None
+_Verb = TypeVar("_Verb", bound=Callable[..., Any])
+
+SHARED = {
+    "rna, atac": "Your names of the modalities of expression and of accessibility.",
+    "layer": "Layer to read in place of `X`, of each of the two that is there; or a dict of modality to layer, such\n"
+    "    as ``{'rna': 'counts'}``.",
+}
+
+
+def modalities(verb: _Verb) -> _Verb:
+    """Honour `rna`, `atac` and `layer` of a function whose first argument is data, and complete its docstring.
+
+    The function sees a MuData with 'rna' and 'atac', whose `X` is the layer, that shares every matrix; what it writes
+    is then carried into the user's object, under the user's names. With the names and matrices as they are nothing of
+    this is done.
+    """
+    parameters = inspect.signature(verb).parameters
+    first = next(iter(parameters))
+
+    @functools.wraps(verb)
+    def named(*args: Any, rna: str = RNA, atac: str = ATAC, layer: Layer = None, **kwargs: Any) -> Any:
+        if (rna, atac) == (RNA, ATAC) and layer is None:
+            return verb(*args, **kwargs)
+        data, *rest = args if args else (kwargs.pop(first),)
+        if not isinstance(data, MuData | AnnData):
+            raise ChromatellError(
+                f"rna=, atac= and layer= are for a MuData or an AnnData, got {type(data).__name__}. A file is read "
+                "first: ctl.io.read(path)."
+            )
+        if copied := bool(kwargs.get("copy")):
+            data, kwargs["copy"] = data.copy(), False
+        names = {rna: RNA, atac: ATAC}
+        inner = _inner(data, rna, atac, layer)
+        try:
+            result = verb(inner, *rest, **kwargs)
+        except ChromatellError as error:
+            error.args = (_renamed(str(error), names),)
+            raise
+        _carry(data, inner, {own: name for name, own in names.items()})
+        if copied:
+            return data
+        return _result(result, data, names) if isinstance(result, MuData) else result
+
+    named.__doc__ = completed(inspect.getdoc(verb) or "", parameters, SHARED)
+    return named  # type: ignore[return-value]
+
+
+def _inner(data: MuData | AnnData, rna: str, atac: str, layer: Layer) -> Any:
+    """Return what a function is to see, or raise where names or layers are not there."""
+    if isinstance(data, AnnData):
+        if (rna, atac) != (RNA, ATAC) or not isinstance(layer, str):
+            raise ChromatellError(
+                "An AnnData has one modality: rna= and atac= are for a MuData, and layer= is the name of a layer."
+            )
+        return _shared(data, layer, "adata")
+    if rna == atac:
+        raise ChromatellError(f"rna= and atac= both name {rna!r}. Name two modalities of {sorted(data.mod)}.")
+    for own, name in ((rna, RNA), (atac, ATAC)):
+        if own != name and own not in data.mod:
+            raise ChromatellError(f"{name}={own!r} is no modality of the MuData; it has {examples(data.mod, 8)}.")
+        if own != name and name in data.mod and name not in (rna, atac):
+            raise ChromatellError(
+                f"{name}={own!r} is asked for, and the MuData has a modality {name!r} as well. Take that out of it, or "
+                f"leave {name}= out."
+            )
+    layers = dict(layer) if isinstance(layer, Mapping) else {n: layer for n in (rna, atac) if n in data.mod and layer}
+    if unknown := [n for n in layers if n not in (rna, atac) or n not in data.mod]:
+        raise ChromatellError(f"layer= names modalities {examples(unknown)}; it is for {rna!r} and {atac!r}.")
+    canonical = {rna: RNA, atac: ATAC}
+    mods = {
+        canonical.get(n, n): _shared(a, layers[n], f"mdata.mod[{n!r}]") if layers.get(n) else a
+        for n, a in data.mod.items()
+    }
+    with no_pull():
+        inner = MuData(mods, axis=int(data.axis))
+    if not inner.obs_names.equals(data.obs_names):
+        raise ChromatellError("mdata.obs is not in step with its modalities. Call mdata.update() first.")
+    for column in data.obs:
+        inner.obs[column] = data.obs[column]
+    for name, value in data.obsm.items():
+        if name not in data.mod:
+            inner.obsm[name] = value
+    inner.uns.update(data.uns)
+    return inner
+
+
+def _shared(adata: AnnData, layer: str, where: str) -> AnnData:
+    """Return an AnnData whose `X` is a layer and that shares all matrices."""
+    if layer not in adata.layers:
+        there = examples(layer_names(adata), 8) or "none"
+        raise ChromatellError(
+            f"{where} has no layer {layer!r}; there: {there}. The layer of one modality is layer={{'rna': 'counts'}}."
+        )
+    return AnnData(
+        adata.layers[layer],
+        obs=adata.obs.copy(),
+        var=adata.var.copy(),
+        uns=dict(adata.uns),
+        obsm=dict(adata.obsm),
+        varm=dict(adata.varm),
+        obsp=dict(adata.obsp),
+        varp=dict(adata.varp),
+        layers={name: adata.layers[name] for name in layer_names(adata)},
+    )
+
+
+def _carry(data: Any, inner: Any, own: Mapping[str, str]) -> None:
+    """Write what is new in `inner` into the user's object."""
+    carry_table(data.obs, inner.obs)
+    carry_mapping(data.uns, inner.uns)
+    if isinstance(data, AnnData):
+        _carry_matrices(data, inner)
+        return
+    for name, adata in inner.mod.items():
+        target = data.mod.get(own.get(name, name))
+        if target is None:
+            attach(data, own.get(name, name), adata)
+        elif target is not adata:
+            carry_table(target.obs, adata.obs)
+            carry_mapping(target.uns, adata.uns)
+            _carry_matrices(target, adata)
+    carry_mapping(data.obsm, inner.obsm, leave=inner.mod)
+
+
+def _carry_matrices(target: AnnData, source: AnnData) -> None:
+    carry_table(target.var, source.var)
+    for part in ("obsm", "varm", "obsp", "varp"):
+        carry_mapping(getattr(target, part), getattr(source, part))
+
+
+def carry_table(target: pd.DataFrame, source: pd.DataFrame) -> None:
+    """Write the columns of `source` that are new or changed into `target`."""
+    for name in source.columns:
+        if name not in target or not target[name].equals(source[name]):
+            target[name] = source[name]
+
+
+def carry_mapping(target: MutableMapping[str, Any], source: Mapping[str, Any], leave: Any = ()) -> None:
+    """Write the entries of `source` into `target`, but for those to leave."""
+    for name, value in source.items():
+        if name not in leave and (name not in target or target[name] is not value):
+            target[name] = value
+
+
+def _renamed(text: str, names: Mapping[str, str]) -> str:
+    """Return an error's text with the user's names of modalities."""
+    for own, name in names.items():
+        text = text.replace(f"mod[{name!r}]", f"mod[{own!r}]")
+    return text
+
+
+def _result(result: MuData, data: Any, names: Mapping[str, str]) -> MuData:
+    """Return a new MuData under the user's names, whose modalities are those of the query where it had them."""
+    if not isinstance(data, MuData):
+        return result
+    own = {name: mine for mine, name in names.items()}
+    mods = {}
+    for name, adata in result.mod.items():
+        mine = own.get(name, name)
+        query = data.mod.get(mine) if name in own else None
+        mods[mine] = query if query is not None and query.obs_names.equals(adata.obs_names) else adata
+    with no_pull():
+        renamed = MuData(mods)
+    for column in result.obs:
+        renamed.obs[column] = result.obs[column]
+    renamed.uns.update(result.uns)
+    return renamed
