@@ -13,6 +13,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("NUMBA_NUM_THREADS", "1")  # else UMAP leaves torch with more threads, and sums in another order
 
+import tempfile
 from pathlib import Path
 
 import anndata
@@ -22,6 +23,9 @@ import pandas as pd
 import pytest
 
 import chromatell
+
+_cache = tempfile.TemporaryDirectory(prefix="chromatell-cache-")  # also of the processes that tests start
+os.environ["CHROMATELL_CACHE"] = _cache.name
 
 if not hasattr(mudata, "settings"):  # mudata 0.3: as 0.4 does by default
     mudata.set_options(pull_on_update=False)

@@ -18,6 +18,13 @@ from chromatell._errors import ChromatellError
 logger = logging.getLogger("chromatell")
 
 
+def cache_folder() -> Path:
+    """Return the folder for what can be made again: that of the variable ``CHROMATELL_CACHE``, else the user's own."""
+    import pooch
+
+    return Path(os.environ.get("CHROMATELL_CACHE") or pooch.os_cache("chromatell")).expanduser().absolute()
+
+
 @dataclass
 class Settings:
     """Knobs that every function reads when its own argument is left at None.

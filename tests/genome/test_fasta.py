@@ -148,9 +148,10 @@ def test_an_index_of_another_file_is_not_used(tmp_path, of, packed):
         (tmp_path / index.name).write_bytes(index.read_bytes())
     before = {p.name: p.read_bytes() for p in tmp_path.iterdir() if p.is_file()}
     assert read(tmp_path / name) == {"chr1": CHR1, "chr2": CHR2}
-    cache = (tmp_path / f"{name}.ctl_tokens").stat()
+    file = ctl.genome.Genome(tmp_path / name)._cache.path
+    cache = file.stat()
     assert read(tmp_path / name) == {"chr1": CHR1, "chr2": CHR2}
-    assert (tmp_path / f"{name}.ctl_tokens").stat() == cache  # the index that was refused does not unsettle it
+    assert file.stat() == cache  # the index that was refused does not unsettle it
     assert {n: (tmp_path / n).read_bytes() for n in before} == before
 
 
@@ -159,7 +160,7 @@ def test_an_index_that_is_older_or_no_index(tmp_path):
     path.write_text(GOOD)
     for text in ("chr1\t3\t10\t3\t4\n", "nonsense", "chr1\tx\t10\t3\t4\n", "", "chr1\t14\t-5\t6\t7\n"):
         index.write_text(text)
-        path.with_name("x.fa.ctl_tokens").unlink(missing_ok=True)
+        ctl.genome.Genome(path)._cache.path.unlink()
         assert read(path) == {"chr1": CHR1, "chr2": CHR2}
         assert index.read_text() == text
     os.utime(index, (1, 1))

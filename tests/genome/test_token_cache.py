@@ -100,8 +100,7 @@ def flip(at):
     ],
 )
 def test_a_damaged_cache_is_made_anew(fasta, log, damage, seen):
-    ctl.genome.Genome(fasta)
-    cache = fasta.with_name("some.fa.ctl_tokens")
+    cache = ctl.genome.Genome(fasta)._cache.path
     good = cache.read_bytes()
     cache.write_bytes(damage(good))
     check(ctl.genome.Genome(fasta), some_sequences())
@@ -110,8 +109,7 @@ def test_a_damaged_cache_is_made_anew(fasta, log, damage, seen):
 
 
 def test_values_that_are_no_tokens_are_damage(fasta, log):
-    ctl.genome.Genome(fasta)
-    cache = fasta.with_name("some.fa.ctl_tokens")
+    cache = ctl.genome.Genome(fasta)._cache.path
     raw = bytearray(cache.read_bytes())
     raw[4096] = 9
     raw[-4:] = zlib.crc32(raw[4096 : 4096 + 1399]).to_bytes(4, "little")  # with the sums that fit
@@ -121,23 +119,25 @@ def test_values_that_are_no_tokens_are_damage(fasta, log):
     assert any("damaged; the FASTA is encoded anew" in m for m in log)
 
 
-def test_a_folder_that_is_not_ours_stays_as_it_is(tmp_path, monkeypatch):
-    folder, home = tmp_path / "data", tmp_path / "home"
-    folder.mkdir()
-    path = folder / "x.fa"
-    path.write_text(as_fasta(some_sequences()))
-    folder.chmod(0o555)
-    monkeypatch.setattr("pooch.os_cache", lambda name: home / name)
-    try:
-        check(ctl.genome.Genome(path), some_sequences())
-        assert [p.name for p in folder.iterdir()] == ["x.fa"]
-        kept = list((home / "chromatell" / "genomes").iterdir())
-        assert len(kept) == 1
-        assert kept[0].name.startswith("x.fa-")
-        monkeypatch.setattr(token_cache, "_write", None)
-        check(ctl.genome.Genome(path), some_sequences())  # found there again
-    finally:
-        folder.chmod(0o755)
+@pytest.mark.parametrize("variable", [True, False])
+def test_the_folder_of_the_fasta_stays_as_it_is(fasta, log, tmp_path_factory, monkeypatch, variable):
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("CHROMATELL_CACHE", str(home) if variable else "")
+    monkeypatch.setattr("pooch.os_cache", lambda name: home)
+    check(ctl.genome.Genome(fasta), some_sequences())
+    assert [p.name for p in fasta.parent.iterdir()] == ["some.fa"]
+    (kept,) = (home / "genomes").iterdir()
+    assert kept.name.startswith("some.fa-")
+    size = f"{kept.stat().st_size / 1e6:.3g} MB"
+    assert [m for m in log if m == f"Encoded some.fa once; {kept.name}, in the cache folder, holds its tokens: {size}."]
+    monkeypatch.setattr(token_cache, "_write", None)
+    check(ctl.genome.Genome(fasta), some_sequences())  # found there again
+
+
+def test_tokens_that_an_earlier_release_left_beside_the_fasta_are_used(fasta, monkeypatch):
+    token_cache.write_cache(fasta.with_name("some.fa.ctl_tokens"), fasta)
+    monkeypatch.setattr(token_cache, "_write", None)
+    check(ctl.genome.Genome(fasta), some_sequences())
 
 
 def test_two_genomes_of_one_name_in_one_cache_folder(tmp_path):
@@ -152,7 +152,7 @@ def test_two_genomes_of_one_name_in_one_cache_folder(tmp_path):
 
 
 def test_a_full_disk_leads_to_the_next_folder(fasta, tmp_path, monkeypatch):
-    monkeypatch.setattr("pooch.os_cache", lambda name: tmp_path / "home" / name)
+    monkeypatch.setenv("CHROMATELL_CACHE", str(tmp_path / "home"))
     real, calls = os.fsync, []
 
     def full(handle):
@@ -163,7 +163,8 @@ def test_a_full_disk_leads_to_the_next_folder(fasta, tmp_path, monkeypatch):
 
     monkeypatch.setattr(token_cache.os, "fsync", full)
     check(ctl.genome.Genome(fasta), some_sequences())
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["home", "some.fa"]  # no part of a cache is left
+    left = sorted(p.name for p in tmp_path.iterdir())
+    assert left == ["home", "some.fa", "some.fa.ctl_tokens"]  # no part of a cache
 
 
 def test_nowhere_to_keep_the_tokens(fasta):
@@ -187,7 +188,7 @@ def test_several_processes_at_once(tmp_path):
     answers = [process.communicate("go\n")[0] for process in running]
     want = sum(i * "ACGTN".index(letter) for i, letter in enumerate(known(sequences["chr1"])))
     assert [int(answer) for answer in answers] == [want] * 3
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["x.fa", "x.fa.ctl_tokens"]
+    assert [p.name for p in tmp_path.iterdir()] == ["x.fa"]
 
 
 def test_another_process_finishing_first_does_no_harm(fasta, monkeypatch):

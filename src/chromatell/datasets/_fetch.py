@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from chromatell._settings import file_name, logger, settings
+from chromatell._settings import cache_folder, file_name, logger, settings
 from chromatell._validate import ChromatellError, warn
 
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
@@ -66,7 +66,7 @@ def _download(url: str, sha256: str | None, cache: str | Path | None) -> Path:
     elif urlsplit(url).scheme == "http":
         warn(f"{url} is plain http: who reads along knows what you read. Its content is checked by its hash.")
     bar = _Progress() if settings.progress else False
-    folder = Path(cache).expanduser() if cache is not None else pooch.os_cache("chromatell")
+    folder = Path(cache).expanduser() if cache is not None else cache_folder()
     quiet = pooch.get_logger()
     level = quiet.level
     quiet.setLevel("WARNING")

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from chromatell._keys import ATAC, CHROM, RNA, START
-from chromatell._settings import file_name, logger
+from chromatell._settings import cache_folder, file_name, logger
 from chromatell._validate import ChromatellError, one_of
 from chromatell.datasets._arc_folder import write_arc
 from chromatell.datasets._pbmc_example import pbmc_example
@@ -112,9 +112,7 @@ _MAKERS: dict[str, Callable[[Path], None]] = {"multiome": _multiome, "fragments"
 
 
 def _cache(name: str) -> Path:
-    import pooch
-
-    return Path(pooch.os_cache("chromatell")) / f"tutorial-{name}-{_MADE}"
+    return cache_folder() / f"tutorial-{name}-{_MADE}"
 
 
 def _told(folder: Path) -> dict[str, object] | None:

@@ -15,7 +15,7 @@ import pandas as pd
 from anndata import AnnData
 
 from chromatell._keys import CHROM, END, START
-from chromatell._settings import file_name, logger
+from chromatell._settings import cache_folder, file_name, logger
 from chromatell._validate import ChromatellError, examples
 from chromatell.genome.builds import identify
 from chromatell.genome.regions import normalise_chrom, parse_regions, region_table
@@ -30,9 +30,10 @@ class Genome:
     r"""A FASTA as int8 tokens: A, C, G, T, N = 0, 1, 2, 3, 4.
 
     The first time, the FASTA is read once (a human genome takes about a minute) and its tokens are kept, one byte a
-    base: beside the FASTA where that folder can be written to, else in the user's cache folder. Later, and in other
-    processes at the same time, that file is mapped into memory. It is made anew when the FASTA's size, time of change
-    or sequence names are others, or when it is damaged.
+    base: in the user's cache folder (or that of the variable ``CHROMATELL_CACHE``), or beside the FASTA where the cache
+    cannot be written to or an earlier release left them. Later, and in other processes at the same time, that file is
+    mapped into memory. It is made anew when the FASTA's size, time of change or sequence names are others, or when it
+    is damaged. The log says how large it is.
 
     Parameters
     ----------
@@ -247,10 +248,8 @@ class Genome:
         elsewhere = f"{self.path.name}-{digest}{_SUFFIX}"  # two genomes of one name
         if self._cache_dir is not None:
             return [self._cache_dir / elsewhere]
-        import pooch
-
-        beside = self.path.with_name(self.path.name + _SUFFIX)
-        return [beside, Path(pooch.os_cache("chromatell")) / "genomes" / elsewhere]
+        beside = self.path.with_name(self.path.name + _SUFFIX)  # where earlier releases kept them
+        return [cache_folder() / "genomes" / elsewhere, beside]
 
     def _open(self) -> TokenCache | None:
         return next((cache for file in self._files() if (cache := open_cache(file, self.path))), None)
@@ -268,8 +267,9 @@ class Genome:
                 continue
             cache = open_cache(file, self.path)
             if cache is not None:
-                done = (self.path.name, cache.tokens.size / 1e6, file_name(file))
-                logger.info("Encoded %s (%.3g Mb) once; its tokens are in %s.", *done)
+                where = "beside it" if file.parent == self.path.parent else "in the cache folder"
+                done = (self.path.name, file_name(file), where if self._cache_dir is None else "in cache_dir")
+                logger.info("Encoded %s once; %s, %s, holds its tokens: %.3g MB.", *done, file.stat().st_size / 1e6)
                 logger.debug("The tokens are in %s.", file)
                 return cache
             reasons.append(f"{file.parent}: what was written could not be read")

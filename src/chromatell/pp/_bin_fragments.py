@@ -98,9 +98,9 @@ class Barcodes:
         self.others: list[str] = []
         self._open = asked is None
 
-    def numbers(self, barcodes: np.ndarray) -> np.ndarray:
-        """Return the number of each barcode, int64; -1 where it was not asked for."""
-        code, names = pd.factorize(barcodes)
+    def numbers(self, barcodes: pd.Series) -> np.ndarray:
+        """Return the number of each barcode, a categorical, int64; -1 where it was not asked for."""
+        code, names = barcodes.cat.codes.to_numpy(), barcodes.cat.categories
         if self._open:
             number = [self.number.setdefault(name, len(self.number)) for name in names]
         else:
@@ -137,7 +137,7 @@ def count_fragments(
         n_read += len(block)
         chrom, start, end = block[CHROM].cat, block[START].to_numpy(), block[END].to_numpy()
         code = places.code_of(chrom.categories)[chrom.codes.to_numpy()]
-        number = cells.numbers(block[BARCODE].to_numpy())
+        number = cells.numbers(block[BARCODE])
         if (code < 0).any():
             elsewhere.update(block[CHROM][code < 0].astype(str).value_counts().to_dict())
         there = np.flatnonzero(code >= 0)
