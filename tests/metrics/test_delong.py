@@ -209,3 +209,24 @@ def test_bad_input():
         region_auroc(np.zeros((3, 2)), np.zeros((3, 2)), np.zeros(2, dtype=int))
     with pytest.raises(ChromatellError, match="NaN"):
         region_auroc(np.eye(2), np.full((2, 2), np.nan))
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_listed_pairs_of_matched_cells_give_the_mean_of_mantel_and_haenszel(rng, ties):
+    y = rng.random((90, 12)) < rng.uniform(0.05, 0.6, 12)
+    y[:, 3] = False
+    s = (rng.integers(0, 4, y.shape) if ties else rng.normal(size=y.shape)).astype(np.float32)
+    strata = rng.integers(0, 15, 90)
+    by_region = []
+    for r in range(12):
+        parts = [(y[strata == k, r], s[strata == k, r]) for k in range(15)]
+        both = [(a, b) for a, b in parts if 0 < a.sum() < a.size]
+        if both:
+            weight = [a.sum() * (~a).sum() / a.size for a, _ in both]
+            by_region.append(np.average([roc_auc_score(a, b) for a, b in both], weights=weight))
+    labels = sp.csc_matrix(y.astype(np.float32))
+    pairs = _comparing.MatchedPairs.fit(labels, strata, 10_000)
+    assert pairs.auroc(s) == pytest.approx(np.mean(by_region), abs=1e-6)
+    assert pairs.auroc(s) == pytest.approx(region_auroc(labels, s, strata, by_size=True).mean, abs=1e-6)
+    assert _comparing.MatchedPairs.fit(labels, strata, len(pairs.weight) - 1) is None
+    assert _comparing.MatchedPairs.fit(sp.csc_matrix(y.shape), strata, 10_000) is None  # nothing is open

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,57 @@ from chromatell.metrics.ranking import finite
 _REGIONS = 4096  # at a time
 _VALUES = 1 << 16  # compared at a time: they stay in the cache
 _WORTH = 6.0  # comparisons that cost as much as sorting one value
+
+
+@dataclass(frozen=True)
+class MatchedPairs:
+    """Pairs of an open and a closed cell of one stratum, in each region: listed once, for any number of scores.
+
+    Attributes
+    ----------
+    opened, closed
+        int32 (pairs,): places in the flattened (cells, regions).
+    weight
+        float32 (pairs,); they sum to 1: all regions with a pair weigh alike, strata as in Mantel and Haenszel.
+    """
+
+    opened: np.ndarray
+    closed: np.ndarray
+    weight: np.ndarray
+
+    @classmethod
+    def fit(cls, y: sp.csc_matrix, strata: np.ndarray, most: int) -> MatchedPairs | None:
+        """Return the pairs of labels (cells, regions), sparse; None where there are more than `most`.
+
+        `strata`, int (cells,): the stratum of each cell.
+        """
+        order = np.argsort(strata, kind="stable")
+        truth = np.asarray(y.toarray()[order] != 0)
+        starts = np.append(np.flatnonzero(np.diff(strata[order], prepend=-1)), len(order))
+        n_open = np.add.reduceat(truth, starts[:-1], axis=0, dtype=np.int64) if len(order) else np.zeros((0, 0), int)
+        n_closed = np.diff(starts)[:, None] - n_open
+        if not 0 < (n_open * n_closed).sum() <= most:
+            return None
+        m = truth.shape[1]
+        share = np.where(n_open * n_closed > 0, 1.0 / np.maximum(n_open + n_closed, 1), 0.0)  # of one pair
+        total = (share * n_open * n_closed).sum(axis=0)
+        share /= np.where(total > 0, total, 1.0) * (total > 0).sum()
+        opened, closed, weight = [], [], []
+        for s, (a, b) in enumerate(zip(starts[:-1], starts[1:], strict=True)):
+            part, cells = truth[a:b], order[a:b]
+            region, high, low = np.nonzero(part.T[:, :, None] & ~part.T[:, None, :])
+            opened.append(cells[high] * m + region)
+            closed.append(cells[low] * m + region)
+            weight.append(share[s, region])
+        return cls(*(np.concatenate(x).astype(t) for x, t in ((opened, "i4"), (closed, "i4"), (weight, "f4"))))
+
+    def auroc(self, score: np.ndarray) -> float:
+        """Return the mean AUROC over regions, as ``region_auroc(y, score, strata, by_size=True).mean``."""
+        flat = np.ascontiguousarray(score).ravel()
+        high, low = flat[self.opened], flat[self.closed]
+        won = (high > low).astype(np.float32)
+        won += np.float32(0.5) * (high == low)
+        return float(np.einsum("p,p->", won, self.weight, dtype=np.float64))
 
 
 def few_open(y: Any, score: np.ndarray, cells: np.ndarray, starts: np.ndarray) -> sp.csr_matrix | None:

@@ -90,10 +90,9 @@ def evaluate(
     copy
         Return a new object; the one that was given stays as it is.
     options
-        For cells x bins only. `removed`: share of each scored cell's open bins that is taken out and asked for; default
-        0.2.
-
-        For tracks only. `targets`: names of the tracks to score; default all of the role. `resolutions`: in bp; default
+        Options of one kind of data, see the table in Notes. `motifs`: what ``ctl.genome.motifs.read_motifs`` takes, for
+        the baseline `motif_ridge`. `removed`: share of each scored cell's open bins that is taken out and asked for;
+        default 0.2. `targets`: names of the tracks to score; default all of the role. `resolutions`: in bp; default
         (50, 1000, 10000). `threshold`: a bin is a peak where the raw target is above; one number, or one a target;
         default 0. `within`: score bins in these regions only, such as those that were measured: a BED file, a table,
         or names; default all. `block`: bp of the stretches that are resampled; default 1 Mb.
@@ -139,69 +138,36 @@ def evaluate(
 
     Notes
     -----
-    Views. `overall`: all (cell, region) pairs, AUROC, AP and ``(AP - p) / (1 - p)`` at prevalence p. `per_cell`: over
-    regions, mean over cells with both classes. `per_region`: over cells, mean over regions with both classes.
-    `depth_matched`: per region, AUROC over pairs of cells whose true depths differ by at most 3%: inside strata of
-    depth, a stratum of k open and n closed cells weighted by ``k n / (k + n)``; then the mean over the `top` regions.
-    Depth alone scores .500 to .505. `within_type`: AUROC within labels of at least 50 cells, unweighted mean over
-    labels; `within_type_depth_matched`: within labels and strata of depth, weighted as above. `profile`: correlation of
-    pseudobulk over regions, mean over labels of at least 20 cells, and of its deviation from the mean over labels.
-    `calibration`: expected calibration error (15 bins of equal mass) and Brier score. `self_expected`, for models only:
-    the score if labels were drawn from the predicted probabilities; a diagnostic, since over-confidence raises it.
+    What is scored follows from the data; each kind has a page in the user guide that defines its views, baselines and
+    intervals: New cells, New regions, Cells x bins, Tracks.
 
-    Intervals are paired: all predictions see the same resamples, of what is new. Cross-cell, cells are drawn, or whole
-    groups where ``pp.split_cells(by=...)`` split by group (Efron 1979). Cross-region, the training cells stand as they
-    are and regions are drawn, in stretches of 1 Mb, since neighbours are alike (Bickel et al., Annals of Applied
-    Statistics 2010); singly where they fall in fewer than 20. Cross-both, both are drawn, independently, and the two
-    changes add up: the pigeonhole bootstrap (Owen, Annals of Applied Statistics 2007) to first order, on the safe side.
+    ======================================================  ========================  ============  ==============
+    option                                                  cells                     cells x bins  tracks
+    ======================================================  ========================  ============  ==============
+    models, baselines, split, views, n_bootstrap, seed      yes                       yes           yes
+    models as a dict of models                              no                        yes           no
+    pairs, labels, depth_key, top, max_regions              yes                       yes           no
+    regions                                                 names, or 'predictable'   bins          chromosomes
+    motifs                                                  yes                       no            no
+    removed                                                 no                        yes           no
+    targets, resolutions, threshold, within, block          no                        no            yes
+    ======================================================  ========================  ============  ==============
 
-    Per-cell scores and Brier are means over cells. Overall scores and calibration error come from 2,048 bins of the
-    score, exact values shifted by the change of the binned ones. The mean over regions of a score over cells is
-    linearised in the cells: a replicate adds up their influences (DeLong 1988; Efron's infinitesimal jackknife), see
-    :func:`chromatell.metrics.delong.region_auroc`; so is the mean over cells of a score over regions. Profiles are
-    recomputed (Spearman in fewer replicates where long). A baseline that is tuned stands in each view with the option
-    that is best in it on validation cells (`within_type` with that of `depth_matched`). Without validation pairs the
-    baseline is chosen on the scored ones, which favours the baseline and warns.
+    Intervals are paired: all predictions see the same resamples, of what is new: cells, or whole groups of a split by
+    group; held-out regions, in stretches of 1 Mb; both; blocks of the genome. Baselines are fitted on what is training
+    data, and tuned for each view on validation data, on which the one that a model is measured against is chosen.
+    Without validation data it is chosen on the scored ones, which favours the baseline and warns.
 
     Held-out regions are scored for predictions that were made without their ATAC: not for `Dense`, nor for one that
     was stored before ``pp.split_regions``, where that is known. Another tool's are taken on trust.
 
-    Peak memory: one prediction for the scored pairs at a time, float32 (cells, regions), about four times over.
+    Peak memory: one prediction for what is scored at a time, float32, about four times over.
 
-    Cells x bins. All that is scored reads the cell's own open bins, models and baselines alike: those in use that the
-    models know. Three kinds of pairs:
-
-    - 'completion': `removed` of each cell's open bins is taken out at random (a whole number, rounded), and of all bins
-      that are then closed it is asked which these were. Views: `overall` and `per_cell`, AP and AUROC; `depth_matched`,
-      for each bin the AUROC among cells in which it was not seen and whose true depths differ by at most 3%, over the
-      `top` bins.
-      Baselines: `bin_frequency_depth`, share of training cells x the cell's open bins; `lsi_knn`, the mean of the
-      training cells nearest in latent semantic indexing; `svd`, projection on leading singular vectors.
-    - 'labels', for each label that a model was trained with (the view is its column): macro-F1 and accuracy of whole
-      cells. Baselines: `lsi_logistic`, logistic regression on LSI; `majority`.
-    - 'embedding': the share of a cell's 15 nearest scored cells that have its label, in the model's embedding of whole
-      cells, beside `lsi`. The view is the column `labels`; of a model that was trained with it ``<column>_supervised``,
-      since its embedding has been shown the labels of the training cells. At most 10,000 cells, drawn at random.
-
-    Baselines are fitted on training cells; numbers of neighbours, components and rank, and the penalty and weights of
-    the regression, are those that do best on validation cells, treated alike. Intervals draw cells, or whole groups
-    where cells were split by group. `curves` holds `pr` and `per_cell` of 'completion'. Peak memory: one prediction
-    for the scored cells x bins, float32, about four times over; where one would be above ``ctl.settings.dense_limit``
-    a random subset of the cells is scored, which is logged. `max_regions` and a list of `regions` score some of the
-    bins; all are read.
-
-    Tracks. Each predicted track is scored against its target in the usable bins of `split`, over all chromosomes
-    (`chrom` is 'all') and in each; `regions` names some. The tables have columns `target`, `chrom` and `resolution`
-    (bp) in place of `pairs`, and there are no curves; `pairs`, `labels`, `depth_key`, `top` and `max_regions` are of
-    cells. Views: `smoothed`, Pearson, Spearman and RMSE against the target as ``ctl.pp.smooth_tracks`` left it, after
-    averaging over the usable bins of each stretch of a resolution (at least half of them); `raw`, the same against the
-    values before smoothing; `peaks`, at the finest resolution, average precision for bins that are peaks, their
-    `prevalence`, and precision, recall and F1 where a bin is called above a `threshold`, which has the best F1 on the
-    validation bins. Baselines are those of :func:`chromatell.tl.baseline` for tracks. Without validation bins,
-    threshold and best baseline are chosen on training bins, with a warning; either way on whole chromosomes, from the
-    shortest, until they hold 2 million bins. Intervals resample blocks (Kuensch, Annals of Statistics 1989); NaN where
-    fewer than five hold bins. Gains are of the metrics that stand alone, not of precision or recall. Peak memory: about
-    300 bytes a bin that is scored or chosen on, and 4 bytes for each target and baseline.
+    References
+    ----------
+    Efron, Annals of Statistics 1979; DeLong et al., Biometrics 1988; Bickel et al., Annals of Applied Statistics 2010
+    (stretches of the genome); Owen, Annals of Applied Statistics 2007 (cells and regions); Kuensch, Annals of
+    Statistics 1989 (blocks).
 
     Examples
     --------

@@ -21,6 +21,7 @@ from chromatell.data.expression import Embedding, Expression
 from chromatell.data.inputs import Inputs, beside_expression
 from chromatell.genome.motifs import Motifs, read_motifs
 from chromatell.metrics import views
+from chromatell.metrics._comparing import MatchedPairs
 from chromatell.metrics.bootstrap import Histograms
 from chromatell.metrics.delong import region_auroc
 from chromatell.metrics.ranking import auroc
@@ -31,6 +32,7 @@ PANEL = 100  # up to this many genes ridge may use all of them
 _COMPONENTS = 50
 _TUNE_CELLS, _TUNE_REGIONS = 1_000, 5_000
 _RANKED_CELLS, _RANKED_REGIONS = 300, 500  # of them, where each is sorted
+_MOST_PAIRS = 8_000_000  # of cells of one depth, that are listed: 100 MB
 _MIN_PROFILE_CELLS = 20  # as in the view
 _LIKE = {"within_type": "depth_matched", "within_type_depth_matched": "depth_matched"}
 
@@ -208,6 +210,7 @@ class Tuning:
         self._open = views.most_open(truth, _RANKED_REGIONS)
         self._by_region = truth[:, self._open].tocsc()
         self._strata = views.depth_strata(depth)
+        self._matched = MatchedPairs.fit(self._by_region, self._strata, _MOST_PAIRS)
         self._code, self._n_types = np.full(rows.size, -1), 0
         if labels is not None:
             code, _, count = views.label_codes(labels)
@@ -221,6 +224,11 @@ class Tuning:
     def _pseudobulk(self, x: Any) -> np.ndarray:
         return views.pseudobulk(x, self._code, np.ones((1, self.rows.size), dtype=np.float32), self._n_types)
 
+    def _depth_matched(self, ranked: np.ndarray) -> float:
+        if self._matched is not None:
+            return self._matched.auroc(ranked)
+        return region_auroc(self._by_region, ranked, self._strata, by_size=True, influence=False).mean
+
     def losses(self, p: np.ndarray) -> dict[str, float]:
         """Return the losses of a prediction, float32 (cells, regions); NaN where one cannot be computed."""
         ranked = np.ascontiguousarray(p[:, self._open])
@@ -233,7 +241,7 @@ class Tuning:
             "overall": -binned.average_precision,
             "per_cell": -_mean(auroc(self._sparse[:_RANKED_CELLS], p[:_RANKED_CELLS], axis=1)),
             "per_region": -_mean(auroc(self._by_region, ranked, axis=0)),
-            "depth_matched": -region_auroc(self._by_region, ranked, self._strata, by_size=True, influence=False).mean,
+            "depth_matched": -self._depth_matched(ranked),
             "profile": -float(deviation),
         }
 
