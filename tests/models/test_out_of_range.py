@@ -61,18 +61,18 @@ def test_the_distance_is_that_of_the_mixture(trained):
     """Against SciPy's normal distributions with the stored means and precision."""
     mdata, model = trained
     query = cells(mdata, "test")
-    known = model.expression.range
-    x, _ = model.expression.align(query)
-    z, library = model.expression.transform(x)
-    loadings = model.expression.loadings[:, : known.means.shape[1] - 3]
+    known = model.fitted.expression.range
+    x, _ = model.fitted.expression.align(query)
+    z, library = model.fitted.expression.transform(x)
+    loadings = model.fitted.expression.loadings[:, : known.means.shape[1] - 3]
     scores = z @ (loadings / np.linalg.norm(loadings, axis=0))
     left = np.log((z**2).mean(axis=1) - (scores**2).sum(axis=1) / z.shape[1] + 0.05**2)
-    features = np.column_stack([scores, library, model.expression.detected(x), left])
+    features = np.column_stack([scores, library, model.fitted.expression.detected(x), left])
     covariance = np.linalg.inv(known.factor @ known.factor.T)
     flat = multivariate_normal(np.zeros(features.shape[1]), covariance).logpdf(np.zeros(features.shape[1]))
     each = [multivariate_normal(m, covariance).logpdf(features) - flat for m in known.means]
     want = np.sqrt(-2 * logsumexp(known.log_weights + np.stack(each, axis=1), axis=1))
-    np.testing.assert_allclose(known._parts(model.expression, x, None)[:, 0], want, rtol=1e-3)
+    np.testing.assert_allclose(known._parts(model.fitted.expression, x, None)[:, 0], want, rtol=1e-3)
 
 
 def test_deviance_by_hand():

@@ -59,10 +59,10 @@ def test_depth_stays_within_the_training_cells(example):
     model, query, _, _ = example
     far = query.copy()
     far.X = far.X * 10
-    z, library = model.expression.transform(far.X)
-    depth = model.depth_model.predict(z, library)
-    assert depth.min() >= np.float32(model.depth_model.low)
-    assert depth.max() <= np.float32(model.depth_model.high)
+    z, library = model.fitted.expression.transform(far.X)
+    depth = model.fitted.depth_model.predict(z, library)
+    assert depth.min() >= np.float32(model.fitted.depth_model.low)
+    assert depth.max() <= np.float32(model.fitted.depth_model.high)
 
 
 def test_a_record_of_schema_1_predicts_as_it_did(example):
@@ -77,8 +77,8 @@ def test_a_record_of_schema_1_predicts_as_it_did(example):
     with pytest.warns(ChromatellWarning, match="1 of the model's 51 genes.*set to the training mean"):
         part = old.predict(query[:, 1:].copy())
     mean = query.copy()
-    mean.X[:, 0] = model.expression.mean[0]
-    share = model.expression.share[1:].sum()
+    mean.X[:, 0] = model.fitted.expression.mean[0]
+    share = model.fitted.expression.share[1:].sum()
     assert np.abs(np.log(part / old.predict(mean))).mean() < 0.2 / share
 
 

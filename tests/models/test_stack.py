@@ -32,7 +32,7 @@ HOW = ("observed", "fixed")
 def alone(model, member):
     """The same model, one member of which predicts."""
     found = ctl.models.Dense.from_record(model.to_record())
-    found._stack = dataclasses.replace(model._stack, weights={member: 1.0})
+    found.fitted.stack = dataclasses.replace(model.fitted.stack, weights={member: 1.0})
     return found
 
 
@@ -42,8 +42,8 @@ def test_the_members_are_what_they_are_called(trained):
     train, test = split == "train", split == "test"
     y = (mdata["atac"].X.toarray() > 0).astype(float)
     mean = np.clip(y[train].mean(axis=0), 0.5 / (train.sum() + 1), 1)
-    simple = model._stack.simple
-    z, library = model.expression.transform(mdata["rna"].X)
+    simple = model.fitted.stack.simple
+    z, library = model.fitted.expression.transform(mdata["rna"].X)
     design = np.column_stack([z @ simple.projection / simple.scale, library])
     used = np.abs(simple.beta).sum(axis=1) > 0
     p = alone(model, RIDGE).predict(mdata)
@@ -63,7 +63,7 @@ def test_the_members_are_what_they_are_called(trained):
 
 def test_the_prediction_is_the_weighted_mean(trained):
     mdata, model = trained
-    weights = model._stack.weights
+    weights = model.fitted.stack.weights
     assert sum(weights.values()) == pytest.approx(1)
     assert min(weights.values()) > 0
     parts = {member: alone(model, member).predict(mdata) for member in weights}
@@ -157,7 +157,7 @@ def test_false_and_no_validation_cells_give_the_network_alone(trained):
         ctl.models.Dense.setup_mudata(data)
         model = ctl.models.Dense(data, n_hidden=8, n_latent=4, **how)
         model.train(max_epochs=1, seed=0)
-        assert model._stack is None
+        assert model.fitted.stack is None
         assert said in model.card["predicts"]
         assert not any(name.startswith("stack.") for name in model.to_record().arrays)
 
@@ -173,5 +173,5 @@ def test_a_given_depth_moves_every_member(trained):
         ratio = np.median(rates[0] / rates[1], axis=1)
         assert np.corrcoef(ratio, depth)[0, 1] > 0.7, member
         if member != NETWORK:  # whose weight on depth is fitted
-            np.testing.assert_allclose(ratio, depth / np.expm1(model.depth_model.mean), rtol=0.02)
+            np.testing.assert_allclose(ratio, depth / np.expm1(model.fitted.depth_model.mean), rtol=0.02)
     assert np.corrcoef(observed.mean(axis=1) / fixed.mean(axis=1), depth)[0, 1] > 0.7

@@ -45,7 +45,7 @@ def test_an_effect_is_the_mean_difference_of_the_cells_log_odds(mdata, linked):
         cells = raw[:, gene] > 0
         assert used[i] == cells.sum()
         z = effects.z.copy()
-        z[:, gene] = -model.expression.mean[gene] / model.expression.sd[gene]
+        z[:, gene] = -model.fitted.expression.mean[gene] / model.fitted.expression.sd[gene]
         change = logits(model, effects.z, effects.sizes) - logits(model, z, effects.sizes)
         np.testing.assert_allclose(found[i], change[cells].mean(axis=0), atol=2e-5)
         assert np.abs(change[~cells]).max() < 1e-5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,7 +103,7 @@ class Covariates:
         return {"batch_key": self.batch_key, "levels": self.levels, "keys": self.keys}
 
     @classmethod
-    def from_plain(cls, plain: dict[str, Any], arrays: dict[str, np.ndarray]) -> Covariates:
+    def from_plain(cls, plain: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Covariates:
         """Take both back from a record, whose names and numbers must fit each other."""
         none = np.zeros(0)
         frequency, mean, sd = (

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Protocol, Self
 
 import numpy as np
 import pandas as pd
@@ -43,8 +43,23 @@ from chromatell.models._support import (
     what,
 )
 from chromatell.models._trained_on import COUNTS, counts, stored_cells, trained_cells
+from chromatell.nn.stored_module import module_arrays
 
 DEPTHS = ("predicted", "fixed", "observed")
+
+
+class Fitted(Protocol):
+    """What a family knows of its training data beside the weights."""
+
+    @property
+    def var_names(self) -> dict[str, list[str]]:
+        """Names of the variables in use, by modality."""
+
+    def plain(self) -> dict[str, Any]:
+        """Return what is not an array, JSON-able: a part of the record's configuration."""
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return statistics as plain arrays."""
 
 
 class ChromatinModel(BaseModelClass):
@@ -60,11 +75,10 @@ class ChromatinModel(BaseModelClass):
     schema: ClassVar[int] = 1
     module: torch.nn.Module
     config: dict[str, Any]
+    fitted: Fitted
     _adata: Any
     train_config: TrainConfig
-    pretrained: Any = None  # the model that training goes on from
     _made: dict[str, Any] | None = None  # the configuration before the first training
-    _starts_fitted = False  # whether the weights that training starts from are a candidate for the best
     reads_tracks: ClassVar[bool] = False  # BinnedTracks in and out, not cells
     reads_region_atac: ClassVar[bool] = True  # whether it knows a region by its ATAC, and so none that was held out
     bf16_on_cpu: ClassVar[bool] = True  # whether bfloat16 trains faster on a CPU that has its instructions
@@ -90,6 +104,7 @@ class ChromatinModel(BaseModelClass):
         self.card: dict[str, Any] = {}
         self.history_: dict[str, list[float]] | None = None
         self.trained_cells: dict[str, np.ndarray] = {}  # hashes of their barcodes, see _trained_on
+        self.trained_before: dict[str, np.ndarray] = {}  # those of the model that training went on from
         # schema and description that a model of an older schema was read with: it is written as it was
         self.older: tuple[int, dict[str, Any]] | None = None
 
@@ -116,17 +131,17 @@ class ChromatinModel(BaseModelClass):
         """Yield (rows, columns, float32 block) until every row of a query, or of a part, and column is covered."""
 
     @abstractmethod
+    def _restore(self, var_names: dict[str, list[str]], arrays: dict[str, np.ndarray]) -> None:
+        """Make `fitted` and `module` again from `config` and a record; check names, dtypes and shapes."""
+
     def _arrays(self) -> dict[str, np.ndarray]:
         """Return weights (`weights.*`) and statistics (`scaling.*`) as plain arrays."""
-
-    @abstractmethod
-    def _set_arrays(self, arrays: dict[str, np.ndarray]) -> None:
-        """Take them back: restore the statistics, build the module, check names, dtypes and shapes."""
+        return module_arrays(self.module) | self.fitted.arrays()
 
     @property
-    @abstractmethod
     def var_names(self) -> dict[str, list[str]]:
         """Names of the variables in use, by modality."""
+        return self.fitted.var_names
 
     @property
     def trained_regions(self) -> pd.Index:
@@ -214,14 +229,19 @@ class ChromatinModel(BaseModelClass):
         self.card = self._describe(self._adata)
         if self.read_expression is not None and self.read_expression.range is not None:
             self.card["out_of_range"] = self.read_expression.range.described
-        self.trained_cells = trained_cells(self._adata, getattr(self.pretrained, "trained_cells", None))
+        self.trained_cells = trained_cells(self._adata, self.trained_before)
 
     def _schedule(self) -> TrainConfig:
         """Return how the network is fitted, which may follow the data; `train_config` is what the user chose."""
         return self.train_config
 
-    def _fit(self, data: Any, seed: int, *, state: Path | None, precision: str, **trainer: Any) -> None:
-        """Fit by gradient descent, through Lightning; a family may fit otherwise."""
+    def _fit(
+        self, data: Any, seed: int, *, state: Path | None, precision: str, starts_fitted: bool = False, **trainer: Any
+    ) -> None:
+        """Fit by gradient descent, through Lightning; a family may fit otherwise.
+
+        With `starts_fitted` the weights that training starts from are a candidate for the best.
+        """
         config = self._schedule()
         train, val = self._loader(data, TRAIN, seed), self._loader(data, VAL, seed)
         if train is None:
@@ -240,7 +260,7 @@ class ChromatinModel(BaseModelClass):
             config,
             (train, val),
             seed=seed,
-            starts_fitted=self._starts_fitted,
+            starts_fitted=starts_fitted,
             state=state,
             identity=identity,
             precision=precision,
@@ -376,10 +396,11 @@ class ChromatinModel(BaseModelClass):
     def to_record(self) -> Record:
         """Return the trained model as plain arrays and JSON; one of an older schema as its release wrote it."""
         self._require_trained()
-        arrays = self._arrays() | self.trained_cells  # first: it may complete the configuration
+        arrays = self._arrays() | self.trained_cells
         arrays |= {f"history.{k}": np.asarray(v, dtype=np.float64) for k, v in (self.history_ or {}).items()}
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        config = {**self.config, "train": asdict(self.train_config), COUNTS: counts(self.trained_cells)}
+        config = {**self.config, **self.fitted.plain(), "train": asdict(self.train_config)}
+        config[COUNTS] = counts(self.trained_cells)
         schema, config = self.older or (self.schema, config)
         return Record(
             family=self.family,
@@ -405,14 +426,14 @@ class ChromatinModel(BaseModelClass):
         model = cls.__new__(cls)
         ChromatinModel.__init__(model)
         model.older = (record.schema, dict(record.config)) if record.schema < cls.schema else None
-        model._restore(record)
-        history = [k for k in record.arrays if k.startswith("history.")]  # one-dimensional, `_restore` has seen to it
+        model._read(record)
+        history = [k for k in record.arrays if k.startswith("history.")]  # one-dimensional, `_read` has seen to it
         model.history_ = {k.removeprefix("history."): [float(v) for v in record.arrays[k]] for k in history}
         model.card = dict(record.card)
         model.is_trained_ = True
         return model
 
-    def _restore(self, record: Record) -> None:
+    def _read(self, record: Record) -> None:
         """Take names and arrays from a record. Damaged content becomes one clear error."""
         try:
             config = migrated(self.family, record.schema, record.config)
@@ -423,10 +444,10 @@ class ChromatinModel(BaseModelClass):
             if not isinstance(seed, int) or isinstance(seed, bool):
                 raise TypeError(f"its seed is {str(seed)[:40]!r}")
             check_stored(record.arrays, record.var_names)
-            self._set_names(record.var_names)
             self.trained_cells = stored_cells(record.arrays, f"a {self.family!r} model", record.config.get(COUNTS, {}))
             check_complete(record.arrays, record.schema)
-            self._set_arrays({k: a for k, a in record.arrays.items() if k not in self.trained_cells})
+            arrays = {k: a for k, a in record.arrays.items() if k not in self.trained_cells}
+            self._restore(record.var_names, arrays)
         except ChromatellError:
             raise
         except (AttributeError, KeyError, TypeError, IndexError, ValueError, RuntimeError) as error:
@@ -435,10 +456,6 @@ class ChromatinModel(BaseModelClass):
                 "train anew."
             ) from error
         self.module.eval()
-
-    @abstractmethod
-    def _set_names(self, var_names: dict[str, list[str]]) -> None:
-        """Take the names of the variables from a record."""
 
     @property
     def content_hash(self) -> str:

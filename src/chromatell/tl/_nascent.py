@@ -119,7 +119,7 @@ def nascent(
     family: Any = family_class("nascent")
     chosen = {"architecture": architecture, "preset": preset, "inputs": inputs, "targets": targets, "fasta": fasta}
     model = family(tracks, **chosen, **model_kwargs)
-    _check_free(tracks, [f"{name}_{key_added}" for name in model.var_names["target"]])
+    _check_free(tracks, [f"{name}_{key_added}" for name in model.targets])
     target = tracks.copy() if copy else tracks
     try:
         model.train(seed=seed, **(train_kwargs or {}))

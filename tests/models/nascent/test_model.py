@@ -95,9 +95,9 @@ def test_a_network_learns_and_keeps_the_epoch_that_validates_best(network):
     found = model.predict(chroms="chr2").values("chr2")
     observed = tracks.values("chr2", "mark")
     assert np.corrcoef(found[0], observed[0])[0, 1] > 0.95
-    x = padded(tracks.values("chr1", "plus") / np.float32(model.scale[0]), 3)
+    x = padded(tracks.values("chr1", "plus") / np.float32(model.fitted.scale[0]), 3)
     bins = np.arange(2500, 3000)
-    windows = Windows([x], [bins], [tracks.values("chr1", "mark")[:, bins] / np.float32(model.deviation[0])], 3)
+    windows = Windows([x], [bins], [tracks.values("chr1", "mark")[:, bins] / np.float32(model.fitted.deviation[0])], 3)
     loss = model.module.loss(windows[np.arange(500)]).item()
     assert loss == pytest.approx(min(model.history["validation_loss"]), rel=1e-4)
 

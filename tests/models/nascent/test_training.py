@@ -189,7 +189,7 @@ def test_trees_of_classes_are_those_of_xgboost_itself():
         found = model.predict().values("chr2")[0]
         from chromatell.models.nascent._signal import Signal
 
-        def features(chrom, scale=model.scale):
+        def features(chrom, scale=model.fitted.scale):
             return (
                 Signal((tracks.values(chrom, role="input") / scale[:, None]).astype(np.float32), 9)
                 .features(slice(0, N))

@@ -35,11 +35,11 @@ def of_lane(mdata, lane):
 
 
 def test_the_batch_moves_what_differs_between_batches(model, batched):
-    assert model.network.n_inputs == model.embedding.n_components + 3
+    assert model.network.n_inputs == model.fitted.embedding.n_components + 3
     probabilities = [model.predict(of_lane(batched, lane), depth="fixed").mean(axis=0) for lane in ("one", "two")]
     moved = probabilities[1] - probabilities[0]
-    assert moved[model.seen & (np.arange(len(moved)) % 4 == 0)].mean() > 0.1
-    assert abs(moved[model.seen & (np.arange(len(moved)) % 4 != 0)].mean()) < 0.05
+    assert moved[model.fitted.seen & (np.arange(len(moved)) % 4 == 0)].mean() > 0.1
+    assert abs(moved[model.fitted.seen & (np.arange(len(moved)) % 4 != 0)].mean()) < 0.05
 
 
 def test_a_batch_that_is_new_or_absent_takes_the_mean_effect(model, batched):
@@ -47,7 +47,7 @@ def test_a_batch_that_is_new_or_absent_takes_the_mean_effect(model, batched):
     share = (batched.obs["lane"].iloc[rows] == "one").mean()
     age = batched.mod["rna"].obs["age"].to_numpy()
     age = (age - age[rows].mean()) / age[rows].std()
-    z, _ = model.embedding.transform(batched.mod["rna"])
+    z, _ = model.fitted.embedding.transform(batched.mod["rna"])
     inputs = np.column_stack([z, np.tile([share, 1 - share], (len(z), 1)), age]).astype(np.float32)
     with pytest.warns(ctl.ChromatellWarning, match="'lane' were not in training"):
         new = model.cell_vectors(of_lane(batched, "three"), depth="fixed")
@@ -60,7 +60,7 @@ def test_a_batch_that_is_new_or_absent_takes_the_mean_effect(model, batched):
 
 def test_it_travels_with_the_record(model, batched, tmp_path):
     again = ctl.models.load(ctl.io.save_record(model.to_record(), tmp_path / "model"))
-    assert again.cell_covariates.levels == ["one", "two"]
+    assert again.fitted.cell_covariates.levels == ["one", "two"]
     np.testing.assert_allclose(again.predict(batched), model.predict(batched), atol=1e-6)
     assert np.abs(again.predict(of_lane(batched, "two")) - again.predict(of_lane(batched, "one"))).max() > 0.01
 
@@ -74,8 +74,8 @@ def test_a_column_that_is_no_batch_is_refused_and_none_is_none(batched, fit, sma
     with pytest.raises(ctl.ChromatellError, match="'lane'"):
         setup(unlabelled, batch_key="lane")
     plain = fit(small, epochs=1)
-    assert plain.cell_covariates.width == 0
-    assert plain.network.n_inputs == plain.embedding.n_components
+    assert plain.fitted.cell_covariates.width == 0
+    assert plain.network.n_inputs == plain.fitted.embedding.n_components
     record = plain.to_record()
     older = {k: v for k, v in record.config.items() if k != "cell_covariates"}
     old = ctl.io.Record(record.family, 2, older, record.arrays, record.var_names)

@@ -126,7 +126,7 @@ def test_record_predicts_the_same_new_regions_too(model, near, fasta, tmp_path):
     model.save(tmp_path / "model")
     for again in (ctl.models.load(model.to_record()), ctl.models.XChrom.load(tmp_path / "model")):
         np.testing.assert_allclose(again.predict(near["rna"], regions=new, fasta=fasta), want, atol=1e-6)
-        assert again.source.described == model.source.described
+        assert again.fitted.source.described == model.fitted.source.described
         assert again.content_hash == model.content_hash
 
 

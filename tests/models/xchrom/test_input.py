@@ -76,7 +76,7 @@ def test_selected_regions_alone_are_learned_from(fit, small):
     mdata["atac"].var["ctl_selected"] = np.arange(120) % 2 == 0
     model = fit(mdata)
     assert list(model.regions) == list(mdata["atac"].var_names[::2])
-    assert len(model.seen) == 60
+    assert len(model.fitted.seen) == 60
     other = mdata[:, np.append(np.arange(40), 40 + np.arange(0, 120, 2))].copy()
     del other["atac"].var["ctl_selected"]
     assert_same_weights(model, fit(other))

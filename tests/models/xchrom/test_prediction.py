@@ -27,11 +27,11 @@ WIDTH, LENGTH = 150, 140  # of the windows, and of what the tower reads
 
 def test_predicted_depth_is_a_ridge_on_the_genes_behind_the_embedding(trained, mdata):
     """scikit-learn's, drawn towards the mean; penalised on components as long as they are, before standardising."""
-    z, library = trained.embedding.transform(mdata["rna"])
+    z, library = trained.fitted.embedding.transform(mdata["rna"])
     train = rows_of(mdata.obs, "train")
     log = np.log1p(np.asarray(mdata["atac"].X.sum(1)).ravel())
     target = (log - log[train].mean()) / log[train].std()
-    design = np.column_stack([z * trained.embedding.sd, 10 * library]).astype(float)
+    design = np.column_stack([z * trained.fitted.embedding.sd, 10 * library]).astype(float)
     strength = choose_strength(design[train], target[train])
     ridge = Ridge(alpha=train.size * strength**2).fit(design[train], target[train])
     v = trained.cell_vectors(mdata)
@@ -316,7 +316,7 @@ def test_regions_without_coordinates_in_their_names_are_found_by_place(fit, smal
     want = model.predict(renamed)[:, [7, 3]]
     again = ctl.models.load(model.to_record())
     np.testing.assert_allclose(again.predict(mdata["rna"], regions=bed), want, atol=1e-6)
-    pd.testing.assert_frame_equal(again.places, model.places, check_index_type=False)
+    pd.testing.assert_frame_equal(again.fitted.places, model.fitted.places, check_index_type=False)
     with pytest.raises(ChromatellError, match="not among the 120 that the model holds"):
         again.predict(mdata["rna"], regions=["chr1:1-50"])
     record = model.to_record()

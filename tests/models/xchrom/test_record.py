@@ -31,7 +31,7 @@ def test_record_predicts_the_same(fit, small, setup, tmp_path):
     again = ctl.models.load(model.to_record())
     np.testing.assert_allclose(again.predict(mdata["rna"]), want, atol=1e-6)
     np.testing.assert_array_equal(again.stored_vectors(), model.stored_vectors())
-    np.testing.assert_array_equal(again.seen, model.seen)
+    np.testing.assert_array_equal(again.fitted.seen, model.fitted.seen)
     assert again.content_hash == model.content_hash
     assert again.history == model.history
     assert again.var_names == model.var_names

@@ -36,7 +36,7 @@ def test_terms_of_seen_regions_leave_all_others_alone(trained, with_effect, mdat
         if name.startswith(("weights.", "scaling.")):
             np.testing.assert_array_equal(value, weights(with_effect)[name], err_msg=name)
     seen = (mdata["atac"].var["ctl_split"] == "train").to_numpy()
-    np.testing.assert_array_equal(with_effect.seen, seen)
+    np.testing.assert_array_equal(with_effect.fitted.seen, seen)
     plain, own = trained.stored_vectors(), with_effect.stored_vectors()
     np.testing.assert_array_equal(own[~seen], plain[~seen])
     assert np.abs(own[seen] - plain[seen]).max(axis=1).min() > 1e-4

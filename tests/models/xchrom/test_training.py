@@ -155,15 +155,15 @@ def test_depth_is_the_total_over_all_regions(fit, small):
     model = fit(small, epochs=1)
     total = np.asarray(small["atac"].X.sum(1)).ravel()
     log = np.log1p(total[rows_of(small.obs, "train")])
-    assert model.depth_model.mean == pytest.approx(log.mean(), abs=1e-6)
-    assert model.depth_model.sd == pytest.approx(log.std(), abs=1e-6)
+    assert model.fitted.depth_model.mean == pytest.approx(log.mean(), abs=1e-6)
+    assert model.fitted.depth_model.sd == pytest.approx(log.std(), abs=1e-6)
 
 
 def validation_loss(model, mdata):
     """Of the module as it stands, over the validation batches."""
     inner = mdata.copy()
     t = TrainingData.fit(inner, model.config, model.sequence_length, model.config["seed"])
-    loader = t.loader("val", model.train_config.batch_for(int(model.seen.sum())), 0, model.config["seed"])
+    loader = t.loader("val", model.train_config.batch_for(int(model.fitted.seen.sum())), 0, model.config["seed"])
     model.module.eval()
     with torch.no_grad():
         parts = [(float(model.module.loss(batch)), len(batch)) for batch in loader]

@@ -90,8 +90,8 @@ def test_depth_key_is_read(mdata):
     ctl.tl.xchrom(mdata, depth_key="mine", **QUICK)
     model = ctl.models.load(mdata)
     log = np.log1p(mdata["atac"].obs["mine"].to_numpy()[rows_of(mdata.obs, "train")])
-    assert model.depth_model.mean == pytest.approx(log.mean())
-    assert model.depth_model.sd == pytest.approx(log.std())
+    assert model.fitted.depth_model.mean == pytest.approx(log.mean())
+    assert model.fitted.depth_model.sd == pytest.approx(log.std())
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +149,7 @@ def test_the_references_own_example(data_dir, tmp_path):
     ctl.pp.split_regions(mdata, by="random", seed=0)
     ctl.tl.xchrom(mdata, **{**QUICK, "stem_filters": 4})
     model = ctl.models.load(mdata)
-    assert model.embedding.key == "X_pca"
+    assert model.fitted.embedding.key == "X_pca"
     assert mdata["atac_pred"].shape == (91, 901)
     assert np.isfinite(mdata["atac_pred"].X).all()
     with no_pull():

@@ -15,7 +15,7 @@ from mudata import MuData
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from chromatell._keys import TRAIN, VAL
+from chromatell._keys import ATAC, RNA, TRAIN, VAL
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, split_of
 from chromatell.data.accessibility import open_matrix, selected
@@ -191,6 +191,12 @@ class Fitted:
 
     # ---- the record
 
+    @property
+    def var_names(self) -> dict[str, list[str]]:
+        """Names of the bins, and of the genes that a context is computed from (none where a query brings it)."""
+        genes = [] if self.embedding is None else list(map(str, self.embedding.genes))
+        return {RNA: genes, ATAC: list(map(str, self.vocabulary.bins))}
+
     def plain(self) -> dict[str, Any]:
         """Return what is not an array, for a record's configuration."""
         return {
@@ -209,10 +215,11 @@ class Fitted:
         return arrays
 
     @classmethod
-    def from_plain(
-        cls, config: Mapping[str, Any], bins: pd.Index, genes: pd.Index, arrays: Mapping[str, np.ndarray]
+    def from_record(
+        cls, config: Mapping[str, Any], var_names: Mapping[str, list[str]], arrays: Mapping[str, np.ndarray]
     ) -> Fitted:
         """Return it from a record; shapes and values are checked."""
+        genes, bins = pd.Index(var_names[RNA]), pd.Index(var_names[ATAC])
         vocabulary = vocabulary_from(bins, config, arrays)
         n_context, embedding, depth_model = int(config["network"]["n_context"]), None, None
         if config["embedding"] is not None:

@@ -13,7 +13,7 @@ from anndata import AnnData
 from mudata import MuData
 from torch.utils.data import DataLoader
 
-from chromatell._keys import ATAC, RNA, TRAIN
+from chromatell._keys import TRAIN
 from chromatell._validate import ChromatellError, in_range, one_of
 from chromatell.data.accessibility import selected
 from chromatell.data.expression import Expression
@@ -30,7 +30,6 @@ from chromatell.models.atacformer._reader import Reader, looked_for, named_colum
 from chromatell.models.atacformer._sentences import Masking
 from chromatell.models.atacformer._start import loaded, lsi_vectors, new_module
 from chromatell.models.atacformer._store import module_from
-from chromatell.nn.stored_module import module_arrays
 
 
 class AtacFormer(ChromatinModel):
@@ -107,6 +106,8 @@ class AtacFormer(ChromatinModel):
     schema: ClassVar[int] = 2
     module: AtacFormerModule
     network: AtacFormerConfig
+    fitted: Fitted
+    pretrained: AtacFormer | None = None  # what training goes on from
 
     def __init__(
         self,
@@ -253,6 +254,7 @@ class AtacFormer(ChromatinModel):
     def _fit(self, data: AnnData | MuData, seed: int, **kwargs: Any) -> None:
         super()._fit(data, seed, **kwargs)
         self.module.contrastive = None  # in training only
+        self.trained_before = {} if self.pretrained is None else self.pretrained.trained_cells
 
     # ---- what it says of cells
 
@@ -386,24 +388,10 @@ class AtacFormer(ChromatinModel):
 
     # ---- record
 
-    @property
-    def var_names(self) -> dict[str, list[str]]:
-        """Names of the bins, and of the genes that a context is computed from (none where a query brings it)."""
-        embedding = self.fitted.embedding
-        genes = [] if embedding is None else list(map(str, embedding.genes))
-        return {RNA: genes, ATAC: list(map(str, self.fitted.vocabulary.bins))}
-
-    def _set_names(self, var_names: dict[str, list[str]]) -> None:
-        self._genes, self._bins = pd.Index(var_names[RNA]), pd.Index(var_names[ATAC])
-
-    def _arrays(self) -> dict[str, np.ndarray]:
-        self.config |= self.fitted.plain()
-        return module_arrays(self.module) | self.fitted.arrays()
-
-    def _set_arrays(self, arrays: dict[str, np.ndarray]) -> None:
-        self.pretrained, self.masking = None, Masking(**self.config["masking"])
+    def _restore(self, var_names: dict[str, list[str]], arrays: dict[str, np.ndarray]) -> None:
+        self.masking = Masking(**self.config["masking"])
         self.contrastive = resolve_contrastive(self.config["contrastive"])
-        self.fitted = Fitted.from_plain(self.config, self._bins, self._genes, arrays)
+        self.fitted = Fitted.from_record(self.config, var_names, arrays)
         self.module = module_from(self.config["network"], self.fitted.sizes, self.fitted.tables, arrays)
         self.network = self.module.config
         self.fitted.room(self.config["max_length"])

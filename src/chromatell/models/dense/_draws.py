@@ -1,6 +1,6 @@
 """How much a trained `Dense` disagrees with itself: its members, or the same network with dropout left on.
 
-What stands beside the network (`_stack`) is the same in all draws.
+What stands beside the network (`fitted.stack`) is the same in all draws.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ def draw_blocks(
     rna = data.mod[RNA] if isinstance(data, MuData) else data
     nonnegative(rna, RNA, smoothed=True)
     expressed(rna)
-    x, present = model.expression.align(rna)
-    covariates = model._beside_expression(data, np.arange(rna.n_obs))
+    x, present = model.fitted.expression.align(rna)
+    covariates = model.fitted.beside_expression(data, np.arange(rna.n_obs))
     position = model.regions.get_indexer(regions)
 
     def decode(module: DenseModule, batch: CellBatch, position: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:

@@ -44,14 +44,13 @@ class GeneEffects:
         rna = data.mod[RNA] if isinstance(data, MuData) else data
         nonnegative(rna, RNA, smoothed=True)
         expressed(rna)
-        self.model = model
-        x, present = model.expression.align(rna)
-        covariates = model._beside_expression(data, np.arange(rna.n_obs))
-        self.z, library = model.expression.transform(x, present)
-        self.sizes = np.column_stack([library, model.expression.detected(x, present), covariates])
-        self.x = self.z if model.projection is None else self.z @ model.projection  # what the encoder reads
+        self.model, self.projection, e = model, model.fitted.projection, model.fitted.expression
+        x, present = e.align(rna)
+        covariates = model.fitted.beside_expression(data, np.arange(rna.n_obs))
+        self.z, library = e.transform(x, present)
+        self.sizes = np.column_stack([library, e.detected(x, present), covariates])
+        self.x = self.z if self.projection is None else self.z @ self.projection  # what the encoder reads
         # the z-score of no expression at all
-        e = model.expression
         self.absent = np.clip(-e.mean / e.sd, -e.clip, e.clip).astype(np.float32)
         self.present = np.ones(len(e.genes), dtype=bool) if present is None else np.asarray(present, dtype=bool)
 
@@ -91,10 +90,10 @@ class GeneEffects:
     def _shifted(self, gene: int, by: np.ndarray, cells: np.ndarray) -> np.ndarray:
         """Return what the encoder reads of some cells, where a gene's z-score is changed."""
         x = self.x[cells].copy()
-        if self.model.projection is None:
+        if self.projection is None:
             x[:, gene] += by
         else:
-            x += by[:, None] * self.model.projection[gene]
+            x += by[:, None] * self.projection[gene]
         return x
 
     def _encode(self, x: np.ndarray, cells: np.ndarray | slice = slice(None)) -> torch.Tensor:

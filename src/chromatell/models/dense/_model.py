@@ -17,38 +17,23 @@ from chromatell._keys import ATAC, RNA, TRAIN, VAL
 from chromatell._rows import matrix
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, expressed, nonnegative, one_of, paired, split_of
-from chromatell.data.accessibility import fragment_counts, open_matrix, selected, true_depth
+from chromatell.data.accessibility import open_matrix, selected, true_depth
 from chromatell.data.cells import CellBatch, CellDataset, CellInput, cell_loader, row_blocks, take
-from chromatell.data.covariates import Covariates
-from chromatell.data.depth import DepthModel
-from chromatell.data.expression import Embedding, Expression
-from chromatell.data.inputs import Inputs, beside_expression
-from chromatell.data.smoothing import Smoothing, fit_smoothing
+from chromatell.data.expression import Expression
+from chromatell.data.inputs import beside_expression
 from chromatell.data.sparse_expression import projected
-from chromatell.data.stored import stored
 from chromatell.models._base import DEPTHS, ChromatinModel
 from chromatell.models._query import Query
 from chromatell.models._support import covariate_fields, observed_atac, register_paired
-from chromatell.models.dense._links import linked_pairs, score_map
+from chromatell.models.dense._fitted import Fitted, Training, targets_of
+from chromatell.models.dense._links import score_map
 from chromatell.models.dense._module import DenseConfig, DenseModule
 from chromatell.models.dense._presets import PANEL, PRESETS, SmoothingConfig, resolve_network
-from chromatell.models.dense._stack import (
-    CELLS,
-    ENTRIES,
-    MEMBERS,
-    VAL_CELLS,
-    Moments,
-    Regressions,
-    Stack,
-    choose_weights,
-    fit_regressions,
-)
+from chromatell.models.dense._stack import ENTRIES, MEMBERS, VAL_CELLS, Moments, Stack, choose_weights, fit_regressions
 from chromatell.models.dense._store import check_config, decode_blocks, module_from
 from chromatell.nn.losses import LossConfig
-from chromatell.nn.stored_module import module_arrays
 
 _ROWS = 512  # cells predicted at a time
-_CLAMP = 1e-4  # a region open nowhere (or everywhere) in training keeps a finite bias
 
 
 class Dense(ChromatinModel):
@@ -126,9 +111,8 @@ class Dense(ChromatinModel):
     family: ClassVar[str] = "dense"
     schema: ClassVar[int] = 3
     module: DenseModule
-    _stack: Stack | None = None
-    inputs: Inputs
-    _of_training: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # for the stack, while it trains
+    fitted: Fitted
+    _training: Training
 
     def __init__(
         self,
@@ -219,127 +203,60 @@ class Dense(ChromatinModel):
     # ---- statistics and module
 
     def _fit_stats(self, data: MuData, seed: int) -> None:
-        rna, atac = data.mod[RNA], data.mod[ATAC]
-        rows = np.flatnonzero(split_of(data) == TRAIN)
-        genes, regions = selected(rna), selected(atac)
-        self.genes, self.regions = rna.var_names[genes], atac.var_names[regions]
-        x = take(matrix(rna), rows, genes)
-        self.expression = Expression.fit(x, self.genes, whole=matrix(rna)[rows])
-        if self.expression.kind == "normalised":
-            logger.info("Expression is not integer: taken as already normalised (no size factor, no log1p).")
-        reads_pcs = self.network.encoder in ("mlp", "autoencoder")
-        n_pcs = min(self.network.n_pcs, min(x.shape) - 1) if reads_pcs else 0
-        embedding = Embedding.fit(self.expression, x, max(n_pcs, 50), seed=seed)
-        val = take(matrix(rna), np.flatnonzero(split_of(data) == VAL), genes)
-        self.expression = self.expression.filled_by(embedding).with_range(x, val, seed)
-        scores, library = projected(self.expression, x, embedding.components)
-        self.projection = None
-        if n_pcs:
-            scale = float(np.sqrt((scores[:, :n_pcs] ** 2).mean()))
-            self.projection = embedding.components[:, :n_pcs] / np.float32(scale)
-        depth = true_depth(atac, self.config["setup"].get("depth_key"))[rows]
-        self.depth_model = DepthModel.fit(scores, library, depth, components=embedding.components)
-        if self.stack:
-            some = np.sort(np.random.default_rng(seed).permutation(len(rows))[:CELLS])
-            self._of_training = rows[some], scores[some], library[some], embedding.components
-        setup = self.config["setup"]
-        self.covariates = Covariates.fit(
-            data, rows, setup.get("batch_key"), setup.get("continuous_covariate_keys") or []
-        )
-        self.inputs = Inputs.fit(data, setup.get("inputs", []), rows, seed)
-        targets = self._targets(atac, rows, regions)
-        share = np.asarray(targets.sum(axis=0), dtype=np.float64).ravel() / len(rows)
-        if not share.any():
-            raise ChromatellError(
-                "No selected region is open in any training cell: there is nothing to learn. Check mdata.mod['atac'].X "
-                "and run ctl.pp.select_features(mdata) again."
-            )
-        mean = np.clip(share, _CLAMP, None)
-        poisson = self.network.likelihood == "poisson"
-        self._share_open = None if poisson else share
-        self.start_bias = np.log(mean if poisson else np.minimum(mean, 1 - _CLAMP) / (1 - np.minimum(mean, 1 - _CLAMP)))
-        self._smoother: Smoothing | None = None
-        if self.smoothing.mix > 0:
-            s = self.smoothing
-            top = scores[:, : n_pcs or 30]
-            n_entries = float(share.sum() * len(rows))
-            self._smoother = fit_smoothing(
-                top, targets, space=s.space, k=s.k, mix=s.mix, seed=seed, n_entries=n_entries
-            )
-        self.network = replace(
-            self.network,
-            n_genes=len(self.genes),
-            n_regions=len(self.regions),
-            n_covariates=self.covariates.width + self.inputs.width,
-            n_pcs=n_pcs,
-        )
+        self.fitted, self._training = Fitted.fit(data, self.config["setup"], self.network, self.smoothing, seed)
+        self.network = replace(self.network, **self.fitted.sizes)
         self.config["network"] = asdict(self.network)
-        self._links = linked_pairs(data, self.genes, self.regions) if self._needs_links else None
-
-    @property
-    def _needs_links(self) -> bool:
-        return self.network.linked_genes or self.network.encoder == "shared"
-
-    def _targets(self, atac: AnnData, rows: np.ndarray, regions: np.ndarray) -> Any:
-        """Return the targets, CSR, or unread where they are on disk."""
-        make = fragment_counts if self.network.likelihood == "poisson" else open_matrix
-        return make(atac, rows, regions, lazy=True)
 
     def _build(self) -> None:
         pairs = scores = None
-        if self._links is not None:
-            gene, region, distance = self._links
+        if self._training.links is not None:
+            gene, region, distance = self._training.links
             pairs = (torch.from_numpy(gene), torch.from_numpy(region))
             if self.network.encoder == "shared":
                 scores = score_map(gene, region, distance, self.genes, self.gene_sets)
-        slope = self.depth_model.sd
-        self.module = DenseModule(
-            self.network, torch.from_numpy(self.start_bias.astype(np.float32)), slope, pairs, scores
-        )
+        bias, slope = torch.from_numpy(self._training.start_bias), self.fitted.depth_model.sd
+        self.module = DenseModule(self.network, bias, slope, pairs, scores)
 
     def _loader(self, data: MuData, split: str, seed: int) -> DataLoader | None:
-        rna, atac = data.mod[RNA], data.mod[ATAC]
+        rna, atac, fitted = data.mod[RNA], data.mod[ATAC], self.fitted
         rows = np.flatnonzero(split_of(data) == split)
         if rows.size == 0:
             return None
         inputs = CellInput(
             take(matrix(rna), rows, selected(rna)),
-            self.expression,
-            projection=self.projection,
-            covariates=self._beside_expression(data, rows),
+            fitted.expression,
+            projection=fitted.projection,
+            covariates=fitted.beside_expression(data, rows),
             keep_genes=self._keep_genes,
         )
-        targets = self._targets(atac, rows, selected(atac))
         training = split == TRAIN
         if training:
-            depth = self.depth_model.standardise(true_depth(atac, self.config["setup"].get("depth_key"))[rows])
+            depth = fitted.depth_model.standardise(true_depth(atac, self.config["setup"].get("depth_key"))[rows])
         else:  # as it will be for new cells; the network's own prediction, where it makes one, replaces it
-            weights = self.depth_model.coef[:-1, np.newaxis].astype(np.float32)
-            score, library = projected(self.expression, inputs.x, weights)
-            depth = np.float32(self.network.depth_shrink) * self.depth_model.from_score(score[:, 0], library)
-        dataset = CellDataset(inputs, targets, depth, self.network.block, self._smoother if training else None)
+            weights = fitted.depth_model.coef[:-1, np.newaxis].astype(np.float32)
+            score, library = projected(fitted.expression, inputs.x, weights)
+            depth = np.float32(self.network.depth_shrink) * fitted.depth_model.from_score(score[:, 0], library)
+        smoother = self._training.smoother if training else None
+        targets = targets_of(self.network, atac, rows, selected(atac))
+        dataset = CellDataset(inputs, targets, depth, self.network.block, smoother)
         c, n_train = self.train_config, int((split_of(data) == TRAIN).sum())
         size = c.batch_for(n_train)
         return cell_loader(dataset, size, shuffle=training, seed=seed, order=c.order, block=c.block_cells)
 
     def _fit(self, data: MuData, seed: int, **kwargs: Any) -> None:
-        self._stack = None
         super()._fit(data, seed, **kwargs)
         self._recalibrate(data, seed)
         if self.stack:
-            self._stack = self._fit_stack(data, seed)
-            del self._of_training
+            self.fitted.stack = self._fit_stack(data, seed)
+        del self._training
 
     def _recalibrate(self, data: MuData, seed: int, n_cells: int = 2000, n_rounds: int = 3) -> None:
         """Shift each region's bias until its mean prediction over training cells, at predicted depth, is its mean."""
         rows = np.flatnonzero(split_of(data) == TRAIN)
         some = np.sort(np.random.default_rng(seed).choice(rows, min(n_cells, len(rows)), replace=False))
-        mean = self._share_open
-        if mean is None:
-            opened = open_matrix(data.mod[ATAC], rows, selected(data.mod[ATAC]), lazy=True)
-            mean = np.asarray(opened.sum(axis=0), dtype=np.float64).ravel() / len(rows)
+        mean = self._training.share_open(data.mod[ATAC], rows, selected(data.mod[ATAC]))
         x = take(matrix(data.mod[RNA]), some, selected(data.mod[RNA]))
-        covariates = self._beside_expression(data, some)
+        covariates = self.fitted.beside_expression(data, some)
         position = np.arange(len(self.regions))
         for _ in range(n_rounds):
             total = np.zeros(len(self.regions))
@@ -356,16 +273,17 @@ class Dense(ChromatinModel):
         if len(val) < 2:
             logger.info("No validation cells: the network predicts alone.")
             return None
-        rows, scores, library, components = self._of_training
-        n = max(1000, int(ENTRIES / max(float(np.sum(self._mean_open(atac, rows, regions))), 1)))
+        (rows, scores, library), components = self._training.some, self._training.components
+        n_open = float(np.sum(self._training.share_open(atac, rows[:1000], regions)))  # of a cell
+        n = max(1000, int(ENTRIES / max(n_open, 1)))
         step = -(-len(rows) // n)
         rows, scores, library = rows[::step], scores[::step], library[::step]
         x = take(matrix(rna), val, genes)
-        parts = [(z @ components, size) for _, z, size in self.expression.blocks(x)]
-        more, more_val = (self.inputs.transform(data, some) / self.inputs.units for some in (rows, val))
+        parts = [(z @ components, size) for _, z, size in self.fitted.expression.blocks(x)]
+        inputs, d = self.fitted.inputs, self.fitted.depth_model
+        more, more_val = (inputs.transform(data, some) / inputs.units for some in (rows, val))
         held = np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
         truth = open_matrix(atac, val, regions)
-        d = self.depth_model
         expected = d.within(scores @ (components.T @ d.coef[:-1]) + library * d.coef[-1] + d.intercept)
         depth_mean = float(np.expm1(expected * d.sd + d.mean).mean())
         simple = fit_regressions(
@@ -381,10 +299,11 @@ class Dense(ChromatinModel):
         beside: dict[str, Any] = {}
 
         def members(z: np.ndarray, library: np.ndarray, more: np.ndarray, _: Any) -> Any:
-            beside["design"], beside["ratio"] = simple.design(z, library, more), self._depth_ratio(z, library, simple)
+            beside["design"] = simple.design(z, library, more)
+            beside["ratio"] = self.fitted.depth_ratio(z, library, simple)
             return lambda block, regions: block
 
-        covariates = self._beside_expression(data, val)
+        covariates = self.fitted.beside_expression(data, val)
         position = np.arange(len(self.regions))
         for cells, cols, block in self._blocks(x, None, covariates, position, None, finish=members):
             predicted = [simple.predict(m, beside["design"], beside["ratio"], cols) for m in MEMBERS[:-1]]
@@ -394,39 +313,12 @@ class Dense(ChromatinModel):
         logger.info(f"Predicts with {stack.described()}.")
         return stack
 
-    def _mean_open(self, atac: AnnData, rows: np.ndarray, regions: np.ndarray) -> np.ndarray:
-        """Return the share of open cells of each region, from a few of them where it was not kept."""
-        if self._share_open is not None:
-            return self._share_open
-        return np.asarray(open_matrix(atac, rows[:1000], regions).mean(axis=0)).ravel()
-
-    def _depth_ratio(self, z: np.ndarray, library: np.ndarray, simple: Regressions) -> np.ndarray:
-        """Return the predicted depth of cells over its mean in the training cells."""
-        d = self.depth_model
-        return np.expm1(d.predict(z, library).astype(np.float64) * d.sd + d.mean) / simple.depth_mean
-
-    def _stacked(self, z: np.ndarray, library: np.ndarray, more: np.ndarray, given: np.ndarray | None) -> Any:
-        """Return what makes of a block of the network's predictions that of the stack."""
-        stack = self._stack
-        assert stack is not None  # asked for only where there is one
-        design, deeper = stack.simple.design(z, library, more), None
-        ratio = self._depth_ratio(z, library, stack.simple)
-        if given is not None:
-            d = self.depth_model
-            asked = np.expm1(given.astype(np.float64) * d.sd + d.mean) / stack.simple.depth_mean
-            ratio, deeper = asked, asked / np.maximum(ratio, 1e-9)
-        return lambda block, regions: stack.combine(block, design, ratio, regions, deeper)
-
     def _describe(self, data: Any) -> dict[str, Any]:
         """Return what the card says, with what predicts."""
         alone = "the network alone" + ("" if not self.stack else ": there were no validation cells")
-        more = {"inputs": self.inputs.described()} if self.inputs.of else {}
-        return {**super()._describe(data), "predicts": self._stack.described() if self._stack else alone, **more}
-
-    def _beside_expression(self, data: MuData | AnnData, rows: np.ndarray) -> np.ndarray:
-        """Return what is read beside expression: batches and covariates, then other modalities; float32 (rows, n)."""
-        columns = self.covariates.transform(data, rows)
-        return np.hstack([columns, self.inputs.transform(data, rows)])
+        inputs, stack = self.fitted.inputs, self.fitted.stack
+        more = {"inputs": inputs.described()} if inputs.of else {}
+        return {**super()._describe(data), "predicts": stack.described() if stack else alone, **more}
 
     @property
     def _keep_genes(self) -> bool:
@@ -439,13 +331,14 @@ class Dense(ChromatinModel):
         rna = data.mod[RNA] if isinstance(data, MuData) else data
         nonnegative(rna, RNA, smoothed=True)
         expressed(rna)
-        x, present = self.expression.align(rna)
+        x, present = self.fitted.expression.align(rna)
         given = None
         if depth == "observed":
-            given = self._observed_depth(data, depth_key)
+            key = depth_key or self.config["setup"].get("depth_key")
+            given = self.fitted.depth_model.standardise(true_depth(observed_atac(data), key))
         elif depth == "fixed":
             given = np.zeros(rna.n_obs, dtype=np.float32)  # the training mean
-        covariates = self._beside_expression(data, np.arange(rna.n_obs))
+        covariates = self.fitted.beside_expression(data, np.arange(rna.n_obs))
         shared = {"present": present, "position": self.regions.get_indexer(regions)}
         return Query({"x": x, "covariates": covariates, "depth": given}, shared)
 
@@ -464,29 +357,28 @@ class Dense(ChromatinModel):
         `decode` makes them of a batch. `finish`, of (z, library, other inputs, depth), returns what changes a block of
         them, given the positions of its regions; None is the stack, where there is one.
         """
-        if finish is None and self._stack is not None:
-            finish = self._stacked
+        fitted = self.fitted
+        if finish is None and fitted.stack is not None:
+            finish = fitted.stacked
         for rows in row_blocks(x.shape[0], _ROWS):
-            z, library = self.expression.transform(x[rows], present)
-            sizes = np.column_stack([library, self.expression.detected(x[rows], present), covariates[rows]])
-            log_depth = self._predicted_depth(z, library) if depth is None else depth[rows]
+            z, library = fitted.expression.transform(x[rows], present)
+            sizes = np.column_stack([library, fitted.expression.detected(x[rows], present), covariates[rows]])
+            guess = np.float32(self.network.depth_shrink) * fitted.depth_model.predict(z, library)
+            log_depth = guess if depth is None else depth[rows]
             batch = self._batch(z, sizes, log_depth).to(self.device)
             change = None
             if finish is not None:
-                more = covariates[rows][:, self.covariates.width :] / self.inputs.units
+                more = covariates[rows][:, fitted.covariates.width :] / fitted.inputs.units
                 change = finish(z, library, more, None if depth is None else depth[rows])
             if depth is None and self.network.depth_hidden:
                 with torch.no_grad():
-                    guess = self.network.depth_shrink * self.module.predict_depth(batch).mean(dim=0)
-                batch.depth = guess.clamp(self.depth_model.low, self.depth_model.high)
+                    own = self.network.depth_shrink * self.module.predict_depth(batch).mean(dim=0)
+                batch.depth = own.clamp(fitted.depth_model.low, fitted.depth_model.high)
             for cols, block in decode(self.module, batch, position):
                 yield rows, cols, block if change is None else change(block, position[cols])
 
-    def _predicted_depth(self, z: np.ndarray, library: np.ndarray) -> np.ndarray:
-        return np.float32(self.network.depth_shrink) * self.depth_model.predict(z, library)
-
     def _batch(self, z: np.ndarray, covariates: np.ndarray, depth: np.ndarray) -> CellBatch:
-        x = z if self.projection is None else z @ self.projection
+        x = z if self.fitted.projection is None else z @ self.fitted.projection
         return CellBatch(
             x=torch.from_numpy(x),
             genes=torch.from_numpy(z) if self._keep_genes else None,
@@ -494,62 +386,33 @@ class Dense(ChromatinModel):
             depth=torch.from_numpy(depth),
         )
 
-    def _observed_depth(self, data: MuData | AnnData, depth_key: str | None) -> np.ndarray:
-        key = depth_key or self.config["setup"].get("depth_key")
-        return self.depth_model.standardise(true_depth(observed_atac(data), key))
-
     @property
     def reads_beside(self) -> tuple[str, ...]:
         """Modalities that a prediction reads beside `rna`, by name."""
-        return tuple(self.inputs.of)
+        return tuple(self.fitted.inputs.of)
 
     @property
     def read_expression(self) -> Expression:
         """What the model reads of a cell's expression."""
-        return self.expression
+        return self.fitted.expression
 
     # ---- record
 
     @property
-    def var_names(self) -> dict[str, list[str]]:
-        """Names of the genes read and of the regions predicted."""
-        others = {name: list(map(str, one.names)) for name, one in self.inputs.of.items()}
-        return {RNA: list(map(str, self.genes)), ATAC: list(map(str, self.regions)), **others}
+    def genes(self) -> pd.Index:
+        """Names of the genes read."""
+        return self.fitted.genes
 
-    def _set_names(self, var_names: dict[str, list[str]]) -> None:
-        self.genes, self.regions = pd.Index(var_names[RNA]), pd.Index(var_names[ATAC])
-        self._names_beside = {name: pd.Index(names) for name, names in var_names.items() if name not in (RNA, ATAC)}
+    @property
+    def regions(self) -> pd.Index:
+        """Names of the regions predicted."""
+        return self.fitted.regions
 
-    def _arrays(self) -> dict[str, np.ndarray]:
-        self.config["expression_kind"] = self.expression.kind
-        self.config["covariates"] = self.covariates.plain()
-        if self.inputs.of:
-            self.config["inputs"] = self.inputs.plain()
-        arrays = module_arrays(self.module)
-        arrays |= self.expression.arrays() | self.depth_model.arrays() | self.covariates.arrays()
-        arrays |= self.inputs.arrays()
-        if self.projection is not None:
-            arrays["scaling.projection"] = self.projection
-        return arrays if self._stack is None else arrays | self._stack.arrays()
-
-    def _set_arrays(self, arrays: dict[str, np.ndarray]) -> None:
-        raw = dict(self.config["network"])
+    def _restore(self, var_names: dict[str, list[str]], arrays: dict[str, np.ndarray]) -> None:
+        raw = self.config["network"]
         self.network = DenseConfig(**{**raw, "loss": LossConfig(**raw["loss"])})
-        self.smoothing = SmoothingConfig(**self.config["smoothing"])
-        self.gene_sets = {}
-        n = len(self.genes)
-        check_config(self.network, n, len(self.regions))
-        self.expression = Expression.from_arrays(self.genes, self.config["expression_kind"], arrays)
-        self.depth_model = DepthModel.from_arrays(n, arrays)
-        has_pcs = self.network.n_pcs > 0
-        self.projection = stored(arrays, "scaling.projection", (n, self.network.n_pcs)) if has_pcs else None
-        self.covariates = Covariates.from_plain(self.config["covariates"], arrays)
-        self.inputs = Inputs.from_plain(self.config.get("inputs", []), self._names_beside, arrays)
-        if (width := self.covariates.width + self.inputs.width) != self.network.n_covariates:
-            raise ChromatellError(
-                f"The model reads {self.network.n_covariates} columns of batches, covariates and other inputs and "
-                f"names {width}. Ask for the file again."
-            )
+        self.smoothing, self.gene_sets = SmoothingConfig(**self.config["smoothing"]), {}
+        self.fitted = Fitted.from_record(self.config, var_names, arrays)
+        check_config(self.network, self.fitted.sizes)
         self.module = module_from(self.network, arrays)
         self.stack = bool(self.config["stack"])
-        self._stack = Stack.from_arrays(n, len(self.regions), arrays, self.inputs.width)

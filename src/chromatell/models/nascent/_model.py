@@ -37,13 +37,11 @@ from chromatell.models.nascent._boosting import boost, import_xgboost, tree_opti
 from chromatell.models.nascent._carry import Densities, assays_of, sample_scale
 from chromatell.models.nascent._config import NascentConfig, build_network, options_for
 from chromatell.models.nascent._evaluation import Predictor, network_predictor, prediction_table, tree_predictor
-from chromatell.models.nascent._sample import SIGNAL, check_signal, describe_signal, validated, warn_unlike
+from chromatell.models.nascent._fitted import Fitted
+from chromatell.models.nascent._sample import SIGNAL, describe_signal, validated, warn_unlike
 from chromatell.models.nascent._sequence import MARGIN, bin_tokens, open_genome
 from chromatell.models.nascent._signal import find_inputs, input_values, mean_signal
 from chromatell.models.nascent._store import (
-    check_sample,
-    check_scaling,
-    check_tracks,
     module_arrays,
     module_from,
     n_features,
@@ -140,6 +138,7 @@ class Nascent(ChromatinModel):
     reads_tracks: ClassVar[bool] = True
     schema: ClassVar[int] = 2  # 2: 'transfer', 'augment' and 'blend'
     bf16_on_cpu: ClassVar[bool] = False  # a fifth faster, and single bins are told less well
+    fitted: Fitted
 
     def __init__(
         self,
@@ -216,10 +215,16 @@ class Nascent(ChromatinModel):
                 f"narrower one: window={(longest - 1) // 2 * 2 + 1}."
             )
         found = target_scale(data, self.targets, self.options)
-        self.deviation, self.low, self._start = found.deviation, found.low, (found.mean.tolist(), found.share.tolist())
-        # over all usable bins, as of a query: what is read is no target, and `depth` then changes nothing here
-        self.scale = mean_signal(data, self.inputs, self._groups())
-        self.sample = self._sample(data, self.inputs) if self.options.carries else None
+        self._start = found.mean.tolist(), found.share.tolist()
+        self.fitted = Fitted(
+            self.inputs,
+            self.targets,
+            # over all usable bins, as of a query: what is read is no target, and `depth` then changes nothing here
+            mean_signal(data, self.inputs, self._groups()),
+            found.deviation,
+            found.low,
+            self._sample(data, self.inputs) if self.options.carries else None,
+        )
         self.config[SIGNAL] = describe_signal(data, self.inputs, TRAIN)
         check_gap(data, self.options.window, MARGIN if self.options.context == "sequence" else 0)
         self.config[STRETCHES] = trained_stretches(data, self.targets)
@@ -300,7 +305,8 @@ class Nascent(ChromatinModel):
         return sample_scale(usable, assays_of(self.config["input_tracks"]))
 
     def _source(self, data: BinnedTracks) -> Source:
-        options = (self.scale, self.deviation, self.options, self._genome, self.sample)
+        fitted = self.fitted
+        options = (fitted.scale, fitted.deviation, self.options, self._genome, fitted.sample)
         return Source(data, self.inputs, self.targets, *options)
 
     def _bins(self, data: BinnedTracks, split: str, draw: np.random.SeedSequence) -> dict[str, np.ndarray]:
@@ -331,7 +337,7 @@ class Nascent(ChromatinModel):
     def _describe(self, data: BinnedTracks) -> dict[str, Any]:
         counts = {part: sum(int(data.usable(c, part).sum()) for c in data.chroms) for part in SPLITS}
         how = data.uns.get("region_split", {})
-        source, scale = self._source(data), self.scale if self.sample is None else self.sample
+        source, scale = self._source(data), self.fitted.scale if self.fitted.sample is None else self.fitted.sample
         said = validated(
             data,
             self.targets,
@@ -412,9 +418,10 @@ class Nascent(ChromatinModel):
             signal = describe_signal(tracks.select(inputs, chroms=chosen), inputs)
             warn_unlike(self.config[SIGNAL], signal, carries=self.options.carries)
         if self.options.carries:
-            scale = self.sample if depth == "fixed" and self.sample is not None else self._sample(tracks, inputs)
+            own = self.fitted.sample
+            scale = own if depth == "fixed" and own is not None else self._sample(tracks, inputs)
         else:
-            scale = self.scale if depth == "fixed" else mean_signal(tracks, inputs, self._groups())
+            scale = self.fitted.scale if depth == "fixed" else mean_signal(tracks, inputs, self._groups())
         table = prediction_table(tracks, inputs, self.targets, self.config["target_tracks"], suffix)
         found = self._chromosomes(tracks, list(sizes), inputs, scale, genome)
         if out is None:
@@ -434,7 +441,7 @@ class Nascent(ChromatinModel):
                 predict = self._predictor(tracks, chrom, inputs, scale, genome)
                 for rows, columns, block in self._blocks(predict, tracks.n_bins_of(chrom)):
                     check_predicted(block)
-                    real = np.maximum(block * self.deviation[:, np.newaxis], self.low[:, np.newaxis])
+                    real = np.maximum(block * self.fitted.deviation[:, np.newaxis], self.fitted.low[:, np.newaxis])
                     values[rows, columns] = real
                     advance(block.shape[1])
                 yield chrom, values
@@ -472,33 +479,14 @@ class Nascent(ChromatinModel):
         """Where the model is evaluated: trees on the CPU."""
         return torch.device("cpu") if self.trees else super().device
 
-    @property
-    def var_names(self) -> dict[str, list[str]]:
-        """Names of the tracks read and of those predicted."""
-        return {INPUT: list(self.inputs), TARGET: list(self.targets)}
-
-    def _set_names(self, var_names: dict[str, list[str]]) -> None:
-        self.inputs, self.targets = list(var_names[INPUT]), list(var_names[TARGET])
-
     def _arrays(self) -> dict[str, np.ndarray]:
-        stats = {"scaling.input": self.scale, "scaling.target": self.deviation, "scaling.low": self.low}
-        if self.sample is not None:
-            stats["scaling.sample"] = self.sample
-        return module_arrays(self.module) | stats
+        return module_arrays(self.module) | self.fitted.arrays()
 
-    def _set_arrays(self, arrays: dict[str, np.ndarray]) -> None:
+    def _restore(self, var_names: dict[str, list[str]], arrays: dict[str, np.ndarray]) -> None:
         self.options, self._genome = NascentConfig(**self.config["options"]), None
-        self.scale, self.deviation, self.low = (arrays[f"scaling.{k}"] for k in ("input", "target", "low"))
-        n_inputs, n_targets = len(self.inputs), len(self.targets)
-        check_tracks(self.config)
-        check_signal(self.config.get(SIGNAL))
-        if (len(self.config["input_tracks"]), len(self.config["target_tracks"])) != (n_inputs, n_targets):
-            raise ChromatellError(f"The stored tracks are not those of {self.var_names}. Ask for the file again.")
-        check_scaling((self.scale, self.deviation, self.low), n_inputs, n_targets, self.var_names)
-        inputs = self.config["input_tracks"]
-        self.sample = None
-        if self.options.carries:
-            self.sample = check_sample(arrays["scaling.sample"], len(assays_of(inputs)))
+        self.fitted = Fitted.from_record(self.config, self.options, var_names, arrays)
+        self.inputs, self.targets = self.fitted.inputs, self.fitted.targets
+        inputs, n_targets = self.config["input_tracks"], len(self.targets)
         if self.trees and self.config["n_features"] != n_features(self.options, inputs):
             raise ChromatellError("The stored window is not the one that was trained with. Ask for the file again.")
         self.module = module_from(arrays, self.options, inputs, n_targets, other_strands(inputs)[0])

@@ -14,22 +14,19 @@ from anndata import AnnData
 from mudata import MuData
 from torch.utils.data import DataLoader
 
-from chromatell._keys import ATAC, DNA, RNA, TRAIN, X_PCA
+from chromatell._keys import ATAC, DNA, RNA, X_PCA
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, in_range, one_of
 from chromatell.data.accessibility import true_depth
-from chromatell.data.cell_embedding import CellEmbedding
 from chromatell.data.cells import row_blocks
-from chromatell.data.covariates import Covariates
-from chromatell.data.depth import DepthModel
 from chromatell.data.expression import Expression
-from chromatell.data.stored import stored
 from chromatell.genome.motifs import Motifs
 from chromatell.models._base import DEPTHS, ChromatinModel
 from chromatell.models._outputs import Wanted, collect
 from chromatell.models._plan import TrainConfig
 from chromatell.models._query import Query
 from chromatell.models._support import covariate_fields, observed_atac, register_paired, what
+from chromatell.models.xchrom._fitted import Fitted
 from chromatell.models.xchrom._module import XChromModule
 from chromatell.models.xchrom._presets import PRESETS, resolve_network
 from chromatell.models.xchrom._regions import Regions, checked_tokens, chosen_cells, places_of, resolve_regions
@@ -42,10 +39,8 @@ from chromatell.models.xchrom._stages import (
     sequence_vectors,
     start_from_cells,
 )
-from chromatell.models.xchrom._store import SequenceVectors, check_config, module_from, places_from, plain_places
+from chromatell.models.xchrom._store import SequenceVectors, check_config, module_from
 from chromatell.models.xchrom._training import SHRINK, TrainingData
-from chromatell.nn.region_covariates import CovariateSource
-from chromatell.nn.stored_module import module_arrays
 
 _ROWS, _COLUMNS = 2048, 16_384  # cells and regions predicted at a time
 
@@ -123,6 +118,7 @@ class XChrom(ChromatinModel):
     schema: ClassVar[int] = 3
     reads_region_atac: ClassVar[bool] = False  # its tower reads the sequence of any region
     module: XChromModule
+    fitted: Fitted
 
     def __init__(
         self,
@@ -141,9 +137,9 @@ class XChrom(ChromatinModel):
         chosen = PRESETS[preset]
         self.train_config = chosen.training
         self.network = resolve_network(chosen.network, network)
-        self.source = covariate_source(self.network, annotation, motifs)
+        self._source = covariate_source(self.network, annotation, motifs)
         if self.network.covariate_length:
-            self.network = replace(self.network, n_motifs=len(self.source.motifs), motif_width=self.source.width)
+            self.network = replace(self.network, n_motifs=len(self._source.motifs), motif_width=self._source.width)
         self.config = {
             "preset": preset,
             "setup": dict(self.registry_.get("setup_args", {})),
@@ -151,7 +147,7 @@ class XChrom(ChromatinModel):
             "cells_per_batch": in_range(cells_per_batch, 0, 10**9, "cells_per_batch"),
             "n_pcs": chosen.n_pcs if n_pcs is None else in_range(n_pcs, 1, 10_000, "n_pcs"),
             "network": asdict(self.network),
-            "covariates": self.source.plain(),
+            "covariates": self._source.plain(),
         }
 
     @classmethod
@@ -205,29 +201,25 @@ class XChrom(ChromatinModel):
         if self.network.covariate_length:
             width = np.shape(data.mod[ATAC].varm[self.config["setup"]["sequence"]])[1]
             self.network = replace(self.network, covariate_length=min(self.network.covariate_length, width))
-            self.source.check(places_of(data.mod[ATAC]))
+            self._source.check(places_of(data.mod[ATAC]))
         self._training = t = TrainingData.fit(
-            data, self.config, self.sequence_length, seed, block=self.network.block, source=self.source
+            data, self.config, self.sequence_length, seed, block=self.network.block, source=self._source
         )
-        self.regions, self.seen, self.places = t.regions, t.region_split == TRAIN, t.places
-        self.embedding, self.cell_covariates, self.depth_model = t.embedding, t.cell_covariates, t.depth_model
+        self.fitted = t.fitted
         self.network = replace(self.network, n_inputs=t.dataset.cells.shape[1])
         self.config["network"] = asdict(self.network)
-
-    @property
-    def _starts_fitted(self) -> bool:  # type: ignore[override]
-        return self.network.learns_vectors
 
     def _build(self) -> None:
         self.module = XChromModule(self.network, self._training.start)
 
     def _loader(self, data: MuData, split: str, seed: int) -> DataLoader | None:
-        size = in_range(self.train_config.batch_for(int(self.seen.sum())), 2, 10**9, "batch_size")  # for batch norm
+        n_seen = int(self.fitted.seen.sum())
+        size = in_range(self.train_config.batch_for(n_seen), 2, 10**9, "batch_size")  # for batch norm
         frozen = bool(self.network.warm_epochs) and self.network.freeze_cells
         return self._training.loader(split, size, self.config["cells_per_batch"], seed, new_regions_only=frozen)
 
     def _schedule(self) -> TrainConfig:
-        config, n = self.train_config, int(self.seen.sum())
+        config, n = self.train_config, int(self.fitted.seen.sum())
         if n >= config.full_rate_at:
             return config
         lr = config.lr * n / config.full_rate_at
@@ -237,17 +229,18 @@ class XChrom(ChromatinModel):
     def _fit(self, data: MuData, seed: int, **kwargs: Any) -> None:
         if self.network.warm_epochs:
             start_from_cells(self.module, self._training, accelerator=kwargs["accelerator"], seed=seed)
-        super()._fit(data, seed, **kwargs)
+        super()._fit(data, seed, starts_fitted=self.network.learns_vectors, **kwargs)
         if self.module.covariates is not None:
             level, response = choose_shares(self.module, self._training)
             self.config["share_of_filters"] = {"level": level, "response": response}
-        elif self._starts_fitted:
+        elif self.network.learns_vectors:
             self.config["share_of_filters"] = choose_share(self.module, self._training)
-        self._vectors = self.region_vectors(self._training.tokens, self.places)
+        vectors, seen = self.region_vectors(self._training.tokens, self.fitted.places), self.fitted.seen
         if self.config["region_effect"]:
-            terms, penalty = region_terms(self.module, self._training, self._vectors[self.seen], seed)
-            self._vectors[self.seen] += terms
+            terms, penalty = region_terms(self.module, self._training, vectors[seen], seed)
+            vectors[seen] += terms
             self.config["region_penalty"] = penalty
+        self.fitted.vectors = vectors
         del self._training
 
     # ---- the two sides, as arrays
@@ -260,7 +253,7 @@ class XChrom(ChromatinModel):
     def stored_vectors(self) -> np.ndarray:
         """Return the vectors of the model's own regions, float32 (n_regions, n_embed + 2), with their own terms."""
         self._require_trained()
-        return self._vectors
+        return self.fitted.vectors
 
     def region_vectors(self, tokens: np.ndarray, places: pd.DataFrame | None = None) -> np.ndarray:
         """Return the vector of each sequence, averaged over both strands, without the terms of seen regions.
@@ -281,7 +274,7 @@ class XChrom(ChromatinModel):
         tokens = checked_tokens(tokens, self.sequence_length)
         w = sequence_vectors(self.module, tokens)
         if self.module.covariates is not None:
-            w += self.module.covariates.of_places(self.source.proximity(places), len(w))
+            w += self.module.covariates.of_places(self.fitted.source.proximity(places), len(w))
         return w
 
     def cell_vectors(
@@ -301,15 +294,15 @@ class XChrom(ChromatinModel):
         self._require_trained()
         one_of(depth, DEPTHS, "depth")
         rna = _rna_of(data)
-        cells, library = self.embedding.transform(rna)
+        cells, library = self.fitted.embedding.transform(rna)
         if depth == "predicted":
-            size = SHRINK * self.depth_model.predict(cells, library)
+            size = SHRINK * self.fitted.depth_model.predict(cells, library)
         elif depth == "fixed":
             size = np.zeros(rna.n_obs, dtype=np.float32)
         else:
             key = depth_key or self.config["setup"].get("depth_key")
-            size = self.depth_model.standardise(true_depth(observed_atac(data), key))
-        cells = np.hstack([cells, self.cell_covariates.transform(data, np.arange(rna.n_obs))])
+            size = self.fitted.depth_model.standardise(true_depth(observed_atac(data), key))
+        cells = np.hstack([cells, self.fitted.cell_covariates.transform(data, np.arange(rna.n_obs))])
         return cell_vectors(self.module, cells, size)
 
     def sequence_module(self) -> torch.nn.Module:
@@ -376,7 +369,7 @@ class XChrom(ChromatinModel):
         _, asked = self._ask(regions, fasta)
         wanted = Wanted(out, dtype, **more)
         wanted.check(rna.n_obs, len(asked.names))
-        w = self._vectors[asked.known]
+        w = self.fitted.vectors[asked.known]
         if asked.tokens is not None:
             w[asked.known < 0] = self.region_vectors(asked.tokens, asked.places)
         query = Query({"v": self.cell_vectors(source, depth=depth, depth_key=depth_key)}, {"w": w})
@@ -387,7 +380,7 @@ class XChrom(ChromatinModel):
         return self._ask(regions, fasta)[0]
 
     def _ask(self, regions: Any, fasta: Any) -> tuple[pd.Index, Any]:
-        asked = resolve_regions(self.places, regions, fasta, self.sequence_length)
+        asked = resolve_regions(self.fitted.places, regions, fasta, self.sequence_length)
         return asked.names, asked
 
     def denoise(self, data: MuData | AnnData | None = None, **kwargs: Any) -> np.ndarray | Path:
@@ -395,7 +388,7 @@ class XChrom(ChromatinModel):
         return self.predict(data, depth="fixed", **kwargs)
 
     def _query(self, data: MuData | AnnData, regions: pd.Index, *, depth: str, depth_key: str | None) -> Query:
-        w = self._vectors[self.regions.get_indexer(regions)]
+        w = self.fitted.vectors[self.regions.get_indexer(regions)]
         return Query({"v": self.cell_vectors(data, depth=depth, depth_key=depth_key)}, {"w": w})
 
     def _blocks(self, v: np.ndarray, w: np.ndarray) -> Iterator[tuple[slice, slice, np.ndarray]]:  # type: ignore[override]
@@ -408,7 +401,7 @@ class XChrom(ChromatinModel):
     @property
     def read_expression(self) -> Expression | None:
         """What the model reads of a cell's expression; None where a query brings its embedding."""
-        return self.embedding.expression
+        return self.fitted.embedding.expression
 
     # ---- record
 
@@ -416,43 +409,26 @@ class XChrom(ChromatinModel):
         """Add to the card what is read of a region beside its tower, and how much of the tower stays."""
         card = super()._describe(data)
         if self.module.covariates is not None:
-            card |= {"covariates": self.source.described, "share_of_filters": self.config["share_of_filters"]}
+            card |= {"covariates": self.fitted.source.described, "share_of_filters": self.config["share_of_filters"]}
         return card
 
     @property
     def trained_regions(self) -> pd.Index:
         """Names of the regions that were not held out: the others are known by their sequence alone."""
-        return self.regions[self.seen]
+        return self.regions[self.fitted.seen]
 
     @property
-    def var_names(self) -> dict[str, list[str]]:
-        """Names of the genes read (none where a query brings its embedding) and of the regions held."""
-        return {RNA: list(map(str, self.embedding.genes)), ATAC: list(map(str, self.regions))}
-
-    def _set_names(self, var_names: dict[str, list[str]]) -> None:
-        self._genes, self.regions = pd.Index(var_names[RNA]), pd.Index(var_names[ATAC])
+    def regions(self) -> pd.Index:
+        """Names of the model's own regions."""
+        return self.fitted.regions
 
     def _arrays(self) -> dict[str, np.ndarray]:
-        self.config |= {"embedding": self.embedding.plain(), "cell_covariates": self.cell_covariates.plain()}
-        arrays = {k: v for k, v in module_arrays(self.module).items() if "num_batches" not in k}
-        arrays |= self.embedding.arrays() | self.cell_covariates.arrays() | self.depth_model.arrays()
-        places, self.config["chromosomes"] = plain_places(self.places)
-        arrays |= self.source.arrays()
-        return arrays | {"regions.vectors": self._vectors, "regions.seen": self.seen, "regions.places": places}
+        return {k: v for k, v in super()._arrays().items() if "num_batches" not in k}
 
-    def _set_arrays(self, arrays: dict[str, np.ndarray]) -> None:
+    def _restore(self, var_names: dict[str, list[str]], arrays: dict[str, np.ndarray]) -> None:
         self.network = check_config(self.config["network"])
-        self.cell_covariates = Covariates.from_plain(self.config["cell_covariates"], arrays)
-        d, n = self.network.n_inputs - self.cell_covariates.width, len(self.regions)
-        self.embedding = CellEmbedding.from_plain(self.config["embedding"], self._genes, d, arrays)
-        self.depth_model = DepthModel.from_arrays(d, arrays)
-        self._vectors = stored(arrays, "regions.vectors", (n, self.network.n_vector)).astype(np.float32, copy=False)
-        self.seen = arrays["regions.seen"]
-        if self.seen.shape != (n,) or self.seen.dtype != bool:
-            raise ChromatellError(f"The stored 'regions.seen' does not fit the {n} regions. Ask for the file again.")
-        self.places = places_from(self.regions, arrays["regions.places"], self.config["chromosomes"])
+        self.fitted = Fitted.from_record(self.config, self.network, var_names, arrays)
         self.module = module_from(self.network, arrays)
-        self.source = CovariateSource.from_record(self.config, arrays)
 
 
 def _rna_of(source: Any) -> AnnData:

@@ -95,7 +95,7 @@ def start_from_cells(module: XChromModule, data: TrainingData, *, accelerator: s
         known: list[np.ndarray] = []
         if module.covariates is not None:
             said, counts = _beside_covariates(module, data, vectors, own)
-            motifs = list(data.source.motifs.values())
+            motifs = list(data.fitted.source.motifs.values())
             known = telling_motifs(counts, motifs, vectors - said, own, module.config.tower.stem_filters // 2)
         elif module.config.learns_vectors:
             metric, said = start_at_vectors(module, tokens, vectors, own)
@@ -111,9 +111,9 @@ def _beside_covariates(
     """Fit the covariates on training regions, keep what they say of all; return where training starts, and motifs."""
     covariates, d = module.covariates, data.dataset
     assert covariates is not None
-    covariates.set_motifs(data.source.motifs)
+    covariates.set_motifs(data.fitted.source.motifs)
     seen, rows = np.flatnonzero(data.region_split == TRAIN), np.flatnonzero(data.cell_split == TRAIN)
-    near = data.source.proximity(data.places)
+    near = data.fitted.source.proximity(data.fitted.places)
     first = np.full(len(data.tokens), np.nan) if near is None else near
     table = np.column_stack([first, read_covariates(module, data.tokens)])
     weight = region_weights(np.diff(d.open_by_region[seen][:, rows].indptr))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from chromatell.data.covariates import Covariates
 from chromatell.data.depth import DepthModel
 from chromatell.data.sequences import Block, RegionBatches, RegionCells, region_loader
 from chromatell.genome.sequence import UNKNOWN
+from chromatell.models.xchrom._fitted import Fitted
 from chromatell.models.xchrom._regions import checked_tokens, places_of
 from chromatell.models.xchrom._vectors import VectorData
 from chromatell.nn.region_covariates import CovariateSource
@@ -31,17 +32,12 @@ _VAL_REGIONS = 2000
 class TrainingData:
     """The selected regions and all cells of a MuData, with statistics of its training part."""
 
-    regions: pd.Index
-    places: pd.DataFrame  # chrom, start, end
+    fitted: Fitted
     cell_split: np.ndarray
     region_split: np.ndarray
     tokens: np.ndarray
-    embedding: CellEmbedding
-    cell_covariates: Covariates  # batches and the like, which the cell tower reads beside the embedding
-    depth_model: DepthModel
     dataset: RegionCells
     share_open: float
-    source: CovariateSource = field(default_factory=CovariateSource)  # of covariates beside the sequence
     vectors: VectorData | None = None  # what the tower learns instead of pairs, once a first fit has found it
 
     @classmethod
@@ -83,17 +79,22 @@ class TrainingData:
         predicted = SHRINK * model.predict(cells, library)
         cells = np.hstack([cells, covariates.transform(data, np.arange(rna.n_obs))])
         dataset = RegionCells(tokens, opened.T.tocsr(), cells, model.standardise(depth), predicted, block)
-        names, places = atac.var_names[keep], places_of(atac)[keep]
-        source = source or CovariateSource()
-        return cls(
-            names, places, cell_split, region_split, tokens, embedding, covariates, model, dataset, share, source
+        fitted = Fitted(
+            regions=atac.var_names[keep],
+            places=places_of(atac)[keep],
+            seen=seen,
+            embedding=embedding,
+            cell_covariates=covariates,
+            depth_model=model,
+            source=source or CovariateSource(),
         )
+        return cls(fitted, cell_split, region_split, tokens, dataset, share)
 
     @property
     def start(self) -> tuple[float, float]:
         """Bias and depth slope where training starts: the logit of the share of open pairs, the sd of log depth."""
         p = min(self.share_open, 1 - 1e-4)
-        return float(np.log(p / (1 - p))), self.depth_model.sd
+        return float(np.log(p / (1 - p))), self.fitted.depth_model.sd
 
     def loader(
         self, split: str, batch_size: int, cells_per_batch: int, seed: int, *, new_regions_only: bool = False
