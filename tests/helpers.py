@@ -85,3 +85,11 @@ def assert_same(
                     np.testing.assert_array_equal(value, two[key])
             else:
                 assert one == two
+
+
+def in_halves(x):
+    """Return a CSR matrix of the same values, each of which is stored as two entries, in rows that are not in order."""
+    row = np.repeat(np.arange(x.shape[0]), np.diff(x.indptr))
+    order = np.lexsort((-np.tile(x.indices, 2), np.tile(row, 2)))
+    values = np.concatenate([x.data // 2, x.data - x.data // 2])[order]
+    return sp.csr_matrix((values, np.tile(x.indices, 2)[order], 2 * x.indptr), shape=x.shape)

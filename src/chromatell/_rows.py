@@ -19,7 +19,7 @@ from anndata import AnnData
 
 from chromatell._errors import ChromatellError, ChromatellWarning
 from chromatell._settings import settings
-from chromatell._sparse import check_indptr, check_sparse
+from chromatell._sparse import check_indptr, check_sparse, summed
 
 BLOCK = 4096  # rows that a pass over a matrix reads at a time
 _RUN = 64  # rows that are read and dropped rather than looked for again
@@ -147,7 +147,7 @@ class DiskMatrix:
 
 
 def matrix(adata: AnnData) -> Any:
-    """Return ``adata.X`` as it is where it is in memory, else a `DiskMatrix`."""
+    """Return ``adata.X`` where it is in memory, with entries that are there twice added up, else a `DiskMatrix`."""
     if adata.is_view and adata.isbacked:  # its own X would read the whole part at once
         whole, rows, cols = adata._adata_ref, adata._oidx, adata._vidx
         x = as_rows(whole.X)
@@ -156,7 +156,7 @@ def matrix(adata: AnnData) -> Any:
 
 
 def as_rows(x: Any) -> Any:
-    """Return a matrix in memory as it is, else a `DiskMatrix`.
+    """Return a matrix in memory, with entries that are there twice added up, else a `DiskMatrix`.
 
     Raises
     ------
@@ -164,7 +164,7 @@ def as_rows(x: Any) -> Any:
         It is stored by columns and too large to be turned, its file is closed, or its chunks are of unknown size.
     """
     if x is None or isinstance(x, np.ndarray | DiskMatrix) or sp.issparse(x):
-        return x
+        return summed(x)
     if hasattr(x, "group") and hasattr(x, "format"):
         return _compressed(x)
     if hasattr(x, "dask"):
@@ -219,7 +219,7 @@ def _compressed(x: Any) -> Any:
                 f"X is stored by columns ({x.format.upper()}, about {size / 1e9:.1f} GB): no block of cells can be "
                 "read alone. Turn it once: adata = adata.to_memory(); adata.X = adata.X.tocsr(); adata.write(path)."
             )
-        return sp.csr_matrix(x.to_memory())
+        return summed(sp.csr_matrix(x.to_memory()))
 
 
 class _opened:
@@ -289,7 +289,7 @@ class _CsrRows:
         arrays = (_float(np.asarray(value)), np.asarray(index).astype(self._index, copy=False))
         block = sp.csr_matrix((*arrays, self.indptr[start : stop + 1] - low), shape=(stop - start, self.shape[1]))
         check_sparse(block, "X, on disk,")
-        return block
+        return summed(block)
 
 
 class _DenseRows:
@@ -325,7 +325,7 @@ class _DaskRows:
     def _block(self, i: int) -> Any:
         if self._last[0] != i:
             with _opened(self.x):
-                self._last = (i, plain(self.x.blocks[i].compute()))
+                self._last = (i, summed(plain(self.x.blocks[i].compute())))
         return self._last[1]
 
     def read(self, start: int, stop: int) -> Any:

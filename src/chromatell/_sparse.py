@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import scipy.sparse as sp
 from chromatell._errors import ChromatellError
 
 _BLOCK = 10_000_000
+_once: dict[int, weakref.ref] = {}  # matrices that hold no entry twice, though their rows are not in order
 
 
 def check_sparse(x: Any, where: str) -> None:
@@ -41,6 +43,35 @@ def check_sparse(x: Any, where: str) -> None:
     chromatell._validate.ChromatellError: ...
     """
     _raise(_fault(x) if sp.issparse(x) else "", where)
+
+
+def summed(x: Any) -> Any:
+    """Return a matrix that holds no entry twice: those of one cell and variable are added up, as SciPy and scanpy do.
+
+    One without such entries, or that is not sparse, is returned as it is; else a copy, and `x` stays. Its indices must
+    have passed :func:`check_sparse`.
+
+    Examples
+    --------
+    >>> import scipy.sparse as sp
+    >>> from chromatell._sparse import summed
+    >>> twice = sp.csr_matrix(([1.0, 2.0], [0, 0], [0, 2]), shape=(1, 3))
+    >>> summed(twice).data.tolist(), twice.data.tolist()
+    ([3.0], [1.0, 2.0])
+    """
+    if not sp.issparse(x) or x.format not in ("csr", "csc") or x.has_canonical_format:
+        return x
+    known = _once.get(id(x))
+    if known is not None and known() is x:
+        return x
+    small = x.dtype.kind in "iu" and x.dtype.itemsize < 8  # whose sums may not fit
+    one = x.astype(np.int64) if small else x.copy()
+    one.sum_duplicates()
+    if one.nnz < x.nnz:
+        return one
+    key = id(x)
+    _once[key] = weakref.ref(x, lambda _: _once.pop(key, None))
+    return x
 
 
 def check_indptr(indptr: np.ndarray, n_rows: int, n_values: int, where: str) -> None:

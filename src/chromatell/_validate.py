@@ -16,7 +16,8 @@ from mudata import MuData
 from chromatell._errors import ChromatellError as ChromatellError
 from chromatell._errors import ChromatellWarning as ChromatellWarning
 from chromatell._keys import ATAC, RNA, SPLIT, SPLITS, TRAIN
-from chromatell._rows import DiskMatrix, matrix
+from chromatell._rows import DiskMatrix, as_rows, matrix
+from chromatell._settings import logger
 from chromatell._sparse import check_sparse
 
 MAX_VALUE = 2**31  # no count is larger, and no value normalised to a target sum
@@ -124,8 +125,10 @@ def nonnegative(adata: AnnData, name: str, *, smoothed: bool = False) -> None:
     `name` is that of a modality, '' of an AnnData by itself. With ``smoothed=True``, negative values within 5% of the
     largest value are let through: smoothing and imputation leave such.
     """
-    x, where = matrix(adata), called(name)
-    whole = "mdata" if name else "adata"
+    where, whole = called(name), "mdata" if name else "adata"
+    own = None if adata.isbacked else adata.X
+    check_sparse(own, f"{where}.X")
+    x = matrix(adata) if own is None else as_rows(own)
     if x is None:
         raise ChromatellError(f"{where}.X is None. Put the matrix there, e.g. .X = .layers['counts'].")
     if not (sp.issparse(x) or isinstance(x, DiskMatrix) or hasattr(x, "__array__")):
@@ -137,8 +140,8 @@ def nonnegative(adata: AnnData, name: str, *, smoothed: bool = False) -> None:
         raise ChromatellError(
             f"{where}.X is of dtype {x.dtype}; numbers are needed: {where}.X = {where}.X.astype('float32')."
         )
-    check_sparse(x, f"{where}.X")
-    _check_twice(x, f"{where}.X")
+    if sp.issparse(own) and x.nnz < own.nnz:
+        logger.info(f"{where}.X holds {own.nnz - x.nnz} entries twice: they are added up, as SciPy does.")
     n_nan = n_negative = 0
     low = high = 0.0
     for flat in _stretches(x):
@@ -164,19 +167,6 @@ def nonnegative(adata: AnnData, name: str, *, smoothed: bool = False) -> None:
             f"{where}.X holds {n_negative} negative values (smallest {low:.3g}); counts or "
             f"log-normalised values, which are never negative, are needed. Use the matrix before scaling: "
             f"{where}.X = {where}.layers['counts']."
-        )
-
-
-def _check_twice(x: Any, where: str) -> None:
-    """Raise where a sparse matrix holds an entry twice: what adds them up and what counts them would not agree."""
-    if not sp.issparse(x) or x.format not in ("csr", "csc") or x.has_canonical_format:
-        return
-    one = x.copy()
-    one.sum_duplicates()
-    if one.nnz < x.nnz:
-        raise ChromatellError(
-            f"{where} holds {x.nnz - one.nnz} entries of a cell and variable more than once. Add them up: "
-            f"{where}.sum_duplicates()."
         )
 
 

@@ -168,24 +168,6 @@ def test_values_that_are_no_numbers_or_no_counts():
         assert scope["mdata"].obs_names.tolist() == [f"c{i}" for i in range(12) if i != 2]
 
 
-def test_an_entry_that_is_there_twice():
-    """Halves of counts that SciPy adds up: a sum and a count of the stored values would not agree."""
-    mdata = paired()
-    x = mdata.mod["rna"].X
-    twice = sp.csr_matrix((np.repeat(x.data / 2, 2), np.repeat(x.indices, 2), x.indptr * 2), x.shape)
-    mdata.mod["rna"].X = twice
-    call = "ctl._validate.nonnegative(mdata.mod['rna'], 'rna')"
-    scope = cure(call, {"mdata": mdata}, f"holds {x.nnz} entries of a cell and variable more than once")
-    np.testing.assert_array_equal(scope["mdata"].mod["rna"].X.toarray(), x.toarray())
-    backwards = x.copy()
-    for row in range(x.shape[0]):
-        part = slice(x.indptr[row], x.indptr[row + 1])
-        backwards.indices[part], backwards.data[part] = x.indices[part][::-1], x.data[part][::-1]
-    backwards.has_sorted_indices = False
-    mdata.mod["rna"].X = backwards
-    exec(call, {"ctl": ctl, "mdata": mdata})  # another order is no fault
-
-
 def test_a_split_by_two_columns():
     mdata = paired(40, a=["x", "y"] * 20, b=["1"] * 20 + ["2"] * 10 + ["3"] * 10)
     mdata.obs[["a", "b"]] = mdata.mod["rna"].obs[["a", "b"]]

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 import zarr
+from tests.helpers import in_halves
 
 import chromatell as ctl
 from chromatell import ChromatellError, _rows
@@ -170,3 +171,28 @@ def test_huge_compressed_chunks_are_said_once_with_their_cure(tmp_path, monkeypa
     np.testing.assert_array_equal(rows[7:9].read().toarray(), x[7:9].toarray())
     as_rows(data.X)  # said once
     assert ctl.io.write_shuffled(data, tmp_path / "cells.zarr", seed=0).is_dir()  # the call that is named
+
+
+@pytest.mark.parametrize("form", ["csr", "csc", "uint8", "zarr", "dask sparse"])
+def test_entries_that_are_there_twice_are_added_up(x, form, tmp_path):
+    twice = in_halves(x)
+    if form == "uint8":  # where the sum does not fit
+        twice = sp.csr_matrix((np.full(twice.nnz, 250, "uint8"), twice.indices, twice.indptr), shape=x.shape)
+        x = sp.csr_matrix((x > 0) * 500)
+    adata = on_disk(twice, form, tmp_path) if form in KINDS else ad.AnnData(twice.tocsc() if form == "csc" else twice)
+    before = None if form in KINDS else adata.X.copy()
+    np.testing.assert_array_equal(dense_of(matrix(adata)), x.toarray())
+    assert is_counts(matrix(adata))
+    nonnegative(adata, "")
+    if before is not None:  # the user's own stays
+        np.testing.assert_array_equal(adata.X.data, before.data)
+        np.testing.assert_array_equal(adata.X.indices, before.indices)
+
+
+def test_rows_out_of_order_are_no_entries_twice(x):
+    backwards = x.copy()
+    for i in range(x.shape[0]):
+        part = slice(x.indptr[i], x.indptr[i + 1])
+        backwards.indices[part], backwards.data[part] = x.indices[part][::-1], x.data[part][::-1]
+    backwards.has_sorted_indices = backwards.has_canonical_format = False
+    assert as_rows(backwards) is backwards

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
-from tests.helpers import assert_same, snapshot
+from tests.helpers import assert_same, in_halves, snapshot
 
 import chromatell as ctl
 from chromatell import ChromatellError, ChromatellWarning
@@ -34,6 +34,21 @@ def done(base):
     mdata = base.copy()
     ctl.tl.dense(mdata, **QUICK)
     return mdata
+
+
+def test_entries_that_are_there_twice_train_and_score_as_their_sums(done, base, log):
+    mdata = base.copy()
+    for name in ("rna", "atac"):
+        mdata.mod[name].X = in_halves(mdata.mod[name].X)
+    ctl.tl.dense(mdata, **QUICK)
+    np.testing.assert_array_equal(mdata.mod["atac_pred"].X, done.mod["atac_pred"].X)
+    n = base.mod["rna"].X.nnz
+    assert f"mdata.mod['rna'].X holds {n} entries twice: they are added up, as SciPy does." in log
+    scores = []
+    for data in (mdata, done.copy()):
+        ctl.tl.evaluate(data, baselines=["region_mean", "knn"], n_bootstrap=0, seed=0)
+        scores.append(data.uns["ctl"]["evaluation"])
+    pd.testing.assert_frame_equal(*scores)
 
 
 def test_writes_the_prediction_and_the_model_and_nothing_else(mdata):

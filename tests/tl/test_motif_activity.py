@@ -149,3 +149,16 @@ def test_the_plot_shows_means_of_groups(small):
         ctl.pl.motif_activity(mdata, ["Z"], groupby="kind")
     assert len(ctl.pl.motif_activity(mdata, groupby="kind", n_top=2).get_yticklabels()) == 2
     matplotlib.pyplot.close("all")
+
+
+def test_motifs_are_of_the_release_that_is_named(simulated, log):
+    options = {"key": "truth", "n_backgrounds": 4, "seed": 0, "copy": True}
+    found = ctl.tl.motif_activity(simulated, "SPI1", release="2018", **options)
+    named = ctl.genome.motifs.read_motifs("SPI1", release="JASPAR2018")
+    assert log.count("Motifs are of JASPAR2018.") == 2
+    assert named["SPI1"].shape != ctl.genome.motifs.read_motifs("SPI1", release="2024")["SPI1"].shape
+    wanted = ctl.tl.motif_activity(simulated, named, **options)
+    pd.testing.assert_frame_equal(*(m.mod["rna"].obsm["motif_activity"] for m in (found, wanted)))
+    for verb in (ctl.tl.motif_activity, ctl.tl.tf_activity):
+        with pytest.raises(ctl.ChromatellError, match="release='1999' of JASPAR is not there|There is no model"):
+            verb(simulated, ["SPI1"], release="1999")

@@ -41,9 +41,9 @@ def read_motifs(source: Motifs, *, release: str | None = None) -> dict[str, np.n
         - The path of a file in MEME text format, minimal or as MEME, STREME and DREME write it.
         - A mapping of name to (length, 4) array: probabilities or counts of A, C, G, T.
     release
-        Release of JASPAR: ``'JASPAR2024'`` or ``'2024'``; None takes the latest of the installed pyjaspar
-        along (4.0: JASPAR 2026). Versions of a matrix and the choice among several of one name differ between releases;
-        a log line says which was read.
+        Release of JASPAR: ``'JASPAR2024'`` or ``'2024'``; None takes the latest that the installed
+        pyjaspar brings along (4.0: JASPAR 2026). Versions of a matrix and the choice among several of one name differ
+        between releases; a log line says which was read.
 
     Returns
     -------

@@ -174,10 +174,7 @@ def _blocks(x: Any, rows: np.ndarray) -> Iterator[Any]:
     if sp.issparse(x) and x.format != "csr":
         x = sp.csr_matrix(x)  # once: rows of a CSC are slow to read
     for i in range(0, rows.size, _BLOCK):
-        block = read(x[rows[i : i + _BLOCK]])
-        if sp.issparse(block) and not block.has_canonical_format:
-            block.sum_duplicates()
-        yield block
+        yield read(x[rows[i : i + _BLOCK]])
 
 
 def _count_open(x: Any, rows: np.ndarray) -> np.ndarray:

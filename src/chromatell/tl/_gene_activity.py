@@ -25,6 +25,7 @@ from chromatell._keys import (
     TEST,
     UNS,
 )
+from chromatell._rows import matrix, read
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, examples, in_range, is_counts, one_of, store_key, warn
 from chromatell.data.chosen import Accessibility, accessibility, coordinates
@@ -253,9 +254,10 @@ def _normalised(x: np.ndarray, total: np.ndarray) -> np.ndarray:
 
 def _correlation(rna: AnnData, genes: np.ndarray, activity: np.ndarray, cells: np.ndarray) -> np.ndarray:
     """Return Pearson's r of expression and activity of each gene over cells, float64 (genes,)."""
-    part = rna.X[cells]
+    whole = matrix(rna)
+    part = read(whole[cells])
     x = np.asarray((part[:, genes].toarray() if sp.issparse(part) else part[:, genes]), dtype=np.float64)
-    if is_counts(rna.X):
+    if is_counts(whole):
         x = _normalised(x, np.asarray(part.sum(axis=1), dtype=np.float64).ravel())
     elif np.nanmin(x, initial=0) < -5:
         warn("mdata.mod['rna'].X looks scaled: ctl_pearson is with these values, not with log-normalised expression.")

@@ -34,6 +34,7 @@ def motif_activity(
     window: int | None = None,
     n_backgrounds: int = 50,
     backgrounds: np.ndarray | None = None,
+    release: str | None = None,
     seed: int | None = None,
     key_added: str = MOTIF_ACTIVITY,
     rna: str = RNA,
@@ -71,6 +72,9 @@ def motif_activity(
         Number of backgrounds.
     backgrounds
         Positions of regions, int (n regions, n_backgrounds), in place of a draw.
+    release
+        Release of JASPAR where motifs are named, such as '2024'; None takes the latest that the installed pyjaspar
+        brings along. A log line says which was read.
     seed
         Seed of the backgrounds; None follows ``ctl.settings.seed``.
     key_added
@@ -126,7 +130,7 @@ def motif_activity(
             "key_added=."
         )
     tokens = _tokens(mdata, found, window)
-    held = _given(matches, found.regions) if matches is not None else _scanned(mdata, motifs, tokens, pvalue)
+    held = _given(matches, found.regions) if matches is not None else _scanned(mdata, motifs, tokens, pvalue, release)
     held = _with_regions(held)
     share = np.zeros(len(found.regions))
     for _, block in found.blocks():
@@ -259,14 +263,16 @@ def _given(matches: pd.DataFrame, regions: pd.Index) -> pd.DataFrame:
     return (matches.loc[regions] != 0).astype(np.float32)
 
 
-def _scanned(mdata: MuData, motifs: Motifs | None, tokens: np.ndarray | None, pvalue: float) -> pd.DataFrame:
+def _scanned(
+    mdata: MuData, motifs: Motifs | None, tokens: np.ndarray | None, pvalue: float, release: str | None
+) -> pd.DataFrame:
     """Return which regions hold which motifs, float32 (regions, motifs)."""
     if tokens is None:
         raise no_sequence(DNA)
     if motifs is not None:
-        found = read_motifs(motifs)
+        found = read_motifs(motifs, release=release)
     else:
-        found = vertebrate_motifs(mdata.mod[RNA].var_names) if RNA in mdata.mod else {}
+        found = vertebrate_motifs(mdata.mod[RNA].var_names, release=release) if RNA in mdata.mod else {}
         if not found:
             raise ChromatellError("No gene of `rna` is a factor with a motif in JASPAR. Name motifs: ['CTCF', 'SPI1'].")
     least = {name: score_threshold(pwm, pvalue) for name, pwm in found.items()}

@@ -34,6 +34,7 @@ def tf_activity(
     site: str = "sampled",
     standardise: bool = False,
     groupby: str | None = None,
+    release: str | None = None,
     seed: int | None = None,
     key_added: str = "tf_activity",
     rna: str = RNA,
@@ -70,6 +71,9 @@ def tf_activity(
         Subtract each factor's mean over the cells and divide by its standard deviation, as in scBasset.
     groupby
         Column of `obs`: also write the mean of each group, with its standard error over the backgrounds.
+    release
+        Release of JASPAR where motifs are named, such as '2024'; None takes the latest that the installed pyjaspar
+        brings along. A log line says which was read.
     seed
         Seed of the backgrounds and sites; None follows ``ctl.settings.seed``.
     key_added
@@ -119,7 +123,7 @@ def tf_activity(
     model = sequence_model(mdata, key, model)
     expression = modality(mdata, RNA)
     _check_key(mdata, expression, key_added)
-    found = _motifs(motifs, expression, model.sequence_length)
+    found = _motifs(motifs, expression, model.sequence_length, release)
     seed = settings.resolve_seed(seed)
     backgrounds = _backgrounds(mdata, model, n_backgrounds, np.random.default_rng(seed))
 
@@ -163,9 +167,9 @@ def _check_key(mdata: MuData, rna: AnnData, key: str) -> None:
         )
 
 
-def _motifs(motifs: Motifs | None, rna: AnnData, length: int) -> dict[str, np.ndarray]:
+def _motifs(motifs: Motifs | None, rna: AnnData, length: int, release: str | None) -> dict[str, np.ndarray]:
     if motifs is None:
-        found = vertebrate_motifs(rna.var_names)
+        found = vertebrate_motifs(rna.var_names, release=release)
         if not found:
             raise ChromatellError(
                 f"None of the {rna.n_vars} genes of mdata.mod['rna'] (such as {examples(rna.var_names)}) is a factor "
@@ -173,7 +177,7 @@ def _motifs(motifs: Motifs | None, rna: AnnData, length: int) -> dict[str, np.nd
             )
         logger.info("%d factors of JASPAR are among the genes.", len(found))
     else:
-        found = read_motifs(motifs)
+        found = read_motifs(motifs, release=release)
     too_long = [name for name, pwm in found.items() if len(pwm) > length]
     if too_long:
         raise ChromatellError(

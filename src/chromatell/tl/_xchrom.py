@@ -62,7 +62,8 @@ def xchrom(
         read too, of new regions as well, since the start sites are kept with the model. None reads GC and CpG alone.
     motifs
         Motifs to count beside the tower: a MEME file, names of JASPAR or matrices, such as
-        ``ctl.genome.motifs.family_motifs()``. None counts none.
+        ``ctl.genome.motifs.family_motifs()``, or of one release of JASPAR
+        ``ctl.genome.motifs.read_motifs(['CTCF', 'SPI1'], release='2024')``. None counts none.
     region_effect
         Add a term for each region seen in training; None takes the preset's (True for 'small').
     batch_key, continuous_covariate_keys

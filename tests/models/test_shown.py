@@ -1,0 +1,83 @@
+"""What training shows: a bar in a terminal, a line an epoch in a log file, nothing that warns in a notebook."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import sys
+import threading
+import types
+import warnings
+
+import pytest
+import rich.console
+
+import chromatell as ctl
+
+CALL = {"train_kwargs": {"max_epochs": 2}, "seed": 0, "n_hidden": 4, "n_members": 1}
+
+
+@pytest.fixture(scope="module")
+def cells():
+    mdata = ctl.datasets.simulate_multiome(60, 8, 12, n_types=2, seed=0)
+    ctl.pp.split_cells(mdata, seed=0)
+    return mdata
+
+
+def in_a_terminal(monkeypatch, call):
+    """Return what a call writes to stderr where that is a terminal."""
+    reader, writer = os.openpty()
+    monkeypatch.delenv("CI", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    written = []
+
+    def listen():
+        try:
+            while piece := os.read(reader, 65536):
+                written.append(piece)
+        except OSError:  # the other end is closed
+            return
+
+    thread = threading.Thread(target=listen, daemon=True)
+    thread.start()
+    with os.fdopen(writer, "w") as stderr, monkeypatch.context() as patch:
+        patch.setattr(sys, "stderr", stderr)
+        patch.setitem(vars(ctl.settings), "_verbosity", 2)
+        call()
+    thread.join(timeout=10)
+    os.close(reader)
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", b"".join(written).decode())
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="no pseudo-terminals on this system")
+def test_a_bar_in_a_terminal(cells, monkeypatch, log):
+    shown = in_a_terminal(monkeypatch, lambda: ctl.tl.dense(cells.copy(), **CALL))
+    assert re.search(r"Training .*\d+/\d+ .*steps/s", shown)
+    assert re.search(r"Epoch 1/2: training loss [\d.]+, validation loss [\d.]+", shown)
+    assert not [line for line in log if line.startswith("Epoch")]
+
+
+def test_lines_in_a_file_and_a_run_that_goes_on_says_so(cells, log, tmp_path):
+    call = {**CALL, "train_kwargs": {"max_epochs": 2, "checkpoint_dir": tmp_path}}
+    ctl.tl.dense(cells.copy(), **call)
+    epochs = [line for line in log if line.startswith("Epoch")]
+    assert [line.split(":")[0] for line in epochs] == ["Epoch 1/2", "Epoch 2/2"]
+    ctl.tl.dense(cells.copy(), **call)
+    assert f"Epoch 2 of 2 is in '{tmp_path}': it is finished, nothing is trained." in log
+
+
+def test_a_notebook_without_ipywidgets_warns_of_nothing(cells, monkeypatch, capsys, log):
+    find = importlib.util.find_spec
+    monkeypatch.setitem(sys.modules, "ipykernel", types.ModuleType("ipykernel"))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *a: None if name == "ipywidgets" else find(name, *a))
+    monkeypatch.setattr(rich.console, "_is_jupyter", lambda: True)
+    monkeypatch.setitem(sys.modules, "ipywidgets", None)  # importing it fails
+    mdata = cells.copy()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ctl.tl.dense(mdata, **CALL)
+        ctl.tl.evaluate(mdata, baselines=["region_mean", "knn"], n_bootstrap=0)
+        ctl.tl.predict(mdata.mod["rna"], mdata)
+    assert not [line for line in log if line.startswith("Epoch")]  # it would keep every line
+    assert "Epoch" not in capsys.readouterr().out
