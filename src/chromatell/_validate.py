@@ -126,7 +126,7 @@ def nonnegative(adata: AnnData, name: str, *, smoothed: bool = False) -> None:
     largest value are let through: smoothing and imputation leave such.
     """
     where, whole = called(name), "mdata" if name else "adata"
-    own = None if adata.isbacked else adata.X
+    own: Any = None if adata.isbacked else adata.X
     check_sparse(own, f"{where}.X")
     x = matrix(adata) if own is None else as_rows(own)
     if x is None:
