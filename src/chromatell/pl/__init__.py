@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from chromatell._lazy import lazy
 
 if TYPE_CHECKING:
+    from chromatell.pl._browser import browser
     from chromatell.pl._calibration import calibration
     from chromatell.pl._confusion import confusion
     from chromatell.pl._embedding_scores import embedding_scores
@@ -50,9 +51,11 @@ _WHERE = {
     "uncertainty": "_uncertainty",
     "perturb": "_perturb",
     "region": "_region",
+    "browser": "_browser",
 }
 
 __all__ = [
+    "browser",
     "calibration",
     "confusion",
     "embedding_scores",

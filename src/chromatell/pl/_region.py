@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -88,25 +89,8 @@ def region(
     >>> ax.get_ylabel()
     'Share of cells with the region open'
     """
-    place = parse_regions([str(region)]).iloc[0]
-    if place[START] < 0 or place[END] <= place[START]:
-        raise ChromatellError(f"{region!r} is no region. Give one such as 'chr1:35,000,000-35,200,000'.")
-    codes, names = cell_labels(mdata, groupby)
-    chosen = list(names if groups is None else [groups] if isinstance(groups, str) else groups)
-    unknown = [g for g in chosen if g not in names]
-    if unknown or not chosen or len(chosen) > _MOST:
-        raise ChromatellError(
-            f"groups= names {examples(unknown) if unknown else len(chosen)}: up to {_MOST} of {examples(names, 20)} "
-            "are drawn. Name some of these."
-        )
-    rows = [names.index(g) for g in chosen]
-    layers = _layers(mdata, key, place, codes, len(names), rows)
-    if not layers:
-        raise ChromatellError(
-            f"No region of mdata lies in {region}. Its regions look like {examples(_any_names(mdata))}; take a stretch "
-            "around one of them."
-        )
-    chrom, start, end = str(place[CHROM]), int(place[START]), int(place[END])
+    found = stretch_of(mdata, region, groupby, groups, key)
+    chosen, layers, chrom, start, end = found.groups, found.layers, found.chrom, found.start, found.end
     ax = new_axes(ax, (6.0, 1.1 + 0.34 * len(chosen) + (0.6 if annotation is not None else 0)))
     ax.set_xlim(start, end)
     genes = None if annotation is None else place_genes(annotation, chrom, start, end, axes_size(ax)[0], font_size(ax))
@@ -131,6 +115,44 @@ def region(
     ax.spines["left"].set_visible(False)
     legend(ax, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2, borderaxespad=0.1)
     return ax
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """One stretch of the genome, and (source, places, means of the groups) of what was observed and predicted there."""
+
+    chrom: str
+    start: int
+    end: int
+    groups: list[str]
+    layers: list[tuple[str, pd.DataFrame, np.ndarray]]
+
+
+def stretch_of(
+    mdata: MuData, region: str, groupby: str, groups: Sequence[str] | None, key: str | None, *, flank: int = 0
+) -> Stretch:
+    """Return the accessibility of groups in a stretch and `flank` bp on either side; raise where there is none."""
+    place = parse_regions([str(region)]).iloc[0].copy()
+    if place[START] < 0 or place[END] <= place[START]:
+        raise ChromatellError(f"{region!r} is no region. Give one such as 'chr1:35,000,000-35,200,000'.")
+    codes, names = cell_labels(mdata, groupby)
+    chosen = list(names if groups is None else [groups] if isinstance(groups, str) else groups)
+    unknown = [g for g in chosen if g not in names]
+    if unknown or not chosen or len(chosen) > _MOST:
+        raise ChromatellError(
+            f"groups= names {examples(unknown) if unknown else len(chosen)}: up to {_MOST} of {examples(names, 20)} "
+            "are drawn. Name some of these."
+        )
+    rows = [names.index(g) for g in chosen]
+    chrom, start, end = str(place[CHROM]), int(place[START]), int(place[END])
+    place[START], place[END] = start - flank, end + flank
+    layers = _layers(mdata, key, place, codes, len(names), rows)
+    if not layers:
+        raise ChromatellError(
+            f"No region of mdata lies in {region}. Its regions look like {examples(_any_names(mdata))}; take a stretch "
+            "around one of them."
+        )
+    return Stretch(chrom, start, end, chosen, layers)
 
 
 def _layers(
