@@ -11,7 +11,8 @@ import torch
 import chromatell as ctl
 from chromatell.models import _support
 from chromatell.models._plan import Plan, TrainConfig
-from chromatell.models._support import cpu_has_bf16, resolve_precision
+from chromatell.models._support import cpu_has_bf16, resolve_precision, rng_devices
+from chromatell.models.dense._module import DenseModule
 
 
 @pytest.fixture(scope="module")
@@ -40,12 +41,32 @@ def test_auto_is_bfloat16_where_the_cpu_has_it(has, monkeypatch):
     assert resolve_precision("16-mixed", "cpu") == "16-mixed"
 
 
+@pytest.mark.parametrize(
+    ("accelerator", "devices", "want"),
+    [("auto", "auto", [0]), ("gpu", [1, 3], [1, 3]), ("cuda", 2, [0, 1]), ("gpu", -1, [0, 1, 2, 3]), ("cpu", 2, []),
+     ("cpu", [0], [])],
+)  # fmt: skip
+def test_generators_of_the_devices_in_use_are_put_back(monkeypatch, accelerator, devices, want):
+    assert rng_devices("auto", "auto") == list(range(min(1, torch.cuda.device_count())))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    assert rng_devices(accelerator, devices) == want
+
+
 def test_a_torch_without_these_questions_has_none(monkeypatch):
-    for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
-        monkeypatch.delattr(torch.cpu, name, raising=False)
+    monkeypatch.delattr(torch.cpu, "_is_amx_tile_supported", raising=False)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True, raising=False)  # slower than float32
     assert not cpu_has_bf16()
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True, raising=False)
     assert cpu_has_bf16()
+
+
+def test_a_loss_that_is_no_number_is_told_at_the_end_of_its_epoch(mdata, monkeypatch):
+    loss = DenseModule.loss
+    wrong = float("nan")
+    monkeypatch.setattr(DenseModule, "loss", lambda self, batch: loss(self, batch) * (wrong if self.training else 1))
+    with pytest.raises(FloatingPointError, match="training loss became nan at epoch 0. Lower the learning rate"):
+        trained(mdata)
 
 
 def test_bfloat16_learns_the_same_and_keeps_float32(mdata):

@@ -15,6 +15,8 @@ import torch
 from chromatell.data.cells import CellBatch
 from chromatell.data.sequences import RegionBatch
 from chromatell.data.targets import sparse_target
+from chromatell.models.atacformer._module import AtacFormerConfig, AtacFormerModule
+from chromatell.models.atacformer._sentences import Asked, SentenceBatch
 from chromatell.models.dense._module import DenseConfig, DenseModule
 from chromatell.models.xchrom._module import XChromConfig, XChromModule
 from chromatell.nn.losses import LossConfig
@@ -86,6 +88,34 @@ def test_a_step_of_xchrom(rng):
     loss.backward()
     assert loss.device.type == "meta"
     assert all(p.grad is not None for p in module.tower.parameters() if p.requires_grad)
+
+
+@pytest.mark.parametrize("eos", ["inside", "outside", "both"])
+def test_a_step_of_atacformer(eos, rng):
+    """On the device lengths of sentences and what is asked are tensors; how long each is, the host knows."""
+    n_bins, n_eos = 40, 3
+    n_tokens = n_bins + 3 + n_eos
+    config = AtacFormerConfig(
+        n_bins=n_bins, n_tokens=n_tokens, n_eos=n_eos, k=8, d=16, n_heads=4, n_hidden=32, n_layers=1, eos=eos
+    )
+    module = AtacFormerModule(config, {"chrom": torch.arange(n_bins) % n_eos}, torch.zeros(n_bins), 7.0).train()
+    last = [] if eos == "outside" else list(range(n_bins + 3, n_tokens))
+    whole = [[n_bins + 1, *rng.choice(n_bins, n, replace=False), *last] for n in (2, 5, 5)]
+    cell, bins = torch.arange(3).repeat_interleave(4), torch.arange(12)
+    batch = SentenceBatch(
+        tokens=torch.tensor([t for s in whole for t in s]),
+        lengths=torch.tensor([len(s) for s in whole]),
+        n_seen=torch.ones(3),
+        n_removed=torch.ones(3),
+        asked=Asked(cell, bins, bins % 3, torch.zeros(12, 3)),
+    )
+    module.loss(batch).backward()
+    trained = {name for name, p in module.named_parameters() if p.grad is not None}
+    module.zero_grad()
+    module, batch = module.to("meta"), batch.to("meta")
+    assert batch.sizes == [len(s) for s in whole]
+    module.loss(batch).backward()
+    assert {name for name, p in module.named_parameters() if p.grad is not None} == trained
 
 
 def test_what_waits_or_mixes_is_noticed():

@@ -40,6 +40,7 @@ from chromatell.models._support import (
     first_rank_speaks,
     quiet_lightning,
     resolve_precision,
+    rng_devices,
     what,
 )
 from chromatell.models._trained_on import COUNTS, counts, stored_cells, trained_cells
@@ -182,7 +183,7 @@ class ChromatinModel(BaseModelClass):
             ends with the model that it would have had otherwise; a finished run returns at once. A state of other data,
             another split, seed or option is refused.
         precision
-            'auto': bfloat16 autocast on a GPU or CPU that has its instructions, else float32; or any of Lightning's
+            'auto': bfloat16 autocast on a GPU that has it and a CPU with AMX, else float32; or any of Lightning's
             names, such as '32-true'. Weights, losses and scores are float32 in any case.
         train_config
             Fields of the preset to change: `batch_size`, `optimizer`, `lr`, `weight_decay`, `schedule`,
@@ -218,7 +219,7 @@ class ChromatinModel(BaseModelClass):
             "precision": resolve_precision(precision, accelerator, on_cpu=self.bf16_on_cpu),
             **(trainer_kwargs or {}),
         }
-        with torch.random.fork_rng(), quiet_lightning(), first_rank_speaks():
+        with torch.random.fork_rng(rng_devices(accelerator, devices)), quiet_lightning(), first_rank_speaks():
             make_trainer(self.train_config, **trainer)  # raises before any work
             state = None if checkpoint_dir is None else prepare_folder(checkpoint_dir)
             torch.manual_seed(seed)

@@ -72,7 +72,7 @@ class Plan(LightningModule):
         self.seed = seed
         self.total_steps = max(1, steps_per_epoch * config.max_epochs)
         self.plateau: torch.optim.lr_scheduler.ReduceLROnPlateau | None = None
-        self._sums: dict[str, tuple[float, float]] = {}  # of the epoch: losses times their weights, and weights
+        self._seen: dict[str, list[tuple[Tensor, float]]] = {}  # losses of the epoch and their weights
         self.begin_means()
 
     @property
@@ -96,33 +96,27 @@ class Plan(LightningModule):
         """Return the loss of one batch; of part of it where processes share it."""
         with ranks.sharing(self.n_ranks):
             loss = self.module.loss(batch)
-            finite = torch.isfinite(loss)
-            if self.n_ranks > 1:  # all of them stop, or none
-                finite = ranks.total(finite.float()) == self.n_ranks
-        if not finite:
-            raise FloatingPointError(
-                f"The training loss became {loss.item()} at epoch {self.current_epoch}. "
-                "Lower the learning rate: train(lr=...), or clip harder: train(gradient_clip=...)."
-            )
         self._add("train_loss", loss, 1.0)
         return loss
 
     def begin_means(self) -> None:
         """Begin new means of the losses: the same on all ranks, of which some may have nothing to validate."""
-        self._sums = {"train_loss": (0.0, 0.0), "validation_loss": (0.0, 0.0)}
+        self._seen = {"train_loss": [], "validation_loss": []}
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         """Take in the loss of one validation batch, weighted by its size; processes take turns at batches."""
         self._add("validation_loss", self.module.loss(batch), float(len(batch)))
 
     def _add(self, name: str, loss: Tensor, weight: float) -> None:
-        value, total = self._sums[name]
-        self._sums[name] = value + weight * float(loss.detach()), total + weight
+        self._seen[name].append((loss.detach(), weight))
 
     def losses(self) -> dict[str, float]:
         """Return the losses of the epoch by name; a mean over all processes, which all must ask."""
         found = {}
-        for name, sums in self._sums.items():
+        for name, seen in self._seen.items():
+            # once an epoch: a GPU is waited for
+            values = torch.stack([loss for loss, _ in seen]).tolist() if seen else []
+            sums = (sum(v * w for v, (_, w) in zip(values, seen, strict=True)), sum(w for _, w in seen))
             both = torch.tensor(sums, dtype=torch.float64, device=self.device if self.n_ranks > 1 else "cpu")
             if self.n_ranks > 1:
                 torch.distributed.all_reduce(both)

@@ -16,6 +16,7 @@ from chromatell._settings import logger
 from chromatell.models._plan import TrainConfig
 
 TRAIN_LOSS, VALIDATION_LOSS = "train_loss", "validation_loss"
+_SAID = {TRAIN_LOSS: "training", VALIDATION_LOSS: "validation"}
 Show = Callable[[int, str], None]
 
 
@@ -90,6 +91,7 @@ class Run(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Take in the losses, decide whether to stop, and write the state; in this order, so that it holds all."""
         found = pl_module.losses()
+        self._check(found, trainer)
         for name, value in found.items():
             self.history.setdefault(name, []).append(value)
             pl_module.log(name, value)  # for callbacks of the user
@@ -105,12 +107,16 @@ class Run(Callback):
         if self.path is not None:
             trainer.save_checkpoint(self.path)
 
+    def _check(self, found: Mapping[str, float], trainer: Trainer) -> None:
+        """Raise where a loss is infinite: once an epoch, on all processes, which share it."""
+        for name, value in found.items():
+            if not math.isfinite(value):
+                raise FloatingPointError(
+                    f"The {_SAID[name]} loss became {value} at epoch {trainer.current_epoch}. "
+                    "Lower the learning rate: train(lr=...), or clip harder: train(gradient_clip=...)."
+                )
+
     def _compare(self, value: float, trainer: Trainer, pl_module: Any) -> None:
-        if not math.isfinite(value):
-            raise FloatingPointError(
-                f"The validation loss became {value} at epoch {trainer.current_epoch}. "
-                "Lower the learning rate: train(lr=...), or clip harder: train(gradient_clip=...)."
-            )
         if value < self.best:
             self._keep(value, trainer.current_epoch, pl_module)
         self.waited = 0 if value < self.lowest else self.waited + 1

@@ -62,10 +62,10 @@ class OutsideEos(nn.Module):
         self.norm, self.norm_out = nn.LayerNorm(c.d), nn.LayerNorm(c.d)
         self.query, self.kv, self.out = nn.Linear(c.d, c.d), nn.Linear(c.d, 2 * c.d), nn.Linear(c.d, c.d)
 
-    def forward(self, eos: Tensor, hidden: Tensor, lengths: Tensor) -> Tensor:
+    def forward(self, eos: Tensor, hidden: Tensor, lengths: list[int]) -> Tensor:
         """Embeddings of the tokens (n_eos, d), encoded sentences (tokens, d) -> (cells, n_eos, d)."""
         cells = len(lengths)
         q = self.query(self.norm(eos)).unflatten(-1, (self.n_heads, -1)).repeat(cells, 1, 1)
         k, v = self.kv(hidden).view(len(hidden), 2, self.n_heads, -1).unbind(1)
-        read = cross_attend(q, k, v, [self.n_eos] * cells, lengths.tolist()).flatten(1)
+        read = cross_attend(q, k, v, [self.n_eos] * cells, lengths).flatten(1)
         return self.norm_out(eos + self.out(read).view(cells, self.n_eos, -1))

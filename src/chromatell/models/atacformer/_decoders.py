@@ -25,8 +25,8 @@ class Encoded:
     ----------
     hidden
         (tokens, d), sentences one after another.
-    lengths
-        int64 (cells,).
+    sizes
+        Tokens of each sentence, on the host.
     cls
         (cells, d).
     eos
@@ -36,7 +36,7 @@ class Encoded:
     """
 
     hidden: Tensor
-    lengths: Tensor
+    sizes: list[int]
     cls: Tensor
     eos: Tensor
     vector: Callable[[Tensor], Tensor]
@@ -191,16 +191,16 @@ class CrossAttentionDecoder(Decoder):
         """Return (asked, n_states): pairs are brought together by cell, and none is padded."""
         order = cell.argsort(stable=True)
         vector = encoded.vector(bin[order])
-        n_queries = torch.bincount(cell, minlength=len(encoded.lengths)).tolist()
+        n_queries = torch.bincount(cell, minlength=len(encoded.sizes)).tolist()
         k, v = self._keys_values(encoded)
-        read = cross_attend(self._queries(vector), k, v, n_queries, encoded.lengths.tolist()).flatten(1)
+        read = cross_attend(self._queries(vector), k, v, n_queries, encoded.sizes).flatten(1)
         logits = self.meeting(*self.meeting.prepare(read), vector)
         return torch.empty_like(logits).index_copy(0, order, logits)
 
     def grid(self, encoded: Encoded, bins: Tensor) -> Tensor:
         """Return (cells, bins, n_states), a cell at a time."""
         vector = encoded.vector(bins)
-        q, (k, v), lengths = self._queries(vector), self._keys_values(encoded), encoded.lengths.tolist()
+        q, (k, v), lengths = self._queries(vector), self._keys_values(encoded), encoded.sizes
         out = []
         for length, keys, values in zip(lengths, k.split(lengths), v.split(lengths), strict=True):
             read = cross_attend(q, keys, values, [len(bins)], [length]).flatten(1)

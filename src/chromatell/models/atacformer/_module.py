@@ -161,24 +161,23 @@ class AtacFormerModule(nn.Module):
 
     def encode(self, batch: SentenceBatch) -> Encoded:
         """Return the hidden states of all tokens, and apart those of `<cls>` and `<eos>`."""
-        lengths = batch.lengths.tolist()
         end = batch.lengths.cumsum(0)
         start = end - batch.lengths
         x = self.tokens(batch.tokens)  # (tokens, d)
         if self.context is not None and batch.context is not None:
             x = x.index_add(0, start + 1, self.context(batch.context).to(x.dtype))
         for block in self.blocks:
-            x = block(x, lengths)
+            x = block(x, batch.sizes)
         x = self.norm(x)
-        eos = self.eos(x, batch.lengths, end)
-        return Encoded(hidden=x, lengths=batch.lengths, cls=x[start], eos=eos, vector=self.tokens.vector)
+        eos = self.eos(x, batch.sizes, end)
+        return Encoded(hidden=x, sizes=batch.sizes, cls=x[start], eos=eos, vector=self.tokens.vector)
 
-    def eos(self, x: Tensor, lengths: Tensor, end: Tensor) -> Tensor:
+    def eos(self, x: Tensor, sizes: list[int], end: Tensor) -> Tensor:
         """Return (cells, n_eos, d): the `<eos>` states from inside the sentences, from outside, or the sum of both."""
         c = self.config
         if self.outside is not None:
             tokens = torch.arange(c.n_tokens - c.n_eos, c.n_tokens, device=x.device)
-            outside = self.outside(self.tokens(tokens), x, lengths)
+            outside = self.outside(self.tokens(tokens), x, sizes)
             if c.eos == "outside":
                 return outside
         inside = x[end[:, None] + torch.arange(-c.n_eos, 0, device=end.device)]

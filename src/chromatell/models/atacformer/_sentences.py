@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -69,6 +69,8 @@ class SentenceBatch(Batch):
         What the decoder is asked; None in prediction.
     positive
         The same cells changed, for contrastive learning; None elsewhere.
+    sizes
+        `lengths` on the host, where they are needed: a GPU is not asked for them.
     """
 
     tokens: Tensor
@@ -79,6 +81,11 @@ class SentenceBatch(Batch):
     labels: Tensor | None = None
     asked: Asked | None = None
     positive: Positive | None = None
+    sizes: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if not self.sizes:
+            self.sizes = self.lengths.tolist()
 
     def __len__(self) -> int:
         return self.lengths.shape[0]

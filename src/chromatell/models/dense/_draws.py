@@ -71,7 +71,7 @@ def draw_blocks(
                 each = [_probabilities(module, z, batch, first, last)[:, :, wanted - first] for z in states]
                 yield cols, each[0] if method == "members" else np.stack([one.mean(axis=0) for one in each])
 
-    with torch.random.fork_rng():
+    with torch.random.fork_rng([model.device] if model.device.type == "cuda" else []):
         torch.manual_seed(seed)
         yield from model._blocks(x, present, covariates, position, None, decode)
 
