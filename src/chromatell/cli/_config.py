@@ -159,8 +159,8 @@ def _value(value: Any) -> str:
         return repr(value)
     if isinstance(value, os.PathLike):
         return _value(os.fspath(value))
-    if isinstance(value, tuple) and len(value) == 2:  # NAME=PATH
-        return _value(f"{value[0]}={os.fspath(value[1])}")
+    if isinstance(value, tuple) and len(value) == 2:  # NAME=VALUE
+        return _value(f"{value[0]}={value[1]}")
     if isinstance(value, list):
         return "[" + ", ".join(_value(v) for v in value) + "]"
     return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")

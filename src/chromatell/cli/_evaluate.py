@@ -11,9 +11,12 @@ from chromatell._keys import EVALUATION, UNS
 from chromatell.cli._choices import check_scored
 from chromatell.cli._console import output
 from chromatell.cli._files import UsageError, check_data, check_output, check_tracks_output, write, write_tracks
+from chromatell.cli._prepare import given
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_OF_CELLS = ("top", "regions", "max_regions")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -58,7 +61,7 @@ def _cells(args: argparse.Namespace) -> None:
         depth_key=args.depth_key,
         n_bootstrap=args.n_bootstrap,
         seed=args.seed,
-        **({} if args.removed is None else {"removed": args.removed}),
+        **given(args, "removed", *_OF_CELLS),
     )
     if args.output is not None:
         write(mdata, args.output)
@@ -77,7 +80,7 @@ def _cells(args: argparse.Namespace) -> None:
 
 
 def _tracks(args: argparse.Namespace) -> None:
-    for option in ("pairs", "depth_key", "removed"):
+    for option in ("pairs", "depth_key", "removed", *_OF_CELLS):
         if getattr(args, option) is not None:
             raise UsageError(f"--{option.replace('_', '-')} is of cells; {str(args.input)!r} holds tracks.")
     if args.output is not None:

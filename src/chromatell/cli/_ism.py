@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from chromatell._keys import UNS
 from chromatell._settings import settings
 from chromatell.cli._console import output
+from chromatell.cli._prepare import given
 from chromatell.cli._reading_model import check, given_cells, write_results
 
 if TYPE_CHECKING:
@@ -23,8 +24,8 @@ def run(args: argparse.Namespace) -> None:
 
     mdata = given_cells(args)
     regions: Any = Path(args.regions) if Path(args.regions).suffix in (".bed", ".gz") else args.regions.split(",")
-    window = {} if args.window is None else {"window": args.window}
-    ism(mdata, regions, key=args.key or "xchrom", model=args.model, groupby=args.groupby, fasta=args.fasta, **window)
+    options = given(args, "window", "batch_size")
+    ism(mdata, regions, key=args.key or "xchrom", model=args.model, groupby=args.groupby, fasta=args.fasta, **options)
     table = long_table(mdata.uns[UNS]["ism"])
     if write_results(mdata, table, args) and settings.verbosity:
         top = table.loc[table["effect"].abs().idxmax()]

@@ -9,6 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from chromatell.cli import _texts
+from chromatell.cli._signatures import (
+    FAMILIES,
+    add_keywords,
+    assigned,
+    keywords,
+    listed,
+    of_family,
+    option_names,
+)
 
 
 class UsageError(Exception):
@@ -127,6 +136,7 @@ def _train(parser: argparse.ArgumentParser) -> None:
     _files(parser, "IN", what, needs_output=True, needs_input=False)
     parser.add_argument(
         "--predictions",
+        "--out",
         type=Path,
         metavar="OUT.zarr",
         help="write the predictions into this store, beside the output, instead of into it; needed for very large ones",
@@ -137,7 +147,7 @@ def _train(parser: argparse.ArgumentParser) -> None:
         choices=("dense", "xchrom", "atacformer", "nascent"),
         help="dense (default); xchrom, which reads DNA; atacformer, open bins; or nascent, tracks",
     )
-    parser.add_argument("--key", help="name of the model in the output (default: that of the family)")
+    parser.add_argument("--key", "--key-added", help="name of the model in the output (default: that of the family)")
     _seed(parser)
     cells = parser.add_argument_group(
         "cells", "Where IN has no obs['ctl_split'], or one of these is given, a split is made; it is said so."
@@ -167,18 +177,17 @@ def _train(parser: argparse.ArgumentParser) -> None:
     )
     _depth(model)
     model.add_argument("--depth-key", metavar="COLUMN", help="column of the atac obs with each cell's fragments")
-    _of_dense(parser.add_argument_group("for --family dense"))
-    _of_xchrom(
-        parser.add_argument_group(
-            "for --family xchrom", "Where no regions are held out, in IN or here, all of them are trained on."
-        )
+    model.add_argument(
+        "--set",
+        type=assigned,
+        action="append",
+        metavar="NAME=VALUE",
+        help="any other option of the model as Python takes it, such as n_latent=64 or length=1344; may be repeated",
     )
-    _of_atacformer(parser.add_argument_group("for --family atacformer"))
-    _of_nascent(
-        parser.add_argument_group(
-            "for --family nascent", "In place of IN: bigWigs, which are binned, masked, split and smoothed here."
-        )
-    )
+    for family, add_own in zip(FAMILIES, (_of_dense, _of_xchrom, _of_atacformer, _of_nascent), strict=True):
+        group = parser.add_argument_group(f"for --family {family}", _texts.FAMILIES.get(family))
+        add_own(group)
+        add_keywords(group, of_family(family).values(), option_names(parser))
     training = parser.add_argument_group("training")
     training.add_argument("--max-epochs", type=_positive, metavar="N", help="at most so many epochs")
     training.add_argument("--batch-size", type=_positive, metavar="N", help="cells of a step; for xchrom, regions")
@@ -192,7 +201,13 @@ def _of_dense(group: Any) -> None:
     group.add_argument("--likelihood", help="bernoulli or poisson")
     group.add_argument("--loss", help="bce, focal_dice, focal or dice")
     group.add_argument("--batch-key", metavar="COLUMN", help="column of obs with the batch")
-    group.add_argument("--covariates", type=_listed, metavar="A,B", help="numeric columns of obs, joined by commas")
+    group.add_argument(
+        "--covariates",
+        "--continuous-covariate-keys",
+        type=listed,
+        metavar="A,B",
+        help="numeric columns of obs, joined by commas",
+    )
 
 
 def _of_xchrom(group: Any) -> None:
@@ -209,7 +224,7 @@ def _of_xchrom(group: Any) -> None:
         help="hold out whole chromosomes; groups of regions; or, of tracks, blocks (the default for nascent)",
     )
     group.add_argument(
-        "--test-chromosomes", type=_listed, metavar="A,B", help="the chromosomes to hold out for the test"
+        "--test-chromosomes", type=listed, metavar="A,B", help="the chromosomes to hold out for the test"
     )
     group.add_argument(
         "--embedding",
@@ -234,7 +249,7 @@ def _of_xchrom(group: Any) -> None:
 
 
 def _of_atacformer(group: Any) -> None:
-    group.add_argument("--labels", type=_listed, metavar="A,B", help="columns of obs to learn, such as cell_type")
+    group.add_argument("--labels", type=listed, metavar="A,B", help="columns of obs to learn, such as cell_type")
     group.add_argument(
         "--context",
         metavar="KEY",
@@ -269,7 +284,7 @@ def _of_nascent(group: Any) -> None:
         metavar="NAME=X.bw",
         help="what to learn, a bigWig or peaks (BED); may be repeated",
     )
-    group.add_argument("--chroms", type=_listed, metavar="A,B", help="chromosomes to bin (default: all)")
+    group.add_argument("--chroms", type=listed, metavar="A,B", help="chromosomes to bin (default: all)")
     group.add_argument("--bin-size", type=_positive, metavar="BP", help="(default: 50)")
     group.add_argument("--stat", choices=("mean", "mean_covered", "sum", "max"), help="of a bin (default: mean)")
     group.add_argument("--blacklist", type=Path, metavar="X.bed", help="regions whose signal is an artefact")
@@ -304,16 +319,18 @@ def _predict(parser: argparse.ArgumentParser) -> None:
     _depth(parser)
     tracks = parser.add_argument_group("for a model that reads tracks", "In place of QUERY: bigWigs.")
     _signal(tracks)
-    tracks.add_argument("--chroms", type=_listed, metavar="A,B", help="chromosomes to predict (default: all)")
+    tracks.add_argument("--chroms", type=listed, metavar="A,B", help="chromosomes to predict (default: all)")
     tracks.add_argument(
         "--bigwig", type=Path, metavar="DIR", help="write a bigWig of each predicted target into this folder"
     )
     parser.add_argument(
         "--out-store",
+        "--out",
         type=Path,
         metavar="OUT.zarr",
         help="write the predictions into this store, beside the output, instead of into it; needed for very large ones",
     )
+    add_keywords(parser, keywords("tl.predict").values(), option_names(parser))
 
 
 def _evaluate(parser: argparse.ArgumentParser) -> None:
@@ -325,10 +342,10 @@ def _evaluate(parser: argparse.ArgumentParser) -> None:
         metavar="TABLE.csv",
         help="write every score to this table; - is stdout, in place of the leaderboard",
     )
-    parser.add_argument("--models", type=_listed, metavar="A,B", help="which predictions (default: all)")
+    parser.add_argument("--models", type=listed, metavar="A,B", help="which predictions (default: all)")
     parser.add_argument(
         "--baselines",
-        type=_listed,
+        type=listed,
         default=["all"],
         metavar="A,B",
         help="all, none, or kinds joined by commas, such as region_mean,knn (default: all)",
@@ -344,7 +361,7 @@ def _evaluate(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--pairs",
-        type=_listed,
+        type=listed,
         metavar="A,B",
         help="some of cross-cell, cross-sample, cross-region and cross-both, or, of models that read a cell's own "
         "bins, of completion, labels and embedding (default: all that the file allows)",
@@ -356,7 +373,7 @@ def _evaluate(parser: argparse.ArgumentParser) -> None:
         help="of completion: the share of each cell's open bins that is taken out and asked for (default: 0.2)",
     )
     parser.add_argument(
-        "--views", type=_listed, metavar="A,B", help="which views, such as overall,per_cell (default: all)"
+        "--views", type=listed, metavar="A,B", help="which views, such as overall,per_cell (default: all)"
     )
     parser.add_argument("--depth-key", metavar="COLUMN", help="column of the atac obs with each cell's fragments")
     parser.add_argument(
@@ -367,6 +384,7 @@ def _evaluate(parser: argparse.ArgumentParser) -> None:
         help="replicates behind the intervals; 0 for none (default: 200)",
     )
     _seed(parser)
+    add_keywords(parser, keywords("tl.evaluate").values(), option_names(parser))
 
 
 def _report(parser: argparse.ArgumentParser) -> None:
@@ -393,7 +411,7 @@ def _export(parser: argparse.ArgumentParser) -> None:
 
 
 def _variant(parser: argparse.ArgumentParser) -> None:
-    _with_sequence(parser)
+    _with_sequence(parser, "--per")
     parser.add_argument(
         "--variants",
         type=Path,
@@ -403,6 +421,7 @@ def _variant(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--n-null", type=_positive, metavar="N", help="random variants beside them (default: 1000)")
     _seed(parser)
+    add_keywords(parser, keywords("tl.variant_effect").values(), option_names(parser))
 
 
 def _ism(parser: argparse.ArgumentParser) -> None:
@@ -411,9 +430,10 @@ def _ism(parser: argparse.ArgumentParser) -> None:
         "--regions", required=True, metavar="A,B", help="names of regions, joined by commas, or a .bed (with --fasta)"
     )
     parser.add_argument("--window", type=_positive, metavar="BP", help="bases about the middle (default: 200)")
+    add_keywords(parser, keywords("tl.ism").values(), option_names(parser))
 
 
-def _with_sequence(parser: argparse.ArgumentParser) -> None:
+def _with_sequence(parser: argparse.ArgumentParser, *groupby: str) -> None:
     what = "cells with expression, regions, and an XChrom model unless --model names one: .h5mu or .zarr"
     _files(parser, "IN", what, needs_output=False)
     parser.add_argument("--csv", type=Path, metavar="TABLE.csv", help="write the effects to this table; - is stdout")
@@ -422,6 +442,7 @@ def _with_sequence(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fasta", type=Path, metavar="GENOME.fa", help="genome, where IN holds no sequences")
     parser.add_argument(
         "--groupby",
+        *groupby,
         default="cell_type",
         metavar="COLUMN",
         help="column of obs with groups of cells, or none (default: cell_type)",
@@ -504,11 +525,3 @@ def _named(text: str) -> tuple[str, Path]:
     if not (name and equals and path):
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=X.bw, such as H3K4me3=H3K4me3.bw")
     return name, Path(path)
-
-
-def _listed(text: str) -> list[str]:
-    """Return the words between commas."""
-    words = [word.strip() for word in text.split(",") if word.strip()]
-    if not words:
-        raise argparse.ArgumentTypeError("a name, or names joined by commas, is needed")
-    return words

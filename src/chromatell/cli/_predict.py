@@ -20,6 +20,9 @@ from chromatell.cli._files import (
     write,
     write_tracks,
 )
+from chromatell.cli._prepare import given
+
+_OF_CELLS = ("dtype", "top_k", "groupby")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -67,20 +70,22 @@ def _cells(args: argparse.Namespace) -> None:
         fasta=args.fasta,
         depth=args.depth or "predicted",
         out=args.out_store,
+        **given(args, *_OF_CELLS),
     )
     if isinstance(result, BinnedTracks):
         raise UsageError(f"The model reads tracks, and {str(args.input)!r} is no store of them.")
     write(result, args.output)
     if settings.verbosity:
         where = args.output if args.out_store is None else args.out_store
-        output().print(f"Wrote the predictions for {result.n_obs:,} cells to {where}.", soft_wrap=True, markup=False)
+        n = f"{result.n_obs:,} cells" if args.groupby is None else f"the groups of {args.groupby!r}"
+        output().print(f"Wrote the predictions for {n} to {where}.", soft_wrap=True, markup=False)
 
 
 def _tracks(args: argparse.Namespace, files: dict[str, Any]) -> None:
     """Predict tracks: from bigWigs or a store, into bigWigs or a store."""
-    for option in ("regions", "out_store"):
+    for option in ("regions", "out_store", *_OF_CELLS):
         if getattr(args, option) is not None:
-            cure = "name --chroms" if option == "regions" else "name a store with -o"
+            cure = {"regions": "name --chroms", "out_store": "name a store with -o"}.get(option, "leave it out")
             raise UsageError(f"--{option.replace('_', '-')} is of cells; for tracks {cure}.")
     if args.output is None and args.bigwig is None:
         raise UsageError("Name an output: --bigwig FOLDER, or -o PREDICTED.zarr.")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from chromatell._keys import SPLIT
 from chromatell._settings import logger, settings
+from chromatell.cli._signatures import of_family
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -37,6 +38,18 @@ def select(mdata: MuData, args: argparse.Namespace) -> None:
         from chromatell.pp import select_features
 
         select_features(mdata, seed=args.seed, **chosen)
+
+
+def model_options(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the keywords of ``tl.<family>`` that the user gave, whatever their options are called."""
+    known = of_family(args.family)
+    found = given(args, *(name for name in known if hasattr(args, name)))
+    for option, keyword in (("key", "key_added"), ("covariates", "continuous_covariate_keys"), ("predictions", "out")):
+        if keyword in known and getattr(args, option) is not None:
+            found[keyword] = getattr(args, option)
+    if found.get("embedding") == "none":
+        found["embedding"] = None
+    return {**found, **dict(args.set or [])}
 
 
 def given(args: argparse.Namespace, *names: str) -> dict[str, Any]:

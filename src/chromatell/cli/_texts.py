@@ -48,6 +48,11 @@ reads DNA as well, and predicts any region. An AtacFormer model reads the open b
 Nascent model is trained on tracks along the genome: bigWigs, or a store.
 """
 
+FAMILIES = {
+    "xchrom": "Where no regions are held out, in IN or here, all of them are trained on.",
+    "nascent": "In place of IN: bigWigs, which are binned, masked, split and smoothed here.",
+}
+
 TRAIN_EPILOG = f"""\
 examples:
   chromatell train cells.h5mu -o shared.h5mu

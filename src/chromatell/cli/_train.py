@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from chromatell._errors import ChromatellError
 from chromatell._keys import ATAC, DNA, SPLIT
@@ -22,26 +22,23 @@ from chromatell.cli._files import (
     read_multiome,
     write,
 )
-from chromatell.cli._prepare import given, select, split
+from chromatell.cli._prepare import given, model_options, select, split
+from chromatell.cli._signatures import FAMILIES, of_family
 
 if TYPE_CHECKING:
     from mudata import MuData
 
-# which families know an option; those not here are of all
-_SEQUENCE = ("fasta", "width", "embedding", "annotation", "motifs", "region_effect", "cells_per_batch")
-_CELLS = ("predictions", "split_by", "n_genes", "n_regions", "min_open", "depth")
-_BINS = ("labels", "context", "decoder", "eos", "dna_key", "contrastive", "label_balance")
-_SENTENCES = ("max_length", "tokens_per_batch", "pretrained", "pretrained_key")
-_TRACKS = ("plus", "minus", "signal", "target", "chroms", "bin_size", "stat", "blacklist", "smooth", "block")
+# which families know an option that is no keyword of theirs in Python; those not here are of all
+_CELLS = ("predictions", "split_by", "n_genes", "n_regions", "min_open")
+_TRACKS = ("plus", "minus", "signal", "target", "chroms", "bin_size", "stat", "blacklist", "smooth", "block", "window")
 _OWN = {
-    **dict.fromkeys(("encoder", "likelihood", "loss", "batch_key", "covariates"), ("dense",)),
-    **dict.fromkeys(_SEQUENCE, ("xchrom",)),
     **dict.fromkeys(_CELLS, ("dense", "xchrom", "atacformer")),
-    "depth_key": ("dense", "xchrom"),
+    **dict.fromkeys(_TRACKS, ("nascent",)),
+    **dict.fromkeys(("split_regions", "test_chromosomes", "fasta"), ("xchrom", "nascent")),
+    "covariates": ("dense", "xchrom"),
+    "width": ("xchrom",),
+    **dict.fromkeys(("eos", "pretrained_key"), ("atacformer",)),
     "batch_size": ("dense", "xchrom", "nascent"),
-    **dict.fromkeys((*_BINS, *_SENTENCES), ("atacformer",)),
-    **dict.fromkeys((*_TRACKS, "architecture", "window"), ("nascent",)),
-    **dict.fromkeys(("split_regions", "test_chromosomes"), ("xchrom", "nascent")),
 }
 
 
@@ -71,14 +68,8 @@ def run(args: argparse.Namespace) -> None:
     with libraries_to_stderr():
         getattr(tl, args.family)(
             mdata,
-            key_added=key,
-            depth=args.depth or "predicted",
-            depth_key=args.depth_key,
-            out=args.predictions,
-            seed=args.seed,
             train_kwargs=given(args, "max_epochs", "batch_size", "lr", "accelerator", "checkpoint_dir"),
-            **given(args, "preset"),
-            **_model_options(args),
+            **model_options(args),
         )
     write(mdata, args.output)
     if settings.verbosity:
@@ -95,8 +86,9 @@ def run(args: argparse.Namespace) -> None:
 
 def _check_family(args: argparse.Namespace) -> None:
     """Raise where an option is of another family."""
-    for option, families in _OWN.items():
-        if getattr(args, option) is not None and args.family not in families:
+    of_python = {name: tuple(f for f in FAMILIES if name in of_family(f)) for f in FAMILIES for name in of_family(f)}
+    for option, families in (of_python | _OWN).items():
+        if getattr(args, option, None) is not None and args.family not in families:
             named = f"--{option.replace('_', '-')} is for --family {' or '.join(families)}"
             raise UsageError(f"{named}; this is --family {args.family}.")
 
@@ -129,20 +121,6 @@ def _check(args: argparse.Namespace) -> None:
     check_there(args.annotation, "file of genes")
     check_there(args.motifs, "file of motifs")
     check_data(args.input)
-
-
-def _model_options(args: argparse.Namespace) -> dict[str, Any]:
-    """Return what is passed to the model of the family."""
-    if args.family == "dense":
-        return {
-            "batch_key": args.batch_key,
-            "continuous_covariate_keys": args.covariates,
-            **given(args, "encoder", "likelihood", "loss"),
-        }
-    options = given(args, "embedding", "annotation", "motifs", "region_effect", "cells_per_batch")
-    if options.get("embedding") == "none":
-        options["embedding"] = None
-    return options
 
 
 def _add_sequence(mdata: MuData, args: argparse.Namespace) -> None:

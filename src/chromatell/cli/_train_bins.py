@@ -9,7 +9,7 @@ from chromatell._keys import RNA
 from chromatell._settings import settings
 from chromatell.cli._console import libraries_to_stderr, output
 from chromatell.cli._files import UsageError, check_data, check_output, check_store, check_there, write
-from chromatell.cli._prepare import given, select, split
+from chromatell.cli._prepare import given, model_options, select, split
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -32,19 +32,11 @@ def run(args: argparse.Namespace) -> None:
     split(data, args)
     if isinstance(data, MuData):
         select(data, args)
-    pretrained = _pretrained(args)
+    options = given(args, "eos") | model_options(args)
+    if args.pretrained is not None:
+        options["pretrained"] = _pretrained(args)
     with libraries_to_stderr():
-        tl.atacformer(
-            data,
-            key_added=key,
-            pretrained=pretrained,
-            depth=args.depth or "predicted",
-            out=args.predictions,
-            seed=args.seed,
-            train_kwargs=given(args, "max_epochs", "lr", "accelerator", "checkpoint_dir"),
-            **given(args, "preset", "decoder", "labels", "context", "dna_key", "eos", "max_length"),
-            **given(args, "contrastive", "label_balance", "tokens_per_batch"),
-        )
+        tl.atacformer(data, train_kwargs=given(args, "max_epochs", "lr", "accelerator", "checkpoint_dir"), **options)
     write(data, args.output)
     if settings.verbosity:
         output().print("\n".join(_next(data, key, args)), soft_wrap=True, markup=False)
@@ -82,8 +74,6 @@ def _check_kind(data: AnnData | MuData, args: argparse.Namespace) -> None:
 
 
 def _pretrained(args: argparse.Namespace) -> Any:
-    if args.pretrained is None:
-        return None
     from chromatell.models import load
 
     return load(args.pretrained, key=args.pretrained_key)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from chromatell._settings import logger, settings
 from chromatell.cli._console import libraries_to_stderr, output
 from chromatell.cli._files import UsageError, check_data, check_there, check_tracks_output, named_signal, write_tracks
+from chromatell.cli._prepare import model_options
 
 if TYPE_CHECKING:
     from chromatell.data import BinnedTracks
@@ -29,10 +30,9 @@ def run(args: argparse.Namespace, given: Any) -> None:
     with libraries_to_stderr():
         tl.nascent(
             tracks,
-            key_added=key,
-            seed=args.seed,
             train_kwargs=given("max_epochs", "batch_size", "lr", "accelerator", "checkpoint_dir"),
-            **given("architecture", "window", "preset"),
+            **given("window"),
+            **model_options(args),
         )
     write_tracks(tracks, args.output)
     if settings.verbosity:

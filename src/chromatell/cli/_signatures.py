@@ -1,0 +1,130 @@
+"""Options that are keywords of a Python call, with its types and words: read from the source, nothing is imported."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import re
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+_PACKAGE = Path(__file__).parents[1]
+FAMILIES = ("dense", "xchrom", "atacformer", "nascent")
+_MODELS = {"dense": "Dense", "xchrom": "XChrom", "atacformer": "AtacFormer", "nascent": "Nascent"}
+
+# keywords that no option stands for: objects of Python, what a command does anyhow, where it finds what it wrote, and
+# other names of modalities: a file's are 'rna' and 'atac'
+_NAMED = ("rna", "atac", "layer")
+NOT_TYPED = {
+    "tl.predict": (*_NAMED, "client"),
+    **{f"tl.{verb}": (*_NAMED, "key_added", "copy") for verb in ("evaluate", "ism", "variant_effect")},
+    **{f"tl.{family}": (*_NAMED, "train_kwargs", "copy") for family in FAMILIES},
+    "tl.nascent": ("train_kwargs", "copy"),
+    "models.dense": ("gene_sets", "smoothing"),
+}
+NOT_TYPED["tl.ism"] += ("cells",)
+NOT_TYPED["tl.variant_effect"] += ("cells",)
+
+
+class Keyword(NamedTuple):
+    """A keyword-only parameter: its type as the source has it, and the first sentence of what is said of it."""
+
+    name: str
+    annotation: str
+    about: str
+
+
+@cache
+def keywords(call: str) -> dict[str, Keyword]:
+    """Return the keywords of a call such as 'tl.dense', or of the class of a family, 'models.dense'.
+
+    Examples
+    --------
+    >>> from chromatell.cli._signatures import keywords
+    >>> keywords("tl.predict")["top_k"].annotation
+    'int | None'
+    """
+    place, name = call.split(".")
+    path = _PACKAGE / place / (f"_{name}.py" if place == "tl" else f"{name}/_model.py")
+    told = _defined(ast.parse(path.read_text(encoding="utf-8")), name if place == "tl" else _MODELS[name])
+    made = _defined(told, "__init__") if isinstance(told, ast.ClassDef) else told
+    assert isinstance(made, ast.FunctionDef)
+    about = _described(ast.get_docstring(told) or "")
+    own = [arg for arg in made.args.kwonlyargs if arg.arg not in NOT_TYPED.get(call, ())]
+    return {arg.arg: Keyword(arg.arg, ast.unparse(arg.annotation or ast.Name("Any")), about[arg.arg]) for arg in own}
+
+
+def of_family(family: str) -> dict[str, Keyword]:
+    """Return the keywords of ``ctl.tl.<family>``, those that it passes to the model included."""
+    return {**keywords(f"models.{family}"), **keywords(f"tl.{family}")}
+
+
+def add_keywords(group: Any, found: Iterable[Keyword], known: set[str]) -> None:
+    """Add an option for each keyword that no option is named after yet, and whose type can be typed."""
+    for keyword in found:
+        typed = _typed(keyword.annotation)
+        if keyword.name in known or typed is None:
+            continue
+        known.add(keyword.name)
+        group.add_argument(f"--{keyword.name.replace('_', '-')}", default=None, help=keyword.about, **typed)
+
+
+def option_names(parser: argparse.ArgumentParser) -> set[str]:
+    """Return the names of a parser's options as Python would have them."""
+    return {o.removeprefix("--").replace("-", "_") for a in parser._actions for o in a.option_strings}
+
+
+def listed(text: str) -> list[str]:
+    """Return the words between commas."""
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    if not words:
+        raise argparse.ArgumentTypeError("a name, or names joined by commas, is needed")
+    return words
+
+
+def assigned(text: str) -> tuple[str, Any]:
+    """Return name and value of NAME=VALUE; what does not read as a number, true, false or a list is text."""
+    name, equals, value = text.partition("=")
+    if not (equals and name.isidentifier()):
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE, such as n_latent=64")
+    try:
+        return name, ast.literal_eval({"true": "True", "false": "False"}.get(value, value))
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return name, value
+
+
+def _defined(tree: ast.Module | ast.ClassDef, name: str) -> ast.FunctionDef | ast.ClassDef:
+    return next(n for n in tree.body if isinstance(n, ast.FunctionDef | ast.ClassDef) and n.name == name)
+
+
+def _typed(annotation: str) -> dict[str, Any] | None:
+    """Return what argparse takes for a type, None where nobody can type it."""
+    if choices := re.match(r"Literal\[(.*?)\]", annotation):
+        return {"choices": ast.literal_eval(f"({choices[1]},)")}
+    kinds = [kind.strip() for kind in re.sub(r"\[[^]]*\]", "", annotation).split("|")]
+    for kind, typed in (
+        ("bool", {"action": argparse.BooleanOptionalAction}),
+        ("int", {"type": int, "metavar": "N"}),
+        ("float", {"type": float, "metavar": "X"}),
+        ("Sequence", {"type": listed, "metavar": "A,B"}),
+        ("list", {"type": listed, "metavar": "A,B"}),
+        ("Path", {"type": Path, "metavar": "FILE"}),
+        ("os.PathLike", {"type": Path, "metavar": "FILE"}),
+        ("str", {"metavar": "NAME"}),
+    ):
+        if kind in kinds:
+            return dict(typed)
+    return None
+
+
+def _described(docstring: str) -> dict[str, str]:
+    """Return the first sentence of each parameter of a numpydoc docstring."""
+    section = re.search(r"^Parameters\n-+\n(.*?)(?=^\S[^\n]*\n-{3,}\n|\Z)", docstring, flags=re.M | re.S)
+    found = {}
+    for names, text in re.findall(r"^(\S[^\n]*)\n((?:(?:[ ]+[^\n]*)?\n)+)", section[1] + "\n" if section else "", re.M):
+        words = " ".join(text.split()).replace("`", "").replace("%", "%%")
+        first = re.split(r"(?<=[a-z0-9)'])[.;] ", words, maxsplit=1)[0].rstrip(".")
+        found.update(dict.fromkeys((name.strip() for name in names.split(",")), first[:1].lower() + first[1:]))
+    return found

@@ -1,0 +1,108 @@
+"""Options of the command line are the keywords of Python: none is missing, and each reaches the call."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+
+import anndata as ad
+import mudata as md
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+import chromatell as ctl
+from chromatell.cli import main
+from chromatell.cli._config import _commands
+from chromatell.cli._parser import build_parser
+from chromatell.cli._signatures import FAMILIES, NOT_TYPED, assigned, keywords, option_names
+from chromatell.models import family_class
+
+CALLS = {
+    "predict": ("tl.predict",),
+    "evaluate": ("tl.evaluate",),
+    "ism": ("tl.ism",),
+    "variant": ("tl.variant_effect",),
+    "train": tuple(f"{place}.{family}" for family in FAMILIES for place in ("tl", "models")),
+}
+
+
+def real(call):
+    place, name = call.split(".")
+    function = getattr(ctl.tl, name) if place == "tl" else family_class(name).__init__
+    found = inspect.signature(function).parameters.values()
+    return {p.name for p in found if p.kind is inspect.Parameter.KEYWORD_ONLY}
+
+
+@pytest.mark.parametrize("command", CALLS)
+def test_every_keyword_is_an_option_by_its_name(command):
+    options = option_names(_commands(build_parser())[command])
+    for call in CALLS[command]:
+        untyped = set(NOT_TYPED.get(call, ()))
+        assert untyped <= real(call)
+        assert set(keywords(call)) == real(call) - untyped
+        assert real(call) - untyped <= options, call
+
+
+def test_types_and_words_are_those_of_the_source():
+    actions = {a.dest: a for a in _commands(build_parser())["predict"]._actions}
+    assert actions["dtype"].choices == ("float32", "float16")
+    assert actions["top_k"].type is int
+    assert actions["groupby"].help == "column of obs: return the mean over the cells of each group, and not the cells"
+    assert isinstance({a.dest: a for a in _commands(build_parser())["train"]._actions}["stack"].default, type(None))
+
+
+@pytest.mark.parametrize(
+    ("text", "want"),
+    [
+        ("n_latent=64", ("n_latent", 64)),
+        ("dropout=0.1", ("dropout", 0.1)),
+        ("filters=(8, 8)", ("filters", (8, 8))),
+        ("gelu_after=false", ("gelu_after", False)),
+        ("norm=layer", ("norm", "layer")),
+        ("pool=a=b", ("pool", "a=b")),
+    ],
+)
+def test_any_other_option_of_a_model(text, want):
+    assert assigned(text) == want
+
+
+@pytest.mark.parametrize("text", ["n_latent", "=3", "n-latent=3"])
+def test_what_is_no_assignment(text):
+    with pytest.raises(argparse.ArgumentTypeError, match="is not NAME=VALUE, such as n_latent=64"):
+        assigned(text)
+
+
+def test_what_is_typed_reaches_training(cells, monkeypatch):
+    found = {}
+    monkeypatch.setattr(ctl.tl, "dense", lambda mdata, **options: found.update(options))
+    store = cells.with_name("p.zarr")
+    words = ["--no-stack", "--linked-genes", "--covariates", "a,b", "--batch-key", "c", "--set", "n_latent=9"]
+    words += ["--out", str(store), "--key", "k"]
+    assert main(["train", str(cells), "-o", str(cells.with_name("out.h5mu")), *words]) == 0
+    assert {k: found[k] for k in ("stack", "linked_genes", "batch_key", "n_latent", "key_added")} == {
+        "stack": False, "linked_genes": True, "batch_key": "c", "n_latent": 9, "key_added": "k",
+    }  # fmt: skip
+    assert (found["continuous_covariate_keys"], found["out"]) == (["a", "b"], store)
+
+
+def test_an_option_of_another_family(cells, refused):
+    error = refused(["train", cells, "-o", cells.with_name("out.h5mu"), "--family", "xchrom", "--no-stack"], 2)
+    assert "--stack is for --family dense; this is --family xchrom." in error
+
+
+def test_the_best_regions_and_the_means_of_groups(shared, query, tmp_path):
+    whole = ctl.tl.predict(query, shared).mod["atac_pred"].X
+    out = tmp_path / "best.h5mu"
+    assert main(["predict", str(query), "--model", str(shared), "-o", str(out), "--top-k", "3"]) == 0
+    best = md.read_h5mu(out).mod["atac_pred"].X
+    assert sp.issparse(best)
+    np.testing.assert_allclose(best.max(axis=1).toarray().ravel(), whole.max(axis=1), rtol=1e-6)
+    assert (np.diff(best.tocsr().indptr) == 3).all()
+    cells = ad.read_h5ad(query)
+    cells.obs["kind"] = np.where(np.arange(cells.n_obs) < 10, "a", "b")
+    cells.write_h5ad(query)
+    out = tmp_path / "means.h5mu"
+    assert main(["predict", str(query), "--model", str(shared), "-o", str(out), "--groupby", "kind"]) == 0
+    means = md.read_h5mu(out).mod["atac_pred"]
+    np.testing.assert_allclose(means["a"].X.ravel(), whole[:10].mean(axis=0), rtol=1e-5)
