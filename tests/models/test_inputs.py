@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import mudata as md
 import numpy as np
 import pytest
@@ -77,6 +79,16 @@ def test_a_stored_model_reads_its_inputs_by_name(tmp_path, cells: md.MuData, tra
     logged.X = np.log1p(prot.X.toarray())
     with pytest.raises(ctl.ChromatellError, match=r"trained on counts of 'prot'"):
         ctl.tl.predict(md.MuData({"rna": rna, "prot": logged}), model=trained)
+
+
+def test_altered_statistics_are_refused(trained: md.MuData) -> None:
+    record = ctl.io.read_record(trained, "dense")
+    for name, place in (("sd", 0), ("numbers", 3)):
+        value = record.arrays[f"inputs.0.{name}"].copy()
+        value[place] = 0
+        altered = dataclasses.replace(record, arrays={**record.arrays, f"inputs.0.{name}": value})
+        with pytest.raises(ctl.ChromatellError, match="statistics of 'prot' are none"):
+            ctl.models.Dense.from_record(altered)
 
 
 def test_other_verbs_read_the_inputs_too(trained: md.MuData) -> None:

@@ -224,6 +224,8 @@ class Inputs:
             m, k = len(names), arrays[f"inputs.{i}.components"].shape[-1]
             shapes = {"mean": (m,), "sd": (m,), "share": (m,), "components": (m, k), "numbers": (4,)}
             parts = {key: stored(arrays, f"inputs.{i}.{key}", shape) for key, shape in shapes.items()}
+            if not ((parts["sd"] > 0).all() and (parts["numbers"][[0, 2, 3]] > 0).all()):
+                raise ChromatellError(f"The stored statistics of {said['name']!r} are none. Ask for the file again.")
             found[said["name"]] = Input(names, one_of(said["how"], (COUNTS, CLR, GIVEN), "how"), **parts)
         return cls(found)
 
