@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
@@ -24,8 +25,11 @@ MAX_VALUE = 2**31  # no count is larger, and no value normalised to a target sum
 
 
 def warn(message: str) -> None:
-    """Warn as the package does, pointing at the caller's caller."""
-    warnings.warn(message, ChromatellWarning, stacklevel=3)
+    """Warn as the package does, pointing at the line outside of it that called."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "chromatell":
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, ChromatellWarning, stacklevel=level)
 
 
 def examples(values: Iterable[Any], n: int = 3) -> str:

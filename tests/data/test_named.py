@@ -148,3 +148,11 @@ def test_what_is_not_there_is_said_by_the_users_names_and_nothing_is_written(nam
     with pytest.raises(ctl.ChromatellError, match=r"mdata.mod\['peaks'\]"):
         ctl.tl.dense(named, **CALL)
     assert list(named.mod) == ["gex", "peaks"]
+
+
+def test_a_warning_points_at_the_users_line(named):
+    ctl.pp.split_cells(named, seed=0, fractions=(0.8, 0, 0.2), **NAMES)
+    ctl.tl.dense(named, seed=0, train_kwargs={"max_epochs": 1}, **CALL)
+    with pytest.warns(ctl.ChromatellWarning, match="no validation cells") as found:
+        ctl.tl.uncertainty(named, "cell_type", n_draws=2, method="dropout", **CALL)
+    assert [w.filename for w in found if w.category is ctl.ChromatellWarning] == [__file__]
