@@ -30,7 +30,7 @@ def run(*words: str) -> subprocess.CompletedProcess:
     return subprocess.run(call, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize(("kinds", "inputs"), [(QUICK, 300), (SLOW, 60)], ids=["quick", "slow"])
+@pytest.mark.parametrize(("kinds", "inputs"), [(QUICK, 300), (SLOW, 24)], ids=["quick", "slow"])
 def test_altered_inputs(kinds, inputs, tmp_path):
     pytest.importorskip("pybigtools")
     pytest.importorskip("pyfaidx")

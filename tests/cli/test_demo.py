@@ -9,12 +9,15 @@ from tests.helpers import file_names, one_line, predicted
 
 import chromatell as ctl
 from chromatell.cli import _demo, main
+from chromatell.models._base import ChromatinModel
 
 
 @pytest.fixture
 def small_example(monkeypatch):
-    """In place of the packaged cells, so that the test takes seconds."""
+    """In place of the packaged cells and of whole training, so that the test takes seconds."""
     make = lambda: ctl.datasets.simulate_multiome(240, 20, 620, n_types=2, seed=1)  # noqa: E731
+    train = ChromatinModel.train
+    monkeypatch.setattr(ChromatinModel, "train", lambda self, max_epochs=3, **kw: train(self, max_epochs, **kw))
     monkeypatch.setattr(ctl.datasets, "pbmc_example", make)
     return make
 

@@ -34,13 +34,14 @@ PAGES = (
 
 
 def _shorten(monkeypatch):
-    """Two epochs and few replicates: that the calls work is what is tested, and the suite has little time."""
-    train, evaluate, fisher = ChromatinModel.train, ctl.tl.evaluate, ctl.tl.fisher
+    """Two epochs, few replicates, some of the cells: that the calls work is what is tested, in little time."""
+    train, evaluate, fisher, example = ChromatinModel.train, ctl.tl.evaluate, ctl.tl.fisher, ctl.datasets.pbmc_example
 
     def short(self, max_epochs=None, **options):
         train(self, min(max_epochs or 2, 2), **options)
 
     monkeypatch.setattr(ChromatinModel, "train", short)
+    monkeypatch.setattr(ctl.datasets, "pbmc_example", lambda: example()[::4].copy())
     monkeypatch.setattr(ctl.tl, "evaluate", lambda *args, **options: evaluate(*args, **{"n_bootstrap": 10, **options}))
     monkeypatch.setattr(ctl.tl, "fisher", lambda *args, **options: fisher(*args, **{"n_bootstrap": 10, **options}))
 
