@@ -91,6 +91,12 @@ def test_an_option_of_another_family(cells, refused):
     assert "--stack is for --family dense; this is --family xchrom." in error
 
 
+@pytest.mark.parametrize("word", ["copy=true", "train_kwargs={}", "stack=false"])
+def test_what_the_command_does_itself_is_not_set(cells, refused, word):
+    error = refused(["train", cells, "-o", cells.with_name("out.h5mu"), "--set", word], 2)
+    assert f"--set {word.split('=')[0]}=... is no option of the network alone" in error
+
+
 def test_the_best_regions_and_the_means_of_groups(shared, query, tmp_path):
     whole = ctl.tl.predict(query, shared).mod["atac_pred"].X
     out = tmp_path / "best.h5mu"

@@ -23,7 +23,7 @@ from chromatell.cli._files import (
     write,
 )
 from chromatell.cli._prepare import given, model_options, select, split
-from chromatell.cli._signatures import FAMILIES, of_family
+from chromatell.cli._signatures import FAMILIES, NOT_TYPED, of_family
 
 if TYPE_CHECKING:
     from mudata import MuData
@@ -91,6 +91,11 @@ def _check_family(args: argparse.Namespace) -> None:
         if getattr(args, option, None) is not None and args.family not in families:
             named = f"--{option.replace('_', '-')} is for --family {' or '.join(families)}"
             raise UsageError(f"{named}; this is --family {args.family}.")
+    own = {*of_family(args.family), *NOT_TYPED[f"tl.{args.family}"]}
+    if taken := [name for name, _ in args.set or [] if name in own]:
+        raise UsageError(
+            f"--set {taken[0]}=... is no option of the network alone: see the other options of this command."
+        )
 
 
 def _check_fractions(args: argparse.Namespace) -> None:
