@@ -6,7 +6,9 @@ import logging
 import os
 import sys
 import tracemalloc
+import warnings
 from collections.abc import Iterator
+from types import FrameType
 
 # Two workers on two cores: threads of their own would wait for each other, spinning. Set before torch is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -29,6 +31,46 @@ os.environ["CHROMATELL_CACHE"] = _cache.name
 
 if not hasattr(mudata, "settings"):  # mudata 0.3: as 0.4 does by default
     mudata.set_options(pull_on_update=False)
+
+
+_show = warnings._showwarnmsg  # type: ignore[attr-defined]
+_of_the_run: list[object] = []  # where pytest keeps warnings while a test runs
+
+
+def _place(frame: FrameType) -> str:
+    """Return whose code a frame runs: a library's name, 'src', 'tests', or nothing for Python's own."""
+    path = Path(frame.f_code.co_filename)
+    if "site-packages" in path.parts:
+        return path.parts[path.parts.index("site-packages") + 1]
+    if path.is_relative_to(Path(chromatell.__file__).parent):
+        return "src"
+    return "tests" if path.is_relative_to(Path(__file__).parent) or path.name.startswith("<doctest") else ""
+
+
+def _refuse_own(message: warnings.WarningMessage) -> None:
+    """Raise a library's warning where the package called that library: such a one is ours to mend.
+
+    What one library says of another's call is theirs. What a test or the package catches is left to them, and so are
+    the package's own warnings, which are for the user.
+    """
+    caught = warnings._showwarnmsg_impl not in _of_the_run  # type: ignore[attr-defined]
+    if not caught and not issubclass(message.category, chromatell.ChromatellWarning):
+        places, frame = [], sys._getframe(1)
+        while frame is not None and len(set(places)) < 2:
+            places += [place] if (place := _place(frame)) else []
+            frame = frame.f_back
+        if "src" in places and places[0] != "tests":
+            raise message.category(f"{message.message} [a call of the package]")
+    _show(message)
+
+
+warnings._showwarnmsg = _refuse_own  # type: ignore[attr-defined]
+
+
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    _of_the_run[:] = [warnings._showwarnmsg_impl]  # type: ignore[attr-defined]
+    return (yield)
 
 
 def put_x_among_layers(patch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+import warnings
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, TypeVar
 
 _MuData = TypeVar("_MuData")
@@ -58,6 +60,20 @@ def plain_strings() -> AbstractContextManager[object]:
     import anndata
 
     return anndata.settings.override(allow_write_nullable_strings=False)
+
+
+@contextmanager
+def either_zarr() -> Iterator[None]:
+    """Return a context in which anndata and zarr do not tell of formats to come: every format of theirs is read.
+
+    Examples
+    --------
+    >>> with either_zarr():
+    ...     warnings.warn("Writing zarr v2 data will no longer be the default")
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="(?s).*(Consolidated metadata|zarr v2|zarr v3|autosharding)")
+        yield
 
 
 def own_text_dtype() -> bool:

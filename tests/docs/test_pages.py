@@ -74,8 +74,8 @@ def _files_of_cells(folder):
 @pytest.mark.parametrize("page", PAGES)
 @pytest.mark.filterwarnings("ignore:Cell type explains:chromatell._validate.ChromatellWarning")
 def test_the_page_runs(page, tmp_path, monkeypatch):
-    matplotlib = pytest.importorskip("matplotlib")
-    matplotlib.use("agg")
+    plt = pytest.importorskip("matplotlib.pyplot")
+    plt.switch_backend("agg")
     monkeypatch.chdir(tmp_path)
     if page == "README.md":
         _files_of_tracks(tmp_path)
@@ -89,6 +89,7 @@ def test_the_page_runs(page, tmp_path, monkeypatch):
     try:
         for block in blocks:
             exec(compile(block, page, "exec"), names)
+            plt.close("all")  # a page draws more than matplotlib keeps without a warning
     finally:
         ctl.settings.verbosity = verbosity
 

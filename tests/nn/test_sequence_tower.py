@@ -235,6 +235,7 @@ def test_a_block_by_hand(first, kind):
     ],
     ids=str,
 )
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")  # torch's, of what it costs
 def test_sizes_may_be_changed(changes):
     config = replace(SMALL, **changes)
     tower = BassetTower(config).eval()

@@ -7,7 +7,6 @@ manifest lists, ``masks/{chromosome}`` uint8 and ``splits/{chromosome}`` int8 (b
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -18,6 +17,7 @@ from urllib.parse import quote
 import numpy as np
 import pandas as pd
 
+from chromatell._compat import either_zarr
 from chromatell._keys import MODELS, SPLITS, UNS
 from chromatell._progress import progress
 from chromatell._validate import ChromatellError, store_key
@@ -109,8 +109,7 @@ class TracksWriter(AbstractContextManager["TracksWriter"]):
         if self._models:
             from anndata.io import write_elem
 
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", message=".*autosharding")  # of later releases of anndata
+            with either_zarr():
                 write_elem(self._root, MODELS, self._models)
         return self
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,7 +10,7 @@ import mudata
 from anndata import AnnData
 from mudata import MuData
 
-from chromatell._compat import layer_names, no_pull, plain_axis, plain_strings
+from chromatell._compat import either_zarr, layer_names, no_pull, plain_axis, plain_strings
 from chromatell._settings import file_name, logger
 from chromatell._validate import ChromatellError
 from chromatell.io._child import known
@@ -96,8 +95,7 @@ def _write(data: MuData | AnnData, path: Path, suffix: str, compression: str | N
 
     options: dict[str, Any] = {} if compression is None else {"compression": compression}
     # mudata would otherwise pull the modalities' columns into .obs and .var, which the user did not ask for
-    with warnings.catch_warnings(), no_pull(), text_as_before(data), plain_strings():
-        warnings.filterwarnings("ignore", message=".*(Consolidated metadata|Writing zarr v2|autosharding)")
+    with either_zarr(), no_pull(), text_as_before(data), plain_strings():
         if suffix == ".zarr":
             write_zarr(path, data) if isinstance(data, AnnData) else mudata.write_zarr(path, plain_axis(data))
             return

@@ -12,7 +12,7 @@ import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
-from chromatell._compat import no_pull
+from chromatell._compat import either_zarr, no_pull
 from chromatell._rows import DiskMatrix, as_rows, matrix, read
 from chromatell._settings import settings
 from chromatell._validate import ChromatellError
@@ -146,7 +146,7 @@ def write_shuffled(
     target.parent.mkdir(parents=True, exist_ok=True)
     import dask
 
-    with beside(target, overwrite=overwrite) as temporary, dask.config.set(scheduler="synchronous"):
+    with beside(target, overwrite=overwrite) as temporary, dask.config.set(scheduler="synchronous"), either_zarr():
         out.write_zarr(temporary)
     return target
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -17,6 +16,7 @@ import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
+from chromatell._compat import either_zarr
 from chromatell._keys import PREDICTIONS, UNS
 from chromatell._settings import gib, settings
 from chromatell._validate import ChromatellError, one_of
@@ -220,8 +220,7 @@ def finish_store(
     from anndata.io import write_elem
 
     root = zarr.open_group(str(folder), mode="r+")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of formats to come in zarr and anndata; either can be read
+    with either_zarr():
         for name, table in (("obs", obs), ("var", var)):
             write_elem(root, name, table)
         write_elem(root, "uns", dict(uns))
