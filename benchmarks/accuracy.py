@@ -119,9 +119,8 @@ def write(family: str, kept: dict[str, Any]) -> None:
             gain = np.array([at.loc[s, "value"] - others[s, at.loc[s, "best"]] for s in at.index])
             top = np.array([at.loc[s, "value"] - others[s].max() for s in at.index])
             mean, low, high = interval(gain)
-            lines.append(
-                f"| {model} | {score} | {mean:+.4f} [{low:+.4f}, {high:+.4f}] | {gain.min():+.4f} | {top.mean():+.4f} |"
-            )
+            around = f"[{low:+.4f}, {high:+.4f}]" if gain.size > 1 else "(one split)"
+            lines.append(f"| {model} | {score} | {mean:+.4f} {around} | {gain.min():+.4f} | {top.mean():+.4f} |")
         seconds = [s["seconds"] for s in splits.values()]
         lines += ["", f"{np.mean(seconds):.0f} s of the processor a split.", ""]
     lines.append(", ".join(f"{k} {v}" for k, v in machine().items()))

@@ -243,6 +243,16 @@ def test_leaderboard(mdata):
     assert line[0].get_xdata()[0] == values["knn"]
 
 
+def test_a_baseline_that_is_ahead_of_the_chosen_one_is_shown(mdata):
+    table, gains = (mdata.uns["ctl"][name] for name in ("evaluation", "gains"))
+    gains["ahead"] = np.where(gains["view"] == "per_cell", "svd_ridge", "")
+    ax = pl.leaderboard(mdata, views="per_cell")
+    value = table[(table["view"] == "per_cell") & (table["model"] == "svd_ridge")]["value"].iloc[0]
+    assert [line.get_xdata()[0] for line in ax.lines if line.get_linewidth() == 0.9][1] == value
+    assert [t.get_text() for t in ax.texts] == ["chosen", "ahead"]
+    assert [t.get_text() for t in pl.leaderboard(mdata, views="depth_matched").texts] == ["best baseline"]
+
+
 def test_leaderboard_panels_and_choices(mdata):
     axes = pl.leaderboard(mdata)
     assert axes.shape == (3,)

@@ -72,7 +72,8 @@ def leaderboard(
         One for each panel. Rows are sorted by the last panel, the best on top: models are filled blue circles,
         baselines grey squares. What reads the ATAC of the cells that it predicts is open: a reference is a diamond, a
         model with ``depth='observed'`` a circle, named an upper bound. Of cells x bins, where all read the cell's own,
-        none is. The dotted line is the baseline that was chosen on the validation pairs.
+        none is. The dotted line is the baseline that was chosen on the validation pairs; a second, red one is a
+        baseline that beats it on the scored pairs by more than its interval: a gain over the first is then no success.
 
     Raises
     ------
@@ -193,12 +194,17 @@ def _draw(
         if np.isfinite(row["ci_low"]) and np.isfinite(row["ci_high"]):
             ax.plot([row["ci_low"], row["ci_high"]], [y, y], color=style["markeredgecolor"], linewidth=1.4, zorder=2)
         ax.plot([row["value"]], [y], markersize=size * 0.6, linestyle="none", zorder=3, **style)
-    if best in rows.index:
-        ax.axvline(float(rows.loc[best, "value"]), color=BASELINE, linewidth=0.9, linestyle=(0, (1, 2)), zorder=1)
-        at = (float(rows.loc[best, "value"]), len(rows) - 0.4)
-        ax.annotate(
-            "best baseline", at, (0, 1), textcoords="offset points", fontsize=size - 1, color=BASELINE, ha="right"
-        )
+    ahead = found.ahead(view, metric)
+    for name, label, colour, side in (
+        (best, "best baseline" if ahead is None else "chosen", BASELINE, "right"),
+        (ahead, "ahead", OKABE_ITO["vermillion"], "left"),
+    ):
+        if name in rows.index:
+            at = float(rows.loc[name, "value"])
+            side = {"left": "right", "right": "left"}[side] if ahead and metric in LOWER_IS_BETTER else side
+            ax.axvline(at, color=colour, linewidth=0.9, linestyle=(0, (1, 2)), zorder=1)
+            place = {"xytext": (0, 1), "textcoords": "offset points", "fontsize": size - 1, "ha": side}
+            ax.annotate(label, (at, len(rows) - 0.4), color=colour, **place)
     ax.set_yticks(range(len(rows)), [found.name(str(n)) for n in rows.index])
     ax.set_ylim(-0.6, len(rows) - 0.4)
     ax.grid(axis="y", color="#EBEBEB", linewidth=0.7)

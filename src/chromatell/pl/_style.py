@@ -128,6 +128,12 @@ def object_name(data: Any) -> str:
     return "adata" if isinstance(data, AnnData) else "mdata"
 
 
+def name_ahead(gains: pd.DataFrame) -> str | None:
+    """Return the baseline named in the column `ahead` of some gains; None for none, and in tables without it."""
+    names = [str(n) for n in gains.get("ahead", ()) if n]
+    return names[0] if names else None
+
+
 class Evaluation:
     """The tables that one call of `tl.evaluate` wrote, of one kind of pairs; `pairs` None takes the first there."""
 
@@ -178,6 +184,11 @@ class Evaluation:
         g = self.gains
         found = g.loc[(g["view"] == view) & (g["metric"] == metric), "baseline"]
         return str(found.iloc[0]) if len(found) else None
+
+    def ahead(self, view: str, metric: str) -> str | None:
+        """Return the baseline that beats the chosen one on the scored cells by more than its interval, or None."""
+        g = self.gains
+        return name_ahead(g[(g["view"] == view) & (g["metric"] == metric)])
 
     def chosen(self, models: str | Sequence[str] | None, curve: str) -> list[str]:
         """Return what to draw: all models where None, or all baselines without one; each must have the curve."""

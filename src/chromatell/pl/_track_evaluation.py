@@ -10,7 +10,7 @@ import pandas as pd
 from chromatell._keys import EVALUATION, GAINS, UNS
 from chromatell._validate import ChromatellError, examples
 from chromatell.data.tracks import BinnedTracks
-from chromatell.pl._style import beside
+from chromatell.pl._style import beside, name_ahead
 
 ALL = "all"  # chromosomes together
 
@@ -47,8 +47,7 @@ class TrackEvaluation:
         rows = self._only(rows, "resolution", resolution, "resolution")
         gains = self.gains
         same = (gains["target"] == target) & (gains["view"] == view) & (gains["metric"] == metric)
-        best = gains.loc[same & (gains["resolution"] == resolution), "baseline"]
-        return TargetScores(target, view, resolution, metric, rows, str(best.iloc[0]) if len(best) else None)
+        return TargetScores(target, view, resolution, metric, rows, gains[same & (gains["resolution"] == resolution)])
 
     def _only(self, rows: pd.DataFrame, column: str, value: Any, what: str) -> pd.DataFrame:
         found = rows[(rows[column] == value).to_numpy()]
@@ -64,10 +63,10 @@ class TargetScores:
     """Scores of one target: a row of the table for each prediction and chromosome."""
 
     def __init__(
-        self, target: str, view: str, resolution: int, metric: str, table: pd.DataFrame, best: str | None
+        self, target: str, view: str, resolution: int, metric: str, table: pd.DataFrame, gains: pd.DataFrame
     ) -> None:
         self.target, self.view, self.resolution, self.metric = target, view, resolution, metric
-        self.table, self._best = table, best
+        self.table, self.gains = table, gains
         flags = table.drop_duplicates("model").set_index("model")
         self.baselines = [str(m) for m in flags.index[flags["is_baseline"].astype(bool)]]
         self.models = [str(m) for m in flags.index if m not in self.baselines]
@@ -94,7 +93,11 @@ class TargetScores:
 
     def best_baseline(self, view: str, metric: str) -> str | None:
         """Return the baseline that was chosen on validation bins."""
-        return self._best
+        return str(self.gains["baseline"].iloc[0]) if len(self.gains) else None
+
+    def ahead(self, view: str, metric: str) -> str | None:
+        """Return the baseline that beats the chosen one on all the scored bins, by more than its interval."""
+        return name_ahead(self.gains[(self.gains["chrom"] == ALL).to_numpy()])
 
 
 def base_pairs(width: int) -> str:
