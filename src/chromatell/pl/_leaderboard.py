@@ -195,16 +195,16 @@ def _draw(
             ax.plot([row["ci_low"], row["ci_high"]], [y, y], color=style["markeredgecolor"], linewidth=1.4, zorder=2)
         ax.plot([row["value"]], [y], markersize=size * 0.6, linestyle="none", zorder=3, **style)
     ahead = found.ahead(view, metric)
-    for name, label, colour, side in (
-        (best, "best baseline" if ahead is None else "chosen", BASELINE, "right"),
-        (ahead, "ahead", OKABE_ITO["vermillion"], "left"),
-    ):
-        if name in rows.index:
-            at = float(rows.loc[name, "value"])
-            side = {"left": "right", "right": "left"}[side] if ahead and metric in LOWER_IS_BETTER else side
+    lines = [(best, "best baseline" if ahead is None else "chosen", BASELINE, "right")]
+    lines.append((ahead, "ahead", OKABE_ITO["vermillion"], "left"))
+    for of, text, colour, side in lines:
+        if of in rows.index:
+            at = float(rows.loc[of, "value"])
+            if ahead and metric in LOWER_IS_BETTER:
+                side = "left" if side == "right" else "right"
             ax.axvline(at, color=colour, linewidth=0.9, linestyle=(0, (1, 2)), zorder=1)
-            place = {"xytext": (0, 1), "textcoords": "offset points", "fontsize": size - 1, "ha": side}
-            ax.annotate(label, (at, len(rows) - 0.4), color=colour, **place)
+            place: dict[str, Any] = {"xytext": (0, 1), "textcoords": "offset points", "fontsize": size - 1, "ha": side}
+            ax.annotate(text, (at, len(rows) - 0.4), color=colour, **place)
     ax.set_yticks(range(len(rows)), [found.name(str(n)) for n in rows.index])
     ax.set_ylim(-0.6, len(rows) - 0.4)
     ax.grid(axis="y", color="#EBEBEB", linewidth=0.7)
