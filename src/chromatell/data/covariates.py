@@ -120,8 +120,11 @@ class Covariates:
 
 
 def _column(data: MuData | AnnData, key: str) -> pd.Series | None:
-    tables = [data.obs] + [a.obs for a in data.mod.values()] if isinstance(data, MuData) else [data.obs]
-    return next((t[key] for t in tables if key in t), None)
+    """Return a column by the barcodes of the expression: the rows of a MuData may stand in another order."""
+    if not isinstance(data, MuData):
+        return data.obs.get(key)
+    column = next((t[key] for t in (data.obs, *(a.obs for a in data.mod.values())) if key in t), None)
+    return column if column is None else column.reindex(data.mod.get(RNA, data).obs_names)
 
 
 def _required(data: MuData | AnnData, key: str) -> pd.Series:

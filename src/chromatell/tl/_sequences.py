@@ -107,9 +107,11 @@ def group_vectors(mdata: MuData, model: Any, groupby: str | None, cells: Any) ->
             f"None of the {chosen.size} cells has a label in obs[{groupby!r}]. Choose other cells=, or groupby=None "
             "for their mean."
         )
-    keep = labels.notna().to_numpy()
-    vectors = model.cell_vectors(rna if keep.all() and chosen.size == rna.n_obs else rna[chosen[keep]], depth="fixed")
-    codes = pd.Categorical(labels[keep].astype(str), categories=groups).codes
+    labels = labels.dropna()
+    # with mdata.obs, whose batches a model may read
+    source = mdata if len(labels) == rna.n_obs else mdata[labels.index]
+    vectors = model.cell_vectors(source, depth="fixed")
+    codes = pd.Categorical(labels[source.mod[RNA].obs_names].astype(str), categories=groups).codes
     sums = np.zeros((len(groups), vectors.shape[1]))
     np.add.at(sums, codes, np.asarray(vectors, dtype=np.float64))
     return groups, (sums / np.bincount(codes, minlength=len(groups))[:, None]).astype(np.float32)

@@ -130,7 +130,7 @@ def tf_activity(
     shifts = _shifts(model, found, backgrounds, site, seed)  # (factors, backgrounds, K)
     mean = shifts.mean(axis=1)
     names = list(found)
-    activity = model.cell_vectors(expression, depth="fixed") @ mean.T  # (cells, factors)
+    activity = model.cell_vectors(mdata, depth="fixed") @ mean.T  # (cells, factors)
     if standardise:
         activity = _standardised(activity, names)
     about = pd.DataFrame(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import mudata
 import numpy as np
 import pytest
 
 import chromatell as ctl
 from chromatell.models.xchrom._stages import cell_vectors
+from chromatell.tl._sequences import group_vectors
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +58,24 @@ def test_a_batch_that_is_new_or_absent_takes_the_mean_effect(model, batched):
     with pytest.warns(ctl.ChromatellWarning, match="no column 'lane'"):
         np.testing.assert_array_equal(model.cell_vectors(absent, depth="fixed"), new)
     np.testing.assert_allclose(new, cell_vectors(model.module, inputs, np.zeros(len(z), np.float32)), atol=1e-6)
+
+
+def test_groups_read_the_batches_of_their_own_cells(model, batched):
+    own, lane = model.cell_vectors(batched, depth="fixed"), batched.obs["lane"].to_numpy()
+    groups, vectors = group_vectors(batched, model, "lane", None)
+    assert groups == ["one", "two"]
+    np.testing.assert_allclose(vectors, [own[lane == g].mean(axis=0) for g in groups], atol=1e-6)
+    some = np.arange(0, batched.n_obs, 3)
+    _, vectors = group_vectors(batched, model, None, batched.obs_names[some])
+    np.testing.assert_allclose(vectors[0], own[some].mean(axis=0), atol=1e-6)
+
+
+def test_a_batch_goes_by_barcode(model, batched):
+    query = mudata.MuData({"atac": batched.mod["atac"].copy(), "rna": batched.mod["rna"][::-1].copy()})
+    query.obs["lane"] = batched.obs["lane"]
+    assert query.obs_names[0] != query.mod["rna"].obs_names[0]
+    own = model.cell_vectors(batched, depth="fixed")
+    np.testing.assert_allclose(model.cell_vectors(query, depth="fixed"), own[::-1], atol=1e-6)
 
 
 def test_it_travels_with_the_record(model, batched, tmp_path):
