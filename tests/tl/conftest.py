@@ -43,9 +43,9 @@ class LinearModel:
         padded = np.pad(self.both, ((0, 0), (0, 1), (0, 0)))  # an N adds nothing
         return padded[:, tokens, np.arange(LENGTH)].sum(axis=2).T
 
-    def cell_vectors(self, data: ad.AnnData, *, depth: str = "predicted") -> np.ndarray:
+    def cell_vectors(self, data: md.MuData, *, depth: str = "predicted") -> np.ndarray:
         assert depth == "fixed"
-        return np.asarray(data.obsm["v"], dtype=np.float32)
+        return np.asarray(data.mod["rna"].obsm["v"], dtype=np.float32)
 
     def sequence_module(self) -> torch.nn.Module:
         return LinearModule(self.weight).eval()

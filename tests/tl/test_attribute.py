@@ -68,7 +68,7 @@ class TowerModel:
             return self.sequence_module()(one_hot(torch.from_numpy(tokens.copy()))).numpy()
 
     def cell_vectors(self, data, *, depth):
-        return data.obsm["v"].astype(np.float32)
+        return data.mod["rna"].obsm["v"].astype(np.float32)
 
 
 def test_contributions_to_a_linear_model_are_known(sequenced, linear):

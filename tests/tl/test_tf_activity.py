@@ -43,7 +43,7 @@ class Counting:
 
     def cell_vectors(self, data, *, depth="predicted"):
         assert depth == "fixed"
-        return np.asarray(data.obsm["effects"], dtype=np.float32)
+        return np.asarray(data.mod["rna"].obsm["effects"], dtype=np.float32)
 
     def sequence_module(self):
         raise NotImplementedError
