@@ -15,7 +15,7 @@ folder=$(mktemp -d); trap 'rm -rf "$folder"' EXIT
 "$python" -m venv "$folder/env"
 "$folder/env/bin/pip" install -q muon==0.2.0 mudata==0.4.1 anndata==0.13.4 scanpy==1.12.4 pysam==0.24.1
 cd "$folder"
-env/bin/python -W ignore - 2>log <<'PY'
+env/bin/python -W ignore - 2>log <<'PY' || { tail -n 3 log; exit 1; }
 import anndata
 import numpy as np
 import pandas as pd
