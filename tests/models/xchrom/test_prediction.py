@@ -183,7 +183,7 @@ def test_the_same_region_however_it_is_asked_for(trained, mdata, fasta, tmp_path
     for what, regions in asked.items():
         np.testing.assert_allclose(trained.predict(mdata, regions=regions), want, atol=2e-6, err_msg=what)
     again = ctl.models.load(trained.to_record())  # which knows none of them
-    again.regions = pd.Index([f"x{i}" for i in range(360)])
+    again.fitted.regions = pd.Index([f"x{i}" for i in range(360)])
     for what in ("names", "table", "bed", "another style"):
         got = again.predict(mdata, regions=asked[what], fasta=fasta)
         np.testing.assert_allclose(got, want, atol=2e-6, err_msg=what)

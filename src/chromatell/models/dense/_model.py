@@ -412,7 +412,12 @@ class Dense(ChromatinModel):
         raw = self.config["network"]
         self.network = DenseConfig(**{**raw, "loss": LossConfig(**raw["loss"])})
         self.smoothing, self.gene_sets = SmoothingConfig(**self.config["smoothing"]), {}
+        check_config(self.network, len(var_names[RNA]), len(var_names[ATAC]))
         self.fitted = Fitted.from_record(self.config, var_names, arrays)
-        check_config(self.network, self.fitted.sizes)
+        if (width := self.fitted.sizes["n_covariates"]) != self.network.n_covariates:
+            raise ChromatellError(
+                f"The model reads {self.network.n_covariates} columns of batches, covariates and other inputs and "
+                f"names {width}. Ask for the file again."
+            )
         self.module = module_from(self.network, arrays)
         self.stack = bool(self.config["stack"])

@@ -17,11 +17,13 @@ from chromatell.nn.stored_module import stored_module
 _COLUMNS = 4096  # regions predicted at a time: 512 cells of these fit the cache, and are a chunk of a store
 
 
-def check_config(c: DenseConfig, sizes: Mapping[str, int]) -> None:
-    """Raise where a stored description does not fit what the record holds, or asks for more than any model has."""
-    for name, value in sizes.items():
-        if (said := getattr(c, name)) != value:
-            raise ChromatellError(f"The model says {name}={said} and names or holds {value}. Ask for the file again.")
+def check_config(c: DenseConfig, n_genes: int, n_regions: int) -> None:
+    """Raise where a stored description does not fit its own names, or asks for more than any model has."""
+    if (c.n_genes, c.n_regions) != (n_genes, n_regions):
+        raise ChromatellError(
+            f"The model says {c.n_genes} genes and {c.n_regions} regions but names {n_genes} and {n_regions}. Ask for "
+            "the file again."
+        )
     if not (1 <= c.n_members <= 64 and 0 <= c.n_layers <= 64 and c.block >= 1 and c.encoder in ENCODERS):
         raise ChromatellError(f"The model's description is out of range: {asdict(c)}. Ask for the file again.")
 
