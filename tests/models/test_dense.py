@@ -313,7 +313,7 @@ def test_crafted_records_are_refused(trained):
     with pytest.raises(ChromatellError, match="'scaling.gene_sd' holds 110 values that are NaN or infinite, of 110"):
         ctl.models.load(changed(arrays=nan))
     renamed = {**record.var_names, "rna": record.var_names["rna"][:-1]}
-    with pytest.raises(ChromatellError, match=r"'scaling.gene_loadings' is float32 \(110, 50\).* of shape \(109, 50\)"):
+    with pytest.raises(ChromatellError, match="names 109 and 120"):
         ctl.models.load(changed(var_names=renamed))
 
 

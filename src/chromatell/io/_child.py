@@ -47,7 +47,7 @@ def open_in_child(path: Path, place: str = "/") -> None:
         The file is refused, or the child does not end in ``ctl.settings.check_seconds`` and more for a large file.
     """
     who = _identity(path)
-    if not settings.check_seconds or who in _KNOWN or not Path(sys.executable or "").name.startswith("python"):
+    if not settings.check_seconds or who in _KNOWN or not Path(sys.executable or "").name.lower().startswith("python"):
         return
     limit = settings.check_seconds + who[-2] / _BYTES_A_SECOND
     call = [sys.executable, "-I", "-c", _CODE, str(path.absolute()), place, str(int(limit) + _START)]
