@@ -216,6 +216,12 @@ CURES = [
         take=("overwrite",),
     ),
     Cure(
+        "shuffling cells of which some have no ATAC",
+        "ctl.io.write_shuffled(mdata, folder / 'x.zarr')",
+        "holds 40 cells that are not the 80",
+        changed(cut_atac),
+    ),
+    Cure(
         "predictions to measure",
         "ctl.get.measured(mdata)",
         "Nothing in this MuData was measured",

@@ -134,7 +134,9 @@ def write_shuffled(
             if not adata.obs_names.equals(data.obs_names):
                 raise ChromatellError(
                     f"mdata.mod[{name!r}] holds {adata.n_obs} cells that are not the {data.n_obs} of mdata, in their "
-                    "order. Keep the shared ones: mudata.pp.intersect_obs(mdata), on data in memory."
+                    "order. Keep the shared ones: shared = [c for c in mdata.obs_names if all(c in a.obs_names for a "
+                    "in mdata.mod.values())]; mdata = mudata.MuData({name: a[shared].copy() for name, a in "
+                    "mdata.mod.items()})."
                 )
         with no_pull():
             out: Any = MuData({name: _permuted(adata, order) for name, adata in data.mod.items()})

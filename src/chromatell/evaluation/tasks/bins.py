@@ -283,7 +283,9 @@ class BinTask(Task):
     def _labels(self) -> Comparison | None:
         keys = list(dict.fromkeys(key for _, tables in self._said.values() for key in tables))
         if not keys and self.models:
-            self._leave_out(LABELS, "no model was trained with labels; train one with ctl.tl.atacformer(labels=...)")
+            self._leave_out(
+                LABELS, "no model was trained with labels; train one with ctl.tl.atacformer(data, labels=...)"
+            )
             return None
         scored, validation, truths = {}, {}, {}
         for key in keys or ([self.request.labels] if self.request.labels else []):
