@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import shutil
 
+import numpy as np
+import pandas as pd
 import pytest
 
 import chromatell as ctl
@@ -34,6 +36,14 @@ def report(tmp_path_factory):
     ctl.pp.split_cells(mdata, seed=0)
     ctl.tl.dense(mdata, train_kwargs={"max_epochs": 2}, seed=0)
     ctl.tl.evaluate(mdata, baselines=["region_mean", "knn"], n_bootstrap=10, seed=0)
+    ctl.tl.uncertainty(mdata, "cell_type", n_draws=3, seed=0)
+    ctl.pp.link_genes(mdata, mdata.mod["rna"].var)
+    ctl.tl.gene_activity(mdata)
+    held = np.random.default_rng(0).random((60, 30)) < 0.3
+    held = pd.DataFrame(held, mdata.mod["atac"].var_names, [f"motif_{i}" for i in range(30)])
+    ctl.tl.motif_activity(mdata, matches=held, n_backgrounds=5)
+    ctl.tl.link_regions(mdata, n_cells=50, seed=0)
+    ctl.tl.perturb(mdata, ["gene_1", "gene_2"], n_cells=10, seed=0)
     return ctl.io.report(mdata, tmp_path_factory.mktemp("report") / "report.html")
 
 
@@ -49,7 +59,7 @@ def test_it_opens_whole_and_fits(name, browser, report):
     assert said == []
     assert [url for url in asked if not url.startswith("data:")] == [report.as_uri()]
     pictures = page.evaluate("[...document.images].map(i => [i.complete, i.naturalWidth, i.clientWidth])")
-    assert len(pictures) >= 7
+    assert len(pictures) >= 12
     assert all(complete and natural > 0 and 200 <= shown <= width for complete, natural, shown in pictures)
     assert page.evaluate("document.documentElement.scrollWidth") == width  # tables scroll, the page does not
     assert len(page.screenshot(full_page=True)) > 50_000

@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 import pytest
 
 import chromatell as ctl
@@ -15,6 +16,7 @@ from chromatell import ChromatellError
 
 mpl.use("agg")
 EVIL = '<script>alert("x")</script> & $a_{$'
+MOTIFS = ["SPI1", "<i>EBF1", "CTCF", "TP53"]
 VOID = {"meta", "link", "img", "br"}
 
 
@@ -55,6 +57,12 @@ def mdata():
     ctl.tl.evaluate(mdata, baselines=["region_mean", "knn"], n_bootstrap=20, seed=0)
     ctl.tl.rank_regions(mdata, "cell_type", n_bootstrap=10, seed=0)
     ctl.tl.uncertainty(mdata, "cell_type", n_draws=3, seed=0)
+    ctl.pp.link_genes(mdata, mdata.mod["rna"].var)
+    ctl.tl.gene_activity(mdata)
+    held = np.random.default_rng(0).random((60, 4)) < 0.3
+    ctl.tl.motif_activity(mdata, matches=pd.DataFrame(held, mdata.mod["atac"].var_names, MOTIFS), n_backgrounds=5)
+    ctl.tl.link_regions(mdata, n_cells=50, seed=0)
+    ctl.tl.perturb(mdata, ["gene_1", "gene_2"], n_cells=10, seed=0)
     mdata.uns["ctl"]["models"]["dense"]["card"] = np.frombuffer(
         b'{"notes": "<img src=x onerror=alert(1)>", "data": {"cells": 3}}', dtype=np.uint8
     )
@@ -102,12 +110,41 @@ def test_it_shows_what_the_tables_hold(text, mdata):
     assert not any("Not in these data" in t for t in shown)
 
 
+def test_what_was_computed_of_genes_motifs_and_links_is_shown(text, mdata):
+    shown = Page(text).texts
+    assert set(MOTIFS) <= set(shown)
+    genes = mdata.mod["gene_activity"].var
+    assert set(genes.nlargest(10, "ctl_pearson")["gene"]) <= set(shown)
+    links = mdata.uns["ctl"]["region_links"]["table"]
+    for value in links.nsmallest(10, "pvalue")["effect"]:
+        assert f"{value:.4g}" in shown
+    assert any(f"{int((links['fdr'] < 0.1).sum())} of {len(links)} linked pairs" in t for t in shown)
+    for row in mdata.uns["ctl"]["perturbation"]["table"].itertuples():
+        assert {row.target, f"{row.size:.4g}"} <= set(shown)
+
+
+def test_one_result_makes_one_part_and_a_column_that_is_not_there_is_said(tmp_path):
+    mdata = ctl.datasets.simulate_multiome(60, 20, 30, seed=0)
+    held = pd.DataFrame(np.eye(30, 2) > 0, mdata.mod["atac"].var_names, ["A", "B"])
+    ctl.tl.motif_activity(mdata, key="atac", matches=held, n_backgrounds=5)
+    page = Page(ctl.io.report(mdata, tmp_path / "a.html", groupby="kind").read_text("utf-8"))
+    assert "Activity of motifs" in page.texts
+    assert "Gene activity and expression" not in page.texts
+    assert any("Did not find mdata.obs['kind']" in t for t in page.texts)
+
+
 def test_what_is_missing_is_named_with_the_call_that_makes_it(tmp_path):
     mdata = ctl.datasets.simulate_multiome(60, 20, 30, seed=0)
     ctl.io.write(mdata, tmp_path / "cells.h5mu")
     before = mdata.copy()
     said = " ".join(Page(ctl.io.report(mdata, tmp_path / "a.html").read_text("utf-8")).texts)
-    for call in ("ctl.pp.split_cells(mdata)", "ctl.tl.evaluate(mdata)", "ctl.tl.uncertainty(", "ctl.tl.dense(mdata)"):
+    for call in (
+        "ctl.pp.split_cells(mdata)",
+        "ctl.tl.evaluate(mdata)",
+        "ctl.tl.uncertainty(",
+        "ctl.tl.dense(mdata)",
+        "link_regions(",
+    ):
         assert call in said
     assert list(mdata.mod) == list(before.mod)
     assert dict(mdata.uns) == dict(before.uns)

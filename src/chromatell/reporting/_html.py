@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from chromatell._validate import ChromatellError
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -168,3 +170,11 @@ def page(title: str, intro: Sequence[Html], sections: Sequence[tuple[str, str, H
         f"<title>{html.escape(text(title))}</title>\n<style>{_STYLE}</style>"
     )
     return f'<!doctype html>\n<html lang="en">\n<head>\n{head}\n</head>\n<body>\n{join(body)}\n</body>\n</html>\n'
+
+
+def told(make: Callable[[], Html]) -> Html:
+    """Return a part, or in its place what is missing and the call that makes it."""
+    try:
+        return make()
+    except ChromatellError as error:
+        return tag("p", f"Not in these data. {error}", class_="note")

@@ -45,7 +45,8 @@ def report(
     The file needs no network and holds no script: it can be sent, opened offline and printed. It shows the data and
     their split, the leaderboard with gains over the best baseline, precision and recall, calibration, scores of single
     cells and regions, an embedding coloured by score and by how far cells lie from the training cells, top regions,
-    the card of each model, and versions. What was not computed is named with the call that computes it.
+    uncertainty, gene and motif activity, links and perturbations under their usual names, the card of each model, and
+    versions. What was not computed is named with the call that computes it.
 
     Parameters
     ----------

@@ -15,7 +15,8 @@ from mudata import MuData
 from chromatell._keys import ATAC_PRED, RANK_REGIONS, SPLIT, SPLIT_HOW, SPLITS, UNCERTAINTY, UNS
 from chromatell._validate import ChromatellError
 from chromatell.data.predictions import prediction_keys
-from chromatell.reporting._html import WIDTH, Html, drawn, join, picture, table, tag
+from chromatell.reporting._biology import biology
+from chromatell.reporting._html import WIDTH, Html, drawn, join, picture, table, tag, told
 from chromatell.reporting._map import embedding
 from chromatell.reporting._models import models
 
@@ -42,18 +43,11 @@ def sections_of_cells(data: MuData | AnnData, asked: Asked) -> list[Section]:
         ("embedding", "Cells", lambda: embedding(data, asked.groupby)),
         ("regions", "Regions", lambda: _regions(data)),
         ("uncertainty", "Uncertainty", lambda: _uncertainty(data)),
+        ("biology", "Genes, motifs and links", lambda: biology(data, asked.groupby)),
         ("models", "Models", lambda: models(data)),
         ("reading", "How to read this", lambda: _reading(data)),
     ]
     return [(anchor, heading, told(make)) for anchor, heading, make in parts]
-
-
-def told(make: Callable[[], Html]) -> Html:
-    """Return a part, or in its place what is missing and the call that makes it."""
-    try:
-        return make()
-    except ChromatellError as error:
-        return tag("p", f"Not in these data. {error}", class_="note")
 
 
 def _data(data: MuData | AnnData, asked: Asked) -> Html:

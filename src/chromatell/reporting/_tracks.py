@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from chromatell._keys import SPLITS
 from chromatell._validate import ChromatellError
 from chromatell.data.tracks import BinnedTracks
-from chromatell.reporting._html import WIDTH, Html, join, picture, table, tag
+from chromatell.reporting._html import WIDTH, Html, join, picture, table, tag, told
 from chromatell.reporting._models import models
-from chromatell.reporting._sections import Section, told
+from chromatell.reporting._sections import Section
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
