@@ -10,6 +10,16 @@ import chromatell as ctl
 from chromatell.models.dense._draws import draw_blocks
 
 
+def each_draw(model, data, **how):
+    """Draws of all cells and regions, as the stack has them: (draws, cells, regions)."""
+    n = model.network.n_members if how["method"] == "members" else how["n_draws"]
+    out = np.full((n, data.n_obs, len(model.regions)), np.nan)
+    for rows, cols, block in draw_blocks(model, data, model.regions, **how):
+        for i, p in enumerate(block.network):
+            out[i][rows, cols] = block.scale * p.numpy() + (0 if block.rest is None else block.rest)
+    return out
+
+
 @pytest.fixture(scope="module")
 def mdata():
     mdata = ctl.datasets.simulate_multiome(1500, 60, 100, seed=0)
@@ -26,9 +36,7 @@ def test_the_table_is_the_formula(mdata):
     assert (settings["method"], settings["n_draws"], bool(settings["calibrated"])) == ("members", 3, True)
 
     model = ctl.models.load(mdata, key="dense")
-    draws = np.zeros((3, *mdata.mod["atac_pred"].shape))
-    for rows, cols, block in draw_blocks(model, mdata, model.regions, method="members", n_draws=2, seed=0):
-        draws[:, rows, cols] = block
+    draws = each_draw(model, mdata, method="members", n_draws=2, seed=0)
     np.testing.assert_allclose(draws.mean(axis=0), mdata.mod["atac_pred"].X, atol=1e-6)
     x = (mdata.mod["atac"].X.toarray() > 0).astype(float)
     kind, split = mdata.obs["cell_type"].to_numpy(), mdata.obs["ctl_split"].to_numpy()
@@ -79,8 +87,7 @@ def test_dropout_is_reproducible_and_leaves_the_model_as_it_was(mdata):
     before = model.predict(mdata)
 
     def draw(seed):
-        blocks = draw_blocks(model, mdata[:50], model.regions, method="dropout", n_draws=4, seed=seed)
-        return np.concatenate([block for _, _, block in blocks], axis=2)
+        return each_draw(model, mdata[:50], method="dropout", n_draws=4, seed=seed)
 
     np.testing.assert_array_equal(draw(1), draw(1))
     assert np.abs(draw(1) - draw(2)).max() > 1e-4

@@ -6,14 +6,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import scipy.sparse as sp
 from mudata import MuData
 from scipy import stats
 
-from chromatell._keys import ATAC, ATAC_PRED, REGION, RNA, TEST, TRAIN, UNCERTAINTY, UNS, VAL
+from chromatell._keys import ATAC, ATAC_PRED, REGION, RNA, SPLIT, TEST, TRAIN, UNCERTAINTY, UNS, VAL
 from chromatell._settings import logger, settings
 from chromatell._validate import ChromatellError, in_range, one_of, split_of, warn
 from chromatell.data.accessibility import open_matrix
-from chromatell.data.chosen import cell_labels
+from chromatell.data.chosen import cell_labels, indicator
 from chromatell.data.named import Layer, modalities
 from chromatell.data.predictions import prediction_keys
 from chromatell.tl._link_regions import dense_model
@@ -123,35 +124,35 @@ def uncertainty(
     level = in_range(level, 0.01, 0.999, "level", whole=False)
     seed = settings.resolve_seed(seed)
     codes, names = cell_labels(mdata, groupby)
+    from chromatell.models.dense._draws import draws_of_sets
+
     model = dense_model(mdata, key, model)
     if method == "auto":
         method = "members" if model.network.n_members >= 3 else "dropout"
     regions = pd.Index(model.regions)
-    splits = _splits(mdata, codes)
-    parts, cells, regional = _spreads(model, mdata, regions, splits, len(names), method, n_draws, seed)
+    splits = _splits(mdata, codes, len(names))
     observed = _observed(mdata, regions, splits, len(names))
-
-    cases = {s: _cases(parts[s], observed.get(s), splits[s], len(names)) for s in parts}
-    calibrated = VAL in cases and cases[VAL]["observed"] is not None and cases[VAL]["n"].size > 0
+    calibrated = VAL in observed
     if not calibrated:
         warn(
             "There are no validation cells with measured ATAC in groups of ten or more, so that the intervals are not "
             "calibrated: they take the model's spread at its word, which is too narrow."
         )
-    shown = TEST if TEST in cases and cases[TEST]["n"].size else "all"
-    if not cases[shown]["n"].size:
+    shown = TEST if TEST in splits else "all"
+    if shown not in splits:
         raise ChromatellError(
             f"No group of mdata.obs[{groupby!r}] has ten cells. Name a column of larger groups, such as 'cell_type'."
         )
+    pred = mdata.mod.get(ATAC_PRED)
+    beside = pred is not None and key in prediction_keys(mdata) and pd.Index(pred.var[REGION]).equals(regions)
+    sets = sp.vstack([indicator(of, len(names)) for of in splits.values()], format="csr")
+    draws = draws_of_sets(model, mdata, regions, sets, method=method, n_draws=n_draws, seed=seed, spread=beside)
+    parts = dict(zip(splits, np.split(draws.means, len(splits), axis=1), strict=True))
+    cases = {s: _cases(parts[s], observed.get(s), splits[s], len(names)) for s in parts}
     scores = _scores(cases[VAL]) if calibrated else None
     table = _table(cases[shown], names, regions, _quantile(scores, level))
     written: dict[str, Any] = {"table": table}
-    rows = [
-        _covered(cases[s], s, lv, _quantile(scores, lv))
-        for s in (VAL, TEST)
-        if s in cases and cases[s]["observed"] is not None and cases[s]["n"].size
-        for lv in LEVELS
-    ]
+    rows = [_covered(cases[s], s, lv, _quantile(scores, lv)) for s in (VAL, TEST) if s in observed for lv in LEVELS]
     if rows:
         written["coverage"] = pd.DataFrame(rows)
     about = {
@@ -164,76 +165,48 @@ def uncertainty(
     written["settings"] = pd.DataFrame([about], index=["0"])
     target = mdata.copy() if copy else mdata
     target.uns[UNS] = {**target.uns.get(UNS, {}), key_added: written}
-    pred = target.mod.get(ATAC_PRED)
-    if pred is not None and key in prediction_keys(target) and pd.Index(pred.var[REGION]).equals(regions):
-        pred.obs["ctl_uncertainty"], pred.var["ctl_uncertainty"] = cells, regional
+    if beside:
+        for of, variance in ((target.mod[ATAC_PRED].obs, draws.cells), (target.mod[ATAC_PRED].var, draws.regions)):
+            of["ctl_uncertainty"] = np.sqrt(variance)
     return target if copy else None
 
 
-def _splits(mdata: MuData, codes: np.ndarray) -> dict[str, np.ndarray]:
-    """Return the group of each cell, -1 for none, in each split that is there, and in all."""
-    out = {"all": codes}
-    if "ctl_split" in mdata.obs:
-        split = split_of(mdata, ())
-        out |= {s: np.where(split == s, codes, -1) for s in (VAL, TEST) if (split == s).any()}
-        if not (split == TRAIN).any():
-            logger.info("No cell is marked as one of training.")
+def _splits(mdata: MuData, codes: np.ndarray, n_groups: int) -> dict[str, np.ndarray]:
+    """Return the group of each cell, -1 for none, in 'val' and 'test', or in 'all' where no test cells are enough.
+
+    Those without a group that has enough cells are left out.
+    """
+    split = split_of(mdata, ()) if SPLIT in mdata.obs else np.full(mdata.n_obs, "")
+    out = {s: np.where(split == s, codes, -1) for s in (VAL, TEST)} | {"all": codes}
+    if SPLIT in mdata.obs and not (split == TRAIN).any():
+        logger.info("No cell is marked as one of training.")
+    out = {s: of for s, of in out.items() if (_sizes(of, n_groups) >= _FEWEST).any()}
+    if TEST in out:
+        del out["all"]
     return out
 
 
-def _spreads(
-    model: Any,
-    mdata: MuData,
-    regions: pd.Index,
-    splits: dict[str, np.ndarray],
-    n_groups: int,
-    method: str,
-    n_draws: int,
-    seed: int,
-) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
-    """Return means of groups by each draw (draws, groups, regions) in each split; spread of cells, and of regions."""
-    from chromatell.models.dense._draws import draw_blocks
-
-    sums: dict[str, np.ndarray] = {}
-    cells, regional = np.zeros(mdata.n_obs), np.zeros(len(regions))
-    for rows, cols, block in draw_blocks(model, mdata, regions, method=method, n_draws=n_draws, seed=seed):
-        variance = block.var(axis=0, ddof=1)
-        cells[rows] += variance.sum(axis=1, dtype=np.float64)
-        regional[cols] += variance.sum(axis=0, dtype=np.float64)
-        for split, codes in splits.items():
-            total = sums.setdefault(split, np.zeros((block.shape[0], n_groups, len(regions)), dtype=np.float32))
-            here = codes[rows]
-            of = np.zeros((n_groups, len(here)), dtype=np.float32)
-            of[here[here >= 0], np.flatnonzero(here >= 0)] = 1.0
-            total[:, :, cols] += of @ block
-    for split, codes in splits.items():
-        n = np.bincount(codes[codes >= 0], minlength=n_groups)
-        sums[split] /= np.maximum(n, 1)[:, None]
-    return sums, np.sqrt(cells / len(regions)), np.sqrt(regional / mdata.n_obs)
+def _sizes(codes: np.ndarray, n_groups: int) -> np.ndarray:
+    return np.bincount(codes[codes >= 0], minlength=n_groups)
 
 
-def _observed(
-    mdata: MuData, regions: pd.Index, splits: dict[str, np.ndarray], n_groups: int
-) -> dict[str, np.ndarray | None]:
+def _observed(mdata: MuData, regions: pd.Index, splits: dict[str, np.ndarray], n_groups: int) -> dict[str, np.ndarray]:
+    """Return the measured share of open cells, (groups, regions), of each split; nothing where nothing was measured."""
     atac = mdata.mod.get(ATAC)
     if atac is None or not atac.obs_names.equals(mdata.obs_names) or not regions.isin(atac.var_names).all():
         return {}
     x = open_matrix(atac, slice(None), atac.var_names.get_indexer(regions))
-    out: dict[str, np.ndarray | None] = {}
-    for split, codes in splits.items():
-        of = np.zeros((n_groups, len(codes)), dtype=np.float32)
-        of[codes[codes >= 0], np.flatnonzero(codes >= 0)] = 1.0
-        n = np.bincount(codes[codes >= 0], minlength=n_groups)
-        out[split] = np.asarray(of @ x) / np.maximum(n, 1)[:, None]
-    return out
+    return {
+        split: (indicator(codes, n_groups) @ x).toarray() / np.maximum(_sizes(codes, n_groups), 1)[:, None]
+        for split, codes in splits.items()
+    }
 
 
 def _cases(draws: np.ndarray, observed: np.ndarray | None, codes: np.ndarray, n_groups: int) -> dict[str, Any]:
     """Return mean, spread and observed of the groups that have enough cells."""
-    n = np.bincount(codes[codes >= 0], minlength=n_groups)
+    n = _sizes(codes, n_groups)
     use = np.flatnonzero(n >= _FEWEST)
-    mean = draws.mean(axis=0, dtype=np.float64)[use]
-    spread = draws.std(axis=0, ddof=1, dtype=np.float64)[use]
+    mean, spread = draws[:, use].mean(axis=0), draws[:, use].std(axis=0, ddof=1)
     root = np.sqrt(spread**2 + mean * (1 - mean) / np.maximum(n[use], 1)[:, None])
     known = None if observed is None else observed[use]
     return {"groups": use, "n": n[use], "mean": mean, "spread": spread, "root": root, "observed": known}

@@ -126,13 +126,16 @@ class DenseModule(nn.Module):
         x = torch.cat([batch.x, batch.covariates], dim=1)
         return torch.stack([head(x).squeeze(-1) for head in self.depth_heads])
 
-    def probability(self, z: Tensor, batch: CellBatch, start: int, stop: int) -> Tensor:
-        """Return the probability that each region is open, (cells, stop - start), float32: the mean over members."""
+    def probabilities(self, z: Tensor, batch: CellBatch, start: int, stop: int) -> Tensor:
+        """Return the probability that each region is open by each member, (members, cells, stop - start), float32."""
         logits = self.decode(z, batch, start, stop).float()
         if self.config.likelihood == "poisson":
-            each = -torch.expm1(-logits.exp())  # P(at least one fragment)
-        else:
-            each = logits.sigmoid() if logits.requires_grad else logits.sigmoid_()
+            return -torch.expm1(-logits.exp())  # P(at least one fragment)
+        return logits.sigmoid() if logits.requires_grad else logits.sigmoid_()
+
+    def probability(self, z: Tensor, batch: CellBatch, start: int, stop: int) -> Tensor:
+        """Return the probability that each region is open, (cells, stop - start), float32: the mean over members."""
+        each = self.probabilities(z, batch, start, stop)
         return each[0] if len(each) == 1 else each.mean(dim=0)
 
     def forward(self, batch: CellBatch) -> Tensor:
