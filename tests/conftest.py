@@ -16,6 +16,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("NUMBA_NUM_THREADS", "1")  # else UMAP leaves torch with more threads, and sums in another order
 
 import tempfile
+import threading
 from pathlib import Path
 
 import anndata
@@ -56,6 +57,8 @@ def _refuse_own(message: warnings.WarningMessage) -> None:
     caught = warnings._showwarnmsg_impl not in _of_the_run  # type: ignore[attr-defined]
     if not caught and not issubclass(message.category, chromatell.ChromatellWarning):
         places, frame = [], sys._getframe(1)
+        if threading.current_thread() is not threading.main_thread():  # of a library, for a call of the main one
+            frame = sys._current_frames()[threading.main_thread().ident]
         while frame is not None and len(set(places)) < 2:
             places += [place] if (place := _place(frame)) else []
             frame = frame.f_back

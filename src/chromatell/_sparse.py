@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+from chromatell._compat import layer_names
 from chromatell._errors import ChromatellError
 
 _BLOCK = 10_000_000
@@ -105,8 +106,8 @@ def check_sparse_parts(adata: Any, name: str) -> None:
     """
     if not hasattr(adata, "mod"):
         check_sparse(adata.X, f"{name}.X")
-        for key, layer in adata.layers.items():
-            check_sparse(layer, f"{name}.layers[{key!r}]")
+        for key in layer_names(adata):
+            check_sparse(adata.layers[key], f"{name}.layers[{key!r}]")
         if adata.raw is not None:
             check_sparse(adata.raw.X, f"{name}.raw.X")
             _check_mapping(adata.raw.varm, f"{name}.raw.varm")

@@ -24,6 +24,13 @@ def test_open_matrix_is_one_where_counted():
     assert x.X[0, 1] == 2  # the user's matrix is as it was
 
 
+def test_a_region_with_256_repeated_entries_is_open():
+    reads = np.zeros(256, dtype=int)  # as uint8 their sum is 0
+    x = ad.AnnData(sp.csr_matrix((np.ones(256, np.uint8), reads, [0, 256]), shape=(1, 2)))
+    np.testing.assert_array_equal(open_matrix(x).toarray(), [[1, 0]])
+    assert x.X.nnz == 256
+
+
 def test_cut_sites_are_halved_and_fragments_are_not():
     np.testing.assert_array_equal(fragment_counts(atac([[2, 4, 0], [2, 0, 6]])).toarray(), [[1, 2, 0], [1, 0, 3]])
     np.testing.assert_array_equal(fragment_counts(atac([[1, 4, 0], [2, 0, 3]])).toarray(), [[1, 4, 0], [2, 0, 3]])

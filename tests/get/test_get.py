@@ -110,6 +110,18 @@ def test_what_tools_write_on_all_modalities_comes_home(mdata):
     assert mdata.uns["ctl"]["split"]
 
 
+@pytest.mark.usefixtures("x_among_layers")
+def test_what_another_tool_did_to_its_counts_does_not_come_back(mdata):
+    """Since anndata 0.13 the layers of an AnnData have a key None, which is `X`."""
+    before = mdata.mod["atac"].X.toarray()
+    measured = ctl.get.measured(mdata).copy()
+    measured.mod["atac"].layers["tfidf"] = measured.mod["atac"].X * 3
+    measured.mod["atac"].X = measured.mod["atac"].X * 2
+    ctl.get.merge_results(mdata, measured)
+    np.testing.assert_array_equal(mdata.mod["atac"].X.toarray(), before)
+    np.testing.assert_array_equal(mdata.mod["atac"].layers["tfidf"].toarray(), before * 3)
+
+
 def test_cells_that_were_filtered_meanwhile_are_named_and_the_cure_works(mdata):
     measured = ctl.get.measured(mdata)[:70].copy()
     measured.obsm["X_new"] = np.ones((70, 2))

@@ -141,7 +141,7 @@ def test_a_zarr_store_is_looked_at_once_in_a_child_too(path, started, tmp_path, 
     assert ctl.data.BinnedTracks.open(tmp_path / "tracks.zarr").names == ["a"]
     assert len(started) == calls + 2
     monkeypatch.setattr(_child, "_CODE", "import os; os.kill(os.getpid(), 11)")
-    chunk.write_bytes(chunk.read_bytes() + b"0")
+    chunk.write_bytes(chunk.read_bytes())
     with pytest.raises(ChromatellError, match="theirs.zarr was first opened in a child process, which .*signal 11"):
         ctl.io.read(tmp_path / "theirs.zarr")
 
@@ -152,11 +152,12 @@ def test_the_child_reads_text_and_numbers_of_a_store(path, tmp_path, monkeypatch
     read = zarr.Array.__getitem__
     monkeypatch.setattr(zarr.Array, "__getitem__", lambda self, key: seen.append(self.path) or read(self, key))
     _child.look(tmp_path / "x.zarr")
-    assert {"obs/_index", "obs/type/categories", "obs/type/codes", "X", "uns/ctl/models/m/arrays/b"} <= set(seen)
+    wanted = {"obs/_index", "obs/type/categories", "obs/type/codes", "X", "uns/ctl/models/m/arrays/b"}
+    assert wanted <= {part.removesuffix("/values") for part in seen}
     seen.clear()
     monkeypatch.setattr(_child, "_NUMBERS", 0)
     _child.look(tmp_path / "x.zarr")
-    assert "obs/type/categories" in seen
+    assert "obs/type/categories" in [part.removesuffix("/values") for part in seen]
     assert "X" not in seen
 
 

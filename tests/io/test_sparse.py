@@ -137,7 +137,7 @@ def test_the_walk_wants_integer_index_arrays(suffix, change, rng, tmp_path):
         root.close()
     else:
         group.create_array("indices", data=new)
-        (path / ".zmetadata").unlink()
+        zarr.consolidate_metadata(path)
     with pytest.raises(ChromatellError, match="not arrays of integers"):
         ctl.io.check_file(path)
 

@@ -60,6 +60,12 @@ def test_explicit_zeros_and_duplicates_in_sparse_labels():
     assert auroc(y, s, axis=1).shape == (4,)
 
 
+def test_256_repeated_entries_are_one_positive():
+    reads = np.zeros(256, dtype=int)  # as uint8 their sum is 0
+    y = sp.csr_matrix((np.ones(256, np.uint8), reads, [0, 256, 256, 256]), shape=(3, 1))
+    assert auroc(y, np.array([[0.5], [0.9], [0.1]])) == 0.5
+
+
 def test_one_dimension_and_integers():
     assert auroc(np.array([0, 1, 1, 0]), np.array([1, 2, 3, 2])) == pytest.approx(
         roc_auc_score([0, 1, 1, 0], [1, 2, 3, 2])

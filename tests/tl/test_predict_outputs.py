@@ -141,7 +141,8 @@ def test_a_killed_run_says_so_and_is_gone_on_with(rna, model, whole, tmp_path, m
     assert seen == [512, 276]  # the first 512 cells were there
     assert not partial.exists()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["model", "p.zarr", "q.h5ad"]
-    np.testing.assert_array_equal(ctl.io.open_prediction(out, verify=True).X.compute(), whole)
+    found = ctl.io.open_prediction(out, verify=True).X.compute()
+    np.testing.assert_allclose(found, whole, rtol=1e-6)  # threads of another number sum in another order
 
 
 def test_a_run_that_fails_keeps_what_is_there(rna, model, whole, tmp_path, monkeypatch):

@@ -182,6 +182,7 @@ def test_pvalues_by_donors_are_those_of_a_paired_t_test():
     assert np.isnan(by_donors(sp.csr_matrix(x), inside[:3], outside, samples)).all()
 
 
+@pytest.mark.filterwarnings("ignore:The dispersion trend curve")  # what pydeseq2 says of so few counts
 def test_deseq2_finds_what_differs():
     pytest.importorskip("pydeseq2")
     rng = np.random.default_rng(5)

@@ -71,11 +71,10 @@ def open_matrix(atac: AnnData, rows: Any = slice(None), cols: Any = slice(None),
 
 
 def _opened(part: Any) -> sp.csr_matrix:
-    x = sp.csr_matrix(part)
+    x = sp.csr_matrix(part, dtype=bool)  # repeated entries join without a sum, which may wrap to 0 in a narrow dtype
     x.sum_duplicates()
     x.eliminate_zeros()
-    x.data = np.ones_like(x.data, dtype=np.float32)
-    return x
+    return x.astype(np.float32)
 
 
 def fragment_counts(atac: AnnData, rows: Any = slice(None), cols: Any = slice(None), *, lazy: bool = False) -> Any:

@@ -158,7 +158,7 @@ def _read_folder(folder: Path) -> tuple[sp.csr_matrix, pd.DataFrame, np.ndarray]
         genome="", interval=interval
     )
     barcodes = np.array(_text(found["barcodes.tsv"]), dtype=object)
-    x = sp.csr_matrix(mmread(str(found["matrix.mtx"])).T, dtype=np.float32)  # stored features x cells
+    x = sp.csr_matrix(mmread(str(found["matrix.mtx"]), spmatrix=False).T, dtype=np.float32)  # stored features x cells
     return x, features, barcodes
 
 

@@ -137,14 +137,14 @@ def _coordinates(atac: AnnData) -> tuple[pd.DataFrame, np.ndarray]:
         whole &= (start % 1 == 0) & (end % 1 == 0)
         table = pd.DataFrame(
             {
-                CHROM: chrom.astype(object).where(chrom.notna(), "").astype(str).to_numpy(dtype=object),
+                CHROM: chrom.astype(object).where(chrom.notna(), "").astype(str).to_numpy(dtype=object, copy=True),
                 START: np.where(whole, start, -1).astype(np.int64) - (whole & one_based(var, start, end)),
                 END: np.where(whole, end, -1).astype(np.int64),
             },
             index=atac.var_names,
         )
     elif "interval" in var:
-        open_ = var["interval"].isna().to_numpy()
+        open_ = var["interval"].isna().to_numpy(copy=True)
         table = parse_regions(pd.Index(var["interval"].astype(str))).set_axis(atac.var_names)
         open_ |= (table[CHROM] == "").to_numpy() & var["interval"].astype(str).isin(["NA", "nan", ""]).to_numpy()
     else:

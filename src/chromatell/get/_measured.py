@@ -5,7 +5,7 @@ from __future__ import annotations
 from anndata import AnnData
 from mudata import MuData
 
-from chromatell._compat import no_pull
+from chromatell._compat import layer_names, no_pull
 from chromatell._keys import ATAC_PRED, DERIVED, UNS
 from chromatell._validate import ChromatellError
 
@@ -84,6 +84,6 @@ def _shared(adata: AnnData) -> AnnData:
         varm=dict(adata.varm),
         obsp=dict(adata.obsp),
         varp=dict(adata.varp),
-        layers=dict(adata.layers),
+        layers={layer: adata.layers[layer] for layer in layer_names(adata)},
         raw=raw,
     )

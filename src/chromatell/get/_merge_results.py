@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from mudata import MuData
 
+from chromatell._compat import layer_names
 from chromatell._keys import UNS
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, examples
@@ -64,8 +65,9 @@ def merge_results(mdata: MuData, measured: MuData) -> None:
             changed.append(name)
             continue
         carry_table(target.var, source.var)
-        for part in ("varm", "varp", "layers"):
+        for part in ("varm", "varp"):
             carry_mapping(getattr(target, part), getattr(source, part))
+        carry_mapping(target.layers, {layer: source.layers[layer] for layer in layer_names(source)})
     if changed:
         logger.info("Other variables than before in %s: what was computed for them stays there.", ", ".join(changed))
         return

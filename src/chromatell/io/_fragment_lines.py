@@ -100,4 +100,4 @@ def _names(words: np.ndarray, low: np.ndarray, high: np.ndarray) -> pd.Categoric
         names = raw.astype(str).astype(object)
     except UnicodeDecodeError:
         return None
-    return pd.Categorical.from_codes(code, pd.Index(names))
+    return pd.Categorical.from_codes(code, pd.Index(names, dtype=str))

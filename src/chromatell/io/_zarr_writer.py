@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -226,7 +228,10 @@ def finish_store(
         write_elem(root, "uns", dict(uns))
         listed = _listing(folder, hashes=True)
         root.attrs[_FILES] = {name: said for name, said in listed.items() if name not in left_out}
-        zarr.consolidate_metadata(root.store, zarr_format=3)
+        with warnings.catch_warnings():
+            for name in left_out:  # files that Zarr does not know, and says so
+                warnings.filterwarnings("ignore", message=f"Object at {re.escape(name)} is not recognized")
+            zarr.consolidate_metadata(root.store, zarr_format=3)
     return _sha256(folder / _ROOT)
 
 

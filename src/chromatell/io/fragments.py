@@ -296,7 +296,7 @@ def _table(text: bytes) -> pd.DataFrame:
         )
     for name in (CHROM, BARCODE):  # read as categories, pandas 3 makes numbers of the names: 01 is 1
         code, names = pd.factorize(table[name].to_numpy(dtype=object))
-        table[name] = pd.Categorical.from_codes(code, pd.Index(names, dtype=object))
+        table[name] = pd.Categorical.from_codes(code, pd.Index(names, dtype=str))
     return table
 
 

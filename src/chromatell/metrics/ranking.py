@@ -250,7 +250,7 @@ def flat_positives(y: Any) -> np.ndarray:
         return np.flatnonzero(np.asarray(y))
     csr = sp.csr_matrix(y)
     if not csr.has_canonical_format:
-        csr = csr.copy()
+        csr = csr.astype(bool)  # repeated entries join; a sum may wrap to 0 in a narrow dtype
         csr.sum_duplicates()
     row = np.repeat(np.arange(csr.shape[0], dtype=np.int64), np.diff(csr.indptr))
     return (row * csr.shape[1] + csr.indices)[csr.data != 0]

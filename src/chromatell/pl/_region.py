@@ -168,8 +168,7 @@ def _layers(
     plain = normalise_chrom(pd.Series([place[CHROM]], dtype=object))[0]
     for label, found in sources:
         table = coordinates(mdata, found.regions)
-        here = (normalise_chrom(table[CHROM]) == plain).to_numpy()
-        here &= ((table[START] < place[END]) & (table[END] > place[START])).to_numpy()
+        here = (normalise_chrom(table[CHROM]) == plain) & (table[START] < place[END]) & (table[END] > place[START])
         at = np.flatnonzero(here)
         if at.size:
             part = Accessibility(found.values[:, at], found.regions[at], found.key, found.measured)

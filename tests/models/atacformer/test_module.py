@@ -82,6 +82,7 @@ def test_gradients_equal_those_of_padded_attention(rng):
     torch.testing.assert_close(grads[0], grads[1], atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")  # PyTorch of itself, on a CPU alone
 def test_jagged_attention_as_on_cuda_is_the_same():
     lengths = [3, 9, 9, 1, 4]
     q, k, v = torch.randn(3, sum(lengths), 2, 8, requires_grad=True)
