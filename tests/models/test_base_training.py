@@ -10,8 +10,9 @@ import torch
 
 import chromatell as ctl
 from chromatell.models import _support
-from chromatell.models._plan import Plan, TrainConfig
+from chromatell.models._plan import Plan
 from chromatell.models._support import cpu_has_bf16, resolve_precision, rng_devices
+from chromatell.models._train_config import TrainConfig
 from chromatell.models.dense._module import DenseModule
 
 

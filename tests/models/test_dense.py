@@ -243,7 +243,7 @@ def test_forget_frees_the_data(multiome):
     model = ctl.models.Dense(mdata)
     model.forget()
     assert model.adata is None
-    assert mdata.uns["_scvi_uuid"] not in ctl.models.Dense._setup_adata_manager_store
+    assert mdata.uns["_scvi_uuid"] not in type(model)._setup_adata_manager_store
 
 
 @pytest.mark.parametrize(

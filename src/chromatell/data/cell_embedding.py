@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
-from sklearn.utils.extmath import randomized_svd
 
 from chromatell._keys import RNA, X_PCA
 from chromatell._rows import DiskMatrix, matrix, read
@@ -92,6 +91,8 @@ class CellEmbedding:
     @classmethod
     def _fit_scaled(cls, x: np.ndarray, genes: pd.Index, n_pcs: int, seed: int) -> CellEmbedding:
         """Fit on expression that was scaled already: it is centred again, by the training cells, and no more."""
+        from sklearn.utils.extmath import randomized_svd
+
         centre = x.mean(axis=0)
         _, _, vt = randomized_svd(x - centre, max(1, min(n_pcs, min(x.shape) - 1)), n_iter=4, random_state=seed)
         components = np.ascontiguousarray(vt.T, dtype=np.float32)

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
-from sklearn.utils.extmath import randomized_svd
 
 from chromatell._rows import DiskMatrix, compact, matrix, pieces, read
 from chromatell._settings import logger
@@ -344,6 +343,8 @@ class Embedding:
         Up to 512 MB of z-scores are made dense; more than that stays sparse, or, where `x` is dense, is fitted on fewer
         cells. Memory is that of the drawn cells.
         """
+        from sklearn.utils.extmath import randomized_svd
+
         rng = np.random.default_rng(seed)
         sparse = min(x.shape[0], max_cells) * x.shape[1] > _FIT_VALUES and is_sparse(x)
         if not sparse:

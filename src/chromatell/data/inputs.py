@@ -11,7 +11,6 @@ import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 from mudata import MuData
-from sklearn.utils.extmath import randomized_svd
 
 from chromatell._keys import ATAC, ATAC_PRED, RNA
 from chromatell._rows import compact, matrix, pieces, read
@@ -60,6 +59,8 @@ class Input:
     @classmethod
     def fit(cls, adata: AnnData, rows: np.ndarray, seed: int) -> Input:
         """Fit on the training `rows`; memory grows with a block of cells, and 512 MB."""
+        from sklearn.utils.extmath import randomized_svd
+
         keep = selected(adata)
         x = compact(matrix(adata)[:, keep])[rows]
         m = x.shape[1]

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
-from sklearn.utils.extmath import randomized_svd
-from sklearn.utils.sparsefuncs import inplace_column_scale, inplace_row_scale
 
 _SCALE = 1e4  # shares of a cell's bins are multiplied by it before the logarithm
 _NOISE = 1e-5  # a singular value below this share of the first is rounding
@@ -23,6 +21,8 @@ def tf_idf(opened: sp.csr_matrix, idf: np.ndarray) -> sp.csr_matrix:
     idf
         float32 (bins,): weight of each bin.
     """
+    from sklearn.utils.sparsefuncs import inplace_column_scale, inplace_row_scale
+
     x = sp.csr_matrix(opened, dtype=np.float32, copy=True)
     inplace_row_scale(x, np.float32(_SCALE) / np.maximum(np.asarray(x.sum(axis=1)).ravel(), 1))
     inplace_column_scale(x, idf)
@@ -71,6 +71,8 @@ class Lsi:
         drop_first
             Leave out the first component, which follows depth, where there are others.
         """
+        from sklearn.utils.extmath import randomized_svd
+
         n_cells, n_bins = opened.shape
         found_in = np.asarray((opened > 0).sum(axis=0)).ravel()
         idf = np.where(found_in > 0, np.log1p(n_cells / (1 + found_in)), 0).astype(np.float32)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy.sparse as sp
 from scipy.special import logsumexp
-from sklearn.mixture import GaussianMixture
 
 from chromatell._rows import read
 from chromatell._validate import ChromatellError
@@ -53,6 +52,8 @@ class TrainingRange:
     @classmethod
     def fit(cls, expression: Expression, train: Any, val: Any, seed: int) -> TrainingRange:
         """Fit on training cells, (cells, genes) as the model reads them; the threshold is set on validation cells."""
+        from sklearn.mixture import GaussianMixture
+
         n = train.shape[0]
         rows = np.sort(np.random.default_rng(seed).permutation(n)[:_CELLS])
         assert expression.loadings is not None  # a new model's

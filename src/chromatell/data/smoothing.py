@@ -7,8 +7,6 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from sklearn import config_context
-from sklearn.neighbors import NearestNeighbors
 
 from chromatell._rows import DiskMatrix, pieces, read
 from chromatell.data.lsi import Lsi
@@ -56,6 +54,9 @@ def neighbor_graph(space: np.ndarray, k: int, seed: int, among: np.ndarray | Non
 
     With `among`, neighbours are sought among the cells at these positions only: float32 (cells, len(among)).
     """
+    from sklearn import config_context
+    from sklearn.neighbors import NearestNeighbors
+
     n = space.shape[0]
     if among is not None:
         k = min(k, len(among))

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from scipy import stats
 
 from chromatell._validate import ChromatellError
 from chromatell.metrics._comparing import compared_ap, compared_auroc, few_open
@@ -219,6 +218,8 @@ def paired_auroc_test(
     >>> bool(gain[0] > 0.1), bool(p[0] < 0.01)
     (True, True)
     """
+    from scipy import stats
+
     cells, _ = _layout(None, np.shape(y)[0])
     gains, ps = [np.zeros(0)], [np.zeros(0)]
     for (labels, a), (_, b) in zip(_region_blocks(y, score, cells), _region_blocks(y, other, cells), strict=True):

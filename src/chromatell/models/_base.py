@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import datetime
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from importlib.metadata import version
@@ -13,11 +13,9 @@ from typing import Any, ClassVar, Literal, Protocol, Self
 
 import numpy as np
 import pandas as pd
-import rich.pretty  # noqa: F401  # scvi-tools' view_anndata_setup uses it without importing it
 import torch
 from anndata import AnnData
 from mudata import MuData
-from scvi.model.base import BaseModelClass
 from torch.utils.data import DataLoader
 
 from chromatell._keys import ATAC, READS_REGION_ATAC, RNA, TRAIN, VAL
@@ -29,11 +27,8 @@ from chromatell.data.tracks import BinnedTracks
 from chromatell.io import Record, content_hash, load_record, save_record
 from chromatell.io._migrate import migrated
 from chromatell.io._record import FIRST_RELEASE, NEEDS, upgrade
-from chromatell.models._checkpoint import prepare_folder
 from chromatell.models._fingerprint import fingerprint, start_digest
-from chromatell.models._fit_network import fit_network, make_trainer
 from chromatell.models._outputs import Wanted, collect
-from chromatell.models._plan import TrainConfig
 from chromatell.models._query import Query
 from chromatell.models._support import (
     describe,
@@ -43,6 +38,7 @@ from chromatell.models._support import (
     rng_devices,
     what,
 )
+from chromatell.models._train_config import TrainConfig
 from chromatell.models._trained_on import COUNTS, counts, stored_cells, trained_cells
 from chromatell.nn.stored_module import module_arrays
 
@@ -63,11 +59,12 @@ class Fitted(Protocol):
         """Return statistics as plain arrays."""
 
 
-class ChromatinModel(BaseModelClass):
+class ChromatinModel(ABC):
     """A model of chromatin, as in scvi-tools: ``setup_mudata``, constructor, ``train``, ``predict``, ``save``.
 
     It differs from scvi-tools' base in one thing: nothing is pickled. A trained model is a `Record` (plain arrays and
-    JSON), saved as safetensors, kept in ``mdata.uns``, checked by its hash. A model made from a record has no data.
+    JSON), saved as safetensors, kept in ``mdata.uns``, checked by its hash. A model made from data is a
+    `scvi.model.base.BaseModelClass`; one made from a record has no data, and predicts without scvi-tools.
 
     A family writes `family`, `schema` and the abstract methods below.
     """
@@ -77,6 +74,9 @@ class ChromatinModel(BaseModelClass):
     module: torch.nn.Module
     config: dict[str, Any]
     fitted: Fitted
+    registry_: dict[str, Any]
+    is_trained_: bool
+    trainer: Any
     _adata: Any
     train_config: TrainConfig
     _made: dict[str, Any] | None = None  # the configuration before the first training
@@ -94,14 +94,16 @@ class ChromatinModel(BaseModelClass):
         """Whether a prediction reads the cell's own ATAC, and not only its expression."""
         return False
 
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Return an object of the class that scvi-tools stands behind; of this one where nothing is given."""
+        if not args and not kwargs:
+            return super().__new__(cls)
+        from chromatell.models._scvi import scvi_class  # takes seconds, and a stored model predicts without
+
+        return super().__new__(scvi_class(cls))
+
     def __init__(self, data: MuData | AnnData | BinnedTracks | None = None):
-        if data is None or (self.reads_tracks and isinstance(data, BinnedTracks)):  # scvi-tools registers neither
-            super().__init__(registry={"field_registries": {}, "model_name": type(self).__name__, "setup_args": {}})
-            self._adata = data
-        elif not isinstance(data, MuData | AnnData) or self._get_most_recent_anndata_manager(data) is None:
-            raise ChromatellError(f"{what(data)} is not set up: {type(self).__name__}.setup_mudata(mdata) comes first.")
-        else:
-            super().__init__(data)
+        self._take(data)
         self.card: dict[str, Any] = {}
         self.history_: dict[str, list[float]] | None = None
         self.trained_cells: dict[str, np.ndarray] = {}  # hashes of their barcodes, see _trained_on
@@ -109,7 +111,20 @@ class ChromatinModel(BaseModelClass):
         # schema and description that a model of an older schema was read with: it is written as it was
         self.older: tuple[int, dict[str, Any]] | None = None
 
+    def _take(self, data: Any) -> None:
+        """Take the data to train on; scvi-tools' class takes it as that does."""
+        self._adata, self.registry_, self.is_trained_ = data, {"setup_args": {}}, False
+
+    def _release(self) -> None:
+        """Drop the data."""
+        self._adata = None
+
     # ---- what a family writes
+
+    @classmethod
+    @abstractmethod
+    def setup_mudata(cls, mdata: Any, *args: Any, **kwargs: Any) -> None:
+        """Check what the data hold, and register them with scvi-tools."""
 
     @abstractmethod
     def _fit_stats(self, data: Any, seed: int) -> None:
@@ -198,6 +213,9 @@ class ChromatinModel(BaseModelClass):
         KeyboardInterrupt
             The user stopped it.
         """
+        from chromatell.models._checkpoint import prepare_folder
+        from chromatell.models._fit_network import make_trainer  # Lightning takes seconds
+
         if self._adata is None:
             name = type(self).__name__
             raise ChromatellError(
@@ -243,6 +261,8 @@ class ChromatinModel(BaseModelClass):
 
         With `starts_fitted` the weights that training starts from are a candidate for the best.
         """
+        from chromatell.models._fit_network import fit_network
+
         config = self._schedule()
         train, val = self._loader(data, TRAIN, seed), self._loader(data, VAL, seed)
         if train is None:
@@ -424,7 +444,7 @@ class ChromatinModel(BaseModelClass):
                 f"The model has schema {record.schema}; this chromatell ({version('chromatell')}) reads up to "
                 f"{cls.schema}. {upgrade(record.card)}"
             )
-        model = cls.__new__(cls)
+        model = cls.__new__(cls)  # without scvi-tools, which knows no model without data
         ChromatinModel.__init__(model)
         model.older = (record.schema, dict(record.config)) if record.schema < cls.schema else None
         model._read(record)
@@ -473,7 +493,7 @@ class ChromatinModel(BaseModelClass):
         return cls.from_record(load_record(path))
 
     @classmethod
-    def setup_anndata(cls, adata: AnnData, **kwargs: Any) -> None:
+    def setup_anndata(cls, adata: AnnData, *args: Any, **kwargs: Any) -> None:
         """Raise: this family trains on paired modalities."""
         raise ChromatellError(
             f"{cls.__name__} trains on paired cells: {cls.__name__}.setup_mudata(mdata) with modalities 'rna' and "
@@ -482,9 +502,5 @@ class ChromatinModel(BaseModelClass):
 
     def forget(self) -> None:
         """Drop the data and scvi-tools' registrations of it, so that nothing keeps it in memory."""
-        if self._adata is not None:
-            if not isinstance(self._adata, BinnedTracks):
-                self.deregister_manager(self._adata)
-                self._per_instance_manager_store.pop(self.id, None)
-            self._adata = self._adata_manager = None
+        self._release()
         self.trainer = None  # its loaders hold matrices too

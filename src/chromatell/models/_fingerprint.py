@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader
 
 from chromatell._keys import SELECTED, SPLIT
 from chromatell.data.tracks import BinnedTracks
-from chromatell.models._plan import TrainConfig
+from chromatell.models._train_config import TrainConfig
 
 _ROWS = 8192  # read at a time
 

@@ -19,8 +19,9 @@ from chromatell._progress import progress
 from chromatell._settings import logger, settings
 from chromatell._validate import ChromatellError
 from chromatell.models._checkpoint import StateFile, check_same_run, read_state
-from chromatell.models._plan import Loaders, Plan, TrainConfig
+from chromatell.models._plan import Loaders, Plan
 from chromatell.models._run import Run
+from chromatell.models._train_config import TrainConfig
 
 _DDP = ("ddp", "ddp_find_unused_parameters_true", "ddp_find_unused_parameters_false")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
@@ -13,50 +12,9 @@ from lightning.pytorch import LightningDataModule, LightningModule
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Sampler
 
-from chromatell._validate import in_range, one_of
 from chromatell.data.sampler import Pick, part_of
+from chromatell.models._train_config import TrainConfig
 from chromatell.nn import ranks
-
-OPTIMIZERS = ("adamw", "adam", "rmsprop")
-ORDERS = ("auto", "cells", "blocks")
-SCHEDULES = ("cosine", "plateau", "none")
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """How a network is fitted; every field is stored with the model."""
-
-    max_epochs: int = 30
-    batch_size: int = 256  # over all processes
-    min_steps: int = 24  # steps an epoch at least: fewer cells take smaller batches, down to 32
-    optimizer: str = "adamw"
-    betas: tuple[float, float] = (0.9, 0.999)  # of adam and adamw
-    lr: float = 2e-3
-    full_rate_at: int = 0  # regions (XChrom) from which `lr` holds; it falls in proportion with fewer
-    weight_decay: float = 1e-2
-    schedule: str = "cosine"
-    warmup: float = 0.1  # share of all steps
-    gradient_clip: float = 0.0  # largest norm of the gradient; 0 leaves it
-    early_stopping: bool = True
-    patience: int = 8
-    order: str = "auto"  # of the cells: 'cells', each at random; 'blocks', from disk; 'auto': 'blocks' where on disk
-    block_cells: int = 64  # neighbouring cells that 'blocks' reads together
-
-    def __post_init__(self) -> None:
-        one_of(self.optimizer, OPTIMIZERS, "optimizer")
-        one_of(self.schedule, SCHEDULES, "schedule")
-        one_of(self.order, ORDERS, "order")
-        for name in ("max_epochs", "batch_size", "min_steps"):
-            object.__setattr__(self, name, in_range(getattr(self, name), 1, 10**9, name))
-        for name, high in (("lr", 1e6), ("weight_decay", 1e6), ("gradient_clip", 1e9)):
-            object.__setattr__(self, name, in_range(getattr(self, name), 0, high, name, whole=False))
-        in_range(self.warmup, 0, 1, "warmup", whole=False)
-        in_range(self.patience, 1, 10**9, "patience")
-        object.__setattr__(self, "betas", tuple(self.betas))  # JSON knows lists only
-
-    def batch_for(self, n_train: int) -> int:
-        """Return the cells in a batch, given the number of training cells."""
-        return min(self.batch_size, max(32, n_train // self.min_steps))
 
 
 class Plan(LightningModule):

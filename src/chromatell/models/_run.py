@@ -13,7 +13,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from chromatell._settings import logger
-from chromatell.models._plan import TrainConfig
+from chromatell.models._train_config import TrainConfig
 
 TRAIN_LOSS, VALIDATION_LOSS = "train_loss", "validation_loss"
 _SAID = {TRAIN_LOSS: "training", VALIDATION_LOSS: "validation"}

@@ -11,16 +11,13 @@ from typing import Any
 import pandas as pd
 import torch
 from anndata import AnnData
-from lightning.pytorch.utilities import rank_zero_only
 from mudata import MuData
-from scvi.data import AnnDataManager, fields
 
 from chromatell._compat import no_pull
-from chromatell._keys import ATAC, RNA, SPLIT_HOW, SPLITS, UNS
+from chromatell._keys import ATAC, SPLIT_HOW, SPLITS, UNS
 from chromatell._settings import gib, logger, settings
 from chromatell._sparse import check_sparse
-from chromatell._validate import ChromatellError, called, labelled, split_of, warn
-from chromatell.data.covariates import find_obs
+from chromatell._validate import ChromatellError, split_of, warn
 
 
 def shared_view(mdata: MuData, modalities: tuple[str, ...]) -> MuData:
@@ -42,35 +39,6 @@ def shared_view(mdata: MuData, modalities: tuple[str, ...]) -> MuData:
         inner.obs[name] = mdata.obs[name].reindex(inner.obs_names)
     inner.uns[UNS] = dict(mdata.uns.get(UNS, {}))
     return inner
-
-
-def register_paired(family: Any, mdata: MuData, setup_args: dict[str, Any], also: list[Any] | None = None) -> None:
-    """Register `rna` and `atac` of paired cells, and further fields, with scvi-tools for a family of models."""
-    registered = [
-        fields.MuDataLayerField("X", None, is_count_data=False, mod_key=RNA, mod_required=True),
-        fields.MuDataLayerField("atac", None, is_count_data=False, mod_key=ATAC, mod_required=True),
-        *(also or []),
-    ]
-    names = {"model_name": family.__name__, "setup_method_name": "setup_mudata", "setup_args": setup_args}
-    manager = AnnDataManager(fields=registered, setup_method_args=names)
-    manager.register_fields(mdata)
-    family.register_manager(manager)
-
-
-def covariate_fields(mdata: MuData, batch_key: str | None, continuous: list[str]) -> list[Any]:
-    """Return scvi-tools' fields of a column of labels and of columns of numbers, of `mdata.obs` or a modality's.
-
-    Raises
-    ------
-    ChromatellError
-        There is no such column, or numbers stand where labels should.
-    """
-    batch_mod = find_obs(mdata, batch_key)
-    if batch_key is not None:
-        source = mdata if batch_mod is None else mdata.mod[batch_mod]
-        labelled(source.obs[batch_key], batch_key, "mdata" if batch_mod is None else called(batch_mod))
-    numbers = [fields.MuDataNumericalObsField(key, key, mod_key=find_obs(mdata, key)) for key in continuous]
-    return [fields.MuDataCategoricalObsField("batch", batch_key, mod_key=batch_mod), *numbers]
 
 
 def check_dense(n_cells: int, n_regions: int) -> None:
@@ -128,6 +96,8 @@ def quiet_lightning() -> Iterator[None]:
 @contextlib.contextmanager
 def first_rank_speaks() -> Iterator[None]:
     """Keep log lines to the first of the processes that train together."""
+    from lightning.pytorch.utilities import rank_zero_only
+
     level = logger.level
     if rank_zero_only.rank:
         logger.setLevel(logging.ERROR)

@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from chromatell._validate import ChromatellError
 
 WEIGHTS = "weights."
 _COUNTER = "num_batches_tracked"  # of batch norm, which predictions do not read
+_FILLED = (torch.rand, torch.randn, torch.eye)
 _Module = TypeVar("_Module", bound=nn.Module)
+
+
+class _NoDraws(TorchFunctionMode):
+    """Draws and scales no numbers, of which tensors without memory have none: for that torch loads its compiler."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        scaled = func is torch.Tensor.mul and isinstance(args[1], int | float)
+        if scaled or func.__name__ in ("normal_", "uniform_"):  # of a tensor, or of nn.init, which names it
+            return args[0] if args else kwargs["tensor"]
+        if func is torch.eye:
+            args = (args[0], args[0])
+        return (torch.empty if func in _FILLED else func)(*args, **(kwargs or {}))
 
 
 def module_arrays(module: nn.Module) -> dict[str, np.ndarray]:
@@ -44,7 +58,7 @@ def stored_module(make: Callable[[], _Module], arrays: Mapping[str, np.ndarray],
     for name, value in arrays.items():
         if name.startswith(WEIGHTS) and not (own := name.removeprefix(WEIGHTS)).startswith(without):
             state[own] = torch.from_numpy(value.copy())
-    with torch.device("meta"):
+    with torch.device("meta"), _NoDraws():
         module = make()
     for name, value in module.state_dict().items():
         if name.endswith(_COUNTER):

@@ -165,7 +165,7 @@ def test_forget_frees_the_data(tiny, small):
     del mdata
     gc.collect()
     assert model.adata is None
-    assert uuid not in XChrom._setup_adata_manager_store
+    assert uuid not in type(model)._setup_adata_manager_store
     assert seen() is None
     assert batches() is None  # nor what training made of it
     assert model.predict(small).shape == (120, 120)

@@ -10,7 +10,6 @@ import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 from mudata import MuData
-from scvi.data import AnnDataManager, fields
 
 from chromatell._keys import ATAC, REGION_CLASS_FRACTION, RNA, TRAIN, X_PCA
 from chromatell._settings import logger
@@ -50,20 +49,10 @@ def check_cells(data: AnnData | MuData) -> AnnData:
     return atac
 
 
-def register_cells(family: Any, data: AnnData | MuData, setup_args: dict[str, Any]) -> None:
-    """Register the bins with scvi-tools."""
-    name = "setup_mudata" if isinstance(data, MuData) else "setup_anndata"
-    field: Any = fields.LayerField("X", None, is_count_data=False)
-    if isinstance(data, MuData):
-        field = fields.MuDataLayerField("atac", None, is_count_data=False, mod_key=ATAC, mod_required=True)
-    names = {"model_name": family.__name__, "setup_method_name": name, "setup_args": setup_args}
-    manager = AnnDataManager(fields=[field], setup_method_args=names)
-    manager.register_fields(data)
-    family.register_manager(manager)
-
-
 def set_up(family: Any, data: AnnData | MuData, setup_args: dict[str, Any]) -> None:
     """Check what a model is to read of `data`, and register it."""
+    from chromatell.models._scvi import register_bins
+
     atac = check_cells(data)
     rows = np.flatnonzero(split_of(data) == TRAIN)
     keep = selected(atac)
@@ -74,7 +63,7 @@ def set_up(family: Any, data: AnnData | MuData, setup_args: dict[str, Any]) -> N
     if setup_args["context"] is not None:
         context_key(data, setup_args["context"])
     dna_table(atac, setup_args["dna_key"], keep)
-    register_cells(family, data, {**setup_args, "labels": names})
+    register_bins(family, data, {**setup_args, "labels": names})
 
 
 def label_column(data: AnnData | MuData, key: str) -> pd.Series:

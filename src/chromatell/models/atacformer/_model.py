@@ -19,8 +19,8 @@ from chromatell.data.accessibility import selected
 from chromatell.data.expression import Expression
 from chromatell.models._base import DEPTHS, ChromatinModel
 from chromatell.models._outputs import Wanted, collect
-from chromatell.models._plan import TrainConfig
 from chromatell.models._query import Query
+from chromatell.models._train_config import TrainConfig
 from chromatell.models.atacformer._contrastive import Contrastive, ContrastiveHead, Positives, resolve_contrastive
 from chromatell.models.atacformer._data import atac_of, class_fractions, context_source, set_up
 from chromatell.models.atacformer._fitted import Fitted
@@ -150,7 +150,7 @@ class AtacFormer(ChromatinModel):
         }
 
     @classmethod
-    def setup_anndata(  # type: ignore[override]
+    def setup_anndata(
         cls,
         adata: AnnData,
         *,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from chromatell._validate import ChromatellError, in_range, one_of
-from chromatell.models._plan import TrainConfig
+from chromatell.models._train_config import TrainConfig
 from chromatell.models.atacformer._decoders import DECODERS
 from chromatell.models.atacformer._module import AtacFormerConfig
 from chromatell.models.atacformer._sentences import Masking

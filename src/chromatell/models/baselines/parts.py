@@ -13,7 +13,6 @@ import scipy.sparse as sp
 from anndata import AnnData
 from mudata import MuData
 from scipy.special import expit, logit
-from sklearn.decomposition import TruncatedSVD
 
 from chromatell._keys import CHROM
 from chromatell._rows import matrix, read
@@ -101,6 +100,8 @@ class RidgePath:
     def __init__(
         self, design: np.ndarray, truth: sp.csr_matrix, *, rank: int | None = None, always: int = 1, seed: int = 0
     ) -> None:
+        from sklearn.decomposition import TruncatedSVD
+
         self._always = always
         self.rank = truth.shape[1] if rank is None else max(min(rank, truth.shape[1] - 1, truth.shape[0] - 1), 1)
         self._centre = design.mean(axis=0)

@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import scipy.sparse as sp
-from sklearn.neighbors import NearestNeighbors
 
 from chromatell._settings import logger
 from chromatell._validate import one_of
@@ -249,6 +248,8 @@ def nearest(space: np.ndarray, queries: np.ndarray, k: int, own: np.ndarray) -> 
     own
         Place of each query in `space`, -1 for one that is not in it.
     """
+    from sklearn.neighbors import NearestNeighbors
+
     k = min(k, len(space))
     index = NearestNeighbors(n_neighbors=min(k + 1, len(space)), algorithm="brute").fit(space)
     near = index.kneighbors(queries, return_distance=False)

@@ -24,7 +24,7 @@ from chromatell.data.inputs import beside_expression
 from chromatell.data.sparse_expression import projected
 from chromatell.models._base import DEPTHS, ChromatinModel
 from chromatell.models._query import Query
-from chromatell.models._support import covariate_fields, observed_atac, register_paired
+from chromatell.models._support import observed_atac
 from chromatell.models.dense._fitted import Fitted, Training, targets_of
 from chromatell.models.dense._links import score_map
 from chromatell.models.dense._module import DenseConfig, DenseModule
@@ -182,6 +182,8 @@ class Dense(ChromatinModel):
             Barcodes do not match or repeat, a modality is absent or empty, values are NaN or negative, a cell has no
             expression, or there is no split.
         """
+        from chromatell.models._scvi import covariate_fields, register_paired
+
         rna, atac = paired(mdata)
         beside = beside_expression(mdata, inputs)
         split_of(mdata)

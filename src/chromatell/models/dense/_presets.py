@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from chromatell._validate import ChromatellError, one_of
-from chromatell.models._plan import TrainConfig
+from chromatell.models._train_config import TrainConfig
 from chromatell.models.dense._module import ENCODERS, DenseConfig
 from chromatell.nn.losses import LOSSES, LossConfig
 

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 from chromatell._keys import TRAIN
 from chromatell.data.tracks import BinnedTracks
 from chromatell.genome.genome import Genome
-from chromatell.models._plan import TrainConfig
+from chromatell.models._train_config import TrainConfig
 from chromatell.models.nascent._bins import scaled_inputs, target_values
 from chromatell.models.nascent._config import NascentConfig
 from chromatell.models.nascent._sequence import bin_tokens

@@ -14,7 +14,7 @@ from chromatell._progress import progress
 from chromatell._settings import logger, settings
 from chromatell._validate import ChromatellError
 from chromatell.models._checkpoint import StateFile, check_same_run, read_state
-from chromatell.models._plan import TrainConfig
+from chromatell.models._train_config import TrainConfig
 from chromatell.models.nascent._config import NascentConfig
 from chromatell.models.nascent._trees import Trees, joined_trees, read_booster
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from chromatell._validate import ChromatellError, in_range, one_of
-from chromatell.models._plan import TrainConfig
+from chromatell.models._train_config import TrainConfig
 from chromatell.models.nascent._losses import OF_NETWORKS, OF_TREES, TASKS
 from chromatell.models.nascent._networks import DenseNetwork, DilatedNetwork, TrackNetwork
 from chromatell.models.nascent._published import OnePerTarget, PublishedNetwork

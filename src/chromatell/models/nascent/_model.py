@@ -33,7 +33,6 @@ from chromatell.models._outputs import check_predicted
 from chromatell.models._trained_on import STRETCHES, trained_stretches
 from chromatell.models.nascent._batches import Source, stretch_batches, tree_bins, window_batches
 from chromatell.models.nascent._bins import check_gap, draw_bins, other_strands, scaled_inputs, target_scale
-from chromatell.models.nascent._boosting import boost, import_xgboost, tree_options
 from chromatell.models.nascent._carry import Densities, assays_of, sample_scale
 from chromatell.models.nascent._config import NascentConfig, build_network, options_for
 from chromatell.models.nascent._evaluation import Predictor, network_predictor, prediction_table, tree_predictor
@@ -231,6 +230,8 @@ class Nascent(ChromatinModel):
 
     def _build(self) -> None:
         if self.trees:
+            from chromatell.models.nascent._boosting import import_xgboost
+
             import_xgboost()  # missing, it is said before the bins are gathered
             self.config["n_features"] = n_features(self.options, self.config["input_tracks"])
             return
@@ -245,6 +246,8 @@ class Nascent(ChromatinModel):
             return
         if kwargs.get("devices") not in ("auto", 1, "1") or "strategy" in kwargs:
             raise ChromatellError("architecture='xgboost' trains in one process: leave devices= and strategy out.")
+        from chromatell.models.nascent._boosting import boost, tree_options
+
         draws = np.random.SeedSequence(seed).spawn(2)
         source, carried = self._source(data), None
         if self.options.carries:

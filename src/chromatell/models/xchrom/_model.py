@@ -23,9 +23,9 @@ from chromatell.data.expression import Expression
 from chromatell.genome.motifs import Motifs
 from chromatell.models._base import DEPTHS, ChromatinModel
 from chromatell.models._outputs import Wanted, collect
-from chromatell.models._plan import TrainConfig
 from chromatell.models._query import Query
-from chromatell.models._support import covariate_fields, observed_atac, register_paired, what
+from chromatell.models._support import observed_atac, what
+from chromatell.models._train_config import TrainConfig
 from chromatell.models.xchrom._fitted import Fitted
 from chromatell.models.xchrom._module import XChromModule
 from chromatell.models.xchrom._presets import PRESETS, resolve_network
@@ -188,6 +188,8 @@ class XChrom(ChromatinModel):
             Barcodes do not match, a modality is absent, sequences or the embedding are missing or hold NaN, or there is
             no split.
         """
+        from chromatell.models._scvi import covariate_fields, register_paired
+
         embedding = checked_setup(mdata, embedding, sequence)
         continuous = list(continuous_covariate_keys or [])
         also = covariate_fields(mdata, batch_key, continuous)

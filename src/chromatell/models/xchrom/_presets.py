@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from chromatell._validate import ChromatellError
-from chromatell.models._plan import TrainConfig
+from chromatell.models._train_config import TrainConfig
 from chromatell.models.xchrom._module import XChromConfig
 from chromatell.nn.sequence_tower import TowerConfig
 
