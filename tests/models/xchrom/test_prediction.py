@@ -282,7 +282,7 @@ def test_the_same_cells_however_they_are_asked_for(trained, mdata):
         np.testing.assert_allclose(trained.predict(source, cells=mask), whole[mask], atol=1e-6)
         np.testing.assert_allclose(trained.predict(source, cells="c7"), whole[[7]], atol=1e-6)
     np.testing.assert_allclose(
-        trained.predict(cells=mdata.obs["cell_type"] == "1"), whole[mdata.obs["cell_type"] == "1"]
+        trained.predict(cells=mdata.obs["cell_type"] == "1"), whole[mdata.obs["cell_type"] == "1"], atol=1e-6
     )
     for wrong in (["nobody"], [999], np.ones(3, bool)):
         with pytest.raises(ChromatellError, match=r"cells= does not fit the 240 cells, whose names look like 'c0'"):
