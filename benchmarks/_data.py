@@ -21,8 +21,9 @@ def data_dir() -> Path:
 
 
 def load(name: str) -> MuData:
-    """Read 'pbmc' (51 genes x 2,815 regions) or 'cortex' (1,677 genes x 25,734 regions)."""
-    file = {"pbmc": "pbmc10k_51genes.h5mu", "cortex": "snare_mouse_cortex.h5mu"}[name]
+    """Read 'pbmc' (51 genes x 2,815 regions), 'cortex' (1,677 x 25,734) or 'bmmc' (500 cells, 1,134 x 600)."""
+    files = {"pbmc": "pbmc10k_51genes.h5mu", "cortex": "snare_mouse_cortex.h5mu", "bmmc": "bmmc_500cells.h5mu"}
+    file = files[name]
     with no_pull():
         return mudata.read_h5mu(data_dir() / "multiome" / file)
 

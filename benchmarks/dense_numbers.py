@@ -1,6 +1,6 @@
-"""Dense beside every baseline on the two real sets: random splits x seeds, all methods on the same splits.
+"""Dense beside every baseline on real sets: random splits x seeds, all methods on the same splits.
 
-Usage: python benchmarks/dense_numbers.py [pbmc cortex] [--splits 5] [--seeds 3]
+Usage: python benchmarks/dense_numbers.py [pbmc cortex bmmc] [--splits 5] [--seeds 3]
 
 The gain is over the best baseline of each view and metric, chosen on the validation cells of each split. Two intervals
 are given: Student's t over splits (the seeds of a split averaged first), and how many single runs

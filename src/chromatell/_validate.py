@@ -212,21 +212,21 @@ def expressed(rna: AnnData) -> None:
 
 def split_of(mdata: MuData, require: Iterable[str] = (TRAIN,)) -> np.ndarray:
     """Return ``mdata.obs['ctl_split']`` as an object array; each of `require` must be present."""
+    name = "mdata" if isinstance(mdata, MuData) else "adata"
     if SPLIT not in mdata.obs:
-        name = "mdata" if isinstance(mdata, MuData) else "adata"
         raise ChromatellError(f"Did not find {name}.obs[{SPLIT!r}]. Run ctl.pp.split_cells({name}) first.")
     column = mdata.obs[SPLIT]
     found = set(pd.unique(column.dropna().astype(str)))
     if column.isna().any() or not found <= set(SPLITS):
         raise ChromatellError(
-            f"mdata.obs[{SPLIT!r}] must hold only 'train', 'val' and 'test'; found {sorted(found)}"
-            f"{' and missing values' if column.isna().any() else ''}. Run ctl.pp.split_cells(mdata) again."
+            f"{name}.obs[{SPLIT!r}] must hold only 'train', 'val' and 'test'; found {sorted(found)}"
+            f"{' and missing values' if column.isna().any() else ''}. Run ctl.pp.split_cells({name}) again."
         )
-    for name in require:
-        if name not in found:
+    for part in require:
+        if part not in found:
             raise ChromatellError(
-                f"mdata.obs[{SPLIT!r}] holds no {name!r} cell; found {sorted(found)}. "
-                "Run ctl.pp.split_cells(mdata, fractions=(0.7, 0.1, 0.2))."
+                f"{name}.obs[{SPLIT!r}] holds no {part!r} cell; found {sorted(found)}. "
+                f"Run ctl.pp.split_cells({name}, fractions=(0.7, 0.1, 0.2))."
             )
     return column.astype(str).to_numpy(dtype=object)
 
@@ -271,6 +271,18 @@ def one_of(value: str, allowed: Iterable[str], argument: str) -> str:
     if value not in allowed:
         raise ChromatellError(f"{argument}={value!r} is not known; choose one of {allowed}.")
     return value
+
+
+def name_list(value: Any, argument: str) -> list[str]:
+    """Return a list of names, of one name or of several; None is none of them."""
+    if value is None:
+        return []
+    found = [value] if isinstance(value, str) else list(value) if isinstance(value, Iterable) else [value]
+    if other := [name for name in found if not isinstance(name, str)]:
+        raise ChromatellError(
+            f"{argument}={value!r} holds {other[0]!r}, a {type(other[0]).__name__}; one name or several are needed."
+        )
+    return found
 
 
 def in_range(value: Any, low: float, high: float, argument: str, *, whole: bool = True) -> Any:

@@ -18,6 +18,7 @@ from chromatell import ChromatellError
 
 _NAMES = "ctl|np|mdata|adata|atac|rna|keep|shared|tracks|table|del|measured|mudata|barcodes|prediction"
 _START = re.compile(rf"\b(?:{_NAMES})\b(?:[.,\[]| =| [a-z]+[.\[])")
+_OFFER = re.compile(r"\b(such as|[Tt]ry|[Tt]ake|[Uu]se|give|one of|there:|reads) (?=['\"(\[{\d.-])")
 _OPTION = re.compile(r"(?<![\w.])([a-z_]+)=(?=[\w'\"(\[{-])")
 
 
@@ -54,13 +55,28 @@ def options_of(message: str) -> dict[str, str]:
                 tree = ast.parse(message[match.end() : end], mode="eval").body
             except SyntaxError:
                 continue
-            if isinstance(tree, ast.Constant | ast.List | ast.Dict | ast.Name | ast.UnaryOp | ast.Attribute) or (
-                isinstance(tree, ast.Tuple) and message[match.end()] == "("
-            ):
+            named = isinstance(tree, ast.Attribute) and isinstance(tree.value, ast.Name)
+            literal = isinstance(tree, ast.Constant | ast.List | ast.Dict | ast.Name | ast.UnaryOp)
+            if named or literal or (isinstance(tree, ast.Tuple) and message[match.end()] == "("):
                 best = message[match.end() : end]
         if best:
-            found[match[1]] = best.rstrip(" ,")
+            found[match[1]] = re.sub(r"(?<!\.)\.$", "", best.rstrip(" ,"))
     return found
+
+
+def offered(message: str) -> str:
+    """Return the value that a message offers for the option it begins with; of a list to choose from, the first."""
+    for match in _OFFER.finditer(message):
+        for end in range(len(message), match.end(), -1):
+            try:
+                value = ast.parse(message[match.end() : end].rstrip(" ,."), mode="eval").body
+            except SyntaxError:
+                continue
+            parts = value.elts if isinstance(value, ast.List | ast.Tuple) else [value]
+            choice = match[1].endswith(("one of", "there:", "reads")) and parts != [value]
+            if isinstance(value, ast.Dict) or all(isinstance(part, ast.Constant) for part in parts):
+                return ast.unparse(value.elts[0] if choice else value)  # type: ignore[attr-defined]
+    return ""
 
 
 def with_options(call: str, options: dict[str, str]) -> str:
@@ -90,6 +106,8 @@ class Cure:
         Which of several statements, or names of options, where the message offers a choice.
     into
         The name that the value of a statement gets.
+    option
+        The option that an offered value is for, where the message does not begin with it.
     """
 
     name: str
@@ -99,6 +117,7 @@ class Cure:
     fill: dict[str, str] = field(default_factory=dict)
     take: tuple[int | str, ...] = ()
     into: str = ""
+    option: str = ""
 
     def run(self, folder: Any) -> dict[str, Any]:
         """Demand the error, do what it says, demand that the error is gone; return what there is then."""
@@ -133,5 +152,11 @@ class Cure:
             return [*([] if mended else [call]), *reversed(chosen)]
         options = options_of(message)
         assert set(take) <= options.keys(), f"no option {take} in: {message}; found {options}"
-        assert options, f"neither a line of code nor an option in: {message}"
-        return [with_options(call, {name: options[name] for name in take or options})]  # type: ignore[misc]
+        given = {
+            k.arg: ast.unparse(k.value) for node in ast.walk(ast.parse(call)) for k in getattr(node, "keywords", ())
+        }
+        wanted = {n: v for n, v in options.items() if (n in take if take else given.get(n, "").strip("[]") != v)}
+        if not wanted and (value := offered(message)):  # what was found wrong, and what would do
+            wanted = {self.option or next(iter(options)): value}
+        assert wanted, f"neither a line of code nor an option in: {message}"
+        return [with_options(call, wanted)]

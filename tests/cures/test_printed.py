@@ -34,7 +34,7 @@ NAMESPACES = ("pp", "tl", "pl", "get", "models", "datasets", "metrics", "genome"
 FAMILIES = {"dense": "Dense", "xchrom": "XChrom", "atacformer": "AtacFormer", "nascent": "Nascent"}
 KEYS = {v for v in vars(_keys).values() if isinstance(v, str)}
 FILES = re.compile(r"\.(?:h5ad|h5mu|zarr|html|safetensors|bw|vcf|csv)\b")
-_SHARED = ("models._plan", "nn.sequence_tower", "nn.region_side")
+_SHARED = ("models._train_config", "nn.sequence_tower", "nn.region_side")
 OTHERS = {  # keywords that no public function has by name
     "backed": "anndata.read_h5ad",
     "full_check": "check_format of SciPy",

@@ -253,6 +253,10 @@ def test_forget_frees_the_data(multiome):
         ({"loss": "mse"}, "loss='mse' is not known"),
         ({"n_laten": 3}, r"Dense knows no option \['n_laten'\]"),
         ({"loss": "poisson"}, "goes with likelihood='poisson'"),
+        ({"likelihood": "poisson", "loss": "bce"}, "goes with likelihood='bernoulli'"),
+        ({"n_members": "x"}, "n_members='x' is out of range"),
+        ({"n_latent": 0}, "n_latent=0 is out of range"),
+        ({"dropout": 1.5}, "dropout=1.5 is out of range: a number from 0 to 0.95"),
         ({"preset": "best"}, "preset='best' is not known"),
         ({"norm": "group"}, "norm='group' is not known"),
     ],
@@ -301,9 +305,9 @@ def test_crafted_records_are_refused(trained):
     with pytest.raises(ChromatellError, match="does not fit its own description"):
         ctl.models.load(changed(arrays={**record.arrays, "weights.weight": np.zeros((1, 2, 3), np.float32)}))
     huge = {**record.config, "network": {**record.config["network"], "n_hidden": 10**9, "n_members": 10**6}}
-    with pytest.raises(ChromatellError, match="out of range"):
+    with pytest.raises(ChromatellError, match="not that of any model. n_hidden=1000000000 is out of range"):
         ctl.models.load(changed(config=huge))
-    wide = {**record.config, "network": {**record.config["network"], "n_hidden": 10**9}}
+    wide = {**record.config, "network": {**record.config["network"], "n_hidden": 100_000}}
     with pytest.raises(ChromatellError, match="does not fit"):  # refused by shape, nothing allocated
         ctl.models.load(changed(config=wide))
     doubles = {**record.arrays, "weights.bias": record.arrays["weights.bias"].astype(np.float64)}

@@ -75,3 +75,10 @@ def test_a_name_that_cannot_be_written_is_refused_before_anything_is_drawn(mdata
         ctl.pl.pr_curve(mdata, save=save)
     assert plt.get_fignums() == []
     assert file_names(tmp_path) == {"taken.png"}
+
+
+@pytest.mark.parametrize("ax", [3, "left", [None, 3]])
+def test_what_is_no_axes_is_named(mdata, ax):
+    with pytest.raises(ctl.ChromatellError, match="axes of matplotlib are needed"):
+        ctl.pl.pr_curve(mdata, ax=ax)
+    assert plt.get_fignums() == []

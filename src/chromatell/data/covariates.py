@@ -136,7 +136,13 @@ def _required(data: MuData | AnnData, key: str) -> pd.Series:
 
 
 def _numbers(data: MuData | AnnData, key: str) -> np.ndarray:
-    values = pd.to_numeric(_required(data, key), errors="coerce").to_numpy(dtype=np.float64)
+    column = _required(data, key)
+    values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64)
+    if np.isnan(values).all() and column.notna().any():
+        raise ChromatellError(
+            f"The covariate {key!r} holds labels, such as {examples(column.dropna(), 2)}, where numbers are needed. "
+            f"Name it as the batch instead, batch_key={key!r}, or leave it out."
+        )
     if not np.isfinite(values).all():
         raise ChromatellError(
             f"The covariate {key!r} holds {int((~np.isfinite(values)).sum())} of {len(values)} values that are not "

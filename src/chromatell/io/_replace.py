@@ -77,11 +77,20 @@ def check_target(
     return path
 
 
-def check_new(path: str | os.PathLike[str]) -> None:
-    """Raise, before any work, where a new Zarr store could not be written: its name, what is there, rights."""
+def check_suffix(path: str | os.PathLike[str]) -> Path:
+    """Return where predictions go; raise where the name is not that of a Zarr store."""
     path = Path(path)
     if path.suffix != ".zarr":
-        raise ChromatellError(f"out={str(path)!r} must end in .zarr: the predictions become a Zarr store, a folder.")
+        raise ChromatellError(
+            f"out={str(path)!r} must end in .zarr: the predictions become a Zarr store, a folder. Take "
+            f"out={str(path) + '.zarr' if path.name else 'predictions.zarr'!r}."
+        )
+    return path
+
+
+def check_new(path: str | os.PathLike[str]) -> None:
+    """Raise, before any work, where a new Zarr store could not be written: its name, what is there, rights."""
+    path = check_suffix(path)
     if path.exists():
         raise ChromatellError(f"{str(path)!r} exists. Choose another path for the predictions, or remove it.")
     check_writable(path)

@@ -73,7 +73,8 @@ def write(
     fitting = ".h5mu" if isinstance(data, MuData) else ".h5ad"
     if path.suffix not in (fitting, ".zarr"):
         raise ChromatellError(
-            f"path={str(path)!r} does not fit a {type(data).__name__}: it must end in {fitting} or .zarr."
+            f"path={str(path)!r} does not fit a {type(data).__name__}: it must end in {fitting} or .zarr, such as "
+            f"path={str(path.parent / (path.stem or 'data')) + fitting!r}."
         )
     check_target(path, "data", overwrite=overwrite)
     backing = data.filename if data.isbacked else None

@@ -19,6 +19,7 @@ from chromatell._progress import progress
 from chromatell._settings import gib, settings
 from chromatell._validate import ChromatellError, in_range, one_of
 from chromatell.io import PredictionWriter
+from chromatell.io._replace import check_suffix
 from chromatell.io._zarr_partial import Place, ResumableWriter
 from chromatell.models._query import Query
 
@@ -63,6 +64,7 @@ class Wanted:
             if self.dtype != "float32":
                 raise ChromatellError("top_k= gives a sparse matrix, which has no float16 in SciPy. Leave dtype= out.")
         if self.out is not None:
+            check_suffix(self.out)
             return
         if self.dtype != "float32":
             raise ChromatellError("dtype= is that of a store, and none is named: out='predictions.zarr'.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from chromatell._validate import in_range, one_of
+from chromatell._validate import ChromatellError, in_range, one_of
 
 OPTIMIZERS = ("adamw", "adam", "rmsprop")
 ORDERS = ("auto", "cells", "blocks")
@@ -40,8 +40,12 @@ class TrainConfig:
         for name, high in (("lr", 1e6), ("weight_decay", 1e6), ("gradient_clip", 1e9)):
             object.__setattr__(self, name, in_range(getattr(self, name), 0, high, name, whole=False))
         in_range(self.warmup, 0, 1, "warmup", whole=False)
-        in_range(self.patience, 1, 10**9, "patience")
-        object.__setattr__(self, "betas", tuple(self.betas))  # JSON knows lists only
+        for name in ("patience", "block_cells"):
+            in_range(getattr(self, name), 1, 10**9, name)
+        betas = self.betas if isinstance(self.betas, list | tuple) else [self.betas]  # JSON knows lists only
+        if len(betas) != 2:
+            raise ChromatellError(f"betas={self.betas!r}: two numbers are needed, such as betas=(0.9, 0.999).")
+        object.__setattr__(self, "betas", tuple(in_range(b, 0, 0.999999, "betas", whole=False) for b in betas))
 
     def batch_for(self, n_train: int) -> int:
         """Return the cells in a batch, given the number of training cells."""

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from chromatell._validate import in_range, one_of
 from chromatell.nn import ranks
 from chromatell.nn.batch import Batch
 
@@ -72,6 +73,13 @@ class LossConfig:
     focal_alpha: float | None = None
     dice_weight: float = 1.0
     dice_smooth: float = 1.0
+
+    def __post_init__(self) -> None:
+        one_of(self.name, LOSSES, "loss")
+        for name, most in (("focal_gamma", 100), ("dice_weight", 1e6), ("dice_smooth", 1e6)):
+            in_range(getattr(self, name), 0, most, name, whole=False)
+        if self.focal_alpha is not None:
+            in_range(self.focal_alpha, 0, 1, "focal_alpha", whole=False)
 
 
 def region_sums(logits: Tensor, target: Tensor, config: LossConfig) -> Tensor:

@@ -33,6 +33,7 @@ def plot(draw: _Plot) -> _Plot:
     @functools.wraps(draw)
     def drawn(*args: Any, show: bool | None = None, save: str | os.PathLike[str] | None = None, **kwargs: Any) -> Any:
         path = None if save is None else _target(save)
+        _check_axes(kwargs.get("ax"))
         result = draw(*args, **kwargs)
         if path is not None:
             _save(result, path)
@@ -54,16 +55,27 @@ def _target(save: str | os.PathLike[str]) -> Path:
     if not isinstance(save, str | os.PathLike):
         raise ChromatellError(f"save={save!r} is a {type(save).__name__}. Name a file, such as save='figure.png'.")
     path = Path(save)
+    if path.is_dir():
+        raise ChromatellError(f"save={str(path)!r} is a folder. Name a file in it: save={str(path / 'figure.png')!r}.")
     formats = sorted(FigureCanvasBase.filetypes)
     if path.suffix[1:].lower() not in formats:
         raise ChromatellError(
             f"save={str(path)!r} does not say a format that matplotlib writes. Take one of the suffixes "
             f"{', '.join(formats)}: save={str(path.with_suffix('.png'))!r}."
         )
-    if path.is_dir():
-        raise ChromatellError(f"save={str(path)!r} is a folder. Name a file in it.")
     check_writable(path)
     return path
+
+
+def _check_axes(ax: Any) -> None:
+    """Raise, before anything is drawn, where `ax` holds something else than axes."""
+    from matplotlib.axes import Axes
+
+    if other := [a for a in np.ravel(np.asarray(ax, dtype=object)) if not isinstance(a, Axes | None)]:
+        raise ChromatellError(
+            f"ax={other[0]!r} is a {type(other[0]).__name__}; axes of matplotlib are needed, such as those of "
+            "matplotlib.pyplot.subplots(), or leave ax= out."
+        )
 
 
 def _save(axes: Any, path: Path) -> None:

@@ -94,7 +94,10 @@ def report(
     """
     path = Path(path)
     if path.suffix.lower() not in SUFFIXES:
-        raise ChromatellError(f"path={str(path)!r} must end in .html: the report is a page for a browser.")
+        fitting = path.parent / f"{path.stem or 'report'}.html"
+        raise ChromatellError(
+            f"path={str(path)!r} must end in .html: the report is a page for a browser. Take path={str(fitting)!r}."
+        )
     check_target(path, "text", overwrite=overwrite)
     named = file_name(data) if isinstance(data, str | os.PathLike) else None
     if isinstance(data, str | os.PathLike):

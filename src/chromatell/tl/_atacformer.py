@@ -11,16 +11,17 @@ from mudata import MuData
 
 from chromatell._keys import ATAC, RNA
 from chromatell._rows import with_tables
-from chromatell._validate import ChromatellError, modality, paired, unique_names
+from chromatell._validate import ChromatellError, modality, one_of, paired, unique_names
 from chromatell.data.named import Layer, modalities
 from chromatell.data.predictions import write_cell_columns, write_out_of_range, written_together
 from chromatell.io import write_record
 from chromatell.models import family_class
+from chromatell.models._base import DEPTHS
 from chromatell.models._support import shared_view, what
 from chromatell.models.baselines.bins import COMPLETIONS, EMBEDDERS, LABELLERS
 from chromatell.models.baselines.cells import BASELINES
 from chromatell.tl._targets import model_key
-from chromatell.tl._train import once_written, provenance, regions_to_predict, store_prediction
+from chromatell.tl._train import once_written, provenance, regions_to_predict, store_prediction, training
 
 
 @modalities
@@ -119,6 +120,8 @@ def atacformer(
     (300, 32)
     """
     model_key(key_added, {**BASELINES, **COMPLETIONS, **LABELLERS, **EMBEDDERS})
+    one_of(depth, DEPTHS, "depth")
+    how = training(seed, train_kwargs)
     inner = _shared(data)
     predicts = context is not None and isinstance(data, MuData)
     if out is not None and not predicts:
@@ -129,7 +132,7 @@ def atacformer(
     model = family(inner, preset=preset, decoder=decoder, pretrained=pretrained, **model_kwargs)
     try:
         regions = regions_to_predict(data, key_added, out=out) if predicts else None
-        model.train(seed=seed, **(train_kwargs or {}))
+        model.train(**how)
         said = model.cell_columns(inner, key_added)
         values: Any = once_written(model, inner, depth=depth, out=out) if predicts else None
         distance = model.out_of_range(inner) if predicts else None

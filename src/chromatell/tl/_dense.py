@@ -11,7 +11,7 @@ from mudata import MuData
 from chromatell._keys import ATAC, RNA
 from chromatell.data.named import Layer, modalities
 from chromatell.models import family_class
-from chromatell.tl._train import train_and_store
+from chromatell.tl._train import train_and_store, training
 
 
 @modalities
@@ -116,7 +116,7 @@ def dense(
             "inputs": inputs,
         },
         model={"preset": preset, **model_kwargs},
-        train={"seed": seed, **(train_kwargs or {})},
+        train=training(seed, train_kwargs),
         predict={"depth": depth, "out": out},
         copy=copy,
     )

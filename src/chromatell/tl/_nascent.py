@@ -19,7 +19,7 @@ from chromatell.models import family_class
 from chromatell.models._support import on_first_rank
 from chromatell.models.baselines.tracks import TRACK_BASELINES
 from chromatell.tl._targets import model_key
-from chromatell.tl._train import provenance
+from chromatell.tl._train import provenance, training
 
 
 def nascent(
@@ -116,13 +116,14 @@ def nascent(
         check_new(out)
     if not tracks.splits:
         logger.warning("The tracks are not split: all bins train, none is left to score. See ctl.pp.split_regions.")
+    how = training(seed, train_kwargs)
     family: Any = family_class("nascent")
     chosen = {"architecture": architecture, "preset": preset, "inputs": inputs, "targets": targets, "fasta": fasta}
     model = family(tracks, **chosen, **model_kwargs)
     _check_free(tracks, [f"{name}_{key_added}" for name in model.targets])
     target = tracks.copy() if copy else tracks
     try:
-        model.train(seed=seed, **(train_kwargs or {}))
+        model.train(**how)
         record = model.to_record()
         with tracks_together(target):
             with_prediction(target, model, key_added, depth="fixed", out=out)

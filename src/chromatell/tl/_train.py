@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,13 @@ import pandas as pd
 from mudata import MuData
 
 from chromatell._keys import ATAC, HELD_OUT_DIGEST, INPUTS, PREDICTIONS, PROVENANCE, READS_REGION_ATAC, RNA, TRAIN, UNS
-from chromatell._validate import paired, region_split_of
+from chromatell._validate import ChromatellError, one_of, paired, region_split_of
 from chromatell.data.accessibility import selected
 from chromatell.data.inputs import beside_expression
 from chromatell.data.predictions import check_regions, write_out_of_range, write_prediction, written_together
 from chromatell.io import prediction_reference, write_record
 from chromatell.io._replace import check_new
-from chromatell.models._base import ChromatinModel
+from chromatell.models._base import DEPTHS, ChromatinModel
 from chromatell.models._support import check_dense, on_first_rank, shared_view
 from chromatell.models._trained_on import STRETCHES, among
 from chromatell.models.baselines.cells import BASELINES, held_out_digest
@@ -42,6 +42,7 @@ def train_and_store(
     `also` returns what else is written: (modality, 'obsm' or 'varm', key) -> array.
     """
     model_key(key, BASELINES)
+    one_of(predict["depth"], DEPTHS, "depth")
     paired(mdata)
     others = beside_expression(mdata, setup["inputs"]) if "inputs" in setup else []
     inner = shared_view(mdata, (RNA, ATAC, *others))
@@ -65,6 +66,16 @@ def train_and_store(
         for (modality, place, name), array in more.items():
             getattr(target.mod[modality], place)[name] = array
     return target if copy else None
+
+
+def training(seed: int | None, train_kwargs: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the keywords of ``model.train``."""
+    if not isinstance(train_kwargs, Mapping | None):
+        raise ChromatellError(
+            f"train_kwargs={train_kwargs!r} is a {type(train_kwargs).__name__}; a dict is needed, such as "
+            "train_kwargs={'max_epochs': 10}."
+        )
+    return {"seed": seed, **(train_kwargs or {})}
 
 
 def once_written(model: Any, data: Any, *, out: Any, **predict: Any) -> np.ndarray | Path:

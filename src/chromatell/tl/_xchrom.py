@@ -13,7 +13,7 @@ from chromatell._keys import ATAC, DNA, RNA, X_PCA, X_XCHROM
 from chromatell.data.named import Layer, modalities
 from chromatell.genome.motifs import Motifs
 from chromatell.models import family_class
-from chromatell.tl._train import train_and_store
+from chromatell.tl._train import train_and_store, training
 
 
 @modalities
@@ -145,7 +145,7 @@ def xchrom(
             "motifs": motifs,
             **model_kwargs,
         },
-        train={"seed": seed, **(train_kwargs or {})},
+        train=training(seed, train_kwargs),
         predict={"depth": depth, "out": out},
         also=embeddings,
         copy=copy,

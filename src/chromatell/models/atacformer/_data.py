@@ -13,7 +13,17 @@ from mudata import MuData
 
 from chromatell._keys import ATAC, REGION_CLASS_FRACTION, RNA, TRAIN, X_PCA
 from chromatell._settings import logger
-from chromatell._validate import ChromatellError, examples, expressed, modality, nonnegative, paired, split_of, warn
+from chromatell._validate import (
+    ChromatellError,
+    examples,
+    expressed,
+    modality,
+    name_list,
+    nonnegative,
+    paired,
+    split_of,
+    warn,
+)
 from chromatell.data.accessibility import open_matrix, selected
 from chromatell.data.cell_embedding import embedding_of, is_scaled
 from chromatell.genome.regions import region_table
@@ -80,9 +90,8 @@ def label_column(data: AnnData | MuData, key: str) -> pd.Series:
 
 def check_labels(data: AnnData | MuData, labels: str | Sequence[str] | None, rows: np.ndarray) -> dict[str, list[str]]:
     """Return the classes of each label, as the training cells at `rows` have them."""
-    keys = [labels] if isinstance(labels, str) else list(labels or [])
     found = {}
-    for key in keys:
+    for key in name_list(labels, "labels"):
         classes = sorted(label_column(data, key).iloc[rows].dropna().unique())
         if len(classes) < 2:
             raise ChromatellError(

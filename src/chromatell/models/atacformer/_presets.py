@@ -76,7 +76,8 @@ def resolve_network(base: AtacFormerConfig, options: dict[str, Any], *, pretrain
         of = "With pretrained=, AtacFormer takes the network as it is; it" if pretrained else "AtacFormer"
         raise ChromatellError(f"{of} knows no option {unknown}; it knows {sorted(known | _MASKING)}.")
     if "class_weights" in options:
-        options = {**options, "class_weights": tuple(options["class_weights"])}
+        weights = options["class_weights"]
+        options = {**options, "class_weights": tuple(weights) if isinstance(weights, list | tuple) else (weights,)}
     return checked(replace(base, **options))
 
 

@@ -27,10 +27,10 @@ from chromatell.models._query import Query
 from chromatell.models._support import observed_atac
 from chromatell.models.dense._fitted import Fitted, Training, targets_of
 from chromatell.models.dense._links import score_map
-from chromatell.models.dense._module import DenseConfig, DenseModule
+from chromatell.models.dense._module import DenseModule
 from chromatell.models.dense._presets import PANEL, PRESETS, SmoothingConfig, resolve_network
 from chromatell.models.dense._stack import ENTRIES, MEMBERS, VAL_CELLS, Moments, Stack, choose_weights, fit_regressions
-from chromatell.models.dense._store import check_config, decode_blocks, module_from
+from chromatell.models.dense._store import decode_blocks, module_from, stored_config
 from chromatell.nn.losses import LossConfig
 
 _ROWS = 512  # cells predicted at a time
@@ -411,10 +411,8 @@ class Dense(ChromatinModel):
         return self.fitted.regions
 
     def _restore(self, var_names: dict[str, list[str]], arrays: dict[str, np.ndarray]) -> None:
-        raw = self.config["network"]
-        self.network = DenseConfig(**{**raw, "loss": LossConfig(**raw["loss"])})
+        self.network = stored_config(self.config["network"], len(var_names[RNA]), len(var_names[ATAC]))
         self.smoothing, self.gene_sets = SmoothingConfig(**self.config["smoothing"]), {}
-        check_config(self.network, len(var_names[RNA]), len(var_names[ATAC]))
         self.fitted = Fitted.from_record(self.config, var_names, arrays)
         if (width := self.fitted.sizes["n_covariates"]) != self.network.n_covariates:
             raise ChromatellError(

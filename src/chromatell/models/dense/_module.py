@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from chromatell._validate import in_range, one_of
 from chromatell.data.cells import CellBatch
 from chromatell.nn import ranks
 from chromatell.nn.blocks import MLP, GeneAttention, LinkedGenes
@@ -16,7 +17,27 @@ from chromatell.nn.losses import LossConfig, blocked_loss
 
 ScoreMap = tuple[Tensor, Tensor, int]
 N_SIZES = 2  # covariates of every cell: log total, log number of detected genes
-ENCODERS = ("mlp", "autoencoder", "transformer", "shared")
+_CHOICES = {
+    "encoder": ("mlp", "autoencoder", "transformer", "shared"),
+    "norm": ("none", "batch", "layer"),
+    "likelihood": ("bernoulli", "poisson"),
+}
+_LIMITS = (  # of whole numbers
+    ("n_pcs", 0, 100_000),
+    ("n_hidden", 1, 100_000),
+    ("n_layers", 0, 64),
+    ("n_latent", 1, 100_000),
+    ("n_members", 1, 64),
+    ("depth_hidden", 0, 100_000),
+    ("block", 1, 10**9),
+)
+_SHARES = (
+    ("dropout", 0.95),
+    ("dropout_in", 0.95),
+    ("depth_mix", 1),
+    ("depth_shrink", 1),
+    ("reconstruction_weight", 1e6),
+)
 
 
 @dataclass(frozen=True)
@@ -45,6 +66,14 @@ class DenseConfig:
     depth_term: bool = True
     block: int = 16_384  # regions at a time in loss and prediction
     loss: LossConfig = field(default_factory=LossConfig)
+
+    def __post_init__(self) -> None:
+        for name, allowed in _CHOICES.items():
+            one_of(getattr(self, name), allowed, name)
+        for name, low, high in _LIMITS:
+            object.__setattr__(self, name, in_range(getattr(self, name), low, high, name))
+        for name, most in _SHARES:
+            object.__setattr__(self, name, in_range(getattr(self, name), 0, most, name, whole=False))
 
 
 class DenseModule(nn.Module):

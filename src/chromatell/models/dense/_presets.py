@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from chromatell._validate import ChromatellError, one_of
+from chromatell._validate import ChromatellError
 from chromatell.models._train_config import TrainConfig
-from chromatell.models.dense._module import ENCODERS, DenseConfig
-from chromatell.nn.losses import LOSSES, LossConfig
+from chromatell.models.dense._module import DenseConfig
+from chromatell.nn.losses import LossConfig
 
 
 @dataclass(frozen=True)
@@ -86,14 +86,17 @@ def resolve_network(
         raise ChromatellError(f"Dense knows no option {unknown}; it knows {sorted(known)}.")
     network = replace(base, linked_genes=linked or base.linked_genes, **other)
     if encoder is not None:
-        network = replace(network, encoder=one_of(encoder, ENCODERS, "encoder"))
+        network = replace(network, encoder=encoder)
     if likelihood is not None:
-        network = replace(network, likelihood=one_of(likelihood, ("bernoulli", "poisson"), "likelihood"))
+        network = replace(network, likelihood=likelihood)
     if loss is not None:
-        config = LossConfig(name=loss) if isinstance(loss, str) else loss
-        network = replace(network, loss=replace(config, name=one_of(config.name, LOSSES, "loss")))
-    one_of(network.norm, ("none", "batch", "layer"), "norm")
+        network = replace(network, loss=LossConfig(name=loss) if isinstance(loss, str) else loss)
     if network.likelihood == "poisson":
+        if loss is not None and network.loss.name != "poisson":
+            raise ChromatellError(
+                f"loss={network.loss.name!r} goes with likelihood='bernoulli'; with 'poisson' take loss='poisson', or "
+                "leave loss= out."
+            )
         network = replace(network, loss=replace(network.loss, name="poisson"))
     elif network.loss.name == "poisson":
         raise ChromatellError("loss='poisson' goes with likelihood='poisson'.")

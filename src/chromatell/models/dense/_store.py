@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,21 +11,27 @@ import torch
 from chromatell._validate import ChromatellError
 from chromatell.data.cells import CellBatch, row_blocks
 from chromatell.data.stored import stored_index
-from chromatell.models.dense._module import ENCODERS, N_SIZES, DenseConfig, DenseModule
+from chromatell.models.dense._module import N_SIZES, DenseConfig, DenseModule
+from chromatell.nn.losses import LossConfig
 from chromatell.nn.stored_module import stored_module
 
 _COLUMNS = 4096  # regions predicted at a time: 512 cells of these fit the cache, and are a chunk of a store
 
 
-def check_config(c: DenseConfig, n_genes: int, n_regions: int) -> None:
-    """Raise where a stored description does not fit its own names, or asks for more than any model has."""
+def stored_config(raw: Mapping[str, Any], n_genes: int, n_regions: int) -> DenseConfig:
+    """Return the network of a stored description, which must be that of a model and fit its own names."""
+    try:
+        c = DenseConfig(**{**raw, "loss": LossConfig(**raw["loss"])})
+    except ChromatellError as error:
+        raise ChromatellError(
+            f"The model's description is not that of any model. {error} Ask for the file again."
+        ) from error
     if (c.n_genes, c.n_regions) != (n_genes, n_regions):
         raise ChromatellError(
             f"The model says {c.n_genes} genes and {c.n_regions} regions but names {n_genes} and {n_regions}. Ask for "
             "the file again."
         )
-    if not (1 <= c.n_members <= 64 and 0 <= c.n_layers <= 64 and c.block >= 1 and c.encoder in ENCODERS):
-        raise ChromatellError(f"The model's description is out of range: {asdict(c)}. Ask for the file again.")
+    return c
 
 
 def module_from(config: DenseConfig, arrays: Mapping[str, np.ndarray]) -> DenseModule:

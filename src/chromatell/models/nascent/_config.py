@@ -134,7 +134,7 @@ class NascentConfig:
             one_of(str(getattr(self, name)), ("True", "False"), name)
         if self.window % 2 == 0:
             raise ChromatellError(
-                f"window={self.window} bins has no bin in its middle. Take an odd number: {self.window + 1}."
+                f"window={self.window} bins has no bin in its middle. Take an odd number: window={self.window + 1}."
             )
         if self.strand_flip and self.kind.network is None:
             raise ChromatellError("strand_flip=True is for networks; leave it out, or take architecture='cnn'.")
@@ -181,7 +181,7 @@ def window_bins(window: str, bin_size: int) -> int:
     if length % bin_size:
         nearest = max(1, round(length / bin_size)) * bin_size
         raise ChromatellError(
-            f"window={window!r} is no multiple of the bin size, {bin_size} bp. Take one that is: '{nearest}bp'."
+            f"window={window!r} is no multiple of the bin size, {bin_size} bp. Take one that is: window='{nearest}bp'."
         )
     return length // bin_size // 2 * 2 + 1
 
