@@ -177,7 +177,11 @@ def test_an_input_is_replaced_only_when_told_to(made, run, tmp_path, refused):
         (["FRAGMENTS", "-o", "OUT", *SIZES, "--barcodes", "absent.txt"], 1, "'absent.txt' is not there"),
         (["FRAGMENTS", "-o", "OUT", *SIZES, "--blacklist", "absent.bed"], 1, "blacklist 'absent.bed' is not there"),
         (["FRAGMENTS", "-o", "OUT", *SIZES], 1, "has 1,000 fragments; the most is 31"),
-        (["FRAGMENTS", "-o", "OUT", "--chrom-sizes", "hg99"], 1, "chrom_sizes='hg99' is neither a file nor"),
+        (
+            ["FRAGMENTS", "-o", "OUT", "--chrom-sizes", "hg99"],
+            2,
+            "--chrom-sizes 'hg99' is not a file that is there, or one of hg19",
+        ),
         (["FRAGMENTS", "-o", "OUT", *SIZES, "--barcodes", "OTHERS"], 1, "holds no fragment of the 2 cells"),
         (["FRAGMENTS", "-o", "OUT", *SIZES, "--barcodes", "TWICE"], 1, "more than once"),
         (["FRAGMENTS", "-o", "OUT", *SIZES, "--barcodes", "NONE"], 1, "one barcode a line is needed"),

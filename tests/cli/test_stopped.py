@@ -22,12 +22,13 @@ from chromatell.evaluation.tasks.bins import BASELINES_OF
 from chromatell.evaluation.tasks.bins import VIEWS as BIN_VIEWS
 from chromatell.evaluation.tasks.splits import KINDS
 from chromatell.evaluation.views.registry import view_names
+from chromatell.genome.builds import _ALIASES, BUILDS
 from chromatell.genome.variants import read_variants
 from chromatell.models.atacformer._decoders import DECODERS
 from chromatell.models.atacformer._presets import PRESETS as ATACFORMER
 from chromatell.models.baselines.cells import BASELINES
 from chromatell.models.baselines.tracks import TRACK_BASELINES
-from chromatell.models.dense._module import ENCODERS, DenseModule
+from chromatell.models.dense._module import _CHOICES, DenseModule
 from chromatell.models.dense._presets import PRESETS as DENSE
 from chromatell.models.nascent._config import ARCHITECTURES
 from chromatell.models.xchrom._presets import PRESETS as XCHROM
@@ -148,6 +149,12 @@ WRONG = [  # words of a call, exit code, what is said
     ("export no.h5mu -o m", 1, "There is no file or folder at no.h5mu."),
     ("export IN -o IN/m", 2, "The folder of -o"),
     ("report no.h5mu -o o.html", 1, "There is no file or folder at no.h5mu."),
+    (
+        "bin IN -o b.h5ad --chrom-sizes hg83",
+        2,
+        "--chrom-sizes 'hg83' is not a file that is there, or one of hg19, hg38,",
+    ),
+    ("bin IN -o b.h5ad --chrom-sizes mm01", 2, "Did you mean mm10?"),
     ("demo --out IN/x", 2, "The folder of --out"),
 ]
 
@@ -181,10 +188,11 @@ def test_the_names_are_those_that_the_families_know():
     known = _choices.TRAIN
     assert known["preset"] == {**{k: tuple(v) for k, v in presets.items()}, "nascent": ("default", "stanford2019")}
     assert nascent == set(known["preset"]["nascent"])
-    assert set(known["encoder"]["dense"]) == set(ENCODERS)
+    assert set(known["encoder"]["dense"]) == set(_CHOICES["encoder"])
     assert set(known["loss"]["dense"]) == set(LOSSES)
     assert known["decoder"]["atacformer"] == tuple(DECODERS)
     assert known["architecture"]["nascent"] == tuple(ARCHITECTURES)
+    assert {name.lower() for name in _choices.BUILDS} == {*BUILDS, *_ALIASES}
     views, pairs, baselines = (_choices.EVALUATE[option] for option in ("views", "pairs", "baselines"))
     assert views == {"cells": view_names("pairs"), "cells x bins": BIN_VIEWS, "tracks": view_names("tracks")}
     assert pairs == {"cells": KINDS, "cells x bins": OWN_ATAC}

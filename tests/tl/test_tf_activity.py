@@ -285,3 +285,17 @@ def test_consensus_of_the_motifs():
         "GATA": "AGATAAG",
         "AP-1": "TGACTCA",
     }
+
+
+def test_motifs_are_of_the_release_that_is_named(counted):
+    def inserted(motifs, **options):
+        model = Recorder(Counting())
+        ctl.tl.tf_activity(counted, motifs, model=model, n_backgrounds=3, site="consensus", seed=0, **options)
+        return np.concatenate(model.given)
+
+    old, new = (read_motifs("SPI1", release=release) for release in ("2018", "2024"))
+    by_release = inserted("SPI1", release="2018")
+    np.testing.assert_array_equal(by_release, inserted(old))
+    assert not np.array_equal(by_release, inserted(new))
+    with pytest.raises(ChromatellError, match="release='1999' of JASPAR is not there"):
+        inserted("SPI1", release="1999")

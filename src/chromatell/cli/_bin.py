@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from chromatell._errors import ChromatellError
 from chromatell._keys import ATAC, RNA
 from chromatell._settings import settings
+from chromatell.cli._choices import check_build
 from chromatell.cli._console import output
 from chromatell.cli._files import UsageError, check_output, check_there, write
 from chromatell.cli._prepare import given
@@ -68,6 +69,7 @@ def _check(args: argparse.Namespace) -> None:
     check_there(args.blacklist, "blacklist")
     if args.bins is None and args.chrom_sizes is None:
         raise UsageError("Name the genome: --chrom-sizes hg38 (or another build, or a chrom.sizes file).")
+    check_build(args.chrom_sizes)
     if args.bins is not None and (args.keep_empty or given(args, *_OF_GRID)):
         option = next(iter(given(args, *_OF_GRID)), "keep_empty").replace("_", "-")
         raise UsageError(f"--{option} does not go with --bins, which are all taken as they are.")

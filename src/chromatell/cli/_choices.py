@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 from collections.abc import Sequence
+from pathlib import Path
 
 from chromatell.cli._parser import UsageError
 
@@ -24,6 +25,23 @@ TRAIN: dict[str, dict[str, tuple[str, ...]]] = {
     "architecture": {"nascent": ("transfer", "xgboost", "dense", "cnn")},
 }
 
+BUILDS = (
+    "hg19",
+    "hg38",
+    "hs1",
+    "mm9",
+    "mm10",
+    "mm39",
+    "GRCh37",
+    "b37",
+    "hs37d5",
+    "GRCh38",
+    "CHM13",
+    "T2T-CHM13",
+    "NCBIM37",
+    "GRCm38",
+    "GRCm39",
+)
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
 # option -> kind of data -> names
 EVALUATE: dict[str, dict[str, tuple[str, ...]]] = {
@@ -63,6 +81,19 @@ def check_trained(args: argparse.Namespace) -> None:
         if known is not None:
             _check(option, getattr(args, option), f"one of --family {args.family}: {', '.join(known)}", known)
     _check("accelerator", args.accelerator, f"one of {', '.join(ACCELERATORS)}", ACCELERATORS)
+
+
+def check_build(text: str | None) -> None:
+    """Raise where ``--chrom-sizes`` is neither a file nor a build that is known, whatever its release.
+
+    Raises
+    ------
+    UsageError
+        Names those that are known, and the nearest.
+    """
+    if text is None or Path(text).is_file() or text.lower().startswith(tuple(name.lower() for name in BUILDS)):
+        return
+    _check("chrom-sizes", text, f"a file that is there, or one of {', '.join(BUILDS[:6])}", BUILDS)
 
 
 def check_scored(args: argparse.Namespace) -> None:
