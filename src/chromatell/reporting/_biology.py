@@ -58,15 +58,15 @@ def _genes(data: MuData, groupby: str) -> Html:
     if GENE_ACTIVITY not in data.mod or PEARSON not in data.mod[GENE_ACTIVITY].var:
         return Html("")
     var = data.mod[GENE_ACTIVITY].var
-    columns = {GENE: "gene", "n_regions": "regions", PEARSON: "r", PEARSON_MEASURED: "r, measured ATAC"}
+    columns = {GENE: "gene", "n_regions": "regions", PEARSON: "r", PEARSON_MEASURED: "r measured"}
     names = [c for c in columns if c in var]
-    top = var.nlargest(_TOP, PEARSON)[names]
+    top = var.nlargest(_TOP, PEARSON)[names].round(3)
     shown = picture(
         lambda ax: pl.gene_activity(data, ax=ax),
         "Correlation of gene activity and expression, a point a gene",
         size=(WIDTH, 3.4),
     )
-    said = f"The {len(top)} of {len(var):,} genes whose activity goes best with their expression."
+    said = f"The {len(top)} of {len(var):,} genes whose activity correlates best with their expression."
     return _side_by_side(shown, table([columns[c] for c in names], top.itertuples(index=False, name=None), said))
 
 
@@ -150,4 +150,4 @@ def _result(data: MuData, key: str, part: str) -> Any:
 
 
 def _side_by_side(*parts: Html) -> Html:
-    return tag("div", *parts, class_="grid")
+    return tag("div", *(tag("div", part) for part in parts), class_="grid")
