@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mudata
 import numpy as np
 import pytest
 
@@ -96,3 +97,24 @@ def test_verbs_of_every_modality_stop_or_take_what_was_measured(mdata):
     measured.obsm["X_joint"] = np.ones((120, 2))
     ctl.get.merge_results(mdata, measured)
     assert mdata.obsm["X_joint"].shape == (120, 2)
+
+
+def never_predicted(mdata):
+    """The same two modalities, in a MuData that never held a prediction."""
+    return mudata.MuData({name: mdata.mod[name].copy() for name in ("rna", "atac")})
+
+
+def test_mofa_has_a_view_a_measured_modality_and_its_factors_come_home(mdata, tmp_path):
+    pytest.importorskip("mofapy2", reason="mofapy2 is not installed")
+
+    def mofa(data, name):
+        mu.tl.mofa(data, use_var=None, n_factors=3, n_iterations=5, seed=1, outfile=str(tmp_path / name))
+        return data
+
+    assert set(mofa(mdata.copy(), "all.hdf5").uns["mofa"]["variance"]) == {"rna", "atac", "atac_pred"}
+    ctl.get.merge_results(mdata, mofa(ctl.get.measured(mdata), "measured.hdf5"))
+    wanted = mofa(never_predicted(mdata), "never.hdf5")
+    assert set(mdata.uns["mofa"]["variance"]) == {"rna", "atac"}
+    np.testing.assert_array_equal(mdata.obsm["X_mofa"], wanted.obsm["X_mofa"])
+    rows = mdata.var_names.get_indexer(wanted.var_names)
+    np.testing.assert_array_equal(np.asarray(mdata.varm["LFs"])[rows], np.asarray(wanted.varm["LFs"]))
