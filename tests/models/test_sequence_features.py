@@ -76,10 +76,11 @@ def test_features_are_standardised_with_training_regions_and_unknown_ones_are_av
 # ---- regression
 
 
-@pytest.fixture
-def regression(rng):
-    free, penalised = rng.normal(size=(80, 2)), rng.normal(size=(80, 12))
-    target = penalised @ rng.normal(size=(12, 3)) + free @ rng.normal(size=(2, 3)) + rng.normal(size=(80, 3)) + 5
+@pytest.fixture(params=[12, 150], ids=["more rows", "more features"])
+def regression(rng, request):
+    free, penalised = rng.normal(size=(80, 2)), rng.normal(size=(80, request.param))
+    target = penalised @ rng.normal(size=(request.param, 3)) + free @ rng.normal(size=(2, 3))
+    target += rng.normal(size=(80, 3)) + 5
     return free, penalised, target, rng.uniform(0.2, 3, 80)
 
 
@@ -97,7 +98,7 @@ def sklearn_partial(free, penalised, target, weight, alpha):
 def test_partial_ridge_equals_sklearn(regression, rng, alpha):
     ridge = features.PartialRidge(*regression)
     first, beta = ridge.at(np.full(3, alpha))
-    new = rng.normal(size=(5, 2)), rng.normal(size=(5, 12))
+    new = rng.normal(size=(5, 2)), rng.normal(size=(5, regression[1].shape[1]))
     expected = sklearn_partial(*regression, alpha)(*new)
     np.testing.assert_allclose(first[0] + new[0] @ first[1:] + new[1] @ beta, expected, rtol=1e-6)
     each = ridge.at(np.array([1.0, alpha, np.inf]))

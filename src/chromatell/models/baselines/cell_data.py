@@ -24,7 +24,7 @@ from chromatell.metrics import views
 from chromatell.metrics._comparing import MatchedPairs
 from chromatell.metrics.bootstrap import Histograms
 from chromatell.metrics.delong import region_auroc
-from chromatell.metrics.ranking import auroc
+from chromatell.metrics.ranking import auroc, average_precision
 from chromatell.models.baselines.parts import EPS, labels_of
 from chromatell.models.baselines.protocol import Baseline, Data, Losses, Option, reference_rows
 
@@ -33,6 +33,7 @@ _COMPONENTS = 50
 _TUNE_CELLS, _TUNE_REGIONS = 1_000, 5_000
 _RANKED_CELLS, _RANKED_REGIONS = 300, 500  # of them, where each is sorted
 _MOST_PAIRS = 8_000_000  # of cells of one depth, that are listed: 100 MB
+_SORTED_PAIRS = 1 << 18  # up to so many pairs are sorted for the overall AP; the table of bins costs as much as these
 _MIN_PROFILE_CELLS = 20  # as in the view
 _LIKE = {"within_type": "depth_matched", "within_type_depth_matched": "depth_matched"}
 
@@ -229,16 +230,22 @@ class Tuning:
             return self._matched.auroc(ranked)
         return region_auroc(self._by_region, ranked, self._strata, by_size=True, influence=False).mean
 
+    def _average_precision(self, p: np.ndarray) -> float:
+        if p.size <= _SORTED_PAIRS:
+            return float(average_precision(self._sparse, p))
+        return Histograms.fit(
+            self._sparse, p, np.zeros((0, len(p)), dtype=np.float32), n_bins=1 << 16
+        ).average_precision
+
     def losses(self, p: np.ndarray) -> dict[str, float]:
         """Return the losses of a prediction, float32 (cells, regions); NaN where one cannot be computed."""
         ranked = np.ascontiguousarray(p[:, self._open])
-        binned = Histograms.fit(self._sparse, p, np.zeros((0, len(p)), dtype=np.float32), n_bins=1 << 16)
         deviation = np.nan
         if self._n_types > 1:
             deviation = views.profile_correlation(self._bulk, self._pseudobulk(p), ranks=False)[0, 2]
         return {
             "calibration": float(np.mean((p - self._dense) ** 2)),
-            "overall": -binned.average_precision,
+            "overall": -self._average_precision(p),
             "per_cell": -_mean(auroc(self._sparse[:_RANKED_CELLS], p[:_RANKED_CELLS], axis=1)),
             "per_region": -_mean(auroc(self._by_region, ranked, axis=0)),
             "depth_matched": -self._depth_matched(ranked),

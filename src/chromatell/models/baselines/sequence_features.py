@@ -35,9 +35,13 @@ class PartialRidge:
         x = self._root * penalised
         self._shadow = self._q.T @ x  # of the penalised features on the free ones
         x = x - self._q @ self._shadow
-        self._values, self._vectors = np.linalg.eigh(x.T @ x)
-        self._values = np.maximum(self._values, 0)
-        self._scores = x @ self._vectors
+        if len(x) < x.shape[1]:  # what lies outside the space of the rows has no part in the fit
+            left, size, right = np.linalg.svd(x, full_matrices=False)
+            self._values, self._vectors, self._scores = size**2, right.T, left * size
+        else:
+            self._values, self._vectors = np.linalg.eigh(x.T @ x)
+            self._values = np.maximum(self._values, 0)
+            self._scores = x @ self._vectors
         self._moment = self._scores.T @ (self._root * target)
 
     def at(self, alpha: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
