@@ -7,13 +7,15 @@ import dataclasses
 import mudata as md
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from scipy.optimize import minimize
 from sklearn.linear_model import Ridge
 
 import chromatell as ctl
 from chromatell import ChromatellError
 from chromatell.io import Record
-from chromatell.models.dense._stack import DEPTH, LOW_RANK, MEMBERS, NETWORK, PRIOR, RIDGE, Moments, choose_weights
+from chromatell.models.dense._regressions import DEPTH, LOW_RANK, MEMBERS, NETWORK, RIDGE, Cells, fit_regressions
+from chromatell.models.dense._stack import ERRORS, Moments, choose_weights
 
 
 @pytest.fixture(scope="module")
@@ -47,17 +49,17 @@ def test_the_members_are_what_they_are_called(trained):
     design = np.column_stack([z @ simple.projection / simple.scale, library])
     used = np.abs(simple.beta).sum(axis=1) > 0
     p = alone(model, RIDGE).predict(mdata)
-    fits = [Ridge(a).fit(design[train][:, used], y[train]) for a in 10.0 ** np.arange(-2, 8)]
-    found = [np.clip(mean + f.predict(design[:, used]) - y[train].mean(axis=0), 1e-6, 1 - 1e-6) for f in fits]
-    off = [np.abs(p[test] - other[test]).max() for other in found]
-    assert min(off) < 1e-4
-    brier = [np.mean((other[split == "val"] - y[split == "val"]) ** 2) for other in found]
-    assert brier[int(np.argmin(off))] <= min(brier) * 1.001
     depth = alone(model, DEPTH).predict(mdata)
+    base = depth if RIDGE in simple.on_depth else np.broadcast_to(mean, y.shape)
+    rest = y[train] - base[train]
+    fits = [Ridge(a).fit(design[train][:, used], rest) for a in 10.0 ** np.arange(-2, 8)]
+    found = [np.clip(base + f.predict(design[:, used]) - rest.mean(axis=0), 1e-6, 1 - 1e-6) for f in fits]
+    assert min(np.abs(p[test] - other[test]).max() for other in found) < 1e-4
     rate = np.log1p(-depth) / np.log1p(-mean)  # by cell alone
     np.testing.assert_allclose(rate, np.tile(rate[:, :1], (1, 60)), rtol=1e-3)
     assert np.corrcoef(rate[test, 0], y[test].sum(axis=1))[0, 1] > 0.3
-    expected = mean + (design - simple.centre) @ simple.low @ simple.components
+    base = depth if LOW_RANK in simple.on_depth else mean
+    expected = base + (design - simple.centre) @ simple.low @ simple.components
     np.testing.assert_allclose(alone(model, LOW_RANK).predict(mdata), np.clip(expected, 1e-6, 1 - 1e-6), atol=1e-5)
 
 
@@ -88,32 +90,102 @@ def test_weights_are_those_of_a_constrained_regression(rng):
     w = np.array([weights.get(name, 0.0) for name in MEMBERS])
     variance = mean.astype(float) * (1 - mean)
     unit = 1 / (variance + variance.mean()) / m
-    apart = np.mean([(unit * (a.astype(float) - b) ** 2).sum(axis=1).mean() for a in members for b in members]) * 4 / 3
+    simple, network = [q.astype(float) for q in members[:-1]], members[-1].astype(float)
 
-    def objective(v: np.ndarray) -> float:
-        error = sum(vi * q.astype(float) for vi, q in zip(v, members, strict=True)) - truth
-        return float((unit * error**2).sum() + 200 * apart / 2 * ((v - PRIOR) ** 2).sum())
+    def error(v: np.ndarray) -> np.ndarray:
+        return sum(vi * q for vi, q in zip(v, simple, strict=True)) - truth
 
-    best = minimize(objective, PRIOR, bounds=[(0, 1)] * 4,
+    best = minimize(lambda v: float((unit * error(v) ** 2).sum()), np.full(3, 1 / 3), bounds=[(0, 1)] * 3,
                     constraints={"type": "eq", "fun": lambda v: v.sum() - 1}, options={"ftol": 1e-12})  # fmt: skip
-    np.testing.assert_allclose(w, best.x, atol=2e-3)
+    # the network's share: least squares through 0 over cells, less its standard error
+    left, step = -error(best.x), network - truth - error(best.x)
+    gain, apart = (unit * left * step).sum(axis=1), (unit * step**2).sum(axis=1)
+    share = gain.sum() / apart.sum()
+    se = np.std(gain - share * apart, ddof=1) * np.sqrt(n) / apart.sum()
+    share = np.clip(share - ERRORS * se, 0, 1)
+    np.testing.assert_allclose(w, [*(1 - share) * best.x, share], atol=2e-3)
+    assert 0.05 < share < 0.95
     for name, q in zip(MEMBERS, members, strict=True):
         assert loss[name] == pytest.approx(float((unit * (q - truth) ** 2).sum() / n), rel=1e-4)
 
 
-def test_few_cells_leave_the_prior_and_many_find_the_best(rng):
+def test_cells_of_which_the_network_is_not_known_weigh_the_others(rng):
+    mean = np.full(50, 0.2, dtype="f4")
+    moments = Moments(300, mean, 4)
+    p = np.clip(0.2 + rng.normal(0, 0.1, (300, 50)), 0.01, 0.99).astype("f4")
+    truth = (rng.random(p.shape) < p).astype("f4")
+    noise = [np.clip(p + rng.normal(0, 0.3, p.shape), 0, 1).astype("f4") for _ in range(2)]
+    moments.add(slice(0, 4), slice(0, 50), [noise[0][:4], p[:4], noise[1][:4], noise[1][:4]], truth[:4])
+    moments.add(np.arange(4, 300), np.arange(25), [q[4:, :25] for q in (noise[0], p, noise[1])], truth[4:, :25], 2.0)
+    weights, loss = choose_weights(moments)
+    assert weights[LOW_RANK] > 0.9
+    assert loss[LOW_RANK] == pytest.approx(moments.loss(np.eye(4)[1]).mean())
+    assert moments.loss(np.eye(4)[1]).shape == (4,)
+
+
+def test_few_cells_leave_out_the_network_and_many_find_it(rng):
     mean = np.full(50, 0.2, dtype="f4")
 
-    def chosen(n):
+    def share(n, better):
         p = np.clip(0.2 + rng.normal(0, 0.1, (n, 50)), 0.01, 0.99).astype("f4")
         truth = (rng.random((n, 50)) < p).astype("f4")
         moments = Moments(n, mean)
-        noise = [np.clip(p + rng.normal(0, 0.2, p.shape), 0, 1).astype("f4") for _ in range(3)]
-        moments.add(slice(0, n), slice(0, 50), [*noise, p], truth)
-        return choose_weights(moments)[0]
+        noise = [np.clip(p + rng.normal(0, s, p.shape), 0, 1).astype("f4") for s in (0.2, 0.2, 0.2, 0.2 - better)]
+        moments.add(slice(0, n), slice(0, 50), noise, truth)
+        return choose_weights(moments)[0].get(NETWORK, 0.0)
 
-    assert max(abs(w - p) for w, p in zip(chosen(5).values(), PRIOR, strict=True)) < 0.1
-    assert chosen(5000)[NETWORK] > 0.9
+    few = np.array([share(5, 0.0) for _ in range(20)])
+    assert np.median(few) < 0.1  # as good as each other: a quarter with many cells
+    assert share(5000, 0.2) > 0.9
+    assert share(5000, 0.0) == pytest.approx(0.25, abs=0.05)
+
+
+def cells_of(rng, n, weight):
+    """Cells whose depth follows their first score, and regions whose chance is a mean x depth, or a score's."""
+    scores = np.column_stack([rng.normal(0, 3, n), rng.normal(0, 1, (n, 4))]).astype("f4")
+    depth = np.exp(0.25 * scores[:, 0])
+    mean = np.linspace(0.05, 0.5, 60)
+    p = -np.expm1(np.outer(depth, np.log1p(-mean))) if weight == 0 else np.clip(mean + weight * scores[:, 1:2], 0, 1)
+    truth = sp.csr_matrix((rng.random(p.shape) < p).astype("f4"))
+    known = rng.normal(0, 1, (n, 1)).astype("f4")
+    return Cells(scores, known, 1000 * depth, depth / depth.mean(), truth), p
+
+
+@pytest.mark.parametrize("weight", [0, 0.1])
+def test_ridge_starts_from_the_depth_where_that_is_what_is_to_be_known(rng, weight):
+    train, val, (new, p) = cells_of(rng, 90, weight)[0], cells_of(rng, 12, weight)[0], cells_of(rng, 400, weight)
+    asked = []
+
+    def embed(fitted, of):
+        asked.append((fitted, of))
+        return train.scores[of]
+
+    simple, apart = fit_regressions(
+        train, val, components=np.eye(5, dtype="f4"), depth_mean=1000.0, embed=embed, seed=0
+    )
+    assert (RIDGE in simple.on_depth, LOW_RANK in simple.on_depth) == (weight == 0, weight == 0)
+    parts = list(apart)
+    np.testing.assert_array_equal(np.sort(np.concatenate([one.rows for one in parts])), np.arange(90))
+    for fitted, of in asked:
+        assert np.isin(of, fitted).all() or not np.isin(of, fitted).any()
+    for one in parts:  # the truth of the very cells, and what the others say of them
+        np.testing.assert_array_equal(one.truth, train.truth[one.rows][:, one.cols].toarray())
+        rest = np.setdiff1d(np.arange(90), one.rows)
+        mean = np.asarray(train.truth[rest].mean(axis=0)).ravel()
+        depth = np.log1p(-one.members[0]) / np.log1p(-np.clip(mean, 0.5 / (rest.size + 1), 1))[one.cols]
+        np.testing.assert_allclose(depth, np.tile(depth[:, :1], (1, 60)), rtol=1e-3)
+        assert np.corrcoef(depth[:, 0], train.depth[one.rows])[0, 1] > 0.95
+    design = simple.design(new.scores, new.library[:, 0], np.zeros((400, 0), "f4"))
+    error = {m: np.mean((simple.predict(m, design, new.ratio, slice(None)) - p) ** 2) for m in MEMBERS[:-1]}
+    mean = np.asarray(train.truth.mean(axis=0)).ravel()
+    assert error[RIDGE] < 0.8 * np.mean((mean - p) ** 2)
+    assert error[LOW_RANK] < 0.8 * np.mean((mean - p) ** 2)
+
+
+def test_many_validation_cells_choose_alone(rng):
+    train, val = cells_of(rng, 60, 0.1)[0], cells_of(rng, 300, 0.1)[0]
+    _, apart = fit_regressions(train, val, components=np.eye(5, dtype="f4"), depth_mean=1.0, embed=None, seed=0)
+    assert not list(apart)
 
 
 @pytest.mark.parametrize("suffix", ["h5mu", "zarr", "folder", "record"])

@@ -75,11 +75,14 @@ class Ridge:
     beta: np.ndarray  # (k + 1, regions or rank)
     components: np.ndarray | None  # (rank, regions)
 
+    def change(self, design: np.ndarray, cols: Any = slice(None)) -> np.ndarray:
+        """Return by how much probabilities differ from the mean, float32 (cells, regions)."""
+        d = (design - self.centre).astype(np.float32)
+        return d @ self.beta[:, cols] if self.components is None else (d @ self.beta) @ self.components[:, cols]
+
     def predict(self, design: np.ndarray, mean: np.ndarray, cols: Any = slice(None)) -> np.ndarray:
         """Return probabilities, float32 (cells, regions)."""
-        d = (design - self.centre).astype(np.float32)
-        change = d @ self.beta[:, cols] if self.components is None else (d @ self.beta) @ self.components[:, cols]
-        return np.clip(mean[cols] + change, EPS, 1 - EPS)
+        return np.clip(mean[cols] + self.change(design, cols), EPS, 1 - EPS)
 
 
 class RidgePath:
@@ -91,7 +94,7 @@ class RidgePath:
         float64 (cells, k + `always`), of training cells: components, then what is never left out, such as the library
         size.
     truth
-        CSR (cells, regions), 1 where open.
+        CSR (cells, regions), 1 where open; or an array of what is left of it.
     rank
         None regresses each region. Else its leading components, and this is the highest number of them that will be
         asked for.

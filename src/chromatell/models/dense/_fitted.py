@@ -27,7 +27,8 @@ from chromatell.data.stored import stored
 from chromatell.models.dense._links import linked_pairs
 from chromatell.models.dense._module import DenseConfig
 from chromatell.models.dense._presets import SmoothingConfig
-from chromatell.models.dense._stack import CELLS, Regressions, Stack
+from chromatell.models.dense._regressions import CELLS, Regressions
+from chromatell.models.dense._stack import Stack
 
 _CLAMP = 1e-4  # a region open nowhere (or everywhere) in training keeps a finite bias
 
@@ -136,7 +137,7 @@ class Fitted:
         ratio = self.depth_ratio(z, library, stack.simple)
         if given is not None:
             asked = np.expm1(given.astype(np.float64) * d.sd + d.mean) / stack.simple.depth_mean
-            ratio, deeper = asked, asked / np.maximum(ratio, 1e-9)
+            deeper = asked / np.maximum(ratio, 1e-9)
         return lambda block, regions: stack.combine(block, design, ratio, regions, deeper)
 
     # ---- the record

@@ -19,7 +19,7 @@ from chromatell._settings import logger
 from chromatell._validate import ChromatellError, expressed, nonnegative, one_of, paired, split_of
 from chromatell.data.accessibility import open_matrix, selected, true_depth
 from chromatell.data.cells import CellBatch, CellDataset, CellInput, cell_loader, row_blocks, take
-from chromatell.data.expression import Expression
+from chromatell.data.expression import Embedding, Expression
 from chromatell.data.inputs import beside_expression
 from chromatell.data.sparse_expression import projected
 from chromatell.models._base import DEPTHS, ChromatinModel
@@ -29,7 +29,8 @@ from chromatell.models.dense._fitted import Fitted, Training, targets_of
 from chromatell.models.dense._links import score_map
 from chromatell.models.dense._module import DenseModule
 from chromatell.models.dense._presets import PANEL, PRESETS, SmoothingConfig, resolve_network
-from chromatell.models.dense._stack import ENTRIES, MEMBERS, VAL_CELLS, Moments, Stack, choose_weights, fit_regressions
+from chromatell.models.dense._regressions import ENTRIES, FEW, MEMBERS, Cells, fit_regressions
+from chromatell.models.dense._stack import VAL_CELLS, Moments, Stack, choose_weights
 from chromatell.models.dense._store import decode_blocks, module_from, stored_config
 from chromatell.nn.losses import LossConfig
 
@@ -71,10 +72,10 @@ class Dense(ChromatinModel):
         `SmoothingConfig`, or None for none: targets averaged over neighbours among the training cells.
     stack
         Predict with a weighted mean of the network, ridge regression on the same expression (full, and of low rank) and
-        region mean x predicted depth. The weights, 0 or more, sum to 1; they are those of the least squared error on
-        validation cells, drawn, as by 200 more cells, towards half for the last and a sixth for each other.
-        ``model.card['predicts']`` says what they are. False gives the network alone, as do no validation cells; None is
-        True but for 'wizel2025'.
+        region mean x predicted depth. The weights, 0 or more, sum to 1; they are those of the least squared error in
+        validation cells, of which the network's share is lowered by two standard errors; where these are under 300,
+        held-out fifths of the training cells weigh the others. ``model.card['predicts']`` says what they are. False
+        gives the network alone, as do no validation cells; None is True but for 'wizel2025'.
     network
         Other fields of `DenseConfig`: `n_pcs`, `n_hidden`, `n_layers`, `n_latent`, `norm`, `dropout`, `n_members`,
         `block`, ...
@@ -268,7 +269,7 @@ class Dense(ChromatinModel):
             self.module.bias.data += torch.from_numpy(shift.astype(np.float32)).to(self.module.bias.device)
 
     def _fit_stack(self, data: MuData, seed: int) -> Stack | None:
-        """Fit what stands beside the network on training cells, and choose the weights on validation cells."""
+        """Fit what stands beside the network on training cells, and choose the weights on cells that are held out."""
         rna, atac, genes, regions = data.mod[RNA], data.mod[ATAC], selected(data.mod[RNA]), selected(data.mod[ATAC])
         val = np.flatnonzero(split_of(data) == VAL)
         val = np.sort(np.random.default_rng(seed).permutation(val)[:VAL_CELLS])
@@ -282,22 +283,32 @@ class Dense(ChromatinModel):
         rows, scores, library = rows[::step], scores[::step], library[::step]
         x = take(matrix(rna), val, genes)
         parts = [(z @ components, size) for _, z, size in self.fitted.expression.blocks(x)]
-        inputs, d = self.fitted.inputs, self.fitted.depth_model
-        more, more_val = (inputs.transform(data, some) / inputs.units for some in (rows, val))
         held = np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
-        truth = open_matrix(atac, val, regions)
-        expected = d.within(scores @ (components.T @ d.coef[:-1]) + library * d.coef[-1] + d.intercept)
-        depth_mean = float(np.expm1(expected * d.sd + d.mean).mean())
-        simple = fit_regressions(
-            scores,
-            np.column_stack([more, library]),
-            open_matrix(atac, rows, regions),
-            components=components,
-            depth_mean=max(depth_mean, 1e-6),
-            val=(held[0], np.column_stack([more_val, held[1]]), truth),
-            seed=seed,
+        sides = {}
+        d, depth_mean = self.fitted.depth_model, 0.0
+        for part, some, own, size in ((TRAIN, rows, scores, library), (VAL, val, *held)):
+            expected = d.from_score(own @ (components.T @ d.coef[:-1]), size).astype(np.float64)
+            depth = np.expm1(expected * d.sd + d.mean)
+            depth_mean = depth_mean or max(float(depth.mean()), 1e-6)
+            more = self.fitted.inputs.transform(data, some) / self.fitted.inputs.units
+            true = true_depth(atac, self.config["setup"].get("depth_key"))[some]
+            truth = open_matrix(atac, some, regions)
+            sides[part] = Cells(own, np.column_stack([more, size]), true, depth / depth_mean, truth)
+        train, truth = sides[TRAIN], sides[VAL].truth
+        known, expression = take(matrix(rna), rows, genes) if len(val) < FEW else x, self.fitted.expression
+
+        def embed(fitted: np.ndarray, asked: np.ndarray) -> np.ndarray:
+            own = Embedding.fit(expression, known[fitted], scores.shape[1], seed=seed).components
+            found = projected(expression, known[asked], own)[0]
+            return np.pad(found, ((0, 0), (0, scores.shape[1] - found.shape[1])))  # few cells have fewer components
+
+        simple, apart = fit_regressions(
+            train, sides[VAL], components=components, depth_mean=depth_mean, embed=embed, seed=seed
         )
-        moments = Moments(len(val), simple.mean)
+        n_apart = len(rows) if len(val) < FEW else 0
+        moments = Moments(len(val) + n_apart, simple.mean, len(val))
+        for one in apart:
+            moments.add(len(val) + one.rows, one.cols, one.members, one.truth, len(simple.mean) / len(one.cols))
         beside: dict[str, Any] = {}
 
         def members(z: np.ndarray, library: np.ndarray, more: np.ndarray, _: Any) -> Any:

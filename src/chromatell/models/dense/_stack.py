@@ -1,4 +1,4 @@
-"""What stands beside the network of a Dense: ridge, and mean x predicted depth; and their weights, chosen on 'val'."""
+"""How much the network of a Dense, and each of what stands beside it, counts: weights from cells that are held out."""
 
 from __future__ import annotations
 
@@ -11,79 +11,17 @@ import numpy as np
 
 from chromatell._validate import ChromatellError
 from chromatell.data.stored import stored
-from chromatell.models.baselines.parts import EPS, RidgePath, scaled
-from chromatell.models.baselines.protocol import DIMENSIONS, PENALTIES, RANKS, Axis, tune
+from chromatell.models.dense._regressions import DEPTH, LOW_RANK, MEMBERS, NETWORK, RIDGE, Regressions
 
-NETWORK, RIDGE, LOW_RANK, DEPTH = "network", "ridge", "low rank", "depth"
-MEMBERS = (DEPTH, LOW_RANK, RIDGE, NETWORK)  # the simplest first
 WORDS = {
     NETWORK: "the network",
     RIDGE: "ridge regression of each region on expression",
     LOW_RANK: "ridge regression on the leading components of the ATAC",
     DEPTH: "the region's mean x the predicted depth",
 }
-ENTRIES = 100_000_000  # open entries of the training cells that the regressions are fitted on
-CELLS = 200_000
-VAL_CELLS, TUNE_CELLS, TUNE_REGIONS = 2_000, 1_000, 5_000
-# Few cells: half of what is predicted is what takes the least to know, which alters no order of cells of one depth.
-PRIOR = np.array([1 / 2, 1 / 6, 1 / 6, 1 / 6])
-PRIOR_CELLS = 200  # as many validation cells count as much as the prior
+VAL_CELLS = 2_000
+ERRORS = 2.0  # standard errors by which the network's share is lowered; validation cells also chose its epoch
 _LOWEST = 1e-3  # a weight below it is none
-
-
-@dataclass(frozen=True)
-class Regressions:
-    """Simple predictors of the same cells from the same expression, in closed form.
-
-    Attributes
-    ----------
-    projection, scale
-        float32 (genes, k): components of the z-scored expression; by which their scores are divided.
-    centre
-        float64 (k + m + 1,), mean over the training cells of the scores, of what other inputs hold, and of the library
-        size.
-    beta
-        float32 (k + m + 1, regions), of ridge; None where it is not among the members.
-    low, components
-        float32 (k + m + 1, rank) and (rank, regions), of the low rank; likewise.
-    mean
-        float32 (regions,), share of the training cells in which each is open.
-    depth_mean
-        Mean of the predicted depth over the training cells.
-    """
-
-    projection: np.ndarray
-    scale: float
-    centre: np.ndarray
-    mean: np.ndarray
-    depth_mean: float
-    beta: np.ndarray | None = None
-    low: np.ndarray | None = None
-    components: np.ndarray | None = None
-
-    def design(self, z: np.ndarray, library: np.ndarray, more: np.ndarray) -> np.ndarray:
-        """Return centred scores, other inputs (cells, m) and library size, float32 (cells, k + m + 1)."""
-        if not self.projection.shape[1]:
-            return np.zeros((len(z), 1), dtype=np.float32)  # no member reads it
-        found = np.column_stack([(z @ self.projection) / np.float32(self.scale), more, library])
-        return (found - self.centre).astype(np.float32)
-
-    def predict(self, member: str, design: np.ndarray, ratio: np.ndarray, regions: Any) -> np.ndarray:
-        """Return probabilities of one member, float32 (cells, regions).
-
-        `ratio` is the predicted depth of each cell over the mean, which ridge reads from the expression by itself.
-        """
-        mean = self.mean[regions]
-        if member == DEPTH:
-            return scaled(ratio, mean).astype(np.float32)
-        if member == RIDGE:
-            assert self.beta is not None  # a member whose arrays are there
-            change = design @ self.beta[:, regions]
-        else:
-            assert self.low is not None
-            assert self.components is not None
-            change = (design @ self.low) @ self.components[:, regions]
-        return np.clip(mean + change, EPS, 1 - EPS)
 
 
 @dataclass(frozen=True)
@@ -95,7 +33,7 @@ class Stack:
     weights
         Member -> weight above 0.
     loss
-        Member, and 'stack' -> loss in held-out validation cells; for the card.
+        Member, and 'stack' -> loss in validation cells; for the card.
     n_cells
         Validation cells that chose.
     """
@@ -115,15 +53,15 @@ class Stack:
     ) -> np.ndarray:
         """Return the weighted mean of the members, float32 (cells, regions).
 
-        `deeper` is by how many times a given depth is above the predicted one, (cells,): the rates of what reads the
-        depth from the expression are multiplied by it. None where depth is predicted.
+        `deeper` is by how many times a given depth is above the predicted one, (cells,), by which rates are multiplied.
+        None where depth is predicted.
         """
         total = np.float32(self.network_weight) * network
         for member, weight in self.weights.items():
             if member == NETWORK:
                 continue
             p = self.simple.predict(member, design, ratio, regions)
-            if deeper is not None and member != DEPTH:
+            if deeper is not None:
                 p = -np.expm1(np.log1p(-p) * deeper[:, None].astype(np.float32))
             total += np.float32(weight) * p
         return total
@@ -144,7 +82,8 @@ class Stack:
         if set(self.weights) - {NETWORK}:
             found |= {"stack.mean": s.mean, "stack.depth": np.array([s.scale, s.depth_mean])}
         if RIDGE in self.weights or LOW_RANK in self.weights:
-            found |= {"stack.projection": s.projection, "stack.centre": s.centre}
+            on_depth = np.array([float(m in s.on_depth) for m in MEMBERS])
+            found |= {"stack.projection": s.projection, "stack.centre": s.centre, "stack.on_depth": on_depth}
         if RIDGE in self.weights and s.beta is not None:
             found["stack.beta"] = s.beta
         if LOW_RANK in self.weights and s.low is not None and s.components is not None:
@@ -170,10 +109,13 @@ class Stack:
         held = {m: float(w) for m, w in zip(MEMBERS, weights, strict=True) if w > 0}
         projection, centre = np.zeros((n_genes, 0), dtype=np.float32), np.zeros(1)
         beta = low = components = None
+        on_depth = np.zeros(len(MEMBERS))
         if RIDGE in held or LOW_RANK in held:
             k = arrays["stack.projection"].shape[-1]
             projection = stored(arrays, "stack.projection", (n_genes, k))
             centre = stored(arrays, "stack.centre", (k + n_more + 1,))
+            if "stack.on_depth" in arrays:  # older ones start from the mean
+                on_depth = stored(arrays, "stack.on_depth", (len(MEMBERS),))
         if RIDGE in held:
             beta = stored(arrays, "stack.beta", (len(centre), n_regions))
         if LOW_RANK in held:
@@ -184,81 +126,13 @@ class Stack:
         if set(held) - {NETWORK}:
             mean = stored(arrays, "stack.mean", (n_regions,))
             numbers = stored(arrays, "stack.depth", (2,))
-        simple = Regressions(projection, float(numbers[0]), centre, mean, float(numbers[1]), beta, low, components)
-        return cls(held, simple, {}, 0)
+        scale, depth = (float(v) for v in numbers)
+        start = frozenset(m for m, value in zip(MEMBERS, on_depth, strict=True) if value)
+        return cls(held, Regressions(projection, scale, centre, mean, depth, beta, low, components, start), {}, 0)
 
 
 def _by_weight(item: tuple[str, float]) -> float:
     return -item[1]
-
-
-# ---- fit
-
-
-def fit_regressions(
-    scores: np.ndarray,
-    library: np.ndarray,
-    truth: Any,
-    *,
-    components: np.ndarray,
-    depth_mean: float,
-    val: tuple[np.ndarray, np.ndarray, Any],
-    seed: int,
-) -> Regressions:
-    """Fit ridge and its low-rank form on training cells; penalty, rank and number of components by validation cells.
-
-    Parameters
-    ----------
-    scores, library
-        float32 (cells, k), and (cells,) or (cells, m + 1) with what other inputs hold before it; of training cells.
-    truth
-        CSR (cells, regions), 1 where open.
-    components
-        float32 (genes, k): the map from z-scored genes to the scores.
-    val
-        The same three of validation cells.
-    """
-    scale = max(float(scores.std(axis=0).max()), EPS)
-    design = np.column_stack([scores / scale, library]).astype(np.float64)
-    always = design.shape[1] - scores.shape[1]
-    n = truth.shape[0]
-    share = np.asarray(truth.sum(axis=0), dtype=np.float64).ravel() / n
-    mean = np.clip(share, 0.5 / (n + 1), 1 - 0.5 / (n + 1)).astype(np.float32)
-    rng = np.random.default_rng(seed)
-    rows = np.sort(rng.permutation(val[2].shape[0])[:TUNE_CELLS])
-    cols = np.sort(rng.permutation(truth.shape[1])[:TUNE_REGIONS])
-    held = np.column_stack([val[0][rows] / scale, val[1][rows]])
-    wanted = val[2][rows][:, cols].toarray()
-    dimensions = Axis.up_to((*DIMENSIONS, 100), scores.shape[1], 20)
-    penalty = Axis(PENALTIES, 100.0, (True, True))
-    full = RidgePath(design, truth, always=always)
-    low = RidgePath(design, truth, rank=max(RANKS), always=always, seed=seed)
-
-    def loss(path: RidgePath, **option: Any) -> dict[str, float]:
-        p = path.at(**option).predict(held, mean, cols)
-        return {"brier": float(np.mean((p - wanted) ** 2))}
-
-    alpha, k = tune("ridge", {"alpha": penalty, "k": dimensions}, lambda o: loss(full, alpha=o[0], components=o[1]))[
-        "brier"
-    ]
-    ranks = Axis.up_to(RANKS, low.rank, 12)
-    ranks = Axis(ranks.values, ranks.usual, (True, True))
-    alpha_low, k_low, rank = tune(
-        "low rank",
-        {"alpha": penalty, "k": dimensions, "rank": ranks},
-        lambda o: loss(low, alpha=o[0], components=o[1], rank=o[2]),
-    )["brier"]
-    of_all, of_few = full.at(alpha, k), low.at(alpha_low, k_low, rank)
-    return Regressions(
-        projection=np.ascontiguousarray(components, dtype=np.float32),
-        scale=scale,
-        centre=of_all.centre,
-        mean=mean,
-        depth_mean=depth_mean,
-        beta=of_all.beta,
-        low=of_few.beta,
-        components=of_few.components,
-    )
 
 
 class Moments:
@@ -270,61 +144,84 @@ class Moments:
     Parameters
     ----------
     n_cells
-        Validation cells.
+        Held-out cells.
     mean
         float32 (regions,), share of training cells.
+    n_val
+        The first so many of the cells are validation cells, of which all members are known; of the others, the network
+        is not. None is all.
     """
 
-    def __init__(self, n_cells: int, mean: np.ndarray) -> None:
+    def __init__(self, n_cells: int, mean: np.ndarray, n_val: int | None = None) -> None:
         m = len(MEMBERS)
         variance = mean.astype(np.float64) * (1 - mean)
         self.weight = (1 / (variance + variance.mean() + 1e-12) / len(mean)).astype(np.float32)
+        self.n_val = n_cells if n_val is None else n_val
         self.inner = np.zeros((n_cells, m, m))
         self.cross = np.zeros((n_cells, m))
         self.own = np.zeros(n_cells)
 
-    def add(self, rows: slice, regions: Any, members: list[np.ndarray], truth: np.ndarray) -> None:
-        """Add a block: predictions of the members and the truth, float32 (cells, regions) each."""
-        w = self.weight[regions]
-        weighted = [p * w for p in members]
-        for i, p in enumerate(weighted):
-            self.cross[rows, i] += np.einsum("cr,cr->c", p, truth, dtype=np.float64)
+    def add(self, rows: Any, regions: Any, members: list[np.ndarray], truth: np.ndarray, times: float = 1.0) -> None:
+        """Add a block: predictions of the members and the truth, float32 (cells, regions) each.
+
+        It counts so many times, where its regions stand for more.
+        """
+        w = self.weight[regions] * np.float32(times)
+        for i, p in enumerate(members):
+            weighted = p * w
+            self.cross[rows, i] += np.einsum("cr,cr->c", weighted, truth, dtype=np.float64)
             for j in range(i + 1):
-                found = np.einsum("cr,cr->c", p, members[j], dtype=np.float64)
+                found = np.einsum("cr,cr->c", weighted, members[j], dtype=np.float64)
                 self.inner[rows, i, j] += found
                 if i != j:
                     self.inner[rows, j, i] += found
         self.own[rows] += (truth * w).sum(axis=1, dtype=np.float64)  # the truth is 0 or 1
 
     def loss(self, weights: np.ndarray) -> np.ndarray:
-        """Return the weighted squared error of each cell."""
-        return np.einsum("i,cij,j->c", weights, self.inner, weights) - 2 * self.cross @ weights + self.own
+        """Return the weighted squared error of each validation cell."""
+        inner, cross = self.inner[: self.n_val], self.cross[: self.n_val]
+        return np.einsum("i,cij,j->c", weights, inner, weights) - 2 * cross @ weights + self.own[: self.n_val]
 
     def best(self) -> np.ndarray:
-        """Return the weights of 0 or more that sum to 1 and have the least summed error, drawn towards `PRIOR`."""
-        a, b = self.inner.sum(axis=0), self.cross.sum(axis=0)
-        m = len(b)
-        mean = self.inner.mean(axis=0)  # what a shift of weight from one member to another changes in a cell
-        pull = PRIOR_CELLS * float(np.trace(mean) / m - mean[~np.eye(m, dtype=bool)].mean())
-        a, b = a + max(pull, 1e-12) * np.eye(m), b + max(pull, 1e-12) * PRIOR
-        found, least = PRIOR, np.inf
-        for size in range(1, m + 1):
-            for some in itertools.combinations(range(m), size):
-                held = list(some)
-                kkt = np.zeros((size + 1, size + 1))
-                kkt[:size, :size] = a[np.ix_(held, held)]
-                kkt[:size, -1] = kkt[-1, :size] = 1
-                solved = np.linalg.solve(kkt, np.append(b[held], 1.0))[:size]
-                w = np.zeros(m)
-                w[held] = solved
-                loss = float(w @ a @ w - 2 * b @ w)
-                if (solved >= 0).all() and loss < least:
-                    found, least = w, loss
-        return found
+        """Return the weights, 0 or more, with sum 1.
+
+        Those of the simple members have the least summed error in all cells. The network then takes the share with the
+        least error in the validation cells, less two standard errors of that share: few cells leave it none.
+        """
+        simple = _on_simplex(self.inner[:, :-1, :-1].sum(axis=0), self.cross[:, :-1].sum(axis=0))
+        weights, n = np.append(simple, 0.0), self.n_val
+        step = np.eye(len(weights))[-1] - weights
+        gain = (self.cross[:n] - self.inner[:n] @ weights) @ step  # of a small share, in each cell
+        apart = np.einsum("i,cij,j->c", step, self.inner[:n], step)
+        total = float(apart.sum())
+        if total <= 0:
+            return weights
+        share = float(gain.sum()) / total
+        error = float(np.sqrt(((gain - share * apart) ** 2).sum() * n / max(n - 1, 1))) / total
+        return weights + float(np.clip(share - ERRORS * error, 0, 1)) * step
+
+
+def _on_simplex(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return the w of 0 or more with sum 1 that has the least w'aw - 2b'w."""
+    m = len(b)
+    a = a + max(1e-9 * float(np.trace(a)), 1e-12) * np.eye(m)  # members may be the same
+    found, least = np.eye(m)[0], np.inf
+    for size in range(1, m + 1):
+        for some in itertools.combinations(range(m), size):
+            held = list(some)
+            kkt = np.zeros((size + 1, size + 1))
+            kkt[:size, :size] = a[np.ix_(held, held)]
+            kkt[:size, -1] = kkt[-1, :size] = 1
+            w = np.zeros(m)
+            w[held] = np.linalg.solve(kkt, np.append(b[held], 1.0))[:size]
+            loss = float(w @ a @ w - 2 * b @ w)
+            if (w >= 0).all() and loss < least:
+                found, least = w, loss
+    return found
 
 
 def choose_weights(moments: Moments) -> tuple[dict[str, float], dict[str, float]]:
-    """Return the weights of the members, and the mean loss of each and of their weighted mean in the cells."""
+    """Return the weights of the members, and the mean loss of each and of their weighted mean in validation cells."""
     weights = moments.best()
     weights = np.where(weights < _LOWEST, 0.0, weights)
     weights /= weights.sum()
