@@ -19,7 +19,7 @@ DENSE = 20_000_000  # cells x regions up to which they may start from mean x dep
 CELLS = 200_000
 TUNE_CELLS, TUNE_REGIONS = 1_000, 5_000
 # Validation cells up to which held-out tenths of the training cells are asked as well. Tenths, since of 250 cells four
-# tenths tell the depth so much worse than all that mean x depth came out too low.
+# fifths tell the depth so much worse than all that mean x depth came out too low.
 FEW, FOLDS = 300, 10
 MOST = 5_000  # training cells that are dealt into them
 
