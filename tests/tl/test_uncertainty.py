@@ -84,6 +84,7 @@ def test_intervals_hold_the_measured_share_of_test_cells(mdata, method, tmp_path
 
 def test_dropout_is_reproducible_and_leaves_the_model_as_it_was(mdata):
     model = ctl.models.load(mdata, key="dense")
+    model.fitted.stack = None  # of few cells the network may have no share, and then draws do not differ
     before = model.predict(mdata)
 
     def draw(seed):

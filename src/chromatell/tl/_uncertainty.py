@@ -100,6 +100,9 @@ def uncertainty(
 
     Notes
     -----
+    Draws are of the network. Where it has no share in the prediction (``model.card['predicts']``), as with few cells,
+    they do not differ, and calibration on measured cells alone widens the interval: `dense(stack=False)` has a spread.
+
     What members agree on may still be wrong: a cell type that was never seen is no wider. The calibration makes up for
     the mean error of types like those in training, not for that. Coverage is over groups and regions together; single
     groups may be off.
