@@ -18,7 +18,7 @@ import scipy.sparse as sp
 from anndata import AnnData
 
 from chromatell._errors import ChromatellError, ChromatellWarning
-from chromatell._settings import settings
+from chromatell._settings import check_fits
 from chromatell._sparse import check_indptr, check_sparse, summed
 
 BLOCK = 4096  # rows that a pass over a matrix reads at a time
@@ -213,12 +213,11 @@ def _compressed(x: Any) -> Any:
     with _opened(x):
         if x.format == "csr":
             return DiskMatrix(_CsrRows(x))
-        size = x.group["data"].shape[0] * 12
-        if size > settings.dense_limit:
-            raise ChromatellError(
-                f"X is stored by columns ({x.format.upper()}, about {size / 1e9:.1f} GB): no block of cells can be "
-                "read alone. Turn it once: adata = adata.to_memory(); adata.X = adata.X.tocsr(); adata.write(path)."
-            )
+        check_fits(
+            x.group["data"].shape[0] * 12,
+            f"X is stored by columns ({x.format.upper()}): no block of cells can be read alone, and all of it takes",
+            "Turn it once: adata = adata.to_memory(); adata.X = adata.X.tocsr(); adata.write(path).",
+        )
         return summed(sp.csr_matrix(x.to_memory()))
 
 

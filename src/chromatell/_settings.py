@@ -88,8 +88,22 @@ class Settings:
 settings = Settings()
 
 
+def check_fits(n_bytes: float, what: str, cure: str) -> None:
+    """Raise where something would take more than ``settings.dense_limit``; `what` ends with the verb.
+
+    Examples
+    --------
+    >>> from chromatell._settings import check_fits
+    >>> check_fits(2 * 1024**3, "The values take", "Take fewer.")
+    """
+    if n_bytes > settings.dense_limit:
+        raise ChromatellError(
+            f"{what} {gib(n_bytes)}, above ctl.settings.dense_limit ({gib(settings.dense_limit)}). {cure}"
+        )
+
+
 def gib(n_bytes: float) -> str:
-    """Return a size as every message on ``settings.dense_limit`` gives it.
+    """Return a size as every message on memory gives it.
 
     Examples
     --------

@@ -144,7 +144,7 @@ def test_columns_first_is_turned_or_refused(x, tmp_path, monkeypatch):
     with h5py.File(tmp_path / "c.h5") as file:
         stored = ad.io.sparse_dataset(file["X"])
         assert (as_rows(stored) != x).nnz == 0
-        monkeypatch.setattr("chromatell._rows.settings.dense_limit", 1000)
+        monkeypatch.setattr(ctl.settings, "dense_limit", 1000)
         with pytest.raises(ChromatellError, match="stored by columns"):
             as_rows(stored)
 

@@ -337,7 +337,7 @@ def test_a_store_over_the_limit_is_not_loaded(full, tmp_path, monkeypatch):
     monkeypatch.setattr(ctl.settings, "dense_limit", 100)
     back = ctl.data.BinnedTracks.open(tmp_path / "t.zarr")
     assert back.values("chr2", "plus").shape == (1, 9)
-    with pytest.raises(ctl.ChromatellError, match="over ctl.settings.dense_limit"):
+    with pytest.raises(ctl.ChromatellError, match="above ctl.settings.dense_limit"):
         back.load()
 
 

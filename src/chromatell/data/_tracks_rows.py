@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from chromatell._settings import gib, settings
+from chromatell._settings import check_fits
 from chromatell._validate import ChromatellError
 
 
@@ -85,7 +85,4 @@ def duplicate(source: Any) -> Any:
 
 def check_memory(needed: int, cure: str) -> None:
     """Raise where values would take more memory than ``settings.dense_limit``."""
-    if needed > settings.dense_limit:
-        raise ChromatellError(
-            f"The values take {gib(needed)}, over ctl.settings.dense_limit ({gib(settings.dense_limit)}). {cure}"
-        )
+    check_fits(needed, "The values take", cure)

@@ -12,7 +12,7 @@ from mudata import MuData
 
 from chromatell._compat import no_pull
 from chromatell._keys import ATAC, CHROM, END, RNA, START
-from chromatell._settings import gib, settings
+from chromatell._settings import check_fits, settings
 from chromatell._validate import ChromatellError
 
 _BLOCK = 2048  # cells drawn at a time
@@ -128,12 +128,11 @@ def _check(sizes: dict[str, int], depth: float, truth: bool) -> None:
             raise ChromatellError(f"{name}={value!r} must be a positive whole number.")
     if not (np.isfinite(depth) and depth > 0):
         raise ChromatellError(f"depth={depth!r} must be positive: the mean number of fragments a cell.")
-    n_bytes = 4 * sizes["n_cells"] * sizes["n_regions"]
-    if truth and n_bytes > settings.dense_limit:
-        raise ChromatellError(
-            f"The true probabilities of {sizes['n_cells']} x {sizes['n_regions']} need {gib(n_bytes)}, above "
-            f"ctl.settings.dense_limit ({gib(settings.dense_limit)}). Leave them out with truth=False."
-        )
+    check_fits(
+        4 * sizes["n_cells"] * sizes["n_regions"] * truth,
+        f"The true probabilities of {sizes['n_cells']} x {sizes['n_regions']} need",
+        "Leave them out with truth=False.",
+    )
 
 
 def _cells(rng: np.random.Generator, n: int, n_types: int, n_donors: int, depth: float, *, library: float) -> _Cells:

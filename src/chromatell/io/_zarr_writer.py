@@ -20,7 +20,7 @@ from mudata import MuData
 
 from chromatell._compat import either_zarr
 from chromatell._keys import PREDICTIONS, UNS
-from chromatell._settings import gib, settings
+from chromatell._settings import check_fits
 from chromatell._validate import ChromatellError, one_of
 from chromatell.io._child import known, open_in_child
 from chromatell.io._guard import existing, resolve_sibling
@@ -408,12 +408,10 @@ def _open(store: Path) -> AnnData:
 
             matrix = da.from_zarr(x)
     except ImportError:
-        size = int(np.prod(x.shape)) * x.dtype.itemsize
-        if size > settings.dense_limit:
-            raise ChromatellError(
-                f"X of {store} takes {gib(size)}, over ctl.settings.dense_limit. To read it lazily: "
-                "pip install 'chromatell[dask]'."
-            ) from None
+        matrix = None
+    if matrix is None:
+        cure = "To read it lazily: pip install 'chromatell[dask]'."
+        check_fits(int(np.prod(x.shape)) * x.dtype.itemsize, f"X of {store} takes", cure)
         matrix = x[...]
     obs, var = read_elem(root["obs"]), read_elem(root["var"])
     return AnnData(matrix, obs=obs, var=var, uns=read_elem(root["uns"]) if "uns" in root else {})

@@ -9,40 +9,34 @@ from collections.abc import Iterator
 from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
-import pandas as pd
 import torch
 from anndata import AnnData
 from mudata import MuData
 from torch.utils.data import DataLoader
 
-from chromatell._keys import ATAC, READS_REGION_ATAC, RNA, TRAIN, VAL
+from chromatell._keys import READS_REGION_ATAC, TRAIN, VAL
 from chromatell._settings import settings
 from chromatell._validate import ChromatellError, in_range
-from chromatell.data.expression import Expression
 from chromatell.data.stored import check_complete, check_stored
 from chromatell.data.tracks import BinnedTracks
 from chromatell.io import Record, content_hash, load_record, save_record
 from chromatell.io._migrate import migrated
 from chromatell.io._record import FIRST_RELEASE, NEEDS, upgrade
+from chromatell.models._declared import Declared
 from chromatell.models._fingerprint import fingerprint, start_digest
-from chromatell.models._outputs import Wanted, collect
-from chromatell.models._query import Query
 from chromatell.models._support import (
     describe,
     first_rank_speaks,
     quiet_lightning,
     resolve_precision,
     rng_devices,
-    what,
 )
 from chromatell.models._train_config import TrainConfig
 from chromatell.models._trained_on import COUNTS, counts, stored_cells, trained_cells
 from chromatell.nn.stored_module import module_arrays
-
-DEPTHS = ("predicted", "fixed", "observed")
 
 
 class Fitted(Protocol):
@@ -66,10 +60,12 @@ class ChromatinModel(ABC):
     JSON), saved as safetensors, kept in ``mdata.uns``, checked by its hash. A model made from data is a
     `scvi.model.base.BaseModelClass`; one made from a record has no data, and predicts without scvi-tools.
 
-    A family writes `family`, `schema` and the abstract methods below.
+    A family writes `family`, `declared`, `schema` and the abstract methods below; one that reads cells begins with
+    :class:`~chromatell.models._cell_model.CellModel`, which predicts.
     """
 
     family: ClassVar[str]
+    declared: ClassVar[Declared] = Declared()
     schema: ClassVar[int] = 1
     module: torch.nn.Module
     config: dict[str, Any]
@@ -80,9 +76,6 @@ class ChromatinModel(ABC):
     _adata: Any
     train_config: TrainConfig
     _made: dict[str, Any] | None = None  # the configuration before the first training
-    reads_tracks: ClassVar[bool] = False  # BinnedTracks in and out, not cells
-    reads_region_atac: ClassVar[bool] = True  # whether it knows a region by its ATAC, and so none that was held out
-    bf16_on_cpu: ClassVar[bool] = True  # whether bfloat16 trains faster on a CPU that has its instructions
 
     @property
     def reads_beside(self) -> tuple[str, ...]:
@@ -138,17 +131,17 @@ class ChromatinModel(ABC):
     def _loader(self, data: Any, split: str, seed: int) -> DataLoader | None:
         """Return the batches of one split, or None where it holds nothing."""
 
-    def _query(self, data: Any, regions: pd.Index, *, depth: str, depth_key: str | None) -> Query:
-        """Check the cells of a query and return what `_blocks` reads of them; a family that reads cells has one."""
-        raise NotImplementedError
-
     @abstractmethod
-    def _blocks(self, **query: Any) -> Iterator[tuple[slice, slice, np.ndarray]]:
+    def _blocks(self, *args: Any, **query: Any) -> Iterator[tuple[slice, slice, np.ndarray]]:
         """Yield (rows, columns, float32 block) until every row of a query, or of a part, and column is covered."""
 
     @abstractmethod
     def _restore(self, var_names: dict[str, list[str]], arrays: dict[str, np.ndarray]) -> None:
         """Make `fitted` and `module` again from `config` and a record; check names, dtypes and shapes."""
+
+    @abstractmethod
+    def predict(self, data: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Return what the model says of the data; None takes those of training."""
 
     def _arrays(self) -> dict[str, np.ndarray]:
         """Return weights (`weights.*`) and statistics (`scaling.*`) as plain arrays."""
@@ -158,11 +151,6 @@ class ChromatinModel(ABC):
     def var_names(self) -> dict[str, list[str]]:
         """Names of the variables in use, by modality."""
         return self.fitted.var_names
-
-    @property
-    def trained_regions(self) -> pd.Index:
-        """Names of the regions whose ATAC it was trained on."""
-        return pd.Index(self.var_names.get(ATAC, []))
 
     def _describe(self, data: Any) -> dict[str, Any]:
         """Return what the model's card says of its training data, JSON-able."""
@@ -230,11 +218,11 @@ class ChromatinModel(ABC):
         in_range(self.train_config.max_epochs, 1, 10**9, "max_epochs")  # 0 would store a model that was never trained
         seed = settings.resolve_seed(seed)
         self._made = copy.deepcopy(self.config) if self._made is None else self._made
-        self.config = {**copy.deepcopy(self._made), "seed": seed, READS_REGION_ATAC: self.reads_region_atac}
+        self.config = {**copy.deepcopy(self._made), "seed": seed, READS_REGION_ATAC: self.declared.region_atac}
         trainer = {
             "accelerator": accelerator,
             "devices": devices,
-            "precision": resolve_precision(precision, accelerator, on_cpu=self.bf16_on_cpu),
+            "precision": resolve_precision(precision, accelerator, on_cpu=self.declared.bf16_on_cpu),
             **(trainer_kwargs or {}),
         }
         with torch.random.fork_rng(rng_devices(accelerator, devices)), quiet_lightning(), first_rank_speaks():
@@ -246,8 +234,6 @@ class ChromatinModel(ABC):
             self._fit(self._adata, seed, state=state, **trainer)
         self.is_trained_ = True
         self.card = self._describe(self._adata)
-        if self.read_expression is not None and self.read_expression.range is not None:
-            self.card["out_of_range"] = self.read_expression.range.described
         self.trained_cells = trained_cells(self._adata, self.trained_before)
 
     def _schedule(self) -> TrainConfig:
@@ -299,114 +285,6 @@ class ChromatinModel(ABC):
     def device(self) -> torch.device:
         """Where the weights are."""
         return next(self.module.parameters()).device
-
-    # ---- prediction
-
-    def predict(
-        self,
-        data: MuData | AnnData | None = None,
-        *,
-        regions: list[str] | pd.Index | None = None,
-        depth: str = "predicted",
-        depth_key: str | None = None,
-        out: str | Path | None = None,
-        dtype: Literal["float32", "float16"] = "float32",
-        **more: Any,
-    ) -> np.ndarray | Path:
-        """Return the probability that each region is open in each cell.
-
-        Parameters
-        ----------
-        data
-            Cells with expression: an AnnData, or a MuData whose modality `rna` is read. None takes the training data.
-            Genes may be in any order, with others among them.
-        regions
-            Names of regions, as in training; None for all.
-        depth
-            'predicted' from expression; 'fixed' at the training mean; 'observed', the cell's own (reads its ATAC: an
-            upper bound).
-        out
-            Path of a Zarr store to write instead, block by block; needed above ``ctl.settings.dense_limit``.
-        dtype
-            Number type of the store: 'float32' or 'float16'.
-        more
-            `top_k`, `groups` (label of each cell) and `client`, as in ``ctl.tl.predict``.
-
-        Returns
-        -------
-        numpy.ndarray, scipy.sparse.csr_matrix or pathlib.Path
-            float32 (cells, regions), CSR with `top_k`, (groups, regions) with `groups`; or the path of the store, which
-            holds a valid AnnData. Peak memory grows with the matrix, or, with `out`, with a block of cells x regions.
-        """
-        self._require_trained()
-        source = self._adata if data is None else data
-        rna = source.mod[RNA] if isinstance(source, MuData) and RNA in source.mod else source
-        if not isinstance(rna, AnnData):
-            raise ChromatellError(
-                f"predict() takes an AnnData of expression or a MuData with modality 'rna'; got {what(source)}."
-            )
-        columns = self.region_names(regions)
-        wanted = Wanted(out, dtype, **more)
-        wanted.check(rna.n_obs, len(columns))
-        query = self._query(source, columns, depth=depth, depth_key=depth_key)
-        return collect(self, query, rna.obs_names, columns, wanted)
-
-    def region_names(self, regions: Any = None, *, fasta: Any = None) -> pd.Index:
-        """Return the names of the regions that ``predict(regions=...)`` gives, or raise where it cannot."""
-        names = pd.Index(self.var_names[ATAC])
-        if fasta is not None:
-            raise ChromatellError(
-                f"fasta= was given, but a {type(self).__name__} model reads no sequence: leave it out. XChrom does."
-            )
-        if regions is None:
-            return names
-        if isinstance(regions, str | Path | pd.DataFrame):
-            raise ChromatellError(
-                f"A {type(self).__name__} model takes regions= as a list of names. New regions, from a BED file or a "
-                "table, need a model that reads sequence: XChrom."
-            )
-        columns = pd.Index(regions)
-        missing = columns.difference(names)
-        if len(missing):
-            raise ChromatellError(
-                f"{len(missing)} of the {len(columns)} regions are not among the {len(names)} that the model was "
-                f"trained on (such as {missing[0]!r}). This family predicts the regions of its training: "
-                "model.var_names['atac']."
-            )
-        return columns
-
-    @property
-    def read_expression(self) -> Expression | None:
-        """What the model reads of a cell's expression, gene by gene; None where it reads none, or an embedding."""
-        return None
-
-    def out_of_range(self, data: MuData | AnnData) -> np.ndarray | None:
-        """Return how far each cell lies from the training cells in what the model reads of its expression.
-
-        Returns
-        -------
-        numpy.ndarray or None
-            float32 (cells,), over a threshold that 5% of the validation cells exceed: above 1 a cell is out of range.
-            None where the model reads no genes (an embedding of the user's, open bins), or its record is of schema 1.
-        """
-        expression = self.read_expression
-        rna = data.mod.get(RNA) if isinstance(data, MuData) else data
-        return None if expression is None or rna is None else expression.out_of_range(rna)
-
-    def cell_columns(
-        self, data: Any, key: str, *, sentence: bool = True
-    ) -> tuple[dict[str, pd.Categorical], dict[str, np.ndarray]]:
-        """Return what the model says of cells beside their regions: columns of `obs`, arrays of `obsm`."""
-        return {}, {}
-
-    def embed_and_label(self, data: Any, *, sentence: bool = True) -> tuple[np.ndarray | None, dict[str, pd.DataFrame]]:
-        """Return an embedding, (cells, d), and for each label the probability of its classes, where there are such."""
-        return None, {}
-
-    def _ask(self, regions: Any, fasta: Any) -> tuple[pd.Index, Any]:
-        """Return the names of the regions asked for, and what `predict` takes in their place: files are read once."""
-        names = self.region_names(regions, fasta=fasta)
-        return names, names
 
     def _require_trained(self) -> None:
         if not self.is_trained_:

@@ -16,12 +16,13 @@ import pandas as pd
 import scipy.sparse as sp
 
 from chromatell._progress import progress
-from chromatell._settings import gib, settings
+from chromatell._settings import check_fits
 from chromatell._validate import ChromatellError, in_range, one_of
 from chromatell.io import PredictionWriter
 from chromatell.io._replace import check_suffix
 from chromatell.io._zarr_partial import Place, ResumableWriter
 from chromatell.models._query import Query
+from chromatell.models._support import STORE
 
 PART = 512  # cells that are predicted and handed over together: whole chunks of a store
 Blocks = Iterable[tuple[slice, slice, np.ndarray]]
@@ -73,13 +74,8 @@ class Wanted:
             rows, per_row = len(self.groups.categories), 8 * n_regions
         elif self.top_k is not None:
             per_row = 8 * min(self.top_k, n_regions)
-        if rows * per_row > settings.dense_limit:
-            what = "a dense matrix" if self.top_k is None else f"the {self.top_k:,} best of each"
-            raise ChromatellError(
-                f"{rows:,} cells x {n_regions:,} regions are {gib(rows * per_row)} as {what}, over "
-                f"settings.dense_limit ({gib(settings.dense_limit)}). Write a store, out='predictions.zarr', or "
-                "ask for fewer, regions=[...]."
-            )
+        what = "a dense matrix" if self.top_k is None else f"the {self.top_k:,} best of each"
+        check_fits(rows * per_row, f"{rows:,} cells x {n_regions:,} regions as {what} take", STORE)
 
 
 class Sink(Protocol):

@@ -34,7 +34,7 @@ def scvi_class(family: type) -> Any:
 
 def _take(model: Any, data: Any) -> None:
     """Begin as scvi-tools does: with registered cells, or with an empty registry where it knows no such data."""
-    if data is None or (model.reads_tracks and isinstance(data, BinnedTracks)):  # scvi-tools registers neither
+    if data is None or (model.declared.tracks and isinstance(data, BinnedTracks)):  # scvi-tools registers neither
         BaseModelClass.__init__(
             model, registry={"field_registries": {}, "model_name": type(model).__name__, "setup_args": {}}
         )

@@ -14,10 +14,12 @@ from anndata import AnnData
 from mudata import MuData
 
 from chromatell._compat import no_pull
-from chromatell._keys import ATAC, SPLIT_HOW, SPLITS, UNS
-from chromatell._settings import gib, logger, settings
+from chromatell._keys import ATAC, RNA, SPLIT_HOW, SPLITS, UNS
+from chromatell._settings import check_fits, logger
 from chromatell._sparse import check_sparse
 from chromatell._validate import ChromatellError, split_of, warn
+
+STORE = "Write a store, out='predictions.zarr', or ask for fewer, regions=[...]."  # where predictions do not fit
 
 
 def shared_view(mdata: MuData, modalities: tuple[str, ...]) -> MuData:
@@ -43,13 +45,7 @@ def shared_view(mdata: MuData, modalities: tuple[str, ...]) -> MuData:
 
 def check_dense(n_cells: int, n_regions: int) -> None:
     """Raise where a dense matrix of predictions would be over ``settings.dense_limit``."""
-    size = n_cells * n_regions * 4
-    if size > settings.dense_limit:
-        raise ChromatellError(
-            f"{n_cells:,} cells x {n_regions:,} regions are {gib(size)} as a dense matrix, over "
-            f"settings.dense_limit ({gib(settings.dense_limit)}). Write a store, out='predictions.zarr', or "
-            "ask for fewer, regions=[...]."
-        )
+    check_fits(4 * n_cells * n_regions, f"{n_cells:,} cells x {n_regions:,} regions as a dense matrix take", STORE)
 
 
 def observed_atac(data: Any) -> AnnData:
@@ -151,6 +147,16 @@ def rng_devices(accelerator: str, devices: Any) -> list[int]:
 def what(data: Any) -> str:
     """Return what an object is, for a message."""
     return f"a MuData with {sorted(data.mod)}" if isinstance(data, MuData) else type(data).__name__
+
+
+def expression_of(source: Any) -> AnnData:
+    """Return the expression of a query, or its embedding."""
+    rna = source.mod[RNA] if isinstance(source, MuData) and RNA in source.mod else source
+    if not isinstance(rna, AnnData):
+        raise ChromatellError(
+            f"predict() takes an AnnData of expression or a MuData with modality 'rna'; got {what(source)}."
+        )
+    return rna
 
 
 def describe(data: MuData, var_names: Mapping[str, list[str]]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from chromatell.data.named import Layer, modalities
 from chromatell.data.predictions import write_cell_columns, write_out_of_range, written_together
 from chromatell.io import write_record
 from chromatell.models import family_class
-from chromatell.models._base import DEPTHS
+from chromatell.models._cell_model import DEPTHS
 from chromatell.models._support import shared_view, what
 from chromatell.models.baselines.bins import COMPLETIONS, EMBEDDERS, LABELLERS
 from chromatell.models.baselines.cells import BASELINES

@@ -205,7 +205,7 @@ def perturb(
 
 def _model(mdata: MuData, key: str, model: Any) -> Any:
     model = any_model(mdata, key, model)
-    if model.reads_tracks:
+    if model.declared.tracks:
         raise ChromatellError(
             "A Nascent model reads tracks, which have no cells. Take a model of cells: ctl.tl.dense(mdata)."
         )

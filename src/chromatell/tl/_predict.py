@@ -132,8 +132,8 @@ def predict(
     >>> query.mod["atac_pred"].shape
     (300, 80)
     """
-    loaded = model if isinstance(model, ChromatinModel) else load(model, key=key)
-    if loaded.reads_tracks:
+    loaded: Any = model if isinstance(model, ChromatinModel) else load(model, key=key)
+    if loaded.declared.tracks:
         given = {"dtype": dtype != "float32", "top_k": top_k, "groupby": groupby, "client": client}
         if wrong := [name for name, value in given.items() if value]:
             raise ChromatellError(f"{wrong[0]}= is of cells x regions; the model reads tracks. Leave it out.")
@@ -164,7 +164,7 @@ def predict(
     unique_names(cells, reads if isinstance(source, MuData) else "")
     name = model_key(key or loaded.family, BASELINES)
     mapped = _mapped(loaded, regions, out, top_k)
-    columns, wanted = loaded._ask(regions if mapped is None else mapped.needed, fasta)
+    columns, wanted = _asked(loaded, regions if mapped is None else mapped.needed, fasta)
     groups = None if groupby is None else _groups(source, cells, groupby)
     resume = None if out is None else {"model": loaded.content_hash, "depth": depth}
     more = {"top_k": top_k, "groups": groups, "client": current_client(client), "resume": resume}
@@ -189,10 +189,23 @@ def predict(
         result.mod[ATAC_PRED].var[MAPPED] = mapped.covered
     if reads == RNA or RNA in result.mod:
         write_out_of_range(result, loaded.out_of_range(source), query=True)
-    if ATAC_PRED in result.mod:  # not where the prediction lies in a store
+    if loaded.declared.cell_columns and ATAC_PRED in result.mod:  # not where the prediction lies in a store
         sentence = reads == ATAC or ATAC in result.mod
         write_cell_columns(result.mod[ATAC_PRED], *loaded.cell_columns(source, name, sentence=sentence))
     return result
+
+
+def _asked(model: Any, regions: Any, fasta: Any) -> tuple[pd.Index, Any]:
+    """Return the names of the regions asked for, and what `predict` takes in their place: files are read once."""
+    if model.declared.sequence:
+        asked = model.asked(regions, fasta)
+        return asked.names, asked
+    if fasta is not None:
+        raise ChromatellError(
+            f"fasta= was given, but a {type(model).__name__} model reads no sequence: leave it out. XChrom does."
+        )
+    names = model.region_names(regions)
+    return names, names
 
 
 @dataclass(frozen=True)

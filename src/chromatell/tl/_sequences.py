@@ -12,7 +12,7 @@ import pandas as pd
 from mudata import MuData
 
 from chromatell._keys import ATAC, CHROM, DNA, END, RNA, START, UNS
-from chromatell._settings import gib, settings
+from chromatell._settings import check_fits
 from chromatell._validate import ChromatellError, examples, modality, store_key
 from chromatell.genome.regions import parse_regions, region_table
 from chromatell.io import model_keys
@@ -262,13 +262,11 @@ def _coordinates(names: pd.Index, table: pd.DataFrame | None, atac: Any, fasta: 
 
 def check_output(shape: Sequence[int]) -> None:
     """Raise where a float32 result of `shape` would be above ``ctl.settings.dense_limit``."""
-    size = 4 * int(np.prod(shape, dtype=np.float64))
-    if size > settings.dense_limit:
-        raise ChromatellError(
-            f"A result of {' x '.join(map(str, shape))} float32 takes {gib(size)}, above "
-            f"ctl.settings.dense_limit ({gib(settings.dense_limit)}). Ask for fewer regions or groups, or "
-            "a smaller window."
-        )
+    check_fits(
+        4 * float(np.prod(shape, dtype=np.float64)),
+        f"A result of {' x '.join(map(str, shape))} float32 takes",
+        "Ask for fewer regions or groups, or a smaller window.",
+    )
 
 
 def write_result(mdata: MuData, key: str, value: Any, *, copy: bool) -> MuData | None:

@@ -8,7 +8,7 @@ import pandas as pd
 from mudata import MuData
 
 from chromatell._keys import ATAC, ATAC_PRED, PROVENANCE, UNS
-from chromatell._settings import gib, settings
+from chromatell._settings import check_fits
 from chromatell._validate import ChromatellError, modality, store_key
 from chromatell.data.accessibility import selected
 from chromatell.data.predictions import predicted_regions, prediction_keys
@@ -28,12 +28,12 @@ def target_regions(mdata: MuData) -> pd.Index:
 def fits_in_memory(n_cells: int, n_regions: int) -> None:
     """Raise where a dense float32 matrix would be above ``ctl.settings.dense_limit``."""
     size = 4 * n_cells * n_regions
-    if size > settings.dense_limit:
-        raise ChromatellError(
-            f"{n_cells} cells x {n_regions} regions are {gib(size)} of float32, above "
-            f"ctl.settings.dense_limit ({gib(settings.dense_limit)}). Use fewer regions, "
-            f"ctl.pp.select_features(mdata, n_regions=...), or allow it: ctl.settings.dense_limit = {size}."
-        )
+    check_fits(
+        size,
+        f"{n_cells} cells x {n_regions} regions as dense float32 take",
+        f"Use fewer regions, ctl.pp.select_features(mdata, n_regions=...), or allow it: ctl.settings.dense_limit = "
+        f"{size}.",
+    )
 
 
 def model_key(key: str, baselines: Iterable[str]) -> str:

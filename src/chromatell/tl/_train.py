@@ -18,7 +18,8 @@ from chromatell.data.inputs import beside_expression
 from chromatell.data.predictions import check_regions, write_out_of_range, write_prediction, written_together
 from chromatell.io import prediction_reference, write_record
 from chromatell.io._replace import check_new
-from chromatell.models._base import DEPTHS, ChromatinModel
+from chromatell.models._base import ChromatinModel
+from chromatell.models._cell_model import DEPTHS, CellModel
 from chromatell.models._support import check_dense, on_first_rank, shared_view
 from chromatell.models._trained_on import STRETCHES, among
 from chromatell.models.baselines.cells import BASELINES, held_out_digest
@@ -47,7 +48,7 @@ def train_and_store(
     others = beside_expression(mdata, setup["inputs"]) if "inputs" in setup else []
     inner = shared_view(mdata, (RNA, ATAC, *others))
     family.setup_mudata(inner, **setup)
-    fitted = family(inner, **model)
+    fitted: Any = family(inner, **model)
     try:
         regions = regions_to_predict(mdata, key, out=predict.get("out"))
         fitted.train(**train)
@@ -105,7 +106,7 @@ def provenance(model: ChromatinModel, depth: str, cells: pd.Index | None = None)
     }
 
 
-def unread_regions(model: ChromatinModel, data: Any) -> dict[str, str]:
+def unread_regions(model: CellModel, data: Any) -> dict[str, str]:
     """Return the digest of the regions that are held out in `data`; nothing where the model was trained on one."""
     if not isinstance(data, MuData) or ATAC not in data.mod:
         return {}

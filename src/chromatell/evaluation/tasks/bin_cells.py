@@ -108,9 +108,7 @@ def _split(data: AnnData | MuData, atac: AnnData) -> np.ndarray:
     return found.reindex(atac.obs_names).to_numpy(dtype=object)
 
 
-def reading_models(
-    data: AnnData | MuData, models: str | Sequence[str] | Mapping[str, Any] | None
-) -> dict[str, ChromatinModel]:
+def reading_models(data: AnnData | MuData, models: str | Sequence[str] | Mapping[str, Any] | None) -> dict[str, Any]:
     """Return the models that read a cell's own open bins.
 
     Parameters

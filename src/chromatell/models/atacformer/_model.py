@@ -17,8 +17,8 @@ from chromatell._keys import TRAIN
 from chromatell._validate import ChromatellError, in_range, one_of
 from chromatell.data.accessibility import selected
 from chromatell.data.expression import Expression
-from chromatell.models._base import DEPTHS, ChromatinModel
-from chromatell.models._outputs import Wanted, collect
+from chromatell.models._cell_model import DEPTHS, CellModel
+from chromatell.models._declared import Declared
 from chromatell.models._query import Query
 from chromatell.models._train_config import TrainConfig
 from chromatell.models.atacformer._contrastive import Contrastive, ContrastiveHead, Positives, resolve_contrastive
@@ -32,7 +32,7 @@ from chromatell.models.atacformer._start import loaded, lsi_vectors, new_module
 from chromatell.models.atacformer._store import module_from
 
 
-class AtacFormer(ChromatinModel):
+class AtacFormer(CellModel):
     """A cell as a sentence of its open bins -> the probability of any bin, labels of the cell, an embedding.
 
     A Transformer reads the open bins of a cell (no positions beyond the bins themselves) with a `<cls>` token before
@@ -103,6 +103,7 @@ class AtacFormer(ChromatinModel):
     """
 
     family: ClassVar[str] = "atacformer"
+    declared: ClassVar[Declared] = Declared(cell_columns=True)
     schema: ClassVar[int] = 2
     module: AtacFormerModule
     network: AtacFormerConfig
@@ -295,7 +296,7 @@ class AtacFormer(ChromatinModel):
         self, data: AnnData | MuData | None = None, *, sentence: bool = True
     ) -> tuple[np.ndarray, dict[str, pd.DataFrame]]:
         """Return `embed` and `predict_labels`, from one reading of the cells."""
-        source = self._source(data)
+        source = self._given(data)
         cls, scores = self._reader(source, sentence=sentence).cells()
         names = (atac_of(source) if sentence else context_source(source)).obs_names
         tables = zip(self.fitted.labels.items(), scores, strict=True)
@@ -312,14 +313,14 @@ class AtacFormer(ChromatinModel):
         """Return the columns of `obs` (labels) and the arrays of `obsm` (embedding, probabilities) that are written."""
         return named_columns(key, *self.embed_and_label(data, sentence=sentence))
 
-    def _source(self, data: AnnData | MuData | None) -> AnnData | MuData:
+    def _given(self, data: AnnData | MuData | None) -> AnnData | MuData:
         self._require_trained()
         if data is None and self._adata is None:
             raise ChromatellError("This AtacFormer was loaded and has no data. Give some: model.embed(adata).")
         return self._adata if data is None else data
 
     def _reader(self, data: Any, *, sentence: bool = True) -> Reader:
-        source, max_length = self._source(data), self.config["max_length"]
+        source, max_length = self._given(data), self.config["max_length"]
         return open_reader(self.module, self.fitted, source, sentence=sentence, max_length=max_length)
 
     # ---- prediction of bins
@@ -365,24 +366,20 @@ class AtacFormer(ChromatinModel):
             float32 (cells, bins), CSR with `top_k`, (groups, bins) with `groups`; or the path of the store. Peak memory
             grows with the matrix, or, with `out`, with a block of cells x 4,096 bins alone.
         """
-        source = self._source(data)
+        source = self._given(data)
         read = self.reads_atac if sentence is None else bool(sentence)
         columns = self.region_names(regions)
         cells = atac_of(source).obs_names if read else context_source(source).obs_names
-        wanted = Wanted(out, dtype, **more)
-        wanted.check(len(cells), len(columns))
-        query = self._query(source, columns, depth=depth, depth_key=depth_key, sentence=read)
-        return collect(self, query, cells, columns, wanted)
+        return self._collected(
+            lambda: self._query(source, columns, depth=depth, sentence=read), cells, columns, out, dtype, more
+        )
 
-    def _query(
-        self, data: Any, regions: pd.Index, *, depth: str, depth_key: str | None, sentence: bool | None = None
-    ) -> Query:
-        read = self.reads_atac if sentence is None else sentence
-        reader = self._reader(data, sentence=read)
-        n = looked_for(self.fitted, reader, data, read=read, depth=one_of(depth, DEPTHS, "depth"))
+    def _query(self, data: Any, regions: pd.Index, *, depth: str, sentence: bool) -> Query:
+        reader = self._reader(data, sentence=sentence)
+        n = looked_for(self.fitted, reader, data, read=sentence, depth=one_of(depth, DEPTHS, "depth"))
         return Query({**reader.by_row, "n": n}, {"bins": self.fitted.vocabulary.bins.get_indexer(regions)})
 
-    def _blocks(self, n: np.ndarray, bins: np.ndarray, **by_row: Any) -> Iterator[tuple[slice, slice, np.ndarray]]:  # type: ignore[override]
+    def _blocks(self, n: np.ndarray, bins: np.ndarray, **by_row: Any) -> Iterator[tuple[slice, slice, np.ndarray]]:
         room = self.fitted.room(self.config["max_length"])
         return Reader(self.module.eval(), self.fitted.vocabulary, room, **by_row).probabilities(bins, n)
 

@@ -22,7 +22,7 @@ from chromatell.data.cells import CellBatch, CellDataset, CellInput, cell_loader
 from chromatell.data.expression import Embedding, Expression
 from chromatell.data.inputs import beside_expression
 from chromatell.data.sparse_expression import projected
-from chromatell.models._base import DEPTHS, ChromatinModel
+from chromatell.models._cell_model import DEPTHS, CellModel
 from chromatell.models._query import Query
 from chromatell.models._support import observed_atac
 from chromatell.models.dense._fitted import Fitted, Training, targets_of
@@ -37,7 +37,7 @@ from chromatell.nn.losses import LossConfig
 _ROWS = 512  # cells predicted at a time
 
 
-class Dense(ChromatinModel):
+class Dense(CellModel):
     """Expression of a cell -> probability that each region is open.
 
     A network reads the z-scored expression of the selected genes and returns, through a low-rank output, the logit of
@@ -355,7 +355,7 @@ class Dense(ChromatinModel):
         shared = {"present": present, "position": self.regions.get_indexer(regions)}
         return Query({"x": x, "covariates": covariates, "depth": given}, shared)
 
-    def _blocks(  # type: ignore[override]
+    def _blocks(
         self,
         x: Any,
         present: np.ndarray | None,

@@ -14,22 +14,22 @@ from anndata import AnnData
 from mudata import MuData
 from torch.utils.data import DataLoader
 
-from chromatell._keys import ATAC, DNA, RNA, X_PCA
+from chromatell._keys import ATAC, DNA, X_PCA
 from chromatell._settings import logger
-from chromatell._validate import ChromatellError, in_range, one_of
+from chromatell._validate import in_range, one_of
 from chromatell.data.accessibility import true_depth
 from chromatell.data.cells import row_blocks
 from chromatell.data.expression import Expression
 from chromatell.genome.motifs import Motifs
-from chromatell.models._base import DEPTHS, ChromatinModel
-from chromatell.models._outputs import Wanted, collect
+from chromatell.models._cell_model import DEPTHS, CellModel
+from chromatell.models._declared import Declared
 from chromatell.models._query import Query
-from chromatell.models._support import observed_atac, what
+from chromatell.models._support import expression_of, observed_atac
 from chromatell.models._train_config import TrainConfig
 from chromatell.models.xchrom._fitted import Fitted
 from chromatell.models.xchrom._module import XChromModule
 from chromatell.models.xchrom._presets import PRESETS, resolve_network
-from chromatell.models.xchrom._regions import Regions, checked_tokens, chosen_cells, places_of, resolve_regions
+from chromatell.models.xchrom._regions import Asked, Regions, checked_tokens, chosen_cells, places_of, resolve_regions
 from chromatell.models.xchrom._setup import checked_setup, covariate_source
 from chromatell.models.xchrom._stages import (
     cell_vectors,
@@ -45,7 +45,7 @@ from chromatell.models.xchrom._training import SHRINK, TrainingData
 _ROWS, _COLUMNS = 2048, 16_384  # cells and regions predicted at a time
 
 
-class XChrom(ChromatinModel):
+class XChrom(CellModel):
     """DNA sequence x cell embedding -> probability that any region is open in any cell, seen or unseen.
 
     A convolutional tower turns the sequence of a region into a short vector, a small network turns the embedding of a
@@ -116,7 +116,7 @@ class XChrom(ChromatinModel):
 
     family: ClassVar[str] = "xchrom"
     schema: ClassVar[int] = 3
-    reads_region_atac: ClassVar[bool] = False  # its tower reads the sequence of any region
+    declared: ClassVar[Declared] = Declared(region_atac=False, sequence=True)
     module: XChromModule
     fitted: Fitted
 
@@ -295,7 +295,7 @@ class XChrom(ChromatinModel):
         """
         self._require_trained()
         one_of(depth, DEPTHS, "depth")
-        rna = _rna_of(data)
+        rna = expression_of(data)
         cells, library = self.fitted.embedding.transform(rna)
         if depth == "predicted":
             size = SHRINK * self.fitted.depth_model.predict(cells, library)
@@ -362,38 +362,37 @@ class XChrom(ChromatinModel):
         ChromatellError
             A region has no sequence, the query lacks what the model reads, or the matrix would be too large.
         """
-        self._require_trained()
-        source = self._adata if data is None else data
-        rna = _rna_of(source)
+        source = self._given(data)
+        rna = expression_of(source)
         if cells is not None:
             source = chosen_cells(source, cells)
-            rna = _rna_of(source)
-        _, asked = self._ask(regions, fasta)
-        wanted = Wanted(out, dtype, **more)
-        wanted.check(rna.n_obs, len(asked.names))
-        w = self.fitted.vectors[asked.known]
-        if asked.tokens is not None:
-            w[asked.known < 0] = self.region_vectors(asked.tokens, asked.places)
-        query = Query({"v": self.cell_vectors(source, depth=depth, depth_key=depth_key)}, {"w": w})
-        return collect(self, query, rna.obs_names, asked.names, wanted)
+            rna = expression_of(source)
+        asked = self.asked(regions, fasta)
+
+        def query() -> Query:
+            return self._query(source, asked, depth=depth, depth_key=depth_key)
+
+        return self._collected(query, rna.obs_names, asked.names, out, dtype, more)
 
     def region_names(self, regions: Any = None, *, fasta: Any = None) -> pd.Index:
         """Return the names of the regions that ``predict(regions=...)`` gives, or raise where it cannot."""
-        return self._ask(regions, fasta)[0]
+        return self.asked(regions, fasta).names
 
-    def _ask(self, regions: Any, fasta: Any) -> tuple[pd.Index, Any]:
-        asked = resolve_regions(self.fitted.places, regions, fasta, self.sequence_length)
-        return asked.names, asked
+    def asked(self, regions: Any, fasta: Any = None) -> Asked:
+        """Return the regions asked for, with sequences of new ones, as `predict` takes them: files are read once."""
+        return resolve_regions(self.fitted.places, regions, fasta, self.sequence_length)
 
     def denoise(self, data: MuData | AnnData | None = None, **kwargs: Any) -> np.ndarray | Path:
         """Return `predict` at the training mean of depth, so that cells differ by their state alone."""
         return self.predict(data, depth="fixed", **kwargs)
 
-    def _query(self, data: MuData | AnnData, regions: pd.Index, *, depth: str, depth_key: str | None) -> Query:
-        w = self.fitted.vectors[self.regions.get_indexer(regions)]
+    def _query(self, data: MuData | AnnData, regions: Asked, *, depth: str, depth_key: str | None) -> Query:
+        w = self.fitted.vectors[regions.known]
+        if regions.tokens is not None:
+            w[regions.known < 0] = self.region_vectors(regions.tokens, regions.places)
         return Query({"v": self.cell_vectors(data, depth=depth, depth_key=depth_key)}, {"w": w})
 
-    def _blocks(self, v: np.ndarray, w: np.ndarray) -> Iterator[tuple[slice, slice, np.ndarray]]:  # type: ignore[override]
+    def _blocks(self, v: np.ndarray, w: np.ndarray) -> Iterator[tuple[slice, slice, np.ndarray]]:
         for rows in row_blocks(len(v), _ROWS):
             cells = torch.from_numpy(v[rows]).to(self.device)
             for cols in row_blocks(len(w), _COLUMNS):
@@ -431,12 +430,3 @@ class XChrom(ChromatinModel):
         self.network = check_config(self.config["network"])
         self.fitted = Fitted.from_record(self.config, self.network, var_names, arrays)
         self.module = module_from(self.network, arrays)
-
-
-def _rna_of(source: Any) -> AnnData:
-    rna = source.mod[RNA] if isinstance(source, MuData) and RNA in source.mod else source
-    if not isinstance(rna, AnnData):
-        raise ChromatellError(
-            f"predict() takes an AnnData of expression or a MuData with modality 'rna'; got {what(source)}."
-        )
-    return rna
