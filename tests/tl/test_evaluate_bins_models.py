@@ -134,6 +134,7 @@ def test_wrong_input_names_the_cure_and_changes_nothing(bins, trained):
         (bins, model, {"regions": "predictable"}, "a list of names of bins is needed"),
         (bins, model, {"regions": ["chr9:1-2"]}, "are not among the 90"),
         (bins, model, {"max_regions": 0}, "max_regions=0 is out of range"),
+        (bins, model, {"regions": 3}, "regions=3 holds 3, a int; one name or several are needed"),
         (bins, model, {"n_bootstrap": -1}, "n_bootstrap=-1 is out of range"),
         (bins, model, {"pairs": "labels"}, "no model was trained with labels"),
         (bins, model, {"pairs": "embedding", "labels": "none"}, "there is no column 'none'"),

@@ -44,6 +44,24 @@ def test_a_gene_taken_out_is_the_prediction_without_its_counts(mdata):
     assert np.abs(found["effect"]).max() > 1e-4
 
 
+def test_links_of_a_gene_are_predictions_without_its_counts_of_the_cells_that_express_it(mdata):
+    ctl.pp.link_genes(mdata, mdata["rna"].var, max_distance=200_000)
+    model, links = ctl.models.load(mdata), mdata.uns["ctl"]["links"]
+    linked = np.asarray(links["gene"])[np.diff(links["distance"].indptr) > 0]
+    total = dict(zip(mdata["rna"].var_names, np.asarray(mdata["rna"].X.sum(axis=0)).ravel(), strict=True))
+    gene = max((g for g in linked if g in set(model.read_expression.genes)), key=total.get)
+    ctl.tl.link_regions(mdata, key="xchrom", genes=[gene], n_cells=1000)
+    table = mdata.uns["ctl"]["region_links"]["table"]
+    had = np.asarray((mdata["rna"][:, gene].X > 0).todense()).ravel()
+    changed = mdata.copy()
+    changed["rna"].X = np.where(changed["rna"].var_names == gene, 0, changed["rna"].X.toarray())
+    moved = logit(model.predict(mdata, depth="fixed")) - logit(model.predict(changed, depth="fixed"))
+    at = model.region_names(None).get_indexer(table["region"])
+    np.testing.assert_allclose(table["effect"], moved[had].mean(axis=0)[at], atol=2e-3)
+    assert (table["n_cells"] == had.sum()).all()
+    assert np.abs(table["effect"]).max() > 1e-4
+
+
 def test_a_motif_taken_out_is_the_prediction_of_the_shuffled_sequence(mdata):
     model = ctl.models.load(mdata)
     out = MotifsOut(mdata, "xchrom", model, None, "JASPAR", ["SPI1"], 1e-4, 1, seed=3)

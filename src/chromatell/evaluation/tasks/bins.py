@@ -15,7 +15,7 @@ from mudata import MuData
 
 from chromatell._keys import COMPLETION, EMBEDDING, LABELS, OWN_ATAC, TRAIN, VAL
 from chromatell._settings import logger, settings
-from chromatell._validate import ChromatellError, examples, in_range, one_of, warn
+from chromatell._validate import ChromatellError, examples, in_range, name_list, one_of, warn
 from chromatell.data.accessibility import true_depth
 from chromatell.data.predictions import prediction_keys
 from chromatell.evaluation.predictors import Prediction, Predictor, finite
@@ -128,7 +128,7 @@ class BinTask(Task):
             raise ChromatellError(f"regions={regions!r}: of cells x bins, a list of names of bins is needed.")
         cols = np.arange(known.size)
         if regions is not None:
-            cols = np.sort(self.cells.atac.var_names[known].get_indexer(pd.Index(regions)))
+            cols = np.sort(self.cells.atac.var_names[known].get_indexer(pd.Index(name_list(regions, "regions"))))
             if not cols.size or cols[0] < 0 or np.unique(cols).size < cols.size:
                 raise ChromatellError(
                     f"regions= names {len(regions)} bins, of which {int((cols < 0).sum())} are not among the "

@@ -15,7 +15,7 @@ from mudata import MuData
 
 from chromatell._keys import ATAC, ATAC_PRED, BASELINE, INPUT_GAINS, INPUTS, OWN_ATAC, PREDICTABLE, RNA, TRAIN, VAL
 from chromatell._settings import logger, settings
-from chromatell._validate import ChromatellError, examples, one_of, paired, region_split_of, warn
+from chromatell._validate import ChromatellError, examples, name_list, one_of, paired, region_split_of, warn
 from chromatell.data.accessibility import open_matrix, true_depth
 from chromatell.data.predictions import predicted_regions, prediction_keys, read_prediction
 from chromatell.evaluation.input_gains import ALL, input_gains
@@ -428,9 +428,10 @@ def named(mdata: MuData, regions: pd.Index, wanted: str | Sequence[str] | None) 
                 "baseline stands up to a false-discovery rate of 5%. Score all of them: regions=None."
             )
         return places
-    places = regions.get_indexer(pd.Index(wanted))
+    wanted = pd.Index(name_list(wanted, "regions"))
+    places = regions.get_indexer(wanted)
     if (places < 0).any() or len(set(places)) < len(places) or not len(places):
-        unknown = pd.Index(wanted)[places < 0]
+        unknown = wanted[places < 0]
         raise ChromatellError(
             f"{len(unknown)} of the {len(places)} regions asked for are not predicted (such as {examples(unknown)}), "
             "or one is named twice. Names are those of mdata.mod['atac_pred'].var['region']."
