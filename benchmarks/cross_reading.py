@@ -129,6 +129,7 @@ def read(folder: Path) -> list[dict[str, Any]]:
 
     import chromatell as ctl
 
+    ctl.settings.check_seconds = 0  # no child process for each file of ours
     found = []
     for family in FAMILIES:
         place = folder / family
