@@ -26,7 +26,7 @@ def mdata():
 def trained(mdata, **options):
     mdata = mdata.copy()
     ctl.models.Dense.setup_mudata(mdata)
-    model = ctl.models.Dense(mdata)
+    model = ctl.models.Dense(mdata, stack=False)  # the network alone: with others it may have no share
     model.train(max_epochs=3, seed=0, **options)
     return model, model.predict(mdata)
 

@@ -126,7 +126,7 @@ def test_wrong_inputs_are_refused_with_a_cure(trained):
     tracks = planted(2, n=2000)
     with pytest.raises(ctl.ChromatellError, match="from_anndata"):
         ctl.tl.nascent(tracks.to_anndata("chr1:0-5000"))
-    with pytest.raises(ctl.ChromatellError, match="Take an odd number: 101"):
+    with pytest.raises(ctl.ChromatellError, match="Take an odd number: window=101"):
         ctl.tl.nascent(tracks, window=100)
     with pytest.raises(ctl.ChromatellError, match="knows no option"):
         ctl.tl.nascent(tracks, widow=101)
