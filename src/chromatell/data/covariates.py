@@ -81,7 +81,7 @@ class Covariates:
             return np.tile(self.frequency, (len(rows), 1))
         found = column.iloc[rows].astype(object)
         found = found.where(found.isna(), found.astype(str))
-        code = pd.Index(self.levels).get_indexer(found)
+        code = pd.Index(self.levels).get_indexer(found.to_numpy(dtype=object))
         if unlabelled := int(found.isna().sum()):
             warn(f"{unlabelled} of {len(found)} cells have no {self.batch_key!r}: the mean effect is used.")
         unseen = sorted(set(found[code < 0].dropna()))
