@@ -66,3 +66,22 @@ def test_a_stack_that_is_not_known_is_refused():
     script = ROOT / ".ci" / "stacks"
     assert re.findall(r"^ {6}(\w+)\)", script.read_text("utf-8"), re.MULTILINE) == ["oldest", "pinned", "newest"]
     subprocess.run(["bash", "-n", str(script)], check=True)
+
+
+def test_a_command_that_does_not_run_is_no_python(tmp_path):
+    """A shim of pyenv lies on the path for each version, and fails where another version is chosen."""
+
+    def script(path: Path, text: str) -> str:
+        path.parent.mkdir(parents=True)
+        path.write_text(f"#!/bin/sh\n{text}\n", "utf-8")
+        path.chmod(0o755)
+        return str(path)
+
+    shim = script(tmp_path / "shims" / "python3.98", "exit 127")
+    real = script(tmp_path / ".pyenv" / "versions" / "3.98.1" / "bin" / "python", "exit 0")
+    text = (ROOT / ".ci" / "stacks").read_text("utf-8")
+    function = re.search(r"^find_python\(\) \{.*?^\}", text, re.MULTILINE | re.DOTALL)[0]
+    environment = {"PATH": f"{Path(shim).parent}:/usr/bin:/bin", "HOME": str(tmp_path)}
+    run = ["bash", "-c", f"{function}; find_python 3.98; find_python 3.97"]
+    found = subprocess.run(run, capture_output=True, text=True, env=environment, check=False)
+    assert found.stdout.split() == [real]
