@@ -19,7 +19,8 @@ from _data import data_dir, save
 from nascent_numbers import load
 
 import chromatell as ctl
-from chromatell.models.nascent._config import build_network, options_for
+from chromatell.models.nascent._build import build_network
+from chromatell.models.nascent._config import options_for
 from chromatell.models.nascent._evaluation import network_predictor
 from chromatell.models.nascent._signal import input_values
 

@@ -11,7 +11,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components
 
 import chromatell as ctl
 
@@ -143,6 +146,19 @@ def test_arrows_between_layers_go_down_only(monkeypatch, capsys):
     assert use_cases.lint_imports(config_filename="pyproject.toml", cache_dir=None), capsys.readouterr().out
 
 
+def test_no_files_import_each_other_in_a_circle(tmp_path):
+    """Imports within functions, for type checkers, and by importlib with a name written out count as well."""
+    assert circles(SOURCE) == []
+    package = tmp_path / "made"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "one.py").write_text("from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from made.two import b")
+    (package / "two.py").write_text("def b():\n    from .three import c")
+    (package / "three.py").write_text("import importlib\nimportlib.import_module('made.one')")
+    (package / "four.py").write_text("import made.one")
+    assert circles(package) == [["made.one", "made.three", "made.two"]]
+
+
 @pytest.mark.parametrize("module", MODULES)
 def test_examples_run(module, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
@@ -166,3 +182,33 @@ def test_the_citation_names_this_version():
 def source_of(module: str) -> Path:
     path = SOURCE.parent.joinpath(*module.split("."))
     return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+def circles(package: Path) -> list[list[str]]:
+    """The strongly connected files of a package, by what they import."""
+    files = {
+        ".".join(path.relative_to(package.parent).with_suffix("").parts).removesuffix(".__init__"): path
+        for path in package.rglob("*.py")
+    }
+    arrows = {name: imported(name, path, set(files)) for name, path in files.items()}
+    graph = csr_array(np.array([[b in arrows[a] for b in files] for a in files]))
+    _, part = connected_components(graph, connection="strong")
+    together = [sorted(np.array(list(files))[part == i].tolist()) for i in np.unique(part)]
+    return [names for names in together if len(names) > 1]
+
+
+def imported(name: str, path: Path, files: set[str]) -> set[str]:
+    """The files that one imports, anywhere in its text."""
+    own = (name if path.stem == "__init__" else name.rpartition(".")[0]).split(".")
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            above = own[: len(own) - node.level + 1] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            whole = {f"{base}.{alias.name}" for alias in node.names}
+            found |= (whole & files) or {base}
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
+            found |= {a.value for a in node.args[:1] if isinstance(a, ast.Constant)}
+    return (found & files) - {name}

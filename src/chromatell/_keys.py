@@ -39,6 +39,8 @@ X_PCA = "X_pca"
 X_XCHROM = "X_xchrom"
 X_ATACFORMER = "X_atacformer"
 
+RAW = "raw"  # layer of tracks: values before they were smoothed
+
 TRAIN, VAL, TEST = "train", "val", "test"
 SPLITS = (TRAIN, VAL, TEST)
 

@@ -12,7 +12,7 @@ import zarr
 
 import chromatell as ctl
 from chromatell import ChromatellError
-from chromatell.io import Record, _child, read_record_file
+from chromatell.io import Record, _child, _look, read_record_file
 
 
 @pytest.fixture(autouse=True)
@@ -104,18 +104,18 @@ def test_the_child_reads_text_and_numbers(path, monkeypatch):
     seen = []
     read = h5py.Dataset.__getitem__
     monkeypatch.setattr(h5py.Dataset, "__getitem__", lambda self, key: seen.append(self.name) or read(self, key))
-    _child.look(path)
+    _look.look(path)
     wanted = ["/obs/_index", "/obs/type/categories", "/obs/type/codes", "/X", "/uns/ctl/models/m/arrays/b"]
     read_of = [part.removesuffix("/values") for part in seen]  # text of pandas 3 is a group, of values and a mask
     assert set(wanted) <= set(read_of)
     seen.clear()
-    monkeypatch.setattr(_child, "_NUMBERS", 0)
-    _child.look(path)
+    monkeypatch.setattr(_look, "_NUMBERS", 0)
+    _look.look(path)
     assert "/obs/type/categories" in [part.removesuffix("/values") for part in seen]
     assert "/X" not in seen
     seen.clear()
-    _child.look(path, "uns/ctl/models")
-    _child.look(path, "uns/not/there")
+    _look.look(path, "uns/ctl/models")
+    _look.look(path, "uns/not/there")
     assert all(name.startswith("/uns/ctl/models") for name in seen)
 
 
@@ -151,12 +151,12 @@ def test_the_child_reads_text_and_numbers_of_a_store(path, tmp_path, monkeypatch
     seen = []
     read = zarr.Array.__getitem__
     monkeypatch.setattr(zarr.Array, "__getitem__", lambda self, key: seen.append(self.path) or read(self, key))
-    _child.look(tmp_path / "x.zarr")
+    _look.look(tmp_path / "x.zarr")
     wanted = {"obs/_index", "obs/type/categories", "obs/type/codes", "X", "uns/ctl/models/m/arrays/b"}
     assert wanted <= {part.removesuffix("/values") for part in seen}
     seen.clear()
-    monkeypatch.setattr(_child, "_NUMBERS", 0)
-    _child.look(tmp_path / "x.zarr")
+    monkeypatch.setattr(_look, "_NUMBERS", 0)
+    _look.look(tmp_path / "x.zarr")
     assert "obs/type/categories" in [part.removesuffix("/values") for part in seen]
     assert "X" not in seen
 

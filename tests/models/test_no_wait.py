@@ -15,8 +15,8 @@ import torch
 from chromatell.data.cells import CellBatch
 from chromatell.data.sequences import RegionBatch
 from chromatell.data.targets import sparse_target
+from chromatell.models.atacformer._batch import Asked, SentenceBatch
 from chromatell.models.atacformer._module import AtacFormerConfig, AtacFormerModule
-from chromatell.models.atacformer._sentences import Asked, SentenceBatch
 from chromatell.models.dense._module import DenseConfig, DenseModule
 from chromatell.models.xchrom._module import XChromConfig, XChromModule
 from chromatell.nn.losses import LossConfig

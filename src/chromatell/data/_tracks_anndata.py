@@ -15,20 +15,20 @@ from chromatell._validate import ChromatellError
 from chromatell.data._tracks_info import NO_SPLIT, OUTSIDE
 from chromatell.data._tracks_rows import Row, check_memory
 from chromatell.data._tracks_table import track_table
-from chromatell.data.tracks import BinnedTracks
+from chromatell.data._tracks_values import TracksValues
 
 _HOW = "tracks"
 _NAME_BYTES = 200  # of a bin's name and coordinates
-Tracks = TypeVar("Tracks", bound=BinnedTracks)
+Tracks = TypeVar("Tracks", bound=TracksValues)
 
 
 def is_tracks(data: Any) -> bool:
     """Return whether something is tracks, or an AnnData of a stretch of them."""
     own = data.uns.get(UNS, {}) if isinstance(data, AnnData) else {}
-    return isinstance(data, BinnedTracks) or (isinstance(own, Mapping) and _HOW in own)
+    return isinstance(data, TracksValues) or (isinstance(own, Mapping) and _HOW in own)
 
 
-def to_anndata(tracks: BinnedTracks, region: str, names: Sequence[str]) -> AnnData:
+def to_anndata(tracks: TracksValues, region: str, names: Sequence[str]) -> AnnData:
     """Return a stretch with its names, layers, mask and split; all of them copies."""
     chrom, bins = tracks.locate(region)
     n = bins.stop - bins.start
@@ -84,7 +84,7 @@ def from_anndata(cls: type[Tracks], adata: AnnData) -> Tracks:
     return tracks
 
 
-def update_anndata(adata: AnnData, tracks: BinnedTracks) -> None:
+def update_anndata(adata: AnnData, tracks: TracksValues) -> None:
     """Write what was changed in tracks made by `from_anndata` back into the AnnData."""
     chrom, _, _, first = _place(adata)
     bins = slice(first, first + adata.n_vars)

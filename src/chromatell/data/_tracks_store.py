@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 from urllib.parse import quote
 
 import numpy as np
@@ -25,6 +25,7 @@ from chromatell.data._tracks_info import NO_SPLIT
 from chromatell.data._tracks_rows import Row
 from chromatell.data._tracks_table import NAME, check_sizes, check_values, track_table
 from chromatell.data._tracks_uns import pack_tables, unpack_tables
+from chromatell.data._tracks_values import TracksValues
 from chromatell.io._child import known, open_in_child
 from chromatell.io._file import read_group_zarr
 from chromatell.io._limits import REFUSED, Budget
@@ -34,10 +35,7 @@ from chromatell.io._replace import check_target
 from chromatell.io._write import beside
 from chromatell.io._zarr_guard import check_store, is_zarr, step_into
 
-if TYPE_CHECKING:
-    from chromatell.data.tracks import BinnedTracks
-
-Tracks = TypeVar("Tracks", bound="BinnedTracks")
+Tracks = TypeVar("Tracks", bound=TracksValues)
 _MANIFEST = "manifest"
 _SCHEMA = 1
 _FIRST_RELEASE = "0.2.0"  # that reads it
@@ -146,7 +144,7 @@ class TracksWriter(AbstractContextManager["TracksWriter"]):
         )
 
 
-def write_store(tracks: BinnedTracks, path: Path, overwrite: bool) -> None:
+def write_store(tracks: TracksValues, path: Path, overwrite: bool) -> None:
     """Write tracks with their layers, masks and split."""
     layers = tracks.layers
     writer = TracksWriter(

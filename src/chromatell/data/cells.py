@@ -13,10 +13,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from chromatell._rows import DiskMatrix, compact, read
-from chromatell.data.expression import Expression, block_rows
+from chromatell.data.expression import Expression
 from chromatell.data.sampler import BLOCK, BlockBatches, Pick
 from chromatell.data.smoothing import Smoothing
 from chromatell.data.sparse_expression import sparse_scores
+from chromatell.data.standardise import block_rows
 from chromatell.data.targets import BlockedRows, sparse_target
 from chromatell.nn.batch import Batch
 from chromatell.nn.losses import SparseTarget

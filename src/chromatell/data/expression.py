@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -17,58 +17,25 @@ from chromatell._validate import ChromatellError, examples, is_counts, one_of, w
 from chromatell.data.out_of_range import TrainingRange
 from chromatell.data.scale import MOST_LOGGED, Scale, far_off, find_scale
 from chromatell.data.sparse_expression import is_sparse, normalised, sparse_scores
+from chromatell.data.standardise import Kind, Standardiser, block_rows, normalised_dense
 from chromatell.data.stored import stored
 
-Kind = Literal["counts", "normalised"]
-_BLOCK = 4096  # cells densified at a time, fewer where there are many genes:
-_VALUES = 2**24  # values of a dense block, 64 MB
-_FIT_VALUES = 2**27  # and of the matrix that components are fitted on, 512 MB
+_FIT_VALUES = 2**27  # of the dense matrix that components are fitted on, 512 MB
 _MIN_NOISE = 0.0025  # of a gene's variance: an error of 5% of its sd is never taken for a signal
 
 
 @dataclass(frozen=True)
-class Expression:
-    """The map from a cell's expression to the input of a model, fitted on training cells.
-
-    Counts are divided by the cell's total over `genes`, multiplied by `target_sum` and log1p-transformed; values that
-    are not counts are taken as already normalised. Then each gene is z-scored and clipped to ``[-clip, clip]``. Because
-    the total runs over `genes` alone, other genes in a query change nothing.
+class Expression(Standardiser):
+    """The map from a cell's expression to the input of a model, fitted on training cells, with their scale and range.
 
     Attributes
     ----------
-    genes
-        Names of the genes, length g.
-    kind
-        'counts' or 'normalised', as found in the training cells.
-    mean, sd
-        float32 (g,), of the normalised training values; `sd` is 1 where a gene does not vary.
-    share
-        float32 (g,), each gene's share of the training total: estimates the total of a query that misses genes.
-    rate
-        float32 (g,), share of the training cells in which a gene is above zero: likewise for the number detected.
-    loadings, noise
-        float32 (g, k) and (g,): components of the z-scored training cells times their sd, and each gene's variance
-        beside them, from which a query's missing genes are estimated; None leaves them at the training mean.
     scale
         How normalised training values came about, and the largest; None in records of schema 1.
     range
         Where the training cells lie; None in records of schema 1.
     """
 
-    genes: pd.Index
-    kind: Kind
-    target_sum: float
-    mean: np.ndarray
-    sd: np.ndarray
-    share: np.ndarray
-    rate: np.ndarray
-    library_mean: float
-    library_sd: float
-    detected_mean: float
-    detected_sd: float
-    clip: float = 10.0
-    loadings: np.ndarray | None = None
-    noise: np.ndarray | None = None
     scale: Scale | None = None
     range: TrainingRange | None = None
 
@@ -265,58 +232,11 @@ class Expression:
         """Return the same map, which knows where the training cells lie; `val` sets the threshold."""
         return replace(self, range=TrainingRange.fit(self, train, val, seed))
 
-    def transform(self, x: Any, present: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Return (z, library), float32 (cells, g) and (cells,): z-scored expression and standardised log total.
-
-        `x` holds the genes marked in `present` (all where None). A gene that is not there is estimated from the others,
-        as the components of the training cells have it.
-        """
-        if present is None or present.all():
-            keep: Any = slice(None)
-            mass = 1.0
-        else:
-            keep, mass = np.flatnonzero(present), float(self.share[present].sum())
-        x = read(x)
-        block = np.asarray(x.todense() if sp.issparse(x) else x, dtype=np.float32)
-        values = _normalise(block, self.kind, self.target_sum * mass)
-        z = np.zeros((block.shape[0], len(self.genes)), dtype=np.float32)
-        z[:, keep] = np.clip((values - self.mean[keep]) / self.sd[keep], -self.clip, self.clip)
-        total = block.sum(axis=1, dtype=np.float64)
-        if present is not None and self.loadings is not None and not present.all():
-            gone = np.flatnonzero(~present)
-            z[:, gone] = self._estimated(z[:, keep], keep, gone)
-            if self.kind == "normalised":
-                total, mass = total + (self.mean[gone] + self.sd[gone] * z[:, gone]).sum(axis=1), 1.0
-        library = np.log1p(np.maximum(total, 0) / max(mass, 1e-6))
-        return z, ((library - self.library_mean) / self.library_sd).astype(np.float32)
-
     def filled_by(self, embedding: Embedding) -> Expression:
         """Return the same map, which estimates missing genes from the components of the training cells."""
         loadings = embedding.components * embedding.sd
         noise = np.maximum(1 - np.square(loadings).sum(axis=1), _MIN_NOISE).astype(np.float32)
         return replace(self, loadings=loadings, noise=noise)
-
-    def _estimated(self, z: np.ndarray, there: np.ndarray, gone: np.ndarray) -> np.ndarray:
-        """Return the expected z-scores of some genes given those of others, float32 (cells, gone)."""
-        assert self.loadings is not None and self.noise is not None  # noqa: PT018  # asked only where they are
-        known, weighted = self.loadings[there], self.loadings[there] / self.noise[there, None]
-        state = np.linalg.solve(np.eye(known.shape[1]) + known.T @ weighted, weighted.T @ z.T)  # (k, cells)
-        return np.clip((self.loadings[gone] @ state).T, -self.clip, self.clip)
-
-    def detected(self, x: Any, present: np.ndarray | None = None) -> np.ndarray:
-        """Return the standardised log number of detected genes, float32 (cells,); 0 where training does not vary."""
-        if self.detected_sd < 1e-3:
-            return np.zeros(x.shape[0], dtype=np.float32)
-        mass = 1.0 if present is None else float(self.rate[present].sum() / self.rate.sum())
-        count = np.asarray((read(x) > 0).sum(axis=1), dtype=np.float64).ravel()
-        return ((np.log1p(count / max(mass, 1e-6)) - self.detected_mean) / self.detected_sd).astype(np.float32)
-
-    def blocks(self, x: Any, present: np.ndarray | None = None) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
-        """Yield (rows, z, library) for at most 4,096 cells at a time."""
-        size = block_rows(x.shape[1])
-        for start in range(0, x.shape[0], size):
-            rows = slice(start, min(start + size, x.shape[0]))
-            yield rows, *self.transform(x[rows], present)
 
 
 @dataclass(frozen=True)
@@ -370,18 +290,6 @@ class Embedding:
         return z @ self.components
 
 
-def block_rows(n_genes: int) -> int:
-    """Return how many cells are made dense at a time."""
-    return max(64, min(_BLOCK, _VALUES // max(n_genes, 1)))
-
-
-def _normalise(block: np.ndarray, kind: Kind, target_sum: float) -> np.ndarray:
-    if kind == "normalised":
-        return block
-    total = block.sum(axis=1, keepdims=True, dtype=np.float32)
-    return np.log1p(block * (target_sum / np.maximum(total, 1.0)))
-
-
 def _totals(x: Any) -> tuple[np.ndarray, np.ndarray]:
     """Return the sums of cells and of genes, float64, from one reading of the matrix."""
     of_cells, of_genes = [], np.zeros(x.shape[1])
@@ -408,6 +316,6 @@ def _moments(block: Any, kind: Kind, target_sum: float) -> tuple[np.ndarray, np.
         cell = np.concatenate([[0], np.cumsum(positive)])[block.indptr]
         return *sums, np.diff(cell), float(block.data.max(initial=0))
     block = np.asarray(block, dtype=np.float32)
-    dense = _normalise(block, kind, target_sum).astype(np.float64)
+    dense = normalised_dense(block, kind, target_sum).astype(np.float64)
     over = block > 0
     return dense.sum(axis=0), (dense**2).sum(axis=0), over.sum(axis=0), over.sum(axis=1), float(block.max(initial=0))

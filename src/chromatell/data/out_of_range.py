@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -13,10 +13,8 @@ from scipy.special import logsumexp
 from chromatell._rows import read
 from chromatell._validate import ChromatellError
 from chromatell.data.depth import NOISE
+from chromatell.data.standardise import Standardiser
 from chromatell.data.stored import stored
-
-if TYPE_CHECKING:
-    from chromatell.data.expression import Expression
 
 _CELLS = 5000  # training cells that are fitted, drawn at random
 _STATES = 10  # normal distributions at most, one for 50 cells
@@ -50,7 +48,7 @@ class TrainingRange:
     units: np.ndarray
 
     @classmethod
-    def fit(cls, expression: Expression, train: Any, val: Any, seed: int) -> TrainingRange:
+    def fit(cls, expression: Standardiser, train: Any, val: Any, seed: int) -> TrainingRange:
         """Fit on training cells, (cells, genes) as the model reads them; the threshold is set on validation cells."""
         from sklearn.mixture import GaussianMixture
 
@@ -86,11 +84,11 @@ class TrainingRange:
         reads += "; deviance of counts from the mean profile" if self.units[1] else ""
         return {"reads": reads, "threshold": 1.0, "share_of_validation_cells_above": _SHARE, "states": len(self.means)}
 
-    def distance(self, expression: Expression, x: Any, present: np.ndarray | None = None) -> np.ndarray:
+    def distance(self, expression: Standardiser, x: Any, present: np.ndarray | None = None) -> np.ndarray:
         """Return each cell's distance, float32 (cells,); above 1 it is out of range, as 5% of validation cells are."""
         return (_larger(self._parts(expression, x, present), self.units) / self.units[2]).astype(np.float32)
 
-    def _parts(self, expression: Expression, x: Any, present: np.ndarray | None) -> np.ndarray:
+    def _parts(self, expression: Standardiser, x: Any, present: np.ndarray | None) -> np.ndarray:
         """Return the distance from the mixture, and by how much the cell is too like the mean profile, (cells, 2)."""
         features, deviance = _read(expression, x, present, self.means.shape[1] - 3)
         square = [np.square((features - mean) @ self.factor).sum(axis=1) for mean in self.means]
@@ -133,7 +131,7 @@ def _larger(parts: np.ndarray, units: np.ndarray) -> np.ndarray:
     return far if units[1] == 0 else np.maximum(far, parts[:, 1] / units[1])
 
 
-def _read(expression: Expression, x: Any, present: np.ndarray | None, k: int) -> tuple[np.ndarray, np.ndarray | None]:
+def _read(expression: Standardiser, x: Any, present: np.ndarray | None, k: int) -> tuple[np.ndarray, np.ndarray | None]:
     """Return (features, deviance), float64 (cells, k + 3) and (cells,); no deviance where values are no counts."""
     assert expression.loadings is not None  # schema 2
     loadings = expression.loadings[:, :k]

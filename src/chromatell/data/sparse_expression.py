@@ -7,16 +7,14 @@ the counts. Products with it cost the expressed genes alone: a twentieth of the 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 from scipy.linalg import lu, qr, svd
 
 from chromatell._rows import pieces, read
-
-if TYPE_CHECKING:
-    from chromatell.data.expression import Expression
+from chromatell.data.standardise import Standardiser
 
 _BLOCK = 4096
 _OVERSAMPLED, _ROUNDS = 10, 4
@@ -70,7 +68,7 @@ class SparseScores:
         return right, self.times(right)
 
 
-def sparse_scores(expression: Expression, x: sp.csr_matrix) -> SparseScores:
+def sparse_scores(expression: Standardiser, x: sp.csr_matrix) -> SparseScores:
     """Return the z-scores of cells that hold all genes of the model, CSR (cells, genes)."""
     x = sp.csr_matrix(x, dtype=np.float32)
     if not x.has_canonical_format:
@@ -100,7 +98,7 @@ def normalised(x: sp.csr_matrix, kind: str, target_sum: float) -> np.ndarray:
     return np.log1p(value, out=value)
 
 
-def projected(expression: Expression, x: Any, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def projected(expression: Standardiser, x: Any, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the z-scores of all cells times a matrix (genes, k), float32 (cells, k), and the log totals (cells,).
 
     `x` holds all genes of the model, in memory or on disk; what is sparse is never made dense.

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from chromatell.data.tracks import BinnedTracks
+from chromatell.io.bigwig import write
 
 _BIN = 50
 _LENGTH = 24_000_000
@@ -33,8 +34,6 @@ def write_run_on(folder: Path, chrom: str, rng: np.random.Generator, *, protocol
     overdispersed. H3K4me3 and H3K27ac stand at active promoters, H3K27ac also at enhancers, H3K36me3 along transcribed
     genes; H3K27me3 over silent genes, of which no read tells. Marks are coverage with noise, not called peaks.
     """
-    from chromatell.io import bigwig
-
     folder.mkdir(parents=True, exist_ok=True)
     n = _LENGTH // _BIN
     genes = _genes(rng, n)
@@ -46,7 +45,7 @@ def write_run_on(folder: Path, chrom: str, rng: np.random.Generator, *, protocol
     values = {chrom: np.stack([*signal, *marks])}
     names = ["plus", "minus", *MARKS]
     tracks = BinnedTracks(values, names, bin_size=_BIN, chrom_sizes={chrom: _LENGTH})
-    bigwig.write(tracks, folder, names=names)
+    write(tracks, folder, names=names)
     low, high = np.minimum(genes.tss, genes.end) * _BIN, np.maximum(genes.tss, genes.end) * _BIN
     strand = np.where(genes.plus, "+", "-")
     rows = {"chrom": chrom, "start": low, "end": high, "name": [f"GENE{i + 1}" for i in range(low.size)], "score": 0}

@@ -58,7 +58,9 @@ def load(source: Any, *, key: str | None = None) -> ChromatinModel:
     from mudata import MuData
 
     from chromatell.data.tracks import BinnedTracks
-    from chromatell.io import Record, read_record, read_record_file
+    from chromatell.io._file import read_record_file
+    from chromatell.io._record import Record
+    from chromatell.io._uns_store import read_record
 
     if isinstance(source, str | Path):
         record = read_record_file(source, key)

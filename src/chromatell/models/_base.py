@@ -22,9 +22,9 @@ from chromatell._settings import settings
 from chromatell._validate import ChromatellError, in_range
 from chromatell.data.stored import check_complete, check_stored
 from chromatell.data.tracks import BinnedTracks
-from chromatell.io import Record, content_hash, load_record, save_record
+from chromatell.io._disk import load_record, save_record
 from chromatell.io._migrate import migrated
-from chromatell.io._record import FIRST_RELEASE, NEEDS, upgrade
+from chromatell.io._record import FIRST_RELEASE, NEEDS, Record, content_hash, upgrade
 from chromatell.models._declared import Declared
 from chromatell.models._fingerprint import fingerprint, start_digest
 from chromatell.models._support import (

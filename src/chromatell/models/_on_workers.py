@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from chromatell._dask import in_order, shared
-from chromatell.io import Record, content_hash
+from chromatell.io._record import Record, content_hash
 from chromatell.models._query import Query
 
 _models: dict[str, Any] = {}  # of this process: the model that it used last, by its hash

@@ -18,9 +18,9 @@ import scipy.sparse as sp
 from chromatell._progress import progress
 from chromatell._settings import check_fits
 from chromatell._validate import ChromatellError, in_range, one_of
-from chromatell.io import PredictionWriter
 from chromatell.io._replace import check_suffix
 from chromatell.io._zarr_partial import Place, ResumableWriter
+from chromatell.io._zarr_writer import PredictionWriter
 from chromatell.models._query import Query
 from chromatell.models._support import STORE
 

@@ -15,8 +15,9 @@ from torch import Tensor
 
 from chromatell._validate import ChromatellError, examples
 from chromatell.genome.sequence import UNKNOWN
-from chromatell.io import Record, read_record_file
+from chromatell.io._file import read_record_file
 from chromatell.io._migrate import migrated
+from chromatell.io._record import Record
 from chromatell.nn.region_covariates import CovariateSource
 from chromatell.nn.region_side import RegionSide, RegionSideConfig
 from chromatell.nn.stored_module import stored_module

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.patheffects import withStroke
 
-from chromatell._keys import EVALUATION, SPLITS, UNS
+from chromatell._keys import EVALUATION, RAW, SPLITS, UNS
 from chromatell._validate import ChromatellError, one_of
 from chromatell.data._tracks_table import ASSAY, PREDICTION, ROLE, SAMPLE
-from chromatell.data.tracks import RAW, BinnedTracks
+from chromatell.data.tracks import BinnedTracks
 from chromatell.metrics.tracks import coarsen
 from chromatell.pl._plot import plot
 from chromatell.pl._style import INK, finish, font_size, new_axes

@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from chromatell._keys import CHROM, END, START
+from chromatell._keys import CHROM, END, RAW, START
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, examples, in_range
 from chromatell.data._tracks_anndata import update_anndata
 from chromatell.data._tracks_info import BLACKLIST, GAP, OUTSIDE, REASONS, ZERO
-from chromatell.data.tracks import RAW, BinnedTracks, as_tracks
+from chromatell.data.tracks import BinnedTracks, as_tracks
 from chromatell.genome.bed import read_regions
 from chromatell.genome.chromosome_ends import Ends, within
 from chromatell.genome.regions import normalise_chrom

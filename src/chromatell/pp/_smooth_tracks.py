@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from anndata import AnnData
 
+from chromatell._keys import RAW
 from chromatell._progress import progress
 from chromatell._settings import logger
 from chromatell._validate import in_range
@@ -17,7 +18,7 @@ from chromatell.data._tracks_anndata import update_anndata
 from chromatell.data._tracks_rows import check_memory
 from chromatell.data._tracks_store import TracksWriter
 from chromatell.data._tracks_table import SIGMA
-from chromatell.data.tracks import RAW, BinnedTracks, as_tracks
+from chromatell.data.tracks import BinnedTracks, as_tracks
 
 TRUNCATE = 3.0  # smoothing widths: a bin's value depends on no bin further away
 _MAX_SIGMA = 100_000  # bins

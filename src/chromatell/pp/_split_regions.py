@@ -11,18 +11,17 @@ import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
-from chromatell._keys import ATAC, CHROM, DNA, END, REGION_SPLIT_HOW, RNA, SPLIT, SPLITS, START, TEST, UNS, VAL
+from chromatell._keys import ATAC, CHROM, DNA, END, REGION_SPLIT_HOW, RNA, SPLIT, SPLITS, START, UNS
 from chromatell._settings import logger, settings
-from chromatell._validate import ChromatellError, examples, in_range, one_of, split_fractions, store_key
+from chromatell._validate import ChromatellError, in_range, one_of, split_fractions, store_key
 from chromatell.data._tracks_anndata import is_tracks
 from chromatell.data.named import Layer, modalities
 from chromatell.data.tracks import BinnedTracks
 from chromatell.genome.regions import normalise_chrom, region_table
+from chromatell.pp._held_out import DRAWS, MAX_BP, USUAL, draw_parts, held_out
 from chromatell.pp._region_data import regions_of
+from chromatell.pp._split_tracks import split_tracks
 
-MAX_BP = 1_000_000_000  # of a window, a gap or a block
-_USUAL = (0.8, 0.1, 0.1)  # shares
-_DRAWS = 20  # the closest to the fractions is kept; more would leave one split of few chromosomes for every seed
 _FEW = 1000  # groups; with more, a draw that misses the fractions by _CLOSE of the regions ends the search
 _CLOSE = 0.005
 
@@ -136,8 +135,6 @@ def split_regions(
     [37, 37, 6]
     """
     if isinstance(mdata, BinnedTracks) or is_tracks(mdata):
-        from chromatell.pp._split_tracks import split_tracks  # which shares the checks below
-
         if key_added != SPLIT:
             raise ChromatellError(f"key_added={key_added!r} is for regions; the split of tracks is tracks.splits.")
         given: dict[str, Any] = {
@@ -156,12 +153,12 @@ def split_regions(
     one_of(by, ("chromosome", "random"), "by")
     store_key(key_added)
     atac = regions_of(mdata)
-    parts = split_fractions(fractions, _USUAL, "region")
+    parts = split_fractions(fractions, USUAL, "region")
     window = _window(atac, width)
     gap = in_range(0 if gap is None else gap, 0, MAX_BP, "gap")
     table = region_table(atac)
     chrom = normalise_chrom(table[CHROM]).to_numpy(dtype=object)
-    held = _holdout(holdout, chrom)
+    held = held_out(holdout, chrom)
     resolved = settings.resolve_seed(seed)
     rng = np.random.default_rng(np.random.SeedSequence(resolved))
 
@@ -228,34 +225,6 @@ def _window(atac: AnnData, width: int | None) -> int:
     return int(tokens.shape[1])
 
 
-def _holdout(holdout: Any, chrom: np.ndarray) -> dict[str, list[str]]:
-    """Return {part: chromosomes}, in one style of names, each of them there and named once."""
-    if holdout is None:
-        return {}
-    if not isinstance(holdout, Mapping):
-        holdout = {TEST: holdout}
-    unknown = [part for part in holdout if part not in (VAL, TEST)]
-    if unknown:
-        raise ChromatellError(
-            f"holdout has the keys {examples(unknown)}; 'val' and 'test' are known, such as "
-            "holdout={'test': ['chr20'], 'val': ['chr8']}."
-        )
-    as_list = {part: [names] if isinstance(names, str) else list(names) for part, names in holdout.items()}
-    if not as_list or not all(as_list.values()):
-        raise ChromatellError(f"holdout={holdout!r} names no chromosome. Leave it out for a split at random.")
-    held = {part: normalise_chrom(pd.Series(names, dtype=object)).tolist() for part, names in as_list.items()}
-    there = sorted(set(chrom))
-    lacking = [name for names in held.values() for name in names if name not in there]
-    if lacking:
-        raise ChromatellError(
-            f"holdout: no region lies on {examples(lacking)}; chromosomes there: {examples(there, 40)}."
-        )
-    twice = set(held.get(VAL, [])) & set(held.get(TEST, []))
-    if twice:
-        raise ChromatellError(f"holdout names {examples(sorted(twice))} in both val and test; leave each in one.")
-    return held
-
-
 def _assign(rng: np.random.Generator, groups: np.ndarray, parts: np.ndarray, by: str) -> np.ndarray:
     """Return codes 0, 1, 2 of the regions, whole groups together, near to the fractions."""
     _, member, sizes = np.unique(groups, return_inverse=True, return_counts=True)
@@ -275,25 +244,11 @@ def _assign(rng: np.random.Generator, groups: np.ndarray, parts: np.ndarray, by:
         )
     target = parts * sizes.sum()
     best, least = np.empty(0, dtype=np.int8), np.inf
-    for _ in range(_DRAWS):
-        draw = _draw(rng, sizes, target, wanted.tolist())
+    for _ in range(DRAWS):
+        draw = draw_parts(rng, sizes, target, wanted.tolist())
         miss = float(np.abs(np.bincount(draw, weights=sizes, minlength=3) - target).sum())
         if miss < least:
             best, least = draw, miss
         if len(sizes) > _FEW and least <= _CLOSE * sizes.sum():
             break
     return best[member]
-
-
-def _draw(rng: np.random.Generator, sizes: np.ndarray, target: np.ndarray, wanted: list[int]) -> np.ndarray:
-    """Return each group's part: in random order, where most regions are lacking; no wanted part stays empty."""
-    part = np.empty(len(sizes), dtype=np.int8)
-    lacking = target.tolist()
-    empty = set(wanted)
-    for i, group in enumerate(rng.permutation(len(sizes)).tolist()):
-        choice = empty if empty and len(sizes) - i <= len(empty) else wanted
-        best = max(choice, key=lambda p: lacking[p])
-        part[group] = best
-        lacking[best] -= int(sizes[group])
-        empty.discard(best)
-    return part

@@ -18,8 +18,7 @@ from chromatell.data._tracks_info import NO_SPLIT
 from chromatell.data._tracks_table import SIGMA
 from chromatell.data.tracks import BinnedTracks, as_tracks
 from chromatell.genome.regions import normalise_chrom
-from chromatell.pp._split_regions import _DRAWS, _USUAL, MAX_BP, _holdout
-from chromatell.pp._split_regions import _draw as _draw_groups
+from chromatell.pp._held_out import DRAWS, MAX_BP, USUAL, draw_parts, held_out
 
 WIDEST = 2561  # bins: the widest window of the package's models
 REACH = 3  # smoothing widths
@@ -40,7 +39,7 @@ def split_tracks(
 ) -> BinnedTracks | AnnData | None:
     """Write ``tracks.splits``; see :func:`chromatell.pp.split_regions`."""
     one_of(by, ("chromosome", "blocks", "random"), "by")
-    parts = split_fractions(fractions, _USUAL, "region")
+    parts = split_fractions(fractions, USUAL, "region")
     block = in_range(block, 1, MAX_BP, "block")
     target = (tracks.copy() if copy else tracks) if isinstance(tracks, BinnedTracks) else as_tracks(tracks)
     width = WIDEST * target.bin_size if width is None else width
@@ -48,7 +47,7 @@ def split_tracks(
     resolved = settings.resolve_seed(seed)
     rng = np.random.default_rng(np.random.SeedSequence(resolved))
     plain = normalise_chrom(pd.Series(target.chroms, dtype=object)).to_numpy(dtype=object)
-    held = _holdout(holdout, plain)
+    held = held_out(holdout, plain)
     for part in held:
         parts[SPLITS.index(part)] = 0.0
     splits = {
@@ -135,7 +134,7 @@ def _whole(rng: np.random.Generator, sizes: np.ndarray, parts: np.ndarray) -> np
             "or set a fraction to 0: fractions=(0.5, 0, 0.5)."
         )
     target = parts * sizes.sum()
-    draws = [_draw_groups(rng, sizes, target, wanted.tolist()) for _ in range(_DRAWS)]
+    draws = [draw_parts(rng, sizes, target, wanted.tolist()) for _ in range(DRAWS)]
     return min(draws, key=lambda d: float(np.abs(np.bincount(d, weights=sizes, minlength=3) - target).sum()))
 
 

@@ -116,7 +116,7 @@ def add_prediction(
 
 
 def _read(path: str | Path) -> AnnData:
-    from chromatell.io import read
+    from chromatell.io._guard import read
 
     if Path(path).suffix.lower() not in (".h5ad", ".zarr"):
         raise ChromatellError(

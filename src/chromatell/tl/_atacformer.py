@@ -14,7 +14,7 @@ from chromatell._rows import with_tables
 from chromatell._validate import ChromatellError, modality, one_of, paired, unique_names
 from chromatell.data.named import Layer, modalities
 from chromatell.data.predictions import write_cell_columns, write_out_of_range, written_together
-from chromatell.io import write_record
+from chromatell.io._uns_store import write_record
 from chromatell.models import family_class
 from chromatell.models._cell_model import DEPTHS
 from chromatell.models._support import shared_view, what

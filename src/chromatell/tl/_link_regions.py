@@ -17,7 +17,7 @@ from chromatell._validate import ChromatellError, examples, in_range, modality, 
 from chromatell.data.chosen import coordinates
 from chromatell.data.named import Layer, modalities
 from chromatell.genome.regions import normalise_chrom
-from chromatell.io import model_keys
+from chromatell.io._uns_store import model_keys
 from chromatell.models import load
 from chromatell.tl._knockout import PredictedEffects
 from chromatell.tl._measured_tests import false_discovery

@@ -13,8 +13,8 @@ from chromatell.data._tracks_table import PREDICTION, ROLE
 from chromatell.data._tracks_together import tracks_together
 from chromatell.data.tracks import BinnedTracks
 from chromatell.genome.genome import Genome
-from chromatell.io import write_record
 from chromatell.io._replace import check_new
+from chromatell.io._uns_store import write_record
 from chromatell.models import family_class
 from chromatell.models._support import on_first_rank
 from chromatell.models.baselines.tracks import TRACK_BASELINES

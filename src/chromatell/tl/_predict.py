@@ -287,6 +287,6 @@ def _mapped(model: ChromatinModel, regions: Any, out: Any, top_k: Any) -> _Mappe
 def _read(data: Any) -> Any:
     if not isinstance(data, str | Path):
         return data
-    from chromatell.io import read
+    from chromatell.io._guard import read
 
     return read(data)

@@ -15,7 +15,7 @@ from chromatell._validate import ChromatellError, examples, in_range, modality, 
 from chromatell.data.accessibility import fragment_counts
 from chromatell.data.chosen import Accessibility, accessibility, cell_labels
 from chromatell.data.named import Layer, modalities
-from chromatell.io import model_keys
+from chromatell.io._uns_store import model_keys
 from chromatell.models import load
 from chromatell.tl._measured_tests import MIN_CELLS, TESTS, by_cells, by_deseq2, by_donors, false_discovery
 from chromatell.tl._resampling import Effects, cell_weights, group_effects

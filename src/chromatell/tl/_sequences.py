@@ -15,7 +15,7 @@ from chromatell._keys import ATAC, CHROM, DNA, END, RNA, START, UNS
 from chromatell._settings import check_fits
 from chromatell._validate import ChromatellError, examples, modality, store_key
 from chromatell.genome.regions import parse_regions, region_table
-from chromatell.io import model_keys
+from chromatell.io._uns_store import model_keys
 from chromatell.models import load
 
 if TYPE_CHECKING:

@@ -16,8 +16,9 @@ from chromatell._validate import ChromatellError, one_of, paired, region_split_o
 from chromatell.data.accessibility import selected
 from chromatell.data.inputs import beside_expression
 from chromatell.data.predictions import check_regions, write_out_of_range, write_prediction, written_together
-from chromatell.io import prediction_reference, write_record
 from chromatell.io._replace import check_new
+from chromatell.io._uns_store import write_record
+from chromatell.io._zarr_writer import prediction_reference
 from chromatell.models._base import ChromatinModel
 from chromatell.models._cell_model import DEPTHS, CellModel
 from chromatell.models._support import check_dense, on_first_rank, shared_view

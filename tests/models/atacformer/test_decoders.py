@@ -12,11 +12,11 @@ from torch.nn.functional import gelu
 
 import chromatell as ctl
 from chromatell import ChromatellError
+from chromatell.models.atacformer._batch import SentenceBatch
 from chromatell.models.atacformer._cross_attention import cross_attend, cross_attend_jagged
 from chromatell.models.atacformer._decoders import DECODERS, class_mixture
 from chromatell.models.atacformer._fitted import Fitted
 from chromatell.models.atacformer._module import AtacFormerConfig, AtacFormerModule
-from chromatell.models.atacformer._sentences import SentenceBatch
 
 N_BINS, N_EOS = 40, 3
 N_TOKENS = N_BINS + 3 + N_EOS

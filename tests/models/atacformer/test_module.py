@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import nn
 
+from chromatell.models.atacformer._batch import SentenceBatch
 from chromatell.models.atacformer._decoders import N_STATES
 from chromatell.models.atacformer._module import AtacFormerConfig, AtacFormerModule, attend, attend_jagged
-from chromatell.models.atacformer._sentences import SentenceBatch
 
 N_BINS, N_EOS = 40, 3
 N_TOKENS = N_BINS + 3 + N_EOS

@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 import chromatell as ctl
-from chromatell.models.nascent._config import NascentConfig, build_network, options_for, window_bins
+from chromatell.models.nascent._build import build_network
+from chromatell.models.nascent._config import NascentConfig, options_for, window_bins
 from chromatell.models.nascent._evaluation import network_predictor
 from chromatell.models.nascent._networks import TrackBatch, reach_of
 from chromatell.models.nascent._published import published_stack

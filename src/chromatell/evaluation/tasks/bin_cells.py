@@ -16,7 +16,7 @@ from chromatell._keys import ATAC, RNA, SPLIT
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, examples, modality, nonnegative, split_of, unique_names
 from chromatell.data.accessibility import open_matrix, selected
-from chromatell.io import model_keys
+from chromatell.io._uns_store import model_keys
 from chromatell.metrics.views import label_codes
 from chromatell.models import load
 from chromatell.models._base import ChromatinModel

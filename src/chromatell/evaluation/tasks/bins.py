@@ -25,7 +25,7 @@ from chromatell.evaluation.tasks.bin_cells import BinCells, reading_models, remo
 from chromatell.evaluation.tasks.cells import warn_of_confounding
 from chromatell.evaluation.views.cells import LabelColumn, Labels, Neighbours, neighbour_shares
 from chromatell.evaluation.views.pairs import Pairs
-from chromatell.io import model_keys
+from chromatell.io._uns_store import model_keys
 from chromatell.metrics.views import label_codes
 from chromatell.models import load
 from chromatell.models._trained_on import check_cells

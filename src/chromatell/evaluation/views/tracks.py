@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from chromatell._keys import RAW
 from chromatell._validate import ChromatellError
-from chromatell.data.tracks import RAW, BinnedTracks
+from chromatell.data.tracks import BinnedTracks
 from chromatell.evaluation.predictors import Prediction, Predictor
 from chromatell.evaluation.views.registry import ALL, Score, view
 from chromatell.metrics.tracks import Changes, Observed, ScoredBins, best_cut, block_weights, peak_scores

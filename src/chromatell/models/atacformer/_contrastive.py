@@ -18,10 +18,10 @@ from torch import Tensor, nn
 from chromatell._validate import ChromatellError, in_range
 from chromatell.data.cells import row_blocks
 from chromatell.data.lsi import Lsi
+from chromatell.models.atacformer._batch import Positive, SentenceBatch
 from chromatell.models.atacformer._decoders import ChromosomeDecoder, Encoded, RegionClassDecoder
-from chromatell.models.atacformer._sentences import SentenceBatch, Sentences, pack
+from chromatell.models.atacformer._sentences import Sentences, pack
 from chromatell.nn import ranks
-from chromatell.nn.batch import Batch
 
 ABSENT, KEPT, DROPPED, ADDED = 0, 1, 2, 3  # states of a bin in a changed cell
 _LSI = 30  # components in which neighbours are found
@@ -99,43 +99,6 @@ def nearest_cells(z: np.ndarray, n: int) -> np.ndarray:
         near = np.argpartition(-cosine, n - 1, axis=1)[:, :n]
         found[rows] = np.take_along_axis(near, np.argsort(-np.take_along_axis(cosine, near, 1), axis=1), 1)
     return found
-
-
-@dataclass
-class Positive(Batch):
-    """The cells of a batch, changed.
-
-    Attributes
-    ----------
-    sentences
-        Packed, in an order of their own, without a context.
-    place
-        int64 (cells,): where in `sentences` each cell of the batch is.
-    cell, bin
-        int64 (asked,): places in `sentences`, and bins, whose state is asked.
-    state
-        int64 (asked,): 0 open in neither, 1 kept, 2 dropped, 3 added.
-    """
-
-    sentences: SentenceBatch
-    place: Tensor
-    cell: Tensor
-    bin: Tensor
-    state: Tensor
-
-    def some(self, cells: Tensor) -> Positive:
-        """Return those of some cells of the batch, int64 (n,)."""
-        kept = self.place[cells].sort().values
-        new = torch.full((len(self.sentences),), -1)
-        new[kept] = torch.arange(len(kept))
-        asked = new[self.cell] >= 0
-        return Positive(
-            self.sentences.some(kept),
-            new[self.place[cells]],
-            new[self.cell][asked],
-            self.bin[asked],
-            self.state[asked],
-        )
 
 
 class Positives:

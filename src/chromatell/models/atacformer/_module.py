@@ -15,9 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from chromatell.models.atacformer._batch import SentenceBatch
 from chromatell.models.atacformer._cross_attention import OutsideEos
 from chromatell.models.atacformer._decoders import Encoded, make_decoder
-from chromatell.models.atacformer._sentences import CLOSED, REMOVED, SentenceBatch
+from chromatell.models.atacformer._sentences import CLOSED, REMOVED
 from chromatell.nn import ranks
 
 if TYPE_CHECKING:

@@ -15,10 +15,11 @@ from chromatell._keys import X_ATACFORMER
 from chromatell._validate import ChromatellError
 from chromatell.data.cells import row_blocks
 from chromatell.models._support import observed_atac
+from chromatell.models.atacformer._batch import SentenceBatch
 from chromatell.models.atacformer._data import align, atac_of, context_source
 from chromatell.models.atacformer._fitted import Fitted
 from chromatell.models.atacformer._module import AtacFormerModule
-from chromatell.models.atacformer._sentences import SentenceBatch, Sentences
+from chromatell.models.atacformer._sentences import Sentences
 from chromatell.models.atacformer._vocabulary import Vocabulary
 
 CELLS, TOKENS = 512, 65_536  # read at a time, at most

@@ -3,110 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 import torch
-from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from chromatell.models.atacformer._batch import Asked, Positive, SentenceBatch
 from chromatell.models.atacformer._vocabulary import Vocabulary
-from chromatell.nn.batch import Batch
-
-if TYPE_CHECKING:
-    from chromatell.models.atacformer._contrastive import Positive
 
 CLOSED, SEEN, REMOVED = 0, 1, 2  # states of a bin: not in the sentence, in it, in it but removed
 _WINDOW = 16  # batches among which sentences are sorted by length
-
-
-@dataclass
-class Asked(Batch):
-    """Pairs of cell and bin whose state is asked, and how often each state is asked of such a pair.
-
-    Attributes
-    ----------
-    cell, bin
-        int64 (asked,): place of the cell in the batch, and the bin.
-    state
-        int64 (asked,): 0 not in the sentence, 1 in it and seen, 2 in it but removed.
-    log_rate
-        float32 (asked, 3): log of the expected number of times that the pair would be asked, were it in each state.
-    """
-
-    cell: Tensor
-    bin: Tensor
-    state: Tensor
-    log_rate: Tensor
-
-    def of(self, new: Tensor) -> Asked:
-        """Return what is asked of some cells, given the new place of each cell, int64 (cells,); -1 leaves it out."""
-        cell = new[self.cell]
-        kept = cell >= 0
-        return Asked(cell[kept], self.bin[kept], self.state[kept], self.log_rate[kept])
-
-
-@dataclass
-class SentenceBatch(Batch):
-    """Sentences of one step, packed.
-
-    Attributes
-    ----------
-    tokens
-        int64 (tokens,): each sentence is `<cls>`, `<context>` if any, its bins, then the `<eos>` tokens (unless these
-        ask from outside).
-    lengths
-        int64 (cells,): tokens of each sentence. Equal lengths stand together.
-    n_seen, n_removed
-        float32 (cells,): open bins in the sentence, and taken out of it.
-    context
-        float32 (cells, n_context) or None.
-    labels
-        int64 (cells, n_labels), -1 where unknown, or None.
-    asked
-        What the decoder is asked; None in prediction.
-    positive
-        The same cells changed, for contrastive learning; None elsewhere.
-    sizes
-        `lengths` on the host, where they are needed: a GPU is not asked for them.
-    """
-
-    tokens: Tensor
-    lengths: Tensor
-    n_seen: Tensor
-    n_removed: Tensor
-    context: Tensor | None = None
-    labels: Tensor | None = None
-    asked: Asked | None = None
-    positive: Positive | None = None
-    sizes: list[int] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        if not self.sizes:
-            self.sizes = self.lengths.tolist()
-
-    def __len__(self) -> int:
-        return self.lengths.shape[0]
-
-    def some(self, cells: Tensor) -> SentenceBatch:
-        """Return some of the sentences, int64 (n,), rising; what is asked of them, and the same of their `positive`."""
-        new = torch.full((len(self),), -1)
-        new[cells] = torch.arange(len(cells))
-        kept = (new >= 0)[torch.repeat_interleave(torch.arange(len(self)), self.lengths)]
-        one_each = (self.lengths, self.n_seen, self.n_removed, self.context, self.labels)
-        lengths, n_seen, n_removed, context, labels = (None if x is None else x[cells] for x in one_each)
-        return SentenceBatch(
-            self.tokens[kept],
-            lengths,
-            n_seen,
-            n_removed,
-            context,
-            labels,
-            asked=None if self.asked is None else self.asked.of(new),
-            positive=None if self.positive is None else self.positive.some(cells),
-        )
 
 
 @dataclass(frozen=True)

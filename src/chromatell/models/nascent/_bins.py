@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from chromatell._keys import REGION_SPLIT_HOW, TRAIN
+from chromatell._keys import RAW, REGION_SPLIT_HOW, TRAIN
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, examples
 from chromatell.data._tracks_table import ASSAY, STRAND
-from chromatell.data.tracks import RAW, BinnedTracks
+from chromatell.data.tracks import BinnedTracks
 from chromatell.models.nascent._signal import input_values
 
 if TYPE_CHECKING:

@@ -1,17 +1,14 @@
-"""Options of `Nascent`, and the table of its architectures: a new one is a line here and a network of its own."""
+"""Options of `Nascent`, and the table of its architectures: a new one is a line here and its network in `_build`."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from chromatell._validate import ChromatellError, in_range, one_of
 from chromatell.models._train_config import TrainConfig
 from chromatell.models.nascent._losses import OF_NETWORKS, OF_TREES, TASKS
-from chromatell.models.nascent._networks import DenseNetwork, DilatedNetwork, TrackNetwork
-from chromatell.models.nascent._published import OnePerTarget, PublishedNetwork
 
 CONTEXTS = ("signal", "sequence")
 
@@ -23,7 +20,7 @@ class Architecture:
     Attributes
     ----------
     network
-        Its class; None is boosted trees.
+        Its name in `_build.NETWORKS`; None is boosted trees.
     plan
         How it is fitted.
     options
@@ -32,7 +29,7 @@ class Architecture:
         Whether it is trained on single windows, drawn at random, in place of stretches.
     """
 
-    network: Callable[..., TrackNetwork] | None
+    network: str | None
     plan: TrainConfig
     options: dict[str, Any] = field(default_factory=dict)
     by_window: bool = False
@@ -48,13 +45,13 @@ ARCHITECTURES: dict[str, dict[str, Architecture]] = {
     "xgboost": {"default": Architecture(None, TrainConfig(max_epochs=100, lr=0.08, patience=30))},  # epochs: rounds
     "dense": {
         "default": Architecture(
-            DenseNetwork,
+            "dense",
             TrainConfig(max_epochs=10, batch_size=1024, lr=1e-3, **_ADAM),
             {"window": 201, "n_hidden": 256, "dropout": 0.1},
             by_window=True,
         ),
         "stanford2019": Architecture(
-            DenseNetwork,
+            "dense",
             TrainConfig(max_epochs=10, batch_size=1024, lr=1e-3, schedule="none", **_ADAM),
             {"window": 201, "n_hidden": 128, "dropout": 0.0, "multi_task": False},
             by_window=True,
@@ -62,12 +59,12 @@ ARCHITECTURES: dict[str, dict[str, Architecture]] = {
     },
     "cnn": {
         "default": Architecture(
-            DilatedNetwork,
+            "dilated",
             TrainConfig(max_epochs=30, batch_size=4, lr=3e-3, gradient_clip=1.0),
             {"dropout": 0.1, "strand_flip": True, "depth_jitter": 0.5},
         ),
         "stanford2019": Architecture(
-            PublishedNetwork,
+            "published",
             TrainConfig(max_epochs=15, batch_size=4, lr=1e-3, schedule="none", **_ADAM),
             {"dropout": 0.2, "multi_task": False},
         ),
@@ -138,7 +135,7 @@ class NascentConfig:
             )
         if self.strand_flip and self.kind.network is None:
             raise ChromatellError("strand_flip=True is for networks; leave it out, or take architecture='cnn'.")
-        if self.context == "sequence" and self.kind.network is not DilatedNetwork:
+        if self.context == "sequence" and self.kind.network != "dilated":
             raise ChromatellError(
                 f"context='sequence' is for architecture='cnn' with preset='default'; found {self.architecture!r} with "
                 f"preset={self.preset!r}. Name those, or leave context= out."
@@ -184,13 +181,3 @@ def window_bins(window: str, bin_size: int) -> int:
             f"window={window!r} is no multiple of the bin size, {bin_size} bp. Take one that is: window='{nearest}bp'."
         )
     return length // bin_size // 2 * 2 + 1
-
-
-def build_network(options: NascentConfig, n_inputs: int, n_targets: int, swap: Sequence[int]) -> TrackNetwork:
-    """Return the network of the options, untrained."""
-    network = options.kind.network
-    if network is None:
-        raise ChromatellError(f"architecture={options.architecture!r} has no network.")
-    if options.multi_task:
-        return network(options, n_inputs, n_targets, swap)
-    return OnePerTarget(network, options, n_inputs, n_targets, swap)

@@ -34,8 +34,9 @@ from chromatell.models._outputs import check_predicted
 from chromatell.models._trained_on import STRETCHES, trained_stretches
 from chromatell.models.nascent._batches import Source, stretch_batches, tree_bins, window_batches
 from chromatell.models.nascent._bins import check_gap, draw_bins, other_strands, scaled_inputs, target_scale
+from chromatell.models.nascent._build import build_network
 from chromatell.models.nascent._carry import Densities, assays_of, sample_scale
-from chromatell.models.nascent._config import NascentConfig, build_network, options_for
+from chromatell.models.nascent._config import NascentConfig, options_for
 from chromatell.models.nascent._evaluation import Predictor, network_predictor, prediction_table, tree_predictor
 from chromatell.models.nascent._fitted import Fitted
 from chromatell.models.nascent._sample import SIGNAL, describe_signal, validated, warn_unlike

@@ -5,18 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from chromatell.models.nascent._config import NascentConfig
 from chromatell.models.nascent._losses import mean_loss, to_output
 from chromatell.models.nascent._sequence import SequenceStem
 from chromatell.nn.sequence_tower import reverse_complement
-
-if TYPE_CHECKING:
-    from chromatell.models.nascent._config import NascentConfig
 
 
 @dataclass

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from chromatell._validate import ChromatellError
+from chromatell.models.nascent._config import NascentConfig
 from chromatell.models.nascent._networks import TrackNetwork
 from chromatell.models.nascent._sliding import slide
-
-if TYPE_CHECKING:
-    from chromatell.models.nascent._config import NascentConfig
 
 PUBLISHED_WINDOW = 2561  # bins
 _FILTERS, _KERNEL, _LAYERS = 16, 5, 7

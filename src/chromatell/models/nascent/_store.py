@@ -10,8 +10,9 @@ import torch
 
 from chromatell._validate import ChromatellError
 from chromatell.data._tracks_table import ASSAY, SIGMA, STAT, STRAND
+from chromatell.models.nascent._build import build_network
 from chromatell.models.nascent._carry import n_carried
-from chromatell.models.nascent._config import NascentConfig, build_network
+from chromatell.models.nascent._config import NascentConfig
 from chromatell.models.nascent._networks import TrackNetwork
 from chromatell.models.nascent._signal import segments
 from chromatell.models.nascent._transfer import Blend, BlendedTrees
