@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ from chromatell._validate import ChromatellError, examples, one_of
 from chromatell.data.named import Layer, modalities
 from chromatell.genome.builds import build_name, chromosome_sizes, identify
 from chromatell.genome.regions import normalise_chrom
+from chromatell.io._bigwig_file import check_lengths
+from chromatell.io._bigwig_intervals import write_intervals
 from chromatell.io._browser_files import hub_files
 from chromatell.io._write import beside, check_writable
 from chromatell.io.bigwig import import_pybigtools
@@ -109,6 +111,7 @@ def write_tracks(
     if not sources:
         raise ChromatellError("what= names nothing to write. Name 'predicted', 'observed', or both.")
     sizes, build = _genome(mdata, genome)
+    check_lengths(sizes)
     if hub and not build:
         raise ChromatellError(
             "hub=True needs a genome that UCSC knows by name, such as genome='hg38'; the lengths given are of none of "
@@ -166,9 +169,8 @@ class _Layout:
                 f"{examples(regions.index[known][off])}). Are they of another build than genome=?"
             )
         self.sizes = {name: sizes[name] for name in sorted(sizes)}
-        self.chroms: list[str] = []
-        self.starts: list[np.ndarray] = []
-        self.ends: list[np.ndarray] = []
+        self.starts: dict[str, np.ndarray] = {}
+        self.ends: dict[str, np.ndarray] = {}
         parts = []
         start, end, names = regions[START].to_numpy(), regions[END].to_numpy(), chrom.to_numpy()
         for name in self.sizes:
@@ -182,39 +184,35 @@ class _Layout:
             shape = (edges.size - 1, len(regions))
             part = sp.csr_matrix((np.ones(piece.size), (piece, np.repeat(here, n))), shape=shape)
             covered = np.flatnonzero(np.diff(part.indptr) > 0)
-            self.chroms.append(name)
-            self.starts.append(edges[:-1][covered])
-            self.ends.append(edges[1:][covered])
+            self.starts[name] = edges[:-1][covered]
+            self.ends[name] = edges[1:][covered]
             parts.append(part[covered])
         mean = sp.vstack(parts, format="csr")
-        self.n_bases = int(sum((e - s).sum() for s, e in zip(self.starts, self.ends, strict=True)))
+        self.n_bases = int(sum((self.ends[name] - self.starts[name]).sum() for name in self.starts))
         self.mean = sp.diags(1 / np.diff(mean.indptr)) @ mean
 
-    def entries(self, of: np.ndarray) -> Iterator[tuple[str, int, int, float]]:
-        """Yield (chromosome, start, end, value), in order; `of` is the value of each stretch."""
-        at = 0
-        for chrom, starts, ends in zip(self.chroms, self.starts, self.ends, strict=True):
-            part = of[at : at + len(starts)].tolist()
-            at += len(starts)
-            yield from zip([chrom] * len(part), starts.tolist(), ends.tolist(), part, strict=True)
+    def values(self, of: np.ndarray) -> dict[str, np.ndarray]:
+        """Return chromosome -> value of each of its stretches; `of` is the value of each region."""
+        edges = np.cumsum([len(starts) for starts in self.starts.values()])[:-1]
+        return dict(zip(self.starts, np.split(self.mean @ of, edges), strict=True))
 
     def locus(self) -> str:
         """Return a place to show first: around the first region."""
-        start, chrom = int(self.starts[0][0]), self.chroms[0]
+        chrom, starts = next(iter(self.starts.items()))
+        start = int(starts[0])
         return f"{chrom}:{max(1, start - 20_000)}-{min(start + 80_000, self.sizes[chrom])}"
 
 
 def _write(pybigtools: Any, path: Path, layout: _Layout, values: np.ndarray) -> None:
     named = path.with_name(path.name + ".bw")  # pybigtools tells the format by the suffix
-    of = layout.mean @ values
     try:
-        pybigtools.open(str(named), "w").write(layout.sizes, layout.entries(of))
-        with pybigtools.open(str(named)) as file:  # what goes wrong in the iterator it prints, and does not raise
+        write_intervals(named, layout.sizes, layout.starts, layout.ends, layout.values(values))
+        with pybigtools.open(str(named)) as file:
             covered = file.info()["summary"]["basesCovered"]
         if covered != layout.n_bases:
             raise ChromatellError(f"{str(path.parent)!r}: a bigWig was not written to its end. Is there room?")
         named.replace(path)
-    except pybigtools.BBIReadError as error:
+    except (OSError, pybigtools.BBIReadError) as error:
         raise ChromatellError(f"{str(path.parent)!r} could not be written ({error}). Is there room?") from error
     finally:
         named.unlink(missing_ok=True)

@@ -16,6 +16,7 @@ from chromatell._progress import progress
 from chromatell._settings import file_name, logger
 from chromatell._validate import ChromatellError, examples, in_range, one_of, warn
 from chromatell.io._bigwig_bins import run_starts, write_bins
+from chromatell.io._bigwig_file import check_lengths
 from chromatell.io._bigwig_guard import check_bigwig
 from chromatell.io._child import BIGWIG, known, open_in_child
 from chromatell.io._replace import check_target
@@ -330,8 +331,7 @@ def _file_name(name: str) -> str:
 
 def _write_one(tracks: BinnedTracks, name: str, path: Path, layer: str | None, zeros: bool) -> None:
     sizes = {chrom: tracks.chrom_sizes[chrom] for chrom in sorted(tracks.chrom_sizes)}
-    if max(sizes.values()) >= 1 << 32:
-        raise ChromatellError("A bigWig holds positions below 4,294,967,296; a chromosome is longer. Cut it in two.")
+    check_lengths(sizes)
 
     def pieces(chrom: str) -> Iterator[np.ndarray]:
         n = tracks.n_bins_of(chrom)
