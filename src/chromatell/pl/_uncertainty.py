@@ -44,7 +44,7 @@ def uncertainty(
     Raises
     ------
     ChromatellError
-        `tl.uncertainty` was not run, or nothing was measured.
+        `tl.uncertainty` was not run, or no group has ten validation or test cells with measured ATAC.
 
     Examples
     --------
@@ -59,8 +59,9 @@ def uncertainty(
     found = read_table(mdata, key, "ctl.tl.uncertainty(mdata, groupby='cell_type')")
     if not isinstance(found, dict) or "coverage" not in found:
         raise ChromatellError(
-            f"mdata.uns['ctl'][{key!r}] has no coverage: none of the cells was measured. Run ctl.tl.uncertainty on "
-            "data with `atac` and validation or test cells."
+            f"mdata.uns['ctl'][{key!r}] has no coverage: no group has ten cells with measured ATAC among the "
+            "validation cells, nor among the test cells. Run ctl.tl.uncertainty(mdata, groupby='cell_type') on data "
+            "with `atac`, ctl.pp.split_cells and a column of larger groups."
         )
     table = found["coverage"]
     ax = new_axes(ax, (3.8, 3.4))

@@ -176,16 +176,17 @@ def attribute(
 class Along(nn.Module):
     """The vector of a sequence along some directions: ``(n, 4, length) -> (n, directions)``."""
 
+    directions: Tensor
+
     def __init__(self, module: nn.Module, directions: np.ndarray):
         super().__init__()
         self.module = module
-        self.directions = nn.Linear(directions.shape[1], directions.shape[0], bias=False)
-        self.directions.weight.data = torch.from_numpy(directions)
+        self.register_buffer("directions", torch.from_numpy(directions))  # a Linear would draw its first weights
         self.eval()
 
     def forward(self, x: Tensor) -> Tensor:
         """One-hot sequences."""
-        return self.directions(self.module(x))
+        return self.module(x) @ self.directions.T
 
 
 def _gradients(head: Along, one_hot: Tensor, batch_size: int) -> np.ndarray:
@@ -194,7 +195,7 @@ def _gradients(head: Along, one_hot: Tensor, batch_size: int) -> np.ndarray:
     with _quiet():
         found = [
             saliency(head, one_hot, target=t, batch_size=batch_size, hypothetical=True)
-            for t in range(head.directions.out_features)
+            for t in range(len(head.directions))
         ]
     return torch.stack(found, dim=1).float().numpy()
 
@@ -222,7 +223,7 @@ def _deep_lift(
                 warning_threshold=np.inf,
                 only_warn=True,  # it takes no N in a sequence, which is all zeros here
             )
-            for t in range(head.directions.out_features)
+            for t in range(len(head.directions))
         ]
         own = predict(head, one_hot, batch_size=batch_size)
         shuffled = predict(head, references.flatten(0, 1), batch_size=batch_size)
