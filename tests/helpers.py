@@ -5,12 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import anndata as ad
 import mudata as md
 import numpy as np
 import pandas as pd
+import pytest
 import scipy.sparse as sp
 
-from chromatell._compat import layer_names
+import chromatell as ctl
+from chromatell import ChromatellError
+from chromatell._compat import layer_names, no_pull
 
 
 def one_line(text: str) -> str:
@@ -47,6 +51,85 @@ def with_fragments(mdata: md.MuData) -> md.MuData:
     mdata = mdata.copy()
     mdata["atac"].obs["n_fragments"] = np.random.default_rng(3).gamma(4, 25, mdata.n_obs)
     return mdata
+
+
+def split_multiome(n_cells: int, n_genes: int, n_regions: int, *, split: int = 0, **options: Any) -> md.MuData:
+    """Simulated cells with a split; `options` are those of `ctl.datasets.simulate_multiome`."""
+    mdata = ctl.datasets.simulate_multiome(n_cells, n_genes, n_regions, **options)
+    ctl.pp.split_cells(mdata, seed=split)
+    return mdata
+
+
+def dense_multiome(n_cells: int, n_genes: int, n_regions: int, *, epochs: int = 1, **options: Any) -> md.MuData:
+    """The same with a `Dense` and its prediction."""
+    mdata = split_multiome(n_cells, n_genes, n_regions, seed=0, **options)
+    ctl.tl.dense(mdata, train_kwargs={"max_epochs": epochs}, seed=0)
+    return mdata
+
+
+def as_fasta(sequences: dict[str, str], line: int = 60, newline: str = "\n") -> str:
+    """The text of a FASTA."""
+    parts = []
+    for name, text in sequences.items():
+        parts += [f">{name} some description", *(text[i : i + line] for i in range(0, len(text), line))]
+    return newline.join(parts) + newline
+
+
+class Trap:
+    """Unpickling this makes a file."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self):
+        return Path.touch, (self.mark,)
+
+
+def spoiled(mdata: md.MuData, what: str) -> tuple[ad.AnnData, ad.AnnData]:
+    """Copies of the two modalities, one of them with a fault that is named; other names spoil nothing."""
+    rna, atac = mdata["rna"].copy(), mdata["atac"].copy()
+    if what == "barcodes":
+        atac.obs_names = [f"x{i}" for i in range(atac.n_obs)]
+    elif what == "order":
+        atac = atac[::-1].copy()
+    elif what == "nan":
+        rna.X.data[3] = np.nan
+    elif what == "negative":
+        atac.X.data[3] = -1
+    elif what == "unexpressed":
+        rna.X = sp.csr_matrix(np.vstack([np.zeros((2, rna.n_vars), np.float32), rna.X.toarray()[2:]]))
+    elif what == "closed":
+        atac.X = sp.csr_matrix(atac.shape, dtype=np.float32)
+    return rna, atac
+
+
+def joined(mdata: md.MuData, rna: ad.AnnData, atac: ad.AnnData, what: str) -> md.MuData:
+    """The two put together, with the split of `mdata` where the fault leaves it a place."""
+    with no_pull():
+        bad = md.MuData({"rna": rna} if what == "no atac" else {"rna": rna, "atac": atac})
+    if what not in ("barcodes", "repeat", "no split"):
+        bad.obs["ctl_split"] = mdata.obs["ctl_split"].reindex(bad.obs_names)
+    return bad
+
+
+def check_prediction_in_a_store(mdata: md.MuData, train: Any, folder: Path, patch: Any) -> np.ndarray:
+    """Train above the limit of memory: an error without `out=`, a store that the file names with it; its values."""
+    patch.setattr(ctl.settings, "dense_limit", 1000)
+    before = snapshot(mdata)
+    size = f"{mdata.n_obs} cells x {mdata['atac'].n_vars} regions"
+    with pytest.raises(ChromatellError, match=rf"{size} .* out='predictions.zarr'"):
+        train(mdata)
+    assert_same(before, snapshot(mdata))
+    train(mdata, out=folder / "pred.zarr")
+    assert "atac_pred" not in mdata.mod
+    patch.undo()
+    with no_pull():
+        mdata.write(folder / "shared.h5mu")
+    stored = ctl.io.open_prediction(folder / "shared.h5mu")
+    want = ctl.tl.predict(mdata["rna"], model=mdata)["atac_pred"].X
+    np.testing.assert_allclose(np.asarray(stored.X), want, atol=1e-6)
+    assert list(stored.var_names) == list(mdata["atac"].var_names)
+    return want
 
 
 def snapshot(mdata: md.MuData) -> dict[str, Any]:

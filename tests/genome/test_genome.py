@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from anndata import AnnData
+from tests.helpers import as_fasta
 
 import chromatell as ctl
 from chromatell import ChromatellError
@@ -20,13 +21,6 @@ def some_sequences(seed=0, lengths=(1000, 337, 61, 1)):
     return {
         n: "".join(draw.choices("ACGTacgtNnRy", [9] * 8 + [1] * 4, k=k)) for n, k in zip(names, lengths, strict=True)
     }
-
-
-def as_fasta(sequences, line=60, newline="\n"):
-    parts = []
-    for name, text in sequences.items():
-        parts += [f">{name} some description", *(text[i : i + line] for i in range(0, len(text), line))]
-    return newline.join(parts) + newline
 
 
 def oracle(text, start, end):

@@ -10,6 +10,7 @@ from multiprocessing.reduction import ForkingPickler
 import numpy as np
 import pandas as pd
 import pytest
+from tests.helpers import as_fasta
 
 import chromatell as ctl
 from chromatell import ChromatellError
@@ -20,10 +21,6 @@ def some_sequences(seed=0, lengths=(1000, 337, 61, 1)):
     draw = np.random.default_rng(seed)
     names = ["chr1", "2", "GL000205.2", "chrM"]
     return {n: "".join(draw.choice(list("ACGTacgtNR"), k)) for n, k in zip(names, lengths, strict=True)}
-
-
-def as_fasta(sequences):
-    return "".join(f">{name} text\n" + re.sub("(.{1,60})", r"\1\n", text) for name, text in sequences.items())
 
 
 def known(text):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import mudata
 import numpy as np
 import pytest
+from tests.helpers import dense_multiome
 
 import chromatell as ctl
 
@@ -13,10 +14,7 @@ mu = pytest.importorskip("muon", reason="muon is not installed")
 
 @pytest.fixture(scope="module")
 def trained():
-    mdata = ctl.datasets.simulate_multiome(120, 20, 40, n_types=2, seed=0)
-    ctl.pp.split_cells(mdata, seed=0)
-    ctl.tl.dense(mdata, train_kwargs={"max_epochs": 1}, seed=0)
-    return mdata
+    return dense_multiome(120, 20, 40, n_types=2)
 
 
 @pytest.fixture

@@ -11,22 +11,13 @@ import h5py
 import mudata
 import numpy as np
 import pytest
+from tests.helpers import Trap
 
 from chromatell import ChromatellError
 from chromatell._compat import no_pull
 from chromatell.io import check_file, import_model, read, read_record_file
 
 MODEL = "uns/ctl/models/my.model-1"
-
-
-class Trap:
-    """Unpickling this makes a file."""
-
-    def __init__(self, mark: Path) -> None:
-        self.mark = mark
-
-    def __reduce__(self):
-        return Path.touch, (self.mark,)
 
 
 @pytest.fixture

@@ -13,21 +13,12 @@ import numcodecs
 import numpy as np
 import pytest
 import zarr
+from tests.helpers import Trap
 
 from chromatell import ChromatellError
 from chromatell.io import check_file, content_hash, read, read_record_file
 
 MODEL = "uns/ctl/models/my.model-1"
-
-
-class Trap:
-    """Unpickling this makes a file."""
-
-    def __init__(self, mark: Path) -> None:
-        self.mark = mark
-
-    def __reduce__(self):
-        return Path.touch, (self.mark,)
 
 
 @pytest.fixture(params=[2, 3])

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import zarr
+from tests.helpers import dense_multiome
 
 import chromatell as ctl
 from chromatell import ChromatellError
@@ -144,10 +145,7 @@ def test_the_walk_wants_integer_index_arrays(suffix, change, rng, tmp_path):
 
 @pytest.fixture(scope="module")
 def trained():
-    mdata = ctl.datasets.simulate_multiome(120, 12, 20, n_types=2, seed=0)
-    ctl.pp.split_cells(mdata, seed=0)
-    ctl.tl.dense(mdata, train_kwargs={"max_epochs": 1}, seed=0)
-    return mdata
+    return dense_multiome(120, 12, 20, n_types=2)
 
 
 @pytest.mark.parametrize("name", ["rna", "atac"])

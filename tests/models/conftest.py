@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from tests.helpers import split_multiome
 
 import chromatell as ctl
 
 
 @pytest.fixture(scope="session")
 def multiome():
-    mdata = ctl.datasets.simulate_multiome(900, 110, 120, n_types=4, seed=3)
-    ctl.pp.split_cells(mdata, seed=1)
-    return mdata
+    return split_multiome(900, 110, 120, n_types=4, seed=3, split=1)
 
 
 @pytest.fixture(scope="session")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import anndata as ad
 import mudata as md
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
-from tests.helpers import assert_same, in_halves, snapshot
+from tests.helpers import assert_same, check_prediction_in_a_store, in_halves, joined, snapshot, split_multiome, spoiled
 
 import chromatell as ctl
 from chromatell import ChromatellError, ChromatellWarning
@@ -19,9 +21,7 @@ QUICK = {"train_kwargs": {"max_epochs": 2}, "seed": 0}
 
 @pytest.fixture(scope="module")
 def base():
-    mdata = ctl.datasets.simulate_multiome(300, 60, 80, seed=1)
-    ctl.pp.split_cells(mdata, seed=0)
-    return mdata
+    return split_multiome(300, 60, 80, seed=1)
 
 
 @pytest.fixture
@@ -137,20 +137,7 @@ def test_query_is_not_changed_and_may_be_a_path(done, tmp_path):
 
 
 def test_predictions_above_the_limit_go_to_a_store(mdata, tmp_path, monkeypatch):
-    monkeypatch.setattr(ctl.settings, "dense_limit", 1000)
-    before = snapshot(mdata)
-    with pytest.raises(ChromatellError, match=r"300 cells x 80 regions .* out='predictions.zarr'"):
-        ctl.tl.dense(mdata, **QUICK)
-    assert_same(before, snapshot(mdata))
-    ctl.tl.dense(mdata, out=tmp_path / "pred.zarr", **QUICK)
-    assert "atac_pred" not in mdata.mod
-    monkeypatch.undo()
-    with no_pull():
-        mdata.write(tmp_path / "shared.h5mu")
-    stored = ctl.io.open_prediction(tmp_path / "shared.h5mu")
-    want = ctl.tl.predict(mdata["rna"], model=mdata)["atac_pred"].X
-    np.testing.assert_allclose(np.asarray(stored.X), want, atol=1e-6)
-    assert list(stored.var_names) == list(mdata["atac"].var_names)
+    check_prediction_in_a_store(mdata, partial(ctl.tl.dense, **QUICK), tmp_path, monkeypatch)
 
 
 def test_empty_cells_and_regions_are_kept(mdata):
@@ -166,32 +153,15 @@ def test_empty_cells_and_regions_are_kept(mdata):
 
 def broken(mdata, what):
     """Return a MuData with one thing wrong."""
-    rna, atac = mdata["rna"].copy(), mdata["atac"].copy()
-    if what == "barcodes":
-        atac.obs_names = [f"x{i}" for i in range(atac.n_obs)]
-    elif what == "order":
-        atac = atac[::-1].copy()
-    elif what == "repeat":
+    rna, atac = spoiled(mdata, what)
+    if what == "repeat":
         names = list(rna.obs_names)
         names[1] = names[0]
         rna.obs_names = names
         atac.obs_names = names
-    elif what == "nan":
-        rna.X.data[3] = np.nan
-    elif what == "negative":
-        atac.X.data[3] = -1
-    elif what == "unexpressed":
-        rna.X = sp.csr_matrix(np.vstack([np.zeros((2, rna.n_vars), np.float32), rna.X.toarray()[2:]]))
     elif what == "empty":
         atac = atac[:, :0].copy()
-    elif what == "closed":
-        atac.X = sp.csr_matrix(atac.shape, dtype=np.float32)
-    mods = {"rna": rna} if what == "no atac" else {"rna": rna, "atac": atac}
-    with no_pull():
-        bad = md.MuData(mods)
-    if what not in ("barcodes", "repeat", "no split"):
-        bad.obs["ctl_split"] = mdata.obs["ctl_split"].reindex(bad.obs_names)
-    return bad
+    return joined(mdata, rna, atac, what)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from tests.helpers import dense_multiome
 
 import chromatell as ctl
 from chromatell import ChromatellError
@@ -17,10 +18,7 @@ def logit(p):
 
 @pytest.fixture(scope="module")
 def mdata():
-    mdata = ctl.datasets.simulate_multiome(300, 40, 60, n_types=3, seed=0)
-    ctl.pp.split_cells(mdata, seed=0)
-    ctl.tl.dense(mdata, train_kwargs={"max_epochs": 4}, seed=0)
-    return mdata
+    return dense_multiome(300, 40, 60, n_types=3, epochs=4)
 
 
 def test_a_gene_taken_out_is_the_prediction_without_its_counts(mdata):

@@ -127,11 +127,12 @@ def test_disagreement_of_members_widens_the_interval(mdata):
     np.testing.assert_allclose(a["effect"], b["effect"], atol=1e-6)
     assert ((a["high"] - a["low"]).mean()) > ((b["high"] - b["low"]).mean())
 
-    from chromatell.models.dense._draws import group_draws
+    from chromatell.data.chosen import indicator
+    from chromatell.models.dense._draws import draws_of_sets
 
     model = ctl.models.load(mdata, key="dense")
     codes = mdata.obs["kind"].cat.codes.to_numpy()
-    draws = group_draws(model, mdata, model.regions, codes, 3)
+    draws = draws_of_sets(model, mdata, model.regions, indicator(codes, 3)).means
     wanted = np.stack([model.predict(mdata)[codes == g].mean(axis=0) for g in range(3)])
     np.testing.assert_allclose(draws.mean(axis=0), wanted, rtol=1e-5)
     assert draws.std(axis=0).max() > 0

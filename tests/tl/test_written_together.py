@@ -9,6 +9,7 @@ import mudata as md
 import numpy as np
 import pandas as pd
 import pytest
+from tests.helpers import split_multiome
 
 import chromatell as ctl
 from chromatell import ChromatellError, ChromatellWarning
@@ -24,9 +25,7 @@ QUICK = {"train_kwargs": {"max_epochs": 1}, "seed": 0}
 
 @pytest.fixture(scope="module")
 def base():
-    mdata = ctl.datasets.simulate_multiome(120, 20, 30, seed=0)
-    ctl.pp.split_cells(mdata, seed=0)
-    return mdata
+    return split_multiome(120, 20, 30, seed=0)
 
 
 def with_proteins(base):

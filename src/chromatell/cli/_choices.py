@@ -69,13 +69,7 @@ EVALUATE: dict[str, dict[str, tuple[str, ...]]] = {
 
 
 def check_trained(args: argparse.Namespace) -> None:
-    """Raise where an option of ``chromatell train`` has a name that its family does not know.
-
-    Raises
-    ------
-    UsageError
-        Names those that it knows, and the nearest.
-    """
+    """Raise where an option of ``chromatell train`` has a name that its family does not know."""
     for option, families in TRAIN.items():
         known = families.get(args.family)
         if known is not None:
@@ -84,26 +78,14 @@ def check_trained(args: argparse.Namespace) -> None:
 
 
 def check_build(text: str | None) -> None:
-    """Raise where ``--chrom-sizes`` is neither a file nor a build that is known, whatever its release.
-
-    Raises
-    ------
-    UsageError
-        Names those that are known, and the nearest.
-    """
+    """Raise where ``--chrom-sizes`` is neither a file nor a build that is known, whatever its release."""
     if text is None or Path(text).is_file() or text.lower().startswith(tuple(name.lower() for name in BUILDS)):
         return
     _check("chrom-sizes", text, f"a file that is there, or one of {', '.join(BUILDS[:6])}", BUILDS)
 
 
 def check_scored(args: argparse.Namespace) -> None:
-    """Raise where ``chromatell evaluate`` is asked for a view, pairs or a baseline that no kind of data has.
-
-    Raises
-    ------
-    UsageError
-        Names those that there are, and the nearest.
-    """
+    """Raise where ``chromatell evaluate`` is asked for a view, pairs or a baseline that no kind of data has."""
     for option, kinds in EVALUATE.items():
         asked = getattr(args, option) or []
         if option == "baselines" and asked in (["all"], ["none"]):
@@ -116,6 +98,7 @@ def check_scored(args: argparse.Namespace) -> None:
 
 
 def _check(option: str, value: str | None, there: str, known: Sequence[str]) -> None:
+    """Raise a UsageError that names what is known, and the nearest."""
     if value is None or value in known:
         return
     near = difflib.get_close_matches(value, known, 1)

@@ -10,6 +10,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from chromatell._docs import TEXTS
+
 _PACKAGE = Path(__file__).parents[1]
 FAMILIES = ("dense", "xchrom", "atacformer", "nascent")
 _MODELS = {"dense": "Dense", "xchrom": "XChrom", "atacformer": "AtacFormer", "nascent": "Nascent"}
@@ -51,7 +53,9 @@ def keywords(call: str) -> dict[str, Keyword]:
     told = _defined(ast.parse(path.read_text(encoding="utf-8")), name if place == "tl" else _MODELS[name])
     made = _defined(told, "__init__") if isinstance(told, ast.ClassDef) else told
     assert isinstance(made, ast.FunctionDef)
-    about = _described(ast.get_docstring(told) or "")
+    groups = [ast.literal_eval(d.args[0]) for d in told.decorator_list if isinstance(d, ast.Call)]
+    about = {name: _first(text) for group in groups for name, text in TEXTS[group].items()}
+    about |= _described(ast.get_docstring(told) or "")
     own = [arg for arg in made.args.kwonlyargs if arg.arg not in NOT_TYPED.get(call, ())]
     return {arg.arg: Keyword(arg.arg, ast.unparse(arg.annotation or ast.Name("Any")), about[arg.arg]) for arg in own}
 
@@ -124,7 +128,12 @@ def _described(docstring: str) -> dict[str, str]:
     section = re.search(r"^Parameters\n-+\n(.*?)(?=^\S[^\n]*\n-{3,}\n|\Z)", docstring, flags=re.M | re.S)
     found = {}
     for names, text in re.findall(r"^(\S[^\n]*)\n((?:(?:[ ]+[^\n]*)?\n)+)", section[1] + "\n" if section else "", re.M):
-        words = " ".join(text.split()).replace("`", "").replace("%", "%%")
-        first = re.split(r"(?<=[a-z0-9)'])[.;] ", words, maxsplit=1)[0].rstrip(".")
-        found.update(dict.fromkeys((name.strip() for name in names.split(",")), first[:1].lower() + first[1:]))
+        found.update(dict.fromkeys((name.strip() for name in names.split(",")), _first(text)))
     return found
+
+
+def _first(text: str) -> str:
+    """Return the first sentence of a parameter's text, as a line of help."""
+    words = " ".join(text.split()).replace("`", "").replace("%", "%%")
+    first = re.split(r"(?<=[a-z0-9)'])[.;] ", words, maxsplit=1)[0].rstrip(".")
+    return first[:1].lower() + first[1:]

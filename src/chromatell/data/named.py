@@ -22,8 +22,9 @@ _Verb = TypeVar("_Verb", bound=Callable[..., Any])
 
 SHARED = {
     "rna, atac": "Your names of the modalities of expression and of accessibility.",
-    "layer": "Layer to read in place of `X`, of each of the two that is there; or a dict of modality to layer, such\n"
-    "    as ``{'rna': 'counts'}``.",
+    "layer": "Layer to read in place of `X`, of each of the two that is there; or a dict of modality to layer, such "
+    "as ``{'rna': 'counts'}``.",
+    "copy": "Return a new object; the one that was given stays as it is.",
 }
 
 
@@ -61,7 +62,7 @@ def modalities(verb: _Verb) -> _Verb:
             return data
         return _result(result, data, names) if isinstance(result, MuData) else result
 
-    named.__doc__ = completed(inspect.getdoc(verb) or "", parameters, SHARED)
+    named.__doc__ = completed(inspect.getdoc(verb) or "", list(parameters), SHARED)
     return named  # type: ignore[return-value]
 
 
@@ -111,8 +112,13 @@ def _shared(adata: AnnData, layer: str, where: str) -> AnnData:
         raise ChromatellError(
             f"{where} has no layer {layer!r}; there: {there}. The layer of one modality is layer={{'rna': 'counts'}}."
         )
+    return with_matrix(adata, adata.layers[layer])
+
+
+def with_matrix(adata: AnnData, x: Any, **more: Any) -> AnnData:
+    """Return an AnnData with another `X`, the same other matrices and tables of its own; `more` is for AnnData."""
     return AnnData(
-        adata.layers[layer],
+        x,
         obs=adata.obs.copy(),
         var=adata.var.copy(),
         uns=dict(adata.uns),
@@ -121,6 +127,7 @@ def _shared(adata: AnnData, layer: str, where: str) -> AnnData:
         obsp=dict(adata.obsp),
         varp=dict(adata.varp),
         layers={name: adata.layers[name] for name in layer_names(adata)},
+        **more,
     )
 
 

@@ -11,6 +11,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from chromatell._compat import no_pull
+from chromatell._docs import documented
 from chromatell._keys import ATAC, CHROM, END, RNA, START
 from chromatell._settings import check_fits, settings
 from chromatell._validate import ChromatellError
@@ -22,6 +23,7 @@ _REACH = 50_000  # a region this near to a TSS follows that gene
 _SHARED = 3  # programmes beside one for each type: housekeeping, and the two ends of the continuous factor
 
 
+@documented("simulated")
 def simulate_multiome(
     n_cells: int = 1000,
     n_genes: int = 200,
@@ -49,16 +51,8 @@ def simulate_multiome(
     ----------
     n_cells, n_genes, n_regions
         Size of the data.
-    n_types
-        Cell types.
-    n_donors
-        Donors, which differ in their shares of the cell types and in nothing else.
-    depth
-        Mean number of fragments a cell, over all regions. None takes ``0.04 * n_regions``: about 3.5% of pairs open.
     truth
         Keep the true probabilities, a dense float32 layer of n_cells x n_regions. Give False for large data.
-    seed
-        Seed of every draw; None follows ``ctl.settings.seed``.
 
     Returns
     -------

@@ -12,6 +12,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from chromatell._compat import no_pull
+from chromatell._docs import documented
 from chromatell._keys import ATAC, CHROM, DNA, RNA, UNS
 from chromatell._settings import settings
 from chromatell._validate import ChromatellError
@@ -38,6 +39,7 @@ _COMPOSITION = {"gc": 0.25, "cpg": 0.35}  # log-rate for each standard deviation
 _CLIP = 3.0  # standard deviations
 
 
+@documented("simulated")
 def simulate_sequence_multiome(
     fasta: str | Path | None = None,
     motifs: Motifs | None = None,
@@ -80,24 +82,16 @@ def simulate_sequence_multiome(
         strong ones: SPI1, CEBPA, EBF1, CTCF, POU2F2, NFE2, MEF2C, STAT1.
     n_cells, n_regions, n_genes
         Size of the data.
-    n_types
-        Cell types.
     n_tfs
         Use the first so many motifs. None takes 6 of the defaults, and all of `motifs`.
-    n_donors
-        Donors, which differ in their shares of the cell types and in nothing else.
     width
         Bases of the window around the middle of each region.
     region_width
         Bases of each region.
-    depth
-        Mean number of fragments a cell, over all regions. None takes ``0.04 * n_regions``: about 3.5% of pairs open.
     truth
         Keep the true probabilities, a dense float32 layer of n_cells x n_regions.
     fasta_out
         Write the made-up genome to this path, as plain FASTA.
-    seed
-        Seed of every draw; None follows ``ctl.settings.seed``.
 
     Returns
     -------

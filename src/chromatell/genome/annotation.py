@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
@@ -14,6 +12,7 @@ import pandas as pd
 from chromatell._keys import CHROM, END, START
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, examples
+from chromatell.genome._text_file import text_file
 from chromatell.genome.gtf import attribute, gene_name, gene_type, gtf_fields, is_whole, looks_like_gtf
 from chromatell.genome.odd_rows import OddLines, find_column, positions, split_row
 from chromatell.genome.regions import one_based
@@ -32,6 +31,7 @@ _ALIASES = {
     "strand": ("strand",),
     "gene_type": ("gene_type", "gene_biotype", "biotype"),
 }
+_KINDS = ("gene", "transcript", "mRNA", "exon")  # of lines, the best first
 _CURE = (
     "Needed: a GTF, a BED with the strand in column 6, or a table with a header that names chrom, name, and tss or "
     "start, end and strand; plain text or gzip."
@@ -75,18 +75,7 @@ def read_genes(source: str | Path | pd.DataFrame) -> pd.DataFrame:
     >>> int(read_genes(table)["tss"][0])
     899
     """
-    if isinstance(source, pd.DataFrame):
-        genes = _from_table(source, "the table")
-    else:
-        path = Path(source)
-        if not path.is_file():
-            raise ChromatellError(f"No annotation file at {str(path)!r}. {_CURE}")
-        try:
-            genes = _read_file(path)
-        except (UnicodeDecodeError, EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise ChromatellError(
-                f"{str(path)!r} is not a whole text file ({type(error).__name__}: {error}). {_CURE}"
-            ) from error
+    genes = _from_table(source, "the table") if isinstance(source, pd.DataFrame) else _read_file(Path(source))
     genes = genes.drop_duplicates(ignore_index=True)
     if genes.empty:
         raise ChromatellError(f"The annotation holds no gene with a start site. {_CURE}")
@@ -99,10 +88,7 @@ def strip_version(ids: pd.Series) -> pd.Series:
 
 
 def _read_file(path: Path) -> pd.DataFrame:
-    with path.open("rb") as handle:
-        compressed = handle.read(2) == b"\x1f\x8b"
-    opener: Callable[..., TextIO] = gzip.open if compressed else open
-    with opener(path, "rt", encoding="utf-8") as handle:
+    with text_file(path, _CURE) as handle:
         lines = _lines(handle, path)
         first = next((line for line in lines if not _is_preamble(line)), "")
         fields = first.split("\t")
@@ -151,27 +137,30 @@ def same_length(rows: list[list[str]], n: int, path: Path, cure: str = "Mend the
     return kept
 
 
-def _from_gtf(first: str, lines: Iterator[str], path: Path) -> pd.DataFrame:
-    kinds: dict[str, list[list[str]]] = {"gene": [], "transcript": [], "mRNA": [], "exon": []}
+def rows_of_gtf(first: str, lines: Iterator[str], path: Path) -> tuple[str, list[list[str]]]:
+    """Return the best kind of line that there is, and the fields of its lines; ``''`` and none where there is none."""
+    kinds: dict[str, list[list[str]]] = {kind: [] for kind in _KINDS}
     odd = OddLines(repr(str(path)))
     line: str | None = first
     while line is not None:
         head = line.split("\t", 3)
+        wanted = len(head) > 2 and head[2] in kinds and not line.startswith("#")
         # one kind is enough: exons are a hundred times the genes
-        if len(head) > 2 and head[2] in kinds and not line.startswith("#"):
-            better = list(kinds)[: list(kinds).index(head[2])]
-            if not any(kinds[k] for k in better):
-                fields = gtf_fields(line)
-                if fields is None:
-                    odd.add(line)
-                else:
-                    kinds[head[2]].append(fields)
+        if wanted and not any(kinds[k] for k in _KINDS[: _KINDS.index(head[2])]):
+            fields = gtf_fields(line)
+            if fields is None:
+                odd.add(line)
+            else:
+                kinds[head[2]].append(fields)
         line = next(lines, None)
     odd.finish(sum(map(len, kinds.values())), "not a line of GTF", "Mend the file.")
-    kind = next((k for k in kinds if kinds[k]), None)
-    if kind is None:
+    return next(((kind, rows) for kind, rows in kinds.items() if rows), ("", []))
+
+
+def _from_gtf(first: str, lines: Iterator[str], path: Path) -> pd.DataFrame:
+    kind, rows = rows_of_gtf(first, lines, path)
+    if not kind:
         raise ChromatellError(f"{str(path)!r} has no 'gene', 'transcript' or 'exon' line. {_CURE}")
-    rows = kinds[kind]
     if not any(attribute(row[8], "gene_id") for row in rows):
         raise ChromatellError(
             f"{str(path)!r} has no gene_id in its attributes ({rows[0][8][:60]!r}); is it GFF3? "

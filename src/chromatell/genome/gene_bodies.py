@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import gzip
 import os
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO
 
 import numpy as np
 import pandas as pd
 
 from chromatell._keys import CHROM, END, START
 from chromatell._validate import ChromatellError, examples
-from chromatell.genome.annotation import _find, _is_preamble, _lines, _text, same_length
-from chromatell.genome.gtf import attribute, gene_name, gtf_fields, is_whole, looks_like_gtf
-from chromatell.genome.odd_rows import OddLines, positions, split_row
+from chromatell.genome._text_file import text_file
+from chromatell.genome.annotation import _find, _is_preamble, _lines, _text, rows_of_gtf, same_length
+from chromatell.genome.gtf import attribute, gene_name, is_whole, looks_like_gtf
+from chromatell.genome.odd_rows import positions, split_row
 from chromatell.genome.regions import one_based
 
 _CURE = "Needed: a GTF, a BED of six columns, or a table with chrom, start, end, name and strand; plain text or gzip."
-_KINDS = ("gene", "transcript", "mRNA", "exon")
 
 
 def read_gene_bodies(source: str | os.PathLike[str] | pd.DataFrame) -> pd.DataFrame:
@@ -52,16 +49,8 @@ def read_gene_bodies(source: str | os.PathLike[str] | pd.DataFrame) -> pd.DataFr
     if isinstance(source, pd.DataFrame):
         return _bodies(source, "the table")
     path = Path(source)
-    if not path.is_file():
-        raise ChromatellError(f"No annotation file at {str(path)!r}. {_CURE}")
-    try:
-        with path.open("rb") as handle:
-            compressed = handle.read(2) == b"\x1f\x8b"
-        opener: Callable[..., TextIO] = gzip.open if compressed else open
-        with opener(path, "rt", encoding="utf-8") as text:
-            return _bodies(_table(_lines(text, path), path), str(path))
-    except (UnicodeDecodeError, EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise ChromatellError(f"{str(path)!r} is not a whole text file ({type(error).__name__}). {_CURE}") from error
+    with text_file(path, _CURE) as text:
+        return _bodies(_table(_lines(text, path), path), str(path))
 
 
 def _table(lines: Iterator[str], path: Path) -> pd.DataFrame:
@@ -82,22 +71,7 @@ def _table(lines: Iterator[str], path: Path) -> pd.DataFrame:
 
 def _gtf(first: str, lines: Iterator[str], path: Path) -> pd.DataFrame:
     """Keep the lines of the best kind there is; those of transcripts or exons are put together by gene."""
-    kinds: dict[str, list[list[str]]] = {kind: [] for kind in _KINDS}
-    odd = OddLines(repr(str(path)))
-    line: str | None = first
-    while line is not None:
-        head = line.split("\t", 3)
-        wanted = len(head) > 3 and head[2] in kinds and not line.startswith("#")
-        if wanted and not any(kinds[k] for k in _KINDS[: _KINDS.index(head[2])]):
-            fields = gtf_fields(line)
-            if fields is None:
-                odd.add(line)
-            else:
-                kinds[head[2]].append(fields)
-        line = next(lines, None)
-    odd.finish(sum(map(len, kinds.values())), "not a line of GTF", "Mend the file.")
-    kind = next((kind for kind, rows in kinds.items() if rows), "")
-    rows = kinds.get(kind, [])
+    kind, rows = rows_of_gtf(first, lines, path)
     ids = [attribute(r[8], "gene_id") for r in rows]
     table = pd.DataFrame(
         {

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import gzip
 import itertools
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TextIO
 
 import numpy as np
 import pandas as pd
@@ -16,6 +13,7 @@ import pandas as pd
 from chromatell._keys import CHROM, END, START
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError
+from chromatell.genome._text_file import text_file
 from chromatell.genome.annotation import COLUMNS, _find, _is_preamble, _lines, read_genes, strip_version
 from chromatell.genome.gene_bodies import _table
 from chromatell.genome.gtf import attribute, gene_name, gene_type, gtf_fields, is_whole, looks_like_gtf
@@ -89,23 +87,15 @@ def read_gene_models(source: str | Path | pd.DataFrame) -> GeneModels:
     if isinstance(source, pd.DataFrame):
         return _from_table(source, source)
     path = Path(source)
-    if not path.is_file():
-        raise ChromatellError(f"No annotation file at {str(path)!r}. {_CURE}")
-    try:
-        with path.open("rb") as handle:
-            compressed = handle.read(2) == b"\x1f\x8b"
-        opener: Callable[..., TextIO] = gzip.open if compressed else open
-        with opener(path, "rt", encoding="utf-8") as text:
-            lines = _lines(text, path)
-            first = next((line for line in lines if not _is_preamble(line)), "")
-            fields = first.split("\t")
-            if looks_like_gtf(fields):
-                return _from_gtf(itertools.chain([first], lines), path)
-            if len(fields) >= 12 and is_whole(fields[1]) and is_whole(fields[2]):
-                return _from_bed12(itertools.chain([first], lines), path)
-            table = _table(itertools.chain([first], lines), path)
-    except (UnicodeDecodeError, EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise ChromatellError(f"{str(path)!r} is not a whole text file ({type(error).__name__}). {_CURE}") from error
+    with text_file(path, _CURE) as text:
+        lines = _lines(text, path)
+        first = next((line for line in lines if not _is_preamble(line)), "")
+        fields = first.split("\t")
+        if looks_like_gtf(fields):
+            return _from_gtf(itertools.chain([first], lines), path)
+        if len(fields) >= 12 and is_whole(fields[1]) and is_whole(fields[2]):
+            return _from_bed12(itertools.chain([first], lines), path)
+        table = _table(itertools.chain([first], lines), path)
     return _from_table(path, table)
 
 

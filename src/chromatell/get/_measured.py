@@ -5,9 +5,10 @@ from __future__ import annotations
 from anndata import AnnData
 from mudata import MuData
 
-from chromatell._compat import layer_names, no_pull
+from chromatell._compat import no_pull
 from chromatell._keys import ATAC_PRED, DERIVED, UNS
 from chromatell._validate import ChromatellError
+from chromatell.data.named import with_matrix
 
 
 def measured(mdata: MuData) -> MuData:
@@ -75,15 +76,4 @@ def is_derived(name: str, adata: AnnData) -> bool:
 def _shared(adata: AnnData) -> AnnData:
     """Return an AnnData with the same matrices and tables of its own."""
     raw = None if adata.raw is None else {"X": adata.raw.X, "var": adata.raw.var, "varm": dict(adata.raw.varm)}
-    return AnnData(
-        adata.X,
-        obs=adata.obs.copy(),
-        var=adata.var.copy(),
-        uns=dict(adata.uns),
-        obsm=dict(adata.obsm),
-        varm=dict(adata.varm),
-        obsp=dict(adata.obsp),
-        varp=dict(adata.varp),
-        layers={layer: adata.layers[layer] for layer in layer_names(adata)},
-        raw=raw,
-    )
+    return with_matrix(adata, adata.X, raw=raw)

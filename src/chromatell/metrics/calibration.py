@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from chromatell._validate import ChromatellError, one_of
-from chromatell.metrics.ranking import flat_positives
+from chromatell.metrics.ranking import aligned, flat_positives
 
 _BLOCK = 4_000_000  # values looked at at a time
 
@@ -140,13 +140,7 @@ def _spread(p: np.ndarray, size: int = 1_000_000) -> np.ndarray:
 
 
 def _check(y: Any, probability: np.ndarray) -> np.ndarray:
-    p = np.asarray(probability)
-    if p.dtype not in (np.float32, np.float64):
-        p = p.astype(np.float64)
-    if np.shape(y) != p.shape:
-        raise ChromatellError(
-            f"y has shape {np.shape(y)} and probability {p.shape}; they must be the same. Align them first."
-        )
+    p = aligned(y, probability, "probability")
     if p.size and not (p.min() >= 0 and p.max() <= 1):  # a NaN fails both
         raise ChromatellError(
             f"Probabilities run from {float(p.min()):.3g} to {float(p.max()):.3g}; each must lie within 0 to 1. "

@@ -8,23 +8,16 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+from chromatell._docs import documented
 from chromatell._validate import ChromatellError
 
 BLOCK = 1 << 18  # values sorted at a time: they stay in the cache
 _N_POINTS = 200
 
 
+@documented("ranking")
 def auroc(y: Any, score: np.ndarray, axis: int | None = None) -> Any:
     """Area under the receiver operating characteristic curve, for each column, each row or all pairs.
-
-    Parameters
-    ----------
-    y
-        Labels, bool or 0/1; (n,) or (n, m), dense or scipy sparse (a stored value other than 0 is a positive).
-    score
-        Scores of the same shape, float32 or float64, finite; higher means more likely positive.
-    axis
-        0 gives one value a column, 1 one value a row, None one value over all pairs.
 
     Returns
     -------
@@ -51,17 +44,9 @@ def auroc(y: Any, score: np.ndarray, axis: int | None = None) -> Any:
     return auroc_and_ap(y, score, axis)[0]
 
 
+@documented("ranking")
 def average_precision(y: Any, score: np.ndarray, axis: int | None = None) -> Any:
     """Average precision for each column, each row or all pairs: the sum of precision x step in recall.
-
-    Parameters
-    ----------
-    y
-        Labels, bool or 0/1; (n,) or (n, m), dense or scipy sparse (a stored value other than 0 is a positive).
-    score
-        Scores of the same shape, float32 or float64, finite; higher means more likely positive.
-    axis
-        0 gives one value a column, 1 one value a row, None one value over all pairs.
 
     Returns
     -------
@@ -205,14 +190,20 @@ def _area(row: np.ndarray, positive: np.ndarray) -> tuple[float, float]:
     return float(area), float((true / (n - left)).sum() / k)
 
 
-def _check(y: Any, score: np.ndarray, axis: int | None) -> np.ndarray:
-    score = np.asarray(score)
-    if score.dtype not in (np.float32, np.float64):
-        score = score.astype(np.float64)
-    if np.shape(y) != score.shape:
+def aligned(y: Any, values: np.ndarray, name: str) -> np.ndarray:
+    """Return values as float32 or float64, of the shape of the labels."""
+    values = np.asarray(values)
+    if values.dtype not in (np.float32, np.float64):
+        values = values.astype(np.float64)
+    if np.shape(y) != values.shape:
         raise ChromatellError(
-            f"y has shape {np.shape(y)} and score {score.shape}; they must be the same. Align them first."
+            f"y has shape {np.shape(y)} and {name} {values.shape}; they must be the same. Align them first."
         )
+    return values
+
+
+def _check(y: Any, score: np.ndarray, axis: int | None) -> np.ndarray:
+    score = aligned(y, score, "score")
     if axis not in (None, 0, 1) or (axis is not None and score.ndim != 2):
         raise ChromatellError(
             f"axis={axis!r} does not fit scores of shape {score.shape}; use None, or 0 or 1 for two dimensions."

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from mudata import MuData
 
+from chromatell._docs import documented
 from chromatell._keys import ATAC, CHROM, END, RNA, START
 from chromatell._settings import logger
 from chromatell._validate import in_range
@@ -28,6 +29,7 @@ _PLAIN = {ord("<"): "(", ord(">"): ")", ord("&"): "+"}  # a label is shown as HT
 
 
 @modalities
+@documented("genome plot")
 def browser(
     mdata: MuData,
     region: str,
@@ -45,18 +47,8 @@ def browser(
 
     Parameters
     ----------
-    mdata
-        With `atac_pred`, `atac`, or both.
     region
         Where it opens, such as ``'chr1:35,000,000-35,200,000'`` (0-based, half-open).
-    groupby
-        Column of `obs`.
-    groups
-        Which, in this order; None takes all.
-    key
-        Which prediction; None takes the latest.
-    annotation
-        Genes to draw: GTF, BED or table, a path or a DataFrame.
     flank
         bp on either side that can be scrolled to.
 
@@ -92,7 +84,6 @@ def browser(
     'Axes'
     """
     flank = in_range(flank, 0, 100_000_000, "flank")
-    stretch_of(mdata, region, groupby, groups, key)  # raises where the stretch itself is empty
     if missing := _missing():
         logger.info("%s: a picture in place of the browser.", missing)
         return picture(mdata, region, groupby, groups=groups, key=key, annotation=annotation)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from mudata import MuData
 
+from chromatell._docs import documented
 from chromatell._keys import EVALUATION
 from chromatell._validate import one_of
 from chromatell.pl._plot import plot
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 
 @plot
+@documented("evaluated")
 def calibration(
     mdata: MuData,
     models: str | Sequence[str] | None = None,
@@ -36,16 +38,10 @@ def calibration(
 
     Parameters
     ----------
-    mdata
-        After ``ctl.tl.evaluate(mdata)``.
-    models
-        Which predictions; None draws every model.
     baselines
         'best' (chosen on validation cells by the Brier score), 'all', 'none' or a list of kinds.
     scale
         'log', since most pairs have a low probability (bins without an open pair are then not seen), or 'linear'.
-    key
-        `key_added` of that call.
 
     Returns
     -------

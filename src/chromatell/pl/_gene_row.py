@@ -12,7 +12,7 @@ import pandas as pd
 from chromatell._keys import CHROM, END, START
 from chromatell.genome.gene_bodies import read_gene_bodies
 from chromatell.genome.regions import normalise_chrom
-from chromatell.pl._style import INK
+from chromatell.pl._style import INK, font_size
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -60,6 +60,19 @@ def place_genes(
         lanes[i], named[i] = lane, with_name
     genes["x"], genes["low"], genes["high"] = middle, low, high
     return Placed(genes, lanes, named, max(1, len(ends)))
+
+
+def name_rows(ax: Axes, ticks: list[float], labels: list[str], genes: Placed | None) -> None:
+    """Name rows of height 1 at their ticks, and draw the genes, if any, in a row below."""
+    from matplotlib.ticker import FixedLocator
+
+    low, n_rows = 0.0, len(labels)
+    if genes is not None:
+        low = -draw_genes(ax, genes, font_size(ax))
+        ticks, labels = [*ticks, low / 2], [*labels, GENES]
+    ax.set_ylim(low - 0.05, n_rows)
+    ax.yaxis.set_major_locator(FixedLocator(ticks))
+    ax.set_yticklabels(labels)
 
 
 def draw_genes(ax: Axes, placed: Placed, points: float) -> float:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from mudata import MuData
 
+from chromatell._docs import documented
 from chromatell.pl._plot import plot
 from chromatell.pl._sequence_view import genomic_axis, stretch
 from chromatell.pl._style import INK, finish, font_size, new_axes
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 
 @plot
+@documented("sequence plot")
 def ism_heatmap(
     mdata: MuData,
     region: str | None = None,
@@ -36,12 +38,6 @@ def ism_heatmap(
     ----------
     mdata
         After ``ctl.tl.ism``; or after ``ctl.tl.attribute``, whose contributions are drawn alike.
-    region
-        Which one; None takes the first.
-    group
-        Which group of cells; None takes the first.
-    key
-        ``'ism'``, ``'attribution'``, or the `key_added` of either.
     start, end
         Stretch of the chromosome to draw, 0-based and half-open; None for all that is stored.
 

@@ -12,6 +12,7 @@ from anndata import AnnData
 from matplotlib.ticker import MaxNLocator
 from mudata import MuData
 
+from chromatell._docs import documented
 from chromatell._keys import COMPLETION, EVALUATION, OWN_ATAC
 from chromatell._validate import ChromatellError
 from chromatell.data.tracks import BinnedTracks
@@ -30,6 +31,7 @@ LOWER_IS_BETTER = frozenset({"ece", "brier", "rmse"})
 
 
 @plot
+@documented("evaluated")
 def leaderboard(
     mdata: MuData | AnnData | BinnedTracks,
     *,
@@ -61,8 +63,6 @@ def leaderboard(
         'embedding'. None takes the first in the table.
     targets, resolution
         For tracks: the targets, a panel each (None takes all), and the resolution in bp (None takes the finest).
-    key
-        `key_added` of that call.
     ax
         Axes to draw on, one for each panel; None makes a figure.
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from mudata import MuData
 
+from chromatell._docs import documented
 from chromatell._keys import ATAC, CHROM, END, REGION_LINKS, RNA, START
 from chromatell._validate import ChromatellError, examples
 from chromatell.data.chosen import coordinates
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 @plot
 @modalities
+@documented("plotted")
 def link_regions(
     mdata: MuData,
     gene: str | None = None,
@@ -48,8 +50,6 @@ def link_regions(
         Which; None takes that of the smallest p-value.
     fdr
         Pairs below it are coloured.
-    key
-        Name of the result.
 
     Returns
     -------

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from mudata import MuData
 
+from chromatell._docs import documented
 from chromatell.pl._plot import plot
 from chromatell.pl._sequence_view import Stretch, axes_size, genomic_axis, stretch
 from chromatell.pl._style import FAINT, OKABE_ITO, finish, new_axes
@@ -25,6 +26,7 @@ COLOURS = {
 
 
 @plot
+@documented("sequence plot")
 def logo(
     mdata: MuData,
     region: str | None = None,
@@ -46,12 +48,6 @@ def logo(
     ----------
     mdata
         After ``ctl.tl.ism`` or ``ctl.tl.attribute``.
-    region
-        Which one; None takes the first.
-    group
-        Which group of cells; None takes the first.
-    key
-        ``'ism'``, ``'attribution'``, or the `key_added` of either.
     start, end
         Stretch of the chromosome to draw, 0-based and half-open; None for all that is stored. About 100 bases can be
         read at a width of 6 inches.

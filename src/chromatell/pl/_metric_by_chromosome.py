@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from chromatell._docs import documented
 from chromatell._keys import EVALUATION
 from chromatell._validate import ChromatellError
 from chromatell.data.tracks import BinnedTracks
@@ -25,6 +26,7 @@ _MARKERS = "osD^vPX<>"
 
 
 @plot
+@documented("evaluated")
 def metric_by_chromosome(
     tracks: BinnedTracks,
     metric: str = "pearson",
@@ -52,8 +54,6 @@ def metric_by_chromosome(
         'smoothed', 'raw' or 'peaks', and bp; None takes the first view with that metric and its finest resolution.
     models
         Which models and baselines; None takes all.
-    key
-        `key_added` of that call.
 
     Returns
     -------

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from mudata import MuData
 
+from chromatell._docs import documented
 from chromatell._keys import EVALUATION
 from chromatell._validate import ChromatellError
 from chromatell.pl._plot import plot
@@ -31,6 +32,7 @@ _VIEWS = ("per_cell", "per_region")
 
 
 @plot
+@documented("evaluated")
 def per_cell_per_region(
     mdata: MuData,
     model: str | None = None,
@@ -46,14 +48,10 @@ def per_cell_per_region(
 
     Parameters
     ----------
-    mdata
-        After ``ctl.tl.evaluate(mdata)``.
     model
         Which prediction; None takes the first model.
     baseline
         Which baseline; None takes, for cells and for regions, the one that was chosen on the validation cells.
-    key
-        `key_added` of that call.
 
     Returns
     -------

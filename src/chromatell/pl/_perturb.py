@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from mudata import MuData
 
+from chromatell._docs import documented
 from chromatell._keys import PERTURBATION
 from chromatell._validate import ChromatellError, examples, in_range
 from chromatell.pl._plot import plot
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 
 @plot
+@documented("plotted")
 def perturb(
     mdata: MuData,
     target: str | None = None,
@@ -40,8 +42,6 @@ def perturb(
         Which perturbation; None takes the one with the largest effect.
     n_top
         Number of regions, by their largest effect in any group.
-    key
-        Name of the result.
 
     Returns
     -------

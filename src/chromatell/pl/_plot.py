@@ -44,7 +44,7 @@ def plot(draw: _Plot) -> _Plot:
         plt.show()
         return None
 
-    drawn.__doc__ = completed(inspect.getdoc(draw) or "", inspect.signature(draw).parameters, SHARED)
+    drawn.__doc__ = completed(inspect.getdoc(draw) or "", list(inspect.signature(draw).parameters), SHARED)
     return drawn  # type: ignore[return-value]
 
 

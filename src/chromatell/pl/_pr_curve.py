@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from anndata import AnnData
 from mudata import MuData
 
+from chromatell._docs import documented
 from chromatell._keys import EVALUATION, PREVALENCE
 from chromatell.pl._plot import plot
 from chromatell.pl._style import INK, Evaluation, Lines, Which, finish, legend, new_axes
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 
 @plot
+@documented("evaluated")
 def pr_curve(
     mdata: MuData | AnnData,
     models: str | Sequence[str] | None = None,
@@ -36,15 +38,11 @@ def pr_curve(
     ----------
     mdata
         After ``ctl.tl.evaluate(mdata)``; cells x bins after the same call.
-    models
-        Which predictions; None draws every model.
     baselines
         'best' (chosen on validation cells by average precision), 'all', 'none' or a list of kinds.
     pairs
         'cross-cell', 'cross-sample', 'cross-region' or 'cross-both', of cells x bins 'completion'; None takes the
         first in the table.
-    key
-        `key_added` of that call.
 
     Returns
     -------

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from mudata import MuData
 
+from chromatell._docs import documented
 from chromatell._keys import RANK_REGIONS
 from chromatell._validate import ChromatellError, examples, in_range
 from chromatell.pl._plot import plot
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 
 @plot
+@documented("plotted")
 def rank_regions(
     mdata: MuData,
     group: str | None = None,
@@ -41,8 +43,6 @@ def rank_regions(
         Which group; None takes the one with the highest lower bound.
     n_top
         Number of regions, by rank.
-    key
-        Name of the result.
 
     Returns
     -------

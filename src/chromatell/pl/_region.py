@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from matplotlib.ticker import FixedLocator
 from mudata import MuData
 
+from chromatell._docs import documented
 from chromatell._keys import ATAC, ATAC_PRED, CHROM, END, RNA, START
 from chromatell._validate import ChromatellError, examples
 from chromatell.data.chosen import Accessibility, accessibility, cell_labels, coordinates
 from chromatell.data.named import Layer, modalities
 from chromatell.data.predictions import prediction_keys
 from chromatell.genome.regions import normalise_chrom, parse_regions
-from chromatell.pl._gene_row import GENES, draw_genes, place_genes
+from chromatell.pl._gene_row import name_rows, place_genes
 from chromatell.pl._plot import plot
 from chromatell.pl._sequence_view import axes_size
 from chromatell.pl._style import FAINT, OKABE_ITO, finish, font_size, legend, new_axes
@@ -36,6 +36,7 @@ _NARROW = 0.004  # of the stretch: regions are drawn at least so wide
 
 @plot
 @modalities
+@documented("genome plot")
 def region(
     mdata: MuData,
     region: str,
@@ -55,18 +56,8 @@ def region(
 
     Parameters
     ----------
-    mdata
-        With `atac_pred`, `atac`, or both.
     region
         Such as ``'chr1:35,000,000-35,200,000'`` (0-based, half-open).
-    groupby
-        Column of `obs`.
-    groups
-        Which, in this order; None takes all.
-    key
-        Which prediction; None takes the latest.
-    annotation
-        Genes to draw: GTF, BED or table, a path or a DataFrame.
 
     Returns
     -------
@@ -102,14 +93,7 @@ def region(
         ax.axhline(floor, color=FAINT, linewidth=0.5, zorder=0.5)
     ticks, labels = list(floors + _FILL / 2), list(chosen)
     labels[0] = f"{labels[0]}\n0 to {top:.2g}"
-    low = 0.0
-    if genes is not None:
-        low = -draw_genes(ax, genes, font_size(ax))
-        ticks.append(low / 2)
-        labels.append(GENES)
-    ax.set_ylim(low - 0.05, len(chosen))
-    ax.yaxis.set_major_locator(FixedLocator(ticks))
-    ax.set_yticklabels(labels)
+    name_rows(ax, ticks, labels, genes)
     finish(ax, f"Position on {chrom} ({positions(ax, end - start)})", "Share of cells with the region open")
     ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)
@@ -131,7 +115,7 @@ class Stretch:
 def stretch_of(
     mdata: MuData, region: str, groupby: str, groups: Sequence[str] | None, key: str | None, *, flank: int = 0
 ) -> Stretch:
-    """Return the accessibility of groups in a stretch and `flank` bp on either side; raise where there is none."""
+    """Return the accessibility of groups in a stretch and `flank` bp beside it; raise where the stretch is empty."""
     place = parse_regions([str(region)]).iloc[0].copy()
     if place[START] < 0 or place[END] <= place[START]:
         raise ChromatellError(f"{region!r} is no region. Give one such as 'chr1:35,000,000-35,200,000'.")
@@ -147,7 +131,7 @@ def stretch_of(
     chrom, start, end = str(place[CHROM]), int(place[START]), int(place[END])
     place[START], place[END] = start - flank, end + flank
     layers = _layers(mdata, key, place, codes, len(names), rows)
-    if not layers:
+    if not any(((places[START] < end) & (places[END] > start)).any() for _, places, _ in layers):
         raise ChromatellError(
             f"No region of mdata lies in {region}. Its regions look like {examples(_any_names(mdata))}; take a stretch "
             "around one of them."

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 from anndata import AnnData
-from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from chromatell._keys import PREDICTIONS, UNS
 from chromatell._validate import ChromatellError
 from chromatell.data._tracks_table import ASSAY, INPUT, PREDICTION, ROLE, SAMPLE, STRAND, one_region
 from chromatell.data.tracks import BinnedTracks, as_tracks
-from chromatell.pl._gene_row import GENES, draw_genes, place_genes
+from chromatell.pl._gene_row import name_rows, place_genes
 from chromatell.pl._plot import plot
 from chromatell.pl._sequence_view import axes_size
 from chromatell.pl._style import BASELINE, FAINT, OKABE_ITO, finish, font_size, legend, new_axes
@@ -117,14 +117,7 @@ def tracks(
         top, mirrored = _draw(ax, held, row, chrom, bins, edges, layer, floor, keys)
         ticks.append(floor + _FILL / 2)
         labels.append(f"{row.label}\n{'±' if mirrored else '0 to '}{f'{top:,.0f}' if top >= 100 else f'{top:.3g}'}")
-    low = 0.0
-    if genes is not None:
-        low = -draw_genes(ax, genes, font_size(ax))
-        ticks.append(low / 2)
-        labels.append(GENES)
-    ax.set_ylim(low - 0.05, len(rows))
-    ax.yaxis.set_major_locator(FixedLocator(ticks))
-    ax.set_yticklabels(labels)
+    name_rows(ax, ticks, labels, genes)
     unit = positions(ax, end - start)
     finish(ax, f"Position on {chrom} ({unit})", _quantity(held, chosen, layer))
     ax.tick_params(axis="y", length=0)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from mudata import MuData
 
+from chromatell._docs import documented
 from chromatell._keys import UNCERTAINTY
 from chromatell._validate import ChromatellError
 from chromatell.pl._plot import plot
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 
 @plot
+@documented("plotted")
 def uncertainty(
     mdata: MuData,
     key: str = UNCERTAINTY,
@@ -32,8 +34,6 @@ def uncertainty(
     ----------
     mdata
         After ``ctl.tl.uncertainty(mdata, groupby)`` on data with measured ATAC.
-    key
-        Name of the result.
 
     Returns
     -------

@@ -65,8 +65,6 @@ def add_sequence(
         Share of N, from 0 to 1, up to which a window counts as having sequence.
     key_added
         In `varm`. The rest of the package reads the default.
-    copy
-        Return a new object; the one that was given stays as it is.
 
     Returns
     -------

@@ -106,8 +106,6 @@ def annotate_regions(
         Chromosome lengths of the regions' build, to check the annotation: a dict, a ``chrom.sizes`` file, or hg19,
         hg38, hs1, mm9, mm10, mm39. None takes the build's name from ``uns['genome']`` or ``var['genome']`` where it is
         known, or the sizes that ``ctl.pp.bin_genome`` kept.
-    copy
-        Return a new object; the one that was given stays as it is.
 
     Returns
     -------

@@ -76,8 +76,6 @@ def embed_sequence(
         Seed of the draw of 20,000 training regions, where there are more; None takes ``ctl.settings.seed``, else 0.
     key_added
         In `varm`.
-    copy
-        Return a new object; the one that was given stays as it is.
 
     Returns
     -------

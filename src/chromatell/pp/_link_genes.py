@@ -48,8 +48,6 @@ def link_genes(
         see :func:`chromatell.genome.annotation.read_genes`.
     max_distance
         In bp, up to which a region is linked.
-    copy
-        Return a new object; the one that was given stays as it is.
 
     Returns
     -------

@@ -61,8 +61,6 @@ def map_orthologs(
     to_column
         Column with the names to give, the kind of name that the model was trained on. None is for tables with one
         other column of genes.
-    copy
-        Return a new object; the one that was given stays as it is.
 
     Returns
     -------

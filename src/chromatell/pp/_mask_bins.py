@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
+from chromatell._docs import documented
 from chromatell._keys import CHROM, END, RAW, START
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, examples, in_range
@@ -21,6 +22,7 @@ from chromatell.genome.chromosome_ends import Ends, within
 from chromatell.genome.regions import normalise_chrom
 
 
+@documented("tracks")
 def mask_bins(
     tracks: BinnedTracks | AnnData,
     *,
@@ -33,8 +35,6 @@ def mask_bins(
 
     Parameters
     ----------
-    tracks
-        Tracks, or an AnnData of a stretch of them.
     blacklist
         Regions whose signal is an artefact: the path of a BED, a table with `chrom`, `start`, `end` (0-based,
         half-open), or names. A bin of which one base is in a region is masked. `1` and `chr1` are the same.
@@ -43,8 +43,6 @@ def mask_bins(
     all_zero
         In bp: mask a bin if no input and no target has any signal from this far before it to this far behind it, signal
         in blacklisted bins left aside. Unsmoothed values are looked at where they were kept. None masks no such bin.
-    copy
-        Return new tracks; those that were given stay as they are.
 
     Returns
     -------

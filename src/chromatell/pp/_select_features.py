@@ -68,8 +68,6 @@ def select_features(
         Share of training cells in which a region must be open, from 0 to 1.
     seed
         Seed of the cells drawn, the components and the forest. None follows ``ctl.settings.seed``.
-    copy
-        Return a new object; the one that was given stays as it is.
 
     Returns
     -------

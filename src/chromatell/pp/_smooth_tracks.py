@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from anndata import AnnData
 
+from chromatell._docs import documented
 from chromatell._keys import RAW
 from chromatell._progress import progress
 from chromatell._settings import logger
@@ -24,6 +25,7 @@ TRUNCATE = 3.0  # smoothing widths: a bin's value depends on no bin further away
 _MAX_SIGMA = 100_000  # bins
 
 
+@documented("tracks")
 def smooth_tracks(
     tracks: BinnedTracks | AnnData,
     *,
@@ -38,8 +40,6 @@ def smooth_tracks(
 
     Parameters
     ----------
-    tracks
-        Tracks, or an AnnData of a stretch of them.
     sigma
         Standard deviation of the Gaussian, in bins: 10 bins of 50 bp are 500 bp. It ends at 3 standard deviations.
         Tracks that are smooth already are smoothed from their raw values, so the last call counts.
@@ -51,8 +51,6 @@ def smooth_tracks(
         A Zarr folder for the smoothed values, where they do not fit in memory.
     overwrite
         Replace what is at `out`.
-    copy
-        Return new tracks; those that were given stay as they are.
 
     Returns
     -------

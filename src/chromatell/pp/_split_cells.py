@@ -11,6 +11,7 @@ import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
+from chromatell._docs import documented
 from chromatell._keys import ATAC, RNA, SPLIT, SPLIT_HOW, SPLITS, TEST, UNS
 from chromatell._settings import logger, settings
 from chromatell._validate import (
@@ -30,6 +31,7 @@ _DRAWS = 20  # of a grouped split, the closest to the fractions is kept; more wo
 
 
 @modalities
+@documented("split")
 def split_cells(
     mdata: MuData | AnnData,
     *,
@@ -58,12 +60,6 @@ def split_cells(
         Whole labels held out as test: one or more labels of `by`, or a dict of ``{column: labels}``. All other cells
         are train or val, at random in the ratio of the first two fractions; where a dict and `by` are both given, in
         whole groups of `by`.
-    seed
-        Same seed, same split. None follows ``ctl.settings.seed``.
-    key_added
-        Column to write. The rest of the package reads the default.
-    copy
-        Return a new object; the one that was given stays as it is.
 
     Returns
     -------

@@ -11,6 +11,7 @@ import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
+from chromatell._docs import documented
 from chromatell._keys import ATAC, CHROM, DNA, END, REGION_SPLIT_HOW, RNA, SPLIT, SPLITS, START, UNS
 from chromatell._settings import logger, settings
 from chromatell._validate import ChromatellError, in_range, one_of, split_fractions, store_key
@@ -27,6 +28,7 @@ _CLOSE = 0.005
 
 
 @modalities
+@documented("split")
 def split_regions(
     mdata: MuData | AnnData | BinnedTracks,
     *,
@@ -79,12 +81,6 @@ def split_regions(
         In bp, of a block of tracks.
     allow_leaky
         Let bins of tracks be split so that training sees what is tested.
-    seed
-        Same seed, same split. None follows ``ctl.settings.seed``.
-    key_added
-        Column to write. The rest of the package reads the default.
-    copy
-        Return a new object; the one that was given stays as it is.
 
     Returns
     -------

@@ -62,8 +62,6 @@ def add_prediction(
         say nothing.
     uses_target_assay
         Whether the tool saw the ATAC of the test cells; stored with the prediction.
-    copy
-        Return a new object; the one that was given stays as it is.
 
     Returns
     -------

@@ -9,6 +9,7 @@ from typing import Any
 from anndata import AnnData
 from mudata import MuData
 
+from chromatell._docs import documented
 from chromatell._keys import ATAC, RNA
 from chromatell._rows import with_tables
 from chromatell._validate import ChromatellError, modality, one_of, paired, unique_names
@@ -25,6 +26,7 @@ from chromatell.tl._train import once_written, provenance, regions_to_predict, s
 
 
 @modalities
+@documented("training")
 def atacformer(
     data: AnnData | MuData,
     *,
@@ -75,13 +77,8 @@ def atacformer(
     out
         Path of a Zarr store for `atac_pred`, needed above ``ctl.settings.dense_limit``; ``uns`` then holds its name and
         hash.
-    seed
-        The same seed gives the same weights on the same machine with the same number of threads; None follows
-        ``ctl.settings.seed``.
     train_kwargs
         Passed to `AtacFormer.train`: `max_epochs`, `lr`, `precision`, `accelerator`, `checkpoint_dir`, ...
-    copy
-        Return a new object; the one that was given stays as it is.
     model_kwargs
         Passed to `AtacFormer`: `d`, `n_layers`, `max_length`, `contrastive`, `eos`, `low`, `high`, ...
 

@@ -13,6 +13,7 @@ import torch
 from mudata import MuData
 from torch import Tensor, nn
 
+from chromatell._docs import documented
 from chromatell._keys import ATAC, RNA
 from chromatell._progress import progress
 from chromatell._settings import logger, settings
@@ -40,6 +41,7 @@ _NOTHING = 1e-4  # log-odds: the model says nothing of sequence, and there is no
 
 
 @modalities
+@documented("sequence")
 def attribute(
     mdata: MuData,
     regions: Regions,
@@ -68,34 +70,17 @@ def attribute(
 
     Parameters
     ----------
-    mdata
-        Modality `rna` and a model that reads DNA; ``atac.varm['dna_code']`` or `fasta` for the sequences.
-    regions
-        Names of ``mdata.mod['atac']``; or ``'chrom:start-end'``, a table with `chrom`, `start`, `end` or the path of a
-        `.bed` (0-based, half-open), whose sequences come from `fasta`.
-    key
-        Name of the model in `mdata`.
-    model
-        A model, or the path of a file with one, in place of that in `mdata`; `key` chooses where a file holds several.
     method
         'deep_lift_shap'; or 'input_x_gradient', the gradient less its mean over the four bases, which is faster and
         says only what small changes do.
     n_shuffles
         Shuffled copies of each sequence, for DeepLIFT/SHAP.
-    groupby
-        Column of `obs`; cells without a label are left out. None: the mean of all cells is one group, 'all'.
-    cells
-        Names or a mask of the cells of ``mdata.mod['rna']`` to take; None for all.
     window
         Bases about the centre to keep; None for all that the model reads. It costs nothing more.
-    fasta
-        Path of the genome, or a `chromatell.genome.Genome`.
     batch_size
         Sequences read at a time, each with a shuffled copy.
     seed
         Seed of the shuffles; None follows ``ctl.settings.seed``.
-    key_added
-        Where in ``mdata.uns['ctl']`` the result goes.
 
     Returns
     -------

@@ -83,8 +83,6 @@ def baseline(
         What `knn`, `ridge` and `svd_ridge` read: `rna`, and other modalities as ``ctl.tl.dense`` reads them.
     seed
         None follows ``ctl.settings.seed``. Those of tracks draw nothing.
-    copy
-        Return a new object; the one that was given stays as it is.
 
     Returns
     -------

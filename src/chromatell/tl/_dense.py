@@ -8,6 +8,7 @@ from typing import Any
 
 from mudata import MuData
 
+from chromatell._docs import documented
 from chromatell._keys import ATAC, RNA
 from chromatell.data.named import Layer, modalities
 from chromatell.models import family_class
@@ -15,6 +16,7 @@ from chromatell.tl._train import train_and_store, training
 
 
 @modalities
+@documented("training")
 def dense(
     mdata: MuData,
     *,
@@ -50,20 +52,8 @@ def dense(
         principal components are read, and the log total of counts.
     preset
         'default' or 'wizel2025', see `chromatell.models.Dense`.
-    key_added
-        Name of the model and of its prediction.
     batch_key, continuous_covariate_keys
         Columns of `obs`.
-    depth
-        Depth at which cells are predicted: 'predicted' from expression, 'fixed', or 'observed' (reads their ATAC).
-    depth_key
-        Column of `atac.obs` with each cell's fragments.
-    out
-        Path of a Zarr store for the predictions, needed above ``ctl.settings.dense_limit``; ``mdata.uns`` then holds
-        its name and hash.
-    seed
-        The same seed gives the same weights on the same machine with the same number of threads; None follows
-        ``ctl.settings.seed``.
     train_kwargs
         Passed to `Dense.train`: `max_epochs`, `lr`, `accelerator`, `checkpoint_dir`, ...
     model_kwargs

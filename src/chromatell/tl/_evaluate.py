@@ -87,8 +87,6 @@ def evaluate(
     key_added
         Name of the table in ``mdata.uns['ctl']``; another name than 'evaluation' is put before the names of the other
         two too: `<key_added>_gains`, `<key_added>_curves`.
-    copy
-        Return a new object; the one that was given stays as it is.
     options
         Options of one kind of data, see the table in Notes. `motifs`: what ``ctl.genome.motifs.read_motifs`` takes, for
         the baseline `motif_ridge`. `removed`: share of each scored cell's open bins that is taken out and asked for;

@@ -80,8 +80,6 @@ def fisher(
         Resamples of the cells, the same for the model and every baseline.
     seed
         None follows ``ctl.settings.seed``.
-    copy
-        Return a new object; the one that was given stays as it is.
 
     Returns
     -------

@@ -82,8 +82,6 @@ def gene_activity(
         In bp, for 'body'.
     key_added
         Name of the new modality; one of that name that this function wrote is replaced.
-    copy
-        Return a new object; the one that was given stays as it is.
 
     Returns
     -------

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from mudata import MuData
 
+from chromatell._docs import documented
 from chromatell._keys import ATAC, ISM, RNA
 from chromatell._progress import progress
 from chromatell._settings import logger
@@ -30,6 +31,7 @@ _CHANGES = 50_000  # sequences of a chunk: their vectors are held at once
 
 
 @modalities
+@documented("sequence")
 def ism(
     mdata: MuData,
     regions: Regions,
@@ -57,27 +59,10 @@ def ism(
 
     Parameters
     ----------
-    mdata
-        Modality `rna` and a model that reads DNA; ``atac.varm['dna_code']`` or `fasta` for the sequences.
-    regions
-        Names of ``mdata.mod['atac']``; or ``'chrom:start-end'``, a table with `chrom`, `start`, `end` or the path of a
-        `.bed` (0-based, half-open), whose sequences come from `fasta`.
-    key
-        Name of the model in `mdata`.
-    model
-        A model, or the path of a file with one, in place of that in `mdata`; `key` chooses where a file holds several.
-    groupby
-        Column of `obs`; cells without a label are left out. None: the mean of all cells is one group, 'all'.
-    cells
-        Names or a mask of the cells of ``mdata.mod['rna']`` to take; None for all.
     window
         Bases about the centre to change, at most those that the model reads; None for all of these.
-    fasta
-        Path of the genome, or a `chromatell.genome.Genome`.
     batch_size
         Sequences read at a time; the result depends on it by rounding only.
-    key_added
-        Where in ``mdata.uns['ctl']`` the result goes.
 
     Returns
     -------

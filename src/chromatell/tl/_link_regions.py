@@ -10,6 +10,7 @@ import pandas as pd
 import scipy.sparse as sp
 from mudata import MuData
 
+from chromatell._docs import documented
 from chromatell._keys import ATAC, CHROM, LINKS, REGION_LINKS, RNA, UNS
 from chromatell._progress import progress
 from chromatell._settings import settings
@@ -17,16 +18,16 @@ from chromatell._validate import ChromatellError, examples, in_range, modality, 
 from chromatell.data.chosen import coordinates
 from chromatell.data.named import Layer, modalities
 from chromatell.genome.regions import normalise_chrom
-from chromatell.io._uns_store import model_keys
 from chromatell.models import load
 from chromatell.tl._knockout import PredictedEffects
 from chromatell.tl._measured_tests import false_discovery
-from chromatell.tl._sequences import result_key
+from chromatell.tl._sequences import result_key, stored_model
 
 METHODS = ("knockout", "gradient")
 
 
 @modalities
+@documented("result")
 def link_regions(
     mdata: MuData,
     *,
@@ -58,8 +59,6 @@ def link_regions(
     ----------
     mdata
         With `rna`, links (``ctl.pp.link_genes``), and the model.
-    key
-        The model in `mdata`.
     model
         A trained model, or the path of one, in its place. It must read expression: a `Dense`, an `XChrom` with
         ``embedding=None``, or an `AtacFormer` with a context that it computes from expression.
@@ -70,12 +69,6 @@ def link_regions(
         mean over all cells.
     n_cells
         Cells over which the mean is taken, drawn at random; all where there are fewer.
-    seed
-        Seed of the draw; None follows ``ctl.settings.seed``.
-    key_added
-        Name of what is written.
-    copy
-        Return a new object; the one that was given stays as it is.
 
     Returns
     -------
@@ -183,13 +176,7 @@ def any_model(mdata: MuData, key: str, model: Any) -> Any:
     from chromatell.models._base import ChromatinModel
 
     if model is None:
-        keys = model_keys(mdata)
-        if key not in keys:
-            raise ChromatellError(
-                f"There is no model {key!r} in mdata.uns['ctl']['models']; there: {keys or 'none'}. Train one with "
-                "ctl.tl.dense(mdata), name another with key=, or give one with model=."
-            )
-        model = load(mdata, key=key)
+        model = stored_model(mdata, key, "Train one with ctl.tl.dense(mdata)")
     elif not isinstance(model, ChromatinModel):
         model = load(model)
     return model

@@ -9,6 +9,7 @@ import pandas as pd
 from mudata import MuData
 from scipy.spatial import cKDTree
 
+from chromatell._docs import documented
 from chromatell._keys import ATAC, DNA, MOTIF_ACTIVITY, RNA, UNS
 from chromatell._progress import progress
 from chromatell._settings import logger, settings
@@ -24,6 +25,7 @@ _WIDTH = 0.1  # sd of their weights, in whitened units of GC and log mean, as in
 
 
 @modalities
+@documented("result")
 def motif_activity(
     mdata: MuData,
     motifs: Motifs | None = None,
@@ -77,10 +79,6 @@ def motif_activity(
         brings along. A log line says which was read.
     seed
         Seed of the backgrounds; None follows ``ctl.settings.seed``.
-    key_added
-        Name of what is written.
-    copy
-        Return a new object; the one that was given stays as it is.
 
     Returns
     -------

@@ -87,8 +87,6 @@ def neighbor_score(
         Seed of the LSI and of the cells drawn; None follows ``ctl.settings.seed``.
     key_added
         Name of the table in ``mdata.uns['ctl']``.
-    copy
-        Return a new object; the one that was given stays as it is.
 
     Returns
     -------

@@ -11,6 +11,7 @@ import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
+from chromatell._docs import documented
 from chromatell._keys import ATAC, PERTURBATION, RNA, UNS
 from chromatell._progress import progress
 from chromatell._settings import settings
@@ -26,6 +27,7 @@ _MOST = 1000  # perturbations of one call
 
 
 @modalities
+@documented("result")
 def perturb(
     mdata: MuData,
     targets: str | Sequence[str] | Mapping[str, Sequence[str]],
@@ -64,8 +66,6 @@ def perturb(
     targets
         Names of genes, regions or factors, each taken out by itself; or a dict of a name to several that are taken out
         together.
-    key
-        The model in `mdata`.
     model
         A trained model, or the path of one, in its place.
     motifs
@@ -77,16 +77,8 @@ def perturb(
         Of a match, for one place on one strand.
     n_shuffles
         Times that each match is shuffled; the effect is their mean.
-    groupby
-        Column of `obs`.
     n_cells
         Cells of each group, drawn at random; all where there are fewer.
-    seed
-        Seed of the draw; None follows ``ctl.settings.seed``.
-    key_added
-        Name of what is written.
-    copy
-        Return a new object; the one that was given stays as it is.
 
     Returns
     -------

@@ -9,11 +9,12 @@ import numpy as np
 import pandas as pd
 from mudata import MuData
 
+from chromatell._docs import documented
 from chromatell._keys import ATAC, RANK_REGIONS, RNA, SPLITS, UNS
 from chromatell._settings import logger, settings
 from chromatell._validate import ChromatellError, examples, in_range, modality, one_of, split_of, warn
 from chromatell.data.accessibility import fragment_counts
-from chromatell.data.chosen import Accessibility, accessibility, cell_labels
+from chromatell.data.chosen import Accessibility, accessibility, cell_labels, indicator
 from chromatell.data.named import Layer, modalities
 from chromatell.io._uns_store import model_keys
 from chromatell.models import load
@@ -26,6 +27,7 @@ _FEWEST = 10  # open cells of a measured region, from which on its effect counts
 
 
 @modalities
+@documented("result")
 def rank_regions(
     mdata: MuData,
     groupby: str,
@@ -57,8 +59,6 @@ def rank_regions(
     ----------
     mdata
         With `atac_pred`; `atac` where it was measured.
-    groupby
-        Column of `obs`.
     key
         Which prediction; None takes the latest; 'atac' ranks by the measured effects.
     groups
@@ -80,10 +80,6 @@ def rank_regions(
         Replicates.
     seed
         Seed of the replicates; None follows ``ctl.settings.seed``.
-    key_added
-        Name of what is written.
-    copy
-        Return a new object; the one that was given stays as it is.
 
     Returns
     -------
@@ -243,9 +239,10 @@ def _wobble(mdata: MuData, found: Accessibility, codes: np.ndarray, n_groups: in
     if model.family != "dense" or getattr(config, "n_members", 1) < 2:
         logger.info("%r has no members that could differ: intervals are of resampled cells alone.", found.key)
         return None
-    from chromatell.models.dense._draws import group_draws
+    from chromatell.models.dense._draws import draws_of_sets
 
-    means = np.log(np.clip(group_draws(model, mdata, found.regions, codes, n_groups), 1e-9, None))
+    draws = draws_of_sets(model, mdata, found.regions, indicator(codes, n_groups))
+    means = np.log(np.clip(draws.means, 1e-9, None))
     return (means - means.mean(axis=0)).astype(np.float32)
 
 

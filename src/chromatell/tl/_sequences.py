@@ -59,18 +59,23 @@ class Windows:
         return slice(first, first + width)
 
 
+def stored_model(mdata: MuData, key: str, train: str) -> Any:
+    """Return a model of `mdata`; where there is none of that name, say what is there and how to train one."""
+    keys = model_keys(mdata)
+    if key not in keys:
+        raise ChromatellError(
+            f"There is no model {key!r} in mdata.uns['ctl']['models']; there: {keys or 'none'}. {train}, name another "
+            "with key=, or give one with model=."
+        )
+    return load(mdata, key=key)
+
+
 def sequence_model(mdata: MuData, key: str, model: Any) -> Any:
     """Return a trained model that reads DNA: the one that is given, else the one that `mdata` carries."""
     if not isinstance(mdata, MuData):
         raise ChromatellError(f"Expected a MuData with modality 'rna' and a model, got {type(mdata).__name__}.")
     if model is None:
-        keys = model_keys(mdata)
-        if key not in keys:
-            raise ChromatellError(
-                f"There is no model {key!r} in mdata.uns['ctl']['models']; there: {keys or 'none'}. Train one that "
-                "reads DNA with ctl.tl.xchrom(mdata), name another with key=, or give one with model=."
-            )
-        model = load(mdata, key=key)
+        model = stored_model(mdata, key, "Train one that reads DNA with ctl.tl.xchrom(mdata)")
     elif isinstance(model, str | Path | MuData):
         model = _load(model, key)
     if not hasattr(model, "region_vectors") or not hasattr(model, "sequence_module"):

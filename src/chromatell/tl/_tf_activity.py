@@ -10,6 +10,7 @@ import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
+from chromatell._docs import documented
 from chromatell._keys import ATAC, RNA, TRAIN, UNS
 from chromatell._progress import progress
 from chromatell._settings import logger, settings
@@ -24,6 +25,7 @@ SITES = ("sampled", "consensus")
 
 
 @modalities
+@documented("result")
 def tf_activity(
     mdata: MuData,
     motifs: Motifs | None = None,
@@ -59,8 +61,6 @@ def tf_activity(
     motifs
         What `chromatell.genome.motifs.read_motifs` takes: names or ids of JASPAR, a MEME file, a dict of name ->
         (length, 4) array. None takes JASPAR's vertebrate motifs of the factors that are genes of `rna`.
-    key
-        The model in `mdata`.
     model
         A trained model, or the path of one, in its place.
     n_backgrounds
@@ -76,10 +76,6 @@ def tf_activity(
         brings along. A log line says which was read.
     seed
         Seed of the backgrounds and sites; None follows ``ctl.settings.seed``.
-    key_added
-        Name of what is written.
-    copy
-        Return a new object; the one that was given stays as it is.
 
     Returns
     -------

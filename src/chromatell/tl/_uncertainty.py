@@ -10,6 +10,7 @@ import scipy.sparse as sp
 from mudata import MuData
 from scipy import stats
 
+from chromatell._docs import documented
 from chromatell._keys import ATAC, ATAC_PRED, REGION, RNA, SPLIT, TEST, TRAIN, UNCERTAINTY, UNS, VAL
 from chromatell._settings import logger, settings
 from chromatell._validate import ChromatellError, in_range, one_of, split_of, warn
@@ -25,6 +26,7 @@ _FEWEST = 10  # cells of a group, in a split
 
 
 @modalities
+@documented("result")
 def uncertainty(
     mdata: MuData,
     groupby: str,
@@ -56,10 +58,6 @@ def uncertainty(
     ----------
     mdata
         With `rna`, and the model; `atac` and ``obs['ctl_split']`` to calibrate and to check.
-    groupby
-        Column of `obs`.
-    key
-        The model in `mdata`.
     model
         A trained `Dense`, or the path of one, in its place.
     method
@@ -70,10 +68,6 @@ def uncertainty(
         Coverage of the intervals in the table.
     seed
         Seed of dropout; None follows ``ctl.settings.seed``.
-    key_added
-        Name of what is written.
-    copy
-        Return a new object; the one that was given stays as it is.
 
     Returns
     -------

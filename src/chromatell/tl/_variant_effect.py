@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from mudata import MuData
 
+from chromatell._docs import documented
 from chromatell._keys import ATAC, CHROM, RNA
 from chromatell._progress import progress
 from chromatell._settings import settings
@@ -31,6 +32,7 @@ _ROUNDING = 1e-5  # of the largest random effect: effects that are this close ar
 
 
 @modalities
+@documented("sequence")
 def variant_effect(
     mdata: MuData,
     variants: str | Path | pd.DataFrame,
@@ -66,21 +68,13 @@ def variant_effect(
         Path of the genome, or a `chromatell.genome.Genome`: the window is centred on the variant, for an insertion or
         deletion on the middle of each allele. None: substitutions only, in the window (``atac.varm['dna_code']``) of
         the nearest region, where others are left out.
-    key
-        Name of the model in `mdata`.
-    model
-        A model, or the path of a file with one, in place of that in `mdata`; `key` chooses where a file holds several.
     per
         Column of `obs` with groups; cells without a label are left out. None: the mean of all cells is one group,
         'all'.
-    cells
-        Names or a mask of the cells of ``mdata.mod['rna']`` to take; None for all.
     n_null
         Random variants; 0 leaves `p` and `q` out (NaN).
     seed
         Seed of the random variants; None follows ``ctl.settings.seed``.
-    key_added
-        Where in ``mdata.uns['ctl']`` the result goes.
 
     Returns
     -------

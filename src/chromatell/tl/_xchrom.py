@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from mudata import MuData
 
+from chromatell._docs import documented
 from chromatell._keys import ATAC, DNA, RNA, X_PCA, X_XCHROM
 from chromatell.data.named import Layer, modalities
 from chromatell.genome.motifs import Motifs
@@ -17,6 +18,7 @@ from chromatell.tl._train import train_and_store, training
 
 
 @modalities
+@documented("training")
 def xchrom(
     mdata: MuData,
     *,
@@ -50,8 +52,6 @@ def xchrom(
         ``ctl.pp.split_regions`` the regions held out there are not learned from, and are predicted from sequence alone.
     preset
         'small' or 'xchrom', see `chromatell.models.XChrom`.
-    key_added
-        Name of the model and of its prediction.
     embedding
         Key of ``rna.obsm`` that the cell tower reads; None, or 'X_pca' where it is not there, fits principal components
         on the training cells.
@@ -69,16 +69,6 @@ def xchrom(
     batch_key, continuous_covariate_keys
         Columns of `obs` that the cell tower reads beside the embedding; ``obsm['X_xchrom']`` then holds them too. A
         batch that training did not see takes the mean effect, with a warning.
-    depth
-        Depth at which cells are predicted: 'predicted' from expression, 'fixed', or 'observed' (reads their ATAC).
-    depth_key
-        Column of `atac.obs` with each cell's fragments.
-    out
-        Path of a Zarr store for the predictions, needed above ``ctl.settings.dense_limit``; ``mdata.uns`` then holds
-        its name and hash.
-    seed
-        The same seed gives the same weights on the same machine with the same number of threads; None follows
-        ``ctl.settings.seed``.
     train_kwargs
         Passed to `XChrom.train`: `max_epochs`, `lr`, `precision`, `accelerator`, `checkpoint_dir`, ...
     model_kwargs

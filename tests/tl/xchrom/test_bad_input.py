@@ -2,34 +2,20 @@
 
 from __future__ import annotations
 
-import mudata as md
 import numpy as np
 import pytest
-import scipy.sparse as sp
+from tests.helpers import joined, spoiled
 from tests.tl.xchrom.made import QUICK
 
 import chromatell as ctl
 from chromatell import ChromatellError
-from chromatell._compat import no_pull
 
 
 def broken(mdata, what):
     """Return (a MuData with one thing wrong, options)."""
-    rna, atac = mdata["rna"].copy(), mdata["atac"].copy()
+    rna, atac = spoiled(mdata, what)
     options = {}
-    if what == "barcodes":
-        atac.obs_names = [f"x{i}" for i in range(atac.n_obs)]
-    elif what == "order":
-        atac = atac[::-1].copy()
-    elif what == "nan":
-        rna.X.data[3] = np.nan
-    elif what == "negative":
-        atac.X.data[3] = -1
-    elif what == "unexpressed":
-        rna.X = sp.csr_matrix(np.vstack([np.zeros((2, rna.n_vars), np.float32), rna.X.toarray()[2:]]))
-    elif what == "closed":
-        atac.X = sp.csr_matrix(atac.shape, dtype=np.float32)
-    elif what == "no sequence":
+    if what == "no sequence":
         del atac.varm["dna_code"]
     elif what == "no such sequence":
         options = {"sequence": "dna"}
@@ -49,12 +35,7 @@ def broken(mdata, what):
         options = {"n_filters": 3}
     elif what == "train option":
         options = {"train_kwargs": {"n_epochs": 3}}
-    mods = {"rna": rna} if what == "no atac" else {"rna": rna, "atac": atac}
-    with no_pull():
-        bad = md.MuData(mods)
-    if what not in ("barcodes", "no split"):
-        bad.obs["ctl_split"] = mdata.obs["ctl_split"].reindex(bad.obs_names)
-    return bad, options
+    return joined(mdata, rna, atac, what), options
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
-from tests.helpers import assert_same, rows_of, snapshot
+from tests.helpers import check_prediction_in_a_store, rows_of
 from tests.tl.xchrom.made import QUICK
 
 import chromatell as ctl
@@ -128,20 +130,7 @@ def test_depth_of_a_prediction(done, mdata):
 
 
 def test_predictions_above_the_limit_go_to_a_store(mdata, fasta, tmp_path, monkeypatch):
-    monkeypatch.setattr(ctl.settings, "dense_limit", 1000)
-    before = snapshot(mdata)
-    with pytest.raises(ChromatellError, match=r"120 cells x 130 regions .* out='predictions.zarr'"):
-        ctl.tl.xchrom(mdata, **QUICK)
-    assert_same(before, snapshot(mdata))
-    ctl.tl.xchrom(mdata, out=tmp_path / "pred.zarr", **QUICK)
-    assert "atac_pred" not in mdata.mod
-    monkeypatch.undo()
-    with no_pull():
-        mdata.write(tmp_path / "shared.h5mu")
-    stored = ctl.io.open_prediction(tmp_path / "shared.h5mu")
-    want = ctl.tl.predict(mdata["rna"], model=mdata)["atac_pred"].X
-    np.testing.assert_allclose(np.asarray(stored.X), want, atol=1e-6)
-    assert list(stored.var_names) == list(mdata["atac"].var_names)
+    want = check_prediction_in_a_store(mdata, partial(ctl.tl.xchrom, **QUICK), tmp_path, monkeypatch)
     new = ["chr1:500-700", mdata["atac"].var_names[0]]
     got = ctl.tl.predict(mdata["rna"], model=mdata, regions=new, fasta=fasta, out=tmp_path / "new.zarr")
     assert "atac_pred" not in got.mod

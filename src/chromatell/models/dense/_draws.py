@@ -20,7 +20,6 @@ from torch import Tensor, nn
 from chromatell._keys import RNA
 from chromatell._validate import ChromatellError, expressed, in_range, nonnegative, one_of
 from chromatell.data.cells import CellBatch
-from chromatell.data.chosen import indicator
 from chromatell.models.dense._module import DenseModule
 
 if TYPE_CHECKING:
@@ -194,10 +193,3 @@ def draws_of_sets(
     means = total / np.where(size > 0, size, np.nan)[:, None]
     asked = 1.0 if spread else np.nan
     return Draws(means, asked * cells / max(len(regions), 1), asked * regional / max(sets.shape[1], 1))
-
-
-def group_draws(
-    model: Dense, data: MuData | AnnData, regions: pd.Index, codes: np.ndarray, n_groups: int, **how: Any
-) -> np.ndarray:
-    """Return the mean probability of each group's cells by each draw, float64 (draws, n_groups, regions)."""
-    return draws_of_sets(model, data, regions, indicator(codes, n_groups), **how).means

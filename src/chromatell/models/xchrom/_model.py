@@ -363,10 +363,8 @@ class XChrom(CellModel):
             A region has no sequence, the query lacks what the model reads, or the matrix would be too large.
         """
         source = self._given(data)
+        source = chosen_cells(source, cells)
         rna = expression_of(source)
-        if cells is not None:
-            source = chosen_cells(source, cells)
-            rna = expression_of(source)
         asked = self.asked(regions, fasta)
 
         def query() -> Query:

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import pandas as pd
 from anndata import AnnData
+from mudata import MuData
 
 from chromatell._keys import CHROM, END, START
 from chromatell._validate import ChromatellError, examples
@@ -115,7 +116,9 @@ def places_of(atac: AnnData) -> pd.DataFrame:
 
 
 def chosen_cells(data: Any, cells: Any) -> Any:
-    """Return some cells of a MuData or AnnData, by names, places or a mask."""
+    """Return some cells of a MuData or AnnData, by names, places or a mask; None is all of them."""
+    if cells is None or not isinstance(data, AnnData | MuData):  # what is neither is refused where it is read
+        return data
     try:
         return data[[cells] if isinstance(cells, str) else cells]
     except (KeyError, IndexError, ValueError) as error:

@@ -96,12 +96,8 @@ def start_at_vectors(
     middle = features.mean(axis=0) @ weight
     origin = origin - middle @ inverse
     left = wanted - (features @ weight - middle)
-    unit = left.std(axis=0)
-    unit = np.maximum(unit, 1e-3 * unit.max() + 1e-6)
+    unit = _scale_tower(module, tower, origin, inverse, left)
     with torch.no_grad():
-        module.origin.copy_(torch.from_numpy(origin))
-        module.basis.copy_(torch.from_numpy(unit[:, None] * inverse))
-        tower.last.bias.zero_()
         tower.straight.weight.copy_(torch.from_numpy((weight / unit).T))
     tower.straight.requires_grad_(False)
     return root, vectors - left @ inverse
@@ -137,14 +133,22 @@ def start_beside_covariates(
     said = covariates.fit(table, (vectors - vectors.mean(axis=0)) @ root, inverse, weight)
     origin = np.average(vectors - said, axis=0, weights=weight).astype(np.float32)
     left = (vectors - said - origin) @ root
-    unit = left.std(axis=0)
-    unit = np.maximum(unit, 1e-3 * unit.max() + 1e-6)
-    with torch.no_grad():
-        module.origin.copy_(torch.from_numpy(origin))
-        module.basis.copy_(torch.from_numpy(unit[:, None] * inverse))
-        tower.last.bias.zero_()
+    _scale_tower(module, tower, origin, inverse, left)
     tower.straight.requires_grad_(False)  # composition is among the covariates
     return root, origin + said
+
+
+@torch.no_grad()
+def _scale_tower(
+    module: XChromModule, tower: MotifTower, origin: np.ndarray, inverse: np.ndarray, left: np.ndarray
+) -> np.ndarray:
+    """Let the tower begin at `origin`, each coordinate as large as what is left there; return those sizes."""
+    unit = left.std(axis=0)
+    unit = np.maximum(unit, 1e-3 * unit.max() + 1e-6)
+    module.origin.copy_(torch.from_numpy(origin))
+    module.basis.copy_(torch.from_numpy(unit[:, None] * inverse))
+    tower.last.bias.zero_()
+    return unit
 
 
 @torch.no_grad()
