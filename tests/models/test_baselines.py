@@ -16,7 +16,7 @@ from sklearn.neighbors import KNeighborsRegressor
 import chromatell as ctl
 from chromatell.data.expression import Embedding, Expression
 from chromatell.models.baselines import parts
-from chromatell.models.baselines.cells import BASELINES, REFERENCES, SEQUENCE_BASELINES, BaselineFitter
+from chromatell.models.baselines.cells import BASELINES, ORACLES, SEQUENCE_BASELINES, BaselineFitter
 
 READS_EACH_REGION = [kind for kind in BASELINES if kind not in SEQUENCE_BASELINES]  # the others have a file of theirs
 
@@ -253,7 +253,7 @@ def test_only_references_read_the_atac_of_the_cells_they_predict(mdata):
     assert before.available() == READS_EACH_REGION
     for kind in READS_EACH_REGION:
         same = np.array_equal(before.predict(kind, test), after.predict(kind, test))
-        assert same == (kind not in REFERENCES), kind
+        assert same == (kind not in ORACLES), kind
 
 
 def test_knn_atac_never_reads_the_chromosomes_it_predicts(mdata, fitter):

@@ -11,7 +11,7 @@ from sklearn.metrics import average_precision_score, f1_score
 from chromatell._validate import ChromatellError
 from chromatell.metrics.ranking import closed_pairs
 from chromatell.models.baselines import bins as _bin_baselines
-from chromatell.models.baselines.bins import COMPLETIONS, BinBaselines, cut, fit_labels
+from chromatell.models.baselines.bins import COMPLETIONS, BinBaselines, LabelBaselines, cut
 from chromatell.models.baselines.protocol import RANKS
 
 
@@ -145,20 +145,20 @@ def test_regression_on_lsi_equals_scikit_learn(cells):
             model = LogisticRegression(C=c, class_weight=weight, max_iter=2000).fit(z[:100], names[:100])
             scores[f1_score(names[100:140], model.predict(z[100:140]), average="macro")] = model
     best = scores[max(scores)]
-    found = fit_labels("lsi_logistic", lsi, *parts)(opened[140:])
+    found = LabelBaselines(lsi, *parts).predict("lsi_logistic", opened[140:])
     assert (found == best.predict(z[140:])).mean() > 0.97
     usual = LogisticRegression(C=0.1, max_iter=2000).fit(z[:100], names[:100])
-    assert (fit_labels("lsi_logistic", lsi, parts[0])(opened[140:]) == usual.predict(z[140:])).all()
+    assert (LabelBaselines(lsi, parts[0]).predict("lsi_logistic", opened[140:]) == usual.predict(z[140:])).all()
 
 
 def test_majority():
     x = sp.csr_matrix(np.eye(5, dtype=np.float32))
-    said = fit_labels("majority", BinBaselines(x).lsi, (x, np.array(["b", "a", "b", "c", "b"])))
-    assert said(x[:2]).tolist() == ["b", "b"]
+    baselines = LabelBaselines(BinBaselines(x).lsi, (x, np.array(["b", "a", "b", "c", "b"])))
+    assert baselines.predict("majority", x[:2]).tolist() == ["b", "b"]
 
 
 def test_unknown_names(cells):
     with pytest.raises(ChromatellError, match="kind='mean' is not known"):
         BinBaselines(cells[0]).predict("mean", cells[0])
     with pytest.raises(ChromatellError, match="kind='svm' is not known"):
-        fit_labels("svm", BinBaselines(cells[0]).lsi, (cells[0], np.array(["a"] * 180)))
+        LabelBaselines(BinBaselines(cells[0]).lsi, (cells[0], np.array(["a"] * 180))).predict("svm", cells[0])

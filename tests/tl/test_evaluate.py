@@ -12,7 +12,7 @@ from chromatell._settings import settings
 from chromatell._validate import ChromatellError, ChromatellWarning
 from chromatell.data.predictions import write_prediction
 from chromatell.datasets._simulate_multiome import simulate_multiome
-from chromatell.evaluation.tables import EVALUATION_COLUMNS, GAIN_COLUMNS, false_discovery
+from chromatell.evaluation.tables import EVALUATION_COLUMNS, GAIN_COLUMNS
 from chromatell.evaluation.views import view_names
 from chromatell.pp._split_cells import split_cells
 from chromatell.tl._baseline import baseline
@@ -366,11 +366,3 @@ def test_bad_input_changes_nothing(simulated, spoil, kwargs, match):
     for name in mdata.mod:
         pd.testing.assert_frame_equal(mdata[name].var, before[name].var)
         pd.testing.assert_frame_equal(mdata[name].obs, before[name].obs)
-
-
-def test_false_discovery_equals_scipy(rng):
-    from scipy.stats import false_discovery_control
-
-    p = rng.random(200) ** 2
-    np.testing.assert_allclose(false_discovery(p), false_discovery_control(p))
-    assert false_discovery(np.zeros(0)).size == 0

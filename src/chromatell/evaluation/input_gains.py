@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 
 import numpy as np
 import pandas as pd
 
-from chromatell.evaluation.predictors import Predictor
+from chromatell.evaluation.predictors import fitted_predictor
 from chromatell.evaluation.run import Comparison
 from chromatell.evaluation.tables import difference
 from chromatell.evaluation.views.registry import Scores, chooses, score
@@ -34,7 +33,7 @@ def input_gains(
     """
     scores = {}
     for name, fitter in fitters.items():
-        predictor = Predictor(_KIND, partial(_predict, fitter, cols), True, option=partial(fitter.option, _KIND))
+        predictor = fitted_predictor(fitter, _KIND, cols)
         found = scores[name] = Scores()
         for variant, views in predictor.by_view(comparison.views):
             found.update(score(comparison.scored, comparison.scored.read(variant), views))
@@ -48,9 +47,3 @@ def input_gains(
     types = dict.fromkeys(COLUMNS[:5], object) | dict.fromkeys(COLUMNS[5:-1], np.float64) | {"n": np.int64}
     table = pd.DataFrame(rows, columns=list(COLUMNS)).astype(types)
     return table.set_axis(pd.RangeIndex(len(table)).astype(str), axis=0)
-
-
-def _predict(
-    fitter: BaselineFitter, cols: np.ndarray, rows: np.ndarray, wanted: np.ndarray, view: str | None = None
-) -> np.ndarray:
-    return fitter.predict(_KIND, rows, np.searchsorted(cols, wanted), view=view)

@@ -25,6 +25,7 @@ from chromatell._keys import (
 from chromatell._validate import ChromatellError
 from chromatell.io._uns_store import text_of
 from chromatell.models._trained_on import check_cells
+from chromatell.models.baselines.cells import ORACLES, BaselineFitter
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,16 @@ class Prediction:
         if name not in self._shared:
             self._shared[name] = make()
         return self._shared[name]
+
+
+def fitted_predictor(fitter: BaselineFitter, kind: str, cols: np.ndarray, **said: Any) -> Predictor:
+    """Return a baseline of cells, fitted on the regions `cols` when it is first asked; `said` as in `Predictor`."""
+
+    def predict(rows: np.ndarray, wanted: np.ndarray, view: str | None = None) -> np.ndarray:
+        return fitter.predict(kind, rows, np.searchsorted(cols, wanted), view=view)
+
+    oracle = kind in ORACLES
+    return Predictor(kind, predict, True, oracle, oracle, option=partial(fitter.option, kind), **said)
 
 
 def finite(values: np.ndarray, name: str, what: str, cure: str) -> np.ndarray:

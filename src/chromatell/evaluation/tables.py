@@ -115,18 +115,6 @@ def sibling(key_added: str, name: str) -> str:
     return name if key_added == EVALUATION else f"{key_added}_{name}"
 
 
-def false_discovery(p: np.ndarray) -> np.ndarray:
-    """Return p-values adjusted by Benjamini & Hochberg (J. R. Stat. Soc. B 57, 1995), float64 (n,)."""
-    n = p.size
-    if n == 0:
-        return p.astype(np.float64)
-    order = np.argsort(p)
-    scaled = p[order] * n / np.arange(1, n + 1)
-    adjusted = np.empty(n)
-    adjusted[order] = np.minimum.accumulate(scaled[::-1])[::-1].clip(max=1)
-    return adjusted
-
-
 def _about(score: Score, about: Sequence[str], fixed: Mapping[str, Any]) -> tuple[Any, ...]:
     return tuple(fixed[name] if name in fixed else getattr(score, name) for name in about)
 

@@ -12,6 +12,7 @@ from chromatell.metrics._sorting import rank_rows
 from chromatell.metrics.delong import RegionScores, region_auroc
 
 WITHIN = 0.03  # share by which the depths of matched cells may differ: depth alone then scores .500 to .505
+MIN_PROFILE_CELLS = 20  # of a label, in a profile
 PROFILE_METRICS = ("pearson", "spearman", "deviation_pearson", "deviation_spearman")
 
 
@@ -99,6 +100,15 @@ def label_codes(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]
     code = np.full(labels.size, -1, dtype=np.int64)
     code[~missing] = inverse
     return code, names, count
+
+
+def frequent_codes(labels: np.ndarray) -> tuple[np.ndarray, int]:
+    """Return whole numbers for the labels that at least 20 cells have, -1 for other cells, and how many labels."""
+    code, _, count = label_codes(labels)
+    enough = np.flatnonzero(count >= MIN_PROFILE_CELLS)
+    renamed = np.full(count.size + 1, -1)  # the last entry serves cells without a label, whose code is -1
+    renamed[enough] = np.arange(enough.size)
+    return renamed[code], enough.size
 
 
 def most_open(y: Any, top: int | None) -> np.ndarray:

@@ -10,7 +10,7 @@ from mudata import MuData
 
 from chromatell._keys import FISHER
 from chromatell._validate import ChromatellError
-from chromatell.models.baselines.cells import REFERENCES
+from chromatell.models.baselines.cells import ORACLES
 from chromatell.pl._plot import plot
 from chromatell.pl._style import INK, finish, font_size, new_axes, read_table
 
@@ -91,9 +91,7 @@ def _title(table: pd.DataFrame, row: pd.Series) -> str:
         f"{row['model']}, open at p >= {row['threshold']:.3f}",
         f"log odds ratio {row['log_odds_ratio']:.2f} [{row['ci_low']:.2f}, {row['ci_high']:.2f}]",
     ]
-    rivals = table[
-        table["is_baseline"].astype(bool) & ~table["model"].isin(REFERENCES) & (table["model"] != row["model"])
-    ]
+    rivals = table[table["is_baseline"].astype(bool) & ~table["model"].isin(ORACLES) & (table["model"] != row["model"])]
     rivals = rivals[np.isfinite(rivals["log_odds_ratio"])]
     if len(rivals) and not row["is_baseline"]:
         best = rivals.loc[rivals["log_odds_ratio"].idxmax()]

@@ -16,7 +16,7 @@ from chromatell.data.tracks import BinnedTracks
 from chromatell.evaluation.views.registry import view_names
 from chromatell.genome.motifs import Motifs
 from chromatell.models._trained_on import trained_cells
-from chromatell.models.baselines.cells import BASELINES, REFERENCES, BaselineFitter, held_out_digest
+from chromatell.models.baselines.cells import BASELINES, ORACLES, BaselineFitter, held_out_digest
 from chromatell.tl._targets import fits_in_memory, replaceable, target_regions
 from chromatell.tl._track_baseline import track_baseline
 
@@ -140,7 +140,7 @@ def baseline(
         "view": view,
         "labels": labels_key,
         "seed": seed,
-        "uses_target_assay": kind in REFERENCES,
+        "uses_target_assay": kind in ORACLES,
         READS_REGION_ATAC: False,  # of none that was held out when it was made, as the digest says
         HELD_OUT_DIGEST: held_out_digest(mdata.mod[ATAC]),
         **trained_cells(mdata),

@@ -21,7 +21,7 @@ from chromatell.data.named import Layer, modalities
 from chromatell.data.predictions import predicted_regions, prediction_keys, read_prediction
 from chromatell.evaluation.predictors import origin_of, refuse_trained
 from chromatell.models._support import check_dense
-from chromatell.models.baselines.cells import REFERENCES, SEQUENCE_BASELINES, BaselineFitter
+from chromatell.models.baselines.cells import ORACLES, SEQUENCE_BASELINES, BaselineFitter
 from chromatell.models.baselines.parts import labels_of
 
 NOTE = (
@@ -316,7 +316,7 @@ def _row(
         "p_value": p,
         "log10_p": log10_p,
         "is_baseline": is_baseline,
-        "uses_target_assay": is_baseline and model in REFERENCES,
+        "uses_target_assay": is_baseline and model in ORACLES,
     }
 
 

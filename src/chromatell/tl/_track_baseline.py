@@ -14,7 +14,7 @@ from chromatell.data._tracks_table import ASSAY, PREDICTION, ROLE, SAMPLE, with_
 from chromatell.data._tracks_together import tracks_together
 from chromatell.data.tracks import BinnedTracks
 from chromatell.models._trained_on import STRETCHES, trained_stretches
-from chromatell.models.baselines.tracks import TRACK_BASELINES, TRACK_REFERENCES, TrackBaselines
+from chromatell.models.baselines.tracks import TRACK_BASELINES, TRACK_ORACLES, TrackBaselines
 
 
 def track_baseline(
@@ -49,7 +49,7 @@ def track_baseline(
             "tracks": names,
             "family": BASELINE,
             "kind": kind,
-            "uses_target_assay": kind in TRACK_REFERENCES,
+            "uses_target_assay": kind in TRACK_ORACLES,
             STRETCHES: trained_stretches(tracks, fitter.targets),
             **{name: fitter.chosen(kind, name) for name in fitter.baseline(kind).tuned},
         }

@@ -34,8 +34,8 @@ from chromatell.models.baselines.bins import (
     EMBEDDERS,
     LABELLERS,
     BinBaselines,
+    LabelBaselines,
     cut,
-    fit_labels,
     lsi_dimensions,
 )
 
@@ -299,12 +299,14 @@ class BinTask(Task):
             if val.size:
                 none = np.zeros((0, val.size), dtype=np.float32)
                 validation[key] = LabelColumn(val, truth[val].astype(str), none)
-        fitted: dict[tuple[str, str], Callable[[sp.csr_matrix], np.ndarray]] = {}
+        fitted: dict[str, LabelBaselines] = {}
 
         def baseline(kind: str, key: str, rows: np.ndarray) -> np.ndarray:
-            if (kind, key) not in fitted:
-                fitted[kind, key] = self._labeller(kind, truths[key])
-            return fitted[kind, key](self.cells.opened(rows))
+            if key not in fitted:
+                known = (labelled(truths[key], rows) for rows in (self.train, self.val))
+                parts = [(self.cells.opened(r), truths[key][r].astype(str)) for r in known]
+                fitted[key] = LabelBaselines(self._fitted.lsi, *parts)
+            return fitted[key].predict(kind, self.cells.opened(rows))
 
         def of(tables: dict[str, pd.DataFrame]) -> Callable[..., np.ndarray | None]:
             def predict(key: str, rows: np.ndarray) -> np.ndarray | None:
@@ -335,11 +337,6 @@ class BinTask(Task):
             new = examples(sorted(asked - seen))
             logger.info("%s: no training cell is %s; cells that are count as wrong.", key, new)
         return ""
-
-    def _labeller(self, kind: str, truth: np.ndarray) -> Callable[[sp.csr_matrix], np.ndarray]:
-        known = (labelled(truth, rows) for rows in (self.train, self.val))
-        opened = [(self.cells.opened(r), truth[r].astype(str)) for r in known]
-        return fit_labels(kind, self._fitted.lsi, opened[0], opened[1])
 
     # ---- embedding
 

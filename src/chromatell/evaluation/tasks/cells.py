@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 from mudata import MuData
+from scipy.stats import false_discovery_control
 
 from chromatell._keys import ATAC, ATAC_PRED, BASELINE, INPUT_GAINS, INPUTS, OWN_ATAC, PREDICTABLE, RNA, TRAIN, VAL
 from chromatell._settings import logger, settings
@@ -19,10 +20,9 @@ from chromatell._validate import ChromatellError, examples, name_list, one_of, p
 from chromatell.data.accessibility import open_matrix, true_depth
 from chromatell.data.predictions import predicted_regions, prediction_keys, read_prediction
 from chromatell.evaluation.input_gains import ALL, input_gains
-from chromatell.evaluation.predictors import Predictor, origin_of, reads_region_atac, refuse_trained
+from chromatell.evaluation.predictors import Predictor, fitted_predictor, origin_of, reads_region_atac, refuse_trained
 from chromatell.evaluation.resampling import cell_weights, region_weights
 from chromatell.evaluation.run import Compared, Comparison, Request, Task, known_views, listed
-from chromatell.evaluation.tables import false_discovery
 from chromatell.evaluation.tasks.splits import (
     CROSS_BOTH,
     CROSS_CELL,
@@ -39,7 +39,6 @@ from chromatell.metrics.delong import paired_auroc_test
 from chromatell.metrics.views import explained_by
 from chromatell.models.baselines.cells import (
     BASELINES,
-    REFERENCES,
     SEQUENCE_BASELINES,
     UNSEEN,
     BaselineFitter,
@@ -243,15 +242,8 @@ class CellTask(Task):
                 f"Choose among {', '.join(UNSEEN)}, or baselines='all'."
             )
 
-        def predict(rows: np.ndarray, wanted: np.ndarray, view: str | None = None) -> np.ndarray:
-            return fitter.predict(kind, rows, np.searchsorted(cols, wanted), view=view)
-
-        def option(view: str) -> Any:
-            return fitter.option(kind, view)
-
         among = (_TRAINING_REGIONS if seen else frozenset()) | (frozenset(HELD_OUT) if unseen else frozenset())
-        oracle = kind in REFERENCES
-        return Predictor(kind, predict, True, oracle, oracle, reads_region_atac=not unseen, among=among, option=option)
+        return fitted_predictor(fitter, kind, cols, reads_region_atac=not unseen, among=among)
 
     @cached_property
     def inputs(self) -> list[str]:
@@ -395,7 +387,8 @@ def predictable(compared: Compared, x_key: str) -> tuple[np.ndarray, np.ndarray]
     gain, p = paired_auroc_test(pairs.by_region, *(pairs.read(predictor).values for predictor in both))
     tested = p < 1
     passed = np.zeros(p.size, dtype=bool)
-    passed[tested] = false_discovery(p[tested]) <= _FALSE_DISCOVERY
+    if tested.any():  # Benjamini & Hochberg, J. R. Stat. Soc. B 57, 1995
+        passed[tested] = false_discovery_control(p[tested]) <= _FALSE_DISCOVERY
     return gain, passed & (gain > 0)
 
 

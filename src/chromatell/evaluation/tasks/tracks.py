@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from chromatell.evaluation.tables import TRACKS
 from chromatell.evaluation.views.tracks import PEAKS, SMOOTHED, TrackBins, is_smoothed
 from chromatell.metrics.tracks import RESOLUTIONS
 from chromatell.models._trained_on import STRETCHES, check_bins
-from chromatell.models.baselines.tracks import TRACK_BASELINES, TRACK_REFERENCES, TrackBaselines
+from chromatell.models.baselines.tracks import TRACK_BASELINES, TRACK_ORACLES, TrackBaselines
 from chromatell.pp._mask_bins import mark_regions
 
 _MOST = 2_000_000  # bins on which thresholds and baselines are chosen
@@ -220,9 +220,8 @@ def _fitted(fitter: TrackBaselines, kind: str) -> Predictor:
             held[at] = bins, fitter.predict(kind, chrom, bins)
         return held[at][1][fitter.targets.index(target)]
 
-    oracle = kind in TRACK_REFERENCES
-    make: Callable[..., Any] = predict
-    return Predictor(kind, make, True, oracle, oracle, among=frozenset(fitter.targets))
+    oracle = kind in TRACK_ORACLES
+    return Predictor(kind, predict, True, oracle, oracle, among=frozenset(fitter.targets))
 
 
 def _matches(tracks: BinnedTracks, targets: list[str], names: list[str]) -> dict[str, str]:

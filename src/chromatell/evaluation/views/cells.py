@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from sklearn.neighbors import NearestNeighbors
 
 from chromatell.evaluation.predictors import Prediction, Predictor
-from chromatell.evaluation.views.registry import Score, view
+from chromatell.evaluation.views.registry import Score, Truth, view
 from chromatell.metrics.bootstrap import mean_change
 
 NEIGHBOURS = 15
@@ -26,7 +26,7 @@ class LabelColumn:
 
 
 @dataclass(frozen=True)
-class Labels:
+class Labels(Truth):
     """Labels of whole cells, by column; a predictor is asked for each, and gives None for one that it does not know."""
 
     columns: Mapping[str, LabelColumn]
@@ -37,13 +37,9 @@ class Labels:
         said = {key: predictor.predict(key, column.rows) for key, column in self.columns.items()}
         return Prediction(predictor.name, {key: guess for key, guess in said.items() if guess is not None})
 
-    def threshold(self, prediction: Prediction) -> float:
-        """No view of labels wants one."""
-        return float("nan")
-
 
 @dataclass(frozen=True)
-class Neighbours:
+class Neighbours(Truth):
     """Cells whose neighbours in an embedding are compared by their labels.
 
     Attributes
@@ -66,10 +62,6 @@ class Neighbours:
     def read(self, predictor: Predictor) -> Prediction:
         """Return the embedding of the cells, (cells, d)."""
         return Prediction(predictor.name, np.asarray(predictor.predict(self.rows)))
-
-    def threshold(self, prediction: Prediction) -> float:
-        """No view of an embedding wants one."""
-        return float("nan")
 
 
 @view("labels", of="labels")

@@ -10,13 +10,12 @@ import numpy as np
 import scipy.sparse as sp
 
 from chromatell.evaluation.predictors import Prediction, Predictor, finite
-from chromatell.evaluation.views.registry import Curve, Score, Scores, view
+from chromatell.evaluation.views.registry import Curve, Score, Scores, Truth, view
 from chromatell.metrics import calibration, ranking, views
 from chromatell.metrics.bootstrap import Histograms, linear_change, mean_change, profile_resampled
 from chromatell.metrics.delong import RegionScores, region_ap, region_auroc
 
 MIN_TYPE_CELLS = 50  # within cell type: fewer cells hold hardly any open ones
-MIN_PROFILE_CELLS = 20
 N_RELIABILITY = 15
 DRAWN = ("overall", "per_cell", "per_region", "depth_matched")  # views in which drawn labels are scored
 _RANK_VALUES = 4_000_000  # pseudobulk values ranked for the interval of a Spearman correlation
@@ -28,7 +27,7 @@ Found = Iterator[Score | Curve]
 
 
 @dataclass(frozen=True)
-class Pairs:
+class Pairs(Truth):
     """The cells x regions on which predictions are scored.
 
     Attributes
@@ -73,10 +72,6 @@ class Pairs:
         values = finite(predictor.predict(self.rows, self.cols), predictor.name, "the scored cells", "Predict again")
         within = values.size > 0 and values.min() >= 0 and values.max() <= 1
         return Prediction(predictor.name, values, predictor.is_probability and bool(within))
-
-    def threshold(self, prediction: Prediction) -> float:
-        """No view of pairs wants one."""
-        return float("nan")
 
     @property
     def cells_resampled(self) -> bool:
@@ -222,12 +217,7 @@ def _stratified(pairs: Pairs, prediction: Prediction, name: str, depth: np.ndarr
 def profile(pairs: Pairs, prediction: Prediction) -> Found:
     """Correlation of pseudobulk over regions, mean over labels; and of its deviation from the mean over labels."""
     p = prediction.values
-    code, _, count = views.label_codes(_labels(pairs))
-    enough = np.flatnonzero(count >= MIN_PROFILE_CELLS)
-    renamed = np.full(count.size + 1, -1)  # the last entry serves cells without a label, whose code is -1
-    renamed[enough] = np.arange(enough.size)
-    code, n_types = renamed[code], enough.size
-
+    code, n_types = views.frequent_codes(_labels(pairs))
     size = max(n_types * p.shape[1], 1)
 
     def of_truth(weights: np.ndarray, ranks: bool) -> tuple[np.ndarray, np.ndarray | None]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -17,18 +18,18 @@ Key = tuple[str, str, int, str]  # chromosome ('' of cells), view, resolution (0
 Choice = tuple[str, int, str]  # the same without the chromosome: what one baseline is the best in
 
 
-class Truth(Protocol):
+class Truth(ABC):
     """What predictions are scored against: made by a task, read by the views of one kind."""
 
-    of: str  # the kind of views that read it
+    of: ClassVar[str]  # the kind of views that read it
 
+    @abstractmethod
     def read(self, predictor: Predictor) -> Prediction:
         """Return what a predictor says of this truth, checked."""
-        ...
 
     def threshold(self, prediction: Prediction) -> float:
         """Return the threshold that is best here, for use elsewhere; NaN where no view wants one."""
-        ...
+        return float("nan")
 
 
 @dataclass(frozen=True)

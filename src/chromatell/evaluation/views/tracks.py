@@ -11,7 +11,7 @@ from chromatell._keys import RAW
 from chromatell._validate import ChromatellError
 from chromatell.data.tracks import BinnedTracks
 from chromatell.evaluation.predictors import Prediction, Predictor
-from chromatell.evaluation.views.registry import ALL, Score, view
+from chromatell.evaluation.views.registry import ALL, Score, Truth, view
 from chromatell.metrics.tracks import Changes, Observed, ScoredBins, best_cut, block_weights, peak_scores
 
 PEAKS, SMOOTHED, RAW_VIEW = "peaks", "smoothed", "raw"
@@ -24,7 +24,7 @@ def is_smoothed(tracks: BinnedTracks, target: str) -> bool:
 
 
 @dataclass
-class TrackBins:
+class TrackBins(Truth):
     """An observed target in the usable bins of a part, pooled over chromosomes at each resolution.
 
     Parameters

@@ -17,6 +17,7 @@ from chromatell.metrics.ranking import average_precision, closed_pairs
 from chromatell.models.baselines.parts import blocks
 from chromatell.models.baselines.protocol import (
     DIMENSIONS,
+    EVERY,
     NEIGHBOURS,
     RANKS,
     Axis,
@@ -52,9 +53,6 @@ class BinBaseline(Baseline):
 
     of = "completion"
     data: BinBaselines
-
-    def fit(self) -> None:
-        """Most are fitted by what they share."""
 
 
 @register
@@ -197,7 +195,7 @@ class BinBaselines(Data):
         n_cols = seen.shape[1] if cols is None else len(cols)
         out = np.empty((seen.shape[0], n_cols), dtype=np.float32)
         for rows in blocks(seen.shape[0]):
-            out[rows] = baseline.predict((seen[rows], own[rows]), slice(None) if cols is None else cols, option)
+            out[rows] = baseline.predict((seen[rows], own[rows]), EVERY if cols is None else cols, option)
         return out
 
     def losses(self, baseline: Baseline) -> Losses | None:
@@ -231,8 +229,17 @@ class BinBaselines(Data):
         return seen[rows], removed[rows], np.sort(bins.permutation(seen.shape[1])[:_TUNE_BINS])
 
 
-class LabelData(Data):
-    """Open bins and labels of training and, where there are any, validation cells, and LSI of the training cells."""
+class LabelBaselines(Data):
+    """Simple predictors of labels from open bins, each fitted when it is first asked for.
+
+    Parameters
+    ----------
+    lsi
+        Fitted on training cells.
+    train, val
+        Open bins, CSR (cells, bins), and labels, str (cells,). What is tuned has the highest macro-F1 on the validation
+        cells; without any, C = 0.1 and equal weights of cells.
+    """
 
     of = "labels"
 
@@ -246,13 +253,18 @@ class LabelData(Data):
         self.lsi, self.train = lsi, train
         self.val = None if val is None or not len(val[1]) else val
 
+    def predict(self, kind: str, opened: sp.csr_matrix) -> np.ndarray:
+        """Return the labels, str (cells,), that a baseline, a key of `LABELLERS`, gives to open bins."""
+        baseline = self.baseline(kind)
+        return baseline.predict(opened, EVERY, baseline.ready())
+
     def losses(self, baseline: Baseline) -> Losses | None:
         """Return minus the macro-F1 of an option on the validation cells."""
         if self.val is None:
             return None
         x, y = self.val
         return lambda o: {
-            "macro_f1": -float(f1_score(y, baseline.predict(x, None, o), average="macro", zero_division=0))
+            "macro_f1": -float(f1_score(y, baseline.predict(x, EVERY, o), average="macro", zero_division=0))
         }
 
 
@@ -262,7 +274,7 @@ class LsiLogistic(Baseline):
 
     name, about, of = "lsi_logistic", "logistic regression on latent semantic indexing", "labels"
     tuned = ("c", "weights")
-    data: LabelData
+    data: LabelBaselines
 
     def fit(self) -> None:
         """Standardise the components of the training cells; a regression is fitted for each option that is asked."""
@@ -293,7 +305,7 @@ class Majority(Baseline):
     """The most frequent label of the training cells."""
 
     name, about, of = "majority", "the most frequent label of the training cells", "labels"
-    data: LabelData
+    data: LabelBaselines
 
     def fit(self) -> None:
         """Count the labels."""
@@ -306,29 +318,6 @@ class Majority(Baseline):
 
 
 LABELLERS = named("labels")
-
-
-def fit_labels(
-    kind: str,
-    lsi: Lsi,
-    train: tuple[sp.csr_matrix, np.ndarray],
-    val: tuple[sp.csr_matrix, np.ndarray] | None = None,
-) -> Callable[[sp.csr_matrix], np.ndarray]:
-    """Return a function from open bins, CSR (cells, bins), to labels, str (cells,).
-
-    Parameters
-    ----------
-    kind
-        A key of `LABELLERS`.
-    lsi
-        Fitted on training cells.
-    train, val
-        Open bins, CSR (cells, bins), and labels, str (cells,). What is tuned has the highest macro-F1 on the validation
-        cells; without any, C = 0.1 and equal weights of cells.
-    """
-    baseline = LabelData(lsi, train, val).baseline(kind)
-    option = baseline.ready()
-    return lambda opened: baseline.predict(opened, None, option)
 
 
 def lsi_dimensions(options: Sequence[int], usual: int, loss: Callable[[int], float] | None) -> int:

@@ -34,7 +34,6 @@ _TUNE_CELLS, _TUNE_REGIONS = 1_000, 5_000
 _RANKED_CELLS, _RANKED_REGIONS = 300, 500  # of them, where each is sorted
 _MOST_PAIRS = 8_000_000  # of cells of one depth, that are listed: 100 MB
 _SORTED_PAIRS = 1 << 18  # up to so many pairs are sorted for the overall AP; the table of bins costs as much as these
-_MIN_PROFILE_CELLS = 20  # as in the view
 _LIKE = {"within_type": "depth_matched", "within_type_depth_matched": "depth_matched"}
 
 
@@ -214,12 +213,7 @@ class Tuning:
         self._matched = MatchedPairs.fit(self._by_region, self._strata, _MOST_PAIRS)
         self._code, self._n_types = np.full(rows.size, -1), 0
         if labels is not None:
-            code, _, count = views.label_codes(labels)
-            enough = np.flatnonzero(count >= _MIN_PROFILE_CELLS)
-            self._n_types = enough.size
-            renamed = np.full(count.size + 1, -1)  # the last serves cells without a label
-            renamed[enough] = np.arange(enough.size)
-            self._code = renamed[code]
+            self._code, self._n_types = views.frequent_codes(labels)
         self._bulk = self._pseudobulk(truth)
 
     def _pseudobulk(self, x: Any) -> np.ndarray:
@@ -256,8 +250,3 @@ class Tuning:
 def _mean(values: np.ndarray) -> float:
     held = values[np.isfinite(values)]
     return float(held.mean()) if held.size else float("nan")
-
-
-def every(cols: Any, n: int) -> np.ndarray:
-    """Return positions of columns, all of `n` where None."""
-    return np.arange(n) if cols is None else cols

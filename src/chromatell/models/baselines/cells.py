@@ -26,7 +26,7 @@ SEQUENCE_BASELINES = {
     for name, about in BASELINES.items()
     if issubclass(protocol.BASELINES["cells", name], sequence.SequenceBaseline)
 }
-REFERENCES = protocol.oracles("cells")  # shown, but never the best baseline
+ORACLES = protocol.oracles("cells")  # shown, but never the best baseline
 # What can be said of a region without its ATAC in any training cell; the last of these is an oracle, which reads it.
 UNSEEN = tuple(name for name in BASELINES if not protocol.BASELINES["cells", name].reads_region_atac)
 
@@ -155,7 +155,7 @@ class BaselineFitter:
             if kind in SEQUENCE_BASELINES:
                 out[block] = baseline.predict(rows[block], cols, option)
             else:
-                out[block] = self._with_held_out(baseline.predict(rows[block], None, option), cols)
+                out[block] = self._with_held_out(baseline.predict(rows[block], protocol.EVERY, option), cols)
         return out
 
     def option(self, kind: str, view: str) -> tuple[Any, ...]:

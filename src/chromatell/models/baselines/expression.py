@@ -12,7 +12,7 @@ import scipy.sparse as sp
 
 from chromatell._validate import ChromatellError
 from chromatell.data.accessibility import open_matrix
-from chromatell.models.baselines.cell_data import CellData, every
+from chromatell.models.baselines.cell_data import CellData
 from chromatell.models.baselines.parts import (
     LinkedExpression,
     OtherChromosomes,
@@ -23,6 +23,7 @@ from chromatell.models.baselines.parts import (
 )
 from chromatell.models.baselines.protocol import (
     DIMENSIONS,
+    EVERY,
     NEIGHBOURS,
     PENALTIES,
     RANKS,
@@ -37,12 +38,9 @@ LABEL_PRIOR = 5.0  # training cells' worth of region mean in a label's mean: a r
 
 
 class CellBaseline(Baseline):
-    """A baseline of cells x regions. `predict` takes positions of cells, and of training regions (None for all)."""
+    """A baseline of cells x regions. `predict` takes positions of cells, and of training regions (or `EVERY`)."""
 
     data: CellData
-
-    def fit(self) -> None:
-        """Most are fitted by what they share."""
 
 
 @register
@@ -53,7 +51,7 @@ class RegionMean(CellBaseline):
 
     def predict(self, rows: np.ndarray, cols: Any, option: Any) -> np.ndarray:
         """Return the mean for every cell."""
-        mean = self.data.mean if cols is None else self.data.mean[cols]
+        mean = self.data.mean[cols]
         return np.broadcast_to(mean, (rows.size, mean.size))
 
 
@@ -65,8 +63,7 @@ class RegionMeanDepth(CellBaseline):
 
     def predict(self, rows: np.ndarray, cols: Any, option: Any) -> np.ndarray:
         """Return the mean of each region, its rate scaled by the cell's depth."""
-        mean = self.data.mean if cols is None else self.data.mean[cols]
-        return scaled(self.data.predicted_ratio[rows], mean)
+        return scaled(self.data.predicted_ratio[rows], self.data.mean[cols])
 
 
 @register
@@ -96,8 +93,7 @@ class CelltypeMean(CellBaseline):
 
     def predict(self, rows: np.ndarray, cols: Any, option: Any) -> np.ndarray:
         """Return the mean of each cell's label."""
-        found = self._table[self._names.get_indexer(pd.Index(np.asarray(self.data.labels)[rows]))]
-        return found if cols is None else found[:, cols]
+        return self._table[self._names.get_indexer(pd.Index(np.asarray(self.data.labels)[rows]))][:, cols]
 
 
 @register
@@ -114,11 +110,10 @@ class Knn(CellBaseline):
     def predict(self, rows: np.ndarray, cols: Any, option: Any) -> np.ndarray:
         """Return the mean over the neighbours."""
         data, (k, library) = self.data, option
-        truth, mean = (data.reference_open, data.mean) if cols is None else (
-            data.reference_open[:, cols], data.mean[cols])  # fmt: skip
+        truth = data.reference_open if cols is EVERY else data.reference_open[:, cols]
         space = data.design.astype(np.float32)
         space[:, -1] *= library
-        return neighbour_mean(space, rows, k, data.train[data.reference], truth, mean)
+        return neighbour_mean(space, rows, k, data.train[data.reference], truth, data.mean[cols])
 
 
 class RidgeBaseline(CellBaseline):
@@ -140,7 +135,7 @@ class RidgeBaseline(CellBaseline):
             self._last = option, self._path.at(**dict(zip(self.tuned, option, strict=True)))
         ridge = self._last[1]
         assert ridge is not None  # set with its option
-        return ridge.predict(self.data.design[rows], self.data.mean, slice(None) if cols is None else cols)
+        return ridge.predict(self.data.design[rows], self.data.mean, cols)
 
 
 @register
@@ -202,8 +197,7 @@ class GeneActivity(CellBaseline):
 
     def predict(self, rows: np.ndarray, cols: Any, option: Any) -> np.ndarray:
         """Return the mapped sums."""
-        found = self._linked.predict(rows, self.data.mean)
-        return found if cols is None else found[:, cols]
+        return self._linked.predict(rows, self.data.mean)[:, cols]
 
 
 # ---- oracles: they read the ATAC of the very cells that they predict
@@ -251,6 +245,6 @@ class KnnAtac(CellBaseline):
 
     def predict(self, rows: np.ndarray, cols: Any, option: Any) -> np.ndarray:
         """Return the mean over the neighbours."""
-        data, cols = self.data, every(cols, self.data.cols.size)
-        among = data.train[data.reference]
+        data = self.data
+        cols, among = np.arange(data.cols.size)[cols], data.train[data.reference]
         return self._others.mean(rows, option[0], cols, among, data.reference_open, data.mean)

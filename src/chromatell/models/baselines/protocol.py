@@ -22,6 +22,8 @@ DIMENSIONS = (1, 2, 5, 10, 20, 30, 50)
 PENALTIES = tuple(10.0**e for e in range(-2, 8))  # from least squares to the mean, whose ends are limits
 _PATIENCE = 2  # worse values in a row after which a search turns round
 
+EVERY = slice(None)  # in place of columns: all of them
+
 Option = tuple[Any, ...]  # one choice of all that is tuned
 Losses = Callable[[Option], Mapping[str, float]]  # of an option, by what is asked of it; the first is the usual one
 
@@ -89,8 +91,7 @@ class Baseline(ABC):
         """Return whether the data hold what it needs."""
         return True
 
-    @abstractmethod
-    def fit(self) -> None:
+    def fit(self) -> None:  # noqa: B027  # most are fitted by what they share
         """Fit on the training rows."""
 
     def axes(self) -> Sequence[Axis]:

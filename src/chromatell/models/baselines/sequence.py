@@ -112,7 +112,6 @@ class SequenceBaseline(Baseline):
 
     def predict(self, rows: np.ndarray, cols: Any, option: Any) -> np.ndarray:
         """Return probabilities from the sequences, float64 (rows, regions)."""
-        cols = slice(None) if cols is None else cols
         ratio = self.data.predicted_ratio[rows]
         return probability(self._rate[cols], self._response[cols], self._factors[rows], ratio)
 

@@ -146,7 +146,7 @@ class OtherTargets(TrackBaseline):
 
 
 TRACK_BASELINES: dict[str, str] = named("tracks")
-TRACK_REFERENCES = oracles("tracks")  # shown, but never the best baseline
+TRACK_ORACLES = oracles("tracks")  # shown, but never the best baseline
 
 
 class TrackBaselines(Data):
