@@ -74,7 +74,11 @@ class RegionCovariates(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """One-hot; an N counts as no base."""
         with torch.autocast(x.device.type, enabled=False):
-            return self._standard(self.features(x), slice(1, None)) @ self.weight[1:]
+            return self.of_features(self.features(x))
+
+    def of_features(self, features: Tensor) -> Tensor:
+        """``(n, 2 + n_motifs) -> (n, n_vector)``."""
+        return self._standard(features, slice(1, None)) @ self.weight[1:]
 
     def of_places(self, proximity: np.ndarray | None, n: int) -> np.ndarray:
         """Return what proximity to a start site adds to the vectors, float32 (n, n_vector); NaN is the average."""

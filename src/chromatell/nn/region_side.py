@@ -98,6 +98,12 @@ class RegionSide(nn.Module):
         with torch.autocast(u.device.type, enabled=False):  # directions that matter little have large numbers
             return self.origin + u.to(self.basis.dtype) @ self.basis
 
+    def change_of(self, u: Tensor) -> Tensor:
+        """Return how the vector changes where what the tower returns changes by `u`: what comes after it is linear."""
+        if self.head is not None:
+            return torch.cat([u, u @ self.head.weight.T], dim=1)
+        return u.to(self.basis.dtype) @ self.basis
+
     def regions(self, tokens: Tensor, said: Tensor | None = None) -> Tensor:
         """Return the vector of each sequence, ``int8 (n, >= length) -> (n, n_vector)``.
 

@@ -140,6 +140,7 @@ class ConvBlock(nn.Sequential):
         if pool > 1:
             layers.append(nn.MaxPool1d(pool) if kind == "max" else nn.AvgPool1d(pool))
         super().__init__(*layers)
+        self.pool = pool
 
 
 class BassetTower(nn.Module):
@@ -185,6 +186,10 @@ class Composition(nn.Module):
         """One-hot; an N counts as no base."""
         gc = (x[:, 1] + x[:, 2]).mean(dim=1, keepdim=True)
         cpg = 2 * self.both(x[:, 1, :-1] + x[:, 2, 1:] - 1.5).mean(dim=1, keepdim=True)  # 2 of 2, away from the kink
+        return self.of_shares(gc, cpg)
+
+    def of_shares(self, gc: Tensor, cpg: Tensor) -> Tensor:
+        """``(n, 1), (n, 1) -> (n, 4)``."""
         return torch.cat([gc, cpg, self.above(torch.cat([gc - 0.45, gc - 0.55], dim=1))], dim=1)
 
 

@@ -165,7 +165,14 @@ class DenseModule(nn.Module):
     def probability(self, z: Tensor, batch: CellBatch, start: int, stop: int) -> Tensor:
         """Return the probability that each region is open, (cells, stop - start), float32: the mean over members."""
         each = self.probabilities(z, batch, start, stop)
-        return each[0] if len(each) == 1 else each.mean(dim=0)
+        if len(each) == 1:
+            return each[0]
+        if each.requires_grad:
+            return each.mean(dim=0)
+        total = each[0]
+        for one in each[1:]:
+            total += one  # in place: a third of the time that a mean over so long a stride takes
+        return total.div_(len(each))
 
     def forward(self, batch: CellBatch) -> Tensor:
         """Return the probability that each region is open, (cells, regions)."""

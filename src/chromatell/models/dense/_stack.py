@@ -56,14 +56,15 @@ class Stack:
         `deeper` is by how many times a given depth is above the predicted one, (cells,), by which rates are multiplied.
         None where depth is predicted.
         """
-        total = np.float32(self.network_weight) * network
+        total, regions = np.float32(self.network_weight) * network, _stretch(regions)
         for member, weight in self.weights.items():
             if member == NETWORK:
                 continue
             p = self.simple.predict(member, design, ratio, regions)
             if deeper is not None:
                 p = -np.expm1(np.log1p(-p) * deeper[:, None].astype(np.float32))
-            total += np.float32(weight) * p
+            p *= np.float32(weight)
+            total += p
         return total
 
     def described(self) -> str:
@@ -129,6 +130,13 @@ class Stack:
         scale, depth = (float(v) for v in numbers)
         start = frozenset(m for m, value in zip(MEMBERS, on_depth, strict=True) if value)
         return cls(held, Regressions(projection, scale, centre, mean, depth, beta, low, components, start), {}, 0)
+
+
+def _stretch(regions: Any) -> Any:
+    """Return neighbouring positions as a slice, which copies nothing."""
+    if isinstance(regions, np.ndarray) and regions.size and (np.diff(regions) == 1).all():
+        return slice(int(regions[0]), int(regions[-1]) + 1)
+    return regions
 
 
 def _by_weight(item: tuple[str, float]) -> float:

@@ -14,6 +14,7 @@ from chromatell._validate import ChromatellError
 from chromatell.data.stored import stored_index
 from chromatell.models.xchrom._module import XChromConfig, XChromModule
 from chromatell.nn.sequence_tower import TowerConfig
+from chromatell.nn.single_changes import change_effects
 from chromatell.nn.stored_module import stored_module
 
 _AGAIN = "Ask for the file again."
@@ -31,6 +32,10 @@ class SequenceVectors(nn.Module):
         """One-hot, A C G T in the second dimension; turned round in both is the other strand."""
         w = self.module.from_one_hot(x)
         return (w + self.module.from_one_hot(x.flip((1, 2)))) / 2 if self.both else w
+
+    def change_effects(self, tokens: Tensor, part: slice, batch_size: int) -> Tensor:
+        """Return what each change of one base in `part` does, ``int8 (n, length) -> (n, 4, width, n_vector)``."""
+        return change_effects(self.module, tokens, part, both=self.both, batch_size=batch_size)
 
 
 def check_config(raw: Mapping[str, Any]) -> XChromConfig:
