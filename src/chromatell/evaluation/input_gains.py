@@ -7,38 +7,34 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from chromatell.evaluation.predictors import fitted_predictor
+from chromatell.evaluation.predictors import Predictor
 from chromatell.evaluation.run import Comparison
 from chromatell.evaluation.tables import difference
 from chromatell.evaluation.views.registry import Scores, chooses, score
-from chromatell.models.baselines.cells import BaselineFitter
 
-ALL = ""  # the fitter that reads all inputs
-_KIND = "ridge"
+ALL = ""  # what reads all inputs
+KIND = "ridge"
 COLUMNS = (
     *("input", "split", "pairs", "view", "metric", "with_it", "without_it"),
     *("gain", "ci_low", "ci_high", "n"),
 )
 
 
-def input_gains(
-    fitters: Mapping[str, BaselineFitter], cols: np.ndarray, comparison: Comparison, split: str
-) -> pd.DataFrame:
+def input_gains(ridges: Mapping[str, Predictor], comparison: Comparison, split: str) -> pd.DataFrame:
     """Return a row an input, view and metric; intervals are paired.
 
     Parameters
     ----------
-    fitters
-        Input -> what reads all others, and `ALL` -> what reads all; of the regions `cols`.
+    ridges
+        Input -> what reads all others, and `ALL` -> what reads all.
     """
     scores = {}
-    for name, fitter in fitters.items():
-        predictor = fitted_predictor(fitter, _KIND, cols)
+    for name, predictor in ridges.items():
         found = scores[name] = Scores()
         for variant, views in predictor.by_view(comparison.views):
             found.update(score(comparison.scored, comparison.scored.read(variant), views))
     rows = []
-    for name in (n for n in fitters if n != ALL):
+    for name in (n for n in ridges if n != ALL):
         for one in scores[ALL].points.values():
             other = scores[name].points.get(one.key)
             if other is not None and chooses(comparison.scored.of, one):

@@ -19,7 +19,7 @@ from chromatell._settings import logger, settings
 from chromatell._validate import ChromatellError, examples, name_list, one_of, paired, region_split_of, warn
 from chromatell.data.accessibility import open_matrix, true_depth
 from chromatell.data.predictions import predicted_regions, prediction_keys, read_prediction
-from chromatell.evaluation.input_gains import ALL, input_gains
+from chromatell.evaluation.input_gains import ALL, KIND, input_gains
 from chromatell.evaluation.predictors import Predictor, fitted_predictor, origin_of, reads_region_atac, refuse_trained
 from chromatell.evaluation.resampling import cell_weights, region_weights
 from chromatell.evaluation.run import Compared, Comparison, Request, Task, known_views, listed
@@ -58,8 +58,7 @@ class CellTask(Task):
 
     called = "cells"
     own_options = ("motifs",)
-    _fitters: Mapping[str, BaselineFitter] = {}  # of `input_gains`; none where expression alone is read
-    _cols: np.ndarray
+    _ridges: Mapping[str, Predictor] = {}  # of `input_gains`; none where expression alone is read
 
     @classmethod
     def takes(cls, data: Any, request: Request) -> bool:
@@ -216,8 +215,8 @@ class CellTask(Task):
         unseen = fitter.available(held_out=True) if every else [k for k in seen if k in UNSEEN]
         wanted = list(dict.fromkeys([*seen, *unseen]))
         if len(self.inputs) > 1:
-            self._cols = cols
-            self._fitters = {ALL: fitter} | {n: fitter_of([m for m in self.inputs if m != n]) for n in self.inputs[1:]}
+            fitters = {ALL: fitter} | {n: fitter_of([m for m in self.inputs if m != n]) for n in self.inputs[1:]}
+            self._ridges = {name: fitted_predictor(f, KIND, cols) for name, f in fitters.items()}
         if every:
             wanted.sort(key=list(BASELINES).index)
         found = [self._baseline(fitter, kind, cols, kind in seen, kind in unseen) for kind in wanted]
@@ -323,8 +322,8 @@ class CellTask(Task):
         """Keep what is found of training regions in new cells: columns are about these."""
         if compared.comparison.name == self.splits.cell_kind:
             self._own = compared
-            if self._fitters:
-                self._added = input_gains(self._fitters, self._cols, compared.comparison, self.request.split)
+            if self._ridges:
+                self._added = input_gains(self._ridges, compared.comparison, self.request.split)
             self._gain = predictable(compared, self._x_key)
 
     def more_tables(self) -> dict[str, pd.DataFrame]:
