@@ -11,9 +11,9 @@ import scipy.sparse as sp
 import chromatell as ctl
 from chromatell._rows import matrix
 from chromatell.data.accessibility import open_matrix
-from chromatell.data.cells import CellDataset, CellInput, EpochBatches, cell_loader
+from chromatell.data.cells import CellDataset, CellInput, cell_loader
 from chromatell.data.expression import Expression
-from chromatell.data.sampler import BlockBatches
+from chromatell.data.sampler import BlockBatches, RowBatches
 
 
 def on_disk(x, folder):
@@ -121,11 +121,11 @@ def test_cells_in_memory_are_drawn_one_by_one_and_those_on_disk_in_blocks(tmp_pa
     expression = Expression.fit(y, pd.Index([f"g{i}" for i in range(20)]))
     disk = matrix(on_disk(y, tmp_path))
     for stored, order, wanted in (
-        (y, "auto", EpochBatches),
+        (y, "auto", RowBatches),
         (y, "blocks", BlockBatches),
         (disk, "auto", BlockBatches),
-        (disk, "cells", EpochBatches),
+        (disk, "cells", RowBatches),
     ):
         dataset = CellDataset(CellInput(y, expression), stored, np.zeros(300, dtype=np.float32), block=16)
         assert type(cell_loader(dataset, 32, shuffle=True, seed=0, order=order).sampler) is wanted
-        assert type(cell_loader(dataset, 32, shuffle=False, seed=0, order=order).sampler) is EpochBatches
+        assert type(cell_loader(dataset, 32, shuffle=False, seed=0, order=order).sampler) is RowBatches

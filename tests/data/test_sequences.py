@@ -14,7 +14,8 @@ import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 
-from chromatell.data.sequences import Block, RegionBatches, RegionCells, region_loader
+from chromatell.data.sampler import batch_loader
+from chromatell.data.sequences import Block, RegionBatches, RegionCells
 from chromatell.models.xchrom._module import XChromConfig, XChromModule
 from chromatell.nn.sequence_tower import TowerConfig
 
@@ -190,7 +191,7 @@ def test_blocks_come_one_after_the_other_and_empty_ones_not_at_all():
 
 def test_a_loader_gives_whole_batches(dataset, truth):
     batches = RegionBatches([Block(np.arange(N_REGIONS), np.arange(0, 40))], 8, shuffle=True, seed=5)
-    loader = region_loader(dataset, batches)
+    loader = batch_loader(dataset, batches)
     assert len(loader) == 5
     for batch, (regions, cells) in zip(loader, batches, strict=True):
         np.testing.assert_array_equal(batch.tokens, dataset.tokens[regions])

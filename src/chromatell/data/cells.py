@@ -10,11 +10,11 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 
 from chromatell._rows import DiskMatrix, compact, read
 from chromatell.data.expression import Expression
-from chromatell.data.sampler import BLOCK, BlockBatches, Pick
+from chromatell.data.sampler import BLOCK, BlockBatches, EpochSampler, Pick, RowBatches, batch_loader
 from chromatell.data.smoothing import Smoothing
 from chromatell.data.sparse_expression import sparse_scores
 from chromatell.data.standardise import block_rows
@@ -201,39 +201,17 @@ class CellDataset(Dataset):
         self.inputs.fill(buffer)
 
 
-class EpochBatches(Sampler):
-    """Batches of rows, in an order that depends on (seed, epoch) alone, also in a run that resumes."""
-
-    def __init__(self, n: int, batch_size: int, *, shuffle: bool, seed: int):
-        self.n, self.batch_size, self.shuffle, self.seed, self.epoch = n, min(batch_size, n), shuffle, seed, 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Set the epoch; Lightning calls this."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        # a last batch of one cell would stop batch norm
-        return -(-self.n // self.batch_size) - int(self.shuffle and self.n > 1 and self.n % self.batch_size == 1)
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        order = (
-            np.random.default_rng([self.seed, self.epoch]).permutation(self.n) if self.shuffle else np.arange(self.n)
-        )
-        for i in range(len(self)):
-            yield order[i * self.batch_size : (i + 1) * self.batch_size]
-
-
 def cell_loader(
     dataset: CellDataset, batch_size: int, *, shuffle: bool, seed: int, order: str = "auto", block: int = BLOCK
 ) -> DataLoader:
     """Return a loader of batches; `order` is that of `TrainConfig`."""
     on_disk = isinstance(dataset.targets, DiskMatrix)
-    batches: Sampler
+    batches: EpochSampler
     if shuffle and (order == "blocks" or (order == "auto" and on_disk)):
         batches = BlockBatches(len(dataset), batch_size, seed=seed, block=block)
     else:
-        batches = EpochBatches(len(dataset), batch_size, shuffle=shuffle, seed=seed)
-    return DataLoader(dataset, sampler=batches, batch_size=None)
+        batches = RowBatches(len(dataset), batch_size, shuffle=shuffle, seed=seed)
+    return batch_loader(dataset, batches)
 
 
 def places_in(buffer: np.ndarray, rows: np.ndarray) -> np.ndarray | None:

@@ -1,12 +1,13 @@
-"""Orders in which training cells are read from disk: whole blocks at random, shuffled in a buffer."""
+"""Orders of batches: what all depend on, single rows, and, from disk, whole blocks shuffled in a buffer."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from torch.utils.data import Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 BLOCK, BUFFER = 64, 4096
 
@@ -53,8 +54,57 @@ def part_of(rows: np.ndarray, rank: int, n_ranks: int) -> np.ndarray:
     return rows[rank::n_ranks] if len(rows) >= n_ranks else rows
 
 
-class BlockBatches(Sampler):
-    """Batches of rows for data on disk, in an order that depends on (seed, epoch) alone, also in a run that resumes.
+class EpochSampler(Sampler):
+    """An order of batches that depends on (seed, epoch) alone, also in a run that resumes."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed, self.epoch = seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Set the epoch; Lightning calls this."""
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[Any]:
+        return self.batches(np.random.default_rng([self.seed, self.epoch]))
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Batches of an epoch."""
+
+    @abstractmethod
+    def batches(self, rng: np.random.Generator) -> Iterator[Any]:
+        """Yield the batches of an epoch, drawn by its generator."""
+
+
+def n_batches(n: int, batch_size: int, *, shuffle: bool) -> int:
+    """Return the batches of n rows; in training a last batch of one row, which would stop batch norm, is left out."""
+    return -(-n // batch_size) - int(shuffle and n > batch_size and n % batch_size == 1)
+
+
+def batch_loader(dataset: Dataset, batches: Sampler) -> DataLoader:
+    """Return a loader whose data set makes a whole batch of each item of the sampler."""
+    return DataLoader(dataset, sampler=batches, batch_size=None)
+
+
+class RowBatches(EpochSampler):
+    """Batches of rows."""
+
+    def __init__(self, n: int, batch_size: int, *, shuffle: bool, seed: int) -> None:
+        super().__init__(seed)
+        self.n, self.batch_size, self.shuffle = n, min(batch_size, n), shuffle
+
+    def __len__(self) -> int:
+        return n_batches(self.n, self.batch_size, shuffle=self.shuffle)
+
+    def batches(self, rng: np.random.Generator) -> Iterator[np.ndarray]:
+        """Yield places of rows."""
+        order = rng.permutation(self.n) if self.shuffle else np.arange(self.n)
+        for i in range(len(self)):
+            yield order[i * self.batch_size : (i + 1) * self.batch_size]
+
+
+class BlockBatches(EpochSampler):
+    """Batches of rows for data on disk.
 
     Blocks of neighbouring rows are drawn at random, so that a disk reads stretches; the blocks of a buffer are shuffled
     row by row. Every row comes once an epoch. Several processes share each batch, see `Pick.part`.
@@ -76,20 +126,16 @@ class BlockBatches(Sampler):
         block: int = BLOCK,
         buffer: int = BUFFER,
     ):
-        self.n, self.seed, self.epoch, self.block = n, seed, 0, max(1, block)
+        super().__init__(seed)
+        self.n, self.block = n, max(1, block)
         self.batch_size = max(1, min(batch_size, n))
         self.buffer = max(1, buffer // self.batch_size) * self.batch_size
 
-    def set_epoch(self, epoch: int) -> None:
-        """Set the epoch; Lightning calls this."""
-        self.epoch = epoch
-
     def __len__(self) -> int:
-        # a last batch of one cell would stop batch norm
-        return -(-self.n // self.batch_size) - int(self.n > 1 and self.n % self.batch_size == 1)
+        return n_batches(self.n, self.batch_size, shuffle=True)
 
-    def __iter__(self) -> Iterator[Pick]:
-        rng = np.random.default_rng([self.seed, self.epoch])
+    def batches(self, rng: np.random.Generator) -> Iterator[Pick]:
+        """Yield rows of a buffer."""
         starts = np.arange(0, self.n, self.block)[rng.permutation(-(-self.n // self.block))]
         order = (starts[:, np.newaxis] + np.arange(self.block)).ravel()
         order = order[order < self.n]

@@ -9,8 +9,9 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import Dataset
 
+from chromatell.data.sampler import EpochSampler, n_batches
 from chromatell.data.targets import sparse_target
 from chromatell.nn.batch import Batch
 from chromatell.nn.losses import SparseTarget
@@ -99,8 +100,8 @@ class RegionCells(Dataset):
         )
 
 
-class RegionBatches(Sampler):
-    """Batches of regions, in an order that depends on (seed, epoch) alone, also in a run that resumes.
+class RegionBatches(EpochSampler):
+    """Batches of regions, block by block.
 
     Parameters
     ----------
@@ -111,23 +112,19 @@ class RegionBatches(Sampler):
     """
 
     def __init__(self, blocks: list[Block], batch_size: int, *, shuffle: bool, cells_per_batch: int = 0, seed: int = 0):
+        super().__init__(seed)
         self.blocks = [b for b in blocks if b.regions.size and b.cells.size]
-        self.batch_size, self.shuffle, self.seed, self.epoch = batch_size, shuffle, seed, 0
+        self.batch_size, self.shuffle = batch_size, shuffle
         self.cells_per_batch = cells_per_batch
 
-    def set_epoch(self, epoch: int) -> None:
-        """Set the epoch; Lightning calls this."""
-        self.epoch = epoch
-
     def _sizes(self, n: int) -> int:
-        # a last batch of one region would stop batch norm
-        return -(-n // self.batch_size) - int(self.shuffle and n > self.batch_size and n % self.batch_size == 1)
+        return n_batches(n, self.batch_size, shuffle=self.shuffle)
 
     def __len__(self) -> int:
         return sum(self._sizes(b.regions.size) for b in self.blocks)
 
-    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        rng = np.random.default_rng([self.seed, self.epoch])
+    def batches(self, rng: np.random.Generator) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield places of regions and of cells."""
         for block in self.blocks:
             order = rng.permutation(block.regions) if self.shuffle else block.regions
             for i in range(self._sizes(order.size)):
@@ -135,8 +132,3 @@ class RegionBatches(Sampler):
                 if 0 < self.cells_per_batch < cells.size:
                     cells = np.sort(rng.choice(cells, self.cells_per_batch, replace=False))
                 yield order[i * self.batch_size : (i + 1) * self.batch_size], cells
-
-
-def region_loader(dataset: Dataset, batches: RegionBatches) -> DataLoader:
-    """Return a loader of batches."""
-    return DataLoader(dataset, sampler=batches, batch_size=None)

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 
+from chromatell.data.sampler import EpochSampler, batch_loader
 from chromatell.models.atacformer._batch import Asked, Positive, SentenceBatch
 from chromatell.models.atacformer._vocabulary import Vocabulary
 
@@ -197,26 +198,23 @@ class Sentences(Dataset):
         return Asked(*(torch.from_numpy(a) for a in (asked_cell, asked_bin, state, log_rate)))
 
 
-class TokenBatches(Sampler):
+class TokenBatches(EpochSampler):
     """Batches of rows with about `budget` tokens each, sentences of similar length together.
 
-    The number of batches is the same in every epoch; their order and make-up depend on (seed, epoch) alone.
+    The number of batches is the same in every epoch. Without `shuffle` every epoch is the first.
     """
 
     def __init__(self, lengths: np.ndarray, budget: int, *, shuffle: bool, seed: int):
-        self.lengths, self.shuffle, self.seed, self.epoch = lengths.astype(np.int64), shuffle, seed, 0
+        super().__init__(seed)
+        self.lengths, self.shuffle = lengths.astype(np.int64), shuffle
         self.n_batches = int(min(len(lengths), max(1, -(-int(self.lengths.sum()) // budget))))
-
-    def set_epoch(self, epoch: int) -> None:
-        """Set the epoch; Lightning calls this."""
-        self.epoch = epoch
 
     def __len__(self) -> int:
         return self.n_batches
 
-    def __iter__(self) -> Iterator[tuple[np.ndarray, list[int]]]:
+    def batches(self, rng: np.random.Generator) -> Iterator[tuple[np.ndarray, list[int]]]:
+        """Yield places of sentences, and what draws from them."""
         epoch = self.epoch if self.shuffle else 0
-        rng = np.random.default_rng([self.seed, epoch])
         order = rng.permutation(len(self.lengths)) if self.shuffle else np.argsort(self.lengths, kind="stable")
         if self.shuffle:
             window = max(1, _WINDOW * len(order) // self.n_batches)
@@ -238,4 +236,4 @@ class TokenBatches(Sampler):
 def sentence_loader(dataset: Sentences, budget: int, *, shuffle: bool, seed: int) -> DataLoader:
     """Return a loader of batches with about `budget` tokens (counted before anything is removed)."""
     batches = TokenBatches(dataset.n_open + dataset.special, budget, shuffle=shuffle, seed=seed)
-    return DataLoader(dataset, sampler=batches, batch_size=None)
+    return batch_loader(dataset, batches)

@@ -9,6 +9,7 @@ import numpy as np
 from torch.utils.data import DataLoader
 
 from chromatell._keys import TRAIN
+from chromatell.data.sampler import RowBatches, batch_loader
 from chromatell.data.tracks import BinnedTracks
 from chromatell.genome.genome import Genome
 from chromatell.models._train_config import TrainConfig
@@ -17,7 +18,7 @@ from chromatell.models.nascent._config import NascentConfig
 from chromatell.models.nascent._sequence import bin_tokens
 from chromatell.models.nascent._signal import Signal
 from chromatell.models.nascent._stretches import Stretches, stretch_loader
-from chromatell.models.nascent._windows import Windows, padded, window_loader
+from chromatell.models.nascent._windows import Windows, padded
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,8 @@ def window_batches(
     signal = [padded(source.x(c), window) for c in at]
     targets = [source.y(c)[:, bins] for c, bins in at.items()]
     windows = Windows(signal, list(at.values()), targets, window)
-    return window_loader(windows, config.batch_for(len(windows)), shuffle=split == TRAIN, seed=seed)
+    n = len(windows)
+    return batch_loader(windows, RowBatches(n, config.batch_for(n), shuffle=split == TRAIN, seed=seed))
 
 
 def stretch_batches(source: Source, split: str, config: TrainConfig, seed: int) -> DataLoader | None:

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 
+from chromatell.data.sampler import EpochSampler, batch_loader
 from chromatell.models.nascent._networks import TrackBatch
 from chromatell.models.nascent._sequence import MARGIN
 
@@ -53,8 +54,8 @@ class Stretches(Dataset):
         return TrackBatch(torch.stack(x), torch.stack(y), torch.stack(tokens) if tokens else None)
 
 
-class StretchBatches(Sampler):
-    """Batches of (chromosome, first bin) that cover runs of bins, drawn by (seed, epoch) alone.
+class StretchBatches(EpochSampler):
+    """Batches of (chromosome, first bin) that cover runs of bins.
 
     In training the cuts are drawn too, so that a stretch and its phase differ between epochs.
     """
@@ -62,19 +63,15 @@ class StretchBatches(Sampler):
     def __init__(
         self, runs: list[tuple[int, int, int]], length: int, batch_size: int, *, shuffle: bool, seed: int
     ) -> None:
+        super().__init__(seed)
         self.runs, self.length, self.batch_size, self.shuffle = runs, length, batch_size, shuffle
-        self.seed, self.epoch = seed, 0
         self.n = sum(-(-(b - a) // length) + int(shuffle) for _, a, b in runs)  # one more: the first is cut short
-
-    def set_epoch(self, epoch: int) -> None:
-        """Set the epoch; Lightning calls this."""
-        self.epoch = epoch
 
     def __len__(self) -> int:
         return -(-self.n // self.batch_size)
 
-    def __iter__(self) -> Iterator[np.ndarray]:
-        rng = np.random.default_rng([self.seed, self.epoch])
+    def batches(self, rng: np.random.Generator) -> Iterator[np.ndarray]:
+        """Yield pairs, int64 (batch, 2)."""
         rows = []
         for chrom, a, b in self.runs:
             n = -(-(b - a) // self.length) + int(self.shuffle)
@@ -110,7 +107,7 @@ def stretch_loader(dataset: Stretches, batch_size: int, *, shuffle: bool, seed: 
         (i, a, b) for i, y in enumerate(dataset.targets) for a, b in runs_of(np.isfinite(y).any(axis=0), dataset.length)
     ]
     batches = StretchBatches(runs, dataset.length, batch_size, shuffle=shuffle, seed=seed)
-    return DataLoader(dataset, sampler=batches, batch_size=None)
+    return batch_loader(dataset, batches)
 
 
 def _part(values: np.ndarray, first: int, behind: int, outside: float) -> Tensor:

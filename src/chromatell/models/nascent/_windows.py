@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
-from chromatell.data.cells import EpochBatches
 from chromatell.models.nascent._networks import TrackBatch
 
 
@@ -46,10 +45,3 @@ class Windows(Dataset):
         rows = torch.as_tensor(rows)
         at = self.at[rows][:, None] + self.offsets  # (bins, window)
         return TrackBatch(self.signal[:, at].transpose(0, 1), self.targets[rows].unsqueeze(2))
-
-
-def window_loader(dataset: Windows, batch_size: int, *, shuffle: bool, seed: int) -> DataLoader:
-    """Return a loader of batches."""
-    return DataLoader(
-        dataset, sampler=EpochBatches(len(dataset), batch_size, shuffle=shuffle, seed=seed), batch_size=None
-    )

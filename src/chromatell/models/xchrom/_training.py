@@ -17,7 +17,8 @@ from chromatell.data.accessibility import open_matrix, selected, true_depth
 from chromatell.data.cell_embedding import CellEmbedding
 from chromatell.data.covariates import Covariates
 from chromatell.data.depth import DepthModel
-from chromatell.data.sequences import Block, RegionBatches, RegionCells, region_loader
+from chromatell.data.sampler import batch_loader
+from chromatell.data.sequences import Block, RegionBatches, RegionCells
 from chromatell.genome.sequence import UNKNOWN
 from chromatell.models.xchrom._fitted import Fitted
 from chromatell.models.xchrom._regions import checked_tokens, places_of
@@ -123,7 +124,7 @@ class TrainingData:
             cells_per_batch = 0
         shuffle = split == TRAIN
         batches = RegionBatches(blocks, batch_size, shuffle=shuffle, cells_per_batch=cells_per_batch, seed=seed)
-        return region_loader(dataset, batches) if len(batches) else None
+        return batch_loader(dataset, batches) if len(batches) else None
 
 
 def _with_sequence(tokens: np.ndarray, names: pd.Index) -> None:
