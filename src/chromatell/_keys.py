@@ -12,6 +12,10 @@ MOTIF_ACTIVITY = "motif_activity"
 REGION_LINKS = "region_links"
 UNCERTAINTY = "uncertainty"
 PERTURBATION = "perturbation"
+TF_ACTIVITY = "tf_activity"
+ATTRIBUTION = "attribution"
+NEIGHBOR_SCORE = "neighbor_score"
+VARIANT_EFFECT = "variant_effect"
 PRED_PREFIX = "atac_pred:"  # var_names must be unique across a MuData
 
 # obs and var columns
@@ -19,6 +23,8 @@ SPLIT = "ctl_split"
 SELECTED = "ctl_selected"
 SCORE = "ctl_score"
 PREDICTABLE = "ctl_predictable"
+AUROC, AUROC_DEPTH_MATCHED, GAIN = "ctl_auroc", "ctl_auroc_depth_matched", "ctl_gain"  # of each cell or region
+N_FRAGMENTS = "n_fragments"
 OUT_OF_RANGE = "ctl_out_of_range"  # atac_pred.obs: distance of a cell from the training cells, over its threshold
 REGION = "region"  # atac_pred.var: the target modality's own name of the region
 CHROM, START, END = "chrom", "start", "end"
@@ -58,6 +64,7 @@ PREDICTIONS = "predictions"
 SPLIT_HOW, REGION_SPLIT_HOW = "split", "region_split"  # how cells and regions were split
 PROVENANCE = "provenance"  # of each prediction, in the uns of atac_pred
 HELD_OUT_DIGEST = "held_out"  # in it: of the regions that were held out
+USES_TARGET_ASSAY = "uses_target_assay"  # in it, and in the tables of scores
 INPUTS = "inputs"  # in it: JSON, the modalities that were read, where there are others than 'rna'
 READS_REGION_ATAC = "reads_region_atac"  # in it and in a model's configuration: it knows a region by its ATAC
 BASELINE, EXTERNAL = "baseline", "external"  # families of predictions that are no model's of this package
@@ -71,3 +78,8 @@ PREVALENCE = "_prevalence"  # of a kind of pairs, beside the curves of the model
 ISM = "ism"  # `method` of what tl.ism writes, beside those of tl.attribute
 RANDOM = "random"  # what chance gives, among the embeddings of tl.neighbor_score
 RNA_SPACE, HELD_OUT_SPACE, ALL_SPACE = "rna", "atac_held_out", "atac_all"  # and the spaces of neighbours
+
+
+def sibling(key_added: str, name: str) -> str:
+    """Return the name of a table that `tl.evaluate(key_added=...)` writes beside the one of scores."""
+    return name if key_added == EVALUATION else f"{key_added}_{name}"

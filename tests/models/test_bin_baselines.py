@@ -23,15 +23,15 @@ def cells():
     p = np.full((3, 60), 0.08)
     for g in range(3):
         p[g, 20 * g : 20 * g + 20] = 0.5
-    opened = sp.csr_matrix(rng.random((180, 60)) < p[group], dtype=np.float32)
-    return opened, group
+    binarized = sp.csr_matrix(rng.random((180, 60)) < p[group], dtype=np.float32)
+    return binarized, group
 
 
 @pytest.fixture(scope="module")
 def halves(cells):
-    opened, _ = cells
+    binarized, _ = cells
     gone = np.random.default_rng(1).random((180, 60)) < 0.3
-    x = opened.toarray()
+    x = binarized.toarray()
     return sp.csr_matrix(x * ~gone), sp.csr_matrix(x * gone)
 
 
@@ -132,23 +132,23 @@ def test_cells_without_an_open_bin_and_tiny_data(kind):
 
 
 def test_regression_on_lsi_equals_scikit_learn(cells):
-    opened, group = cells
+    binarized, group = cells
     names = np.array(["a", "b", "c"])[group]
     names[:8] = "rare"
-    lsi = BinBaselines(opened[:100]).lsi
-    z = lsi.transform(opened)
+    lsi = BinBaselines(binarized[:100]).lsi
+    z = lsi.transform(binarized)
     z = (z - z[:100].mean(axis=0)) / z[:100].std(axis=0)
-    parts = [(opened[a:b], names[a:b]) for a, b in ((0, 100), (100, 140))]
+    parts = [(binarized[a:b], names[a:b]) for a, b in ((0, 100), (100, 140))]
     scores = {}
     for c in (0.01, 0.1, 1.0):
         for weight in (None, "balanced"):
             model = LogisticRegression(C=c, class_weight=weight, max_iter=2000).fit(z[:100], names[:100])
             scores[f1_score(names[100:140], model.predict(z[100:140]), average="macro")] = model
     best = scores[max(scores)]
-    found = LabelBaselines(lsi, *parts).predict("lsi_logistic", opened[140:])
+    found = LabelBaselines(lsi, *parts).predict("lsi_logistic", binarized[140:])
     assert (found == best.predict(z[140:])).mean() > 0.97
     usual = LogisticRegression(C=0.1, max_iter=2000).fit(z[:100], names[:100])
-    assert (LabelBaselines(lsi, parts[0]).predict("lsi_logistic", opened[140:]) == usual.predict(z[140:])).all()
+    assert (LabelBaselines(lsi, parts[0]).predict("lsi_logistic", binarized[140:]) == usual.predict(z[140:])).all()
 
 
 def test_majority():

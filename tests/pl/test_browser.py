@@ -57,9 +57,9 @@ def genes_at(place):
 
 
 def test_tracks_hold_the_means_of_groups_and_no_address(mdata, place, notebook):
-    stretch = f"{place['chrom']}:{place['start'] - 10}-{place['end'] + 10}"
-    config = ctl.pl.browser(mdata, stretch, "group", annotation=genes_at(place), flank=100_000_000)
-    ctl.pl.browser(mdata, stretch, "group")
+    window_of = f"{place['chrom']}:{place['start'] - 10}-{place['end'] + 10}"
+    config = ctl.pl.browser(mdata, window_of, "group", annotation=genes_at(place), flank=100_000_000)
+    ctl.pl.browser(mdata, window_of, "group")
     assert [g == "init" for g in notebook] == [True, False, False]
     assert config["locus"] == f"{place['chrom']}:{place['start'] - 9}-{place['end'] + 10}"
     names = [t["name"] for t in config["tracks"]]
@@ -83,15 +83,15 @@ def test_tracks_hold_the_means_of_groups_and_no_address(mdata, place, notebook):
 
 
 def test_elsewhere_it_is_the_picture(mdata, place, monkeypatch, log):
-    stretch = f"{place['chrom']}:{place['start'] - 10}-{place['end'] + 10}"
+    window_of = f"{place['chrom']}:{place['start'] - 10}-{place['end'] + 10}"
     monkeypatch.setitem(sys.modules, "IPython", ipython(None))
-    ax = ctl.pl.browser(mdata, stretch)
+    ax = ctl.pl.browser(mdata, window_of)
     assert isinstance(ax, Axes)
     assert ax.get_ylabel() == "Share of cells with the region open"
     with pytest.raises(ctl.ChromatellError, match="is no region"):
         ctl.pl.browser(mdata, "chr1:9-3")
     with pytest.raises(ctl.ChromatellError, match="flank=-1"):
-        ctl.pl.browser(mdata, stretch, flank=-1)
+        ctl.pl.browser(mdata, window_of, flank=-1)
     shell = types.SimpleNamespace(kernel=object())
     monkeypatch.setitem(sys.modules, "IPython", ipython(shell))
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
@@ -103,8 +103,8 @@ def test_igv_draws_it_and_asks_for_nothing(mdata, place, tmp_path):
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     igv = pytest.importorskip("igv_notebook", reason="igv-notebook is not installed")
     path = shutil.which("chromium") or shutil.which("google-chrome")
-    stretch = f"{place['chrom']}:{place['start'] - 3000}-{place['end'] + 3000}"
-    found = module.stretch_of(mdata, stretch, "group", None, None, flank=10_000)
+    window_of = f"{place['chrom']}:{place['start'] - 3000}-{place['end'] + 3000}"
+    found = module.window_of(mdata, window_of, "group", None, None, flank=10_000)
     config = module.configuration(found, genes_at(place))
     script = (importlib.resources.files(igv) / "js" / "igv.iife.js").read_text("utf-8")
     (tmp_path / "page.html").write_text(f"<body><div id='d'></div><script>{script}</script></body>", "utf-8")

@@ -53,13 +53,13 @@ def test_bars_are_the_means_of_groups_over_their_regions(mdata):
 def test_genes_lie_below_and_a_query_has_predictions_alone(mdata):
     var = mdata.mod["atac"].var
     first = var.iloc[0]
-    stretch = f"{first['chrom']}:{first['start'] - 2000}-{first['end'] + 2000}"
+    window_of = f"{first['chrom']}:{first['start'] - 2000}-{first['end'] + 2000}"
     genes = pd.DataFrame(
         {"chrom": [first["chrom"]], "start": [first["start"]], "end": [first["end"]], "name": ["GENE"], "strand": ["+"]}
     )
     query = mudata.MuData({"rna": mdata.mod["rna"], "atac_pred": mdata.mod["atac_pred"]})
     query.obs["cell_type"] = mdata.obs["cell_type"]
-    ax = ctl.pl.region(query, stretch, annotation=genes)
+    ax = ctl.pl.region(query, window_of, annotation=genes)
     assert ax.get_legend_handles_labels()[1] == ["predicted"]
     assert "GENE" in [t.get_text() for t in ax.texts]
     assert ax.get_ylim()[0] < 0

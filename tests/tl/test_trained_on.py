@@ -233,7 +233,7 @@ def tracks():
 
 
 def test_stretches_are_the_runs_of_the_split(tracks):
-    assert t.trained_stretches(tracks, ["mark"]) == {**FULL, "samples": [""]}
+    assert t.trained_intervals(tracks, ["mark"]) == {**FULL, "samples": [""]}
     model = ctl.models.load(tracks, key="nascent")
     assert model.config["trained_on"] == {**FULL, "samples": [""]}
     for key in ("nascent", "mean"):
@@ -241,7 +241,7 @@ def test_stretches_are_the_runs_of_the_split(tracks):
     whole = make_tracks()
     whole.splits = {}
     whole.masks = {"chr2": np.ones(3000, dtype=np.uint8), "chr1": np.zeros(4000, dtype=np.uint8)}
-    assert t.trained_stretches(whole, ["mark"])["train"] == {"chr1": [[0, 200_000]]}
+    assert t.trained_intervals(whole, ["mark"])["train"] == {"chr1": [[0, 200_000]]}
 
 
 def test_the_bins_of_training_are_refused_with_their_number(tracks, tmp_path):
@@ -302,4 +302,4 @@ def test_a_split_of_single_bins_is_not_kept(monkeypatch):
     monkeypatch.setattr(t, "_MOST_STRETCHES", 100)
     tracks = make_tracks()
     ctl.pp.split_regions(tracks, by="random", allow_leaky=True, seed=0)
-    assert t.trained_stretches(tracks, ["mark"]) == {}
+    assert t.trained_intervals(tracks, ["mark"]) == {}

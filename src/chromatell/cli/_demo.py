@@ -7,7 +7,7 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from chromatell._keys import ATAC_PRED, FISHER, RNA, SPLIT, TEST, UNS
+from chromatell._keys import ATAC_PRED, FISHER, RNA, SPLIT, TEST, UNS, USES_TARGET_ASSAY
 from chromatell.cli._console import libraries_to_stderr, output, step
 from chromatell.cli._files import UsageError, check_folder, check_output, write
 
@@ -94,7 +94,7 @@ def _print_odds(mdata: MuData) -> None:
     """Print the log odds ratio beside the best one of a baseline at the same share of predicted positives."""
     table = mdata.uns[UNS][FISHER]
     own = table.iloc[0]
-    rivals = table[table["is_baseline"].astype(bool) & ~table["uses_target_assay"].astype(bool)]
+    rivals = table[table["is_baseline"].astype(bool) & ~table[USES_TARGET_ASSAY].astype(bool)]
     best = rivals.loc[rivals["log_odds_ratio"].idxmax()]
     output().print(
         f"\nLog odds ratio where the model calls a pair open ({own['share_positive']:.1%} of pairs): "

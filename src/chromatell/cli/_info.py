@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.text import Text
 
-from chromatell._keys import ATAC_PRED, EVALUATION, PROVENANCE, SPLIT, SPLITS, UNS
+from chromatell._keys import ATAC_PRED, EVALUATION, PROVENANCE, SPLIT, SPLITS, UNS, USES_TARGET_ASSAY
 from chromatell.cli._console import output
 from chromatell.cli._files import check_data
 
@@ -130,7 +130,7 @@ def _model(key: str, record: Any) -> dict[str, Any]:
 
 def _said(said: Any) -> dict[str, Any]:
     """Return what is known of a prediction, without its long arrays."""
-    names = ("family", "depth", "uses_target_assay", "seed", "date")
+    names = ("family", "depth", USES_TARGET_ASSAY, "seed", "date")
     return {name: _one(said[name]) for name in names if isinstance(said, dict) and name in said}
 
 

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from chromatell._keys import UNS
+from chromatell._keys import ISM, UNS
 from chromatell._settings import settings
 from chromatell.cli._console import output
 from chromatell.cli._prepare import given
@@ -26,7 +26,7 @@ def run(args: argparse.Namespace) -> None:
     regions: Any = Path(args.regions) if Path(args.regions).suffix in (".bed", ".gz") else args.regions.split(",")
     options = given(args, "window", "batch_size")
     ism(mdata, regions, key=args.key or "xchrom", model=args.model, groupby=args.groupby, fasta=args.fasta, **options)
-    table = long_table(mdata.uns[UNS]["ism"])
+    table = long_table(mdata.uns[UNS][ISM])
     if write_results(mdata, table, args) and settings.verbosity:
         top = table.loc[table["effect"].abs().idxmax()]
         said = f"{len(table):,} effects; largest: {top['ref']}>{top['alt']} at {top['chrom']}:{top['pos']}"

@@ -10,7 +10,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from chromatell._keys import EVALUATION, GAINS, OWN_ATAC, UNS
+from chromatell._keys import EVALUATION, GAINS, OWN_ATAC, UNS, USES_TARGET_ASSAY
 
 Pair = tuple[str, str]  # view, metric
 
@@ -55,7 +55,7 @@ def leaderboard(mdata: MuData | AnnData, title: str, note: str = "", pairs: str 
     flags = scores.drop_duplicates("model")
     kind = {
         str(m): names_of.get((bool(b), bool(r) and pairs not in OWN_ATAC), "reference")
-        for m, b, r in zip(flags["model"], flags["is_baseline"], flags["uses_target_assay"], strict=True)
+        for m, b, r in zip(flags["model"], flags["is_baseline"], flags[USES_TARGET_ASSAY], strict=True)
     }
     first = _column(scores, columns[0])
     names = sorted(kind, key=lambda m: (rank[kind[m]], -np.nan_to_num(first[m][0], nan=-np.inf)))

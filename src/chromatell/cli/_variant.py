@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from chromatell._keys import UNS
+from chromatell._keys import UNS, VARIANT_EFFECT
 from chromatell._settings import settings
 from chromatell.cli._console import output
 from chromatell.cli._files import check_there
@@ -24,7 +24,7 @@ def run(args: argparse.Namespace) -> None:
     if args.n_null is not None:
         options["n_null"] = args.n_null
     variant_effect(mdata, args.variants, fasta=args.fasta, key=args.key or "xchrom", model=args.model, **options)
-    table = mdata.uns[UNS]["variant_effect"]
+    table = mdata.uns[UNS][VARIANT_EFFECT]
     if write_results(mdata, table, args) and settings.verbosity:
         top = table.reindex(table["effect"].abs().sort_values(ascending=False).index).iloc[0]
         said = f"{len(table):,} effects; largest: {top['id'] or top['chrom']} {top['ref']}>{top['alt']}"

@@ -9,13 +9,13 @@ import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 
-from chromatell._keys import SELECTED
+from chromatell._keys import N_FRAGMENTS, SELECTED
 from chromatell._rows import DiskMatrix, matrix, read
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, column, examples, values
 
 _LOOKED_AT = 5_000_000
-_DEPTH_COLUMNS = ("n_fragments", "atac_fragments", "nCount_ATAC")
+_DEPTH_COLUMNS = (N_FRAGMENTS, "atac_fragments", "nCount_ATAC")
 
 
 def true_depth(atac: AnnData, depth_key: str | None = None) -> np.ndarray:
@@ -66,11 +66,11 @@ def open_matrix(atac: AnnData, rows: Any = slice(None), cols: Any = slice(None),
     With `lazy` a matrix on disk stays there: a `DiskMatrix` whose blocks are made so as they are read.
     """
     if lazy and isinstance(x := matrix(atac), DiskMatrix):
-        return x[rows][:, cols].changed(_opened)
-    return _opened(sp.csr_matrix(_part(atac, rows, cols), copy=True))
+        return x[rows][:, cols].changed(_binarized)
+    return _binarized(sp.csr_matrix(_part(atac, rows, cols), copy=True))
 
 
-def _opened(part: Any) -> sp.csr_matrix:
+def _binarized(part: Any) -> sp.csr_matrix:
     x = sp.csr_matrix(part, dtype=bool)  # repeated entries join without a sum, which may wrap to 0 in a narrow dtype
     x.sum_duplicates()
     x.eliminate_zeros()

@@ -16,7 +16,7 @@ from chromatell._rows import DiskMatrix, matrix, read
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, examples, expressed, is_counts, nonnegative, values
 from chromatell.data.accessibility import selected
-from chromatell.data.cells import row_blocks, take
+from chromatell.data.cells import row_blocks, subset
 from chromatell.data.expression import Embedding, Expression
 from chromatell.data.sparse_expression import projected
 from chromatell.data.stored import stored
@@ -77,12 +77,12 @@ class CellEmbedding:
             genes, components, gene_mean = own
             return cls(key, genes, mean, sd, components, gene_mean, kind=_kind(matrix(rna)))
         keep = selected(rna)
-        x = take(matrix(rna), rows, keep)
+        x = subset(matrix(rna), rows, keep)
         if is_scaled(rna):
             return cls._fit_scaled(np.asarray(read(x), dtype=np.float32), rna.var_names[keep], n_pcs, seed)
         expression = Expression.fit(x, rna.var_names[keep], whole=matrix(rna)[rows])
         embedding = Embedding.fit(expression, x, n_pcs, seed=seed)
-        val = take(matrix(rna), np.zeros(0, dtype=int) if val is None else val, keep)
+        val = subset(matrix(rna), np.zeros(0, dtype=int) if val is None else val, keep)
         expression = expression.filled_by(embedding).with_range(x, val, seed)
         scores, _ = projected(expression, x, embedding.components)
         mean, sd = _scale(scores)

@@ -226,7 +226,7 @@ def row_blocks(n: int, size: int) -> Iterator[slice]:
         yield slice(start, min(start + size, n))
 
 
-def take(x: Any, rows: np.ndarray, columns: np.ndarray) -> Any:
+def subset(x: Any, rows: np.ndarray, columns: np.ndarray) -> Any:
     """Return rows, and the columns that are True, of a matrix: CSR where it was sparse, unread where it is on disk."""
     part = x[rows]
     part = part if columns.all() else part[:, columns]

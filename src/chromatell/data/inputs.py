@@ -37,7 +37,7 @@ class Input:
     Attributes
     ----------
     names
-        Of the variables, length m.
+        Names of the variables, length m.
     how
         `COUNTS`, `CLR` or `GIVEN`.
     mean, sd, share

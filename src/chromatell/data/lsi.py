@@ -11,19 +11,19 @@ _SCALE = 1e4  # shares of a cell's bins are multiplied by it before the logarith
 _NOISE = 1e-5  # a singular value below this share of the first is rounding
 
 
-def tf_idf(opened: sp.csr_matrix, idf: np.ndarray) -> sp.csr_matrix:
+def tf_idf(binarized: sp.csr_matrix, idf: np.ndarray) -> sp.csr_matrix:
     """Return log(1 + 10^4 x the bin's share of its cell x `idf`), float32 CSR (cells, bins).
 
     Parameters
     ----------
-    opened
+    binarized
         CSR (cells, bins): 1 where open, or counts, whose shares are then shares of the cell's counts.
     idf
         float32 (bins,): weight of each bin.
     """
     from sklearn.utils.sparsefuncs import inplace_column_scale, inplace_row_scale
 
-    x = sp.csr_matrix(opened, dtype=np.float32, copy=True)
+    x = sp.csr_matrix(binarized, dtype=np.float32, copy=True)
     inplace_row_scale(x, np.float32(_SCALE) / np.maximum(np.asarray(x.sum(axis=1)).ravel(), 1))
     inplace_column_scale(x, idf)
     np.log1p(x.data, out=x.data)
@@ -61,7 +61,7 @@ class Lsi:
     singular_values: np.ndarray
 
     @classmethod
-    def fit(cls, opened: sp.csr_matrix, n_components: int, *, seed: int, drop_first: bool = True) -> Lsi:
+    def fit(cls, binarized: sp.csr_matrix, n_components: int, *, seed: int, drop_first: bool = True) -> Lsi:
         """Fit on cells x bins, CSR, 1 where open, or counts.
 
         Parameters
@@ -73,29 +73,29 @@ class Lsi:
         """
         from sklearn.utils.extmath import randomized_svd
 
-        n_cells, n_bins = opened.shape
-        found_in = np.asarray((opened > 0).sum(axis=0)).ravel()
+        n_cells, n_bins = binarized.shape
+        found_in = np.asarray((binarized > 0).sum(axis=0)).ravel()
         idf = np.where(found_in > 0, np.log1p(n_cells / (1 + found_in)), 0).astype(np.float32)
         rank = min(n_components + int(drop_first), n_cells, n_bins)
         if rank == 0:  # no cell or no bin
             return cls(idf, np.zeros((n_bins, 1), dtype=np.float32), np.zeros(1, dtype=np.float32))
-        _, s, vt = randomized_svd(tf_idf(opened, idf), rank, n_iter=5, random_state=seed)
+        _, s, vt = randomized_svd(tf_idf(binarized, idf), rank, n_iter=5, random_state=seed)
         components = (vt.T * (s > _NOISE * s[0])).astype(np.float32)
         components[found_in == 0] = 0
         kept = slice(1 if drop_first and rank > 1 else 0, None)
         return cls(idf, components[:, kept], s[kept].astype(np.float32))
 
-    def transform(self, opened: sp.csr_matrix, *, unit_length: bool = True) -> np.ndarray:
+    def transform(self, binarized: sp.csr_matrix, *, unit_length: bool = True) -> np.ndarray:
         """Return the components of cells, float32 (cells, k), each cell of length 1; zeros for one with no open bin.
 
         Parameters
         ----------
-        opened
+        binarized
             CSR (cells, bins), the bins of the fit in their order; what the fit was given, 1 where open or counts.
         unit_length
             Divide each cell by its length, so that distances follow cosines; False leaves the components as they are.
         """
-        z = np.asarray(tf_idf(opened, self.idf) @ self.components, dtype=np.float32)
+        z = np.asarray(tf_idf(binarized, self.idf) @ self.components, dtype=np.float32)
         if not unit_length:
             return z
         length = np.linalg.norm(z, axis=1, keepdims=True)

@@ -53,7 +53,7 @@ def tutorial(name: str, folder: str | os.PathLike[str] | None = None) -> dict[st
 
     Notes
     -----
-    Scores on made-up data say how the package works, not how well a model does on cells. Of the blood cells,
+    Scores on made-up data say how the package works, not how well a model does on cells. For the blood cells,
     ``ctl.datasets.pbmc_example`` says what to know.
 
     Examples

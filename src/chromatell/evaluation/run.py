@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from chromatell._keys import CURVES, GAINS, PREVALENCE, SPLITS, UNS
+from chromatell._keys import CURVES, GAINS, PREVALENCE, SPLITS, UNS, sibling
 from chromatell._progress import progress
 from chromatell._settings import logger, settings
 from chromatell._validate import in_range, one_of, store_key
@@ -20,7 +20,6 @@ from chromatell.evaluation.tables import (
     best_baselines,
     gain_table,
     score_table,
-    sibling,
     stacked,
 )
 from chromatell.evaluation.views.registry import VIEWS, Choice, Scores, Truth, score, view_names

@@ -8,18 +8,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from chromatell._keys import EVALUATION
+from chromatell._keys import USES_TARGET_ASSAY
 from chromatell.evaluation.predictors import Predictor
 from chromatell.evaluation.views.registry import Choice, Score, Scores, chooses, sign
 from chromatell.metrics.bootstrap import interval
 
 PAIRS = ("split", "pairs", "view", "metric")  # what a row of cells is about
 TRACKS = ("split", "target", "chrom", "view", "resolution", "metric")  # and one of tracks
-_MODEL = ("model", "is_baseline", "uses_target_assay")
+_MODEL = ("model", "is_baseline", USES_TARGET_ASSAY)
 _VALUE = ("value", "ci_low", "ci_high", "n")
 # the last two name a baseline that is ahead of the chosen one on the scored data, and say what is left of the gain
 _GAIN = ("gain", "ci_low", "ci_high", "n", "ahead", "gain_over_ahead")
-_TYPES: dict[str, type] = {"is_baseline": bool, "uses_target_assay": bool, "resolution": np.int64, "n": np.int64}
+_TYPES: dict[str, type] = {"is_baseline": bool, USES_TARGET_ASSAY: bool, "resolution": np.int64, "n": np.int64}
 _NUMBERS = ("value", "gain", "ci_low", "ci_high", "gain_over_ahead")
 EVALUATION_COLUMNS = (*_MODEL, *PAIRS, *_VALUE)
 GAIN_COLUMNS = ("model", "baseline", *PAIRS, *_GAIN)
@@ -108,11 +108,6 @@ def stacked(tables: list[pd.DataFrame], views: Sequence[str] | None = None) -> p
     held = [t for t in tables if len(t)] or tables[:1]
     table = pd.concat(held, ignore_index=True)
     return table.set_axis(pd.RangeIndex(len(table)).astype(str), axis=0)
-
-
-def sibling(key_added: str, name: str) -> str:
-    """Return the name of a table that stands beside the one of scores."""
-    return name if key_added == EVALUATION else f"{key_added}_{name}"
 
 
 def _about(score: Score, about: Sequence[str], fixed: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -97,7 +97,7 @@ def vertebrate_motifs(genes: Iterable[str], *, release: str | None = None) -> di
     Parameters
     ----------
     genes
-        Symbols, in upper or lower case (``GATA1``, ``Gata1``). Of a dimer, such as ``FOS::JUN``, both must be there.
+        Symbols, in upper or lower case (``GATA1``, ``Gata1``). Both parts of a dimer, such as ``FOS::JUN``, are needed.
     release
         Release of JASPAR, as for `read_motifs`.
 
@@ -127,12 +127,12 @@ def family_motifs(*, release: str | None = None) -> dict[str, np.ndarray]:
     Parameters
     ----------
     release
-        Of JASPAR, as for `read_motifs`.
+        Release of JASPAR, as for `read_motifs`.
 
     Returns
     -------
     dict of str to numpy.ndarray
-        As from `read_motifs`. Of each family, as JASPAR names them, the motif with the most bits of information.
+        As from `read_motifs`. Each family that JASPAR names gives its motif with the most bits.
 
     Raises
     ------

@@ -170,7 +170,7 @@ def nearest_site(axis: Axis, sites: pd.DataFrame, regions: pd.DataFrame) -> tupl
     Returns
     -------
     row : numpy.ndarray, int64 (n,)
-        In `sites`; -1 where the chromosome has none. Of equally near ones that of the lower position, then the first.
+        In `sites`; -1 where the chromosome has none. Ties give the lower position, then the first.
     distance : numpy.ndarray, int64 (n,)
         From the start site to the middle, positive in the direction of the gene; 0 where there is none.
     """

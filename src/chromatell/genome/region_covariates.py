@@ -189,7 +189,7 @@ def motif_counts(tokens: np.ndarray, motifs: Mapping[str, np.ndarray], *, pvalue
     motifs
         As from :func:`chromatell.genome.motifs.read_motifs`.
     pvalue
-        Of a hit at one place on one strand, see :func:`chromatell.genome.motifs.score_threshold`.
+        P-value of a hit at one place on one strand, see :func:`chromatell.genome.motifs.score_threshold`.
 
     Returns
     -------
@@ -268,7 +268,7 @@ def region_covariates(
     motifs
         Motifs to count; None counts none.
     pvalue
-        Of a hit.
+        P-value of a hit.
 
     Returns
     -------

@@ -58,7 +58,7 @@ def write_file(
     sizes
         Chromosome to length in bp, in the order of their names, which is that of the file.
     width
-        Of the finest zoom level, in bp.
+        Width of the finest zoom level, in bp.
     pieces
         Gives what is written of a chromosome, from its number, name and length. A record may stand in two pieces.
 

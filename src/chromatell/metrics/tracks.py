@@ -238,13 +238,13 @@ class Observed:
         return found
 
 
-def best_cut(peak: np.ndarray, y: np.ndarray) -> float:
+def best_threshold(peak: np.ndarray, y: np.ndarray) -> float:
     """Return the value above which calling bins gives the best F1; NaN where there is no peak.
 
     Examples
     --------
     >>> import numpy as np
-    >>> best_cut(np.array([False, True, False, True]), np.array([1.0, 3.0, 2.0, 4.0]))
+    >>> best_threshold(np.array([False, True, False, True]), np.array([1.0, 3.0, 2.0, 4.0]))
     2.0
     """
     if not peak.any():

@@ -175,10 +175,10 @@ def depth_matched_auroc(
     (0.5, 0.5)
     """
     strata = depth_strata(depth, within)
-    return among(y, score, most_open(y, top), strata, by_size=True, influence=influence)
+    return auroc_in_strata(y, score, most_open(y, top), strata, by_size=True, influence=influence)
 
 
-def among(
+def auroc_in_strata(
     y: Any,
     score: np.ndarray,
     regions: np.ndarray,

@@ -40,7 +40,7 @@ def load(source: Any, *, key: str | None = None) -> ChromatinModel:
     ----------
     source
         A `.h5mu`, `.zarr` or exported model (path), a MuData or BinnedTracks that carries a model, or a
-        `chromatell.io.Record`. Of a file only the model is read, never its cells.
+        `chromatell.io.Record`. Only the model of a file is read, never its cells.
     key
         Which model, where there are several.
 

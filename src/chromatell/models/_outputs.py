@@ -37,7 +37,7 @@ class Wanted:
     out
         Path of a Zarr store; None keeps it in memory.
     dtype
-        Of the store.
+        Number type of the store.
     top_k
         Most probable regions that are kept of each cell; None for all.
     groups

@@ -19,7 +19,7 @@ from chromatell._keys import ATAC, RNA
 from chromatell._validate import ChromatellError, called, labelled
 from chromatell.data.covariates import find_obs
 from chromatell.data.tracks import BinnedTracks
-from chromatell.models._support import what
+from chromatell.models._support import type_of
 
 
 @cache
@@ -42,7 +42,7 @@ def _take(model: Any, data: Any) -> None:
         return
     if not isinstance(data, MuData | AnnData) or model._get_most_recent_anndata_manager(data) is None:
         name = type(model).__name__
-        raise ChromatellError(f"{what(data)} is not set up: {name}.setup_mudata(mdata) comes first.")
+        raise ChromatellError(f"{type_of(data)} is not set up: {name}.setup_mudata(mdata) comes first.")
     BaseModelClass.__init__(model, data)
 
 

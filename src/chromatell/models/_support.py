@@ -144,7 +144,7 @@ def rng_devices(accelerator: str, devices: Any) -> list[int]:
     return list(range(n if wanted < 0 else min(wanted, n)))
 
 
-def what(data: Any) -> str:
+def type_of(data: Any) -> str:
     """Return what an object is, for a message."""
     return f"a MuData with {sorted(data.mod)}" if isinstance(data, MuData) else type(data).__name__
 
@@ -154,7 +154,7 @@ def expression_of(source: Any) -> AnnData:
     rna = source.mod[RNA] if isinstance(source, MuData) and RNA in source.mod else source
     if not isinstance(rna, AnnData):
         raise ChromatellError(
-            f"predict() takes an AnnData of expression or a MuData with modality 'rna'; got {what(source)}."
+            f"predict() takes an AnnData of expression or a MuData with modality 'rna'; got {type_of(source)}."
         )
     return rna
 

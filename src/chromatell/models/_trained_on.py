@@ -44,7 +44,7 @@ def cell_hashes(names: Iterable[Any]) -> np.ndarray:
 def trained_cells(data: Any, before: Mapping[str, np.ndarray] | None = None) -> dict[str, np.ndarray]:
     """Return sorted hashes of the barcodes marked 'train' and 'val', 8 bytes a cell; with those of a model `before`.
 
-    From `before` training went on: what it was trained on, the new one was. Of tracks, which have no cells, nothing.
+    Training went on from `before`, so the new one was trained on the same too. Tracks have no cells: nothing.
     """
     if not isinstance(data, MuData | AnnData):
         return {}
@@ -53,7 +53,7 @@ def trained_cells(data: Any, before: Mapping[str, np.ndarray] | None = None) -> 
     return {key: np.union1d(hashes, (before or {}).get(key, hashes)) for key, hashes in found.items()}
 
 
-def among(trained: Mapping[str, np.ndarray], names: Iterable[Any]) -> dict[str, np.ndarray]:
+def subset(trained: Mapping[str, np.ndarray], names: Iterable[Any]) -> dict[str, np.ndarray]:
     """Return of the hashes only those of these cells: all that a prediction for them has to say."""
     hashes = cell_hashes(names)
     return {key: np.intersect1d(trained[key], hashes) for key in CELLS.values() if key in trained}
@@ -127,7 +127,7 @@ def check_cells(
     )
 
 
-def trained_stretches(tracks: BinnedTracks, targets: Sequence[str]) -> dict[str, Any]:
+def trained_intervals(tracks: BinnedTracks, targets: Sequence[str]) -> dict[str, Any]:
     """Return the stretches marked 'train' and 'val' and the samples of the targets, JSON-able; {} where too many.
 
     Stretches are [start, end] in bp, 0-based, half-open, by chromosome; one without a usable bin of the part is left

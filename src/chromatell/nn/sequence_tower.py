@@ -198,7 +198,7 @@ class MotifTower(nn.Module):
 
     One convolution scans both strands; of each filter the best match in every 16 bases is kept (`stem_pool`). A
     convolution of width 1 reads them together, and a sum over positions has one learned weight for each, the same on
-    either side of the centre, so that a sequence and its reverse complement give the same vector. Of odd lengths, and
+    either side of the centre, so that a sequence and its reverse complement give the same vector. For odd lengths, and
     those that are no multiple of `stem_pool`, a few bases at the ends are not scanned. Beside it stands what is linear
     in the composition of the whole sequence.
     """

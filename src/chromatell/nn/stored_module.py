@@ -43,7 +43,7 @@ def stored_module(make: Callable[[], _Module], arrays: Mapping[str, np.ndarray],
     make
         Makes the module; tensors that it makes have no memory, so that a wrong shape is refused, not allocated.
     arrays
-        Of the record: those named ``weights.*`` are taken.
+        Arrays of a record: those named ``weights.*`` are taken.
     without
         Beginning of the names, behind ``weights.``, that this module does not have.
 

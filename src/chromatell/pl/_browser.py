@@ -21,7 +21,7 @@ from chromatell._validate import in_range
 from chromatell.data.named import Layer, modalities
 from chromatell.genome.gene_bodies import read_gene_bodies
 from chromatell.genome.regions import normalise_chrom
-from chromatell.pl._region import Stretch, stretch_of
+from chromatell.pl._region import Window, window_of
 from chromatell.pl._region import region as picture
 
 _COLOURS = {"predicted": "rgb(0,158,115)", "observed": "rgb(120,120,120)"}
@@ -87,12 +87,12 @@ def browser(
     if missing := _missing():
         logger.info("%s: a picture in place of the browser.", missing)
         return picture(mdata, region, groupby, groups=groups, key=key, annotation=annotation)
-    config = configuration(stretch_of(mdata, region, groupby, groups, key, flank=flank), annotation)
+    config = configuration(window_of(mdata, region, groupby, groups, key, flank=flank), annotation)
     _start()
     return importlib.import_module("igv_notebook").Browser(config)
 
 
-def configuration(found: Stretch, annotation: Any = None) -> dict[str, Any]:
+def configuration(found: Window, annotation: Any = None) -> dict[str, Any]:
     """Return what igv.js is given: JSON-able, with every value in it and no address to fetch."""
     last = max(int(places[END].max()) for _, places, _ in found.layers)
     size = max(last, found.end) + 1
@@ -120,7 +120,7 @@ def configuration(found: Stretch, annotation: Any = None) -> dict[str, Any]:
     return {"loadDefaultGenomes": False, "reference": reference, "locus": locus, "tracks": tracks}
 
 
-def _genes(annotation: Any, found: Stretch) -> list[dict[str, Any]]:
+def _genes(annotation: Any, found: Window) -> list[dict[str, Any]]:
     genes = read_gene_bodies(annotation)
     plain = normalise_chrom(pd.Series([found.chrom], dtype=object))[0]
     low = min(int(places[START].min()) for _, places, _ in found.layers)

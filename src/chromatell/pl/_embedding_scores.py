@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from mudata import MuData
 
-from chromatell._keys import ALL_SPACE, HELD_OUT_SPACE, RANDOM, RNA_SPACE
+from chromatell._keys import ALL_SPACE, HELD_OUT_SPACE, NEIGHBOR_SCORE, RANDOM, RNA_SPACE
 from chromatell.pl._plot import plot
 from chromatell.pl._style import BASELINE, FAINT, INK, MODEL_COLOURS, finish, font_size, legend, new_axes, read_table
 
@@ -29,7 +29,7 @@ _GAP = 1.0  # between groups, in steps between values of k
 def embedding_scores(
     mdata: MuData,
     *,
-    key: str = "neighbor_score",
+    key: str = NEIGHBOR_SCORE,
     ax: Axes | None = None,
     show: bool | None = None,
     save: str | Path | None = None,
@@ -64,7 +64,7 @@ def embedding_scores(
     >>> ctl.pl.embedding_scores(mdata).get_ylabel()
     'Share of the k nearest cells'
     """
-    call = "ctl.tl.neighbor_score(mdata" + (")" if key == "neighbor_score" else f", key_added={key!r})")
+    call = "ctl.tl.neighbor_score(mdata" + (")" if key == NEIGHBOR_SCORE else f", key_added={key!r})")
     table: pd.DataFrame = read_table(mdata, key, call)
     groups = list(dict.fromkeys(zip(table["metric"].astype(str), table["space"].astype(str), strict=True)))
     ks = sorted(int(k) for k in table["k"].unique())

@@ -8,8 +8,9 @@ import numpy as np
 from mudata import MuData
 
 from chromatell._docs import documented
+from chromatell._keys import ISM
 from chromatell.pl._plot import plot
-from chromatell.pl._sequence_view import genomic_axis, stretch
+from chromatell.pl._sequence_view import genomic_axis, window_of
 from chromatell.pl._style import INK, finish, font_size, new_axes
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def ism_heatmap(
     region: str | None = None,
     *,
     group: str | None = None,
-    key: str = "ism",
+    key: str = ISM,
     start: int | None = None,
     end: int | None = None,
     ax: Axes | None = None,
@@ -61,7 +62,7 @@ def ism_heatmap(
     >>> ctl.pl.ism_heatmap(mdata).get_ylabel()
     'Base'
     """
-    shown = stretch(mdata, key, region, group, start, end)
+    shown = window_of(mdata, key, region, group, start, end)
     ax = new_axes(ax, (6.0, 3.0))
     limit = float(np.abs(shown.effect).max()) or 1.0
     first, width = shown.start, shown.tokens.size

@@ -54,7 +54,7 @@ def leaderboard(
     views
         Views, or pairs of view and metric such as ``('per_cell', 'auroc')``. None takes the average precision over
         all pairs, the AUROC per cell and the depth-matched AUROC; where a single `ax` is given, the depth-matched
-        AUROC. Of labels and embeddings every view (where a single `ax` is given, the first). Of tracks one view, or
+        AUROC. Labels and embeddings show every view (where a single `ax` is given, the first). Tracks show one view, or
         one such pair; None takes Pearson's correlation in the first view of the table.
     models
         Which models and baselines; None takes all.
@@ -71,7 +71,7 @@ def leaderboard(
     matplotlib.axes.Axes, or an array of them
         One for each panel. Rows are sorted by the last panel, the best on top: models are filled blue circles,
         baselines grey squares. What reads the ATAC of the cells that it predicts is open: a reference is a diamond, a
-        model with ``depth='observed'`` a circle, named an upper bound. Of cells x bins, where all read the cell's own,
+        model with ``depth='observed'`` a circle, named an upper bound. For cells x bins, where all read the cell's own,
         none is. The dotted line is the baseline that was chosen on the validation pairs; a second, red one is a
         baseline that beats it on the scored pairs by more than its interval: a gain over the first is then no success.
 

@@ -8,8 +8,9 @@ import numpy as np
 from mudata import MuData
 
 from chromatell._docs import documented
+from chromatell._keys import ISM
 from chromatell.pl._plot import plot
-from chromatell.pl._sequence_view import Stretch, axes_size, genomic_axis, stretch
+from chromatell.pl._sequence_view import Window, axes_size, genomic_axis, window_of
 from chromatell.pl._style import FAINT, OKABE_ITO, finish, new_axes
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def logo(
     region: str | None = None,
     *,
     group: str | None = None,
-    key: str = "ism",
+    key: str = ISM,
     start: int | None = None,
     end: int | None = None,
     ax: Axes | None = None,
@@ -76,7 +77,7 @@ def logo(
     >>> ctl.pl.logo(mdata).get_ylabel()
     'Mean fall of log-odds when changed'
     """
-    shown = stretch(mdata, key, region, group, start, end)
+    shown = window_of(mdata, key, region, group, start, end)
     heights = _heights(shown)
     ax = new_axes(ax, (6.0, 3.0))
     _draw(ax, shown, heights)
@@ -90,7 +91,7 @@ def logo(
     return finish(ax, xlabel, ylabel.format("\n" if low else " "), shown.title)
 
 
-def _heights(shown: Stretch) -> np.ndarray:
+def _heights(shown: Window) -> np.ndarray:
     """Return the importance of each base that is there, 0 for an N."""
     if shown.is_ism:
         heights = -shown.effect.sum(axis=0) / 3  # its own change is 0
@@ -99,7 +100,7 @@ def _heights(shown: Stretch) -> np.ndarray:
     return np.where(shown.tokens < 4, heights, 0.0)
 
 
-def _draw(ax: Axes, shown: Stretch, heights: np.ndarray) -> None:
+def _draw(ax: Axes, shown: Window, heights: np.ndarray) -> None:
     from matplotlib.collections import PathCollection
     from matplotlib.path import Path
 

@@ -12,7 +12,7 @@ import pandas as pd
 from mudata import MuData
 
 from chromatell._docs import documented
-from chromatell._keys import ATAC, ATAC_PRED, CHROM, END, RNA, START
+from chromatell._keys import ATAC, ATAC_PRED, CHROM, END, REGION, RNA, START
 from chromatell._validate import ChromatellError, examples
 from chromatell.data.chosen import Accessibility, accessibility, cell_labels, coordinates
 from chromatell.data.named import Layer, modalities
@@ -80,7 +80,7 @@ def region(
     >>> ax.get_ylabel()
     'Share of cells with the region open'
     """
-    found = stretch_of(mdata, region, groupby, groups, key)
+    found = window_of(mdata, region, groupby, groups, key)
     chosen, layers, chrom, start, end = found.groups, found.layers, found.chrom, found.start, found.end
     ax = new_axes(ax, (6.0, 1.1 + 0.34 * len(chosen) + (0.6 if annotation is not None else 0)))
     ax.set_xlim(start, end)
@@ -102,7 +102,7 @@ def region(
 
 
 @dataclass(frozen=True)
-class Stretch:
+class Window:
     """One stretch of the genome, and (source, places, means of the groups) of what was observed and predicted there."""
 
     chrom: str
@@ -112,9 +112,9 @@ class Stretch:
     layers: list[tuple[str, pd.DataFrame, np.ndarray]]
 
 
-def stretch_of(
+def window_of(
     mdata: MuData, region: str, groupby: str, groups: Sequence[str] | None, key: str | None, *, flank: int = 0
-) -> Stretch:
+) -> Window:
     """Return the accessibility of groups in a stretch and `flank` bp beside it; raise where the stretch is empty."""
     place = parse_regions([str(region)]).iloc[0].copy()
     if place[START] < 0 or place[END] <= place[START]:
@@ -136,7 +136,7 @@ def stretch_of(
             f"No region of mdata lies in {region}. Its regions look like {examples(_any_names(mdata))}; take a stretch "
             "around one of them."
         )
-    return Stretch(chrom, start, end, chosen, layers)
+    return Window(chrom, start, end, chosen, layers)
 
 
 def _layers(
@@ -179,4 +179,4 @@ def _draw(ax: Axes, label: str, places: pd.DataFrame, heights: np.ndarray, narro
 def _any_names(mdata: MuData) -> list[str]:
     if ATAC in mdata.mod:
         return list(mdata.mod[ATAC].var_names[:3])
-    return list(mdata.mod[ATAC_PRED].var["region"].astype(str)[:3]) if ATAC_PRED in mdata.mod else []
+    return list(mdata.mod[ATAC_PRED].var[REGION].astype(str)[:3]) if ATAC_PRED in mdata.mod else []

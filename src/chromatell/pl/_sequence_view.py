@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from mudata import MuData
 
-from chromatell._keys import ISM
+from chromatell._keys import ATTRIBUTION, ISM
 from chromatell._validate import ChromatellError, examples
 from chromatell.pl._style import read_table
 
@@ -21,7 +21,7 @@ FIELDS = ("regions", "chrom", "start", "groups", "tokens", "effect", "method")
 
 
 @dataclass(frozen=True)
-class Stretch:
+class Window:
     """Values along one region for one group.
 
     Attributes
@@ -48,12 +48,12 @@ class Stretch:
         return f"{self.region}, {'all cells' if self.group == 'all' else self.group}"
 
 
-def stretch(
+def window_of(
     mdata: MuData, key: str, region: str | None, group: str | None, start: int | None, end: int | None
-) -> Stretch:
+) -> Window:
     """Return what to draw; None takes the first region, the first group, the whole window."""
-    call = "ctl.tl.attribute(mdata, regions)" if key == "attribution" else "ctl.tl.ism(mdata, regions)"
-    call = call if key in ("ism", "attribution") else call[:-1] + f", key_added={key!r})"
+    call = "ctl.tl.attribute(mdata, regions)" if key == ATTRIBUTION else "ctl.tl.ism(mdata, regions)"
+    call = call if key in (ISM, ATTRIBUTION) else call[:-1] + f", key_added={key!r})"
     found = read_table(mdata, key, call)
     if not isinstance(found, Mapping) or any(name not in found for name in FIELDS):
         raise ChromatellError(
@@ -72,7 +72,7 @@ def stretch(
         )
     part = slice(int(low) - first, int(high) - first)
     effect = np.asarray(found["effect"])[r, g][:, part]
-    return Stretch(
+    return Window(
         region=str(found["regions"][r]),
         group=str(found["groups"][g]),
         chrom=str(found["chrom"][r]),
@@ -94,7 +94,7 @@ def _number(names: Any, wanted: str | None, what: str, key: str, call: str) -> i
     return names.index(str(wanted))
 
 
-def genomic_axis(ax: Axes, shown: Stretch) -> str:
+def genomic_axis(ax: Axes, shown: Window) -> str:
     """Set limits and ticks to positions, few enough to fit; return the label of the axis."""
     width = shown.tokens.size
     ax.set_xlim(shown.start - 0.5, shown.start + width - 0.5)

@@ -11,7 +11,18 @@ from anndata import AnnData
 from matplotlib import rcParams
 from mudata import MuData
 
-from chromatell._keys import COMPLETION, CURVES, EMBEDDING, EVALUATION, GAINS, LABELS, OWN_ATAC, UNS
+from chromatell._keys import (
+    COMPLETION,
+    CURVES,
+    EMBEDDING,
+    EVALUATION,
+    GAINS,
+    LABELS,
+    OWN_ATAC,
+    UNS,
+    USES_TARGET_ASSAY,
+    sibling,
+)
 from chromatell._validate import ChromatellError
 
 if TYPE_CHECKING:
@@ -103,11 +114,6 @@ def legend(ax: Axes, **kwargs: Any) -> None:
     ax.legend(frameon=False, fontsize=font_size(ax) - 0.5, handlelength=1.8, labelspacing=0.35, **kwargs)
 
 
-def beside(key: str, name: str) -> str:
-    """Return the name of the table `name` that `tl.evaluate(key_added=key)` wrote."""
-    return name if key == EVALUATION else f"{key}_{name}"
-
-
 def read_table(mdata: MuData | AnnData, key: str, call: str) -> Any:
     """Return ``mdata.uns['ctl'][key]``, or say which call writes it."""
     if not isinstance(mdata, MuData | AnnData):
@@ -142,8 +148,8 @@ class Evaluation:
         call = f"ctl.tl.evaluate({name})" if key == EVALUATION else f"ctl.tl.evaluate({name}, key_added={key!r})"
         self.call = call
         table: pd.DataFrame = read_table(mdata, key, call)
-        gains: pd.DataFrame = read_table(mdata, beside(key, GAINS), call)
-        curves: Mapping[str, Any] = read_table(mdata, beside(key, CURVES), call)
+        gains: pd.DataFrame = read_table(mdata, sibling(key, GAINS), call)
+        curves: Mapping[str, Any] = read_table(mdata, sibling(key, CURVES), call)
         if PAIRS not in table:
             raise ChromatellError(
                 f"{name}.uns['ctl'][{key!r}] was written by an earlier version, which did not say what pairs it "
@@ -159,7 +165,7 @@ class Evaluation:
         self.gains = gains[(gains[PAIRS] == self.pairs).to_numpy()]
         self.curves: Mapping[str, Any] = curves.get(self.pairs, {})
         flags = self.table.drop_duplicates("model").set_index("model")
-        is_baseline, reads_target = (flags[c].astype(bool) for c in ("is_baseline", "uses_target_assay"))
+        is_baseline, reads_target = (flags[c].astype(bool) for c in ("is_baseline", USES_TARGET_ASSAY))
         self.models = [str(m) for m in flags.index[~is_baseline]]
         self.baselines = [str(m) for m in flags.index[is_baseline]]
         if self.pairs in OWN_ATAC:  # there all read the cell's ATAC, and none is above the others for it

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from mudata import MuData
 
-from chromatell._keys import ATAC, RNA
+from chromatell._keys import ATAC, RNA, TF_ACTIVITY
 from chromatell._validate import ChromatellError, examples
 from chromatell.data.named import Layer, modalities
 from chromatell.pl._plot import plot
@@ -31,7 +31,7 @@ def tf_activity(
     tfs: Sequence[str] | None = None,
     *,
     groupby: str = "cell_type",
-    key: str = "tf_activity",
+    key: str = TF_ACTIVITY,
     n_top: int | None = None,
     standardise: bool = True,
     rna: str = RNA,
@@ -126,7 +126,7 @@ def _read(mdata: MuData, key: str) -> pd.DataFrame:
         raise ChromatellError(f"Expected a MuData with a modality 'rna', got {type(mdata).__name__}.")
     obsm = mdata.mod[RNA].obsm
     if key not in obsm or not isinstance(obsm[key], pd.DataFrame):
-        call = "ctl.tl.tf_activity(mdata)" if key == "tf_activity" else f"ctl.tl.tf_activity(mdata, key_added={key!r})"
+        call = "ctl.tl.tf_activity(mdata)" if key == TF_ACTIVITY else f"ctl.tl.tf_activity(mdata, key_added={key!r})"
         raise ChromatellError(
             f"Did not find a table of activities in mdata.mod['rna'].obsm[{key!r}]; keys there: "
             f"{examples(obsm.keys(), 12) or 'none'}. Run {call} first."

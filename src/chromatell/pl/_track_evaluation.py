@@ -7,10 +7,10 @@ from typing import Any
 
 import pandas as pd
 
-from chromatell._keys import EVALUATION, GAINS, UNS
+from chromatell._keys import EVALUATION, GAINS, UNS, USES_TARGET_ASSAY, sibling
 from chromatell._validate import ChromatellError, examples
 from chromatell.data.tracks import BinnedTracks
-from chromatell.pl._style import beside, name_ahead
+from chromatell.pl._style import name_ahead
 
 ALL = "all"  # chromosomes together
 
@@ -30,7 +30,7 @@ class TrackEvaluation:
         if not isinstance(tracks, BinnedTracks):
             raise ChromatellError(f"Expected ctl.data.BinnedTracks, got {type(tracks).__name__}.")
         self.call = "ctl.tl.evaluate(tracks)" if key == EVALUATION else f"ctl.tl.evaluate(tracks, key_added={key!r})"
-        own, names = tracks.uns.get(UNS, {}), (key, beside(key, GAINS))
+        own, names = tracks.uns.get(UNS, {}), (key, sibling(key, GAINS))
         missing = [name for name in names if not isinstance(own.get(name), pd.DataFrame)]
         if missing:
             raise ChromatellError(f"Did not find tracks.uns['ctl'][{missing[0]!r}]. Run {self.call} first.")
@@ -70,7 +70,7 @@ class TargetScores:
         flags = table.drop_duplicates("model").set_index("model")
         self.baselines = [str(m) for m in flags.index[flags["is_baseline"].astype(bool)]]
         self.models = [str(m) for m in flags.index if m not in self.baselines]
-        self.references = {str(m) for m in flags.index[flags["uses_target_assay"].astype(bool)]}
+        self.references = {str(m) for m in flags.index[flags[USES_TARGET_ASSAY].astype(bool)]}
 
     @property
     def what(self) -> str:

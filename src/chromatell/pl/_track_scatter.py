@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.patheffects import withStroke
 
-from chromatell._keys import EVALUATION, RAW, SPLITS, UNS
+from chromatell._keys import EVALUATION, PREDICTIONS, RAW, SPLITS, UNS
 from chromatell._validate import ChromatellError, one_of
 from chromatell.data._tracks_table import ASSAY, PREDICTION, ROLE, SAMPLE
 from chromatell.data.tracks import BinnedTracks
@@ -120,7 +120,7 @@ def _prediction(tracks: BinnedTracks, target: str, model: str) -> str:
     there = [str(n) for n in table.index[table[ROLE] == PREDICTION]]
     if model in there:
         return model
-    listed = tracks.uns.get(UNS, {}).get("predictions", {}).get(model, {}).get("tracks", [])
+    listed = tracks.uns.get(UNS, {}).get(PREDICTIONS, {}).get(model, {}).get("tracks", [])
     same = [n for n in listed if n in there and all(table.loc[n, c] == table.loc[target, c] for c in (ASSAY, SAMPLE))]
     for name in (f"{target}_{model}", *same):
         if name in there:

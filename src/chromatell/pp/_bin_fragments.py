@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from chromatell._keys import CHROM, END, START
+from chromatell._keys import CHROM, END, N_FRAGMENTS, START
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, examples, warn
 from chromatell.genome.builds import build_name, identify
@@ -20,7 +20,6 @@ from chromatell.genome.chromosome_ends import Ends
 from chromatell.io.fragments import BARCODE, fragment_blocks, fragment_header
 from chromatell.pp._genome_bins import ENDS_CURE
 
-N_FRAGMENTS = "n_fragments"
 _PENDING = 8_000_000  # pairs that wait to be merged, at least
 _OTHERS = 1000
 _MISSING = 0.1  # of the cells may have no fragment before it is a warning

@@ -68,7 +68,7 @@ def bin_tracks(
         In bp. Bins start at 0 of each chromosome; the last one holds the bases that remain, and its mean is over those.
     chroms
         Which, `1` and `chr1` being the same; None takes those that all files have, without scaffolds and the
-        mitochondrion. They are named as in the first file. Of ``'chr21:30,000,000-35,000,000'`` that part alone is
+        mitochondrion. They are named as in the first file. From ``'chr21:30,000,000-35,000,000'`` that part alone is
         read; the rest of the chromosome is 0 and masked (8).
     stat
         - ``'mean'``: over all bases of the bin, a base without data counting as 0.

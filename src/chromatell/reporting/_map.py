@@ -10,7 +10,7 @@ import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
-from chromatell._keys import ATAC, ATAC_PRED, OUT_OF_RANGE, RNA
+from chromatell._keys import ATAC, ATAC_PRED, AUROC, OUT_OF_RANGE, RNA
 from chromatell._validate import ChromatellError
 from chromatell.reporting._html import WIDTH, Html, join, picture, tag
 
@@ -43,7 +43,7 @@ def embedding(data: MuData | AnnData, groupby: str) -> Html:
             )
         )
     for column, caption, top in (
-        ("ctl_auroc", "AUROC over regions of each scored cell (grey: not scored)", None),
+        (AUROC, "AUROC over regions of each scored cell (grey: not scored)", None),
         (OUT_OF_RANGE, "Distance from the training cells; out of range above 1", 2.0),
     ):
         if pred is not None and column in pred.obs:

@@ -12,7 +12,18 @@ import scipy.sparse as sp
 from anndata import AnnData
 from mudata import MuData
 
-from chromatell._keys import ATAC_PRED, RANK_REGIONS, SPLIT, SPLIT_HOW, SPLITS, UNCERTAINTY, UNS
+from chromatell._keys import (
+    ATAC_PRED,
+    AUROC,
+    AUROC_DEPTH_MATCHED,
+    GAIN,
+    RANK_REGIONS,
+    SPLIT,
+    SPLIT_HOW,
+    SPLITS,
+    UNCERTAINTY,
+    UNS,
+)
 from chromatell._validate import ChromatellError
 from chromatell.data.predictions import prediction_keys
 from chromatell.reporting._biology import biology
@@ -189,12 +200,12 @@ def _regions(data: MuData | AnnData) -> Html:
     if isinstance(ranked, Mapping) and isinstance(ranked.get("table"), pd.DataFrame):
         return _ranked(data, ranked["table"])
     pred = data.mod.get(ATAC_PRED) if isinstance(data, MuData) else None
-    if pred is None or "ctl_auroc" not in pred.var:
+    if pred is None or AUROC not in pred.var:
         raise ChromatellError("Run ctl.tl.evaluate(mdata) for scores of regions, ctl.tl.rank_regions(mdata, groupby).")
-    names = [c for c in ("region", "ctl_auroc", "ctl_auroc_depth_matched", "ctl_gain") if c in pred.var]
-    by = "ctl_auroc_depth_matched" if "ctl_auroc_depth_matched" in names else "ctl_auroc"
+    names = [c for c in ("region", AUROC, AUROC_DEPTH_MATCHED, GAIN) if c in pred.var]
+    by = AUROC_DEPTH_MATCHED if AUROC_DEPTH_MATCHED in names else AUROC
     top = pred.var.nlargest(20, by)[names]
-    heads = {"ctl_auroc": "AUROC", "ctl_auroc_depth_matched": "AUROC, depth-matched", "ctl_gain": "gain over baseline"}
+    heads = {AUROC: "AUROC", AUROC_DEPTH_MATCHED: "AUROC, depth-matched", GAIN: "gain over baseline"}
     said = (
         f"The 20 of {pred.n_vars:,} regions that are told best over cells. For those that differ between groups run "
         "ctl.tl.rank_regions(mdata, groupby)."

@@ -13,7 +13,7 @@ from mudata import MuData
 from scipy.special import expit
 from scipy.stats import rankdata
 
-from chromatell._keys import ATAC, ATAC_PRED, EXTERNAL, PRED_PREFIX, REGION, RNA
+from chromatell._keys import ATAC, ATAC_PRED, EXTERNAL, PRED_PREFIX, REGION, RNA, USES_TARGET_ASSAY
 from chromatell._rows import matrix, read
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, examples, modality, one_of, unique_names
@@ -107,7 +107,7 @@ def add_prediction(
         values = _exact(mdata, prediction, regions)
     values = _as_probability(values, transform, key)
     target = mdata.copy() if copy else mdata
-    provenance = {"family": EXTERNAL, "transform": transform, "uses_target_assay": bool(uses_target_assay)}
+    provenance = {"family": EXTERNAL, "transform": transform, USES_TARGET_ASSAY: bool(uses_target_assay)}
     with written_together(target):
         write_prediction(target, key, values, regions, provenance, main=False)
     return target if copy else None

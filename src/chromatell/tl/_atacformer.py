@@ -18,7 +18,7 @@ from chromatell.data.predictions import write_cell_columns, write_out_of_range, 
 from chromatell.io._uns_store import write_record
 from chromatell.models import family_class
 from chromatell.models._cell_model import DEPTHS
-from chromatell.models._support import shared_view, what
+from chromatell.models._support import shared_view, type_of
 from chromatell.models.baselines.bins import COMPLETIONS, EMBEDDERS, LABELLERS
 from chromatell.models.baselines.cells import BASELINES
 from chromatell.tl._targets import model_key
@@ -155,7 +155,7 @@ def _shared(data: AnnData | MuData) -> AnnData | MuData:
         return shared_view(data, tuple(name for name in (RNA, ATAC) if name in data.mod))
     if not isinstance(data, AnnData):
         raise ChromatellError(
-            f"Expected an AnnData of cells x bins, or a MuData with modality 'atac'; got {what(data)}."
+            f"Expected an AnnData of cells x bins, or a MuData with modality 'atac'; got {type_of(data)}."
         )
     data = with_tables(data)
     unique_names(data, "")

@@ -14,7 +14,7 @@ from mudata import MuData
 from torch import Tensor, nn
 
 from chromatell._docs import documented
-from chromatell._keys import ATAC, RNA
+from chromatell._keys import ATAC, ATTRIBUTION, RNA
 from chromatell._progress import progress
 from chromatell._settings import logger, settings
 from chromatell._validate import in_range, one_of, warn
@@ -56,7 +56,7 @@ def attribute(
     fasta: str | Path | Any = None,
     batch_size: int = 32,
     seed: int | None = None,
-    key_added: str = "attribution",
+    key_added: str = ATTRIBUTION,
     rna: str = RNA,
     atac: str = ATAC,
     layer: Layer = None,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from mudata import MuData
 
-from chromatell._keys import ATAC, BASELINE, HELD_OUT_DIGEST, READS_REGION_ATAC, RNA
+from chromatell._keys import ATAC, BASELINE, HELD_OUT_DIGEST, READS_REGION_ATAC, RNA, USES_TARGET_ASSAY
 from chromatell._settings import settings
 from chromatell._validate import one_of, paired
 from chromatell.data.named import Layer, modalities
@@ -63,7 +63,7 @@ def baseline(
         very cells that they predict: `region_mean_true_depth` and `knn_atac`, neighbours in the cell's own ATAC on the
         other chromosomes.
 
-        Of tracks: `mean` of the training bins; `log_signal`, least squares on the log of the input in 5 kb; `ridge`,
+        For tracks: `mean` of the training bins; `log_signal`, least squares on the log of the input in 5 kb; `ridge`,
         on the log sums around the bin that boosted trees read too; and, a reference, `other_targets`, the mean of the
         other targets there, in standard deviations.
     view
@@ -93,7 +93,7 @@ def baseline(
         says whether the target assay was read (`uses_target_assay`), and which regions were held out (`held_out`, a
         hash, '' for none).
 
-    Of tracks, instead: one track of role 'prediction' a target, float32, in every bin; and
+    Tracks get, instead, one track of role 'prediction' a target, float32, in every bin; and
     ``tracks.uns['ctl']['predictions'][key_added]``, which says what they are.
 
     Raises
@@ -140,7 +140,7 @@ def baseline(
         "view": view,
         "labels": labels_key,
         "seed": seed,
-        "uses_target_assay": kind in ORACLES,
+        USES_TARGET_ASSAY: kind in ORACLES,
         READS_REGION_ATAC: False,  # of none that was held out when it was made, as the digest says
         HELD_OUT_DIGEST: held_out_digest(mdata.mod[ATAC]),
         **trained_cells(mdata),

@@ -58,7 +58,7 @@ def call_regions(
     tracks
         Tracks, or an AnnData of a stretch of them.
     name
-        Of the track: one that a model predicted or, with `threshold`, any.
+        Name of the track: one that a model predicted or, with `threshold`, any.
     fdr
         Share of the called bins that may be as high by the signal's values alone, see Notes; with `calibrate`, of the
         called regions that may hold no known site.
@@ -67,7 +67,7 @@ def call_regions(
         that ``ctl.tl.evaluate`` writes.
     calibrate
         Known sites, such as peaks of an assay or start sites of transcription, of some chromosomes of the tracks or of
-        all: a BED file, a table, or names. Of the thresholds at which at most `fdr` of the regions that are called
+        all: a BED file, a table, or names. Among the thresholds at which at most `fdr` of the regions that are called
         there hold none, that is taken at which most hold one. Where these chromosomes are split, the bins of 'val'
         alone are looked at (of one without, all but those of 'train'), on which the model was not trained.
     sigma
@@ -79,7 +79,7 @@ def call_regions(
     model
         The model that made the prediction, as in ``ctl.tl.predict``; None takes the one that the tracks carry.
     fasta
-        Of a model that reads sequence, which is not shuffled: the genome.
+        Genome for a model that reads sequence, which is not shuffled.
     shuffle
         In bp: input signal is shuffled in pieces of this length; None takes 200, or one bin where bins are longer.
     n_shuffles
@@ -89,7 +89,7 @@ def call_regions(
     overwrite
         Replace what is at `path`.
     seed
-        Of the shuffles; None follows ``ctl.settings.seed``.
+        Seed of the shuffles; None follows ``ctl.settings.seed``.
 
     Returns
     -------

@@ -49,9 +49,9 @@ def evaluate(
         that read a cell's own open bins, such as those of ``ctl.tl.atacformer(adata)``; or BinnedTracks with
         predictions, after ``ctl.pp.split_regions``: see Notes for either.
     models
-        Keys of predictions in ``atac_pred``, or of tracks; None takes every one there. Of cells x bins, keys of models,
-        or a dict of names and models, or of what `chromatell.models.load` takes, such as paths; an empty list scores
-        baselines alone.
+        Keys of predictions in ``atac_pred``, or of tracks; None takes every one there. For cells x bins, keys of
+        models, or a dict of names and models, or of what `chromatell.models.load` takes, such as paths; an empty list
+        scores baselines alone.
     baselines
         Kinds of `ctl.tl.baseline`, fitted here on the training cells; None takes none. 'all' takes each that the data
         allows: for training regions those that know them by their ATAC, for held-out ones those that read sequence.
@@ -61,7 +61,7 @@ def evaluate(
         Some of 'cross-cell' (cells of `split` x training regions; named 'cross-sample' where cells were split in whole
         groups, such as donors), 'cross-region' (training cells x regions of `split`) and 'cross-both' (cells x regions
         of `split`). None takes each that the data and the predictions allow; without held-out regions that is the
-        first. Of cells x bins: 'completion', 'labels' and 'embedding'; with one of these, the models of a MuData that
+        first. For cells x bins: 'completion', 'labels' and 'embedding'; with one of these, the models of a MuData that
         read its modality `atac` are scored, as they are by themselves where it has such and no prediction.
     views
         Some of `overall`, `per_cell`, `per_region`, `depth_matched`, `within_type`, `within_type_depth_matched`,
@@ -83,7 +83,7 @@ def evaluate(
         Score a random subset of so many regions; None does so only where one prediction would be above
         ``ctl.settings.dense_limit``. Cross-region, training cells are thinned out first. Both are logged.
     seed
-        Of the bootstrap, the baselines and the drawn labels; None follows ``ctl.settings.seed``.
+        Seed of the bootstrap, the baselines and the drawn labels; None follows ``ctl.settings.seed``.
     key_added
         Name of the table in ``mdata.uns['ctl']``; another name than 'evaluation' is put before the names of the other
         two too: `<key_added>_gains`, `<key_added>_curves`.
@@ -120,8 +120,8 @@ def evaluate(
         predicted, observed share, pairs; bins of equal mass), `per_cell` (n cells,) and `per_region` (n regions,)
         AUROC, all float32; and `_prevalence`, float.
     ``atac_pred.obs['ctl_auroc']``, ``atac_pred.var['ctl_auroc']``, ``.var['ctl_auroc_depth_matched']`` : float64
-        Of the model in `X`, cross-cell; NaN for other cells and regions and where a class is absent. Not touched where
-        these pairs are not scored.
+        Scores of the model in `X`, cross-cell; NaN for other cells and regions and where a class is absent. Not touched
+        where these pairs are not scored.
     ``atac_pred.var['ctl_predictable']`` : bool, ``atac_pred.var['ctl_gain']`` : float64
         On the *validation* cells: whether the region's AUROC with the model in `X` is above that of the best baseline
         (paired one-sided test of DeLong, false-discovery rate 5% over the regions), and by how much.

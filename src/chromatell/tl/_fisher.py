@@ -13,7 +13,7 @@ from mudata import MuData
 from scipy.special import gammaln, logsumexp
 from scipy.stats import fisher_exact
 
-from chromatell._keys import ATAC, FISHER, RNA, SPLITS, TRAIN, UNS, VAL
+from chromatell._keys import ATAC, FISHER, RNA, SPLITS, TRAIN, UNS, USES_TARGET_ASSAY, VAL
 from chromatell._settings import logger, settings
 from chromatell._validate import ChromatellError, one_of, paired, region_split_of, split_of
 from chromatell.data.accessibility import open_matrix
@@ -148,7 +148,7 @@ def fisher(
     counts = cell_tables(values, rows, truth, float(threshold))
     weights = _resamples(rows.size, n_bootstrap, seed)
     table = [_row(model, float(threshold), split, counts, weights, is_baseline=False)]
-    table[0]["uses_target_assay"] = bool(origin_of(mdata, model).get("uses_target_assay", False))
+    table[0][USES_TARGET_ASSAY] = bool(origin_of(mdata, model).get(USES_TARGET_ASSAY, False))
     n_called = round(float(counts[:, :2].sum()))
     for kind in [k for k in kinds if k != model]:  # a baseline may itself stand in atac_pred
         predicted = fitter.predict(kind, rows)
@@ -316,7 +316,7 @@ def _row(
         "p_value": p,
         "log10_p": log10_p,
         "is_baseline": is_baseline,
-        "uses_target_assay": is_baseline and model in ORACLES,
+        USES_TARGET_ASSAY: is_baseline and model in ORACLES,
     }
 
 

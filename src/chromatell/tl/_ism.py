@@ -43,7 +43,7 @@ def ism(
     window: int | None = 200,
     fasta: str | Path | Any = None,
     batch_size: int = 64,
-    key_added: str = "ism",
+    key_added: str = ISM,
     rna: str = RNA,
     atac: str = ATAC,
     layer: Layer = None,

@@ -92,7 +92,7 @@ class MotifsOut:
     names
         Motifs that will be asked for.
     pvalue
-        Of a match, for one place on one strand.
+        P-value of a match, for one place on one strand.
     n_shuffles
         Times that each match is shuffled.
     """

@@ -98,7 +98,7 @@ def motif_activity(
 
     Notes
     -----
-    On the same matches and backgrounds it is chromVAR's z-score. Of a prediction the noise of single cells is gone, so
+    On the same matches and backgrounds it is chromVAR's z-score. A prediction lacks the noise of single cells, so
     that activities are larger than on measured ATAC; compare cells or groups within one source. A motif tells a family
     of factors. :func:`chromatell.tl.tf_activity` asks a model of sequence instead, without regions. Peak memory: one
     block of cells x regions, and cells x motifs three times in float64.

@@ -87,7 +87,7 @@ def nascent(
     With bins marked 'val' training stops when their loss does not fall any more. Peak memory of trees: 4 bytes a
     feature ('transfer' 45, 'xgboost' 94 for two strands) and bin, 150 MB for 400,000 training bins at most, twice that
     while XGBoost works, and about 100 bytes a bin of one chromosome; there is no external memory: more bins are drawn
-    at random, `max_bins`. Of the CNN: inputs and targets of the chromosomes that train, 4 bytes a number, and about
+    at random, `max_bins`. The CNN holds inputs and targets of the chromosomes that train, 4 bytes a number, and about
     100 MB for a batch.
 
     References

@@ -74,7 +74,7 @@ def perturb(
     fasta
         Genome of the regions, for motifs, where ``atac.varm`` does not hold their sequences.
     pvalue
-        Of a match, for one place on one strand.
+        P-value of a match, for one place on one strand.
     n_shuffles
         Times that each match is shuffled; the effect is their mean.
     n_cells

@@ -64,7 +64,7 @@ def predict(
         the path of their store, with the inputs of one sample, which are found by name, or else by assay and strand; or
         bigWigs, ``{'plus': path, 'minus': path}``, as ``ctl.pp.bin_tracks`` takes them.
     model
-        A `.h5mu`, `.zarr` or exported model (path), data that carries a model, or a model. Of a file only the model
+        A `.h5mu`, `.zarr` or exported model (path), data that carries a model, or a model. Only the model of a file
         is read, never its cells, and nothing in it is executed.
     key
         Which model, where there are several.
@@ -84,7 +84,7 @@ def predict(
         ``'<out>.partial'``, which readers refuse; a run that was stopped or killed leaves that, and the same call with
         the same cells goes on from there. For tracks it is written chromosome by chromosome.
     dtype
-        Of the store: 'float32', or 'float16', half the space and three digits.
+        Number type of the store: 'float32', or 'float16', half the space and three digits.
     top_k
         Keep the most probable regions of each cell, so many, and no others: the prediction is then sparse, 8 bytes a
         region kept. What is not kept is not predicted to be closed, so such a prediction cannot be scored.

@@ -11,7 +11,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from chromatell._docs import documented
-from chromatell._keys import ATAC, RNA, TRAIN, UNS
+from chromatell._keys import ATAC, RNA, TF_ACTIVITY, TRAIN, UNS
 from chromatell._progress import progress
 from chromatell._settings import logger, settings
 from chromatell._validate import ChromatellError, examples, in_range, modality, one_of, region_split_of
@@ -38,7 +38,7 @@ def tf_activity(
     groupby: str | None = None,
     release: str | None = None,
     seed: int | None = None,
-    key_added: str = "tf_activity",
+    key_added: str = TF_ACTIVITY,
     rna: str = RNA,
     atac: str = ATAC,
     layer: Layer = None,

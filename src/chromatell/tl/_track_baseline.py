@@ -6,14 +6,14 @@ from typing import Any
 
 import pandas as pd
 
-from chromatell._keys import BASELINE, PREDICTIONS, UNS
+from chromatell._keys import BASELINE, PREDICTIONS, UNS, USES_TARGET_ASSAY
 from chromatell._progress import progress
 from chromatell._validate import ChromatellError, examples, one_of, store_key
 from chromatell.data._tracks_rows import check_memory
 from chromatell.data._tracks_table import ASSAY, PREDICTION, ROLE, SAMPLE, with_own_columns
 from chromatell.data._tracks_together import tracks_together
 from chromatell.data.tracks import BinnedTracks
-from chromatell.models._trained_on import STRETCHES, trained_stretches
+from chromatell.models._trained_on import STRETCHES, trained_intervals
 from chromatell.models.baselines.tracks import TRACK_BASELINES, TRACK_ORACLES, TrackBaselines
 
 
@@ -49,8 +49,8 @@ def track_baseline(
             "tracks": names,
             "family": BASELINE,
             "kind": kind,
-            "uses_target_assay": kind in TRACK_ORACLES,
-            STRETCHES: trained_stretches(tracks, fitter.targets),
+            USES_TARGET_ASSAY: kind in TRACK_ORACLES,
+            STRETCHES: trained_intervals(tracks, fitter.targets),
             **{name: fitter.chosen(kind, name) for name in fitter.baseline(kind).tuned},
         }
         target.uns = {**target.uns, UNS: {**own, PREDICTIONS: {**own.get(PREDICTIONS, {}), key: said}}}

@@ -11,7 +11,18 @@ import numpy as np
 import pandas as pd
 from mudata import MuData
 
-from chromatell._keys import ATAC, HELD_OUT_DIGEST, INPUTS, PREDICTIONS, PROVENANCE, READS_REGION_ATAC, RNA, TRAIN, UNS
+from chromatell._keys import (
+    ATAC,
+    HELD_OUT_DIGEST,
+    INPUTS,
+    PREDICTIONS,
+    PROVENANCE,
+    READS_REGION_ATAC,
+    RNA,
+    TRAIN,
+    UNS,
+    USES_TARGET_ASSAY,
+)
 from chromatell._validate import ChromatellError, one_of, paired, region_split_of
 from chromatell.data.accessibility import selected
 from chromatell.data.inputs import beside_expression
@@ -22,7 +33,7 @@ from chromatell.io._zarr_writer import prediction_reference
 from chromatell.models._base import ChromatinModel
 from chromatell.models._cell_model import DEPTHS, CellModel
 from chromatell.models._support import check_dense, on_first_rank, shared_view
-from chromatell.models._trained_on import STRETCHES, among
+from chromatell.models._trained_on import STRETCHES, subset
 from chromatell.models.baselines.cells import BASELINES, held_out_digest
 from chromatell.tl._targets import model_key
 
@@ -91,7 +102,7 @@ def once_written(model: Any, data: Any, *, out: Any, **predict: Any) -> np.ndarr
 
 def provenance(model: ChromatinModel, depth: str, cells: pd.Index | None = None) -> dict[str, Any]:
     """Return where a prediction comes from, as plain values; of the training `cells` only the hashes of those named."""
-    trained: dict[str, Any] = model.trained_cells if cells is None else among(model.trained_cells, cells)
+    trained: dict[str, Any] = model.trained_cells if cells is None else subset(model.trained_cells, cells)
     if STRETCHES in model.config:
         trained = {STRETCHES: model.config[STRETCHES]}
     return {
@@ -99,7 +110,7 @@ def provenance(model: ChromatinModel, depth: str, cells: pd.Index | None = None)
         "package": model.to_record().card["package"],
         "hash": model.content_hash,
         "depth": depth,
-        "uses_target_assay": depth == "observed" or model.reads_atac,
+        USES_TARGET_ASSAY: depth == "observed" or model.reads_atac,
         READS_REGION_ATAC: bool(model.config.get(READS_REGION_ATAC, True)),  # an older record does not say: it counts
         "seed": int(model.config.get("seed", 0)),
         **({INPUTS: json.dumps([RNA, *model.reads_beside])} if model.reads_beside else {}),

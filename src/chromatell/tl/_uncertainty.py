@@ -75,7 +75,7 @@ def uncertainty(
 
     `table` : pandas.DataFrame
         A row a group and region: `group`, `region`, `n_cells`, `predicted`, `spread` (s), `low`, `high`, and
-        `observed`, the measured share of open cells, where there is one. Of test cells where there are some, else of
+        `observed`, the measured share of open cells, where there is one. From test cells where there are some, else of
         all cells.
     `coverage` : pandas.DataFrame
         Where measured: `split`, `level`, `covered`, the share of groups and regions whose interval holds the measured

@@ -10,7 +10,7 @@ import pandas as pd
 from mudata import MuData
 
 from chromatell._docs import documented
-from chromatell._keys import ATAC, CHROM, RNA
+from chromatell._keys import ATAC, CHROM, RNA, VARIANT_EFFECT
 from chromatell._progress import progress
 from chromatell._settings import settings
 from chromatell._validate import in_range
@@ -44,7 +44,7 @@ def variant_effect(
     cells: Any = None,
     n_null: int = 1000,
     seed: int | None = None,
-    key_added: str = "variant_effect",
+    key_added: str = VARIANT_EFFECT,
     rna: str = RNA,
     atac: str = ATAC,
     layer: Layer = None,

@@ -110,7 +110,7 @@ def test_the_loss_is_the_sum_of_its_parts(contrasted, cells):
 
 def test_states_of_bins_are_what_became_of_them(changed):
     sentences, rows, _, positive = changed
-    own = [set(sentences.opened[row].indices.tolist()) for row in rows]
+    own = [set(sentences.binarized[row].indices.tolist()) for row in rows]
     now = bins_of(positive, sentences.vocabulary)
     row_of = np.argsort(positive.place.numpy())  # of each sentence
     asked = {state: [set() for _ in rows] for state in range(4)}
@@ -136,8 +136,8 @@ def test_added_bins_are_those_of_one_near_neighbour(changed):
     sentences, rows, positives, positive = changed
     now = bins_of(positive, sentences.vocabulary)
     for i, row in enumerate(rows):
-        new = now[int(positive.place[i])] - set(sentences.opened[row].indices.tolist())
-        near = [set(sentences.opened[j].indices.tolist()) for j in positives.neighbors[row]]
+        new = now[int(positive.place[i])] - set(sentences.binarized[row].indices.tolist())
+        near = [set(sentences.binarized[j].indices.tolist()) for j in positives.neighbors[row]]
         assert row not in positives.neighbors[row]
         assert any(new <= theirs for theirs in near)
 
@@ -168,7 +168,7 @@ def test_changes_follow_the_generator_and_leave_the_sentences_alone(trained):
         map(frozenset, bins_of(later.positive, sentences.vocabulary))
     )
     # the cells of both stand in the same places
-    n_open = np.diff(sentences.opened.indptr)
+    n_open = np.diff(sentences.binarized.indptr)
     total = (first.n_seen + first.n_removed).numpy()
     changed = first.positive.sentences.n_seen[first.positive.place].numpy()
     assert sorted(total) == sorted(n_open[rows])
@@ -177,11 +177,11 @@ def test_changes_follow_the_generator_and_leave_the_sentences_alone(trained):
 
 def test_cells_with_few_bins_and_a_full_sentence(trained):
     sentences = sentences_of(trained)
-    opened = sentences.opened.tolil()
-    opened[0], opened[1] = 0, 0
-    opened[1, 4] = 1
-    opened[2] = 1
-    sentences.opened, sentences.room = sp.csr_matrix(opened), 20
+    binarized = sentences.binarized.tolil()
+    binarized[0], binarized[1] = 0, 0
+    binarized[1, 4] = 1
+    binarized[2] = 1
+    sentences.binarized, sentences.room = sp.csr_matrix(binarized), 20
     positives = Positives(sentences, Contrastive(dropped=0.0, added=1.0, n_neighbors=10**4), seed=0)
     positive = positives(np.arange(30), np.random.default_rng(0))
     n_seen = positive.sentences.n_seen[positive.place]

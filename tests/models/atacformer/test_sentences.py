@@ -23,11 +23,11 @@ def vocabulary():
 
 
 def make(rng, vocabulary, masking, n_cells=40, room=1000, density=0.3, **options):
-    opened = sp.csr_matrix((rng.random((n_cells, N_BINS)) < density).astype(np.float32))
-    frequency = np.asarray(opened.mean(axis=0)).ravel()
+    binarized = sp.csr_matrix((rng.random((n_cells, N_BINS)) < density).astype(np.float32))
+    frequency = np.asarray(binarized.mean(axis=0)).ravel()
     return Sentences(
-        opened, vocabulary, room=room, frequency=frequency, masking=masking, **options
-    ), opened.toarray() > 0
+        binarized, vocabulary, room=room, frequency=frequency, masking=masking, **options
+    ), binarized.toarray() > 0
 
 
 def test_vocabulary_orders_chromosomes_as_people_do(vocabulary):
@@ -42,36 +42,36 @@ def test_vocabulary_orders_chromosomes_as_people_do(vocabulary):
 
 
 def test_whole_sentences(rng, vocabulary):
-    sentences, opened = make(rng, vocabulary, None)
+    sentences, binarized = make(rng, vocabulary, None)
     rows = np.array([5, 0, 7])
     batch = sentences[rows, [0]]
-    order = rows[np.argsort(opened[rows].sum(1), kind="stable")]
+    order = rows[np.argsort(binarized[rows].sum(1), kind="stable")]
     for cell, row in zip(batch.tokens.split(batch.lengths.tolist()), order, strict=True):
         cell = cell.numpy()
         assert cell[0] == vocabulary.cls_token
         assert cell[-3:].tolist() == [33, 34, 35]
-        assert sorted(cell[1:-3]) == np.flatnonzero(opened[row]).tolist()
+        assert sorted(cell[1:-3]) == np.flatnonzero(binarized[row]).tolist()
     assert batch.asked is None
 
 
 def test_removed_and_seen_bins_are_the_open_ones_and_negatives_are_closed(rng, vocabulary):
-    sentences, opened = make(rng, vocabulary, Masking(low=0.4, high=0.4, n_seen=1000, n_negatives=50))
-    opened = opened[:1]
+    sentences, binarized = make(rng, vocabulary, Masking(low=0.4, high=0.4, n_seen=1000, n_negatives=50))
+    binarized = binarized[:1]
     batch = sentences[np.array([0]), [1]]
     asked, state = batch.asked.bin.numpy(), batch.asked.state.numpy()
     seen, removed = set(asked[state == SEEN]), set(asked[state == REMOVED])
     assert seen == set(batch.tokens[1:-3].tolist())
-    assert seen | removed == set(np.flatnonzero(opened[0]))
+    assert seen | removed == set(np.flatnonzero(binarized[0]))
     assert not seen & removed
-    assert len(removed) == round(0.4 * opened.sum())
+    assert len(removed) == round(0.4 * binarized.sum())
     assert (int(batch.n_seen), int(batch.n_removed)) == (len(seen), len(removed))
-    assert not opened[0][asked[state == CLOSED]].any()
+    assert not binarized[0][asked[state == CLOSED]].any()
     assert (state == CLOSED).sum() <= 50
 
 
 def test_how_often_a_pair_is_asked_is_what_log_rate_says(rng, vocabulary):
     masking = Masking(low=0.5, high=0.5, n_seen=2, n_negatives=9, per_removed=0, by_frequency=0.7)
-    sentences, opened = make(rng, vocabulary, masking, n_cells=4)
+    sentences, binarized = make(rng, vocabulary, masking, n_cells=4)
     counts, rates = np.zeros((4, N_BINS)), np.full((4, N_BINS), np.nan)
     draws = 600
     n_seen_asked = []
@@ -83,7 +83,7 @@ def test_how_often_a_pair_is_asked_is_what_log_rate_says(rng, vocabulary):
             np.add.at(counts[row], bins, 1)
             rates[row, bins] = asked.log_rate.numpy()[closed, CLOSED]
             n_seen_asked.append(int((asked.state == SEEN).sum()))
-    seen = ~np.isnan(rates) & ~opened
+    seen = ~np.isnan(rates) & ~binarized
     expected = np.exp(rates[seen])
     assert np.abs(counts[seen] / draws - expected).max() < 5 * np.sqrt(expected.max() / draws)
     assert abs(np.mean(n_seen_asked) - 2) < 0.1
@@ -92,10 +92,10 @@ def test_how_often_a_pair_is_asked_is_what_log_rate_says(rng, vocabulary):
 def test_corrected_for_how_often_states_are_asked_the_truth_is_calibrated(rng, vocabulary):
     """Bins that open independently have known odds; with `log_rate` they foretell how many of each state are asked."""
     p = rng.uniform(0.05, 0.6, N_BINS)
-    opened = sp.csr_matrix((rng.random((4000, N_BINS)) < p).astype(np.float32))
+    binarized = sp.csr_matrix((rng.random((4000, N_BINS)) < p).astype(np.float32))
     share = 0.4
     masking = Masking(low=share, high=share, n_seen=3, n_negatives=12, by_frequency=0.8)
-    sentences = Sentences(opened, vocabulary, room=1000, frequency=p, masking=masking)
+    sentences = Sentences(binarized, vocabulary, room=1000, frequency=p, masking=masking)
     asked = sentences[np.arange(4000), [0]].asked
     bins, state = asked.bin.numpy(), asked.state.numpy()
     prior = np.log(np.column_stack([1 - p, p * (1 - share), p * share]))
@@ -110,18 +110,18 @@ def test_corrected_for_how_often_states_are_asked_the_truth_is_calibrated(rng, v
 
 
 def test_long_cells_give_a_new_random_subset_each_time(rng, vocabulary):
-    sentences, opened = make(rng, vocabulary, None, room=5, density=0.8)
+    sentences, binarized = make(rng, vocabulary, None, room=5, density=0.8)
     first, second = (set(sentences[np.array([3]), [e]].tokens[1:-3].tolist()) for e in (0, 1))
     assert len(first) == len(second) == 5
     assert first != second
-    assert first | second <= set(np.flatnonzero(opened[3]))
+    assert first | second <= set(np.flatnonzero(binarized[3]))
     assert sentences.n_open.max() == 5
 
 
 def test_empty_cells_and_emptied_sentences(rng, vocabulary):
     context = rng.normal(size=(60, 4)).astype(np.float32)
     masking = Masking(empty=0.5)
-    sentences, opened = make(rng, vocabulary, masking, n_cells=60, context=context)
+    sentences, binarized = make(rng, vocabulary, masking, n_cells=60, context=context)
     batch = sentences[np.arange(60), [0]]
     emptied = (batch.n_seen == 0).numpy()
     assert 15 < emptied.sum() < 45
@@ -133,19 +133,19 @@ def test_empty_cells_and_emptied_sentences(rng, vocabulary):
     batch = none[np.array([0, 1]), [0]]
     assert batch.lengths.tolist() == [4, 4]
     assert (batch.asked.state == CLOSED).all()
-    assert opened.any()
+    assert binarized.any()
 
 
 def test_rows_stay_with_their_context_and_labels(rng, vocabulary):
     context = np.arange(40, dtype=np.float32)[:, None]
     labels = np.arange(40)[:, None]
-    sentences, opened = make(rng, vocabulary, Masking(), context=context, labels=labels)
+    sentences, binarized = make(rng, vocabulary, Masking(), context=context, labels=labels)
     batch = sentences[rng.permutation(40), [0]]
     rows = batch.labels[:, 0].numpy()
     np.testing.assert_array_equal(batch.context[:, 0], rows)
-    np.testing.assert_array_equal((batch.n_seen + batch.n_removed).numpy(), opened[rows].sum(1))
+    np.testing.assert_array_equal((batch.n_seen + batch.n_removed).numpy(), binarized[rows].sum(1))
     cell, bins, state = (a.numpy() for a in (batch.asked.cell, batch.asked.bin, batch.asked.state))
-    np.testing.assert_array_equal(opened[rows[cell], bins], state != CLOSED)
+    np.testing.assert_array_equal(binarized[rows[cell], bins], state != CLOSED)
 
 
 def test_batches_hold_every_row_once_and_keep_to_the_budget(rng):

@@ -13,8 +13,8 @@ from chromatell.models.atacformer._start import lsi_vectors
 def test_bins_of_the_same_cells_start_side_by_side(rng):
     groups = np.repeat([0, 1], 20)
     p = np.where(groups == np.arange(80)[:, None] % 2, 0.6, 0.1)
-    opened = sp.csr_matrix((rng.random((80, 40)) < p).astype(np.float32))
-    vectors = lsi_vectors(opened, 4, seed=0)
+    binarized = sp.csr_matrix((rng.random((80, 40)) < p).astype(np.float32))
+    vectors = lsi_vectors(binarized, 4, seed=0)
     assert vectors.dtype == np.float32
     assert vectors.shape == (40, 4)
     np.testing.assert_allclose(np.mean(vectors.astype(float) ** 2), 1 / 4, rtol=1e-5)
@@ -25,8 +25,8 @@ def test_bins_of_the_same_cells_start_side_by_side(rng):
 
 
 def test_more_numbers_than_cells_are_zeros():
-    opened = sp.csr_matrix(np.tri(3, 6, dtype=np.float32))
-    vectors = lsi_vectors(opened, 5, seed=0)
+    binarized = sp.csr_matrix(np.tri(3, 6, dtype=np.float32))
+    vectors = lsi_vectors(binarized, 5, seed=0)
     assert vectors.shape == (6, 5)
     assert vectors[:, :3].any(axis=0).all()
     assert not vectors[:, 3:].any()

@@ -10,7 +10,7 @@ import pytest
 from sklearn.metrics import average_precision_score
 
 import chromatell as ctl
-from chromatell.models.nascent._stretches import StretchBatches, Stretches, stretch_loader
+from chromatell.models.nascent._intervals import IntervalBatches, Intervals, interval_loader
 
 N = 6000
 
@@ -126,9 +126,9 @@ def test_every_bin_is_seen_once_an_epoch_whatever_the_cuts():
     y[0, 37:400], y[0, 405:431], y[0, 800:1000] = 1, 1, 1
     y = y * np.arange(n)
     signal = np.arange(2 * n, dtype=np.float32).reshape(2, n)
-    data = Stretches([signal, signal[:, :90]], [y, y[:, 37:127]], 21, 64)
+    data = Intervals([signal, signal[:, :90]], [y, y[:, 37:127]], 21, 64)
     for shuffle in (True, False):
-        loader = stretch_loader(data, 3, shuffle=shuffle, seed=0)
+        loader = interval_loader(data, 3, shuffle=shuffle, seed=0)
         orders = []
         for epoch in range(3):
             loader.sampler.set_epoch(epoch)
@@ -151,7 +151,7 @@ def torch_known(y):
 
 def test_batches_of_stretches_depend_on_seed_and_epoch_alone():
     def draw(seed, epoch):
-        batches = StretchBatches([(0, 0, 500), (1, 30, 700)], 100, 4, shuffle=True, seed=seed)
+        batches = IntervalBatches([(0, 0, 500), (1, 30, 700)], 100, 4, shuffle=True, seed=seed)
         batches.set_epoch(epoch)
         return np.concatenate(list(batches)).tolist()
 

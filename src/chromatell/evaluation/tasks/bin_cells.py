@@ -74,14 +74,14 @@ class BinCells:
         """Return the places of the cells of a part."""
         return np.flatnonzero(self.split == part)
 
-    def opened(self, rows: np.ndarray) -> sp.csr_matrix:
+    def binarized(self, rows: np.ndarray) -> sp.csr_matrix:
         """Return the open bins of cells, float32 CSR (cells, bins)."""
         return open_matrix(self.atac, rows, self.bins)
 
-    def query(self, rows: np.ndarray, opened: sp.csr_matrix) -> AnnData:
+    def query(self, rows: np.ndarray, binarized: sp.csr_matrix) -> AnnData:
         """Return cells with these open bins, and nothing else, for a model."""
         obs = pd.DataFrame(index=self.atac.obs_names[rows])
-        return AnnData(opened, obs=obs, var=self.atac.var.iloc[self.bins][[]].copy())
+        return AnnData(binarized, obs=obs, var=self.atac.var.iloc[self.bins][[]].copy())
 
     def labels(self, key: str) -> np.ndarray | None:
         """Return a column as text, None where a cell has no label, object (n_obs,); None where there is no column."""
@@ -147,7 +147,9 @@ def reading_models(data: AnnData | MuData, models: str | Sequence[str] | Mapping
     return reading
 
 
-def remove_bins(opened: sp.csr_matrix, share: float, rng: np.random.Generator) -> tuple[sp.csr_matrix, sp.csr_matrix]:
+def remove_bins(
+    binarized: sp.csr_matrix, share: float, rng: np.random.Generator
+) -> tuple[sp.csr_matrix, sp.csr_matrix]:
     """Take a share of each cell's open bins apart; return those that are left, and those removed, CSR (cells, bins).
 
     A cell with n open bins loses ``rint(share * n)`` of them: none of one or two at a share of 0.2.
@@ -158,13 +160,13 @@ def remove_bins(opened: sp.csr_matrix, share: float, rng: np.random.Generator) -
     >>> seen.sum().item(), removed.sum().item()
     (8.0, 2.0)
     """
-    n = np.diff(opened.indptr)
-    cell = np.repeat(np.arange(opened.shape[0]), n)
+    n = np.diff(binarized.indptr)
+    cell = np.repeat(np.arange(binarized.shape[0]), n)
     order = np.lexsort((rng.random(cell.size), cell))  # the open bins of each cell in a random order
     gone = np.zeros(cell.size, dtype=bool)
-    gone[order] = np.arange(cell.size) - opened.indptr[cell] < np.rint(share * n)[cell]
+    gone[order] = np.arange(cell.size) - binarized.indptr[cell] < np.rint(share * n)[cell]
     parts = [
-        sp.csr_matrix((np.ones(m.sum(), dtype=np.float32), (cell[m], opened.indices[m])), shape=opened.shape)
+        sp.csr_matrix((np.ones(m.sum(), dtype=np.float32), (cell[m], binarized.indices[m])), shape=binarized.shape)
         for m in (~gone, gone)
     ]
     return parts[0], parts[1]

@@ -195,25 +195,25 @@ class BinTask(Task):
         return found + [Predictor(k, of(k), is_baseline=True, uses_target_assay=True) for k in wanted]
 
     @cached_property
-    def _opened(self) -> sp.csr_matrix:
-        return self.cells.opened(self.rows)
+    def _binarized(self) -> sp.csr_matrix:
+        return self.cells.binarized(self.rows)
 
     @cached_property
     def _said(self) -> dict[str, tuple[np.ndarray | None, dict[str, pd.DataFrame]]]:
         """What each model says of the cells, which it reads whole: an embedding, and probabilities of labels."""
-        query = self.cells.query(self.rows, self._opened)
+        query = self.cells.query(self.rows, self._binarized)
         return {name: model.embed_and_label(query) for name, model in self.models.items()}
 
     @cached_property
     def _validation(self) -> tuple[np.ndarray, sp.csr_matrix, sp.csr_matrix]:
         """Validation cells, as many as one prediction may hold: places, open bins that are left, removed ones."""
         rows = self._thinned(self.val, "validation")
-        return rows, *remove_bins(self.cells.opened(rows), self.removed, self._stream("validation"))
+        return rows, *remove_bins(self.cells.binarized(rows), self.removed, self._stream("validation"))
 
     @cached_property
     def _fitted(self) -> BinBaselines:
         seed = int(self._streams["fit"].generate_state(1)[0])
-        return BinBaselines(self.cells.opened(self.train), self._validation[1:], seed=seed)
+        return BinBaselines(self.cells.binarized(self.train), self._validation[1:], seed=seed)
 
     def _thinned(self, rows: np.ndarray, what: str) -> np.ndarray:
         limit = max(1, settings.dense_limit // 4 // self.cols.size)
@@ -245,9 +245,9 @@ class BinTask(Task):
         if not found:
             return None
         rows = self._thinned(self.rows, self.request.split)
-        opened = self._opened if rows.size == self.rows.size else self.cells.opened(rows)
-        scored = self._pairs(rows, *remove_bins(opened, self.removed, self._stream("remove")), self._weights(rows))
-        self._tell(scored, opened)
+        binarized = self._binarized if rows.size == self.rows.size else self.cells.binarized(rows)
+        scored = self._pairs(rows, *remove_bins(binarized, self.removed, self._stream("remove")), self._weights(rows))
+        self._tell(scored, binarized)
         validation = None
         if self.val.size and self._validation[2].nnz:
             rows, seen, removed = self._validation
@@ -260,8 +260,8 @@ class BinTask(Task):
         truth, left_out = removed[:, self.cols], seen[:, self.cols]
         return RemovedBins(rows, self.cols, truth, depth, None, self.request.top, weights, none, left_out, seen=seen)
 
-    def _tell(self, scored: RemovedBins, opened: sp.csr_matrix) -> None:
-        n_open = np.diff(opened.indptr)
+    def _tell(self, scored: RemovedBins, binarized: sp.csr_matrix) -> None:
+        n_open = np.diff(binarized.indptr)
         if not scored.truth.nnz:
             raise ChromatellError(
                 f"removed={self.removed:g} takes no scored bin of any of the {n_open.size} {self.request.split!r} "
@@ -304,9 +304,9 @@ class BinTask(Task):
         def baseline(kind: str, key: str, rows: np.ndarray) -> np.ndarray:
             if key not in fitted:
                 known = (labelled(truths[key], rows) for rows in (self.train, self.val))
-                parts = [(self.cells.opened(r), truths[key][r].astype(str)) for r in known]
+                parts = [(self.cells.binarized(r), truths[key][r].astype(str)) for r in known]
                 fitted[key] = LabelBaselines(self._fitted.lsi, *parts)
-            return fitted[key].predict(kind, self.cells.opened(rows))
+            return fitted[key].predict(kind, self.cells.binarized(rows))
 
         def of(tables: dict[str, pd.DataFrame]) -> Callable[..., np.ndarray | None]:
             def predict(key: str, rows: np.ndarray) -> np.ndarray | None:
@@ -365,7 +365,7 @@ class BinTask(Task):
             models[name] = lambda rows, z=self._said[name][0]: np.asarray(z)[np.searchsorted(self.rows, rows)]
 
         def baseline(kind: str, rows: np.ndarray) -> np.ndarray:
-            return cut(self._fitted.lsi.transform(self.cells.opened(rows), unit_length=False), self._n_lsi(codes))
+            return cut(self._fitted.lsi.transform(self.cells.binarized(rows), unit_length=False), self._n_lsi(codes))
 
         predictors = self._predictors(models, EMBEDDING, baseline)
         every = tuple(sorted(set(views.values()) or {key}, key=len))
@@ -377,7 +377,7 @@ class BinTask(Task):
         rows = self.val[codes[self.val] >= 0][:_MOST_CELLS]
         if rows.size < 3:
             return lsi_dimensions(_DIMENSIONS, 30, None)
-        z = self._fitted.lsi.transform(self.cells.opened(rows), unit_length=False)
+        z = self._fitted.lsi.transform(self.cells.binarized(rows), unit_length=False)
         return lsi_dimensions(_DIMENSIONS, 30, lambda d: -float(neighbour_shares(cut(z, d), codes[rows]).mean()))
 
 

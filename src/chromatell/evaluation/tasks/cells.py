@@ -14,7 +14,22 @@ from anndata import AnnData
 from mudata import MuData
 from scipy.stats import false_discovery_control
 
-from chromatell._keys import ATAC, ATAC_PRED, BASELINE, INPUT_GAINS, INPUTS, OWN_ATAC, PREDICTABLE, RNA, TRAIN, VAL
+from chromatell._keys import (
+    ATAC,
+    ATAC_PRED,
+    AUROC,
+    AUROC_DEPTH_MATCHED,
+    BASELINE,
+    GAIN,
+    INPUT_GAINS,
+    INPUTS,
+    OWN_ATAC,
+    PREDICTABLE,
+    RNA,
+    TRAIN,
+    USES_TARGET_ASSAY,
+    VAL,
+)
 from chromatell._settings import logger, settings
 from chromatell._validate import ChromatellError, examples, name_list, one_of, paired, region_split_of, warn
 from chromatell.data.accessibility import open_matrix, true_depth
@@ -46,7 +61,6 @@ from chromatell.models.baselines.cells import (
 )
 from chromatell.models.baselines.parts import labels_of
 
-AUROC, AUROC_DEPTH_MATCHED, GAIN = "ctl_auroc", "ctl_auroc_depth_matched", "ctl_gain"
 _PLACES = {CROSS_CELL: 0, CROSS_SAMPLE: 0, CROSS_REGION: 1, CROSS_BOTH: 2}
 _CONFOUNDED = 0.10  # share of the variance of log depth between cell types
 _FALSE_DISCOVERY = 0.05
@@ -360,7 +374,7 @@ def stored_predictor(mdata: MuData, name: str) -> Predictor:
     """Return a stored prediction; raise where it is not there."""
     values, origin = read_prediction(mdata, name), origin_of(mdata, name)
     reads = reads_region_atac(origin, held_out_digest(mdata.mod[ATAC]))
-    oracle = bool(origin.get("uses_target_assay", False))
+    oracle = bool(origin.get(USES_TARGET_ASSAY, False))
     found = Predictor(name, _reader(values), origin.get("family") == BASELINE, oracle, oracle)
     among = _TRAINING_REGIONS if reads else None
     return replace(found, is_probability=origin.get("transform") != "rank", reads_region_atac=reads, among=among)

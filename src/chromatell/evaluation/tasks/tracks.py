@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from chromatell._keys import BASELINE, PREDICTIONS, TRAIN, UNS, VAL
+from chromatell._keys import BASELINE, PREDICTIONS, TRAIN, UNS, USES_TARGET_ASSAY, VAL
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, examples, in_range, one_of, warn
 from chromatell.data._tracks_info import OUTSIDE
@@ -191,7 +191,7 @@ def stored_predictors(tracks: BinnedTracks, targets: list[str]) -> list[Predicto
     for key, said in entries.items():
         of = _matches(tracks, targets, [n for n in said.get("tracks", []) if n in predicted])
         if of:
-            oracle = bool(said.get("uses_target_assay", False))
+            oracle = bool(said.get(USES_TARGET_ASSAY, False))
             found.append(_stored(tracks, key, of, said.get("family") == BASELINE, oracle))
     loose: dict[str, dict[str, str]] = {}
     for name in predicted:

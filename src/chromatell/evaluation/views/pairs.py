@@ -173,7 +173,7 @@ def _in_each_cell(pairs: Pairs, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def per_region(pairs: Pairs, prediction: Prediction) -> Found:
     """Over cells, mean over the regions with both classes: AUROC and AP."""
     p, by_cell = prediction.values, pairs.cells_resampled
-    area = views.among(pairs.by_region, p, np.arange(p.shape[1]), None, influence=by_cell)
+    area = views.auroc_in_strata(pairs.by_region, p, np.arange(p.shape[1]), None, influence=by_cell)
     yield Curve("per_region", area.score.astype(np.float32))
     yield _mean_over_regions(pairs, "per_region", "auroc", area)
     yield _mean_over_regions(pairs, "per_region", "ap", region_ap(pairs.by_region, p, influence=by_cell))
@@ -185,7 +185,7 @@ def depth_matched(pairs: Pairs, prediction: Prediction) -> Found:
     p, by_cell = prediction.values, pairs.cells_resampled
     regions, strata = views.most_open(pairs.every_open(), pairs.top), views.depth_strata(pairs.depth)
     if pairs.left_out is None:
-        found = views.among(pairs.by_region, p, regions, strata, by_size=True, influence=by_cell)
+        found = views.auroc_in_strata(pairs.by_region, p, regions, strata, by_size=True, influence=by_cell)
         yield Curve("depth_matched", found.score, stored=False)
     else:
         seen, removed = (sp.csc_matrix(x)[:, regions] for x in (pairs.left_out, pairs.truth))
@@ -209,7 +209,7 @@ def _stratified(pairs: Pairs, prediction: Prediction, name: str, depth: np.ndarr
     strata = views.type_strata(_labels(pairs), depth, min_cells=MIN_TYPE_CELLS)
     regions = views.most_open(pairs.by_region, pairs.top)
     p, by_cell = prediction.values, pairs.cells_resampled
-    found = views.among(pairs.by_region, p, regions, strata, by_size=depth is not None, influence=by_cell)
+    found = views.auroc_in_strata(pairs.by_region, p, regions, strata, by_size=depth is not None, influence=by_cell)
     return _mean_over_regions(pairs, name, "auroc", found)
 
 

@@ -12,7 +12,7 @@ from chromatell._validate import ChromatellError
 from chromatell.data.tracks import BinnedTracks
 from chromatell.evaluation.predictors import Prediction, Predictor
 from chromatell.evaluation.views.registry import ALL, Score, Truth, view
-from chromatell.metrics.tracks import Changes, Observed, ScoredBins, best_cut, block_weights, peak_scores
+from chromatell.metrics.tracks import Changes, Observed, ScoredBins, best_threshold, block_weights, peak_scores
 
 PEAKS, SMOOTHED, RAW_VIEW = "peaks", "smoothed", "raw"
 THRESHOLD = "threshold"  # of the prediction, a row beside the scores
@@ -95,7 +95,7 @@ class TrackBins(Truth):
 
     def threshold(self, prediction: Prediction) -> float:
         """Return the threshold of a prediction with the best F1 here; NaN without peaks."""
-        return best_cut(self.peak, prediction.values[self.finest])
+        return best_threshold(self.peak, prediction.values[self.finest])
 
     def observed(self, name: str) -> list[tuple[str, int, slice, Observed]]:
         """Return chromosome, resolution, bins and observed values of a view; made once for all predictions."""

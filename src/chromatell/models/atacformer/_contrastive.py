@@ -117,13 +117,13 @@ class Positives:
                 "again: ctl.pp.split_cells(...)."
             )
         self.sentences, self.config = sentences, config
-        z = Lsi.fit(sentences.opened, _LSI, seed=seed).transform(sentences.opened)
+        z = Lsi.fit(sentences.binarized, _LSI, seed=seed).transform(sentences.binarized)
         self.neighbors = nearest_cells(z, config.n_neighbors)
 
     def __call__(self, rows: np.ndarray, rng: np.random.Generator) -> Positive:
         """Return the cells of these rows, changed; `rng` draws the neighbour and the bins."""
         s, c = self.sentences, self.config
-        part = s.opened[rows]
+        part = s.binarized[rows]
         bins, cell, rank, n = s.shuffled(part, rng)
         n_dropped = np.rint(c.dropped * n).astype(np.int64)
         kept = rank >= n_dropped[cell]
@@ -157,7 +157,7 @@ class Positives:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return (bin, cell) of what one neighbour each has, the cell has not, and is drawn: at most `room` a cell."""
         drawn = self.neighbors[rows, rng.integers(0, self.neighbors.shape[1], len(rows))]
-        theirs = self.sentences.opened[drawn]
+        theirs = self.sentences.binarized[drawn]
         cell, bins = _pairs(theirs)
         new = ~np.isin(_keys(cell, bins, part), _keys(*_pairs(part), part))
         cell, bins = cell[new], bins[new]

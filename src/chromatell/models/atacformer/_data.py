@@ -27,7 +27,7 @@ from chromatell._validate import (
 from chromatell.data.accessibility import open_matrix, selected
 from chromatell.data.cell_embedding import embedding_of, is_scaled
 from chromatell.genome.regions import region_table
-from chromatell.models._support import what
+from chromatell.models._support import type_of
 
 FLOOR = 0.1  # share of the model's bins that a query must hold
 _CLIP = 20.0  # numbers of a bin's DNA beyond it, in units of the table's size, are not believed
@@ -40,7 +40,7 @@ def atac_of(data: Any) -> AnnData:
         return modality(data, ATAC)
     if not isinstance(data, AnnData):
         raise ChromatellError(
-            f"AtacFormer reads an AnnData of cells x bins, or a MuData with 'atac'; got {what(data)}."
+            f"AtacFormer reads an AnnData of cells x bins, or a MuData with 'atac'; got {type_of(data)}."
         )
     return data
 
@@ -180,8 +180,8 @@ def class_fractions(atac: AnnData, columns: np.ndarray) -> pd.DataFrame:
     names = [str(c) for c in table.columns] if isinstance(table, pd.DataFrame) else []
     if not names or len(set(names)) < len(names):
         raise ChromatellError(
-            f"{where} is {what(table)} with the classes {names}; a table with a column for each class is needed. Run "
-            "ctl.pp.annotate_regions(data, annotation) again."
+            f"{where} is {type_of(table)} with the classes {names}; a table with a column for each class is needed. "
+            "Run ctl.pp.annotate_regions(data, annotation) again."
         )
     values = table.apply(pd.to_numeric, errors="coerce").to_numpy(dtype=np.float32)[columns]
     check_fractions(values)

@@ -83,8 +83,8 @@ class Fitted:
         fractions = class_fractions(atac, keep) if decoder == "region_class" else None
         classes = None if fractions is None else list(fractions.columns)
         vocabulary = Vocabulary.of_regions(region_table(atac)[keep], classes=classes, eos_inside=eos != "outside")
-        opened = open_matrix(atac, rows, keep)
-        if opened.nnz == 0:
+        binarized = open_matrix(atac, rows, keep)
+        if binarized.nnz == 0:
             raise ChromatellError(
                 "No bin is open in any training cell: there is nothing to learn. Check X and obs['ctl_split']."
             )
@@ -95,8 +95,8 @@ class Fitted:
             tables["dna"] = dna
         fitted = cls(
             vocabulary=vocabulary,
-            frequency=np.asarray(opened.mean(axis=0), dtype=np.float64).ravel(),
-            mean_open=float(opened.sum() / len(rows)),
+            frequency=np.asarray(binarized.mean(axis=0), dtype=np.float64).ravel(),
+            mean_open=float(binarized.sum() / len(rows)),
             labels=check_labels(data, setup["labels"], rows),
             tables=tables,
         )
@@ -108,10 +108,10 @@ class Fitted:
             val = np.flatnonzero(split_of(data) == VAL)
             fitted.embedding = CellEmbedding.fit(source, rows, key=key, n_pcs=_N_PCS, seed=seed, val=val)
             cells, library = fitted.embedding.transform(source)
-            n_open = np.asarray(opened.sum(axis=1), dtype=np.float64).ravel()
+            n_open = np.asarray(binarized.sum(axis=1), dtype=np.float64).ravel()
             spread = fitted.embedding.spread
             fitted.depth_model = DepthModel.fit(cells[rows], library[rows], n_open, spread=spread)
-        return fitted, opened
+        return fitted, binarized
 
     @property
     def sizes(self) -> dict[str, Any]:
@@ -129,10 +129,10 @@ class Fitted:
         """Return how many bins a sentence holds."""
         return self.vocabulary.room(max_length, context=self.embedding is not None)
 
-    def check_room(self, opened: sp.csr_matrix, max_length: int) -> None:
+    def check_room(self, binarized: sp.csr_matrix, max_length: int) -> None:
         """Raise where a sentence has no room for bins, and say how many of these cells have more than fit."""
         room = self.room(max_length)
-        if (cut := float((np.diff(opened.indptr) > room).mean())) > 0:
+        if (cut := float((np.diff(binarized.indptr) > room).mean())) > 0:
             logger.info(
                 f"{cut:.1%} of the training cells have over {room:,} open bins: a random part of these is read."
             )

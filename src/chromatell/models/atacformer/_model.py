@@ -222,15 +222,15 @@ class AtacFormer(CellModel):
                 "AtacFormer makes batches of tokens, not of cells: give AtacFormer(data, tokens_per_batch=8192), not "
                 "train(batch_size=...)."
             )
-        self.fitted, opened = Fitted.fit(
+        self.fitted, binarized = Fitted.fit(
             data, self.config["setup"], seed, decoder=self.network.decoder, eos=self.network.eos
         )
-        self.fitted.check_room(opened, self.config["max_length"])
+        self.fitted.check_room(binarized, self.config["max_length"])
         self.network = replace(self.network, **self.fitted.sizes)
         self.config |= {"network": asdict(self.network)}
         self._vectors = None
         if self.config["start"] == "lsi" and self.pretrained is None:
-            self._vectors = lsi_vectors(opened, self.network.k, seed=seed)
+            self._vectors = lsi_vectors(binarized, self.network.k, seed=seed)
 
     def _build(self) -> None:
         self.module = new_module(self.network, self.fitted, vectors=self._vectors, pretrained=self.pretrained)

@@ -33,7 +33,7 @@ class Reader:
 
     Attributes
     ----------
-    opened
+    binarized
         CSR (cells, bins), or None for empty sentences.
     context
         float32 (cells, n_context), or None.
@@ -44,16 +44,16 @@ class Reader:
     module: AtacFormerModule
     vocabulary: Vocabulary
     room: int
-    opened: sp.csr_matrix | None
+    binarized: sp.csr_matrix | None
     context: np.ndarray | None
     library: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        if self.opened is None:
+        if self.binarized is None:
             assert self.context is not None  # a model without a context always reads sentences
-            self.opened = sp.csr_matrix((len(self.context), self.vocabulary.n_bins), dtype=np.float32)
+            self.binarized = sp.csr_matrix((len(self.context), self.vocabulary.n_bins), dtype=np.float32)
         self.sentences = Sentences(
-            self.opened, self.vocabulary, room=self.room, frequency=np.zeros(0), context=self.context
+            self.binarized, self.vocabulary, room=self.room, frequency=np.zeros(0), context=self.context
         )
 
     def __len__(self) -> int:
@@ -62,7 +62,7 @@ class Reader:
     @property
     def by_row(self) -> dict[str, Any]:
         """What is read of each cell, by name."""
-        return {"opened": self.opened, "context": self.context, "library": self.library}
+        return {"binarized": self.binarized, "context": self.context, "library": self.library}
 
     @property
     def n_open(self) -> np.ndarray:
@@ -150,11 +150,11 @@ def open_reader(module: AtacFormerModule, fitted: Fitted, data: Any, *, sentence
             "sentence=False reads the context alone, and this model was trained without one. Train with one, "
             "AtacFormer.setup_mudata(mdata, context='X_pca'), or leave sentence= out."
         )
-    opened = align(atac_of(data), fitted.vocabulary.bins) if sentence else None
+    binarized = align(atac_of(data), fitted.vocabulary.bins) if sentence else None
     context = library = None
     if fitted.embedding is not None:
         context, library = fitted.embedding.transform(context_source(data))
-    return Reader(module.eval(), fitted.vocabulary, fitted.room(max_length), opened, context, library)
+    return Reader(module.eval(), fitted.vocabulary, fitted.room(max_length), binarized, context, library)
 
 
 def looked_for(fitted: Fitted, reader: Reader, data: Any, *, read: bool, depth: str) -> np.ndarray:

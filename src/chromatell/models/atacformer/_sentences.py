@@ -71,7 +71,7 @@ class Sentences(Dataset):
 
     Parameters
     ----------
-    opened
+    binarized
         CSR (cells, bins): 1 where open.
     room
         Bins that a sentence holds at most; of more, a random subset is taken.
@@ -87,7 +87,7 @@ class Sentences(Dataset):
 
     def __init__(
         self,
-        opened: sp.csr_matrix,
+        binarized: sp.csr_matrix,
         vocabulary: Vocabulary,
         *,
         room: int,
@@ -96,10 +96,10 @@ class Sentences(Dataset):
         labels: np.ndarray | None = None,
         masking: Masking | None = None,
     ):
-        self.opened, self.vocabulary, self.room = opened, vocabulary, room
+        self.binarized, self.vocabulary, self.room = binarized, vocabulary, room
         self.context, self.labels, self.masking = context, labels, masking
         self.positives: Callable[[np.ndarray, np.random.Generator], Positive] | None = None  # in contrastive training
-        self.n_open = np.minimum(np.diff(opened.indptr), room)
+        self.n_open = np.minimum(np.diff(binarized.indptr), room)
         if masking is not None:
             share = frequency / max(frequency.sum(), 1e-12)
             q = masking.by_frequency * share + (1 - masking.by_frequency) / len(share)
@@ -107,7 +107,7 @@ class Sentences(Dataset):
             self.cumulative = np.cumsum(self.q)
 
     def __len__(self) -> int:
-        return self.opened.shape[0]
+        return self.binarized.shape[0]
 
     @property
     def special(self) -> int:
@@ -124,7 +124,7 @@ class Sentences(Dataset):
 
     def _drawn(self, rows: np.ndarray, entropy: list[int]) -> SentenceBatch:
         rng = np.random.default_rng(entropy)
-        part = self.opened[rows]
+        part = self.binarized[rows]
         bins, cell, rank, n = self.shuffled(part, rng)
         m = self.masking
         n_removed = np.zeros(len(rows), dtype=np.int64)

@@ -23,13 +23,13 @@ def log_odds(frequency: np.ndarray) -> Tensor:
     return torch.from_numpy(np.log(p / (1 - p)).astype(np.float32))
 
 
-def lsi_vectors(opened: sp.csr_matrix, k: int, *, seed: int) -> np.ndarray:
+def lsi_vectors(binarized: sp.csr_matrix, k: int, *, seed: int) -> np.ndarray:
     """Return a vector of each bin, float32 (bins, k), of mean square 1/k, by `Lsi` of the training cells.
 
     Where there are fewer cells or bins than `k`, the numbers beyond are zeros.
     """
-    found = Lsi.fit(opened, k, seed=seed, drop_first=False).bin_vectors()
-    vectors = np.zeros((opened.shape[1], k), dtype=np.float32)
+    found = Lsi.fit(binarized, k, seed=seed, drop_first=False).bin_vectors()
+    vectors = np.zeros((binarized.shape[1], k), dtype=np.float32)
     vectors[:, : found.shape[1]] = found
     size = float(np.sqrt(np.mean(np.square(vectors, dtype=np.float64))))
     return vectors / max(size, 1e-12) * np.float32(k**-0.5)

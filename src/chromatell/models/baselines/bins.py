@@ -142,7 +142,7 @@ class BinBaselines(Data):
         The open bins of validation cells that are read, and those that were removed, CSR (cells, bins) each. Numbers of
         neighbours, components and rank are those with the highest average precision there; None takes 100, 20 and 5.
     seed
-        Of the decompositions, and of the validation cells and bins that are used: at most 1,000 x 20,000.
+        Seed of the decompositions, and of the validation cells and bins that are used: at most 1,000 x 20,000.
 
     Notes
     -----
@@ -253,10 +253,10 @@ class LabelBaselines(Data):
         self.lsi, self.train = lsi, train
         self.val = None if val is None or not len(val[1]) else val
 
-    def predict(self, kind: str, opened: sp.csr_matrix) -> np.ndarray:
+    def predict(self, kind: str, binarized: sp.csr_matrix) -> np.ndarray:
         """Return the labels, str (cells,), that a baseline, a key of `LABELLERS`, gives to open bins."""
         baseline = self.baseline(kind)
-        return baseline.predict(opened, EVERY, baseline.ready())
+        return baseline.predict(binarized, EVERY, baseline.ready())
 
     def losses(self, baseline: Baseline) -> Losses | None:
         """Return minus the macro-F1 of an option on the validation cells."""

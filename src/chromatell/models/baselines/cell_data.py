@@ -86,14 +86,14 @@ class CellData(Data):
     # ---- accessibility of the training cells
 
     @cached_property
-    def opened(self) -> sp.csr_matrix:
+    def binarized(self) -> sp.csr_matrix:
         """Open regions of the training cells, CSR (train, training regions)."""
         return open_matrix(self.atac, self.train, self.cols)
 
     @cached_property
     def mean(self) -> np.ndarray:
         """Share of training cells, float32 (training regions,), kept half a cell away from 0 and 1."""
-        return self.share_open(self.opened)
+        return self.share_open(self.binarized)
 
     def share_open(self, truth: sp.csr_matrix) -> np.ndarray:
         """Return the share of the training cells in which each region of `truth` is open."""
@@ -109,7 +109,7 @@ class CellData(Data):
     @cached_property
     def reference_open(self) -> sp.csr_matrix:
         """Open regions of the cells between which neighbours are sought."""
-        return self.opened if self.reference.size == self.train.size else self.opened[self.reference]
+        return self.binarized if self.reference.size == self.train.size else self.binarized[self.reference]
 
     @cached_property
     def true_ratio(self) -> np.ndarray:
@@ -199,7 +199,7 @@ class Tuning:
     truth
         CSR (cells, regions), 1 where open.
     depth, labels
-        Of the cells; labels may be None.
+        Depth and labels of the cells; labels may be None.
     """
 
     def __init__(

@@ -57,7 +57,7 @@ class BaselineFitter:
         A column of ``mdata.mod['atac'].obs`` with each cell's fragments; None looks for `n_fragments`, `atac_fragments`
         and `nCount_ATAC`, then sums the counts over all regions.
     seed
-        Of the randomised decompositions and of the validation cells that are used for tuning.
+        Seed of the randomised decompositions and of the validation cells that are used for tuning.
     motifs
         What ``ctl.genome.motifs.read_motifs`` takes; None leaves `motif_ridge` out.
     inputs

@@ -85,7 +85,7 @@ class CelltypeMean(CellBaseline):
         codes, names = pd.factorize(data.labels[data.train])
         known = np.flatnonzero(codes >= 0)
         member = sp.csr_matrix((np.ones(known.size), (codes[known], known)), shape=(len(names), data.train.size))
-        total = (member @ data.opened).toarray() + LABEL_PRIOR * data.mean
+        total = (member @ data.binarized).toarray() + LABEL_PRIOR * data.mean
         size = np.bincount(codes[known], minlength=len(names))[:, None]
         table = (total / (size + LABEL_PRIOR)).astype(np.float32)
         # The last row serves cells without a label and labels without a training cell.
@@ -147,7 +147,7 @@ class FullRidge(RidgeBaseline):
 
     def fit(self) -> None:
         """Sum the products of the design with itself and with the open matrix, for any penalty."""
-        self._path = RidgePath(self.data.design[self.data.train], self.data.opened, always=self._always)
+        self._path = RidgePath(self.data.design[self.data.train], self.data.binarized, always=self._always)
 
     def axes(self) -> Sequence[Axis]:
         """Numbers of components, and penalties."""
@@ -165,7 +165,7 @@ class SvdRidge(RidgeBaseline):
         """Decompose the open matrix and the design, for any rank and penalty."""
         data = self.data
         self._path = RidgePath(
-            data.design[data.train], data.opened, rank=max(RANKS), always=self._always, seed=data.seed
+            data.design[data.train], data.binarized, rank=max(RANKS), always=self._always, seed=data.seed
         )
 
     def axes(self) -> Sequence[Axis]:
@@ -193,7 +193,7 @@ class GeneActivity(CellBaseline):
             )
         self._linked = LinkedExpression(data.rna, data.train, data.regions[data.seen], data.links)
         rows, cols = data.sample(np.flatnonzero(self._linked.linked))
-        self._linked.fit(data.train[rows], cols, data.opened[rows][:, cols].toarray(), data.mean)
+        self._linked.fit(data.train[rows], cols, data.binarized[rows][:, cols].toarray(), data.mean)
 
     def predict(self, rows: np.ndarray, cols: Any, option: Any) -> np.ndarray:
         """Return the mapped sums."""

@@ -273,8 +273,8 @@ class OtherChromosomes:
         return self._of_half(0), self._of_half(1)
 
     def _of_half(self, half: int) -> np.ndarray:
-        opened = open_matrix(self._atac, slice(None), np.flatnonzero(self._halves == half))
-        return Lsi.fit(opened[self._train], N_LSI, seed=self._seed).transform(opened)
+        binarized = open_matrix(self._atac, slice(None), np.flatnonzero(self._halves == half))
+        return Lsi.fit(binarized[self._train], N_LSI, seed=self._seed).transform(binarized)
 
     def mean(
         self, rows: np.ndarray, k: int, cols: np.ndarray, among: np.ndarray, truth: sp.csr_matrix, mean: np.ndarray

@@ -15,7 +15,7 @@ from chromatell._validate import one_of
 
 MAX_REFERENCE = 50_000  # training cells among which neighbours are sought
 
-# Of cells and of bins alike. Wide, so that the ends are not chosen; the tuner looks at a part of them only.
+# The same for cells and for bins. Wide, so that the ends are not chosen; the tuner looks at a part of them only.
 NEIGHBOURS = (1, 2, 5, 10, 20, 30, 50, 100, 150, 300, 500, 1_000, 2_000)
 RANKS = (1, 2, 3, 5, 8, 12, 20, 30, 50)
 DIMENSIONS = (1, 2, 5, 10, 20, 30, 50)
@@ -174,7 +174,7 @@ def tune(name: str, axes: Mapping[str, Axis], losses: Losses | None) -> dict[str
     axes
         By name.
     losses
-        Of an option, by purpose, NaN where one cannot be computed; None where there are no validation data.
+        Losses of an option, by purpose, NaN where one cannot be computed; None where there are no validation data.
 
     Returns
     -------

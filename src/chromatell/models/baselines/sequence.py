@@ -244,7 +244,7 @@ class SequenceRates:
     responds
         Whether there is a response; without, a region is the same in all cells but for their depth.
     name
-        Of the baseline, for what the tuner says.
+        Name of the baseline, for what the tuner says.
 
     Notes
     -----

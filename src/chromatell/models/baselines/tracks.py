@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from chromatell._keys import TRAIN, VAL
+from chromatell._keys import REGION_SPLIT_HOW, TRAIN, VAL
 from chromatell._validate import ChromatellError, examples
 from chromatell.data._tracks_table import ASSAY, INPUT, SAMPLE, TARGET
 from chromatell.data.tracks import BinnedTracks
@@ -267,7 +267,7 @@ class TrackBaselines(Data):
     @property
     def window(self) -> int:
         """Bins of ridge's window, odd: no wider than the split allows for."""
-        said = self.tracks.uns.get("region_split", {})
+        said = self.tracks.uns.get(REGION_SPLIT_HOW, {})
         width = said.get("width") if isinstance(said, dict) else None
         bins = _WIDEST if not isinstance(width, int) else width // self.tracks.bin_size
         bins = max(1, min(bins, _WIDEST))

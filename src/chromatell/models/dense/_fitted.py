@@ -16,7 +16,7 @@ from chromatell._rows import matrix
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, split_of
 from chromatell.data.accessibility import fragment_counts, open_matrix, selected, true_depth
-from chromatell.data.cells import take
+from chromatell.data.cells import subset
 from chromatell.data.covariates import Covariates
 from chromatell.data.depth import DepthModel
 from chromatell.data.expression import Embedding, Expression
@@ -65,14 +65,14 @@ class Fitted:
         rows, val = (np.flatnonzero(split_of(data) == part) for part in (TRAIN, VAL))
         genes, regions = selected(rna), selected(atac)
         names = rna.var_names[genes]
-        x = take(matrix(rna), rows, genes)
+        x = subset(matrix(rna), rows, genes)
         expression = Expression.fit(x, names, whole=matrix(rna)[rows])
         if expression.kind == "normalised":
             logger.info("Expression is not integer: taken as already normalised (no size factor, no log1p).")
         reads_pcs = network.encoder in ("mlp", "autoencoder")
         n_pcs = min(network.n_pcs, min(x.shape) - 1) if reads_pcs else 0
         embedding = Embedding.fit(expression, x, max(n_pcs, 50), seed=seed)
-        expression = expression.filled_by(embedding).with_range(x, take(matrix(rna), val, genes), seed)
+        expression = expression.filled_by(embedding).with_range(x, subset(matrix(rna), val, genes), seed)
         scores, library = projected(expression, x, embedding.components)
         projection = None
         if n_pcs:

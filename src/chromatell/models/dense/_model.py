@@ -18,7 +18,7 @@ from chromatell._rows import matrix
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, expressed, nonnegative, one_of, paired, split_of
 from chromatell.data.accessibility import open_matrix, selected, true_depth
-from chromatell.data.cells import CellBatch, CellDataset, CellInput, cell_loader, row_blocks, take
+from chromatell.data.cells import CellBatch, CellDataset, CellInput, cell_loader, row_blocks, subset
 from chromatell.data.expression import Embedding, Expression
 from chromatell.data.inputs import beside_expression
 from chromatell.data.sparse_expression import projected
@@ -226,7 +226,7 @@ class Dense(CellModel):
         if rows.size == 0:
             return None
         inputs = CellInput(
-            take(matrix(rna), rows, selected(rna)),
+            subset(matrix(rna), rows, selected(rna)),
             fitted.expression,
             projection=fitted.projection,
             covariates=fitted.beside_expression(data, rows),
@@ -258,7 +258,7 @@ class Dense(CellModel):
         rows = np.flatnonzero(split_of(data) == TRAIN)
         some = np.sort(np.random.default_rng(seed).choice(rows, min(n_cells, len(rows)), replace=False))
         mean = self._training.share_open(data.mod[ATAC], rows, selected(data.mod[ATAC]))
-        x = take(matrix(data.mod[RNA]), some, selected(data.mod[RNA]))
+        x = subset(matrix(data.mod[RNA]), some, selected(data.mod[RNA]))
         covariates = self.fitted.beside_expression(data, some)
         position = np.arange(len(self.regions))
         for _ in range(n_rounds):
@@ -281,7 +281,7 @@ class Dense(CellModel):
         n = max(1000, int(ENTRIES / max(n_open, 1)))
         step = -(-len(rows) // n)
         rows, scores, library = rows[::step], scores[::step], library[::step]
-        x = take(matrix(rna), val, genes)
+        x = subset(matrix(rna), val, genes)
         parts = [(z @ components, size) for _, z, size in self.fitted.expression.blocks(x)]
         held = np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
         sides = {}
@@ -295,7 +295,7 @@ class Dense(CellModel):
             truth = open_matrix(atac, some, regions)
             sides[part] = Cells(own, np.column_stack([more, size]), true, depth / depth_mean, truth)
         train, truth = sides[TRAIN], sides[VAL].truth
-        known, expression = take(matrix(rna), rows, genes) if len(val) < FEW else x, self.fitted.expression
+        known, expression = subset(matrix(rna), rows, genes) if len(val) < FEW else x, self.fitted.expression
 
         def embed(fitted: np.ndarray, asked: np.ndarray) -> np.ndarray:
             own = Embedding.fit(expression, known[fitted], scores.shape[1], seed=seed).components

@@ -182,9 +182,9 @@ def fit_regressions(
     components
         float32 (genes, k): the map from z-scored genes to the scores.
     depth_mean
-        Of the training cells, predicted.
+        Mean of the depths that are predicted for the training cells.
     embed
-        Of training cells and others among them: the scores of the others, on components of the first alone.
+        From training cells and others among them to the scores of the others, on components of the first alone.
 
     Returns
     -------

@@ -45,7 +45,7 @@ class Stack:
 
     @property
     def network_weight(self) -> float:
-        """Of the network."""
+        """Weight of the network."""
         return self.weights.get(NETWORK, 0.0)
 
     def combine(

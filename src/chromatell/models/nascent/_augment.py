@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.ndimage import gaussian_filter1d, shift
 
-# Of each kind the same number of bins is drawn. Thinned: the reads that are kept.
+# Each kind gives the same number of bins. Thinned: the share of reads that is kept.
 KINDS: tuple[str, ...] = ("as it is", "thin 0.1", "thin 0.03", "thin 0.01", "cap", "cap", "run-on", "run-on")
 
 
@@ -25,7 +25,7 @@ def changed(
         an efficiency of its own; 'run-on', less paused and less sharp as GRO-seq is, with background, and genes at
         other levels.
     strands
-        Of each input.
+        One for each input.
     read
         The value of one read.
     """

@@ -15,9 +15,9 @@ from chromatell.genome.genome import Genome
 from chromatell.models._train_config import TrainConfig
 from chromatell.models.nascent._bins import scaled_inputs, target_values
 from chromatell.models.nascent._config import NascentConfig
+from chromatell.models.nascent._intervals import Intervals, interval_loader
 from chromatell.models.nascent._sequence import bin_tokens
 from chromatell.models.nascent._signal import Signal
-from chromatell.models.nascent._stretches import Stretches, stretch_loader
 from chromatell.models.nascent._windows import Windows, padded
 
 
@@ -65,7 +65,7 @@ def window_batches(
     return batch_loader(windows, RowBatches(n, config.batch_for(n), shuffle=split == TRAIN, seed=seed))
 
 
-def stretch_batches(source: Source, split: str, config: TrainConfig, seed: int) -> DataLoader | None:
+def interval_batches(source: Source, split: str, config: TrainConfig, seed: int) -> DataLoader | None:
     """Return batches of stretches, in which the usable bins of a part count; None where there are none."""
     usable = {c: source.data.usable(c, split) for c in source.data.chroms}
     chroms = [c for c, u in usable.items() if u.any()]
@@ -80,5 +80,5 @@ def stretch_batches(source: Source, split: str, config: TrainConfig, seed: int) 
         def tokens(number: int, first: int, behind: int) -> np.ndarray:
             return bin_tokens(genome, chroms[number], first, behind, bin_size)
 
-    dataset = Stretches([source.x(c) for c in chroms], targets, source.options.window, length, tokens)
-    return stretch_loader(dataset, config.batch_size, shuffle=split == TRAIN, seed=seed)
+    dataset = Intervals([source.x(c) for c in chroms], targets, source.options.window, length, tokens)
+    return interval_loader(dataset, config.batch_size, shuffle=split == TRAIN, seed=seed)

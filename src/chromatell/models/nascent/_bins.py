@@ -23,7 +23,7 @@ _NO_FLOOR = -1e30
 
 @dataclass(frozen=True)
 class TargetScale:
-    """Of each target over training bins, float64 (targets,).
+    """Statistics of each target over training bins, float64 (targets,).
 
     Attributes
     ----------
@@ -31,7 +31,7 @@ class TargetScale:
         Mean, standard deviation and least value (at most 0). Of classes the
         last two are 1 and 0, or no limit of a hinge's margin.
     share
-        Of the bins, those that are not 0.
+        Share of the bins that are not 0.
     """
 
     mean: np.ndarray

@@ -65,7 +65,7 @@ def sample_scale(values: Iterable[np.ndarray], assays: Sequence[Assay]) -> np.nd
     Parameters
     ----------
     values
-        Of each chromosome, the usable bins alone, (inputs, bins), not scaled.
+        The usable bins of each chromosome, (inputs, bins), not scaled.
 
     Returns
     -------
@@ -88,7 +88,7 @@ def sample_scale(values: Iterable[np.ndarray], assays: Sequence[Assay]) -> np.nd
 class Densities:
     """Inputs of one chromosome as running sums of clipped signal, from which the features of any bin follow.
 
-    Of each width: the density in units of the sample's mean, shrunk towards it by one read; its ratio to the next
+    Each width gives the density in units of the sample's mean, shrunk towards it by one read; its ratio to the next
     narrower; and of two strands how unequal they are, whether polymerases part here (plus downstream and minus
     upstream, the lesser of both, alone and beside those that meet) and how unequal the two sides are. A stretch read
     from the other strand has the same features. Beyond a chromosome's ends there is no signal.

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from chromatell._keys import SPLITS, TRAIN, VAL
+from chromatell._keys import REGION_SPLIT_HOW, SPLITS, TRAIN, VAL
 from chromatell._progress import progress
 from chromatell._validate import ChromatellError, examples, one_of
 from chromatell.data._tracks_store import TracksWriter
@@ -31,8 +31,8 @@ from chromatell.models._base import ChromatinModel
 from chromatell.models._declared import Declared
 from chromatell.models._fingerprint import fingerprint
 from chromatell.models._outputs import check_predicted
-from chromatell.models._trained_on import STRETCHES, trained_stretches
-from chromatell.models.nascent._batches import Source, stretch_batches, tree_bins, window_batches
+from chromatell.models._trained_on import STRETCHES, trained_intervals
+from chromatell.models.nascent._batches import Source, interval_batches, tree_bins, window_batches
 from chromatell.models.nascent._bins import check_gap, draw_bins, other_strands, scaled_inputs, target_scale
 from chromatell.models.nascent._build import build_network
 from chromatell.models.nascent._carry import Densities, assays_of, sample_scale
@@ -228,7 +228,7 @@ class Nascent(ChromatinModel):
         )
         self.config[SIGNAL] = describe_signal(data, self.inputs, TRAIN)
         check_gap(data, self.options.window, MARGIN if self.options.context == "sequence" else 0)
-        self.config[STRETCHES] = trained_stretches(data, self.targets)
+        self.config[STRETCHES] = trained_intervals(data, self.targets)
 
     def _build(self) -> None:
         if self.trees:
@@ -329,7 +329,7 @@ class Nascent(ChromatinModel):
         if split == TRAIN:
             n = sum(int(data.usable(c, TRAIN).sum()) for c in data.chroms)
             self.config["training_bins"] = {"used": n, "of": n}
-        return stretch_batches(source, split, self.train_config, seed)
+        return interval_batches(source, split, self.train_config, seed)
 
     @property
     def trees(self) -> bool:
@@ -341,7 +341,7 @@ class Nascent(ChromatinModel):
 
     def _describe(self, data: BinnedTracks) -> dict[str, Any]:
         counts = {part: sum(int(data.usable(c, part).sum()) for c in data.chroms) for part in SPLITS}
-        how = data.uns.get("region_split", {})
+        how = data.uns.get(REGION_SPLIT_HOW, {})
         source, scale = self._source(data), self.fitted.scale if self.fitted.sample is None else self.fitted.sample
         said = validated(
             data,

@@ -22,11 +22,11 @@ class Windows(Dataset):
     Parameters
     ----------
     signal
-        Of each chromosome, as `padded` gives it.
+        Signal of each chromosome, as `padded` gives it.
     bins
-        Of each chromosome, which.
+        Which bins of each chromosome.
     targets
-        Of each chromosome, float32 (targets, bins).
+        Targets of each chromosome, float32 (targets, bins).
     window
         In bins.
     """

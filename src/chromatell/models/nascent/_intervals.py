@@ -16,15 +16,15 @@ from chromatell.models.nascent._sequence import MARGIN
 Fetch = Callable[[int, int, int], np.ndarray]  # chromosome, first bin, behind the last -> int8 tokens
 
 
-class Stretches(Dataset):
+class Intervals(Dataset):
     """Stretches of several chromosomes, of which (chromosome, first bin) pairs give a batch.
 
     Parameters
     ----------
     signal
-        Of each chromosome, scaled, float32 (inputs, bins).
+        Scaled signal of each chromosome, float32 (inputs, bins).
     targets
-        Of each chromosome, float32 (targets, bins); NaN where a bin is unknown or does not count.
+        Targets of each chromosome, float32 (targets, bins); NaN where a bin is unknown or does not count.
     window
         In bins.
     length
@@ -54,7 +54,7 @@ class Stretches(Dataset):
         return TrackBatch(torch.stack(x), torch.stack(y), torch.stack(tokens) if tokens else None)
 
 
-class StretchBatches(EpochSampler):
+class IntervalBatches(EpochSampler):
     """Batches of (chromosome, first bin) that cover runs of bins.
 
     In training the cuts are drawn too, so that a stretch and its phase differ between epochs.
@@ -101,12 +101,12 @@ def runs_of(usable: np.ndarray, hole: int) -> list[tuple[int, int]]:
     return [(int(a), int(b) + 1) for a, b in zip(firsts, lasts, strict=True)]
 
 
-def stretch_loader(dataset: Stretches, batch_size: int, *, shuffle: bool, seed: int) -> DataLoader:
+def interval_loader(dataset: Intervals, batch_size: int, *, shuffle: bool, seed: int) -> DataLoader:
     """Return a loader of batches."""
     runs = [
         (i, a, b) for i, y in enumerate(dataset.targets) for a, b in runs_of(np.isfinite(y).any(axis=0), dataset.length)
     ]
-    batches = StretchBatches(runs, dataset.length, batch_size, shuffle=shuffle, seed=seed)
+    batches = IntervalBatches(runs, dataset.length, batch_size, shuffle=shuffle, seed=seed)
     return batch_loader(dataset, batches)
 
 
