@@ -63,7 +63,7 @@ def test_export_is_that_of_the_api_and_info_refuses_what_is_no_data(shared, tmp_
     first, second = (ctl.io.load_record(tmp_path / name) for name in ("model", "api"))
     assert ctl.io.content_hash(first) == ctl.io.content_hash(second)
     assert (tmp_path / "model" / names[0]).read_text() == (tmp_path / "api" / names[0]).read_text()
-    assert "exists" in refused(["export", shared, "-o", tmp_path / "model"], 1)
+    assert "say --overwrite" in refused(["export", shared, "-o", tmp_path / "model"], 2)
     assert "must be a folder" in refused(["export", shared, "-o", tmp_path / "m.h5mu"], 2)
     assert "'other'" in refused(["export", shared, "-o", tmp_path / "new", "--key", "other"], 1)
     (tmp_path / "notes.h5mu").write_text("mine")

@@ -171,7 +171,7 @@ def test_values_that_are_no_numbers_or_no_counts():
 def test_a_split_by_two_columns():
     mdata = paired(40, a=["x", "y"] * 20, b=["1"] * 20 + ["2"] * 10 + ["3"] * 10)
     mdata.obs[["a", "b"]] = mdata.mod["rna"].obs[["a", "b"]]
-    with pytest.raises(ChromatellError, match="the name of one column of obs is needed") as caught:
+    with pytest.raises(ChromatellError, match="is of type list; text or None is needed") as caught:
         ctl.pp.split_cells(mdata, by=["a", "b"])
     exec(code_of(str(caught.value))[0], {"mdata": mdata})
     ctl.pp.split_cells(mdata, by="both", seed=0)

@@ -143,6 +143,7 @@ def test_regions_that_are_none_say_so(tracks, region, cure):
         ({"bin_size": 50.0}, "a whole number"),
         ({"values": {}}, "dict of chromosome to array"),
         ({"values": {"chr1": np.full((4, 20), "x"), "chr2": np.zeros((4, 9))}}, "not numbers"),
+        ({"values": {"chr1": [[1.0], [1.0, 2.0]], "chr2": []}}, r"tracks of '1', '2' bins; 4 tracks x 20 bins"),
     ],
 )
 def test_what_does_not_fit_is_refused(values, table, change, cure):
@@ -465,6 +466,12 @@ def test_other_stores_and_files_are_named(tmp_path):
         ctl.data.BinnedTracks.open(tmp_path / "a.zarr")
     with pytest.raises(ctl.ChromatellError, match="not a Zarr store"):
         ctl.data.BinnedTracks.open(tmp_path / "no.zarr")
+
+
+def test_a_store_is_named_as_one(full, tmp_path):
+    with pytest.raises(ctl.ChromatellError, match=r"notes.txt' must end in .zarr: tracks become a Zarr store"):
+        full.save(tmp_path / "notes.txt")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_json_cannot_hold_is_said_before_anything_is_written(tracks, tmp_path):

@@ -79,8 +79,11 @@ def test_what_is_no_sequence_is_left_out_and_counted(tmp_path):
     with pytest.warns(ChromatellWarning, match=r"6 of 11 alleles .*such as 'A><DEL>', 'A>\.'.*left out"):
         table = read_variants(path)
     assert rows(table) == ROWS
+    path.write_text(HEADER + "chr1\t5\t.\tA\tA\n")
+    with pytest.raises(ChromatellError, match="None of the 1 alleles.*other than REF .*'A>A'"):
+        read_variants(path)
     path.write_text(HEADER + "chr1\t5\t.\tA\t<DEL>\n")
-    with pytest.raises(ChromatellError, match="None of the 1 alleles.*'<DEL>'"):
+    with pytest.raises(ChromatellError, match="None of the 1 alleles.*'A><DEL>'"):
         read_variants(path)
 
 

@@ -120,3 +120,8 @@ def test_the_rate_rises_and_falls_in_a_run_of_any_length(steps):
     assert rates[0] <= 0.5
     assert np.isfinite(rates).all()
     assert steps < 10 or 0.4 < max(rates) <= 0.5
+
+
+def test_a_rate_of_nothing_is_refused():
+    with pytest.raises(ctl.ChromatellError, match=r"lr=0 is out of range: a number from 1e-12 to"):
+        TrainConfig(lr=0)

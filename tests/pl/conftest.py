@@ -30,6 +30,7 @@ BEST = {"per_region": "svd_ridge"}  # in all other views: knn
 @pytest.fixture(autouse=True)
 def close() -> Iterator[None]:
     """No figure of one test is open in the next."""
+    plt.close("all")
     yield
     plt.close("all")
 

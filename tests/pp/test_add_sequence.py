@@ -264,7 +264,7 @@ def test_bone_marrow_peaks(data_dir, hg19):
     [
         ({"width": 15}, "width=15 must be a whole number of bp, at least 16"),
         ({"width": 100.5}, "width=100.5 must be a whole"),
-        ({"width": True}, "width=True must be"),
+        ({"width": True}, "width=True is of type bool"),
         ({"max_unknown": 1.5}, "max_unknown=1.5 must be a share"),
         ({"max_unknown": float("nan")}, "max_unknown=nan must be a share"),
         ({"key_added": "a/b"}, "cannot be stored"),

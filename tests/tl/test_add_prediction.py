@@ -183,5 +183,5 @@ def test_a_table_is_matched_by_its_names(mdata, values):
         np.testing.assert_array_equal(read_prediction(mdata, key), values)
     with pytest.raises(ChromatellError, match="cells|regions"):
         add_prediction(mdata, table.rename(index={mdata.obs_names[0]: "another"}), key="lacking")
-    with pytest.raises(ChromatellError, match="key 3 cannot be stored"):
+    with pytest.raises(ChromatellError, match="key=3 is of type int; text is needed"):
         add_prediction(mdata, values, key=3)

@@ -206,6 +206,7 @@ def test_survives_in_files(sequenced, linear, tmp_path, suffix):
     [
         ({"method": "gradient"}, "method='gradient' is not known; choose one of \\['deep_lift_shap'"),
         ({"n_shuffles": 0}, "n_shuffles=0 is out of range: a whole number from 1"),
+        ({"batch_size": 0}, "batch_size=0 is out of range: a whole number from 1"),
         ({"model": None}, "no model 'xchrom'"),
         ({"groupby": "kind"}, "Did not find mdata.obs\\['kind'\\]"),
         ({"window": 0}, "window=0"),

@@ -351,7 +351,7 @@ def _baseline_name(m):
         (None, {"depth_key": "reads"}, r"Did not find .*reads"),
         (None, {"n_bootstrap": -1}, "n_bootstrap=-1"),
         (None, {"max_regions": 0}, "max_regions=0"),
-        (None, {"regions": 3}, "regions=3 holds 3, a int; one name or several"),
+        (None, {"regions": 3}, "regions=3 is of type int; text, a list of names"),
     ],
 )
 def test_bad_input_changes_nothing(simulated, spoil, kwargs, match):

@@ -238,6 +238,7 @@ def narrow(mdata):
         (unknown, {}, "1 of 2 regions have no known base.*'chr2:60-80'"),
         (narrow, {}, "19 bases long; the model reads 20.*add_sequence"),
         (None, {"window": 2.5}, "window=2.5 must be a whole number"),
+        (None, {"batch_size": 0}, "batch_size=0 is out of range: a whole number from 1"),
         (None, {"window": 0}, "window=0 must be.*None for the 20"),
         (None, {"cells": ["cell1", "nobody"]}, "1 of 2 cells= .*'nobody'"),
         (None, {"cells": np.zeros(12, dtype=bool)}, "chooses no cell"),

@@ -120,7 +120,7 @@ def test_what_cannot_be_used_is_said(small):
     for arguments, message in (
         ({"motifs": MOTIFS}, r"Run ctl.pp.add_sequence\(mdata, 'genome.fa'\)"),
         ({"matches": held.iloc[1:]}, "no row of its own for 1 of 60 regions"),
-        ({"matches": held.to_numpy()}, "must be a DataFrame"),
+        ({"matches": held.to_numpy()}, "matches=.*is of type ndarray; a table or None is needed"),
         ({"matches": held & False}, "None of the 3 motifs occurs in any of the 60 regions"),
         ({"matches": held, "backgrounds": backgrounds[:5]}, r"shape \(5, 12\); \(60, n_backgrounds\) is needed"),
         ({"matches": held, "backgrounds": backgrounds + 5}, "positions a region, from 0 to 59"),

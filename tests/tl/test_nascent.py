@@ -136,6 +136,10 @@ def test_wrong_inputs_are_refused_with_a_cure(trained):
         ctl.tl.nascent(tracks, targets=["plus"])
     with pytest.raises(ctl.ChromatellError, match="no track of role 'input'"):
         ctl.tl.nascent(tracks.select(["mark"]))
+    odd = tracks.copy()
+    odd.table["strand"] = "plus"
+    with pytest.raises(ctl.ChromatellError, match="'strand' of the table of tracks holds 'plus'; each is one of"):
+        ctl.tl.nascent(odd, **OPTIONS)
     flat = ctl.data.BinnedTracks(
         {"chr1": tracks.values("chr1") * np.array([[1], [1], [0], [1]])}, tracks.table, chrom_sizes=tracks.chrom_sizes
     )

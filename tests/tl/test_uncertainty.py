@@ -119,6 +119,7 @@ def test_what_cannot_be_used_is_said(mdata):
         (mdata, {"groupby": "cell_type", "method": "bayes"}, "choose one of"),
         (mdata, {"groupby": "cell_type", "key": "x"}, "There is no model 'x'"),
         (mdata, {"groupby": "cell_type", "level": 1.0}, "level=1.0 is out of range"),
+        (mdata, {"groupby": "cell_type", "n_draws": 0}, "n_draws=0 is out of range"),
         (mdata, {"groupby": "kind"}, "Did not find mdata.obs"),
     ):
         with pytest.raises(ctl.ChromatellError, match=message):

@@ -14,6 +14,10 @@ def run(args: argparse.Namespace) -> None:
     if args.output.suffix in (".h5mu", ".h5ad", ".zarr", ".safetensors") or args.output.is_file():
         raise UsageError(f"The output {str(args.output)!r} must be a folder to make, such as shared_model.")
     check_folder(args.output, "-o")
+    if (args.output / "README.md").exists() and not args.overwrite:
+        raise UsageError(
+            f"The folder {str(args.output)!r} holds a README.md already. Name another, or say --overwrite."
+        )
     check_data(args.input)
 
     from chromatell import io

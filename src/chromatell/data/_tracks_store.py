@@ -31,7 +31,7 @@ from chromatell.io._file import read_group_zarr
 from chromatell.io._limits import REFUSED, Budget
 from chromatell.io._record import MAX_JSON, NEEDS, parse_json, upgrade
 from chromatell.io._replace import TRACKS_KIND as _KIND
-from chromatell.io._replace import check_target
+from chromatell.io._replace import check_suffix, check_target
 from chromatell.io._write import beside
 from chromatell.io._zarr_guard import check_store, is_zarr, step_into
 
@@ -88,7 +88,7 @@ class TracksWriter(AbstractContextManager["TracksWriter"]):
     ) -> None:
         self.path = Path(path)
         self.overwrite = overwrite
-        check_target(self.path, "tracks", overwrite=overwrite)
+        check_target(check_suffix(self.path, "tracks", ""), "tracks", overwrite=overwrite)
         self.chrom_sizes, self.bin_size = dict(chrom_sizes), bin_size
         self.layers = {store_key(k): list(v) for k, v in (layers or {}).items()}
         self.n_tracks = len(table)

@@ -63,17 +63,22 @@ def track_table(given: pd.DataFrame | Sequence[str]) -> pd.DataFrame:
             text = table[column].astype(object)
             table[column] = text.where(text.notna(), "" if isinstance(default, list) else default).astype(str)
     _name_assays(table, given_assay)
-    for column, allowed in ((ROLE, ROLES), (STRAND, STRANDS)):
-        unknown = sorted(set(table[column]) - set(allowed))
-        if unknown:
-            raise ChromatellError(
-                f"Column {column!r} of the table of tracks holds {examples(unknown)}; each is one of {list(allowed)}."
-            )
+    check_words(table)
     sigma = pd.to_numeric(table[SIGMA], errors="coerce").fillna(0.0).astype(np.float64)
     table[SIGMA] = sigma
     for column in (ASSAY, STRAND, ROLE, SAMPLE, STAT):
         table[column] = table[column].astype(object)
     return table[[*defaults, *(c for c in table if c not in defaults)]]
+
+
+def check_words(table: pd.DataFrame) -> None:
+    """Raise where a track has a role or a strand that is not known; the user may have changed the table."""
+    for column, allowed in ((ROLE, ROLES), (STRAND, STRANDS)):
+        unknown = sorted(set(table[column].astype(str)) - set(allowed))
+        if unknown:
+            raise ChromatellError(
+                f"Column {column!r} of the table of tracks holds {examples(unknown)}; each is one of {list(allowed)}."
+            )
 
 
 def with_own_columns(table: pd.DataFrame, tracks: pd.DataFrame, like: Sequence[str]) -> pd.DataFrame:
@@ -139,7 +144,14 @@ def check_values(values: Mapping[str, Any], names: Sequence[str], n_bins: Mappin
     for chrom, n in n_bins.items():
         array = values[chrom]
         if isinstance(array, np.ndarray) or not hasattr(array, "shape"):
-            array = np.asanyarray(array)
+            try:
+                array = np.asanyarray(array)
+            except ValueError as error:
+                lengths = sorted({np.size(track) for track in array})
+                raise ChromatellError(
+                    f"values[{chrom!r}] holds tracks of {examples(lengths)} bins; {len(names)} tracks x {n} bins are "
+                    "needed."
+                ) from error
             if array.dtype.kind not in "biuf":
                 raise ChromatellError(f"values[{chrom!r}] holds {array.dtype}, not numbers.")
             array = array.astype(np.float32, copy=False)

@@ -218,6 +218,11 @@ def embedding_of(rna: AnnData, key: str, width: int | None = None) -> np.ndarray
     if key not in rna.obsm:
         raise ChromatellError(f"Did not find rna.obsm[{key!r}]; there: {_there(rna)}. Compute it, or name another.")
     value = rna.obsm[key]
+    if sp.issparse(value):
+        raise ChromatellError(
+            f"rna.obsm[{key!r}] is sparse ({type(value).__name__}); an array of numbers, cells x components, is "
+            f"needed: rna.obsm[{key!r}] = rna.obsm[{key!r}].toarray()."
+        )
     array = np.asarray(value.to_numpy() if isinstance(value, pd.DataFrame) else value)
     if array.ndim != 2 or array.dtype.kind not in "fiu" or not array.shape[1]:
         raise ChromatellError(

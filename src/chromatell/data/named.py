@@ -11,6 +11,7 @@ import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
+from chromatell._arguments import arguments, check
 from chromatell._compat import layer_names, no_pull
 from chromatell._docs import completed
 from chromatell._keys import ATAC, RNA
@@ -36,12 +37,15 @@ def modalities(verb: _Verb) -> _Verb:
     this is done.
     """
     parameters = inspect.signature(verb).parameters
+    checked = arguments(verb)
     first = next(iter(parameters))
 
     @functools.wraps(verb)
     def named(*args: Any, rna: str = RNA, atac: str = ATAC, layer: Layer = None, **kwargs: Any) -> Any:
         if (rna, atac) == (RNA, ATAC) and layer is None:
-            return verb(*args, **kwargs)
+            return checked(*args, **kwargs)
+        check("rna", rna, str, RNA)
+        check("atac", atac, str, ATAC)
         data, *rest = args if args else (kwargs.pop(first),)
         if not isinstance(data, MuData | AnnData):
             raise ChromatellError(
@@ -53,7 +57,7 @@ def modalities(verb: _Verb) -> _Verb:
         names = {rna: RNA, atac: ATAC}
         inner = _inner(data, rna, atac, layer)
         try:
-            result = verb(inner, *rest, **kwargs)
+            result = checked(inner, *rest, **kwargs)
         except ChromatellError as error:
             error.args = (_renamed(str(error), names),)
             raise

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from chromatell._arguments import arguments
 from chromatell._settings import cache_folder, file_name, logger, settings
 from chromatell._validate import ChromatellError, warn
 
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 
 
+@arguments
 def fetch(url: str, *, sha256: str | None = None, cache: str | Path | None = None) -> Path:
     """Download a file once and return its path; later calls take what was kept, if it still has its hash.
 

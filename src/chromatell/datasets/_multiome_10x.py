@@ -19,6 +19,7 @@ from anndata import AnnData
 from anndata.utils import make_index_unique
 from mudata import MuData
 
+from chromatell._arguments import arguments
 from chromatell._compat import no_pull
 from chromatell._keys import ATAC, CHROM, END, RNA, START
 from chromatell._settings import logger
@@ -39,6 +40,7 @@ _NEEDED = (
 )
 
 
+@arguments
 def multiome_10x(path_or_url: str | Path, *, sha256: str | None = None, cache: str | Path | None = None) -> MuData:
     """Paired counts from the output of Cell Ranger ARC.
 

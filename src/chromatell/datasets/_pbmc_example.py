@@ -7,10 +7,12 @@ from importlib.resources import as_file, files
 import numpy as np
 from mudata import MuData, read_h5mu
 
+from chromatell._arguments import arguments
 from chromatell._compat import no_pull, plain_axis
 from chromatell._keys import ATAC, RNA
 
 
+@arguments
 def pbmc_example() -> MuData:
     """Real paired cells that come with the package: 3,200 blood cells x 51 genes x 1,000 regions (GRCh38).
 

@@ -10,6 +10,7 @@ import scipy.sparse as sp
 from anndata import AnnData
 from mudata import MuData
 
+from chromatell._arguments import arguments
 from chromatell._compat import no_pull
 from chromatell._docs import documented
 from chromatell._keys import ATAC, CHROM, END, RNA, START
@@ -23,6 +24,7 @@ _REACH = 50_000  # a region this near to a TSS follows that gene
 _SHARED = 3  # programmes beside one for each type: housekeeping, and the two ends of the continuous factor
 
 
+@arguments
 @documented("simulated")
 def simulate_multiome(
     n_cells: int = 1000,

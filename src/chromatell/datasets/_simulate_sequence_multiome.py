@@ -11,6 +11,7 @@ import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
+from chromatell._arguments import arguments
 from chromatell._compat import no_pull
 from chromatell._docs import documented
 from chromatell._keys import ATAC, CHROM, DNA, RNA, UNS
@@ -39,6 +40,7 @@ _COMPOSITION = {"gc": 0.25, "cpg": 0.35}  # log-rate for each standard deviation
 _CLIP = 3.0  # standard deviations
 
 
+@arguments
 @documented("simulated")
 def simulate_sequence_multiome(
     fasta: str | Path | None = None,

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from chromatell._arguments import arguments
 from chromatell._keys import ATAC, CHROM, RNA, START
 from chromatell._settings import cache_folder, file_name, logger
 from chromatell._validate import ChromatellError, one_of
@@ -25,6 +26,7 @@ _MADE = 1  # raised where what is made changes
 _CHROMS = {"k562_like": "chr1", "other_protocol": "chr2"}
 
 
+@arguments
 def tutorial(name: str, folder: str | os.PathLike[str] | None = None) -> dict[str, Path]:
     """Write the files of a tutorial, small and always the same, and return their paths. Nothing is downloaded.
 

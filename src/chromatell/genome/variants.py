@@ -216,16 +216,17 @@ def _alleles(table: pd.DataFrame, where: str) -> pd.DataFrame:
     usable = np.ones(len(table), dtype=bool)
     for name in ("ref", "alt"):
         usable &= table[name].str.fullmatch(f"[ACGTN]{{1,{_MAX_ALLELE}}}").to_numpy(dtype=bool)
+    usable &= (table["ref"] != table["alt"]).to_numpy(dtype=bool)
     if not usable.any():
         raise ChromatellError(
-            f"None of the {len(table)} alleles of {where} is a sequence of A, C, G and T (such as "
-            f"{examples(table['alt'])}). {_CURE}"
+            f"None of the {len(table)} alleles of {where} is a sequence of A, C, G and T other than REF (such as "
+            f"{examples(table['ref'] + '>' + table['alt'])}). {_CURE}"
         )
     if not usable.all():
         left = table.loc[~usable, ["ref", "alt"]].agg(">".join, axis=1).str.slice(0, 40)
         warn(
-            f"{int((~usable).sum())} of {len(table)} alleles of {where} are symbolic, missing or over {_MAX_ALLELE:,} "
-            f"bases (such as {examples(left)}); they are left out."
+            f"{int((~usable).sum())} of {len(table)} alleles of {where} are symbolic, missing, REF itself or over "
+            f"{_MAX_ALLELE:,} bases (such as {examples(left)}); they are left out."
         )
     # a breakend at a telomere has position 0 or one past the end: with its allele it is gone
     nowhere = (table[CHROM] == "").to_numpy()[usable]

@@ -5,12 +5,14 @@ from __future__ import annotations
 from anndata import AnnData
 from mudata import MuData
 
+from chromatell._arguments import arguments
 from chromatell._compat import no_pull
 from chromatell._keys import ATAC_PRED, DERIVED, UNS
 from chromatell._validate import ChromatellError
 from chromatell.data.named import with_matrix
 
 
+@arguments
 def measured(mdata: MuData) -> MuData:
     """A MuData of the measured modalities alone, which shares their matrices.
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from mudata import MuData
 
+from chromatell._arguments import arguments
 from chromatell._compat import layer_names
 from chromatell._keys import UNS
 from chromatell._settings import logger
@@ -15,6 +16,7 @@ from chromatell.data.named import carry_mapping, carry_table
 from chromatell.get._measured import is_derived
 
 
+@arguments
 def merge_results(mdata: MuData, measured: MuData) -> None:
     """Write what was computed on ``ctl.get.measured(mdata)`` into `mdata`.
 

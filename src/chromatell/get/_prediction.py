@@ -6,10 +6,12 @@ import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
+from chromatell._arguments import arguments
 from chromatell._keys import ATAC_PRED, KEY, REGION, UNS
 from chromatell.data.chosen import accessibility, cell_labels
 
 
+@arguments
 def prediction(mdata: MuData, key: str | None = None, groupby: str | None = None) -> AnnData | pd.DataFrame:
     """One prediction under the target modality's own names of the regions, of cells or of groups.
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from chromatell._arguments import arguments
 from chromatell._validate import ChromatellError
 from chromatell.io._record import (
     FORMAT,
@@ -29,6 +30,7 @@ _MAX_HEADER = 64 * 1024**2
 _DTYPES = frozenset(["BOOL", "I8", "I16", "I32", "I64", "U8", "U16", "U32", "U64", "F16", "F32", "F64"])
 
 
+@arguments
 def save_record(record: Record, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
     """Write a model as one safetensors file and return its path.
 
@@ -69,6 +71,7 @@ def save_record(record: Record, path: str | os.PathLike[str], *, overwrite: bool
     return target
 
 
+@arguments
 def load_record(path: str | os.PathLike[str]) -> Record:
     """Return the model from a file or folder that `save_record` or `export_model` wrote; its content hash is verified.
 

@@ -16,6 +16,7 @@ import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
+from chromatell._arguments import arguments
 from chromatell._keys import EVALUATION, UNS
 from chromatell._validate import ChromatellError, store_key
 from chromatell.io._disk import MODEL_FILE, save_record
@@ -45,6 +46,7 @@ _SCORE_COLUMNS = ("split", "view", "metric", "value", "ci_low", "ci_high", "n")
 _PACKAGES = ("chromatell", "torch", "scvi-tools", "anndata", "mudata", "numpy")
 
 
+@arguments
 def export_model(
     source: MuData | AnnData | str | os.PathLike[str],
     key: str | None,
@@ -114,6 +116,7 @@ def export_model(
     return folder
 
 
+@arguments
 def import_model(
     path: str | os.PathLike[str],
     mdata: MuData | AnnData | None = None,

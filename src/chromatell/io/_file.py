@@ -9,6 +9,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from chromatell._arguments import arguments
 from chromatell._keys import MODELS, UNS
 from chromatell._validate import ChromatellError, store_key
 from chromatell.io._child import open_in_child
@@ -21,6 +22,7 @@ from chromatell.io._uns_store import choose_key, from_entry
 from chromatell.io._zarr_guard import check_store, is_zarr, step_into
 
 
+@arguments
 def read_record_file(path: str | os.PathLike[str], key: str | None = None) -> Record:
     """Return a model out of a file or folder, reading nothing but the model.
 

@@ -12,6 +12,7 @@ import mudata
 from anndata import AnnData
 from mudata import MuData
 
+from chromatell._arguments import arguments
 from chromatell._compat import no_pull
 from chromatell._errors import ChromatellError
 from chromatell._keys import MODELS, UNS
@@ -23,6 +24,7 @@ from chromatell.io._text_columns import as_this_stack, check_columns
 from chromatell.io._zarr_guard import check_store, is_zarr, step_into
 
 
+@arguments
 def check_file(path: str | os.PathLike[str], *, max_bytes: int | None = None) -> None:
     """Raise where a data file from elsewhere holds something that should not be read.
 
@@ -70,6 +72,7 @@ def check_file(path: str | os.PathLike[str], *, max_bytes: int | None = None) ->
                 check_group(group, Budget(f"The model {key!r} in {path}", model=True))
 
 
+@arguments
 def read(path: str | os.PathLike[str], *, max_bytes: int | None = None) -> MuData | AnnData:
     """Return the data in a file from elsewhere, after `check_file`.
 
@@ -119,6 +122,7 @@ def read(path: str | os.PathLike[str], *, max_bytes: int | None = None) -> MuDat
     return as_this_stack(data)
 
 
+@arguments
 def resolve_sibling(base_path: str | os.PathLike[str], name: str) -> Path:
     """Return the path of a file that lies beside another, from a name found in its ``.uns``.
 

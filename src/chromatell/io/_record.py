@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from chromatell._arguments import arguments
 from chromatell._errors import ChromatellError
 
 FORMAT = "chromatell-model"
@@ -146,6 +147,7 @@ def plain_array(name: str, value: Any) -> np.ndarray:
     return np.ascontiguousarray(array.reshape(array.shape or (1,)))
 
 
+@arguments
 def content_hash(record: Record) -> str:
     """Return the SHA-256 of a model's content, the same wherever it is stored.
 

@@ -77,13 +77,13 @@ def check_target(
     return path
 
 
-def check_suffix(path: str | os.PathLike[str]) -> Path:
-    """Return where predictions go; raise where the name is not that of a Zarr store."""
+def check_suffix(path: str | os.PathLike[str], what: str = "predictions", argument: str = "out=") -> Path:
+    """Return where a Zarr store goes; raise where the name is not that of one. `what` is what it holds."""
     path = Path(path)
     if path.suffix != ".zarr":
         raise ChromatellError(
-            f"out={str(path)!r} must end in .zarr: the predictions become a Zarr store, a folder. Take "
-            f"out={str(path) + '.zarr' if path.name else 'predictions.zarr'!r}."
+            f"{argument}{str(path)!r} must end in .zarr: {what} become a Zarr store, a folder. Take "
+            f"{argument}{str(path) + '.zarr' if path.name else what + '.zarr'!r}."
         )
     return path
 

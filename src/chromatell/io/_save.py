@@ -10,6 +10,7 @@ import mudata
 from anndata import AnnData
 from mudata import MuData
 
+from chromatell._arguments import arguments
 from chromatell._compat import either_zarr, layer_names, no_pull, plain_axis, plain_strings
 from chromatell._settings import file_name, logger
 from chromatell._validate import ChromatellError
@@ -22,6 +23,7 @@ from chromatell.io._write import beside
 SUFFIXES = (".h5mu", ".h5ad", ".zarr")
 
 
+@arguments
 def write(
     data: MuData | AnnData,
     path: str | os.PathLike[str],

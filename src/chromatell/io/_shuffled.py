@@ -12,17 +12,19 @@ import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
+from chromatell._arguments import arguments
 from chromatell._compat import either_zarr, no_pull
 from chromatell._rows import DiskMatrix, as_rows, matrix, read
 from chromatell._settings import settings
 from chromatell._validate import ChromatellError
 from chromatell.io._guard import check_file, existing
-from chromatell.io._replace import check_target
+from chromatell.io._replace import check_suffix, check_target
 from chromatell.io._write import beside
 
 _BLOCK, _BUFFER = 64, 16_384  # cells read together, cells shuffled together
 
 
+@arguments
 def open_cells(path: str | os.PathLike[str]) -> MuData | AnnData:
     """Return the data in a file or store with `X` left on disk, after `check_file`.
 
@@ -87,6 +89,7 @@ def _lazy(group: Any) -> AnnData:
     return AnnData(anndata.io.sparse_dataset(x) if sparse else x, **parts)
 
 
+@arguments
 def write_shuffled(
     data: MuData | AnnData,
     path: str | os.PathLike[str],
@@ -127,7 +130,7 @@ def write_shuffled(
     >>> sorted(ctl.io.open_cells(path).obs_names) == sorted(mdata.obs_names)
     True
     """
-    target = check_target(path, "data", overwrite=overwrite)
+    target = check_target(check_suffix(path, "the cells", ""), "data", overwrite=overwrite)
     order = _drawn(data.n_obs, settings.resolve_seed(seed))
     if isinstance(data, MuData):
         for name, adata in data.mod.items():

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from chromatell._arguments import arguments
 from chromatell._keys import MODELS, UNS
 from chromatell._validate import ChromatellError, store_key
 from chromatell.io._record import NAMES, RESAVE, Record, content_hash, dump_json, join_name, split_name, verified
@@ -20,6 +21,7 @@ class HasUns(Protocol):
     uns: Any
 
 
+@arguments
 def write_record(mdata: HasUns, key: str, record: Record) -> None:
     """Write a model into ``mdata.uns['ctl']['models'][key]``, in place of one that is there.
 
@@ -104,6 +106,7 @@ def text_of(value: Any) -> str | None:
     return value if isinstance(value, str) else None
 
 
+@arguments
 def read_record(mdata: HasUns, key: str | None = None) -> Record:
     """Return the model of a name from ``mdata.uns['ctl']['models']``; its content hash is verified.
 
@@ -133,6 +136,7 @@ def read_record(mdata: HasUns, key: str | None = None) -> Record:
     return from_entry(_mapping(mdata.uns[UNS][MODELS][key], key), f"the model {key!r} in mdata.uns")
 
 
+@arguments
 def model_keys(mdata: HasUns) -> list[str]:
     """Return the names of the models in ``mdata.uns['ctl']['models']``.
 

@@ -18,6 +18,7 @@ import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
+from chromatell._arguments import arguments
 from chromatell._compat import either_zarr
 from chromatell._keys import PREDICTIONS, UNS
 from chromatell._settings import check_fits
@@ -243,6 +244,7 @@ def _as(values: np.ndarray, dtype: str) -> np.ndarray:
     return values.astype(dtype)
 
 
+@arguments
 def prediction_reference(path: str | os.PathLike[str]) -> dict[str, str]:
     """Return what stands in ``uns['ctl']['predictions'][key]`` for a store: its name beside the file, and its hash.
 
@@ -271,6 +273,7 @@ def prediction_reference(path: str | os.PathLike[str]) -> dict[str, str]:
     return {"path": Path(path).name, "hash": _sha256(Path(path) / _ROOT)}
 
 
+@arguments
 def open_prediction(
     source: MuData | AnnData | str | os.PathLike[str],
     key: str | None = None,

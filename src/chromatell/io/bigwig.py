@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from chromatell._arguments import arguments
 from chromatell._progress import progress
 from chromatell._settings import file_name, logger
 from chromatell._validate import ChromatellError, examples, in_range, one_of, warn
@@ -38,6 +39,7 @@ _KNOWN_SUFFIXES = (".bw", ".bigWig", ".bigwig")  # as pybigtools spells them; of
 __all__ = ["read", "write"]
 
 
+@arguments
 def read(
     path: str | os.PathLike[str],
     *,
@@ -89,6 +91,7 @@ def read(
         return {c: file.binned(c, bin_size, stat, missing) for c in wanted}
 
 
+@arguments
 def write(
     tracks: BinnedTracks | AnnData,
     path: str | os.PathLike[str],

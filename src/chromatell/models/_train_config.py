@@ -37,8 +37,8 @@ class TrainConfig:
         one_of(self.order, ORDERS, "order")
         for name in ("max_epochs", "batch_size", "min_steps"):
             object.__setattr__(self, name, in_range(getattr(self, name), 1, 10**9, name))
-        for name, high in (("lr", 1e6), ("weight_decay", 1e6), ("gradient_clip", 1e9)):
-            object.__setattr__(self, name, in_range(getattr(self, name), 0, high, name, whole=False))
+        for name, low, high in (("lr", 1e-12, 1e6), ("weight_decay", 0, 1e6), ("gradient_clip", 0, 1e9)):
+            object.__setattr__(self, name, in_range(getattr(self, name), low, high, name, whole=False))
         in_range(self.warmup, 0, 1, "warmup", whole=False)
         for name in ("patience", "block_cells"):
             in_range(getattr(self, name), 1, 10**9, name)

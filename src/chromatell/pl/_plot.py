@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from chromatell._arguments import arguments, check
 from chromatell._docs import completed
 from chromatell._validate import ChromatellError
 from chromatell.io._write import beside, check_writable
@@ -29,12 +30,14 @@ SHARED = {
 
 def plot(draw: _Plot) -> _Plot:
     """Honour `show` and `save` of a function that draws, and complete its docstring from `SHARED`."""
+    checked = arguments(draw)
 
     @functools.wraps(draw)
     def drawn(*args: Any, show: bool | None = None, save: str | os.PathLike[str] | None = None, **kwargs: Any) -> Any:
+        check("show", show, bool | None, None)
         path = None if save is None else _target(save)
         _check_axes(kwargs.get("ax"))
-        result = draw(*args, **kwargs)
+        result = checked(*args, **kwargs)
         if path is not None:
             _save(result, path)
         if not show:

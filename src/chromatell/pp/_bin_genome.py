@@ -14,6 +14,7 @@ import scipy.sparse as sp
 from anndata import AnnData
 from mudata import MuData
 
+from chromatell._arguments import arguments
 from chromatell._keys import ATAC, CHROM, END, START, UNS
 from chromatell._rows import matrix, pieces
 from chromatell._settings import logger
@@ -28,6 +29,7 @@ from chromatell.pp._region_data import BINNED, kept_sizes, regions_of
 MIN_FRAGMENTS = 1000
 
 
+@arguments
 def bin_genome(
     source: str | os.PathLike[str] | AnnData | MuData,
     *,

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from chromatell._arguments import arguments
 from chromatell._progress import progress
 from chromatell._settings import settings
 from chromatell._validate import ChromatellError, examples, in_range, one_of
@@ -38,6 +39,7 @@ from chromatell.pp._track_files import (
 )
 
 
+@arguments
 def bin_tracks(
     files: Mapping[str, Any] | Sequence[Mapping[str, Any]] | pd.DataFrame,
     *,

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
+from chromatell._arguments import arguments
 from chromatell._keys import CHROM, END, START, UNS
 from chromatell._progress import progress
 from chromatell._settings import logger
@@ -29,6 +30,7 @@ _MOST_LAYERS = 1000  # regions over one place
 _WAYS = {"fragments": "overlap", "cut_sites": "cut_sites"}
 
 
+@arguments
 def count_regions(
     source: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | Mapping[str, str | os.PathLike[str]],
     regions: Any,

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
+from chromatell._arguments import arguments
 from chromatell._docs import documented
 from chromatell._keys import CHROM, END, RAW, START
 from chromatell._settings import logger
@@ -22,6 +23,7 @@ from chromatell.genome.chromosome_ends import Ends, within
 from chromatell.genome.regions import normalise_chrom
 
 
+@arguments
 @documented("tracks")
 def mask_bins(
     tracks: BinnedTracks | AnnData,

@@ -13,6 +13,7 @@ import scipy.sparse as sp
 from anndata import AnnData
 from mudata import MuData
 
+from chromatell._arguments import arguments
 from chromatell._keys import ATAC, CHROM, END, START
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, examples, in_range, warn
@@ -71,6 +72,7 @@ class RegionMap:
         return float(self.covered.mean())
 
 
+@arguments
 def match_regions(
     query: AnnData | MuData | pd.DataFrame | Sequence[str] | str | Path,
     target: Any,

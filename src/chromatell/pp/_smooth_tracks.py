@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from anndata import AnnData
 
+from chromatell._arguments import arguments
 from chromatell._docs import documented
 from chromatell._keys import RAW
 from chromatell._progress import progress
@@ -25,6 +26,7 @@ TRUNCATE = 3.0  # smoothing widths: a bin's value depends on no bin further away
 _MAX_SIGMA = 100_000  # bins
 
 
+@arguments
 @documented("tracks")
 def smooth_tracks(
     tracks: BinnedTracks | AnnData,

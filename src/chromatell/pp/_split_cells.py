@@ -147,11 +147,6 @@ def _check_object(mdata: Any) -> None:
 
 def _labels(mdata: MuData | AnnData, key: str) -> np.ndarray:
     """Return a column as text, object array (n_obs,): from `mdata.obs`, else from a modality's."""
-    if not isinstance(key, str):
-        raise ChromatellError(
-            f"by={key!r}: the name of one column of obs is needed. Join several to one: mdata.obs['both'] = "
-            "mdata.obs['a'].astype(str) + '_' + mdata.obs['b'].astype(str)."
-        )
     tables = {"adata": mdata.obs} if isinstance(mdata, AnnData) else {"mdata": mdata.obs}
     if isinstance(mdata, MuData):
         tables |= {called(name): adata.obs for name, adata in mdata.mod.items()}

@@ -125,7 +125,10 @@ def attribute(
     """
     result_key(key_added)
     one_of(method, METHODS, "method")
-    n_shuffles = in_range(n_shuffles, 1, 100_000, "n_shuffles")
+    n_shuffles, batch_size = (
+        in_range(n_shuffles, 1, 100_000, "n_shuffles"),
+        in_range(batch_size, 1, 1_000_000, "batch_size"),
+    )
     loaded = sequence_model(mdata, key, model)
     groups, vectors = group_vectors(mdata, loaded, groupby, cells)
     windows = region_windows(mdata, regions, loaded, fasta)

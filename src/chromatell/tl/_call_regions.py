@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
+from chromatell._arguments import arguments
 from chromatell._keys import BASELINE, CHROM, END, MODELS, PREDICTIONS, START, TRAIN, UNS, VAL
 from chromatell._settings import logger, settings
 from chromatell._validate import ChromatellError, examples, in_range, warn
@@ -32,6 +33,7 @@ _FEWEST_SITES = 10
 _STEPS = 400  # thresholds that are tried
 
 
+@arguments
 def call_regions(
     tracks: BinnedTracks | AnnData,
     name: str,

@@ -10,6 +10,7 @@ from mudata import MuData
 
 from chromatell._keys import ATAC, EVALUATION, RNA
 from chromatell._validate import ChromatellError
+from chromatell.data.chosen import check_labels
 from chromatell.data.named import Layer, modalities
 from chromatell.data.tracks import BinnedTracks
 from chromatell.evaluation.run import Request, run
@@ -189,6 +190,7 @@ def evaluate(
     request = Request(
         models, baselines, split, pairs, views, labels, depth_key, n_bootstrap, top, regions, max_regions, seed, options
     )
+    check_labels(mdata, labels, "labels")
     kind = next((t for t in TASKS if t.takes(mdata, request)), None)
     if kind is None:
         raise ChromatellError(

@@ -13,6 +13,7 @@ from chromatell._docs import documented
 from chromatell._keys import ATAC, ISM, RNA
 from chromatell._progress import progress
 from chromatell._settings import logger
+from chromatell._validate import in_range
 from chromatell.data.named import Layer, modalities
 from chromatell.tl._sequences import (
     Regions,
@@ -100,6 +101,7 @@ def ism(
     (2, 1, 4, 20)
     """
     result_key(key_added)
+    batch_size = in_range(batch_size, 1, 1_000_000, "batch_size")
     loaded = sequence_model(mdata, key, model)
     groups, vectors = group_vectors(mdata, loaded, groupby, cells)
     windows = region_windows(mdata, regions, loaded, fasta)

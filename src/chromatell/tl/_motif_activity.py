@@ -250,8 +250,6 @@ def _gc(tokens: np.ndarray) -> np.ndarray:
 
 
 def _given(matches: pd.DataFrame, regions: pd.Index) -> pd.DataFrame:
-    if not isinstance(matches, pd.DataFrame):
-        raise ChromatellError(f"matches must be a DataFrame of regions x motifs, got {type(matches).__name__}.")
     missing = regions[~regions.isin(matches.index)]
     if len(missing) or not matches.index.is_unique:
         raise ChromatellError(
@@ -275,6 +273,11 @@ def _scanned(
             raise ChromatellError("No gene of `rna` is a factor with a motif in JASPAR. Name motifs: ['CTCF', 'SPI1'].")
     least = {name: score_threshold(pwm, pvalue) for name, pwm in found.items()}
     never = [name for name, value in least.items() if not np.isfinite(value) or len(found[name]) > tokens.shape[1]]
+    if len(never) == len(found):
+        raise ChromatellError(
+            f"All {len(found)} motifs are too short for pvalue={pvalue:g}, or longer than the {tokens.shape[1]} bases "
+            f"of a region: {examples(never)}. Take a higher pvalue=, such as 1e-3, or a wider window=."
+        )
     if never:
         warn(f"{len(never)} motifs are too short for pvalue={pvalue:g}, or longer than the regions: {examples(never)}.")
     held = {name: np.zeros(len(tokens), dtype=np.float32) for name in found if name not in never}

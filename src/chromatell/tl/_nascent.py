@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import Any, Literal
 
+from chromatell._arguments import arguments
 from chromatell._keys import PREDICTIONS, UNS
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, store_key
@@ -22,6 +23,7 @@ from chromatell.tl._targets import model_key
 from chromatell.tl._train import provenance, training
 
 
+@arguments
 def nascent(
     tracks: BinnedTracks,
     *,

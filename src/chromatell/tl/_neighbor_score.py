@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,17 @@ from chromatell._keys import (
 )
 from chromatell._rows import compact, matrix
 from chromatell._settings import logger, settings
-from chromatell._validate import ChromatellError, examples, one_of, paired, region_split_of, split_of, store_key, warn
+from chromatell._validate import (
+    ChromatellError,
+    examples,
+    in_range,
+    one_of,
+    paired,
+    region_split_of,
+    split_of,
+    store_key,
+    warn,
+)
 from chromatell.data.accessibility import open_matrix, selected
 from chromatell.data.expression import Embedding, Expression
 from chromatell.data.lsi import Lsi
@@ -48,7 +58,7 @@ def neighbor_score(
     *,
     key: str = X_XCHROM,
     labels: str | None = "cell_type",
-    n_neighbors: Sequence[int] = (10, 50, 100),
+    n_neighbors: int | Sequence[int] = (10, 50, 100),
     space: str | None = None,
     split: str | None = None,
     seed: int | None = None,
@@ -77,7 +87,7 @@ def neighbor_score(
     labels
         Column with cell types, in ``mdata.obs`` or a modality's `obs`; None leaves the label score out.
     n_neighbors
-        Values of k; those that are not below the number of cells are left out.
+        Values of k, one or several; those that are not below the number of cells are left out.
     space
         The RNA space, in ``mdata.mod['rna'].obsm``; None takes 'X_pca', or principal components of expression (fitted
         on the training cells) where that is not there. It is scored beside the embedding, which shows what the model
@@ -135,6 +145,10 @@ def neighbor_score(
      'X_pca label cell_type', 'random neighbor rna', 'random neighbor atac_held_out', 'random label cell_type']
     """
     store_key(key_added)
+    several = n_neighbors if isinstance(n_neighbors, Iterable) else [n_neighbors]
+    n_neighbors = [in_range(k, 1, 1_000_000, "n_neighbors") for k in several]
+    if not n_neighbors:
+        raise ChromatellError("n_neighbors= names no number. Leave it out for 10, 50 and 100.")
     expression, opened = paired(mdata)
     kinds = None if labels is None else label_codes(labels_of(mdata, labels).to_numpy(dtype=object))[0]
     streams = np.random.SeedSequence(settings.resolve_seed(seed)).spawn(2)
@@ -233,9 +247,7 @@ def _held_out_lsi(atac: AnnData, split: str | None, seed: int) -> tuple[str, np.
 
 def _neighbours(n_neighbors: Sequence[int], n_cells: int) -> list[int]:
     """Return the numbers of neighbours, ascending, that are below the number of cells."""
-    wanted = sorted({int(k) for k in n_neighbors})
-    if not wanted or wanted[0] < 1:
-        raise ChromatellError(f"n_neighbors={list(n_neighbors)} must be whole numbers of at least 1, such as (10, 50).")
+    wanted = sorted(set(n_neighbors))
     held = [k for k in wanted if k < n_cells]
     if not held:
         raise ChromatellError(

@@ -127,6 +127,7 @@ def perturb(
     (2, 4, 60)
     """
     result_key(key_added)
+    n_shuffles, pvalue = in_range(n_shuffles, 1, 1000, "n_shuffles"), in_range(pvalue, 0, 1, "pvalue", whole=False)
     n_cells = in_range(n_cells, 2, 1_000_000, "n_cells")
     seed = settings.resolve_seed(seed)
     codes, groups = cell_labels(mdata, groupby)
@@ -136,7 +137,7 @@ def perturb(
         model = _model(mdata, key, model)
         data, read = _cells(mdata, model, rows, sets)
     else:
-        n_shuffles, names = in_range(n_shuffles, 1, 1000, "n_shuffles"), [m for s in sets.values() for m in s]
+        names = [m for s in sets.values() for m in s]
         out = MotifsOut(mdata, key, model, fasta, motifs, names, pvalue, n_shuffles, seed)
         modality(mdata, RNA)
         model, data, read = out.model, cells_of(mdata, RNA, rows), RNA

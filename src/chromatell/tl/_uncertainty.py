@@ -119,6 +119,7 @@ def uncertainty(
     one_of(method, ("auto", "members", "dropout"), "method")
     result_key(key_added)
     level = in_range(level, 0.01, 0.999, "level", whole=False)
+    n_draws = in_range(n_draws, 1, 10_000, "n_draws")
     seed = settings.resolve_seed(seed)
     codes, names = cell_labels(mdata, groupby)
     from chromatell.models.dense._draws import draws_of_sets

@@ -60,6 +60,8 @@ def test_new_regions_take_their_sequence_from_the_fasta(done, fasta, tmp_path):
     np.testing.assert_allclose(
         ctl.tl.predict(done["rna"], model=done, regions=known)["atac_pred"].X, whole[:, [3, 90]], atol=1e-6
     )
+    one = ctl.tl.predict(done["rna"], model=done, regions=known[0])["atac_pred"].X
+    np.testing.assert_allclose(one, whole[:, [3]], atol=1e-6)
     places = [(c, s + 11, e + 11) for c, s, e in atac.var[["chrom", "start", "end"]].iloc[[3, 90]].to_numpy()]
     new = [f"{c}:{s}-{e}" for c, s, e in places]
     with pytest.raises(ChromatellError, match="2 of 2 regions .*fasta='genome.fa'"):

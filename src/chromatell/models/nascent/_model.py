@@ -24,6 +24,7 @@ from chromatell.data._tracks_table import (
     STAT,
     STRAND,
     TARGET,
+    check_words,
 )
 from chromatell.data.tracks import BinnedTracks, as_tracks
 from chromatell.genome.genome import Genome
@@ -181,6 +182,7 @@ class Nascent(ChromatinModel):
         both = set(self.inputs) & set(self.targets)
         if both:
             raise ChromatellError(f"{examples(both)} would be read and predicted. Name it once: inputs=, targets=.")
+        check_words(tracks.table)
         described = tracks.table.loc[self.inputs]
         if described[SAMPLE].nunique() > 1:
             raise ChromatellError(

@@ -50,6 +50,8 @@ def resolve_regions(places: pd.DataFrame, regions: Regions | Asked, fasta: Any, 
     table = None
     if isinstance(regions, pd.DataFrame):
         table = regions
+    elif isinstance(regions, str) and not Path(regions).is_file() and (regions in own or _is_place(regions)):
+        regions = [regions]
     elif isinstance(regions, str | Path):
         table = read_bed(regions)
     if table is not None:
@@ -93,6 +95,11 @@ def resolve_regions(places: pd.DataFrame, regions: Regions | Asked, fasta: Any, 
             f"holds {examples(genome.chromosomes, 5)}. Check chromosome names and build, or leave them out."
         )
     return Asked(names, known, tokens, table)
+
+
+def _is_place(name: str) -> bool:
+    """Return whether a name says where a region lies, such as 'chr1:100-600'."""
+    return int(parse_regions(pd.Index([name]))[START].iloc[0]) >= 0
 
 
 def _same_place(places: pd.DataFrame, names: pd.Index) -> np.ndarray:

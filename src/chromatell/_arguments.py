@@ -1,0 +1,119 @@
+"""Types of arguments, checked at the door of each public function by its own annotations."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+import types
+from collections.abc import Callable, Iterable, Sequence
+from numbers import Real
+from pathlib import Path
+from typing import Any, TypeVar, Union, get_args, get_origin
+
+import numpy as np
+import pandas as pd
+
+from chromatell._errors import ChromatellError
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+_SHOWN = 60  # characters of a value
+_COLUMNS = frozenset({"by", "groupby", "labels", "batch_key", "sample_key", "per"})  # each names one column of obs
+
+# Annotation -> the values it lets through, and what a message calls them. Any other annotation lets everything
+# through: the function itself knows better.
+_KINDS: dict[Any, tuple[tuple[type, ...], str]] = {
+    bool: ((bool, np.bool_), "True, False"),
+    int: ((Real,), "a whole number"),
+    float: ((Real,), "a number"),
+    str: ((str,), "text"),
+    Path: ((str, os.PathLike), "a path"),
+    os.PathLike: ((str, os.PathLike), "a path"),
+    pd.DataFrame: ((pd.DataFrame,), "a table"),
+    types.NoneType: ((types.NoneType,), "None"),
+}
+
+
+def arguments(function: _Function) -> _Function:
+    """Raise, before anything else is done, where an argument is of a type that the annotations do not name.
+
+    What a number or a name must be is the function's own to check. So are dicts, and values of classes, such as MuData:
+    their errors say how to make one.
+    """
+    signature = inspect.signature(function)
+    hints: dict[str, Any] = {}
+
+    @functools.wraps(function)
+    def checked(*args: Any, **kwargs: Any) -> Any:
+        if not hints:
+            hints.update({name: _hint(p.annotation, function) for name, p in signature.parameters.items()})
+        try:
+            given = signature.bind(*args, **kwargs).arguments
+        except TypeError:
+            return function(*args, **kwargs)  # which raises it, in Python's own words
+        for name, value in given.items():
+            check(name, value, hints[name], signature.parameters[name].default)
+        return function(*args, **kwargs)
+
+    return checked  # type: ignore[return-value]
+
+
+def check(name: str, value: Any, hint: Any, default: Any) -> None:
+    """Raise where the value of an argument is of a type that its annotation does not name."""
+    if not _fits(value, hint):
+        raise ChromatellError(_message(name, value, hint, default))
+
+
+def _hint(annotation: Any, function: Callable[..., Any]) -> Any:
+    """Return an annotation as types; Any where only a type checker can read it."""
+    if not isinstance(annotation, str):
+        return Any if annotation is inspect.Parameter.empty else annotation
+    try:
+        return eval(annotation, inspect.unwrap(function).__globals__)  # the package's own text
+    except (NameError, TypeError):
+        return Any
+
+
+def _parts(hint: Any) -> tuple[Any, ...]:
+    """Return what a union lets through, unions in it included."""
+    if get_origin(hint) in (Union, types.UnionType):
+        return tuple(part for one in get_args(hint) for part in _parts(one))
+    return (hint,)
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    return any(_fits_one(value, part) for part in _parts(hint))
+
+
+def _fits_one(value: Any, part: Any) -> bool:
+    part = types.NoneType if part is None else part
+    kind = get_origin(part) or part
+    if kind in _KINDS:
+        return isinstance(value, _KINDS[kind][0]) and not (kind in (int, float) and isinstance(value, bool))
+    if kind in (Sequence, Iterable, list):  # of names or of numbers
+        return _fits(value, get_args(part)[0]) if isinstance(value, str) else isinstance(value, Iterable)
+    return True
+
+
+def _called(part: Any) -> str:
+    """Return what a message calls the values of an annotation."""
+    part = types.NoneType if part is None else part
+    kind = get_origin(part) or part
+    if kind in _KINDS:
+        return _KINDS[kind][1]
+    return f"a list of {'numbers' if get_args(part)[0] in (int, float) else 'names'}"
+
+
+def _message(name: str, value: Any, hint: Any, default: Any) -> str:
+    needed = list(dict.fromkeys(", ".join(_called(part) for part in _parts(hint)).split(", ")))
+    if "text" in needed and "a path" in needed:
+        needed.remove("text")
+    listed = needed[0] if len(needed) == 1 else f"{', '.join(needed[:-1])} or {needed[-1]}"
+    shown = " ".join(repr(value).split())
+    shown = shown if len(shown) <= _SHOWN else shown[:_SHOWN] + "..."
+    kind = type(value).__name__
+    more = "" if default is inspect.Parameter.empty else f" Left out, it is {default!r}."
+    if name in _COLUMNS and isinstance(value, list | tuple):
+        join = " + '_' + ".join(f"mdata.obs[{one!r}].astype(str)" for one in value)
+        more = f" Join several columns to one: mdata.obs['both'] = {join}."
+    return f"{name}={shown} is of type {kind}; {listed} is needed.{more}"
