@@ -13,6 +13,14 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 # group of functions -> parameters, as a docstring heads them -> what is said of them
 TEXTS: dict[str, dict[str, str]] = {
+    "modalities": {
+        "rna, atac": "Your names of the modalities of expression and of accessibility.",
+        "layer": (
+            "Layer to read in place of `X`, of each of the two that is there; or a dict of modality to layer, such as "
+            "``{'rna': 'counts'}``."
+        ),
+        "copy": "Return a new object; the one that was given stays as it is.",
+    },
     "training": {
         "key_added": "Name of the model and of its prediction.",
         "depth": (

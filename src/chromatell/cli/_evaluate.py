@@ -12,11 +12,12 @@ from chromatell.cli._choices import check_scored
 from chromatell.cli._console import output
 from chromatell.cli._files import UsageError, check_data, check_output, check_tracks_output, write, write_tracks
 from chromatell.cli._prepare import given
+from chromatell.cli._signatures import NAMED
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_OF_CELLS = ("top", "regions", "max_regions")
+_OF_CELLS = ("top", "regions", "max_regions", *NAMED)
 
 
 def run(args: argparse.Namespace) -> None:

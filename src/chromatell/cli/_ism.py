@@ -11,6 +11,7 @@ from chromatell._settings import settings
 from chromatell.cli._console import output
 from chromatell.cli._prepare import given
 from chromatell.cli._reading_model import check, given_cells, write_results
+from chromatell.cli._signatures import NAMED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,7 +25,7 @@ def run(args: argparse.Namespace) -> None:
 
     mdata = given_cells(args)
     regions: Any = Path(args.regions) if Path(args.regions).suffix in (".bed", ".gz") else args.regions.split(",")
-    options = given(args, "window", "batch_size")
+    options = given(args, "window", "batch_size", *NAMED)
     ism(mdata, regions, key=args.key or "xchrom", model=args.model, groupby=args.groupby, fasta=args.fasta, **options)
     table = long_table(mdata.uns[UNS][ISM])
     if write_results(mdata, table, args) and settings.verbosity:

@@ -11,6 +11,7 @@ from typing import Any
 from chromatell.cli import _texts
 from chromatell.cli._signatures import (
     FAMILIES,
+    NAMED,
     add_keywords,
     assigned,
     keywords,
@@ -160,6 +161,7 @@ def _train(parser: argparse.ArgumentParser) -> None:
         metavar=("TRAIN", "VAL", "TEST"),
         help="shares of the cells (default: 0.7 0.1 0.2); for nascent, of the bins (default: 0.8 0.1 0.1)",
     )
+    add_keywords(cells, (keywords("tl.dense")[name] for name in NAMED), option_names(parser))
     features = parser.add_argument_group(
         "features", "Where none is given, those selected in IN are used (var['ctl_selected']), else all."
     )
@@ -198,9 +200,6 @@ def _train(parser: argparse.ArgumentParser) -> None:
 
 def _of_dense(group: Any) -> None:
     group.add_argument("--encoder", help="mlp, autoencoder, transformer or shared")
-    group.add_argument("--likelihood", help="bernoulli or poisson")
-    group.add_argument("--loss", help="bce, focal_dice, focal or dice")
-    group.add_argument("--batch-key", metavar="COLUMN", help="column of obs with the batch")
     group.add_argument(
         "--covariates",
         "--continuous-covariate-keys",
@@ -226,45 +225,18 @@ def _of_xchrom(group: Any) -> None:
     group.add_argument(
         "--test-chromosomes", type=listed, metavar="A,B", help="the chromosomes to hold out for the test"
     )
-    group.add_argument(
-        "--embedding",
-        metavar="KEY",
-        help="of the rna obsm, to read of a cell; none fits components on the training cells (default: X_pca if there)",
-    )
-    group.add_argument(
-        "--annotation",
-        type=Path,
-        metavar="GENES.gtf",
-        help="genes of the regions' build (GTF, BED or a table): the distance to the nearest start site is read too",
-    )
     group.add_argument("--motifs", type=Path, metavar="MOTIFS.meme", help="motifs to count in each region")
-    group.add_argument(
-        "--region-effect",
-        action=argparse.BooleanOptionalAction,
-        help="a term of its own for each region trained on (default: that of the preset)",
-    )
     group.add_argument(
         "--cells-per-batch", type=_positive, metavar="N", help="cells drawn for each step (default: all)"
     )
 
 
 def _of_atacformer(group: Any) -> None:
-    group.add_argument("--labels", type=listed, metavar="A,B", help="columns of obs to learn, such as cell_type")
-    group.add_argument(
-        "--context",
-        metavar="KEY",
-        help="of the rna obsm: predict bins from it alone; X_pca is computed where it is not there",
-    )
     group.add_argument(
         "--decoder",
         help="chromosome, region_class or cross_attention (default: of small the last, with --context the first)",
     )
     group.add_argument("--eos", help="inside the sentence (default), outside or both")
-    group.add_argument("--dna-key", metavar="KEY", help="of the varm of the bins, such as X_dna")
-    group.add_argument("--contrastive", action="store_true", default=None, help="tell changed cells from others too")
-    group.add_argument(
-        "--label-balance", action="store_true", default=None, help="give rare classes the weight of common ones"
-    )
     group.add_argument("--max-length", type=_positive, metavar="N", help="tokens of a sentence at most (default: 5000)")
     group.add_argument(
         "--tokens-per-batch", type=_positive, metavar="N", help="tokens of a step (default: that of the preset)"
@@ -372,10 +344,6 @@ def _evaluate(parser: argparse.ArgumentParser) -> None:
         metavar="SHARE",
         help="of completion: the share of each cell's open bins that is taken out and asked for (default: 0.2)",
     )
-    parser.add_argument(
-        "--views", type=listed, metavar="A,B", help="which views, such as overall,per_cell (default: all)"
-    )
-    parser.add_argument("--depth-key", metavar="COLUMN", help="column of the atac obs with each cell's fragments")
     parser.add_argument(
         "--n-bootstrap",
         type=_natural,

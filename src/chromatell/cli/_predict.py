@@ -21,8 +21,9 @@ from chromatell.cli._files import (
     write_tracks,
 )
 from chromatell.cli._prepare import given
+from chromatell.cli._signatures import NAMED
 
-_OF_CELLS = ("dtype", "top_k", "groupby")
+_OF_CELLS = ("dtype", "top_k", "groupby", *NAMED)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -60,10 +61,11 @@ def _cells(args: argparse.Namespace) -> None:
     check_data(args.model)
 
     from chromatell.data import BinnedTracks
+    from chromatell.io import read
     from chromatell.tl import predict
 
     result = predict(
-        args.input,
+        read(args.input) if given(args, *NAMED) else args.input,
         model=args.model,
         key=args.key,
         regions=args.regions,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from chromatell._keys import SPLIT
 from chromatell._settings import logger, settings
-from chromatell.cli._signatures import of_family
+from chromatell.cli._signatures import NAMED, of_family
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -28,7 +28,8 @@ def split(data: AnnData | MuData, args: argparse.Namespace) -> None:
 
     from chromatell.pp import split_cells
 
-    split_cells(data, by=args.split_by, fractions=args.fractions or _FRACTIONS, seed=args.seed)
+    named = given(args, *NAMED)
+    split_cells(data, by=args.split_by, fractions=args.fractions or _FRACTIONS, seed=args.seed, **named)
 
 
 def select(mdata: MuData, args: argparse.Namespace) -> None:
@@ -37,7 +38,7 @@ def select(mdata: MuData, args: argparse.Namespace) -> None:
     if chosen:
         from chromatell.pp import select_features
 
-        select_features(mdata, seed=args.seed, **chosen)
+        select_features(mdata, seed=args.seed, **chosen, **given(args, *NAMED))
 
 
 def model_options(args: argparse.Namespace) -> dict[str, Any]:

@@ -16,14 +16,13 @@ _PACKAGE = Path(__file__).parents[1]
 FAMILIES = ("dense", "xchrom", "atacformer", "nascent")
 _MODELS = {"dense": "Dense", "xchrom": "XChrom", "atacformer": "AtacFormer", "nascent": "Nascent"}
 
-# keywords that no option stands for: objects of Python, what a command does anyhow, where it finds what it wrote, and
-# other names of modalities: a file's are 'rna' and 'atac'
-_NAMED = ("rna", "atac", "layer")
+NAMED = ("rna", "atac", "layer")  # what every verb of cells calls what it reads
+
+# keywords that no option stands for: objects of Python, what a command does anyhow, where it finds what it wrote
 NOT_TYPED = {
-    "tl.predict": (*_NAMED, "client"),
-    **{f"tl.{verb}": (*_NAMED, "key_added", "copy") for verb in ("evaluate", "ism", "variant_effect")},
-    **{f"tl.{family}": (*_NAMED, "train_kwargs", "copy") for family in FAMILIES},
-    "tl.nascent": ("train_kwargs", "copy"),
+    "tl.predict": ("client",),
+    **{f"tl.{verb}": ("key_added", "copy") for verb in ("evaluate", "ism", "variant_effect")},
+    **{f"tl.{family}": ("train_kwargs", "copy") for family in FAMILIES},
     "models.dense": ("gene_sets", "smoothing"),
 }
 NOT_TYPED["tl.ism"] += ("cells",)
@@ -54,7 +53,8 @@ def keywords(call: str) -> dict[str, Keyword]:
     made = _defined(told, "__init__") if isinstance(told, ast.ClassDef) else told
     assert isinstance(made, ast.FunctionDef)
     groups = [ast.literal_eval(d.args[0]) for d in told.decorator_list if isinstance(d, ast.Call)]
-    about = {name: _first(text) for group in groups for name, text in TEXTS[group].items()}
+    shared = [item for group in ("modalities", *groups) for item in TEXTS[group].items()]
+    about = {name: _first(text) for names, text in shared for name in names.split(", ")}
     about |= _described(ast.get_docstring(told) or "")
     own = [arg for arg in made.args.kwonlyargs if arg.arg not in NOT_TYPED.get(call, ())]
     return {arg.arg: Keyword(arg.arg, ast.unparse(arg.annotation or ast.Name("Any")), about[arg.arg]) for arg in own}
@@ -88,6 +88,16 @@ def listed(text: str) -> list[str]:
     return words
 
 
+def layers(text: str) -> str | dict[str, str]:
+    """Return the name of a layer, or a dict of modality to layer, of ``rna=counts,atac=counts``."""
+    if "=" not in text:
+        return text
+    parts = [word.partition("=") for word in listed(text)]
+    if not all(mod and layer for mod, _, layer in parts):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a layer nor modalities with theirs: rna=counts")
+    return {mod: layer for mod, _, layer in parts}
+
+
 def assigned(text: str) -> tuple[str, Any]:
     """Return name and value of NAME=VALUE; what does not read as a number, true, false or a list is text."""
     name, equals, value = text.partition("=")
@@ -109,6 +119,7 @@ def _typed(annotation: str) -> dict[str, Any] | None:
         return {"choices": ast.literal_eval(f"({choices[1]},)")}
     kinds = [kind.strip() for kind in re.sub(r"\[[^]]*\]", "", annotation).split("|")]
     for kind, typed in (
+        ("Layer", {"type": layers, "metavar": "NAME"}),
         ("bool", {"action": argparse.BooleanOptionalAction}),
         ("int", {"type": int, "metavar": "N"}),
         ("float", {"type": float, "metavar": "X"}),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from chromatell._errors import ChromatellError
 from chromatell._keys import ATAC, DNA, SPLIT
@@ -23,7 +23,7 @@ from chromatell.cli._files import (
     write,
 )
 from chromatell.cli._prepare import given, model_options, select, split
-from chromatell.cli._signatures import FAMILIES, NOT_TYPED, of_family
+from chromatell.cli._signatures import FAMILIES, NAMED, NOT_TYPED, of_family
 
 if TYPE_CHECKING:
     from mudata import MuData
@@ -132,7 +132,7 @@ def _add_sequence(mdata: MuData, args: argparse.Namespace) -> None:
     """Read the sequences of the regions where a genome was named; say whose are used."""
     from chromatell._validate import modality
 
-    there = DNA in modality(mdata, ATAC).varm
+    there = DNA in modality(mdata, args.atac or ATAC).varm
     if args.fasta is None:
         if not there:
             raise ChromatellError(
@@ -146,14 +146,14 @@ def _add_sequence(mdata: MuData, args: argparse.Namespace) -> None:
 
     from chromatell.pp import add_sequence
 
-    add_sequence(mdata, args.fasta, width=args.width or 1344)
+    add_sequence(mdata, args.fasta, width=args.width or 1344, **given(args, *NAMED))
 
 
 def _split_regions(mdata: MuData, args: argparse.Namespace) -> None:
     """Hold out regions where that was asked for; say what is used."""
     from chromatell._validate import modality
 
-    there = SPLIT in modality(mdata, ATAC).var
+    there = SPLIT in modality(mdata, args.atac or ATAC).var
     if args.split_regions is None and not args.test_chromosomes:
         if there:
             logger.info("The split of regions in var[%r] of %s is used.", SPLIT, args.input)
@@ -165,4 +165,5 @@ def _split_regions(mdata: MuData, args: argparse.Namespace) -> None:
 
     from chromatell.pp import split_regions
 
-    split_regions(mdata, by=args.split_regions or "chromosome", holdout=args.test_chromosomes, seed=args.seed)
+    named: dict[str, Any] = {"by": args.split_regions or "chromosome", **given(args, *NAMED)}
+    split_regions(mdata, holdout=args.test_chromosomes, seed=args.seed, **named)

@@ -89,6 +89,6 @@ def _next(data: AnnData | MuData, key: str, args: argparse.Namespace) -> list[st
     scored = args.context is None or paired  # a context of an AnnData predicts nothing yet
     lines += [f"Score it:  chromatell evaluate {args.output}"] if scored else []
     if args.context is not None and paired:
-        query = f"QUERY.h5ad (with {'expression' if RNA in data.mod else 'the context'})"
+        query = f"QUERY.h5ad (with {'expression' if (args.rna or RNA) in data.mod else 'the context'})"
     lines.append(f"Apply it:  chromatell predict {query} --model {args.output} -o PREDICTED.h5mu")
     return lines

@@ -9,7 +9,9 @@ from chromatell._keys import UNS, VARIANT_EFFECT
 from chromatell._settings import settings
 from chromatell.cli._console import output
 from chromatell.cli._files import check_there
+from chromatell.cli._prepare import given
 from chromatell.cli._reading_model import check, given_cells, write_results
+from chromatell.cli._signatures import NAMED
 
 
 def run(args: argparse.Namespace) -> None:
@@ -20,9 +22,7 @@ def run(args: argparse.Namespace) -> None:
     from chromatell.tl import variant_effect
 
     mdata = given_cells(args)
-    options: dict[str, Any] = {"per": args.groupby, "seed": args.seed}
-    if args.n_null is not None:
-        options["n_null"] = args.n_null
+    options: dict[str, Any] = {"per": args.groupby, "seed": args.seed, **given(args, "n_null", *NAMED)}
     variant_effect(mdata, args.variants, fasta=args.fasta, key=args.key or "xchrom", model=args.model, **options)
     table = mdata.uns[UNS][VARIANT_EFFECT]
     if write_results(mdata, table, args) and settings.verbosity:

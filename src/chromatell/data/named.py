@@ -13,20 +13,13 @@ from mudata import MuData
 
 from chromatell._arguments import arguments, check
 from chromatell._compat import layer_names, no_pull
-from chromatell._docs import completed
+from chromatell._docs import TEXTS, completed
 from chromatell._keys import ATAC, RNA
 from chromatell._validate import ChromatellError, examples
 from chromatell.data.predictions import attach
 
 Layer = str | Mapping[str, str] | None
 _Verb = TypeVar("_Verb", bound=Callable[..., Any])
-
-SHARED = {
-    "rna, atac": "Your names of the modalities of expression and of accessibility.",
-    "layer": "Layer to read in place of `X`, of each of the two that is there; or a dict of modality to layer, such "
-    "as ``{'rna': 'counts'}``.",
-    "copy": "Return a new object; the one that was given stays as it is.",
-}
 
 
 def modalities(verb: _Verb) -> _Verb:
@@ -66,7 +59,7 @@ def modalities(verb: _Verb) -> _Verb:
             return data
         return _result(result, data, names) if isinstance(result, MuData) else result
 
-    named.__doc__ = completed(inspect.getdoc(verb) or "", list(parameters), SHARED)
+    named.__doc__ = completed(inspect.getdoc(verb) or "", list(parameters), TEXTS["modalities"])
     return named  # type: ignore[return-value]
 
 
