@@ -17,6 +17,7 @@ import chromatell as ctl
 from chromatell.data.expression import Embedding, Expression
 from chromatell.models.baselines import parts
 from chromatell.models.baselines.cells import BASELINES, ORACLES, SEQUENCE_BASELINES, BaselineFitter
+from chromatell.models.baselines.protocol import EVERY
 
 READS_EACH_REGION = [kind for kind in BASELINES if kind not in SEQUENCE_BASELINES]  # the others have a file of theirs
 
@@ -116,7 +117,7 @@ def test_each_view_has_the_option_that_is_best_in_it(mdata, fitter):
         k[view] = fitter.option("knn", view)
         by_option = {}
         for n in (20, 30, 50, 100, 150, 179):
-            p = fitter.data.baseline("knn").predict(val, None, (n, k[view][1]))
+            p = fitter.baseline("knn").predict(val, EVERY, (n, k[view][1]))
             if score is None:
                 both = [i for i, row in enumerate(y[val]) if 0 < row.sum() < row.size]
                 by_option[n] = np.mean([roc_auc_score(y[val][i], p[i]) for i in both])

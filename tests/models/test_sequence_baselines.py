@@ -104,9 +104,7 @@ def test_distance_to_the_nearest_tss_is_one_more_feature_and_equals_scikit_learn
     n_open = np.asarray((atac.X[cells(new, "train")] > 0).sum(axis=0)).ravel()
     rate = np.log(-np.log1p(-(n_open + 0.5) / (n + 1)))
     fit = LinearRegression().fit(z[train], rate[train], 1 / (1 + 1 / (n_open[train] + 0.5)))
-    assert np.corrcoef(fitter.data.baseline("gc_cpg_tss")._rate, fit.predict(z[test]))[0, 1] == pytest.approx(
-        1, abs=1e-3
-    )
+    assert np.corrcoef(fitter.baseline("gc_cpg_tss")._rate, fit.predict(z[test]))[0, 1] == pytest.approx(1, abs=1e-3)
     with pytest.raises(ChromatellError, match=r"tss_distance.*annotate_regions"):
         held_out(nowhere).predict("gc_cpg_tss", rows)
 
@@ -154,7 +152,7 @@ def test_motif_ridge_equals_scikit_learn_on_the_same_features(mdata):
         return lambda to: left.predict(z[to]) + words[to] @ beta
 
     chosen = fitter.chosen()["motif_ridge_alpha"]
-    found, expected = fitter.data.baseline("motif_ridge")._rate, fit(chosen, train)(test)
+    found, expected = fitter.baseline("motif_ridge")._rate, fit(chosen, train)(test)
     assert np.corrcoef(found, expected)[0, 1] == pytest.approx(1, abs=1e-6)  # the map of both is one line
     error = {a: (weight[val] * (fit(a, train)(val) - rate[val]) ** 2).sum() for a in (chosen, 1e7)}
     assert error[chosen] <= error[1e7] * 1.05

@@ -54,9 +54,10 @@ class CellData(Data):
         self,
         mdata: MuData,
         regions: pd.Index,
-        labels_key: str | None,
-        depth_key: str | None,
-        seed: int,
+        *,
+        labels_key: str | None = None,
+        depth_key: str | None = None,
+        seed: int = 0,
         motifs: Motifs | None = None,
         inputs: Sequence[str] = (RNA,),
     ) -> None:

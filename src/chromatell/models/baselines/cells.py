@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from anndata import AnnData
-from mudata import MuData
 
-from chromatell._keys import RNA, TRAIN
+from chromatell._keys import TRAIN
 from chromatell._validate import ChromatellError, one_of, region_split_of
-from chromatell.genome.motifs import Motifs
 from chromatell.models.baselines import expression, protocol, sequence
 from chromatell.models.baselines.cell_data import CellData, purpose
 from chromatell.models.baselines.parts import blocks
@@ -42,7 +38,7 @@ def held_out_digest(atac: AnnData) -> str:
     return hashlib.sha256("\n".join(sorted(str(name) for name in held)).encode()).hexdigest()[:16]
 
 
-class BaselineFitter:
+class BaselineFitter(CellData):
     """Fit and apply simple baselines, each when it is first asked for.
 
     Parameters
@@ -95,26 +91,13 @@ class BaselineFitter:
     (10, 12)
     """
 
-    def __init__(
-        self,
-        mdata: MuData,
-        regions: pd.Index,
-        *,
-        labels_key: str | None = None,
-        depth_key: str | None = None,
-        seed: int = 0,
-        motifs: Motifs | None = None,
-        inputs: Sequence[str] = (RNA,),
-    ) -> None:
-        self.data = CellData(mdata, regions, labels_key, depth_key, seed, motifs, inputs)
-
     def available(self, *, held_out: bool = False) -> list[str]:
         """Return the kinds that can be predicted with what the data holds, in display order.
 
         With ``held_out=True`` those that say something of a region whose ATAC was never read.
         """
-        names = UNSEEN if held_out or not self.data.seen.size else tuple(BASELINES)
-        return [kind for kind in self.data.possible() if kind in names]
+        names = UNSEEN if held_out or not self.seen.size else tuple(BASELINES)
+        return [kind for kind in self.possible() if kind in names]
 
     def predict(
         self, kind: str, rows: np.ndarray, cols: np.ndarray | None = None, *, view: str | None = None
@@ -139,8 +122,8 @@ class BaselineFitter:
             `kind` is not known, or the data lacks what it needs.
         """
         one_of(kind, BASELINES, "kind")
-        n = len(self.data.regions)
-        if not self.data.seen.size and kind not in UNSEEN:
+        n = len(self.regions)
+        if not self.seen.size and kind not in UNSEEN:
             raise ChromatellError(
                 f"The baseline {kind!r} knows a region by its ATAC in the training cells, and all {n} regions asked "
                 f"for are held out. Use one that reads sequence: {', '.join(SEQUENCE_BASELINES)}."
@@ -149,7 +132,7 @@ class BaselineFitter:
         rows = np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.int64)
         cols = np.arange(n) if cols is None else np.asarray(cols)
         out = np.empty((rows.size, cols.size), dtype=np.float32)
-        baseline = self.data.baseline(kind)
+        baseline = self.baseline(kind)
         option = baseline.ready(purpose(view))
         for block in blocks(rows.size):
             if kind in SEQUENCE_BASELINES:
@@ -160,21 +143,21 @@ class BaselineFitter:
 
     def option(self, kind: str, view: str) -> tuple[Any, ...]:
         """Return what is chosen for a view; views for which it is the same have the same prediction."""
-        return self.data.baseline(kind).ready(purpose(view))
+        return self.baseline(kind).ready(purpose(view))
 
     def _with_held_out(self, p: np.ndarray, cols: np.ndarray) -> np.ndarray:
         """Return the columns asked for of `p`, (cells, all regions) or (cells, training regions among them)."""
-        if p.shape[1] == len(self.data.regions):
+        if p.shape[1] == len(self.regions):
             return p if cols.size == p.shape[1] and np.array_equal(cols, np.arange(cols.size)) else p[:, cols]
-        full = np.repeat(p.mean(axis=1, keepdims=True, dtype=np.float64), len(self.data.regions), axis=1)
-        full[:, self.data.seen] = p
+        full = np.repeat(p.mean(axis=1, keepdims=True, dtype=np.float64), len(self.regions), axis=1)
+        full[:, self.seen] = p
         return full[:, cols]
 
     def chosen(self, view: str | None = None) -> dict[str, float]:
         """Return what was chosen so far: `knn_k`, `ridge_components` and `ridge_alpha`, `kmer_ridge_alpha`, ..."""
         return {
             f"{kind}_{name}": float(value)
-            for kind, baseline in self.data.made.items()
+            for kind, baseline in self.made.items()
             if baseline.chosen
             for name, value in zip(baseline.tuned, baseline.ready(purpose(view)), strict=True)
         }
