@@ -152,14 +152,7 @@ def log_tss_distance(places: pd.DataFrame, sites: StartSites) -> np.ndarray:
 
 
 def tss_proximity(places: pd.DataFrame, sites: StartSites) -> np.ndarray:
-    """Return ``1 / (1 + d / 1000)`` of each region, d the distance in bp from its middle to the nearest start site.
-
-    Parameters
-    ----------
-    places
-        `chrom`, `start`, `end` (0-based, half-open), n rows.
-    sites
-        Start sites, of the build of the regions.
+    """Return ``1 / (1 + d / 1000)`` of each region, d as in `log_tss_distance`, which has the same parameters.
 
     Returns
     -------

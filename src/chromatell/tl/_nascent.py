@@ -82,7 +82,7 @@ def nascent(
     Raises
     ------
     ChromatellError
-        The input cannot be used; nothing was changed.
+        The tracks cannot be used; nothing was changed.
 
     Notes
     -----

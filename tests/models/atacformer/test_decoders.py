@@ -7,44 +7,24 @@ import pandas as pd
 import pytest
 import torch
 from sklearn.metrics import roc_auc_score
-from torch import nn
+from tests.models.atacformer.tiny_module import N_BINS, N_EOS, N_TOKENS, batch_of, tiny_config, tiny_module
 from torch.nn.functional import gelu
 
 import chromatell as ctl
 from chromatell import ChromatellError
-from chromatell.models.atacformer._batch import SentenceBatch
 from chromatell.models.atacformer._cross_attention import cross_attend, cross_attend_jagged
 from chromatell.models.atacformer._decoders import DECODERS, class_mixture
 from chromatell.models.atacformer._fitted import Fitted
-from chromatell.models.atacformer._module import AtacFormerConfig, AtacFormerModule
 
-N_BINS, N_EOS = 40, 3
-N_TOKENS = N_BINS + 3 + N_EOS
 EOS = ("inside", "outside", "both")
 
 
 def make_module(**options):
     torch.manual_seed(0)
-    sizes = {"n_bins": N_BINS, "n_tokens": N_TOKENS, "n_eos": N_EOS, "k": 8, "d": 16, "n_heads": 4, "n_hidden": 32}
-    config = AtacFormerConfig(**{**sizes, "n_layers": 2, **options})
+    config = tiny_config(**options)
     fractions = torch.rand(N_BINS, N_EOS) * (torch.rand(N_BINS, 1) < 0.8)
     tables = {"chrom": torch.arange(N_BINS) % N_EOS, "region_class": fractions}
-    module = AtacFormerModule(config, tables, torch.randn(N_BINS), 7.0).eval()
-    for p in module.parameters():  # nothing at zero: every path counts
-        nn.init.normal_(p, std=0.3)
-    return module
-
-
-def batch_of(sentences, eos="inside"):
-    end = [] if eos == "outside" else list(range(N_BINS + 3, N_TOKENS))
-    whole = [[N_BINS + 1, *map(int, s), *end] for s in sentences]
-    n = torch.tensor([len(s) for s in sentences], dtype=torch.float32)
-    return SentenceBatch(
-        tokens=torch.tensor([t for s in whole for t in s]),
-        lengths=torch.tensor([len(s) for s in whole]),
-        n_seen=n,
-        n_removed=n + 1,
-    )
+    return tiny_module(config, tables)
 
 
 def some_sentences(rng, lengths=(0, 3, 8, 8, 1)):
@@ -181,7 +161,7 @@ def test_queries_of_a_cell_read_its_own_tokens_only(n_queries):
 @pytest.mark.parametrize("decoder", list(DECODERS))
 def test_asked_pairs_and_the_grid_give_the_same_numbers(decoder, eos, rng):
     module = make_module(decoder=decoder, eos=eos)
-    encoded = module.encode(batch_of(some_sentences(rng), eos))
+    encoded = module.encode(batch_of(some_sentences(rng), eos=eos))
     bins = torch.from_numpy(rng.permutation(N_BINS)[:25])
     grid = module.decoder.grid(encoded, bins)
     assert grid.shape == (5, 25, 3)
@@ -198,7 +178,7 @@ def test_a_cell_is_told_the_same_alone_and_among_others(decoder, eos, rng):
     sentences, bins = some_sentences(rng), torch.arange(N_BINS)
 
     def told(which):
-        batch = batch_of([sentences[i] for i in which], eos)
+        batch = batch_of([sentences[i] for i in which], eos=eos)
         return module.probability(module.encode(batch), bins, batch.n_seen, batch.n_removed)
 
     together = told(range(5))

@@ -5,41 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from tests.models.atacformer.tiny_module import N_BINS, N_EOS, N_TOKENS, batch_of, tiny_config, tiny_module
 from torch import nn
 
-from chromatell.models.atacformer._batch import SentenceBatch
 from chromatell.models.atacformer._decoders import N_STATES
-from chromatell.models.atacformer._module import AtacFormerConfig, AtacFormerModule, attend, attend_jagged
-
-N_BINS, N_EOS = 40, 3
-N_TOKENS = N_BINS + 3 + N_EOS
+from chromatell.models.atacformer._module import attend, attend_jagged
 
 
 def make_module(**options):
     torch.manual_seed(0)
-    sizes = {"n_bins": N_BINS, "n_tokens": N_TOKENS, "n_eos": N_EOS, "k": 8, "d": 16, "n_heads": 4, "n_hidden": 32}
-    config = AtacFormerConfig(**{**sizes, "n_layers": 2, **options})
+    config = tiny_config(**options)
     tables = {"chrom": torch.arange(N_BINS) % N_EOS}
     if config.n_dna:
         tables["dna"] = torch.randn(N_BINS, config.n_dna)
-    module = AtacFormerModule(config, tables, torch.randn(N_BINS), 7.0).eval()
-    for p in module.parameters():  # nothing at zero: every path counts
-        nn.init.normal_(p, std=0.3)
-    return module
-
-
-def batch_of(sentences, context=None):
-    eos = list(range(N_BINS + 3, N_TOKENS))
-    head = [N_BINS + 1] + ([N_BINS + 2] if context is not None else [])
-    whole = [head + list(s) + eos for s in sentences]
-    n = torch.tensor([len(s) for s in sentences], dtype=torch.float32)
-    return SentenceBatch(
-        tokens=torch.tensor([t for s in whole for t in s]),
-        lengths=torch.tensor([len(s) for s in whole]),
-        n_seen=n,
-        n_removed=n + 1,
-        context=context,
-    )
+    return tiny_module(config, tables)
 
 
 def padded_reference(module, batch):
