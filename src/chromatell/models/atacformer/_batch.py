@@ -22,12 +22,20 @@ class Asked(Batch):
         int64 (asked,): 0 not in the sentence, 1 in it and seen, 2 in it but removed.
     log_rate
         float32 (asked, 3): log of the expected number of times that the pair would be asked, were it in each state.
+    n_asked
+        Pairs of each cell, on the host, where they are needed: a GPU is not asked for them. Cells at the end of which
+        nothing is asked may be left out.
     """
 
     cell: Tensor
     bin: Tensor
     state: Tensor
     log_rate: Tensor
+    n_asked: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if not self.n_asked and len(self.cell):
+            self.n_asked = torch.bincount(self.cell).tolist()
 
     def of(self, new: Tensor) -> Asked:
         """Return what is asked of some cells, given the new place of each cell, int64 (cells,); -1 leaves it out."""
@@ -57,8 +65,8 @@ class SentenceBatch(Batch):
         What the decoder is asked; None in prediction.
     positive
         The same cells changed, for contrastive learning; None elsewhere.
-    sizes
-        `lengths` on the host, where they are needed: a GPU is not asked for them.
+    sizes, labelled
+        `lengths`, and whether any cell has each label, on the host, where they are needed: a GPU is not asked for them.
     """
 
     tokens: Tensor
@@ -70,10 +78,13 @@ class SentenceBatch(Batch):
     asked: Asked | None = None
     positive: Positive | None = None
     sizes: list[int] = field(default_factory=list)
+    labelled: list[bool] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if not self.sizes:
             self.sizes = self.lengths.tolist()
+        if self.labels is not None and not self.labelled:
+            self.labelled = (self.labels >= 0).any(dim=0).tolist()
 
     def __len__(self) -> int:
         return self.lengths.shape[0]
@@ -111,6 +122,8 @@ class Positive(Batch):
         int64 (asked,): places in `sentences`, and bins, whose state is asked.
     state
         int64 (asked,): 0 open in neither, 1 kept, 2 dropped, 3 added.
+    n_asked
+        As of `Asked`.
     """
 
     sentences: SentenceBatch
@@ -118,6 +131,11 @@ class Positive(Batch):
     cell: Tensor
     bin: Tensor
     state: Tensor
+    n_asked: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if not self.n_asked and len(self.cell):
+            self.n_asked = torch.bincount(self.cell).tolist()
 
     def some(self, cells: Tensor) -> Positive:
         """Return those of some cells of the batch, int64 (n,)."""

@@ -225,7 +225,7 @@ class ContrastiveHead(nn.Module):
         own, other = (ranks.gathered(self.project(x)) for x in (encoded.cls, changed.cls[positive.place]))
         loss = c.weight * info_nce(own, other, c.temperature)  # each cell is told from all of the batch
         if ranks.total(len(positive.state)) > 0:
-            logits = self.decoder(changed, positive.cell, positive.bin).float()
+            logits = self.decoder(changed, positive.cell, positive.bin, positive.n_asked).float()
             cost = F.cross_entropy(logits, positive.state, reduction="sum")
             loss = loss + c.decoder_weight * ranks.ratio(cost, len(positive.state))
         return loss

@@ -48,10 +48,11 @@ class Decoder(nn.Module):
     n_states: int
 
     @abstractmethod
-    def forward(self, encoded: Encoded, cell: Tensor, bin: Tensor) -> Tensor:
+    def forward(self, encoded: Encoded, cell: Tensor, bin: Tensor, n_asked: list[int] | None = None) -> Tensor:
         """Return the logits of the states, (asked, n_states), of the asked pairs of `cell` and `bin`, int64 (asked,).
 
-        There are three states, or as many as the decoder was made for.
+        There are three states, or as many as the decoder was made for. `n_asked` is how many are asked of each cell,
+        on the host, but for zeros at the end; None counts them.
         """
 
     @abstractmethod
@@ -108,7 +109,7 @@ class ChromosomeDecoder(EosDecoder):
     def _prepared(self, encoded: Encoded) -> tuple[Tensor, Tensor]:
         return self.meeting.prepare(self.from_eos(encoded.eos) + self.from_cls(encoded.cls)[:, None])
 
-    def forward(self, encoded: Encoded, cell: Tensor, bin: Tensor) -> Tensor:
+    def forward(self, encoded: Encoded, cell: Tensor, bin: Tensor, n_asked: list[int] | None = None) -> Tensor:
         """Return (asked, n_states)."""
         up, factors = self._prepared(encoded)  # (cells, chroms, k), (cells, chroms, n_states - 1, k)
         place = self.chrom[bin]
@@ -145,7 +146,7 @@ class RegionClassDecoder(EosDecoder):
         none = self.from_cls(encoded.cls)[:, None]
         return self.meeting.prepare(torch.cat([self.from_eos(encoded.eos) + none, none], dim=1))
 
-    def forward(self, encoded: Encoded, cell: Tensor, bin: Tensor) -> Tensor:
+    def forward(self, encoded: Encoded, cell: Tensor, bin: Tensor, n_asked: list[int] | None = None) -> Tensor:
         """Return (asked, n_states)."""
         up, factors = self._prepared(encoded)  # (cells, classes + 1, k), (cells, classes + 1, n_states - 1, k)
         brought = torch.cat([up[:, :, None], factors], dim=2).float()
@@ -187,11 +188,12 @@ class CrossAttentionDecoder(Decoder):
         k, v = self.kv(encoded.hidden).unflatten(-1, (2, self.n_heads, -1)).unbind(1)
         return k, v  # (tokens, heads, k / heads)
 
-    def forward(self, encoded: Encoded, cell: Tensor, bin: Tensor) -> Tensor:
+    def forward(self, encoded: Encoded, cell: Tensor, bin: Tensor, n_asked: list[int] | None = None) -> Tensor:
         """Return (asked, n_states): pairs are brought together by cell, and none is padded."""
         order = cell.argsort(stable=True)
         vector = encoded.vector(bin[order])
-        n_queries = torch.bincount(cell, minlength=len(encoded.sizes)).tolist()
+        n_queries = torch.bincount(cell).tolist() if n_asked is None else n_asked
+        n_queries = [*n_queries, *[0] * (len(encoded.sizes) - len(n_queries))]
         k, v = self._keys_values(encoded)
         read = cross_attend(self._queries(vector), k, v, n_queries, encoded.sizes).flatten(1)
         logits = self.meeting(*self.meeting.prepare(read), vector)

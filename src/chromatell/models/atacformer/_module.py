@@ -204,7 +204,7 @@ class AtacFormerModule(nn.Module):
         asked = batch.asked
         assert asked is not None  # the loader made it
         encoded = self.encode(batch)
-        logits = self.decoder(encoded, asked.cell, asked.bin).float()
+        logits = self.decoder(encoded, asked.cell, asked.bin, asked.n_asked).float()
         logits = logits + self.prior(asked.bin, batch.n_seen[asked.cell], batch.n_removed[asked.cell])
         weight = logits.new_tensor(self.config.class_weights)
         adjusted = logits + asked.log_rate + weight.log()
@@ -212,13 +212,14 @@ class AtacFormerModule(nn.Module):
         loss = ranks.ratio(loss, len(asked.state))
         if batch.labels is not None:
             for i, scores in enumerate(self.label_logits(encoded)):
-                known = batch.labels[:, i] >= 0
+                if not ranks.total(batch.labelled[i]) > 0:  # no rank holds a label: the head takes no part
+                    continue
+                label = batch.labels[:, i]
                 w = self.label_weights[i]
                 w = scores.new_ones(scores.shape[1]) if w is None else w.to(scores)
-                n = w[batch.labels[known, i]].sum()
-                if ranks.total(n) > 0:  # no rank holds a label: the head takes no part
-                    cost = F.cross_entropy(scores[known], batch.labels[known, i], weight=w, reduction="sum")
-                    loss = loss + self.config.label_weight * ranks.ratio(cost, n)
+                n = (w[label.clamp(min=0)] * (label >= 0)).sum()
+                cost = F.cross_entropy(scores, label, weight=w, reduction="sum", ignore_index=-1)
+                loss = loss + self.config.label_weight * ranks.ratio(cost, n)
         if self.contrastive is not None and batch.positive is not None:
             loss = loss + self.contrastive(encoded, self.encode(batch.positive.sentences), batch.positive)
         return loss

@@ -101,7 +101,9 @@ class XChromModule(RegionSide):
         The latter is the squared error of the logit, mean over regions and cells.
         """
         if isinstance(batch, RegionVectors):
-            error = (self.regions(batch.tokens, batch.said).float() - batch.vectors) @ batch.metric
+            w = self.regions(batch.tokens, batch.said).float()
+            with torch.autocast(w.device.type, enabled=False):  # small differences of large numbers
+                error = (w - batch.vectors) @ batch.metric
             return ranks.share_of_mean(error.square().sum(dim=1).mean(), len(batch))
         assert batch.target is not None
         w, v = self.regions(batch.tokens, batch.said), self._cells(batch)
