@@ -15,7 +15,7 @@ import chromatell as ctl
 from chromatell import ChromatellError
 from chromatell.io import Record
 from chromatell.models.dense._regressions import DEPTH, LOW_RANK, MEMBERS, NETWORK, RIDGE, Cells, fit_regressions
-from chromatell.models.dense._stack import ERRORS, Moments, choose_weights
+from chromatell.models.dense._stack import ERRORS, SHAPE, Moments, choose_weights
 
 
 @pytest.fixture(scope="module")
@@ -92,13 +92,18 @@ def test_weights_are_those_of_a_constrained_regression(rng):
     unit = 1 / (variance + variance.mean()) / m
     simple, network = [q.astype(float) for q in members[:-1]], members[-1].astype(float)
 
+    def weighed(e: np.ndarray) -> np.ndarray:
+        """The part of an error that is a multiple of the means once, the rest twice, in squares."""
+        level = (e @ (unit * mean))[:, None] / (unit * mean**2).sum() * mean
+        return level + np.sqrt(SHAPE) * (e - level)
+
     def error(v: np.ndarray) -> np.ndarray:
-        return sum(vi * q for vi, q in zip(v, simple, strict=True)) - truth
+        return weighed(sum(vi * q for vi, q in zip(v, simple, strict=True)) - truth)
 
     best = minimize(lambda v: float((unit * error(v) ** 2).sum()), np.full(3, 1 / 3), bounds=[(0, 1)] * 3,
                     constraints={"type": "eq", "fun": lambda v: v.sum() - 1}, options={"ftol": 1e-12})  # fmt: skip
     # the network's share: least squares through 0 over cells, less its standard error
-    left, step = -error(best.x), network - truth - error(best.x)
+    left, step = -error(best.x), weighed(network - truth) - error(best.x)
     gain, apart = (unit * left * step).sum(axis=1), (unit * step**2).sum(axis=1)
     share = gain.sum() / apart.sum()
     se = np.std(gain - share * apart, ddof=1) * np.sqrt(n) / apart.sum()
@@ -106,7 +111,24 @@ def test_weights_are_those_of_a_constrained_regression(rng):
     np.testing.assert_allclose(w, [*(1 - share) * best.x, share], atol=2e-3)
     assert 0.05 < share < 0.95
     for name, q in zip(MEMBERS, members, strict=True):
-        assert loss[name] == pytest.approx(float((unit * (q - truth) ** 2).sum() / n), rel=1e-4)
+        assert loss[name] == pytest.approx(float((unit * weighed(q - truth) ** 2).sum() / n), rel=1e-4)
+
+
+def test_what_tells_cells_of_one_depth_apart_is_not_given_up_for_the_level(rng):
+    n, m = 400, 50
+    mean = np.linspace(0.05, 0.4, m).astype("f4")
+    profile = (rng.normal(0, 1, (n, 1)) * np.where(np.arange(m) % 2, 0.3, -0.3)).astype("f4")
+    depth = np.exp(rng.normal(0, 0.5, (n, 1)))
+    truth = (rng.random((n, m)) < np.clip(mean * depth * (1 + profile), 0, 1)).astype("f4")
+    level, shape = (mean * depth).astype("f4"), mean * (1 + profile)
+    moments = Moments(n, mean)
+    moments.add(slice(0, n), slice(0, m), [level, shape, level, level], truth)
+    even = moments._inner[:, :2, :2].sum(axis=0), moments._cross[:, :2].sum(axis=0)
+    (a, b), (c, d) = even[0]
+    plain = (even[1][1] - even[1][0] + a - b) / (a - b - c + d)  # least squares of one share
+    weights = choose_weights(moments)[0]
+    assert weights[LOW_RANK] > plain + 0.05
+    assert 0.1 < plain < 0.9
 
 
 def test_cells_of_which_the_network_is_not_known_weigh_the_others(rng):

@@ -21,6 +21,7 @@ WORDS = {
 }
 VAL_CELLS = 2_000
 ERRORS = 2.0  # standard errors by which the network's share is lowered; validation cells also chose its epoch
+SHAPE = 2.0  # how often an error in a cell's profile counts for one in how open the cell is at all
 _LOWEST = 1e-3  # a weight below it is none
 
 
@@ -147,7 +148,9 @@ class Moments:
     """What the weights are chosen by: products of the members with each other and with the truth, of each cell.
 
     A region counts by the inverse of its variance plus the mean variance, so that neither the open regions alone nor
-    the many that are nearly never open decide.
+    the many that are nearly never open decide. Of a cell's errors, the part that is a multiple of the regions' means,
+    its level, which is depth, counts once; the rest, its profile, twice: what tells cells of one depth apart is small
+    beside the level, and was given up for it.
 
     Parameters
     ----------
@@ -165,9 +168,12 @@ class Moments:
         variance = mean.astype(np.float64) * (1 - mean)
         self.weight = (1 / (variance + variance.mean() + 1e-12) / len(mean)).astype(np.float32)
         self.n_val = n_cells if n_val is None else n_val
-        self.inner = np.zeros((n_cells, m, m))
-        self.cross = np.zeros((n_cells, m))
-        self.own = np.zeros(n_cells)
+        self._mean = mean.astype(np.float32)
+        self._inner = np.zeros((n_cells, m, m))
+        self._cross = np.zeros((n_cells, m))
+        self._own = np.zeros(n_cells)
+        self._levels = np.zeros((n_cells, m + 1))  # products with the regions' means; the last is the truth's
+        self._means = np.zeros(n_cells)
 
     def add(self, rows: Any, regions: Any, members: list[np.ndarray], truth: np.ndarray, times: float = 1.0) -> None:
         """Add a block: predictions of the members and the truth, float32 (cells, regions) each.
@@ -175,20 +181,41 @@ class Moments:
         It counts so many times, where its regions stand for more.
         """
         w = self.weight[regions] * np.float32(times)
+        level = w * self._mean[regions]
         for i, p in enumerate(members):
             weighted = p * w
-            self.cross[rows, i] += np.einsum("cr,cr->c", weighted, truth, dtype=np.float64)
+            self._levels[rows, i] += p @ level
+            self._cross[rows, i] += np.einsum("cr,cr->c", weighted, truth, dtype=np.float64)
             for j in range(i + 1):
                 found = np.einsum("cr,cr->c", weighted, members[j], dtype=np.float64)
-                self.inner[rows, i, j] += found
+                self._inner[rows, i, j] += found
                 if i != j:
-                    self.inner[rows, j, i] += found
-        self.own[rows] += (truth * w).sum(axis=1, dtype=np.float64)  # the truth is 0 or 1
+                    self._inner[rows, j, i] += found
+        self._levels[rows, -1] += truth @ level
+        self._means[rows] += float((level * self._mean[regions]).sum(dtype=np.float64))
+        self._own[rows] += (truth * w).sum(axis=1, dtype=np.float64)  # the truth is 0 or 1
+
+    @property
+    def inner(self) -> np.ndarray:
+        """Products of the members, (cells, members, members)."""
+        levels = self._levels[:, :-1]
+        return SHAPE * self._inner - self._of_level(levels[:, :, None] * levels[:, None, :])
+
+    @property
+    def cross(self) -> np.ndarray:
+        """Products of the members with the truth, (cells, members)."""
+        return SHAPE * self._cross - self._of_level(self._levels[:, :-1] * self._levels[:, -1:])
+
+    def _of_level(self, products: np.ndarray) -> np.ndarray:
+        """Return what products of levels count too often."""
+        means = np.maximum(self._means, 1e-30).reshape(-1, *(1,) * (products.ndim - 1))
+        return (SHAPE - 1) * products / means
 
     def loss(self, weights: np.ndarray) -> np.ndarray:
         """Return the weighted squared error of each validation cell."""
         inner, cross = self.inner[: self.n_val], self.cross[: self.n_val]
-        return np.einsum("i,cij,j->c", weights, inner, weights) - 2 * cross @ weights + self.own[: self.n_val]
+        own = SHAPE * self._own - self._of_level(self._levels[:, -1] ** 2)
+        return np.einsum("i,cij,j->c", weights, inner, weights) - 2 * cross @ weights + own[: self.n_val]
 
     def best(self) -> np.ndarray:
         """Return the weights, 0 or more, with sum 1.
@@ -196,11 +223,12 @@ class Moments:
         Those of the simple members have the least summed error in all cells. The network then takes the share with the
         least error in the validation cells, less two standard errors of that share: few cells leave it none.
         """
-        simple = _on_simplex(self.inner[:, :-1, :-1].sum(axis=0), self.cross[:, :-1].sum(axis=0))
+        inner, cross = self.inner, self.cross
+        simple = _on_simplex(inner[:, :-1, :-1].sum(axis=0), cross[:, :-1].sum(axis=0))
         weights, n = np.append(simple, 0.0), self.n_val
         step = np.eye(len(weights))[-1] - weights
-        gain = (self.cross[:n] - self.inner[:n] @ weights) @ step  # of a small share, in each cell
-        apart = np.einsum("i,cij,j->c", step, self.inner[:n], step)
+        gain = (cross[:n] - inner[:n] @ weights) @ step  # of a small share, in each cell
+        apart = np.einsum("i,cij,j->c", step, inner[:n], step)
         total = float(apart.sum())
         if total <= 0:
             return weights
