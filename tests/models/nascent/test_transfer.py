@@ -9,7 +9,7 @@ import pytest
 import chromatell as ctl
 from chromatell.io import Record
 from chromatell.models.nascent._augment import KINDS, changed
-from chromatell.models.nascent._carry import Densities, assays_of, n_carried, sample_scale
+from chromatell.models.nascent._carry import Densities, Sample, assays_of, n_carried, sample_scale
 from chromatell.models.nascent._transfer import Blend
 
 BOTH = [{"assay": "PRO", "strand": "+"}, {"assay": "PRO", "strand": "-"}]
@@ -47,8 +47,10 @@ def model():
 def test_it_is_the_default_and_its_features_are_counted():
     assert ctl.models.Nascent(tracks_of(made())).options.architecture == "transfer"
     for inputs in (BOTH, [{"assay": "a", "strand": "."}], [*BOTH, {"assay": "ATAC", "strand": "."}]):
-        signal = Densities(np.ones((len(inputs), 30)), assays_of(inputs), np.ones((len(assays_of(inputs)), 3)), 11)
-        assert signal.features(slice(0, 30)).shape == (n_carried(inputs, 11), 30)
+        values, usable, assays = np.ones((len(inputs), 60)), np.ones(60, dtype=bool), assays_of(inputs)
+        for ranks in (True, False):
+            signal = Densities(values, assays, Sample.of([(values, usable)], assays, 41, ranks), 41)
+            assert signal.features(slice(0, 60)).shape == (n_carried(inputs, 41, ranks), 60)
 
 
 def test_features_are_those_counted_bin_by_bin():
@@ -61,7 +63,7 @@ def test_features_are_those_counted_bin_by_bin():
     mean = np.minimum(total, cut).mean()
     np.testing.assert_allclose(scale, [[cut, mean, 1]])
     clipped = values * np.where(total > cut, cut / np.maximum(total, 1), 1)
-    signal = Densities(values, assays_of(BOTH), scale, 5)
+    signal = Densities(values, assays_of(BOTH), Sample(scale), 5)
     found = signal.features(np.array([0, 20, 33]))
     for column, at in enumerate((0, 20, 33)):
         expected, narrower = [], None
@@ -89,11 +91,45 @@ def test_features_are_those_counted_bin_by_bin():
         np.testing.assert_allclose(found[:, column], expected, rtol=1e-5, atol=1e-6)
 
 
+def test_ranks_are_shares_of_the_samples_bins_whatever_the_unit_and_the_spread():
+    rng, inputs = np.random.default_rng(4), [{"assay": "a", "strand": "."}]
+    values = rng.gamma(0.2, 1.0, (1, 3000))
+    usable, assays = rng.random(3000) < 0.8, assays_of(inputs)
+    plain = n_carried(inputs, 121, ranks=False)
+    found = []
+    for v in (values, 7 * values):
+        sample = Sample.of([(v, usable)], assays, 121, ranks=True)
+        found.append(Densities(v, assays, sample, 121).features(slice(0, 3000))[plain:])
+    np.testing.assert_allclose(found[0], found[1], atol=1e-3)
+    for row, deviation in zip(found[0], (2, 6, 20), strict=True):
+        offsets = np.arange(-3 * deviation, 3 * deviation + 1)
+        kernel = np.exp(-0.5 * (offsets / deviation) ** 2)
+        smooth = np.convolve(values[0], kernel / kernel.sum(), mode="same")
+        share = np.array([(smooth[usable] >= x).mean() for x in smooth[usable]])
+        np.testing.assert_allclose(row[usable], -np.log10(share), atol=0.13)  # thresholds are 1/8 apart
+        assert np.abs(row[usable] + np.log10(share))[share > 0.01].mean() < 0.02
+
+
+def test_bins_that_are_alike_rank_as_the_lowest_of_them():
+    values = np.zeros((2, 1000))
+    values[0, 500] = 1
+    sample = Sample.of([(values, np.ones(1000, dtype=bool))], assays_of(BOTH), 51, ranks=True)
+    ranks = Densities(values, assays_of(BOTH), sample, 51).features(slice(0, 1000))[n_carried(BOTH, 51, ranks=False) :]
+    assert (ranks[:2, :400] == 0).all()
+    assert (ranks[:2, 500] == ranks[:2].max(axis=1)).all()
+    apart, at_once, higher, lower = ranks[2:]
+    assert higher[500] > 2
+    for one in (lower, apart, at_once):
+        assert (one == 0).all()
+
+
 def test_the_other_strand_has_the_same_features_and_predictions(model):
     values = made(3)
     turned = values[[1, 0, 2]][:, ::-1].copy()
-    assays, scale = assays_of(BOTH), sample_scale([values[:2]], assays_of(BOTH))
-    signals = [Densities(v[:2], assays, scale, 51) for v in (values, turned)]
+    assays, usable = assays_of(BOTH), np.ones(values.shape[1], dtype=bool)
+    samples = [Sample.of([(v[:2], usable)], assays, 51, ranks=True) for v in (values, turned)]
+    np.testing.assert_array_equal(samples[0].ranks, samples[1].ranks)
+    signals = [Densities(v[:2], assays, s, 51) for v, s in zip((values, turned), samples, strict=True)]
     a, b = (s.features(slice(0, values.shape[1])) for s in signals)
     np.testing.assert_allclose(a, b[:, ::-1], atol=1e-4)
     there, back = (model.predict(tracks_of(v)).values("chr1") for v in (values, turned))
@@ -166,20 +202,31 @@ def test_a_target_that_does_not_rise_with_the_signal_has_none_of_it():
 
 def test_blend_and_scale_of_a_record_are_checked(model):
     record = model.to_record()
-    assert record.schema == 2
+    assert record.schema == 3
     changes = {
         "weights.blend.share": np.array([2.0]),
         "weights.blend.slope": np.array([np.nan]),
         "weights.blend.level": np.zeros(2),
         "scaling.sample": np.zeros((1, 3)),
+        "scaling.ranks": -record.arrays["scaling.ranks"],
     }
     for name, value in changes.items():
-        broken = Record(record.family, 2, record.config, {**record.arrays, name: value}, record.var_names)
+        broken = Record(record.family, 3, record.config, {**record.arrays, name: value}, record.var_names)
         with pytest.raises(ctl.ChromatellError, match="Ask for the file again"):
             ctl.models.load(broken)
-    broken = Record(record.family, 2, {**record.config, "signal": {"reads": "x"}}, record.arrays, record.var_names)
+    broken = Record(record.family, 3, {**record.config, "signal": {"reads": "x"}}, record.arrays, record.var_names)
     with pytest.raises(ctl.ChromatellError, match="says of its signal"):
         ctl.models.load(broken)
+
+
+def test_a_record_of_before_ranks_predicts_as_it_did():
+    model = ctl.models.Nascent(tracks_of(made()), window=51, min_child_weight=5, ranks=False)
+    model.train(max_epochs=3, seed=0)
+    expected, record = model.predict(tracks_of(made(2))).values("chr1"), model.to_record()
+    assert "scaling.ranks" not in record.arrays
+    options = {k: v for k, v in record.config["options"].items() if k != "ranks"}
+    older = Record(record.family, 2, {**record.config, "options": options}, record.arrays, record.var_names)
+    np.testing.assert_array_equal(ctl.models.load(older).predict(tracks_of(made(2))).values("chr1"), expected)
 
 
 def test_classes_have_probabilities():

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.ndimage import gaussian_filter1d, shift
+from scipy.ndimage import gaussian_filter1d, maximum_filter1d, shift, uniform_filter1d
 
 # Each kind gives the same number of bins. Thinned: the share of reads that is kept.
-KINDS: tuple[str, ...] = ("as it is", "thin 0.1", "thin 0.03", "thin 0.01", "cap", "cap", "run-on", "run-on")
+KINDS: tuple[str, ...] = ("as it is", "thin 0.1", "thin 0.03", "thin 0.01", "cap", "sites", "run-on", "run-on")
 
 
 def changed(
@@ -22,7 +22,8 @@ def changed(
         (inputs, bins), not scaled.
     kind
         'as it is'; 'thin 0.1', a share of the reads; 'cap', concentrated at start sites as PRO-cap is, each place with
-        an efficiency of its own; 'run-on', less paused and less sharp as GRO-seq is, with background, and genes at
+        an efficiency of its own; 'sites', reads at local maxima of a strand and little elsewhere, as sharp as PRO-cap
+        can be; 'run-on', less paused and less sharp as GRO-seq is, with background, and genes at
         other levels.
     strands
         One for each input.
@@ -35,7 +36,10 @@ def changed(
     if kind.startswith("thin"):
         whole = np.floor(reads + rng.random(reads.shape)).astype(np.int64)
         return rng.binomial(whole, float(kind.split()[1])).astype(np.float32)
-    rate = _cap(reads, bin_size, rng) if kind == "cap" else _run_on(reads, strands, bin_size, rng)
+    if kind == "run-on":
+        rate = _run_on(reads, strands, bin_size, rng)
+    else:
+        rate = (_cap if kind == "cap" else _sites)(reads, bin_size, rng)
     return rng.poisson(np.minimum(rate, 1e6)).astype(np.float32)
 
 
@@ -48,6 +52,18 @@ def _cap(reads: np.ndarray, bin_size: int, rng: np.random.Generator) -> np.ndarr
     run = max(1, round(300 / bin_size))  # a place is some bins
     efficiency = rng.normal(0, spread, (len(reads), -(-reads.shape[1] // run)))
     sites = excess * np.exp(np.repeat(efficiency, run, axis=1)[:, : reads.shape[1]])
+    share = sites.sum()
+    return depth * ((1 - rest) * sites * (reads.sum() / share if share > 0 else 0) + rest * reads)
+
+
+def _sites(reads: np.ndarray, bin_size: int, rng: np.random.Generator) -> np.ndarray:
+    """Return rates of reads at the maxima of each strand that stand out of 4 kb around, and little of the rest."""
+    power, spread, rest = rng.uniform(1.0, 1.6), rng.uniform(0.6, 1.4), rng.uniform(0.01, 0.1)
+    depth = _log_uniform(rng, 0.05, 0.75)
+    near = gaussian_filter1d(reads, _bins(50, bin_size), axis=1)
+    highest = near >= maximum_filter1d(near, 2 * round(200 / bin_size) + 1, axis=1)
+    excess = np.maximum(near - 3 * uniform_filter1d(reads, 2 * max(1, round(2000 / bin_size)) + 1, axis=1), 0) * highest
+    sites = gaussian_filter1d(excess**power * np.exp(rng.normal(0, spread, reads.shape)), _bins(35, bin_size), axis=1)
     share = sites.sum()
     return depth * ((1 - rest) * sites * (reads.sum() / share if share > 0 else 0) + rest * reads)
 

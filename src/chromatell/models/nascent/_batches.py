@@ -14,6 +14,7 @@ from chromatell.data.tracks import BinnedTracks
 from chromatell.genome.genome import Genome
 from chromatell.models._train_config import TrainConfig
 from chromatell.models.nascent._bins import scaled_inputs, target_values
+from chromatell.models.nascent._carry import Sample
 from chromatell.models.nascent._config import NascentConfig
 from chromatell.models.nascent._intervals import Intervals, interval_loader
 from chromatell.models.nascent._sequence import bin_tokens
@@ -32,7 +33,7 @@ class Source:
     deviation: np.ndarray
     options: NascentConfig
     genome: Genome | None = None
-    sample: np.ndarray | None = None  # of 'transfer': as `sample_scale` gives it
+    sample: Sample | None = None  # of 'transfer'
 
     def x(self, chrom: str) -> np.ndarray:
         """Return scaled inputs, float32 (inputs, bins)."""

@@ -1,4 +1,4 @@
-"""What carries over to another cell, assay and depth: densities of clipped signal, and how the strands lie in them."""
+"""What carries over to another cell, assay and depth: densities of clipped signal, ranks, and how the strands lie."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ WIDTHS = (1, 3, 5, 11, 21, 51, 101, 201, 501)  # bins
 _STRANDED = 201  # bins: wider stretches say nothing more of the strands
 _TOP, _FEW = 0.9, 0.1  # quantiles of the bins with signal: where they are clipped, and what one read is
 _SMOOTH = 20.0  # bins: standard deviation of the smoothed log signal
+_RANKED, _RANKED_STRANDS = (2, 6, 20, 60), (3, 10)  # bins: standard deviations of what is ranked, of strands alone
+_TAILS = np.arange(0, 5.01, 0.125)  # -log10 of the share of bins that are as high or higher
 
 
 @dataclass(frozen=True)
@@ -46,17 +48,94 @@ def widths_of(window: int) -> tuple[int, ...]:
     return tuple(w for w in WIDTHS if w <= window)
 
 
-def n_carried(inputs: Sequence[Mapping[str, str]], window: int) -> int:
+def ranked_of(window: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the standard deviations, in bins, of the smoothed signal that is ranked, and of that of single strands.
+
+    Examples
+    --------
+    >>> ranked_of(51)
+    ((2, 6), (3,))
+    """
+    half = window // 2  # strands are also looked at two standard deviations away
+    return tuple(s for s in _RANKED if 3 * s <= half), tuple(s for s in _RANKED_STRANDS if 5 * s <= half)
+
+
+def n_carried(inputs: Sequence[Mapping[str, str]], window: int, ranks: bool = True) -> int:
     """Return how many features there are.
 
     Examples
     --------
-    >>> n_carried([{"assay": "PRO", "strand": "+"}, {"assay": "PRO", "strand": "-"}], 501)
-    45
+    >>> inputs = [{"assay": "PRO", "strand": "+"}, {"assay": "PRO", "strand": "-"}]
+    >>> n_carried(inputs, 501), n_carried(inputs, 501, ranks=False)
+    (57, 45)
     """
     widths = widths_of(window)
-    of_strands = 4 * sum(1 < w <= _STRANDED for w in widths)
-    return sum(2 * len(widths) - 1 + (of_strands if a.stranded else 0) for a in assays_of(inputs))
+    both, single = map(len, ranked_of(window) if ranks else ((), ()))
+    of_strands = 4 * sum(1 < w <= _STRANDED for w in widths) + 4 * single
+    return sum(2 * len(widths) - 1 + both + (of_strands if a.stranded else 0) for a in assays_of(inputs))
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What a sample is scaled by.
+
+    Attributes
+    ----------
+    scale
+        float64 (assays, 3): as `sample_scale` gives it.
+    ranks
+        float64 (assays, smoothings, 41): the smoothed signal that a share of 1, .75, .56, ... 1e-5 of the bins reaches,
+        of both strands together, then of either strand; None where nothing is ranked.
+    """
+
+    scale: np.ndarray
+    ranks: np.ndarray | None = None
+
+    @classmethod
+    def of(
+        cls,
+        parts: Iterable[tuple[np.ndarray, np.ndarray]],
+        assays: Sequence[Assay],
+        window: int,
+        ranks: bool,
+        step: int = 1,
+    ) -> Sample:
+        """Return it of chromosomes: (inputs, bins) not scaled, and which bins are usable, every `step`-th of them."""
+        heard, smoothed = [], []
+        for values, usable in parts:
+            heard.append(values[:, usable][:, ::step])
+            if ranks:
+                smoothed.append([[x[..., usable][..., ::step] for x in _smoothed(values, a, window)] for a in assays])
+        scale = sample_scale(heard, assays)
+        if not ranks:
+            return cls(scale)
+        both, single = ranked_of(window)
+        found = np.zeros((len(assays), len(both) + len(single), _TAILS.size))
+        for i, _ in enumerate(assays):
+            for k in range(len(smoothed[0][i])):
+                every = np.concatenate([part[i][k].ravel() for part in smoothed])
+                found[i, k] = np.quantile(every, 1 - 10**-_TAILS, method="higher")
+        return cls(scale, found)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return what there is, by the names of a record."""
+        ranks = {} if self.ranks is None else {"scaling.ranks": self.ranks}
+        return {"scaling.sample": self.scale, **ranks}
+
+
+def _smoothed(values: np.ndarray, assay: Assay, window: int) -> list[np.ndarray]:
+    """Return what is ranked: float32 (bins,) of each smoothing, and (2, bins) of each of the strands."""
+    both, single = ranked_of(window)
+    total = values[list(assay.rows)].sum(axis=0, dtype=np.float64)
+    found = [_gaussian(total, s) for s in both]
+    if assay.stranded:
+        found += [np.stack([_gaussian(values[i], s) for i in (assay.plus, assay.minus)]) for s in single]
+    return found
+
+
+def _gaussian(values: np.ndarray, deviation: int) -> np.ndarray:
+    smooth = gaussian_filter1d(values, deviation, output=np.float64, mode="constant", radius=3 * deviation)
+    return np.maximum(smooth, 0).astype(np.float32)
 
 
 def sample_scale(values: Iterable[np.ndarray], assays: Sequence[Assay]) -> np.ndarray:
@@ -90,8 +169,10 @@ class Densities:
 
     Each width gives the density in units of the sample's mean, shrunk towards it by one read; its ratio to the next
     narrower; and of two strands how unequal they are, whether polymerases part here (plus downstream and minus
-    upstream, the lesser of both, alone and beside those that meet) and how unequal the two sides are. A stretch read
-    from the other strand has the same features. Beyond a chromosome's ends there is no signal.
+    upstream, the lesser of both, alone and beside those that meet) and how unequal the two sides are. Then ranks, which
+    do not ask how an assay spreads its reads, and which no clipping levels: -log10 of the share of the sample's bins
+    with as much smoothed signal, of both strands, of the higher and the lower strand, and where polymerases part. A
+    stretch read from the other strand has the same features. Beyond a chromosome's ends there is no signal.
 
     Parameters
     ----------
@@ -99,19 +180,19 @@ class Densities:
         (inputs, bins), not scaled.
     assays
         What the inputs are.
-    scale
-        As `sample_scale` gives it.
+    sample
+        What it is scaled by, in the same window.
     window
         In bins, odd.
     """
 
-    def __init__(self, values: np.ndarray, assays: Sequence[Assay], scale: np.ndarray, window: int) -> None:
-        self.n_bins, self.assays, self.scale = values.shape[1], assays, scale
+    def __init__(self, values: np.ndarray, assays: Sequence[Assay], sample: Sample, window: int) -> None:
+        self.n_bins, self.assays, self.scale = values.shape[1], assays, sample.scale
         self.widths = widths_of(window)
         self._sums: list[list[np.ndarray]] = []
         smoothed = np.zeros(self.n_bins)
         reach = min(int(3 * _SMOOTH), window // 2)
-        for assay, (cut, mean, _) in zip(assays, scale, strict=True):
+        for assay, (cut, mean, _) in zip(assays, sample.scale, strict=True):
             total = values[list(assay.rows)].sum(axis=0, dtype=np.float64)
             kept = np.minimum(total, cut)
             share = np.divide(kept, total, out=np.zeros_like(total), where=total > 0)
@@ -119,6 +200,13 @@ class Densities:
             self._sums.append([np.concatenate([[0.0], np.cumsum(x, dtype=np.float64)]) for x in parts])
             smoothed += gaussian_filter1d(kept, max(reach / 3, 1e-3), mode="constant", radius=reach) / mean
         self._log_signal = np.log1p(np.maximum(smoothed / len(assays), 0))
+        self._apart = ranked_of(window)[1]
+        self._ranks: list[list[np.ndarray]] = [[] for _ in assays]
+        if sample.ranks is not None:
+            self._ranks = [
+                [_tail(x, t) for x, t in zip(_smoothed(values, a, window), thresholds, strict=False)]
+                for a, thresholds in zip(assays, sample.ranks, strict=True)
+            ]
 
     def log_signal(self, bins: slice | np.ndarray) -> np.ndarray:
         """Return the smoothed log signal, float64 (bins,): the simplest thing that carries over."""
@@ -132,7 +220,7 @@ class Densities:
     def features(self, bins: slice | np.ndarray) -> np.ndarray:
         """Return float32 (features, bins)."""
         at, found = self._positions(bins), []
-        for assay, sums, (_, mean, read) in zip(self.assays, self._sums, self.scale, strict=True):
+        for assay, sums, ranks, (_, mean, read) in zip(self.assays, self._sums, self._ranks, self.scale, strict=True):
             narrower = None
             for width in self.widths:
                 half = width // 2
@@ -144,7 +232,22 @@ class Densities:
                 narrower = density
                 if assay.stranded and 1 < width <= _STRANDED:
                     found += self._strands(sums, here, at, half, mean, read)
+            found += [x[at] for x in ranks if x.ndim == 1]
+            for x, deviation in zip((x for x in ranks if x.ndim == 2), self._apart, strict=False):
+                found += self._ranked_strands(x, at, 2 * deviation)
         return np.array(found, dtype=np.float32)
+
+    def _ranked_strands(self, ranks: np.ndarray, at: np.ndarray, by: int) -> list[np.ndarray]:
+        """Return where polymerases part, alone and beside where they meet, and the higher and the lower strand."""
+
+        def there(strand: int, offset: int) -> np.ndarray:
+            to = at + offset
+            return np.where((to >= 0) & (to < self.n_bins), ranks[strand, np.clip(to, 0, self.n_bins - 1)], 0)
+
+        part = np.minimum(there(0, by), there(1, -by))
+        meet = np.minimum(there(0, -by), there(1, by))
+        plus, minus = ranks[:, at]
+        return [part, part - meet, np.maximum(plus, minus), np.minimum(plus, minus)]
 
     def _strands(
         self, sums: list[np.ndarray], here: list[np.ndarray], at: np.ndarray, half: int, mean: float, read: float
@@ -173,3 +276,9 @@ class Densities:
 def _shrunk(found: np.ndarray, expected: float, read: float) -> np.ndarray:
     """Return the logarithm of found over expected, both with one read more."""
     return np.log2((found + read) / (expected + read))
+
+
+def _tail(smoothed: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+    """Return -log10 of the share of bins that reach each value, float32; the least of those where many are alike."""
+    values, first = np.unique(thresholds, return_index=True)
+    return np.interp(smoothed, values, _TAILS[first]).astype(np.float32)

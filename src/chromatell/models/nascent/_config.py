@@ -39,7 +39,9 @@ _ADAM: dict[str, Any] = {"optimizer": "adam", "weight_decay": 0.0, "patience": 3
 ARCHITECTURES: dict[str, dict[str, Architecture]] = {
     "transfer": {
         "default": Architecture(
-            None, TrainConfig(max_epochs=100, lr=0.1, patience=30), {"window": 501, "min_child_weight": 40.0}
+            None,
+            TrainConfig(max_epochs=100, lr=0.1, patience=30),
+            {"window": 501, "min_child_weight": 40.0, "max_depth": 4},
         )
     },
     "xgboost": {"default": Architecture(None, TrainConfig(max_epochs=100, lr=0.08, patience=30))},  # epochs: rounds
@@ -91,7 +93,8 @@ class NascentConfig:
     max_bins: int = 400_000  # training bins of trees and 'dense' at most; more are drawn at random
     augment: bool = True  # 'transfer' also trains on the signal as other depths and assays would see it
     blend: float = 0.35  # share of the smoothed log signal in the predictions of 'transfer'
-    max_depth: int = 6  # of a tree
+    ranks: bool = True  # 'transfer' also reads how high a bin ranks among those of its sample
+    max_depth: int = 6  # of a tree; 4 for 'transfer'
     min_child_weight: float = 100.0  # least bins in a leaf
     subsample: float = 0.8  # share of the bins that a tree sees
     colsample: float = 0.5  # share of the features that a tree sees
@@ -127,7 +130,7 @@ class NascentConfig:
         in_range(self.dropout, 0, 0.95, "dropout", whole=False)
         in_range(self.blend, 0, 1, "blend", whole=False)
         in_range(self.depth_jitter, 0, 5, "depth_jitter", whole=False)
-        for name in ("multi_task", "strand_flip", "augment"):
+        for name in ("multi_task", "strand_flip", "augment", "ranks"):
             one_of(str(getattr(self, name)), ("True", "False"), name)
         if self.window % 2 == 0:
             raise ChromatellError(

@@ -10,10 +10,10 @@ import numpy as np
 
 from chromatell._validate import ChromatellError
 from chromatell.data._tracks_table import INPUT, TARGET
-from chromatell.models.nascent._carry import assays_of
+from chromatell.models.nascent._carry import Sample, assays_of
 from chromatell.models.nascent._config import NascentConfig
 from chromatell.models.nascent._sample import SIGNAL, check_signal
-from chromatell.models.nascent._store import check_sample, check_scaling, check_tracks
+from chromatell.models.nascent._store import check_scaling, check_tracks, stored_sample
 
 
 @dataclass
@@ -29,7 +29,7 @@ class Fitted:
     deviation, low
         float (targets,): standard deviation and least value of each target.
     sample
-        float64 (assays, 3): the scale of the sample, as 'transfer' takes it; None for the others.
+        The scale of the sample, as 'transfer' takes it; None for the others.
     """
 
     inputs: list[str]
@@ -37,7 +37,7 @@ class Fitted:
     scale: np.ndarray
     deviation: np.ndarray
     low: np.ndarray
-    sample: np.ndarray | None = None
+    sample: Sample | None = None
 
     # ---- the record
 
@@ -53,7 +53,7 @@ class Fitted:
     def arrays(self) -> dict[str, np.ndarray]:
         """Return the scales as plain arrays."""
         stats = {"scaling.input": self.scale, "scaling.target": self.deviation, "scaling.low": self.low}
-        return stats if self.sample is None else {**stats, "scaling.sample": self.sample}
+        return stats if self.sample is None else stats | self.sample.arrays()
 
     @classmethod
     def from_record(
@@ -67,7 +67,9 @@ class Fitted:
         fitted = cls(
             list(var_names[INPUT]),
             list(var_names[TARGET]),
-            *(arrays[f"scaling.{name}"] for name in ("input", "target", "low")),
+            arrays["scaling.input"],
+            arrays["scaling.target"],
+            arrays["scaling.low"],
         )
         check_tracks(config)
         check_signal(config.get(SIGNAL))
@@ -77,5 +79,5 @@ class Fitted:
             raise ChromatellError(f"The stored tracks are not those of {names}. Ask for the file again.")
         check_scaling((fitted.scale, fitted.deviation, fitted.low), n_inputs, n_targets, names)
         if options.carries:
-            fitted.sample = check_sample(arrays["scaling.sample"], len(assays_of(tracks)))
+            fitted.sample = stored_sample(arrays, len(assays_of(tracks)), options)
         return fitted

@@ -36,7 +36,7 @@ from chromatell.models._trained_on import STRETCHES, trained_intervals
 from chromatell.models.nascent._batches import Source, interval_batches, tree_bins, window_batches
 from chromatell.models.nascent._bins import check_gap, draw_bins, other_strands, scaled_inputs, target_scale
 from chromatell.models.nascent._build import build_network
-from chromatell.models.nascent._carry import Densities, assays_of, sample_scale
+from chromatell.models.nascent._carry import Densities, Sample, assays_of
 from chromatell.models.nascent._config import NascentConfig, options_for
 from chromatell.models.nascent._evaluation import Predictor, network_predictor, prediction_table, tree_predictor
 from chromatell.models.nascent._fitted import Fitted
@@ -67,9 +67,10 @@ class Nascent(ChromatinModel):
     architecture
         'transfer': boosted trees, one model a target, for other cells, assays and depths: on densities of the signal at
         nine widths up to 25 kb, clipped where the sample's highest bins are and shrunk by one read, their ratios, and
-        how the strands lie in them; trained on the signal as it is, thinned to 10, 3 and 1%, and changed as PRO-cap and
-        GRO-seq would see it; and blended with the smoothed log signal (`blend`). 'xgboost': boosted trees, one model a
-        target, on sums of the signal: six single bins on each side of the centre,
+        how the strands lie in them; on how high the smoothed signal ranks in its sample (`ranks`); trained on the
+        signal as it is, thinned to 10, 3 and 1%, and changed as PRO-cap and GRO-seq would see it; and blended with the
+        smoothed log signal (`blend`). 'xgboost': boosted trees, one model a target, on sums of the signal: six single
+        bins on each side of the centre,
         then stretches that double in width up to the window's ends; log(1 + sum) of each strand. 'dense': five dense
         layers with ReLU on log(1 + signal) of each bin and strand, on windows drawn at random. 'cnn': logarithms of
         sums over 1, 3, 9, ... 243 bins, then residual dilated convolutions up to the window's ends, all targets at
@@ -137,7 +138,7 @@ class Nascent(ChromatinModel):
     """
 
     family: ClassVar[str] = "nascent"
-    schema: ClassVar[int] = 2  # 2: 'transfer', 'augment' and 'blend'
+    schema: ClassVar[int] = 3  # 2: 'transfer', 'augment' and 'blend'; 3: 'ranks'
     # in bfloat16 on a CPU a fifth faster, and single bins are told less well
     declared: ClassVar[Declared] = Declared(tracks=True, bf16_on_cpu=False)
     fitted: Fitted
@@ -305,11 +306,11 @@ class Nascent(ChromatinModel):
         """Return how many bins of a part are drawn at most; a small `max_bins` leaves validation as it is."""
         return self.options.max_bins if split == TRAIN else max(self.options.max_bins, _VALIDATION)
 
-    def _sample(self, tracks: BinnedTracks, inputs: Sequence[str], split: str | None = None) -> np.ndarray:
+    def _sample(self, tracks: BinnedTracks, inputs: Sequence[str], split: str | None = None) -> Sample:
         """Return the scale of a sample over its usable bins, as 'transfer' takes it."""
         step = -(-tracks.n_bins // _SCALED_BY)
-        usable = (input_values(tracks, c, inputs)[:, tracks.usable(c, split)][:, ::step] for c in tracks.chroms)
-        return sample_scale(usable, assays_of(self.config["input_tracks"]))
+        parts = ((input_values(tracks, c, inputs), tracks.usable(c, split)) for c in tracks.chroms)
+        return Sample.of(parts, assays_of(self.config["input_tracks"]), self.options.window, self.options.ranks, step)
 
     def _source(self, data: BinnedTracks) -> Source:
         fitted = self.fitted
@@ -344,7 +345,7 @@ class Nascent(ChromatinModel):
     def _describe(self, data: BinnedTracks) -> dict[str, Any]:
         counts = {part: sum(int(data.usable(c, part).sum()) for c in data.chroms) for part in SPLITS}
         how = data.uns.get(REGION_SPLIT_HOW, {})
-        source, scale = self._source(data), self.fitted.scale if self.fitted.sample is None else self.fitted.sample
+        source, scale = self._source(data), self.fitted.sample or self.fitted.scale
         said = validated(
             data,
             self.targets,
@@ -391,7 +392,7 @@ class Nascent(ChromatinModel):
         out
             Path of a Zarr store for the predictions (``'predicted.zarr'``), written chromosome by chromosome and opened
             as what is returned. With inputs in a store as well, memory is bounded by one chromosome: about 30 bytes a
-            bin, input and target, and for trees 16 more a bin and input.
+            bin, input and target, and for trees 16 more a bin and input ('transfer': 32).
 
         Returns
         -------
@@ -424,6 +425,7 @@ class Nascent(ChromatinModel):
         elif SIGNAL in self.config:
             signal = describe_signal(tracks.select(inputs, chroms=chosen), inputs)
             warn_unlike(self.config[SIGNAL], signal, carries=self.options.carries)
+        scale: np.ndarray | Sample
         if self.options.carries:
             own = self.fitted.sample
             scale = own if depth == "fixed" and own is not None else self._sample(tracks, inputs)
@@ -439,7 +441,12 @@ class Nascent(ChromatinModel):
         return BinnedTracks.open(out)
 
     def _chromosomes(
-        self, tracks: BinnedTracks, chroms: list[str], inputs: list[str], scale: np.ndarray, genome: Genome | None
+        self,
+        tracks: BinnedTracks,
+        chroms: list[str],
+        inputs: list[str],
+        scale: np.ndarray | Sample,
+        genome: Genome | None,
     ) -> Iterator[tuple[str, np.ndarray]]:
         """Yield each chromosome with its predictions, float32 (targets, bins), in the targets' units."""
         with progress("Predicting", total=sum(tracks.n_bins_of(c) for c in chroms), unit="bins") as advance:
@@ -454,13 +461,14 @@ class Nascent(ChromatinModel):
                 yield chrom, values
 
     def _predictor(
-        self, tracks: BinnedTracks, chrom: str, inputs: list[str], scale: np.ndarray, genome: Genome | None
+        self, tracks: BinnedTracks, chrom: str, inputs: list[str], scale: np.ndarray | Sample, genome: Genome | None
     ) -> Predictor:
         """Return what predicts some bins of a chromosome, in standard deviations."""
         window = self.options.window
-        if isinstance(self.module, BlendedTrees):
+        if isinstance(scale, Sample):
             values = input_values(tracks, chrom, inputs)
             signal = Densities(values, assays_of(self.config["input_tracks"]), scale, window)
+            assert isinstance(self.module, BlendedTrees)  # what is scaled by its sample
             return blended_predictor(self.module, signal, self.options.loss)
         scaled = scaled_inputs(tracks, chrom, inputs, scale)
         if self.trees:

@@ -11,7 +11,7 @@ import torch
 from chromatell._validate import ChromatellError
 from chromatell.data._tracks_table import ASSAY, SIGMA, STAT, STRAND
 from chromatell.models.nascent._build import build_network
-from chromatell.models.nascent._carry import n_carried
+from chromatell.models.nascent._carry import _TAILS, Sample, n_carried, ranked_of
 from chromatell.models.nascent._config import NascentConfig
 from chromatell.models.nascent._networks import TrackNetwork
 from chromatell.models.nascent._signal import segments
@@ -24,7 +24,7 @@ _TREES, _BLEND, _NETWORK = "weights.trees.", "weights.blend.", "weights.network.
 def n_features(options: NascentConfig, inputs: Sequence[Mapping[str, str]]) -> int:
     """Return what trees read of a bin."""
     if options.carries:
-        return n_carried(inputs, options.window)
+        return n_carried(inputs, options.window, options.ranks)
     return len(inputs) * len(segments(options.window))
 
 
@@ -89,12 +89,17 @@ def check_scaling(stats: Sequence[np.ndarray], n_inputs: int, n_targets: int, na
         raise ChromatellError(f"The stored scales are not those of {names}. Ask for the file again.")
 
 
-def check_sample(sample: np.ndarray, n_assays: int) -> np.ndarray:
+def stored_sample(arrays: Mapping[str, np.ndarray], n_assays: int, options: NascentConfig) -> Sample:
     """Return the stored scale of the sample of training; raise where it is not usable."""
-    fit = sample.shape == (n_assays, 3) and sample.dtype == np.float64 and np.isfinite(sample).all()
-    if not fit or not (sample > 0).all():
-        raise ChromatellError("The stored scale of the sample is not usable. Ask for the file again.")
-    return sample
+    shapes: dict[str, tuple[int, ...]] = {"scaling.sample": (n_assays, 3)}
+    if options.ranks:
+        shapes["scaling.ranks"] = (n_assays, sum(map(len, ranked_of(options.window))), _TAILS.size)
+    for name, shape in shapes.items():
+        array = arrays[name]
+        fit = array.shape == shape and array.dtype == np.float64 and np.isfinite(array).all()
+        if not fit or not ((array > 0).all() if name == "scaling.sample" else (np.diff(array) >= 0).all()):
+            raise ChromatellError("The stored scale of the sample is not usable. Ask for the file again.")
+    return Sample(arrays["scaling.sample"], arrays.get("scaling.ranks"))
 
 
 def _part(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:

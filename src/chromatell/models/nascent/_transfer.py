@@ -13,7 +13,7 @@ from chromatell._validate import ChromatellError
 from chromatell.data._tracks_table import STRAND
 from chromatell.models.nascent._augment import KINDS, changed
 from chromatell.models.nascent._bins import draw_bins
-from chromatell.models.nascent._carry import Assay, Densities, sample_scale
+from chromatell.models.nascent._carry import Assay, Densities, Sample
 from chromatell.models.nascent._losses import to_value
 from chromatell.models.nascent._signal import input_values
 from chromatell.models.nascent._trees import TreeModule, Trees
@@ -138,11 +138,11 @@ def carried_bins(
         values = {}
         for chrom in chroms:
             own = input_values(data, chrom, source.inputs)
-            values[chrom] = changed(own, kind, strands, sample[0, 2], data.bin_size, rng)
-        heard = {c: v[:, data.usable(c, split)] for c, v in values.items()}
-        if any(not sum(v[list(a.rows)].sum() for v in heard.values()) > 0 for a in assays):
+            values[chrom] = changed(own, kind, strands, sample.scale[0, 2], data.bin_size, rng)
+        usable = {c: data.usable(c, split) for c in values}
+        if any(not sum(v[list(a.rows)][:, usable[c]].sum() for c, v in values.items()) > 0 for a in assays):
             continue  # so few reads that nothing is left
-        scale = sample_scale(heard.values(), assays)
+        scale = Sample.of(((v, usable[c]) for c, v in values.items()), assays, options.window, options.ranks)
         share = max(most // len(kinds), 1)
         at, _ = draw_bins(data.select(chroms=chroms), split, share, stream.spawn(1)[0], say=False)
         for chrom, bins in at.items():
