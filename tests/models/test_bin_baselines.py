@@ -11,7 +11,7 @@ from sklearn.metrics import average_precision_score, f1_score
 from chromatell._validate import ChromatellError
 from chromatell.metrics.ranking import closed_pairs
 from chromatell.models.baselines import bins as _bin_baselines
-from chromatell.models.baselines.bins import COMPLETIONS, BinBaselines, LabelBaselines, cut
+from chromatell.models.baselines.bins import COMPLETIONS, BinBaselines, LabelBaselines, truncated
 from chromatell.models.baselines.protocol import RANKS
 
 
@@ -66,7 +66,7 @@ def test_neighbours_by_hand(cells, halves, monkeypatch):
     baselines = BinBaselines(train, (halves[0][120:140], halves[1][120:140]))
     found = baselines.predict("lsi_knn", seen)
     assert baselines.baseline("lsi_knn").chosen == {"ap": (7, 5)}
-    among, query = (cut(baselines.lsi.transform(x, unit_length=False), 5) for x in (train, seen))
+    among, query = (truncated(baselines.lsi.transform(x, unit_length=False), 5) for x in (train, seen))
     share = train.toarray() / train.toarray().sum(axis=1, keepdims=True)
     for i in range(20):
         near = np.argsort(((among - query[i]) ** 2).sum(axis=1))[:7]

@@ -124,7 +124,7 @@ class Task(ABC):
     def comparisons(self) -> Iterator[Comparison]:
         """Yield what is compared; each is made when it is asked for, and may be forgotten then."""
 
-    def found(self, compared: Compared) -> None:  # noqa: B027  # most tasks keep nothing
+    def collect(self, compared: Compared) -> None:  # noqa: B027  # most tasks keep nothing
         """Take what a comparison found, for `write`."""
 
     def more_tables(self) -> dict[str, pd.DataFrame]:
@@ -151,7 +151,7 @@ def run(task: Task, data: Any, request: Request, key_added: str, *, copy: bool) 
             if any(drawn.values()):
                 prevalence = getattr(comparison.scored, PREVALENCE.strip("_"))
                 curves[comparison.name] = {**drawn, PREVALENCE: prevalence}
-            task.found(found)
+            task.collect(found)
     views = None if task.order is None else view_names(task.order)
     written: dict[str, Any] = {
         key_added: stacked(tables, views),

@@ -35,8 +35,8 @@ from chromatell.models.baselines.bins import (
     LABELLERS,
     BinBaselines,
     LabelBaselines,
-    cut,
     lsi_dimensions,
+    truncated,
 )
 
 VIEWS = ("overall", "per_cell", "depth_matched")  # of removed bins
@@ -365,7 +365,9 @@ class BinTask(Task):
             models[name] = lambda rows, z=self._said[name][0]: np.asarray(z)[np.searchsorted(self.rows, rows)]
 
         def baseline(kind: str, rows: np.ndarray) -> np.ndarray:
-            return cut(self._fitted.lsi.transform(self.cells.binarized(rows), unit_length=False), self._n_lsi(codes))
+            return truncated(
+                self._fitted.lsi.transform(self.cells.binarized(rows), unit_length=False), self._n_lsi(codes)
+            )
 
         predictors = self._predictors(models, EMBEDDING, baseline)
         every = tuple(sorted(set(views.values()) or {key}, key=len))
@@ -378,7 +380,7 @@ class BinTask(Task):
         if rows.size < 3:
             return lsi_dimensions(_DIMENSIONS, 30, None)
         z = self._fitted.lsi.transform(self.cells.binarized(rows), unit_length=False)
-        return lsi_dimensions(_DIMENSIONS, 30, lambda d: -float(neighbour_shares(cut(z, d), codes[rows]).mean()))
+        return lsi_dimensions(_DIMENSIONS, 30, lambda d: -float(neighbour_shares(truncated(z, d), codes[rows]).mean()))
 
 
 def labelled(truth: np.ndarray, rows: np.ndarray) -> np.ndarray:

@@ -332,7 +332,7 @@ class CellTask(Task):
     def _x_key(self) -> str:
         return prediction_keys(self.mdata)[0]
 
-    def found(self, compared: Compared) -> None:
+    def collect(self, compared: Compared) -> None:
         """Keep what is found of training regions in new cells: columns are about these."""
         if compared.comparison.name == self.splits.cell_kind:
             self._own = compared

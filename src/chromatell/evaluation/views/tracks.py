@@ -149,8 +149,8 @@ def _compared(truth: TrackBins, prediction: Prediction, name: str) -> Iterator[S
 @view(PEAKS, of="tracks", aside=["prevalence", "precision", "recall", THRESHOLD])
 def peaks(truth: TrackBins, prediction: Prediction) -> Iterator[Score]:
     """Average precision for bins that are peaks; precision, recall and F1 where a bin is called above the threshold."""
-    bins, cut = truth.bins[truth.finest], prediction.threshold
+    bins, threshold = truth.bins[truth.finest], prediction.threshold
     for chrom, where, first, weights in truth.scopes(bins):
         y, block = prediction.values[truth.finest][where], bins.where[where] - first
-        found = peak_scores(truth.peak[where], y, cut, block, weights)
-        yield from truth.named(PEAKS, chrom, truth.finest, {**found, THRESHOLD: (cut, np.empty(0))}, y.size)
+        found = peak_scores(truth.peak[where], y, threshold, block, weights)
+        yield from truth.named(PEAKS, chrom, truth.finest, {**found, THRESHOLD: (threshold, np.empty(0))}, y.size)

@@ -41,7 +41,7 @@ _PRIOR = 0.05  # of the mean over all training cells, beside the neighbours
 _TUNE_CELLS, _TUNE_BINS = 1_000, 20_000
 
 
-def cut(z: np.ndarray, d: int) -> np.ndarray:
+def truncated(z: np.ndarray, d: int) -> np.ndarray:
     """Return the first `d` components of cells, each cell of length 1 (zeros stay)."""
     z = z[:, :d]
     length = np.linalg.norm(z, axis=1, keepdims=True)
@@ -94,8 +94,8 @@ class LsiKnn(BinBaseline):
         (seen, own), (k, d) = rows, option
         place = np.full(self.data.train.shape[0] + 1, -1)  # the last is that of cells which are not among them
         place[self._reference] = np.arange(self._reference.size)
-        query = cut(self.data.lsi.transform(seen, unit_length=False), d)
-        near = nearest(cut(self._space, d), query, min(k, max(len(self._space) - 1, 1)), place[own])
+        query = truncated(self.data.lsi.transform(seen, unit_length=False), d)
+        near = nearest(truncated(self._space, d), query, min(k, max(len(self._space) - 1, 1)), place[own])
         pick = neighbour_weights(near, self._shares.shape[0])
         pick.data[:] = 1 / near.shape[1]
         return ((pick @ self._shares[:, cols]).toarray() + _PRIOR * self._mean[cols]) * _depth(seen)
