@@ -1,0 +1,70 @@
+"""Texts of parameters that several functions share: none is dead, and a function's own text goes first."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from pathlib import Path
+
+import pytest
+
+import chromatell as ctl
+from chromatell._docs import TEXTS, completed, documented
+
+SOURCE = Path(ctl.__file__).parent
+
+
+@pytest.fixture(scope="module")
+def functions() -> list[tuple[set[str], set[str], str]]:
+    """Decorators, parameters and own docstring of each function of the package that has a decorator."""
+    found = []
+    for path in SOURCE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.FunctionDef) and node.decorator_list:
+                arguments = node.args.posonlyargs + node.args.args + node.args.kwonlyargs
+                words = {ast.unparse(d) for d in node.decorator_list}
+                found.append((words, {a.arg for a in arguments}, ast.get_docstring(node) or ""))
+    return found
+
+
+@pytest.mark.parametrize("group", TEXTS)
+def test_each_text_is_used_by_two_functions(group, functions):
+    word = "modalities" if group == "modalities" else f"documented({group!r})"
+    users = [(parameters, doc) for words, parameters, doc in functions if word in words]
+    for heading in TEXTS[group]:
+        names = set(heading.split(", "))
+        taken = [doc for parameters, doc in users if names <= parameters and f"\n{heading}\n" not in doc]
+        assert len(taken) >= 2, heading
+
+
+def test_own_texts_are_kept_and_others_stand_in_the_order_of_the_signature():
+    @documented("split")
+    def function(data, *, seed=None, width=3, key_added=""):
+        """Do it.
+
+        Parameters
+        ----------
+        data
+            Any.
+        width
+            In bp; two
+            lines.
+        key_added
+            An own text.
+
+        Returns
+        -------
+        None
+        """
+
+    lines = inspect.getdoc(function).split("\n")
+    heads = [line for line in lines[lines.index("Parameters") + 2 : lines.index("Returns")] if line[:1].strip()]
+    assert heads == ["data", "seed", "width", "key_added"]
+    assert lines[lines.index("key_added") + 1] == "    An own text."
+    assert lines[lines.index("seed") + 1] == "    " + TEXTS["split"]["seed"]
+
+
+def test_a_docstring_without_parameters_gets_the_section():
+    doc = completed("Do it.\n\nReturns\n-------\nNone", ["x"], {"x": "A number."})
+    assert doc == "Do it.\n\nParameters\n----------\nx\n    A number.\n\nReturns\n-------\nNone"
+    assert completed("Do it.", ["y"], {"x": "A number."}) == "Do it."
