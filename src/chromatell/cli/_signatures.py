@@ -25,6 +25,7 @@ NOT_TYPED = {
     **{f"tl.{family}": ("train_kwargs", "copy") for family in FAMILIES},
     "models.dense": ("gene_sets", "smoothing"),
 }
+NOT_TYPED["tl.evaluate"] += ("client",)
 NOT_TYPED["tl.ism"] += ("cells",)
 NOT_TYPED["tl.variant_effect"] += ("cells",)
 

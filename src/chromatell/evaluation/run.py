@@ -5,11 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
+from chromatell._dask import in_order, shared
 from chromatell._keys import CURVES, GAINS, PREVALENCE, SPLITS, UNS, sibling
 from chromatell._progress import progress
 from chromatell._settings import logger, settings
@@ -23,6 +25,8 @@ from chromatell.evaluation.tables import (
     stacked,
 )
 from chromatell.evaluation.views.registry import VIEWS, Choice, Scores, Truth, score, view_names
+
+_ALONE = Lock()
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,7 @@ class Request:
     regions: str | Sequence[str] | None = None
     max_regions: int | None = None
     seed: int | None = None
+    client: Any = None  # a `dask.distributed` client, whose workers score; None scores here
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -143,7 +148,7 @@ def run(task: Task, data: Any, request: Request, key_added: str, *, copy: bool) 
     curves: dict[str, Any] = {}
     with progress("Scoring", task.n_predictions, "predictions") as advance:
         for comparison in task.comparisons():
-            found = compare(comparison, advance)
+            found = compare(comparison, advance, request.client)
             fixed = {"split": request.split, **comparison.fixed}
             tables.append(score_table(found.scores, comparison.predictors, task.about, fixed))
             gains.append(gain_table(found.scores, comparison.predictors, found.best, task.about, fixed))
@@ -166,34 +171,51 @@ def run(task: Task, data: Any, request: Request, key_added: str, *, copy: bool) 
     return target if copy else None
 
 
-def compare(comparison: Comparison, advance: Callable[[int], None]) -> Compared:
+def compare(comparison: Comparison, advance: Callable[[int], None], client: Any = None) -> Compared:
     """Score every predictor; baselines that models are measured against on the validation data too."""
     c = comparison
-    with_models = any(not p.is_baseline for p in c.predictors)
     scores: dict[str, Scores] = {}
     chosen_on: dict[str, Scores] = {}
-    for predictor, stream in zip(c.predictors, c.rng.spawn(len(c.predictors)), strict=True):
-        candidate = predictor.may_be_best and with_models
-        found = scores[predictor.name] = Scores()
-        known = Scores()
-        for variant, views in predictor.by_view(c.views):
-            threshold = float("nan")
-            if c.validation is not None and (candidate or c.validation.of == "tracks"):
-                validation = c.validation.read(variant)
-                validation.threshold = threshold = c.validation.threshold(validation)
-                if candidate:
-                    known.update(score(c.validation, validation, views))
-                del validation
-            prediction = c.scored.read(variant)
-            prediction.threshold = threshold
-            prediction.rng = None if predictor.is_baseline else stream
-            found.update(score(c.scored, prediction, views))
-        if candidate and c.validation is not None:
+    streams = enumerate(c.rng.spawn(len(c.predictors)))
+    if client is None:
+        each: Iterator[tuple[Scores, Scores | None]] = (_scored(c, i, stream) for i, stream in streams)
+    else:
+        what = shared(client, c)
+        each = in_order(client, _scored_alone, ((what, i, stream) for i, stream in streams))
+    for predictor, (found, known) in zip(c.predictors, each, strict=True):
+        scores[predictor.name] = found
+        if known is not None:
             chosen_on[predictor.name] = known
         advance(1)
     if c.validation is None:
         chosen_on = {p.name: scores[p.name] for p in c.predictors if p.may_be_best}
     return Compared(c, scores, best_baselines(c.scored.of, chosen_on))
+
+
+def _scored(c: Comparison, i: int, stream: np.random.Generator) -> tuple[Scores, Scores | None]:
+    """Return the scores of a predictor, and those on the validation data where the best baseline is chosen by them."""
+    predictor = c.predictors[i]
+    candidate = predictor.may_be_best and any(not p.is_baseline for p in c.predictors)
+    found, known = Scores(), Scores()
+    for variant, views in predictor.by_view(c.views):
+        threshold = float("nan")
+        if c.validation is not None and (candidate or c.validation.of == "tracks"):
+            validation = c.validation.read(variant)
+            validation.threshold = threshold = c.validation.threshold(validation)
+            if candidate:
+                known.update(score(c.validation, validation, views))
+            del validation
+        prediction = c.scored.read(variant)
+        prediction.threshold = threshold
+        prediction.rng = None if predictor.is_baseline else stream
+        found.update(score(c.scored, prediction, views))
+    return found, known if candidate and c.validation is not None else None
+
+
+def _scored_alone(c: Comparison, i: int, stream: np.random.Generator) -> tuple[Scores, Scores | None]:
+    """Do so on a worker, where predictors share what they have fitted: one at a time in a process."""
+    with _ALONE:
+        return _scored(c, i, stream)
 
 
 def told(gains: pd.DataFrame) -> pd.DataFrame:

@@ -8,6 +8,7 @@ from typing import Any
 from anndata import AnnData
 from mudata import MuData
 
+from chromatell._dask import current_client
 from chromatell._keys import ATAC, EVALUATION, RNA
 from chromatell._validate import ChromatellError
 from chromatell.data.chosen import check_labels
@@ -33,6 +34,7 @@ def evaluate(
     regions: str | Sequence[str] | None = None,
     max_regions: int | None = None,
     seed: int | None = None,
+    client: Any = None,
     key_added: str = EVALUATION,
     rna: str = RNA,
     atac: str = ATAC,
@@ -85,6 +87,9 @@ def evaluate(
         ``ctl.settings.dense_limit``. Cross-region, training cells are thinned out first. Both are logged.
     seed
         Seed of the bootstrap, the baselines and the drawn labels; None follows ``ctl.settings.seed``.
+    client
+        A `dask.distributed.Client`: its workers fit and tune the baselines and score, a prediction each; each is sent
+        the data once. None takes the current client, if one was made, else scores here. The numbers are the same.
     key_added
         Name of the table in ``mdata.uns['ctl']``; another name than 'evaluation' is put before the names of the other
         two too: `<key_added>_gains`, `<key_added>_curves`.
@@ -188,7 +193,20 @@ def evaluate(
     [['bin_frequency_depth', 'lsi_knn', 'svd'], ['lsi_logistic', 'majority'], ['lsi']]
     """
     request = Request(
-        models, baselines, split, pairs, views, labels, depth_key, n_bootstrap, top, regions, max_regions, seed, options
+        models,
+        baselines,
+        split,
+        pairs,
+        views,
+        labels,
+        depth_key,
+        n_bootstrap,
+        top,
+        regions,
+        max_regions,
+        seed,
+        current_client(client),
+        options,
     )
     check_labels(mdata, labels, "labels")
     kind = next((t for t in TASKS if t.takes(mdata, request)), None)

@@ -134,6 +134,11 @@ class CellData(Data):
             scores[rows], library[rows] = embedding.transform(z), size
         return scores, library
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is sent to a worker: without the MuData, which cannot be; what is read of it goes along."""
+        self.beside  # noqa: B018  it is kept
+        return {**vars(self), "_mdata": None}
+
     @cached_property
     def beside(self) -> np.ndarray:
         """What other inputs hold of every cell, of the same scale, float32 (cells, m)."""
