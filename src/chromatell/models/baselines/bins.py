@@ -26,7 +26,7 @@ from chromatell.models.baselines.protocol import (
     Losses,
     Option,
     named,
-    nearest,
+    nearest_set,
     neighbour_weights,
     reference_rows,
     register,
@@ -95,7 +95,7 @@ class LsiKnn(BinBaseline):
         place = np.full(self.data.train.shape[0] + 1, -1)  # the last is that of cells which are not among them
         place[self._reference] = np.arange(self._reference.size)
         query = truncated(self.data.lsi.transform(seen, unit_length=False), d)
-        near = nearest(truncated(self._space, d), query, min(k, max(len(self._space) - 1, 1)), place[own])
+        near = nearest_set(truncated(self._space, d), query, min(k, max(len(self._space) - 1, 1)), place[own])
         pick = neighbour_weights(near, self._shares.shape[0])
         pick.data[:] = 1 / near.shape[1]
         return ((pick @ self._shares[:, cols]).toarray() + _PRIOR * self._mean[cols]) * _depth(seen)

@@ -21,7 +21,7 @@ from chromatell.data.accessibility import open_matrix
 from chromatell.data.cells import row_blocks
 from chromatell.data.lsi import Lsi
 from chromatell.genome.regions import normalise_chrom, region_table
-from chromatell.models.baselines.protocol import nearest, neighbour_weights
+from chromatell.models.baselines.protocol import nearest_set, neighbour_weights
 
 EPS = 1e-6
 NEIGHBOUR_PRIOR = 1.0  # training cells' worth of region mean: no probability is 0
@@ -146,7 +146,7 @@ def neighbour_mean(
     """
     place = np.full(space.shape[0], -1)
     place[among] = np.arange(among.size)
-    near = nearest(space[among], space[rows], k, place[rows])
+    near = nearest_set(space[among], space[rows], k, place[rows])
     total = (neighbour_weights(near, among.size) @ truth).toarray() + NEIGHBOUR_PRIOR * mean
     return total / (near.shape[1] + NEIGHBOUR_PRIOR)
 

@@ -16,6 +16,8 @@ from chromatell._validate import one_of
 MAX_REFERENCE = 50_000  # training cells among which neighbours are sought
 
 # The same for cells and for bins. Wide, so that the ends are not chosen; the tuner looks at a part of them only.
+_MANY = 64  # neighbours, from which on distances are sorted in part
+_DISTANCES = 8_000_000  # of a block: 64 MB
 NEIGHBOURS = (1, 2, 5, 10, 20, 30, 50, 100, 150, 300, 500, 1_000, 2_000)
 RANKS = (1, 2, 3, 5, 8, 12, 20, 30, 50)
 DIMENSIONS = (1, 2, 5, 10, 20, 30, 50)
@@ -255,6 +257,23 @@ def nearest(space: np.ndarray, queries: np.ndarray, k: int, own: np.ndarray) -> 
     index = NearestNeighbors(n_neighbors=min(k + 1, len(space)), algorithm="brute").fit(space)
     near = index.kneighbors(queries, return_distance=False)
     return without_self(near, own, k)
+
+
+def nearest_set(space: np.ndarray, queries: np.ndarray, k: int, own: np.ndarray) -> np.ndarray:
+    """Return what `nearest` does, in any order: many neighbours are found in a third of the time that it takes."""
+    if k < _MANY:
+        return nearest(space, queries, k, own)
+    n = min(k, max(len(space) - int((own >= 0).any()), 1))
+    among = space.astype(np.float64)
+    norm = np.square(among).sum(axis=1)
+    found = np.empty((len(queries), n), dtype=np.int64)
+    size = max(1, _DISTANCES // len(among))
+    for rows in (slice(i, i + size) for i in range(0, len(queries), size)):
+        distance = norm - 2 * (queries[rows].astype(np.float64) @ among.T)  # but for what is the same for all
+        itself = np.flatnonzero(own[rows] >= 0)
+        distance[itself, own[rows][itself]] = np.inf
+        found[rows] = np.argpartition(distance, n - 1, axis=1)[:, :n]
+    return found
 
 
 def without_self(near: np.ndarray, own: np.ndarray, k: int) -> np.ndarray:
