@@ -102,6 +102,24 @@ def never_predicted(mdata):
     return mudata.MuData({name: mdata.mod[name].copy() for name in ("rna", "atac")})
 
 
+def test_a_fused_network_is_that_without_a_prediction(mdata):
+    import scanpy as sc
+
+    found = {}
+    for key, data in {"measured": mdata, "never": never_predicted(mdata)}.items():
+        for modality in ("rna", "atac"):
+            adata = data.mod[modality]
+            sc.pp.pca(adata, n_comps=5, random_state=0)
+            sc.pp.neighbors(adata, n_neighbors=10, use_rep="X_pca", random_state=0)
+            adata.obsp["distances"] = adata.obsp["distances"].toarray()  # findings/muon-snf-meets-numpy-matrix.sh
+        part = ctl.get.measured(data) if key == "measured" else data
+        mu.tl.snf(part)
+        ctl.get.merge_results(data, part)
+        found[key] = data.obsp["connectivities"]
+    assert found["never"].nnz > 120
+    assert abs(found["measured"] - found["never"]).sum() == 0
+
+
 def test_mofa_has_a_view_a_measured_modality_and_its_factors_come_home(mdata, tmp_path):
     pytest.importorskip("mofapy2", reason="mofapy2 is not installed")
 
