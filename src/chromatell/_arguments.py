@@ -9,7 +9,7 @@ import types
 from collections.abc import Callable, Iterable, Sequence
 from numbers import Real
 from pathlib import Path
-from typing import Any, TypeVar, Union, get_args, get_origin
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 import pandas as pd
@@ -66,10 +66,11 @@ def check(name: str, value: Any, hint: Any, default: Any) -> None:
 
 def _hint(annotation: Any, function: Callable[..., Any]) -> Any:
     """Return an annotation as types; Any where only a type checker can read it."""
-    if not isinstance(annotation, str):
-        return Any if annotation is inspect.Parameter.empty else annotation
+    if annotation is inspect.Parameter.empty:
+        return Any
+    one = types.SimpleNamespace(__annotations__={"value": annotation})
     try:
-        return eval(annotation, inspect.unwrap(function).__globals__)  # the package's own text
+        return get_type_hints(one, inspect.unwrap(function).__globals__)["value"]
     except (NameError, TypeError):
         return Any
 
@@ -91,7 +92,8 @@ def _fits_one(value: Any, part: Any) -> bool:
     if kind in _KINDS:
         return isinstance(value, _KINDS[kind][0]) and not (kind in (int, float) and isinstance(value, bool))
     if kind in (Sequence, Iterable, list):  # of names or of numbers
-        return _fits(value, get_args(part)[0]) if isinstance(value, str) else isinstance(value, Iterable)
+        of = get_args(part)[0]
+        return _fits(value, of) if isinstance(value, str) else not isinstance(value, Real | os.PathLike | None)
     return True
 
 

@@ -356,7 +356,7 @@ def test_an_embedding_without_expression_will_do(with_pca):
         (np.full((N_CELLS, 12), 1e39), "NaN or infinite values in 200 of 200 cells"),
         (np.array([["a"] * 12] * N_CELLS), r"cells x components, is needed"),
         (np.zeros((N_CELLS, 0)), r"\(200, 0\); an array of numbers"),
-        (sp.csr_matrix(np.ones((N_CELLS, 12))), "csr_matrix, object .*; an array of numbers"),
+        (sp.csr_matrix(np.ones((N_CELLS, 12))), r"is sparse \(csr_matrix\); an array of numbers.*toarray\(\)"),
     ],
     ids=["width", "nan", "too large", "text", "empty", "sparse"],
 )

@@ -129,3 +129,12 @@ def test_cells_in_memory_are_drawn_one_by_one_and_those_on_disk_in_blocks(tmp_pa
         dataset = CellDataset(CellInput(y, expression), stored, np.zeros(300, dtype=np.float32), block=16)
         assert type(cell_loader(dataset, 32, shuffle=True, seed=0, order=order).sampler) is wanted
         assert type(cell_loader(dataset, 32, shuffle=False, seed=0, order=order).sampler) is RowBatches
+
+
+def test_the_epoch_may_be_set_once_the_iterator_is_made():
+    """Lightning makes the iterator first where a run resumes."""
+    early, late = RowBatches(50, 10, shuffle=True, seed=1), RowBatches(50, 10, shuffle=True, seed=1)
+    late.set_epoch(3)
+    batches = iter(early)
+    early.set_epoch(3)
+    np.testing.assert_array_equal(np.concatenate(list(batches)), np.concatenate(list(late)))

@@ -218,10 +218,14 @@ def test_only_the_table_is_written_and_the_warning_is_logged(mdata, caplog, monk
 
 
 def test_labels_that_are_not_there_leave_one_baseline_out(mdata):
-    fisher(mdata, labels="nope", n_bootstrap=5)
+    with pytest.raises(ChromatellError, match="labels='nope' is no column of mdata.obs; columns there: 'cell_type'"):
+        fisher(mdata, labels="nope")
+    for data in (mdata, *mdata.mod.values()):
+        data.obs = data.obs.drop(columns=[c for c in data.obs if c.endswith("cell_type")])
+    fisher(mdata, n_bootstrap=5)
     assert "celltype_mean" not in set(mdata.uns["ctl"]["fisher"]["model"])
-    with pytest.raises(ChromatellError, match="Did not find mdata.obs\\['nope'\\]"):
-        fisher(mdata, labels="nope", baselines=["celltype_mean"])
+    with pytest.raises(ChromatellError, match="Did not find mdata.obs\\['cell_type'\\]"):
+        fisher(mdata, baselines=["celltype_mean"])
 
 
 def closed(mdata):

@@ -65,7 +65,8 @@ class EpochSampler(Sampler):
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[Any]:
-        return self.batches(np.random.default_rng([self.seed, self.epoch]))
+        # a generator: Lightning asks for the iterator before it sets the epoch of a run that resumes
+        yield from self.batches(np.random.default_rng([self.seed, self.epoch]))
 
     @abstractmethod
     def __len__(self) -> int:

@@ -14,7 +14,6 @@ from chromatell._keys import ATAC, EVALUATION, RNA
 from chromatell._settings import file_name
 from chromatell._validate import ChromatellError
 from chromatell.data._tracks_store import is_tracks_store
-from chromatell.data.chosen import check_labels
 from chromatell.data.named import Layer, modalities
 from chromatell.data.tracks import BinnedTracks
 from chromatell.io._guard import read
@@ -106,7 +105,6 @@ def report(
     if isinstance(data, BinnedTracks):
         sections = sections_of_tracks(data, key)
     elif isinstance(data, MuData | AnnData):
-        check_labels(data, groupby, "groupby")
         sections = sections_of_cells(data, Asked(groupby, key))
     else:
         raise ChromatellError(

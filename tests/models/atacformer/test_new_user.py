@@ -23,7 +23,7 @@ def cells():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"context": ["X_pca"]}, r"context=\['X_pca'\]: the name of one key of obsm"),
+        ({"context": ["X_pca"]}, r"context=\['X_pca'\] is of type list; text or None is needed"),
         ({"context": "X_pca"}, r"did not find adata.obsm\['X_pca'\]; there: none"),
         ({"labels": "expected_fragments"}, "classes .* training cells: these are no names of groups"),
         ({"labels": "organ"}, "did not find 'organ' in obs; columns there: 'cell_type'"),
