@@ -73,7 +73,7 @@ def sizes(text: str) -> Rows:
 
 
 def vcf(text: str) -> Rows:
-    """One row an alternative allele of plain bases."""
+    """One row an alternative allele of plain bases that differ from REF."""
     rows, odd, header = [], False, False
     for line in lines_of(text):
         if line.startswith("#CHROM"):
@@ -87,7 +87,7 @@ def vcf(text: str) -> Rows:
             odd = True
             continue
         for alt in fields[4].split(","):
-            if re.fullmatch(r"[ACGTNacgtn]+", alt):
+            if re.fullmatch(r"[ACGTNacgtn]+", alt) and alt.upper() != fields[3].upper():
                 rows.append((fields[0], whole(fields[1]), fields[3].upper(), alt.upper()))
             else:
                 odd = True

@@ -62,6 +62,21 @@ def test_a_query_on_another_scale_reads_the_same(counts, total, log, trained):
     np.testing.assert_allclose(again.transform(*again.align(query))[0], want, atol=2e-3)
 
 
+def test_totals_that_differ_by_rounding_alone_are_one_total(counts):
+    """Values that were normalised and not logged, all genes of them read: their totals have no spread of their own."""
+    whole = scaled(counts, 1e4, log=False)
+    expression = Expression.fit(whole.X, GENES)
+    assert expression.library_sd == 1.0
+    other = scaled(counts, 1.0001e4, log=False)
+    expression.align(other)  # not a word, and no error
+    _, library = expression.transform(*expression.align(other))
+    assert np.abs(library).max() < 1e-3
+    arrays = expression.arrays()
+    arrays["scaling.expression"] = arrays["scaling.expression"] * np.array([1, 1, 0, 1, 1, 1])
+    with pytest.raises(ChromatellError, match="sd of the cells' totals is 0; it must be above 0"):
+        Expression.from_arrays(expression.genes, "normalised", arrays)
+
+
 def test_counts_for_a_model_of_normalised_values_and_the_cure(counts):
     training = scaled(counts, 1e4, log=True)
     expression = Expression.fit(training.X, GENES)

@@ -87,6 +87,16 @@ def test_what_is_no_sequence_is_left_out_and_counted(tmp_path):
         read_variants(path)
 
 
+def test_a_quote_alone_damages_a_field(tmp_path):
+    """R quotes text, not numbers; a stray quote in a position must not make another position of it."""
+    path = tmp_path / "v.vcf"
+    path.write_text(HEADER + 'chr1\t121"\t.\tA\tC\n' + '"chr1"\t7\t"x"\t"A"\t"C"\n' + "chr2\t9\t.\tA\tC\n" * 150)
+    with pytest.warns(ChromatellWarning, match="1 of 152 variants have no position .*'121\"'"):
+        table = read_variants(path)
+    assert table.iloc[0, :5].tolist() == ["chr1", 7, "x", "A", "C"]
+    assert len(table) == 151
+
+
 def test_long_lines_are_read_in_part(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "_KEPT", 64)
     path = tmp_path / "v.vcf"

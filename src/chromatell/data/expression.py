@@ -21,6 +21,7 @@ from chromatell.data.standardise import Kind, Standardiser, block_rows, normalis
 from chromatell.data.stored import stored
 
 _FIT_VALUES = 2**27  # of the dense matrix that components are fitted on, 512 MB
+_MIN_SD = 1e-6  # under it values differ by rounding, as totals do that were normalised to one
 _MIN_NOISE = 0.0025  # of a gene's variance: an error of 5% of its sd is never taken for a signal
 
 
@@ -73,6 +74,7 @@ class Expression(Standardiser):
         mean = s1 / n
         sd = np.sqrt(np.maximum(s2 / n - mean**2, 0))
         library = np.log1p(np.maximum(total, 0))
+        spread = float(library.std())
         n_detected = np.concatenate(detected)
         return cls(
             genes=pd.Index(genes),
@@ -80,11 +82,11 @@ class Expression(Standardiser):
             scale=scale,
             target_sum=target_sum,
             mean=mean.astype(np.float32),
-            sd=np.where(sd > 1e-6, sd, 1.0).astype(np.float32),
+            sd=np.where(sd > _MIN_SD, sd, 1.0).astype(np.float32),
             share=(gene_total / gene_total.sum()).astype(np.float32),
             rate=(above / n).astype(np.float32),
             library_mean=float(library.mean()),
-            library_sd=float(library.std()) or 1.0,
+            library_sd=spread if spread > _MIN_SD else 1.0,
             detected_mean=float(n_detected.mean()),
             detected_sd=float(n_detected.std()),
             clip=clip,
@@ -116,6 +118,8 @@ class Expression(Standardiser):
         target_sum, library_mean, library_sd, detected_mean, detected_sd, clip = (
             float(v) for v in stored(arrays, "scaling.expression", (6,))
         )
+        if not library_sd > 0:
+            raise ChromatellError(f"The stored sd of the cells' totals is {library_sd:g}; it must be above 0.")
         loadings = noise = None
         if "scaling.gene_loadings" in arrays:  # not in records of schema 1
             k = arrays["scaling.gene_loadings"].shape[-1]

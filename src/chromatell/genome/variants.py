@@ -133,12 +133,17 @@ def _of_file(path: Path) -> pd.DataFrame:
                 odd.add(line)
                 n_fields = len(fields)
                 continue
-            rows.append([fields[i].strip().strip('"') for i in at])
+            rows.append([_unquoted(fields[i].strip()) for i in at])
             if len(rows) > _MAX_ROWS:
                 raise ChromatellError(f"{str(path)!r} holds over {_MAX_ROWS:,} variants. Split it by chromosome.")
         if odd.n:
             odd.finish(len(rows), f"a line of {n_fields} fields where at least {last} are needed", _CURE)
     return _of_frame(pd.DataFrame(rows, columns=kept, dtype=object))
+
+
+def _unquoted(text: str) -> str:
+    """Return a field without the quotes about it, as R writes them; one quote alone is part of a damaged field."""
+    return text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text
 
 
 def _lines(handle: TextIO, path: Path) -> Iterator[str]:
