@@ -68,9 +68,12 @@ def _hint(annotation: Any, function: Callable[..., Any]) -> Any:
     """Return an annotation as types; Any where only a type checker can read it."""
     if annotation is inspect.Parameter.empty:
         return Any
-    one = types.SimpleNamespace(__annotations__={"value": annotation})
+
+    def alone() -> None: ...
+
+    alone.__annotations__ = {"value": annotation}  # by itself: one that cannot be read spares the others
     try:
-        return get_type_hints(one, inspect.unwrap(function).__globals__)["value"]
+        return get_type_hints(alone, inspect.unwrap(function).__globals__)["value"]
     except (NameError, TypeError):
         return Any
 
