@@ -198,15 +198,18 @@ def _stretches(x: Any) -> Iterable[np.ndarray]:
         yield flat[i : i + 10_000_000]
 
 
-def expressed(rna: AnnData) -> None:
-    """Raise where a cell has no expression at all: nothing can be predicted for it."""
+def expressed(rna: AnnData, name: str = RNA) -> None:
+    """Raise where a cell has no expression at all; `name` is that of a modality, '' of an AnnData by itself."""
     total = np.asarray(matrix(rna).sum(axis=1)).ravel()
     empty = total <= 0
     if empty.any():
+        cure = "keep = np.asarray(rna.X.sum(1)).ravel() > 0; mdata = mdata[keep].copy()"
+        where = " from both modalities"
+        if not name:
+            cure, where = "adata = adata[np.asarray(adata.X.sum(1)).ravel() > 0].copy()", ""
         raise ChromatellError(
             f"{int(empty.sum())} of {rna.n_obs} cells have no expression at all (such as "
-            f"{examples(rna.obs_names[empty])}). "
-            "Remove them from both modalities: keep = np.asarray(rna.X.sum(1)).ravel() > 0; mdata = mdata[keep].copy()."
+            f"{examples(rna.obs_names[empty])}). Remove them{where}: {cure}."
         )
 
 

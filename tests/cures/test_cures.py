@@ -168,6 +168,22 @@ def test_values_that_are_no_numbers_or_no_counts():
         assert scope["mdata"].obs_names.tolist() == [f"c{i}" for i in range(12) if i != 2]
 
 
+@pytest.mark.parametrize("change", [0.0, -99.0])
+def test_a_query_by_itself_is_not_spoken_of_as_a_modality(change):
+    mdata = ctl.datasets.simulate_multiome(60, 8, 12, seed=0)
+    ctl.pp.split_cells(mdata, seed=0)
+    ctl.tl.dense(mdata, n_hidden=4, n_members=1, seed=0, train_kwargs={"max_epochs": 1})
+    adata = mdata.mod["rna"][:20].copy()
+    adata.layers["counts"] = adata.X.copy()
+    adata.X[:2] = change
+    with pytest.raises(ChromatellError) as caught:
+        ctl.tl.predict(adata, model=mdata)
+    assert "mdata" not in str(caught.value)
+    names = {"adata": adata, "np": np}
+    exec(code_of(str(caught.value))[0], names)
+    assert ctl.tl.predict(names["adata"], model=mdata).n_obs == (18 if change == 0 else 20)
+
+
 def test_a_split_by_two_columns():
     mdata = paired(40, a=["x", "y"] * 20, b=["1"] * 20 + ["2"] * 10 + ["3"] * 10)
     mdata.obs[["a", "b"]] = mdata.mod["rna"].obs[["a", "b"]]

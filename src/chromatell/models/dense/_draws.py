@@ -71,9 +71,9 @@ def draw_blocks(
         if not dropouts:
             other = "Take method='members', or train" if several else "Train"
             raise ChromatellError(f"The model has no dropout. {other} one that has: ctl.tl.dense(mdata, dropout=0.2).")
-    rna = data.mod[RNA] if isinstance(data, MuData) else data
-    nonnegative(rna, RNA, smoothed=True)
-    expressed(rna)
+    rna, name = (data.mod[RNA], RNA) if isinstance(data, MuData) else (data, "")
+    nonnegative(rna, name, smoothed=True)
+    expressed(rna, name)
     x, present = model.fitted.expression.align(rna)
     covariates = model.fitted.beside_expression(data, np.arange(rna.n_obs))
     position = model.regions.get_indexer(regions)

@@ -41,9 +41,9 @@ class GeneEffects:
     """
 
     def __init__(self, model: Dense, data: MuData | AnnData) -> None:
-        rna = data.mod[RNA] if isinstance(data, MuData) else data
-        nonnegative(rna, RNA, smoothed=True)
-        expressed(rna)
+        rna, name = (data.mod[RNA], RNA) if isinstance(data, MuData) else (data, "")
+        nonnegative(rna, name, smoothed=True)
+        expressed(rna, name)
         self.model, self.projection, e = model, model.fitted.projection, model.fitted.expression
         x, present = e.align(rna)
         covariates = model.fitted.beside_expression(data, np.arange(rna.n_obs))

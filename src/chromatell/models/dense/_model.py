@@ -341,9 +341,9 @@ class Dense(CellModel):
 
     def _query(self, data: MuData | AnnData, regions: pd.Index, *, depth: str, depth_key: str | None) -> Query:
         one_of(depth, DEPTHS, "depth")
-        rna = data.mod[RNA] if isinstance(data, MuData) else data
-        nonnegative(rna, RNA, smoothed=True)
-        expressed(rna)
+        rna, name = (data.mod[RNA], RNA) if isinstance(data, MuData) else (data, "")
+        nonnegative(rna, name, smoothed=True)
+        expressed(rna, name)
         x, present = self.fitted.expression.align(rna)
         given = None
         if depth == "observed":
