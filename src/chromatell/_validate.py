@@ -213,6 +213,14 @@ def expressed(rna: AnnData, name: str = RNA) -> None:
         )
 
 
+def query_expression(data: MuData | AnnData) -> AnnData:
+    """Return the expression of a query, as a modality or by itself, once its values are checked."""
+    rna, name = (data.mod[RNA], RNA) if isinstance(data, MuData) else (data, "")
+    nonnegative(rna, name, smoothed=True)
+    expressed(rna, name)
+    return rna
+
+
 def split_of(mdata: MuData, require: Iterable[str] = (TRAIN,)) -> np.ndarray:
     """Return ``mdata.obs['ctl_split']`` as an object array; each of `require` must be present."""
     name = "mdata" if isinstance(mdata, MuData) else "adata"

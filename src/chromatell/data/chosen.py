@@ -101,18 +101,18 @@ def coordinates(mdata: MuData, regions: pd.Index) -> pd.DataFrame:
     return region_table(AnnData(var=var))
 
 
-def check_labels(data: Any, key: str | None, argument: str, usual: str = "cell_type") -> None:
+def check_labels(data: Any, key: str | None) -> None:
     """Raise where a column of labels that the user named is nowhere in `data`; the usual one may be absent."""
-    if key in (None, usual) or not isinstance(data, MuData | AnnData):
+    if key in (None, "cell_type") or not isinstance(data, MuData | AnnData):
         return
     mods = data.mod if isinstance(data, MuData) else {}
     there = [*data.obs, *(c for name, a in mods.items() for one in a.obs for c in (one, f"{name}:{one}"))]
     if key not in there:
         name = "mdata" if mods else "adata"
         raise ChromatellError(
-            f"{argument}={key!r} is no column of {name}.obs; columns there: "
+            f"labels={key!r} is no column of {name}.obs; columns there: "
             f"{examples(dict.fromkeys(c for c in there if ':' not in c), 12) or 'none'}. Name one of them, or leave "
-            f"{argument}= out."
+            "labels= out."
         )
 
 

@@ -208,7 +208,7 @@ def evaluate(
         current_client(client),
         options,
     )
-    check_labels(mdata, labels, "labels")
+    check_labels(mdata, labels)
     kind = next((t for t in TASKS if t.takes(mdata, request)), None)
     if kind is None:
         raise ChromatellError(

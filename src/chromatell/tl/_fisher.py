@@ -138,7 +138,7 @@ def fisher(
     if not trained.all():
         regions, values = regions[trained], values[:, trained]
     seed = settings.resolve_seed(seed)
-    check_labels(mdata, labels, "labels")
+    check_labels(mdata, labels)
     fitter, kinds = _baselines(mdata, regions, baselines, labels, depth_key, seed)
 
     cols = opened.var_names.get_indexer(regions)

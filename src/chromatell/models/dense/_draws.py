@@ -17,8 +17,7 @@ from anndata import AnnData
 from mudata import MuData
 from torch import Tensor, nn
 
-from chromatell._keys import RNA
-from chromatell._validate import ChromatellError, expressed, in_range, nonnegative, one_of
+from chromatell._validate import ChromatellError, in_range, one_of, query_expression
 from chromatell.data.cells import CellBatch
 from chromatell.models.dense._module import DenseModule
 
@@ -71,9 +70,7 @@ def draw_blocks(
         if not dropouts:
             other = "Take method='members', or train" if several else "Train"
             raise ChromatellError(f"The model has no dropout. {other} one that has: ctl.tl.dense(mdata, dropout=0.2).")
-    rna, name = (data.mod[RNA], RNA) if isinstance(data, MuData) else (data, "")
-    nonnegative(rna, name, smoothed=True)
-    expressed(rna, name)
+    rna = query_expression(data)
     x, present = model.fitted.expression.align(rna)
     covariates = model.fitted.beside_expression(data, np.arange(rna.n_obs))
     position = model.regions.get_indexer(regions)

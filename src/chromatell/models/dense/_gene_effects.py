@@ -10,8 +10,7 @@ import torch
 from anndata import AnnData
 from mudata import MuData
 
-from chromatell._keys import RNA
-from chromatell._validate import expressed, nonnegative
+from chromatell._validate import query_expression
 from chromatell.data.cells import CellBatch
 
 if TYPE_CHECKING:
@@ -41,9 +40,7 @@ class GeneEffects:
     """
 
     def __init__(self, model: Dense, data: MuData | AnnData) -> None:
-        rna, name = (data.mod[RNA], RNA) if isinstance(data, MuData) else (data, "")
-        nonnegative(rna, name, smoothed=True)
-        expressed(rna, name)
+        rna = query_expression(data)
         self.model, self.projection, e = model, model.fitted.projection, model.fitted.expression
         x, present = e.align(rna)
         covariates = model.fitted.beside_expression(data, np.arange(rna.n_obs))

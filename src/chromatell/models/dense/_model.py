@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 from chromatell._keys import ATAC, RNA, TRAIN, VAL
 from chromatell._rows import matrix
 from chromatell._settings import logger
-from chromatell._validate import ChromatellError, expressed, nonnegative, one_of, paired, split_of
+from chromatell._validate import ChromatellError, expressed, nonnegative, one_of, paired, query_expression, split_of
 from chromatell.data.accessibility import open_matrix, selected, true_depth
 from chromatell.data.cells import CellBatch, CellDataset, CellInput, cell_loader, row_blocks, subset
 from chromatell.data.expression import Embedding, Expression
@@ -341,9 +341,7 @@ class Dense(CellModel):
 
     def _query(self, data: MuData | AnnData, regions: pd.Index, *, depth: str, depth_key: str | None) -> Query:
         one_of(depth, DEPTHS, "depth")
-        rna, name = (data.mod[RNA], RNA) if isinstance(data, MuData) else (data, "")
-        nonnegative(rna, name, smoothed=True)
-        expressed(rna, name)
+        rna = query_expression(data)
         x, present = self.fitted.expression.align(rna)
         given = None
         if depth == "observed":
