@@ -9,14 +9,15 @@ import types
 from collections.abc import Callable, Iterable, Sequence
 from numbers import Real
 from pathlib import Path
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, ParamSpec, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 import pandas as pd
 
 from chromatell._errors import ChromatellError
 
-_Function = TypeVar("_Function", bound=Callable[..., Any])
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 _SHOWN = 60  # characters of a value
 _COLUMNS = frozenset({"by", "groupby", "labels", "batch_key", "sample_key", "per"})  # each names one column of obs
 
@@ -34,7 +35,7 @@ _KINDS: dict[Any, tuple[tuple[type, ...], str]] = {
 }
 
 
-def arguments(function: _Function) -> _Function:
+def arguments(function: Callable[_P, _R]) -> Callable[_P, _R]:
     """Raise, before anything else is done, where an argument is of a type that the annotations do not name.
 
     What a number or a name must be is the function's own to check. So are dicts, and values of classes, such as MuData:
@@ -44,7 +45,7 @@ def arguments(function: _Function) -> _Function:
     hints: dict[str, Any] = {}
 
     @functools.wraps(function)
-    def checked(*args: Any, **kwargs: Any) -> Any:
+    def checked(*args: _P.args, **kwargs: _P.kwargs) -> _R:
         if not hints:
             hints.update({name: _hint(p.annotation, function) for name, p in signature.parameters.items()})
         try:
@@ -55,7 +56,7 @@ def arguments(function: _Function) -> _Function:
             check(name, value, hints[name], signature.parameters[name].default)
         return function(*args, **kwargs)
 
-    return checked  # type: ignore[return-value]
+    return checked
 
 
 def check(name: str, value: Any, hint: Any, default: Any) -> None:

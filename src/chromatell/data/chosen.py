@@ -101,7 +101,7 @@ def coordinates(mdata: MuData, regions: pd.Index) -> pd.DataFrame:
     return region_table(AnnData(var=var))
 
 
-def check_labels(data: Any, key: str | None) -> None:
+def check_label_column(data: Any, key: str | None) -> None:
     """Raise where a column of labels that the user named is nowhere in `data`; the usual one may be absent."""
     if key in (None, "cell_type") or not isinstance(data, MuData | AnnData):
         return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping, MutableMapping
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
 
 import pandas as pd
 from anndata import AnnData
@@ -19,10 +19,11 @@ from chromatell._validate import ChromatellError, examples
 from chromatell.data.predictions import attach
 
 Layer = str | Mapping[str, str] | None
-_Verb = TypeVar("_Verb", bound=Callable[..., Any])
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 
-def modalities(verb: _Verb) -> _Verb:
+def modalities(verb: Callable[_P, _R]) -> Callable[_P, _R]:
     """Honour `rna`, `atac` and `layer` of a function whose first argument is data, and complete its docstring.
 
     The function sees a MuData with 'rna' and 'atac', whose `X` is the layer, that shares every matrix; what it writes
@@ -60,7 +61,7 @@ def modalities(verb: _Verb) -> _Verb:
         return _result(result, data, names) if isinstance(result, MuData) else result
 
     named.__doc__ = completed(inspect.getdoc(verb) or "", list(parameters), TEXTS["modalities"])
-    return named  # type: ignore[return-value]
+    return cast("Callable[_P, _R]", named)  # `rna`, `atac` and `layer` stand in the signature of `verb`
 
 
 def _inner(data: MuData | AnnData, rna: str, atac: str, layer: Layer) -> Any:

@@ -195,10 +195,10 @@ def _parse(path: Path, where: str, extra: bool) -> pd.DataFrame:
         if not compressed:
             return _parse_text(raw, where, extra)
         with gzip.open(raw) as text:
-            return _parse_text(text, where, extra)  # type: ignore[arg-type]  # it reads as one
+            return _parse_text(text, where, extra)
 
 
-def _parse_text(handle: IO[bytes], where: str, extra: bool) -> pd.DataFrame:
+def _parse_text(handle: IO[bytes] | gzip.GzipFile, where: str, extra: bool) -> pd.DataFrame:
     skip, first, fields = 0, "", [""]
     while line := handle.readline(_MAX_LINE + 1):
         first = line.decode("utf-8").rstrip("\r\n")
@@ -241,7 +241,7 @@ def _parse_text(handle: IO[bytes], where: str, extra: bool) -> pd.DataFrame:
 class _WithoutNull(io.RawIOBase):
     """Bytes of a text file; pandas would leave out what follows a null character in a field without a word."""
 
-    def __init__(self, handle: IO[bytes], where: str) -> None:
+    def __init__(self, handle: IO[bytes] | gzip.GzipFile, where: str) -> None:
         self._handle, self._where = handle, where
 
     def readable(self) -> bool:

@@ -76,7 +76,7 @@ def _record_from_zarr(path: Path, key: str | None) -> Record:
         )
     place = ("uns", UNS, MODELS) if step_into(path, "uns") else (MODELS,)  # the latter in a store of tracks
     models = step_into(path, *place)
-    key = choose_key(subfolders(models), key, str(path))
+    key = choose_key([folder.name for folder in subfolders(models)], key, str(path))
     folder = step_into(path, *place, store_key(key))
     if folder is None:
         raise ChromatellError(f"The model {key!r} in {path} is not a group of arrays. {REFUSED}")

@@ -59,8 +59,8 @@ def check_file(path: str | os.PathLike[str], *, max_bytes: int | None = None) ->
         check_store(path, Budget(str(path), model=False, max_bytes=max_bytes))
         open_in_child(path)
         models_folder = step_into(path, "uns", UNS, MODELS)
-        for key in subfolders(models_folder):
-            check_store(models_folder / key, Budget(f"The model {key!r} in {path}", model=True))  # type: ignore[operator]
+        for folder in subfolders(models_folder):
+            check_store(folder, Budget(f"The model {folder.name!r} in {path}", model=True))
         return
     open_in_child(path)
     with open_h5(path) as file:
@@ -171,6 +171,6 @@ def existing(path: str | os.PathLike[str]) -> Path:
     return path
 
 
-def subfolders(path: Path | None) -> list[str]:
-    """Return the names of folders in a folder, links among them: the guard refuses those."""
-    return [] if path is None else sorted(p.name for p in path.iterdir() if p.is_dir() or p.is_symlink())
+def subfolders(path: Path | None) -> list[Path]:
+    """Return the folders in a folder, links among them: the guard refuses those."""
+    return [] if path is None else sorted(p for p in path.iterdir() if p.is_dir() or p.is_symlink())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -82,7 +83,7 @@ def _walk(group: h5g.GroupID, where: str, budget: Budget, above: tuple[Any, ...]
         if isinstance(child, h5g.GroupID):
             _walk(child, at, budget, (*above, address), depth + 1)
         elif isinstance(child, h5d.DatasetID):
-            _check_dataset(child, at, budget, lambda child=child, name=name: _old_categories(group, child, name))  # type: ignore[misc]
+            _check_dataset(child, at, budget, partial(_old_categories, group, child, name))
         else:
             raise ChromatellError(f"{at} is a named HDF5 type, not data. {REFUSED}")
     if h5a.exists(group, b"_index") or set(names) >= COLUMN:

@@ -7,7 +7,7 @@ import inspect
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
 
 import numpy as np
 
@@ -16,7 +16,8 @@ from chromatell._docs import completed
 from chromatell._validate import ChromatellError
 from chromatell.io._write import beside, check_writable
 
-_Plot = TypeVar("_Plot", bound=Callable[..., Any])
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 # What a docstring does not say of its own: parameters that mean the same in several plots.
 SHARED = {
@@ -28,7 +29,7 @@ SHARED = {
 }
 
 
-def plot(draw: _Plot) -> _Plot:
+def plot(draw: Callable[_P, _R]) -> Callable[_P, _R]:
     """Honour `show` and `save` of a function that draws, and complete its docstring from `SHARED`."""
     checked = arguments(draw)
 
@@ -48,7 +49,7 @@ def plot(draw: _Plot) -> _Plot:
         return None
 
     drawn.__doc__ = completed(inspect.getdoc(draw) or "", list(inspect.signature(draw).parameters), SHARED)
-    return drawn  # type: ignore[return-value]
+    return cast("Callable[_P, _R]", drawn)  # `show` and `save` stand in the signature of `draw`
 
 
 def _target(save: str | os.PathLike[str]) -> Path:

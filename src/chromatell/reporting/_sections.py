@@ -106,7 +106,8 @@ def _scores(data: MuData | AnnData, asked: Asked) -> Html:
         out += [tag("p", line, class_="finding") for line in _findings(found)]
         there = set(zip(found.table["view"], found.table["metric"], strict=True))
         views = [v for v in (("overall", "ap"), ("per_cell", "auroc"), ("depth_matched", "auroc")) if v in there]
-        views = views or [tuple(map(str, found.table[["view", "metric"]].iloc[0]))]  # type: ignore[list-item]
+        first_row = found.table.iloc[0]
+        views = views or [(str(first_row["view"]), str(first_row["metric"]))]
         n = found.table["model"].nunique()
         figures = []
         for view in views:

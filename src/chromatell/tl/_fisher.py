@@ -17,7 +17,7 @@ from chromatell._keys import ATAC, FISHER, RNA, SPLITS, TRAIN, UNS, USES_TARGET_
 from chromatell._settings import logger, settings
 from chromatell._validate import ChromatellError, one_of, paired, region_split_of, split_of
 from chromatell.data.accessibility import open_matrix
-from chromatell.data.chosen import check_labels
+from chromatell.data.chosen import check_label_column
 from chromatell.data.named import Layer, modalities
 from chromatell.data.predictions import predicted_regions, prediction_keys, read_prediction
 from chromatell.evaluation.predictors import origin_of, refuse_trained
@@ -138,7 +138,7 @@ def fisher(
     if not trained.all():
         regions, values = regions[trained], values[:, trained]
     seed = settings.resolve_seed(seed)
-    check_labels(mdata, labels)
+    check_label_column(mdata, labels)
     fitter, kinds = _baselines(mdata, regions, baselines, labels, depth_key, seed)
 
     cols = opened.var_names.get_indexer(regions)

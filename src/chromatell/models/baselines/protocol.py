@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -204,7 +205,7 @@ def tune(name: str, axes: Mapping[str, Axis], losses: Losses | None) -> dict[str
         for _ in range(8):
             before = at
             for i, axis in enumerate(grid):
-                at = _along(at, i, len(axis.values), lambda place, p=purpose: loss(place, p))  # type: ignore[misc]
+                at = _along(at, i, len(axis.values), partial(loss, purpose=purpose))
             if at == before:
                 break
         chosen[purpose] = tuple(axis.values[i] for axis, i in zip(grid, at, strict=True))

@@ -97,7 +97,7 @@ def draw_blocks(
 
     with torch.random.fork_rng([model.device] if model.device.type == "cuda" else []):
         torch.manual_seed(seed)
-        yield from model._blocks(x, present, covariates, position, None, decode, finish)  # type: ignore[misc]
+        yield from model._blocks(x, present, covariates, position, None, decode, finish)
 
 
 class _dropping:

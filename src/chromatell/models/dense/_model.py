@@ -362,8 +362,8 @@ class Dense(CellModel):
         depth: np.ndarray | None,
         decode: Any = decode_blocks,
         finish: Any = None,
-    ) -> Iterator[tuple[slice, slice, np.ndarray]]:
-        """Yield blocks of predictions; `depth` is standardised, None to predict it.
+    ) -> Iterator[tuple[slice, Any, Any]]:
+        """Yield rows, and the columns and blocks that `decode` gives; `depth` is standardised, None to predict it.
 
         `decode` makes them of a batch. `finish`, of (z, library, other inputs, depth), returns what changes a block of
         them, given the positions of its regions; None is the stack, where there is one.

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from chromatell.data.depth import DepthModel
 from chromatell.models.baselines.parts import EPS, Ridge, RidgePath, blocks, scaled
-from chromatell.models.baselines.protocol import DIMENSIONS, PENALTIES, RANKS, Axis, tune
+from chromatell.models.baselines.protocol import DIMENSIONS, PENALTIES, RANKS, Axis, Option, tune
 
 NETWORK, RIDGE, LOW_RANK, DEPTH = "network", "ridge", "low rank", "depth"
 MEMBERS = (DEPTH, LOW_RANK, RIDGE, NETWORK)  # the simplest first
@@ -203,9 +204,12 @@ def fit_regressions(
     wanted = [trial.held.truth[r][:, c].toarray() for trial, r, c in tried]
 
     def error(member: str, option: tuple[Any, ...]) -> np.ndarray:
-        """Return the mean squared error of each cell."""
+        """Return the mean squared error of each cell; `option` ends with where the regression starts."""
         of = [(trial.say(member, option, r, c) - y) ** 2 for (trial, r, c), y in zip(tried, wanted, strict=True)]
         return np.concatenate([x.mean(axis=1, dtype=np.float64) for x in of])
+
+    def brier(member: str, start: Any, option: Option) -> dict[str, float]:
+        return {"brier": float(error(member, (*option, start)).mean())}
 
     penalty = Axis(PENALTIES, 100.0, (True, True))
     grid = {"alpha": penalty, "k": Axis.up_to((*DIMENSIONS, 100), train.scores.shape[1], 20)}
@@ -214,7 +218,7 @@ def fit_regressions(
     chosen: dict[str, tuple[Any, ...]] = {DEPTH: ()}
     for member, axis in axes.items():
         for start in sorted({start for _, start in whole.paths}):  # penalties differ: one search would not find both
-            option = tune(member, axis, lambda o, m=member, s=start: {"brier": error(m, (*o, s)).mean()})["brier"]  # type: ignore[misc]
+            option = tune(member, axis, partial(brier, member, start))["brier"]
             found = (*option, start)
             if not start or not _clearly_less(error(member, chosen[member]), error(member, found)):
                 chosen[member] = found

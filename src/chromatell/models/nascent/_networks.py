@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -43,8 +42,8 @@ class TrackBatch:
 class TrackNetwork(nn.Module):
     """What the networks share: their loss, and the other strand as one more training example."""
 
-    step: ClassVar[int] = 1  # training looks at each step-th bin of a stretch; targets are smooth
-    piece: ClassVar[int] = 16_384  # bins predicted at a time
+    step: int = 1  # training looks at each step-th bin of a stretch; targets are smooth
+    piece: int = 16_384  # bins predicted at a time
 
     def __init__(self, config: NascentConfig, n_targets: int, swap: Sequence[int]) -> None:
         super().__init__()
@@ -84,7 +83,7 @@ class TrackNetwork(nn.Module):
 class DenseNetwork(TrackNetwork):
     """Dense layers with ReLU over log(1 + signal) of the whole window, both strands side by side."""
 
-    piece: ClassVar[int] = 4096
+    piece: int = 4096
 
     def __init__(self, config: NascentConfig, n_inputs: int, n_targets: int, swap: Sequence[int]) -> None:
         super().__init__(config, n_targets, swap)
@@ -132,7 +131,7 @@ class DilatedNetwork(TrackNetwork):
     training does, with another phase in every epoch.
     """
 
-    step: ClassVar[int] = 4
+    step: int = 4
 
     def __init__(self, config: NascentConfig, n_inputs: int, n_targets: int, swap: Sequence[int]) -> None:
         super().__init__(config, n_targets, swap)

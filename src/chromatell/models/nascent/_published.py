@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -45,7 +44,7 @@ def published_stack(dropout: float) -> nn.Sequential:
 class PublishedNetwork(TrackNetwork):
     """The published network of one target, slid along stretches; it reads log(1 + sum of the inputs)."""
 
-    step: ClassVar[int] = 8
+    step: int = 8
 
     def __init__(self, config: NascentConfig, n_inputs: int, n_targets: int, swap: Sequence[int]) -> None:
         super().__init__(config, n_targets, swap)
@@ -68,7 +67,7 @@ class PublishedNetwork(TrackNetwork):
 class OnePerTarget(TrackNetwork):
     """A network of its own for each target, trained side by side."""
 
-    step: ClassVar[int] = 1
+    step: int = 1
 
     def __init__(
         self,
@@ -80,7 +79,7 @@ class OnePerTarget(TrackNetwork):
     ) -> None:
         super().__init__(config, n_targets, swap)
         self.networks = nn.ModuleList(build(config, n_inputs, 1, swap) for _ in range(n_targets))
-        self.step, self.piece = self.networks[0].step, self.networks[0].piece  # type: ignore[misc]
+        self.step, self.piece = self.networks[0].step, self.networks[0].piece
 
     def forward(self, x: Tensor, tokens: Tensor | None = None, step: int = 1) -> Tensor:
         """Return (stretches, targets, bins)."""
