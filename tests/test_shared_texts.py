@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import chromatell as ctl
-from chromatell._docs import TEXTS, completed, documented
+from chromatell._docs import EXAMPLES, TEXTS, completed, documented, example
 
 SOURCE = Path(ctl.__file__).parent
 
@@ -35,6 +35,29 @@ def test_each_text_is_used_by_two_functions(group, functions):
         names = set(heading.split(", "))
         taken = [doc for parameters, doc in users if names <= parameters and f"\n{heading}\n" not in doc]
         assert len(taken) >= 2, heading
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_each_example_begins_those_of_two_functions(name, functions):
+    assert sum(f"example({name!r})" in words for words, _, _ in functions) >= 2
+
+
+def test_an_example_stands_before_the_functions_own_lines():
+    @example("dense")
+    def function(mdata):
+        """Do it.
+
+        Examples
+        --------
+        >>> mdata.n_obs
+        400
+        """
+
+    head, lines = inspect.getdoc(function).split("--------\n")
+    assert head == "Do it.\n\nExamples\n"
+    assert lines.split("\n")[0] == ">>> import chromatell as ctl"
+    assert lines.split("\n")[1:-2] == [f">>> {line}" for line in EXAMPLES["dense"]]
+    assert lines.split("\n")[-2:] == [">>> mdata.n_obs", "400"]
 
 
 def test_own_texts_are_kept_and_others_stand_in_the_order_of_the_signature():

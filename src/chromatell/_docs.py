@@ -107,6 +107,37 @@ TEXTS: dict[str, dict[str, str]] = {
     },
 }
 
+# What the examples of several functions begin with, by what it makes of `mdata`.
+EXAMPLES: dict[str, tuple[str, ...]] = {
+    "dense": (
+        "mdata = ctl.datasets.simulate_multiome(400, 30, 60, seed=0)",
+        "ctl.pp.split_cells(mdata, seed=0)",
+        'ctl.tl.dense(mdata, train_kwargs={"max_epochs": 2})',
+    ),
+    "xchrom": (
+        "mdata = ctl.datasets.simulate_sequence_multiome(n_cells=100, n_regions=60, seed=0)",
+        "ctl.pp.split_cells(mdata, seed=0)",
+        'ctl.tl.xchrom(mdata, train_kwargs={"max_epochs": 1})',
+    ),
+    "baseline": (
+        "mdata = ctl.datasets.simulate_multiome(300, 30, 60, n_types=2, seed=0)",
+        "ctl.pp.split_cells(mdata, seed=0)",
+        'ctl.tl.baseline(mdata, "svd_ridge")',
+    ),
+}
+
+
+def example(name: str) -> Callable[[_Function], _Function]:
+    """Begin the example of a function with an import of the package and the lines of `EXAMPLES`."""
+    lines = [">>> import chromatell as ctl", *(f">>> {line}" for line in EXAMPLES[name])]
+
+    def begin(function: _Function) -> _Function:
+        head, mark, tail = (inspect.getdoc(function) or "").partition("Examples\n--------\n")
+        function.__doc__ = "\n".join([head + mark.rstrip(), *lines, tail])
+        return function
+
+    return begin
+
 
 def documented(group: str) -> Callable[[_Function], _Function]:
     """Complete a docstring with the texts of a group; a function's own texts are kept."""

@@ -53,7 +53,8 @@ def keywords(call: str) -> dict[str, Keyword]:
     told = _defined(ast.parse(path.read_text(encoding="utf-8")), name if place == "tl" else _MODELS[name])
     made = _defined(told, "__init__") if isinstance(told, ast.ClassDef) else told
     assert isinstance(made, ast.FunctionDef)
-    groups = [ast.literal_eval(d.args[0]) for d in told.decorator_list if isinstance(d, ast.Call)]
+    calls = [d for d in told.decorator_list if isinstance(d, ast.Call)]
+    groups = [ast.literal_eval(d.args[0]) for d in calls if ast.unparse(d.func) == "documented"]
     shared = [item for group in ("modalities", *groups) for item in TEXTS[group].items()]
     about = {name: _first(text) for names, text in shared for name in names.split(", ")}
     about |= _described(ast.get_docstring(told) or "")

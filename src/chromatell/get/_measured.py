@@ -7,12 +7,14 @@ from mudata import MuData
 
 from chromatell._arguments import arguments
 from chromatell._compat import no_pull
+from chromatell._docs import example
 from chromatell._keys import ATAC_PRED, DERIVED, UNS
 from chromatell._validate import ChromatellError
 from chromatell.data.named import with_matrix
 
 
 @arguments
+@example("dense")
 def measured(mdata: MuData) -> MuData:
     """A MuData of the measured modalities alone, which shares their matrices.
 
@@ -37,10 +39,6 @@ def measured(mdata: MuData) -> MuData:
 
     Examples
     --------
-    >>> import chromatell as ctl
-    >>> mdata = ctl.datasets.simulate_multiome(60, 20, 30, seed=0)
-    >>> ctl.pp.split_cells(mdata, seed=0)
-    >>> ctl.tl.dense(mdata, train_kwargs={"max_epochs": 1})
     >>> list(ctl.get.measured(mdata).mod)
     ['rna', 'atac']
     """

@@ -7,11 +7,13 @@ from anndata import AnnData
 from mudata import MuData
 
 from chromatell._arguments import arguments
+from chromatell._docs import example
 from chromatell._keys import ATAC_PRED, KEY, REGION, UNS
 from chromatell.data.chosen import accessibility, cell_labels
 
 
 @arguments
+@example("dense")
 def prediction(mdata: MuData, key: str | None = None, groupby: str | None = None) -> AnnData | pd.DataFrame:
     """One prediction under the target modality's own names of the regions, of cells or of groups.
 
@@ -42,15 +44,11 @@ def prediction(mdata: MuData, key: str | None = None, groupby: str | None = None
 
     Examples
     --------
-    >>> import chromatell as ctl
-    >>> mdata = ctl.datasets.simulate_multiome(60, 20, 30, seed=0)
-    >>> ctl.pp.split_cells(mdata, seed=0)
-    >>> ctl.tl.dense(mdata, train_kwargs={"max_epochs": 1})
     >>> predicted = ctl.get.prediction(mdata)
     >>> predicted.var_names.equals(mdata.mod["atac"].var_names)
     True
     >>> ctl.get.prediction(mdata, groupby="donor").shape[1]
-    30
+    60
     """
     found = accessibility(mdata, key)
     if groupby is not None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from mudata import MuData
 
-from chromatell._docs import documented
+from chromatell._docs import documented, example
 from chromatell._keys import EVALUATION
 from chromatell._validate import one_of
 from chromatell.pl._plot import plot
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 @plot
 @documented("evaluated")
+@example("baseline")
 def calibration(
     mdata: MuData,
     models: str | Sequence[str] | None = None,
@@ -56,10 +57,6 @@ def calibration(
 
     Examples
     --------
-    >>> import chromatell as ctl
-    >>> mdata = ctl.datasets.simulate_multiome(300, 30, 60, n_types=2, seed=0)
-    >>> ctl.pp.split_cells(mdata, seed=0)
-    >>> ctl.tl.baseline(mdata, "svd_ridge")
     >>> ctl.tl.evaluate(mdata, baselines=["region_mean"], views=["calibration"], n_bootstrap=0)
     >>> ctl.pl.calibration(mdata, "svd_ridge").get_xscale()
     'log'

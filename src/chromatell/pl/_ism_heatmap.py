@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from mudata import MuData
 
-from chromatell._docs import documented
+from chromatell._docs import documented, example
 from chromatell._keys import ISM
 from chromatell.pl._plot import plot
 from chromatell.pl._sequence_view import genomic_axis, window_of
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 @plot
 @documented("sequence plot")
+@example("xchrom")
 def ism_heatmap(
     mdata: MuData,
     region: str | None = None,
@@ -54,10 +55,6 @@ def ism_heatmap(
 
     Examples
     --------
-    >>> import chromatell as ctl
-    >>> mdata = ctl.datasets.simulate_sequence_multiome(n_cells=100, n_regions=60, seed=0)
-    >>> ctl.pp.split_cells(mdata, seed=0)
-    >>> ctl.tl.xchrom(mdata, train_kwargs={"max_epochs": 1})
     >>> ctl.tl.ism(mdata, mdata.mod["atac"].var_names[:1], window=20)
     >>> ctl.pl.ism_heatmap(mdata).get_ylabel()
     'Base'

@@ -12,7 +12,7 @@ from anndata import AnnData
 from matplotlib.ticker import MaxNLocator
 from mudata import MuData
 
-from chromatell._docs import documented
+from chromatell._docs import documented, example
 from chromatell._keys import COMPLETION, EVALUATION, OWN_ATAC
 from chromatell._validate import ChromatellError
 from chromatell.data.tracks import BinnedTracks
@@ -32,6 +32,7 @@ LOWER_IS_BETTER = frozenset({"ece", "brier", "rmse"})
 
 @plot
 @documented("evaluated")
+@example("baseline")
 def leaderboard(
     mdata: MuData | AnnData | BinnedTracks,
     *,
@@ -82,10 +83,6 @@ def leaderboard(
 
     Examples
     --------
-    >>> import chromatell as ctl
-    >>> mdata = ctl.datasets.simulate_multiome(300, 30, 60, n_types=2, seed=0)
-    >>> ctl.pp.split_cells(mdata, seed=0)
-    >>> ctl.tl.baseline(mdata, "svd_ridge")
     >>> ctl.tl.evaluate(mdata, baselines=["region_mean"], views=["per_cell"], n_bootstrap=20)
     >>> ctl.pl.leaderboard(mdata, views="per_cell").get_xlabel()
     'AUROC (per cell)'

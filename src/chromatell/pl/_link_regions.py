@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from mudata import MuData
 
-from chromatell._docs import documented
+from chromatell._docs import documented, example
 from chromatell._keys import ATAC, CHROM, END, REGION_LINKS, RNA, START
 from chromatell._validate import ChromatellError, examples
 from chromatell.data.chosen import coordinates
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 @plot
 @modalities
 @documented("plotted")
+@example("dense")
 def link_regions(
     mdata: MuData,
     gene: str | None = None,
@@ -64,11 +65,7 @@ def link_regions(
 
     Examples
     --------
-    >>> import chromatell as ctl
-    >>> mdata = ctl.datasets.simulate_multiome(200, 30, 60, seed=0)
-    >>> ctl.pp.split_cells(mdata, seed=0)
     >>> ctl.pp.link_genes(mdata, mdata.mod["rna"].var)
-    >>> ctl.tl.dense(mdata, train_kwargs={"max_epochs": 2})
     >>> ctl.tl.link_regions(mdata, n_cells=100)
     >>> ctl.pl.link_regions(mdata, "gene_5").get_ylabel()
     'Effect of gene_5 on log-odds'

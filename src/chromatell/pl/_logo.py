@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from mudata import MuData
 
-from chromatell._docs import documented
+from chromatell._docs import documented, example
 from chromatell._keys import ISM
 from chromatell.pl._plot import plot
 from chromatell.pl._sequence_view import Window, axes_size, genomic_axis, window_of
@@ -28,6 +28,7 @@ COLOURS = {
 
 @plot
 @documented("sequence plot")
+@example("xchrom")
 def logo(
     mdata: MuData,
     region: str | None = None,
@@ -69,10 +70,6 @@ def logo(
 
     Examples
     --------
-    >>> import chromatell as ctl
-    >>> mdata = ctl.datasets.simulate_sequence_multiome(n_cells=100, n_regions=60, seed=0)
-    >>> ctl.pp.split_cells(mdata, seed=0)
-    >>> ctl.tl.xchrom(mdata, train_kwargs={"max_epochs": 1})
     >>> ctl.tl.ism(mdata, mdata.mod["atac"].var_names[:1], window=20)
     >>> ctl.pl.logo(mdata).get_ylabel()
     'Mean fall of log-odds when changed'

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from mudata import MuData
 
-from chromatell._docs import documented
+from chromatell._docs import documented, example
 from chromatell._keys import EVALUATION
 from chromatell._validate import ChromatellError
 from chromatell.pl._plot import plot
@@ -33,6 +33,7 @@ _VIEWS = ("per_cell", "per_region")
 
 @plot
 @documented("evaluated")
+@example("baseline")
 def per_cell_per_region(
     mdata: MuData,
     model: str | None = None,
@@ -66,10 +67,6 @@ def per_cell_per_region(
 
     Examples
     --------
-    >>> import chromatell as ctl
-    >>> mdata = ctl.datasets.simulate_multiome(300, 30, 60, n_types=2, seed=0)
-    >>> ctl.pp.split_cells(mdata, seed=0)
-    >>> ctl.tl.baseline(mdata, "svd_ridge")
     >>> views = ["per_cell", "per_region"]
     >>> ctl.tl.evaluate(mdata, baselines=["region_mean"], views=views, n_bootstrap=0)
     >>> ctl.pl.per_cell_per_region(mdata, "svd_ridge", baseline="region_mean").get_ylabel()

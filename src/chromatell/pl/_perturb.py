@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from mudata import MuData
 
-from chromatell._docs import documented
+from chromatell._docs import documented, example
 from chromatell._keys import PERTURBATION
 from chromatell._validate import ChromatellError, examples, in_range
 from chromatell.pl._plot import plot
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 @plot
 @documented("plotted")
+@example("dense")
 def perturb(
     mdata: MuData,
     target: str | None = None,
@@ -56,10 +57,6 @@ def perturb(
 
     Examples
     --------
-    >>> import chromatell as ctl
-    >>> mdata = ctl.datasets.simulate_multiome(200, 30, 60, seed=0)
-    >>> ctl.pp.split_cells(mdata, seed=0)
-    >>> ctl.tl.dense(mdata, train_kwargs={"max_epochs": 2})
     >>> ctl.tl.perturb(mdata, ["gene_1", "gene_2"], n_cells=20)
     >>> ctl.pl.perturb(mdata, "gene_2", n_top=5).get_ylabel()
     'Region'

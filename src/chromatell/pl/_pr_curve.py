@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from anndata import AnnData
 from mudata import MuData
 
-from chromatell._docs import documented
+from chromatell._docs import documented, example
 from chromatell._keys import EVALUATION, PREVALENCE
 from chromatell.pl._plot import plot
 from chromatell.pl._style import INK, Evaluation, Lines, Which, finish, legend, new_axes
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 @plot
 @documented("evaluated")
+@example("baseline")
 def pr_curve(
     mdata: MuData | AnnData,
     models: str | Sequence[str] | None = None,
@@ -57,10 +58,6 @@ def pr_curve(
 
     Examples
     --------
-    >>> import chromatell as ctl
-    >>> mdata = ctl.datasets.simulate_multiome(300, 30, 60, n_types=2, seed=0)
-    >>> ctl.pp.split_cells(mdata, seed=0)
-    >>> ctl.tl.baseline(mdata, "svd_ridge")
     >>> ctl.tl.evaluate(mdata, baselines=["region_mean"], views=["overall"], n_bootstrap=0)
     >>> ctl.pl.pr_curve(mdata, "svd_ridge").get_ylabel()
     'Precision'

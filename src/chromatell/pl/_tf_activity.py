@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from mudata import MuData
 
+from chromatell._docs import example
 from chromatell._keys import ATAC, RNA, TF_ACTIVITY
 from chromatell._validate import ChromatellError, examples
 from chromatell.data.named import Layer, modalities
@@ -26,6 +27,7 @@ _MOST = 25  # factors drawn where their number was not given
 
 @plot
 @modalities
+@example("xchrom")
 def tf_activity(
     mdata: MuData,
     tfs: Sequence[str] | None = None,
@@ -72,10 +74,6 @@ def tf_activity(
 
     Examples
     --------
-    >>> import chromatell as ctl
-    >>> mdata = ctl.datasets.simulate_sequence_multiome(n_cells=200, n_regions=120, seed=0)
-    >>> ctl.pp.split_cells(mdata, seed=0)
-    >>> ctl.tl.xchrom(mdata, stem_filters=8, filters=(8, 8), train_kwargs={"max_epochs": 1})
     >>> ctl.tl.tf_activity(mdata, ["SPI1", "EBF1"], n_backgrounds=4)
     >>> ctl.pl.tf_activity(mdata).get_ylabel()
     'Transcription factor'

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from mudata import MuData
 
-from chromatell._docs import documented
+from chromatell._docs import documented, example
 from chromatell._keys import UNCERTAINTY
 from chromatell._validate import ChromatellError
 from chromatell.pl._plot import plot
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 @plot
 @documented("plotted")
+@example("dense")
 def uncertainty(
     mdata: MuData,
     key: str = UNCERTAINTY,
@@ -48,10 +49,6 @@ def uncertainty(
 
     Examples
     --------
-    >>> import chromatell as ctl
-    >>> mdata = ctl.datasets.simulate_multiome(400, 30, 40, seed=0)
-    >>> ctl.pp.split_cells(mdata, seed=0)
-    >>> ctl.tl.dense(mdata, train_kwargs={"max_epochs": 2})
     >>> ctl.tl.uncertainty(mdata, "cell_type", n_draws=5)
     >>> ctl.pl.uncertainty(mdata).get_xlabel()
     'Nominal level'

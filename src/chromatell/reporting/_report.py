@@ -10,6 +10,7 @@ from pathlib import Path
 from anndata import AnnData
 from mudata import MuData
 
+from chromatell._docs import example
 from chromatell._keys import ATAC, EVALUATION, RNA
 from chromatell._settings import file_name
 from chromatell._validate import ChromatellError
@@ -28,6 +29,7 @@ _PACKAGES = ("chromatell", "anndata", "mudata", "scanpy", "scvi-tools", "torch",
 
 
 @modalities
+@example("baseline")
 def report(
     data: MuData | AnnData | BinnedTracks | str | os.PathLike[str],
     path: str | os.PathLike[str],
@@ -84,10 +86,6 @@ def report(
 
     Examples
     --------
-    >>> import chromatell as ctl
-    >>> mdata = ctl.datasets.simulate_multiome(300, 30, 60, n_types=2, seed=0)
-    >>> ctl.pp.split_cells(mdata, seed=0)
-    >>> ctl.tl.baseline(mdata, "svd_ridge")
     >>> ctl.tl.evaluate(mdata, baselines=["region_mean"], views=["overall"], n_bootstrap=10)
     >>> ctl.io.report(mdata, "report.html").name
     'report.html'

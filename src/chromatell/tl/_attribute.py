@@ -13,7 +13,7 @@ import torch
 from mudata import MuData
 from torch import Tensor, nn
 
-from chromatell._docs import documented
+from chromatell._docs import documented, example
 from chromatell._keys import ATAC, ATTRIBUTION, RNA
 from chromatell._progress import progress
 from chromatell._settings import logger, settings
@@ -42,6 +42,7 @@ _NOTHING = 1e-4  # log-odds: the model says nothing of sequence, and there is no
 
 @modalities
 @documented("sequence")
+@example("xchrom")
 def attribute(
     mdata: MuData,
     regions: Regions,
@@ -115,10 +116,6 @@ def attribute(
 
     Examples
     --------
-    >>> import chromatell as ctl
-    >>> mdata = ctl.datasets.simulate_sequence_multiome(n_cells=100, n_regions=60, seed=0)
-    >>> ctl.pp.split_cells(mdata, seed=0)
-    >>> ctl.tl.xchrom(mdata, train_kwargs={"max_epochs": 1})
     >>> ctl.tl.attribute(mdata, mdata.mod["atac"].var_names[:2], groupby=None, n_shuffles=5, window=100)
     >>> mdata.uns["ctl"]["attribution"]["effect"].shape
     (2, 1, 4, 100)

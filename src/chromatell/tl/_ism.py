@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from mudata import MuData
 
-from chromatell._docs import documented
+from chromatell._docs import documented, example
 from chromatell._keys import ATAC, ISM, RNA
 from chromatell._progress import progress
 from chromatell._settings import logger
@@ -33,6 +33,7 @@ _CHANGES = 50_000  # sequences of a chunk: their vectors are held at once
 
 @modalities
 @documented("sequence")
+@example("xchrom")
 def ism(
     mdata: MuData,
     regions: Regions,
@@ -92,10 +93,6 @@ def ism(
 
     Examples
     --------
-    >>> import chromatell as ctl
-    >>> mdata = ctl.datasets.simulate_sequence_multiome(n_cells=100, n_regions=60, seed=0)
-    >>> ctl.pp.split_cells(mdata, seed=0)
-    >>> ctl.tl.xchrom(mdata, train_kwargs={"max_epochs": 1})
     >>> ctl.tl.ism(mdata, mdata.mod["atac"].var_names[:2], groupby=None, window=20)
     >>> mdata.uns["ctl"]["ism"]["effect"].shape
     (2, 1, 4, 20)

@@ -10,7 +10,7 @@ import pandas as pd
 import scipy.sparse as sp
 from mudata import MuData
 
-from chromatell._docs import documented
+from chromatell._docs import documented, example
 from chromatell._keys import ATAC, CHROM, LINKS, REGION_LINKS, RNA, UNS
 from chromatell._progress import progress
 from chromatell._settings import settings
@@ -28,6 +28,7 @@ METHODS = ("knockout", "gradient")
 
 @modalities
 @documented("result")
+@example("dense")
 def link_regions(
     mdata: MuData,
     *,
@@ -95,11 +96,7 @@ def link_regions(
 
     Examples
     --------
-    >>> import chromatell as ctl
-    >>> mdata = ctl.datasets.simulate_multiome(200, 30, 60, seed=0)
-    >>> ctl.pp.split_cells(mdata, seed=0)
     >>> ctl.pp.link_genes(mdata, mdata.mod["rna"].var)
-    >>> ctl.tl.dense(mdata, train_kwargs={"max_epochs": 2})
     >>> ctl.tl.link_regions(mdata, n_cells=100)
     >>> list(mdata.uns["ctl"]["region_links"]["table"].columns[:4])
     ['gene', 'region', 'distance', 'effect']

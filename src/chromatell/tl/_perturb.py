@@ -11,7 +11,7 @@ import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
-from chromatell._docs import documented
+from chromatell._docs import documented, example
 from chromatell._keys import ATAC, PERTURBATION, RNA, UNS
 from chromatell._progress import progress
 from chromatell._settings import settings
@@ -28,6 +28,7 @@ _MOST = 1000  # perturbations of one call
 
 @modalities
 @documented("result")
+@example("dense")
 def perturb(
     mdata: MuData,
     targets: str | Sequence[str] | Mapping[str, Sequence[str]],
@@ -118,10 +119,6 @@ def perturb(
 
     Examples
     --------
-    >>> import chromatell as ctl
-    >>> mdata = ctl.datasets.simulate_multiome(200, 30, 60, seed=0)
-    >>> ctl.pp.split_cells(mdata, seed=0)
-    >>> ctl.tl.dense(mdata, train_kwargs={"max_epochs": 2})
     >>> ctl.tl.perturb(mdata, ["gene_1", "gene_2"], n_cells=20)
     >>> mdata.uns["ctl"]["perturbation"]["effect"].shape
     (2, 4, 60)

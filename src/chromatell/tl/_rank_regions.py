@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from mudata import MuData
 
-from chromatell._docs import documented
+from chromatell._docs import documented, example
 from chromatell._keys import ATAC, RANK_REGIONS, RNA, SPLITS, UNS
 from chromatell._settings import logger, settings
 from chromatell._validate import ChromatellError, examples, in_range, modality, one_of, split_of, warn
@@ -28,6 +28,7 @@ _FEWEST = 10  # open cells of a measured region, from which on its effect counts
 
 @modalities
 @documented("result")
+@example("dense")
 def rank_regions(
     mdata: MuData,
     groupby: str,
@@ -116,13 +117,9 @@ def rank_regions(
 
     Examples
     --------
-    >>> import chromatell as ctl
-    >>> mdata = ctl.datasets.simulate_multiome(200, 30, 40, seed=0)
-    >>> ctl.pp.split_cells(mdata, seed=0)
-    >>> ctl.tl.dense(mdata, train_kwargs={"max_epochs": 2})
     >>> ctl.tl.rank_regions(mdata, "cell_type", n_bootstrap=20)
     >>> mdata.uns["ctl"]["rank_regions"]["table"].shape[0]
-    160
+    240
     """
     result_key(key_added)
     level = in_range(level, 0.5, 0.999, "level", whole=False)

@@ -10,7 +10,7 @@ import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
-from chromatell._docs import documented
+from chromatell._docs import documented, example
 from chromatell._keys import ATAC, RNA, TF_ACTIVITY, TRAIN, UNS
 from chromatell._progress import progress
 from chromatell._settings import logger, settings
@@ -26,6 +26,7 @@ SITES = ("sampled", "consensus")
 
 @modalities
 @documented("result")
+@example("xchrom")
 def tf_activity(
     mdata: MuData,
     motifs: Motifs | None = None,
@@ -106,13 +107,9 @@ def tf_activity(
 
     Examples
     --------
-    >>> import chromatell as ctl
-    >>> mdata = ctl.datasets.simulate_sequence_multiome(n_cells=200, n_regions=120, seed=0)
-    >>> ctl.pp.split_cells(mdata, seed=0)
-    >>> ctl.tl.xchrom(mdata, stem_filters=8, filters=(8, 8), train_kwargs={"max_epochs": 1})
     >>> ctl.tl.tf_activity(mdata, ["SPI1", "EBF1"], n_backgrounds=4)
     >>> mdata.mod["rna"].obsm["tf_activity"].shape
-    (200, 2)
+    (100, 2)
     """
     one_of(site, SITES, "site")
     n_backgrounds = in_range(n_backgrounds, 1, 100_000, "n_backgrounds")

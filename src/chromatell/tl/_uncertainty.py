@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from mudata import MuData
 from scipy import stats
 
-from chromatell._docs import documented
+from chromatell._docs import documented, example
 from chromatell._keys import ATAC, ATAC_PRED, REGION, RNA, SPLIT, TEST, TRAIN, UNCERTAINTY, UNS, VAL
 from chromatell._settings import logger, settings
 from chromatell._validate import ChromatellError, in_range, one_of, split_of, warn
@@ -27,6 +27,7 @@ _FEWEST = 10  # cells of a group, in a split
 
 @modalities
 @documented("result")
+@example("dense")
 def uncertainty(
     mdata: MuData,
     groupby: str,
@@ -108,10 +109,6 @@ def uncertainty(
 
     Examples
     --------
-    >>> import chromatell as ctl
-    >>> mdata = ctl.datasets.simulate_multiome(400, 30, 40, seed=0)
-    >>> ctl.pp.split_cells(mdata, seed=0)
-    >>> ctl.tl.dense(mdata, train_kwargs={"max_epochs": 2})
     >>> ctl.tl.uncertainty(mdata, "cell_type", n_draws=5)
     >>> mdata.uns["ctl"]["uncertainty"]["coverage"]["split"].unique().tolist()
     ['val', 'test']

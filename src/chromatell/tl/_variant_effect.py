@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from mudata import MuData
 
-from chromatell._docs import documented
+from chromatell._docs import documented, example
 from chromatell._keys import ATAC, CHROM, RNA, VARIANT_EFFECT
 from chromatell._progress import progress
 from chromatell._settings import settings
@@ -33,6 +33,7 @@ _ROUNDING = 1e-5  # of the largest random effect: effects that are this close ar
 
 @modalities
 @documented("sequence")
+@example("xchrom")
 def variant_effect(
     mdata: MuData,
     variants: str | Path | pd.DataFrame,
@@ -113,10 +114,6 @@ def variant_effect(
     Examples
     --------
     >>> import pandas as pd
-    >>> import chromatell as ctl
-    >>> mdata = ctl.datasets.simulate_sequence_multiome(n_cells=100, n_regions=60, seed=0)
-    >>> ctl.pp.split_cells(mdata, seed=0)
-    >>> ctl.tl.xchrom(mdata, train_kwargs={"max_epochs": 1})
     >>> atac = mdata.mod["atac"]
     >>> middle = atac.varm["dna_code"].shape[1] // 2
     >>> base = "ACGTN"[atac.varm["dna_code"][0, middle]]
