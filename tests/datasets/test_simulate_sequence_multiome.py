@@ -37,7 +37,7 @@ def simulation(mdata):
 
 def plain_log_rate(tokens: np.ndarray, simulation: dict, type_name: str) -> float:
     """One sequence, one type, one place at a time."""
-    width = int(simulation["region_width"][0])
+    width = int(simulation["reach"][0])
     first = len(tokens) // 2 - width // 2
     region = tokens[first : first + width].tolist()
     total = 0.0
@@ -245,6 +245,30 @@ def test_motifs_widths_and_sizes():
         None, {"x": MOTIFS["GATA"]}, 1, n_regions=1, n_genes=1, n_types=1, seed=0
     )
     assert one.shape == (1, 2)
+
+
+def test_sites_beyond_the_region_act_within_reach():
+    options = {"n_genes": 8, "n_types": 2, "n_tfs": 2, "width": 400, "region_width": 100, "depth": 9, "seed": 0}
+    mdata = ctl.datasets.simulate_sequence_multiome(None, MOTIFS, 40, n_regions=60, reach=300, **options)
+    atac, simulation = mdata.mod["atac"], mdata.uns["ctl"]["simulation"]
+    assert (atac.var["end"] - atac.var["start"] == 100).all()
+    middle = (simulation["hits"]["start"] + simulation["hits"]["end"]) / 2
+    assert simulation["hits"]["start"].min() >= 50
+    assert simulation["hits"]["end"].max() <= 350
+    assert ((middle < 150) | (middle > 250)).any()  # outside the region
+    for r in (0, atac.var_names.get_loc(simulation["hits"]["region"].iloc[int(np.argmin(middle))])):
+        tokens = atac.varm["dna_code"][[r]]
+        for at, name in enumerate(("type_1", "type_2")):
+            expected = plain_log_rate(tokens[0], simulation, name)
+            assert true_log_rate(mdata, tokens)[0, at] == pytest.approx(expected, abs=1e-4)
+            assert true_log_rate(mdata, tokens[:, 50:350])[0, at] == pytest.approx(expected, abs=1e-4)
+    with pytest.raises(ChromatellError, match=r"Sequences of shape \(n, at least 300\) are needed"):
+        true_log_rate(mdata, atac.varm["dna_code"][:, 100:300])
+    with pytest.raises(ChromatellError, match=r"reach=401 must lie between the longest motif \(8 bases\) and"):
+        ctl.datasets.simulate_sequence_multiome(None, MOTIFS, 40, n_regions=60, reach=401, **options)
+    plain = ctl.datasets.simulate_sequence_multiome(None, MOTIFS, 40, n_regions=60, **options)
+    same = ctl.datasets.simulate_sequence_multiome(None, MOTIFS, 40, n_regions=60, reach=100, **options)
+    np.testing.assert_array_equal(plain.mod["atac"].layers["truth"], same.mod["atac"].layers["truth"])
 
 
 # ---- a genome

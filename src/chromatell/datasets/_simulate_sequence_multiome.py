@@ -54,6 +54,7 @@ def simulate_sequence_multiome(
     n_donors: int = 4,
     width: int = 1344,
     region_width: int = 500,
+    reach: int | None = None,
     depth: float | None = None,
     truth: bool = True,
     fasta_out: str | Path | None = None,
@@ -66,13 +67,13 @@ def simulate_sequence_multiome(
     .. math:: \log \lambda_{tr} = b_t + \sum_f a_{tf} o_{rf} + g_r, \qquad
               P(\text{open}) = 1 - e^{-d_c \lambda_{tr}},
 
-    where :math:`o_{rf}`, between 0 and 1, is the probability that a site of factor f is bound in the region's
-    `region_width` bases: a site of log-odds score s (bits) is bound with probability
+    where :math:`o_{rf}`, between 0 and 1, is the probability that a site of factor f is bound in the `reach` bases
+    about the region's middle: a site of log-odds score s (bits) is bound with probability
     :math:`1 / (1 + e^{-2 (s - m_f)})`, on either strand, independently. :math:`m_f` is one bit below the score that a
     random place reaches with p = 1e-5. :math:`a_{tf}` is the activity of f in type t, 0 to 2.5; :math:`g_r` a term in
     GC and CpG content (0.25 and 0.35 for each standard deviation over the regions, cut at 3); :math:`d_c` the cell's
     depth; :math:`b_t` makes the rates of a type add up to 1. Nothing else varies between regions: all is in the
-    sequence, and what lies outside the region's own bases has no effect.
+    sequence, and what lies further from the middle than half of `reach` has no effect.
 
     Parameters
     ----------
@@ -90,6 +91,10 @@ def simulate_sequence_multiome(
         Bases of the window around the middle of each region.
     region_width
         Bases of each region.
+    reach
+        Bases about the middle of a region whose sites, GC and CpG act on it, wherever among them a site lies, at most
+        `width`: more than `region_width` plants distal motifs. None takes `region_width`, so that a region's own bases
+        say all.
     truth
         Keep the true probabilities, a dense float32 layer of n_cells x n_regions.
     fasta_out
@@ -140,9 +145,10 @@ def simulate_sequence_multiome(
     """
     depth = 0.04 * n_regions if depth is None else float(depth)
     sizes = {"n_cells": n_cells, "n_genes": n_genes, "n_regions": n_regions, "n_types": n_types, "n_donors": n_donors}
-    _check({**sizes, "width": width, "region_width": region_width}, depth, truth)
+    reach = region_width if reach is None else reach
+    _check({**sizes, "width": width, "region_width": region_width, "reach": reach}, depth, truth)
     tfs = {name: with_threshold(pwm) for name, pwm in _pick(motifs, n_tfs).items()}
-    _check_widths(tfs, width, region_width, n_genes)
+    _check_widths(tfs, width, region_width, reach, n_genes)
     if fasta_out is not None and fasta is not None:
         raise ChromatellError("fasta_out= writes the made-up genome; with fasta= there is none. Leave one of them out.")
     out = None if fasta_out is None else Path(fasta_out).expanduser()
@@ -150,13 +156,13 @@ def simulate_sequence_multiome(
         raise ChromatellError(f"fasta_out: there is no folder {str(out.parent)!r}. Make it first.")
     seeds = np.random.SeedSequence(settings.resolve_seed(seed)).spawn(7)
     rng = [np.random.default_rng(s) for s in seeds]
-    genome = make_genome(rng[0], n_regions, width, region_width, tfs) if fasta is None else Genome(fasta)
-    windows = choose_windows(rng[1], genome, n_regions, width, region_width, tfs)
+    genome = make_genome(rng[0], n_regions, width, reach, tfs) if fasta is None else Genome(fasta)
+    windows = choose_windows(rng[1], genome, n_regions, width, region_width, reach, tfs)
     if out is not None and isinstance(genome, MadeUpGenome):
         genome.write(out)
 
     activity = _activity(rng[2], n_types, list(tfs))
-    simulation = _parameters(windows, tfs, activity, region_width)
+    simulation = _parameters(windows, tfs, activity, region_width, reach)
     rate, bound = _rates(windows.tokens, simulation)
     simulation["intercept"] = -np.log(rate.sum(axis=0))
     regions = (rate / rate.sum(axis=0)).T  # (types, regions), rows sum to 1
@@ -186,7 +192,7 @@ def true_log_rate(mdata: MuData, tokens: np.ndarray) -> np.ndarray:
     mdata
         From `simulate_sequence_multiome`.
     tokens
-        Integers (n, width), A C G T N = 0 1 2 3 4; the central `region_width` bases are read.
+        Integers (n, width), A C G T N = 0 1 2 3 4; the central `reach` bases are read.
 
     Returns
     -------
@@ -197,7 +203,7 @@ def true_log_rate(mdata: MuData, tokens: np.ndarray) -> np.ndarray:
     Raises
     ------
     ChromatellError
-        `mdata` is not simulated, or the sequences are shorter than a region.
+        `mdata` is not simulated, or the sequences are shorter than `reach`.
     """
     simulation = mdata.uns.get(UNS, {}).get(SIMULATION)
     if simulation is None:
@@ -205,16 +211,20 @@ def true_log_rate(mdata: MuData, tokens: np.ndarray) -> np.ndarray:
             "Did not find mdata.uns['ctl']['simulation']: the truth is known of simulated data alone, from "
             "ctl.datasets.simulate_sequence_multiome()."
         )
-    width = int(simulation["region_width"][0])
+    width = _reach(simulation)
     tokens = np.asarray(tokens)
     if tokens.ndim != 2 or tokens.shape[1] < width:
         raise ChromatellError(f"Sequences of shape (n, at least {width}) are needed; found {tokens.shape}.")
     return np.log(_rates(tokens, simulation)[0]) + np.asarray(simulation["intercept"])
 
 
+def _reach(simulation: Mapping[str, Any]) -> int:
+    return int(simulation.get("reach", simulation["region_width"])[0])  # older simulations have one of the two
+
+
 def _rates(tokens: np.ndarray, simulation: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
     """Return (n, types) rates without the types' intercepts, and occupancies (n, factors)."""
-    region = centre(tokens, int(simulation["region_width"][0]))
+    region = centre(tokens, _reach(simulation))
     activity: pd.DataFrame = simulation["activity"]
     tfs = {
         str(name): Motif(np.asarray(simulation["motifs"][name]), np.inf, float(m))
@@ -234,13 +244,13 @@ def _contents(region: np.ndarray) -> np.ndarray:
 
 
 def _parameters(
-    windows: Windows, tfs: Mapping[str, Motif], activity: pd.DataFrame, region_width: int
+    windows: Windows, tfs: Mapping[str, Motif], activity: pd.DataFrame, region_width: int, reach: int
 ) -> dict[str, Any]:
-    region = centre(windows.tokens, region_width)
+    region = centre(windows.tokens, reach)
     contents = _contents(region)
     motifs = {name: tf.pwm for name, tf in tfs.items()}
     hits = find_hits(region, motifs, thresholds={name: tf.midpoint for name, tf in tfs.items()})
-    offset = windows.tokens.shape[1] // 2 - region_width // 2
+    offset = windows.tokens.shape[1] // 2 - reach // 2
     hits[["start", "end"]] += offset
     hits.insert(0, "region", windows.table.index.to_numpy(dtype=object)[hits.pop("sequence")])
     hits.index = hits.index.astype(str)
@@ -251,6 +261,7 @@ def _parameters(
         "midpoint": np.array([tf.midpoint for tf in tfs.values()]),
         "slope": np.array([SLOPE]),
         "region_width": np.array([region_width]),
+        "reach": np.array([reach]),
         # rows: mean, standard deviation, effect; columns: GC, CpG
         "composition": np.array(
             [contents.mean(axis=0), np.maximum(contents.std(axis=0), 1e-6), list(_COMPOSITION.values())]
@@ -267,12 +278,13 @@ def _pick(motifs: Motifs | None, n_tfs: int | None) -> dict[str, np.ndarray]:
     return {name: found[name] for name in list(found)[:n_tfs]}
 
 
-def _check_widths(tfs: Mapping[str, Motif], width: int, region_width: int, n_genes: int) -> None:
+def _check_widths(tfs: Mapping[str, Motif], width: int, region_width: int, reach: int, n_genes: int) -> None:
     longest = max(len(tf.pwm) for tf in tfs.values())
-    if not longest <= region_width <= width:
-        raise ChromatellError(
-            f"region_width={region_width} must lie between the longest motif ({longest} bases) and width={width}."
-        )
+    for name, value in (("region_width", region_width), ("reach", reach)):
+        if not longest <= value <= width:
+            raise ChromatellError(
+                f"{name}={value} must lie between the longest motif ({longest} bases) and width={width}."
+            )
     if n_genes < len(tfs):
         raise ChromatellError(f"n_genes={n_genes} is below the {len(tfs)} factors, each of which is a gene.")
 

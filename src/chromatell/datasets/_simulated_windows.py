@@ -108,7 +108,7 @@ def occupancy(region: np.ndarray, motifs: Mapping[str, Motif]) -> np.ndarray:
 
 
 def make_genome(
-    rng: np.random.Generator, n_regions: int, width: int, region_width: int, motifs: Mapping[str, Motif]
+    rng: np.random.Generator, n_regions: int, width: int, reach: int, motifs: Mapping[str, Motif]
 ) -> MadeUpGenome:
     """Return a made-up genome with sites of each motif in about an eighth of its slots."""
     n_chrom = int(min(6, n_regions))
@@ -119,7 +119,7 @@ def make_genome(
     for motif in motifs.values():
         length = len(motif.pwm)
         sites = _strong_sites(rng, motif, middles.size)
-        slack = max((region_width - (pitch - width) - length) // 2, 0)  # a region lies within so much of the middle
+        slack = max((reach - (pitch - width) - length) // 2, 0)  # a region lies within so much of the middle
         at = middles + rng.integers(-slack, slack + 1, size=middles.size) - length // 2
         minus = rng.random(middles.size) < 0.5
         sites[minus] = 3 - sites[minus][:, ::-1]
@@ -169,6 +169,7 @@ def choose_windows(
     n_regions: int,
     width: int,
     region_width: int,
+    reach: int,
     motifs: Mapping[str, Motif],
 ) -> Windows:
     """Return windows that do not overlap and hold no N, so chosen that each motif has hits in about an eighth.
@@ -183,7 +184,7 @@ def choose_windows(
         tokens, n_unknown = genome.windows(block, width)
         known = n_unknown == 0
         kept.append(block[known])
-        bound.append(occupancy(centre(tokens[known], region_width), motifs))
+        bound.append(occupancy(centre(tokens[known], reach), motifs))
         n += int(known.sum())
         if n >= _CANDIDATES * n_regions:
             break

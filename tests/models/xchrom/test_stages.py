@@ -13,7 +13,7 @@ import torch
 from tests.helpers import rows_of, weights
 
 import chromatell as ctl
-from chromatell.models.xchrom import _model
+from chromatell.models.xchrom import _model, _seed_motifs
 from chromatell.models.xchrom._effects import PENALTIES, Effects, choose_penalty
 from chromatell.models.xchrom._module import XChromConfig, XChromModule
 from chromatell.models.xchrom._seed_motifs import kmer_counts, seed_motifs, telling_words
@@ -234,6 +234,20 @@ def test_filters_start_at_words(mdata, width):
         others = np.delete(weight, kmer[0], axis=0)[:, 0] if k == 1 else weight[weight < weight.max()]
         np.testing.assert_allclose(weight[kmer, np.arange(k)], 0.5)
         np.testing.assert_allclose(others, -0.5 / 3)
+
+
+def test_long_sequences_take_no_more_memory_for_their_words(monkeypatch):
+    """Words are counted in as many bases, however they are cut: fewer regions where they are longer."""
+    counted = []
+    monkeypatch.setattr(_seed_motifs, "_MAX_BASES", 20 * 60)
+    monkeypatch.setattr(_seed_motifs, "kmer_counts", lambda t, k: counted.append(t.shape) or kmer_counts(t, k))
+    rng = np.random.default_rng(0)
+    for length, n_read in ((60, 20), (120, 10), (20, 30)):
+        tokens = rng.integers(0, 4, (30, length)).astype(np.int8)
+        tower = MotifTower(TowerConfig(kind="motifs", sequence_length=length, stem_filters=4, n_bottleneck=2))
+        counted.clear()
+        seed_motifs(tower, tokens, rng.normal(size=(30, 2)).astype(np.float32), np.eye(2, dtype=np.float32), 0)
+        assert set(counted) == {(n_read, length)}
 
 
 def test_words_of_noise_are_not_taken():

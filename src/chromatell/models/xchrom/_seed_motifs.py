@@ -13,7 +13,7 @@ from chromatell.genome.motifs import log_odds
 from chromatell.nn.sequence_tower import MotifTower
 
 K = 7  # bases of the longest words
-_MAX_REGIONS = 10_000
+_MAX_REGIONS, _MAX_BASES = 10_000, 10_000 * 1344
 _MIN_SHARE = 0.005  # of the regions hold the word
 _WEIGHT = 0.5  # of a matching base; a mismatch has -1/3 of it
 _NOISE = 0.3  # of the random weights around the word
@@ -119,10 +119,12 @@ def seed_motifs(
     """Start filters at `known` motifs and the others at words, amid small random weights; more than these stay random.
 
     A base that does not match takes a third of what one that does gives. Training widens and sharpens the words, and
-    moves the motifs as well. Memory grows with at most 10,000 regions x their length. Returns the number of words.
+    moves the motifs as well. Memory: at most 10,000 regions of 1,344 bases, fewer of longer ones, 1 GB.
+    Returns the number of words.
     """
-    if len(tokens) > _MAX_REGIONS:
-        some = np.sort(np.random.default_rng(seed).choice(len(tokens), _MAX_REGIONS, replace=False))
+    most = min(_MAX_REGIONS, _MAX_BASES // tokens.shape[1])
+    if len(tokens) > most:
+        some = np.sort(np.random.default_rng(seed).choice(len(tokens), most, replace=False))
         tokens, vectors = tokens[some], vectors[some]
     weight = tower.scan.weight
     n_filters, _, width = weight.shape
