@@ -88,6 +88,10 @@ def test_the_message_says_what_is_needed_and_what_is_usual():
 def test_a_call_that_python_refuses_is_refused_by_python():
     with pytest.raises(TypeError, match="unexpected keyword argument 'nope'"):
         ctl.pp.bin_genome("fragments.tsv.gz", nope=3)
+    with pytest.raises(TypeError, match=r"region\(\) got an unexpected keyword argument 'nope'"):
+        ctl.pl.region(None, "chr1:0-9", nope=3)
+    with pytest.raises(TypeError, match=r"calibration\(\) missing a required argument: 'mdata'"):
+        ctl.pl.calibration()
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

@@ -18,6 +18,7 @@ from chromatell._errors import ChromatellError
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
+_Wrapper = TypeVar("_Wrapper", bound=Callable[..., Any])
 _SHOWN = 60  # characters of a value
 _COLUMNS = frozenset({"by", "groupby", "labels", "batch_key", "sample_key", "per"})  # each names one column of obs
 
@@ -41,7 +42,7 @@ def arguments(function: Callable[_P, _R]) -> Callable[_P, _R]:
     What a number or a name must be is the function's own to check. So are dicts, and values of classes, such as MuData:
     their errors say how to make one.
     """
-    signature = inspect.signature(function)
+    signature = _own_signature(function)
     hints: dict[str, Any] = {}
 
     @functools.wraps(function)
@@ -50,13 +51,44 @@ def arguments(function: Callable[_P, _R]) -> Callable[_P, _R]:
             hints.update({name: _hint(p.annotation, function) for name, p in signature.parameters.items()})
         try:
             given = signature.bind(*args, **kwargs).arguments
-        except TypeError:
-            return function(*args, **kwargs)  # which raises it, in Python's own words
+        except TypeError as error:
+            raise TypeError(f"{function.__name__}() {error}") from None  # as Python says it
         for name, value in given.items():
             check(name, value, hints[name], signature.parameters[name].default)
         return function(*args, **kwargs)
 
     return checked
+
+
+def wraps_with_keywords(function: Callable[..., Any]) -> Callable[[_Wrapper], _Wrapper]:
+    """Do what `functools.wraps` does, and show the wrapper's own keywords in place of ``**more: Unpack[...]``.
+
+    Examples
+    --------
+    >>> def draw(data, **more: "Unpack[Shown]"): ...
+    >>> @wraps_with_keywords(draw)
+    ... def drawn(*args, save: str | None = None, **kwargs): ...
+    >>> list(inspect.signature(drawn).parameters)
+    ['data', 'save']
+    """
+
+    def wrap(wrapper: _Wrapper) -> _Wrapper:
+        own = [p for p in inspect.signature(wrapper).parameters.values() if p.kind is p.KEYWORD_ONLY]
+        signature = _own_signature(function)
+        added = [p for p in own if p.name not in signature.parameters]
+        every = sorted([*signature.parameters.values(), *added], key=lambda p: p.kind)  # ``**options`` stay the last
+        functools.update_wrapper(wrapper, function)
+        vars(wrapper)["__signature__"] = signature.replace(parameters=every)
+        return wrapper
+
+    return wrap
+
+
+def _own_signature(function: Callable[..., Any]) -> inspect.Signature:
+    """Return a signature without ``**more: Unpack[...]``, the keywords that a wrapper takes before the function."""
+    signature = inspect.signature(function)
+    own = [p for p in signature.parameters.values() if not str(p.annotation).startswith("Unpack[")]
+    return signature.replace(parameters=own)
 
 
 def check(name: str, value: Any, hint: Any, default: Any) -> None:

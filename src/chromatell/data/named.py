@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any, ParamSpec, TypeVar, cast
@@ -11,7 +10,7 @@ import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
-from chromatell._arguments import arguments, check
+from chromatell._arguments import arguments, check, wraps_with_keywords
 from chromatell._compat import layer_names, no_pull
 from chromatell._docs import TEXTS, completed
 from chromatell._keys import ATAC, RNA
@@ -30,11 +29,10 @@ def modalities(verb: Callable[_P, _R]) -> Callable[_P, _R]:
     is then carried into the user's object, under the user's names. With the names and matrices as they are nothing of
     this is done.
     """
-    parameters = inspect.signature(verb).parameters
     checked = arguments(verb)
-    first = next(iter(parameters))
+    first = next(iter(inspect.signature(verb).parameters))
 
-    @functools.wraps(verb)
+    @wraps_with_keywords(verb)
     def named(*args: Any, rna: str = RNA, atac: str = ATAC, layer: Layer = None, **kwargs: Any) -> Any:
         if (rna, atac) == (RNA, ATAC) and layer is None:
             return checked(*args, **kwargs)
@@ -60,7 +58,8 @@ def modalities(verb: Callable[_P, _R]) -> Callable[_P, _R]:
             return data
         return _result(result, data, names) if isinstance(result, MuData) else result
 
-    named.__doc__ = completed(inspect.getdoc(verb) or "", list(parameters), TEXTS["modalities"])
+    parameters = list(inspect.signature(named).parameters)
+    named.__doc__ = completed(inspect.getdoc(verb) or "", parameters, TEXTS["modalities"])
     return cast("Callable[_P, _R]", named)  # `rna`, `atac` and `layer` stand in the signature of `verb`
 
 

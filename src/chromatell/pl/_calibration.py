@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Unpack
 
 import numpy as np
 from mudata import MuData
@@ -11,12 +11,10 @@ from mudata import MuData
 from chromatell._docs import documented, example
 from chromatell._keys import EVALUATION
 from chromatell._validate import one_of
-from chromatell.pl._plot import plot
+from chromatell.pl._plot import Shown, plot
 from chromatell.pl._style import INK, Evaluation, Lines, Which, finish, legend, new_axes
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from matplotlib.axes import Axes
 
 
@@ -32,8 +30,7 @@ def calibration(
     pairs: str | None = None,
     key: str = EVALUATION,
     ax: Axes | None = None,
-    show: bool | None = None,
-    save: str | Path | None = None,
+    **more: Unpack[Shown],
 ) -> Axes:
     """Observed share of open pairs against the predicted probability, in bins of the prediction.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 import pandas as pd
@@ -11,12 +11,10 @@ from mudata import MuData
 from chromatell._keys import FISHER
 from chromatell._validate import ChromatellError
 from chromatell.models.baselines.cells import ORACLES
-from chromatell.pl._plot import plot
+from chromatell.pl._plot import Shown, plot
 from chromatell.pl._style import INK, finish, font_size, new_axes, read_table
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from matplotlib.axes import Axes
 
 
@@ -26,8 +24,7 @@ def confusion(
     model: str | None = None,
     *,
     ax: Axes | None = None,
-    show: bool | None = None,
-    save: str | Path | None = None,
+    **more: Unpack[Shown],
 ) -> Axes:
     """Predicted against observed open, in numbers of (cell, region) pairs and shares of each row.
 

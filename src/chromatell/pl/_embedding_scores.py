@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 import pandas as pd
 from mudata import MuData
 
 from chromatell._keys import ALL_SPACE, HELD_OUT_SPACE, NEIGHBOR_SCORE, RANDOM, RNA_SPACE
-from chromatell.pl._plot import plot
+from chromatell.pl._plot import Shown, plot
 from chromatell.pl._style import BASELINE, FAINT, INK, MODEL_COLOURS, finish, font_size, legend, new_axes, read_table
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from matplotlib.axes import Axes
 
 _SPACES = {
@@ -31,8 +29,7 @@ def embedding_scores(
     *,
     key: str = NEIGHBOR_SCORE,
     ax: Axes | None = None,
-    show: bool | None = None,
-    save: str | Path | None = None,
+    **more: Unpack[Shown],
 ) -> Axes:
     """Neighbour score and label score of an embedding against k, beside its input and what chance gives.
 

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 from mudata import MuData
 
 from chromatell._keys import DERIVED, GENE, GENE_ACTIVITY, PEARSON, PEARSON_MEASURED, UNS
 from chromatell._validate import ChromatellError, in_range
-from chromatell.pl._plot import plot
+from chromatell.pl._plot import Shown, plot
 from chromatell.pl._sequence_view import axes_size
 from chromatell.pl._style import BASELINE, FAINT, INK, OKABE_ITO, finish, font_size, legend, new_axes
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from matplotlib.axes import Axes
 
 
@@ -26,8 +24,7 @@ def gene_activity(
     *,
     n_named: int = 6,
     ax: Axes | None = None,
-    show: bool | None = None,
-    save: str | Path | None = None,
+    **more: Unpack[Shown],
 ) -> Axes:
     """Correlation of gene activity and measured expression, gene by gene: predicted against measured accessibility.
 

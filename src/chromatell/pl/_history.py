@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 from anndata import AnnData
@@ -13,12 +13,10 @@ from mudata import MuData
 from chromatell._keys import MODELS, UNS
 from chromatell._validate import ChromatellError, examples
 from chromatell.data.tracks import BinnedTracks
-from chromatell.pl._plot import plot
+from chromatell.pl._plot import Shown, plot
 from chromatell.pl._style import BASELINE, OKABE_ITO, finish, font_size, legend, new_axes
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from matplotlib.axes import Axes
 
 _LINES = {
@@ -33,8 +31,7 @@ def history(
     key: str | None = None,
     *,
     ax: Axes | None = None,
-    show: bool | None = None,
-    save: str | Path | None = None,
+    **more: Unpack[Shown],
 ) -> Axes:
     """Training and validation loss against epoch, with the epoch whose weights were kept.
 

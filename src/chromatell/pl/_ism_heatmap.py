@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 from mudata import MuData
 
 from chromatell._docs import documented, example
 from chromatell._keys import ISM
-from chromatell.pl._plot import plot
+from chromatell.pl._plot import Shown, plot
 from chromatell.pl._sequence_view import genomic_axis, window_of
 from chromatell.pl._style import INK, finish, font_size, new_axes
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from matplotlib.axes import Axes
 
 
@@ -31,8 +29,7 @@ def ism_heatmap(
     start: int | None = None,
     end: int | None = None,
     ax: Axes | None = None,
-    show: bool | None = None,
-    save: str | Path | None = None,
+    **more: Unpack[Shown],
 ) -> Axes:
     """The change in log-odds of being open with A, C, G and T in each place of a region.
 

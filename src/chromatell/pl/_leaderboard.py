@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 import pandas as pd
@@ -16,13 +16,11 @@ from chromatell._docs import documented, example
 from chromatell._keys import COMPLETION, EVALUATION, OWN_ATAC
 from chromatell._validate import ChromatellError
 from chromatell.data.tracks import BinnedTracks
-from chromatell.pl._plot import plot
+from chromatell.pl._plot import Shown, plot
 from chromatell.pl._style import BASELINE, INK, OKABE_ITO, Evaluation, finish, font_size, metric_label
 from chromatell.pl._track_evaluation import ALL, TargetScores, TrackEvaluation
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from matplotlib.axes import Axes
 
 MAIN = (("overall", "ap"), ("per_cell", "auroc"), ("depth_matched", "auroc"))
@@ -43,8 +41,7 @@ def leaderboard(
     resolution: int | None = None,
     key: str = EVALUATION,
     ax: Axes | Sequence[Axes] | None = None,
-    show: bool | None = None,
-    save: str | Path | None = None,
+    **more: Unpack[Shown],
 ) -> Axes | np.ndarray:
     """Scores of models and baselines with 95% intervals, a panel for each view, or for each target of tracks.
 

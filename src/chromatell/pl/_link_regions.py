@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 import pandas as pd
 from mudata import MuData
 
 from chromatell._docs import documented, example
-from chromatell._keys import ATAC, CHROM, END, REGION_LINKS, RNA, START
+from chromatell._keys import CHROM, END, REGION_LINKS, RNA, START
 from chromatell._validate import ChromatellError, examples
 from chromatell.data.chosen import coordinates
-from chromatell.data.named import Layer, modalities
-from chromatell.pl._plot import plot
+from chromatell.data.named import modalities
+from chromatell.pl._plot import ShownModalities, plot
 from chromatell.pl._sequence_view import axes_size
 from chromatell.pl._style import BASELINE, FAINT, INK, OKABE_ITO, finish, legend, new_axes, read_table
 from chromatell.pl._tracks import positions
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from matplotlib.axes import Axes
 
 
@@ -34,12 +32,8 @@ def link_regions(
     *,
     fdr: float = 0.1,
     key: str = REGION_LINKS,
-    rna: str = RNA,
-    atac: str = ATAC,
-    layer: Layer = None,
     ax: Axes | None = None,
-    show: bool | None = None,
-    save: str | Path | None = None,
+    **more: Unpack[ShownModalities],
 ) -> Axes:
     """Effect of one gene on the regions near it, along the genome.
 

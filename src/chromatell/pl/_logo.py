@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 from mudata import MuData
 
 from chromatell._docs import documented, example
 from chromatell._keys import ISM
-from chromatell.pl._plot import plot
+from chromatell.pl._plot import Shown, plot
 from chromatell.pl._sequence_view import Window, axes_size, genomic_axis, window_of
 from chromatell.pl._style import FAINT, OKABE_ITO, finish, new_axes
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from matplotlib.axes import Axes
 
 COLOURS = {
@@ -38,8 +36,7 @@ def logo(
     start: int | None = None,
     end: int | None = None,
     ax: Axes | None = None,
-    show: bool | None = None,
-    save: str | Path | None = None,
+    **more: Unpack[Shown],
 ) -> Axes:
     """The bases of a region, each as high as it matters for being open.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 
@@ -11,14 +11,12 @@ from chromatell._docs import documented
 from chromatell._keys import EVALUATION
 from chromatell._validate import ChromatellError
 from chromatell.data.tracks import BinnedTracks
-from chromatell.pl._plot import plot
+from chromatell.pl._plot import Shown, plot
 from chromatell.pl._sequence_view import axes_size
 from chromatell.pl._style import METRIC_LABELS, finish, font_size, legend, line_styles, new_axes
 from chromatell.pl._track_evaluation import ALL, TrackEvaluation
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from matplotlib.axes import Axes
 
 _SPREAD = 0.7  # of the room of a chromosome
@@ -37,8 +35,7 @@ def metric_by_chromosome(
     models: Sequence[str] | None = None,
     key: str = EVALUATION,
     ax: Axes | None = None,
-    show: bool | None = None,
-    save: str | Path | None = None,
+    **more: Unpack[Shown],
 ) -> Axes:
     """A score of each model and baseline on each chromosome, and on all together, with 95% intervals.
 

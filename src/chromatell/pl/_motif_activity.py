@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 import pandas as pd
@@ -12,13 +12,11 @@ from mudata import MuData
 from chromatell._keys import ATAC, MOTIF_ACTIVITY, RNA
 from chromatell._validate import ChromatellError, examples, in_range
 from chromatell.data.chosen import cell_labels
-from chromatell.data.named import Layer, modalities
-from chromatell.pl._plot import plot
+from chromatell.data.named import modalities
+from chromatell.pl._plot import ShownModalities, plot
 from chromatell.pl._tf_activity import heatmap, tops
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from matplotlib.axes import Axes
 
 
@@ -31,12 +29,8 @@ def motif_activity(
     groupby: str = "cell_type",
     key: str = MOTIF_ACTIVITY,
     n_top: int | None = None,
-    rna: str = RNA,
-    atac: str = ATAC,
-    layer: Layer = None,
     ax: Axes | None = None,
-    show: bool | None = None,
-    save: str | Path | None = None,
+    **more: Unpack[ShownModalities],
 ) -> Axes:
     """Mean activity of motifs in groups of cells, as a heatmap.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 from mudata import MuData
@@ -10,7 +10,7 @@ from mudata import MuData
 from chromatell._docs import documented, example
 from chromatell._keys import EVALUATION
 from chromatell._validate import ChromatellError
-from chromatell.pl._plot import plot
+from chromatell.pl._plot import Shown, plot
 from chromatell.pl._style import (
     BASELINE,
     FAINT,
@@ -24,8 +24,6 @@ from chromatell.pl._style import (
 )
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from matplotlib.axes import Axes
 
 _VIEWS = ("per_cell", "per_region")
@@ -42,8 +40,7 @@ def per_cell_per_region(
     pairs: str | None = None,
     key: str = EVALUATION,
     ax: Axes | None = None,
-    show: bool | None = None,
-    save: str | Path | None = None,
+    **more: Unpack[Shown],
 ) -> Axes:
     """How the AUROC of a model is spread over cells and over regions, beside that of the best baseline.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 from mudata import MuData
@@ -11,12 +11,10 @@ from mudata import MuData
 from chromatell._docs import documented, example
 from chromatell._keys import PERTURBATION
 from chromatell._validate import ChromatellError, examples, in_range
-from chromatell.pl._plot import plot
+from chromatell.pl._plot import Shown, plot
 from chromatell.pl._style import finish, font_size, new_axes, read_table
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from matplotlib.axes import Axes
 
 
@@ -30,8 +28,7 @@ def perturb(
     n_top: int = 20,
     key: str = PERTURBATION,
     ax: Axes | None = None,
-    show: bool | None = None,
-    save: str | Path | None = None,
+    **more: Unpack[Shown],
 ) -> Axes:
     """Effect of one perturbation on the regions that it moves most, in each group of cells.
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, TypedDict, TypeVar, cast
 
 import numpy as np
 
-from chromatell._arguments import arguments, check
+from chromatell._arguments import arguments, check, wraps_with_keywords
 from chromatell._docs import completed
 from chromatell._validate import ChromatellError
+from chromatell.data.named import Layer
 from chromatell.io._write import beside, check_writable
 
 _P = ParamSpec("_P")
@@ -29,12 +29,27 @@ SHARED = {
 }
 
 
+class Shown(TypedDict, total=False):
+    """Keywords of every plot that `plot` honours; `SHARED` says what each is."""
+
+    show: bool | None
+    save: str | Path | None
+
+
+class ShownModalities(Shown, total=False):
+    """The same, and those that `modalities` honours."""
+
+    rna: str
+    atac: str
+    layer: Layer
+
+
 def plot(draw: Callable[_P, _R]) -> Callable[_P, _R]:
     """Honour `show` and `save` of a function that draws, and complete its docstring from `SHARED`."""
     checked = arguments(draw)
 
-    @functools.wraps(draw)
-    def drawn(*args: Any, show: bool | None = None, save: str | os.PathLike[str] | None = None, **kwargs: Any) -> Any:
+    @wraps_with_keywords(draw)
+    def drawn(*args: Any, show: bool | None = None, save: str | Path | None = None, **kwargs: Any) -> Any:
         check("show", show, bool | None, None)
         path = None if save is None else _target(save)
         _check_axes(kwargs.get("ax"))
@@ -48,7 +63,7 @@ def plot(draw: Callable[_P, _R]) -> Callable[_P, _R]:
         plt.show()
         return None
 
-    drawn.__doc__ = completed(inspect.getdoc(draw) or "", list(inspect.signature(draw).parameters), SHARED)
+    drawn.__doc__ = completed(inspect.getdoc(draw) or "", list(inspect.signature(drawn).parameters), SHARED)
     return cast("Callable[_P, _R]", drawn)  # `show` and `save` stand in the signature of `draw`
 
 

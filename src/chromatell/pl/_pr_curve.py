@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 from anndata import AnnData
 from mudata import MuData
 
 from chromatell._docs import documented, example
 from chromatell._keys import EVALUATION, PREVALENCE
-from chromatell.pl._plot import plot
+from chromatell.pl._plot import Shown, plot
 from chromatell.pl._style import INK, Evaluation, Lines, Which, finish, legend, new_axes
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from matplotlib.axes import Axes
 
 
@@ -30,8 +28,7 @@ def pr_curve(
     pairs: str | None = None,
     key: str = EVALUATION,
     ax: Axes | None = None,
-    show: bool | None = None,
-    save: str | Path | None = None,
+    **more: Unpack[Shown],
 ) -> Axes:
     """Precision against recall over all (cell, region) pairs, beside the baselines and the prevalence.
 

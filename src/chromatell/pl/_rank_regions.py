@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 import pandas as pd
@@ -11,13 +11,11 @@ from mudata import MuData
 from chromatell._docs import documented
 from chromatell._keys import RANK_REGIONS
 from chromatell._validate import ChromatellError, examples, in_range
-from chromatell.pl._plot import plot
+from chromatell.pl._plot import Shown, plot
 from chromatell.pl._sequence_view import axes_size
 from chromatell.pl._style import FAINT, OKABE_ITO, finish, font_size, legend, new_axes, read_table
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from matplotlib.axes import Axes
 
 
@@ -30,8 +28,7 @@ def rank_regions(
     n_top: int = 20,
     key: str = RANK_REGIONS,
     ax: Axes | None = None,
-    show: bool | None = None,
-    save: str | Path | None = None,
+    **more: Unpack[Shown],
 ) -> Axes:
     """The regions that one group opens most: predicted effects with intervals, measured ones beside them.
 

@@ -5,28 +5,26 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 import pandas as pd
 from mudata import MuData
 
 from chromatell._docs import documented
-from chromatell._keys import ATAC, ATAC_PRED, CHROM, END, REGION, RNA, START
+from chromatell._keys import ATAC, ATAC_PRED, CHROM, END, REGION, START
 from chromatell._validate import ChromatellError, examples
 from chromatell.data.chosen import Accessibility, accessibility, cell_labels, coordinates
-from chromatell.data.named import Layer, modalities
+from chromatell.data.named import modalities
 from chromatell.data.predictions import prediction_keys
 from chromatell.genome.regions import normalise_chrom, parse_regions
 from chromatell.pl._gene_row import name_rows, place_genes
-from chromatell.pl._plot import plot
+from chromatell.pl._plot import ShownModalities, plot
 from chromatell.pl._sequence_view import axes_size
 from chromatell.pl._style import FAINT, OKABE_ITO, finish, font_size, legend, new_axes
 from chromatell.pl._tracks import OBSERVED, positions
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from matplotlib.axes import Axes
 
 _FILL = 0.84  # of a row's height
@@ -45,12 +43,8 @@ def region(
     groups: Sequence[str] | None = None,
     key: str | None = None,
     annotation: str | os.PathLike[str] | pd.DataFrame | None = None,
-    rna: str = RNA,
-    atac: str = ATAC,
-    layer: Layer = None,
     ax: Axes | None = None,
-    show: bool | None = None,
-    save: str | Path | None = None,
+    **more: Unpack[ShownModalities],
 ) -> Axes:
     """Accessibility of each group over one stretch of the genome: what was observed, and the prediction over it.
 

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 import pandas as pd
 from mudata import MuData
 
 from chromatell._docs import example
-from chromatell._keys import ATAC, RNA, TF_ACTIVITY
+from chromatell._keys import RNA, TF_ACTIVITY
 from chromatell._validate import ChromatellError, examples
-from chromatell.data.named import Layer, modalities
-from chromatell.pl._plot import plot
+from chromatell.data.named import modalities
+from chromatell.pl._plot import ShownModalities, plot
 from chromatell.pl._style import finish, font_size, new_axes
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from matplotlib.axes import Axes
 
 FACTOR = "Transcription factor"
@@ -36,12 +34,8 @@ def tf_activity(
     key: str = TF_ACTIVITY,
     n_top: int | None = None,
     standardise: bool = True,
-    rna: str = RNA,
-    atac: str = ATAC,
-    layer: Layer = None,
     ax: Axes | None = None,
-    show: bool | None = None,
-    save: str | Path | None = None,
+    **more: Unpack[ShownModalities],
 ) -> Axes:
     """Mean activity of transcription factors in groups of cells, as a heatmap.
 

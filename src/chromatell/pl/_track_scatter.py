@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 from matplotlib.patheffects import withStroke
@@ -12,13 +12,11 @@ from chromatell._validate import ChromatellError, one_of
 from chromatell.data._tracks_table import ASSAY, PREDICTION, ROLE, SAMPLE
 from chromatell.data.tracks import BinnedTracks
 from chromatell.metrics.tracks import coarsen
-from chromatell.pl._plot import plot
+from chromatell.pl._plot import Shown, plot
 from chromatell.pl._style import INK, finish, font_size, new_axes
 from chromatell.pl._track_evaluation import ALL, TrackEvaluation, base_pairs
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from matplotlib.axes import Axes
 
 
@@ -34,8 +32,7 @@ def track_scatter(
     log: bool = False,
     key: str = EVALUATION,
     ax: Axes | None = None,
-    show: bool | None = None,
-    save: str | Path | None = None,
+    **more: Unpack[Shown],
 ) -> Axes:
     """Observed against predicted signal in the bins of a part, as a density, with Pearson's r in the corner.
 

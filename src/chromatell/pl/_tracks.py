@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 import pandas as pd
@@ -17,13 +17,11 @@ from chromatell._validate import ChromatellError
 from chromatell.data._tracks_table import ASSAY, INPUT, PREDICTION, ROLE, SAMPLE, STRAND, one_region
 from chromatell.data.tracks import BinnedTracks, as_tracks
 from chromatell.pl._gene_row import name_rows, place_genes
-from chromatell.pl._plot import plot
+from chromatell.pl._plot import Shown, plot
 from chromatell.pl._sequence_view import axes_size
 from chromatell.pl._style import BASELINE, FAINT, OKABE_ITO, finish, font_size, legend, new_axes
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from matplotlib.axes import Axes
 
 _FILL = 0.86  # of a row's height
@@ -53,8 +51,7 @@ def tracks(
     annotation: str | os.PathLike[str] | pd.DataFrame | None = None,
     layer: str | None = None,
     ax: Axes | None = None,
-    show: bool | None = None,
-    save: str | Path | None = None,
+    **more: Unpack[Shown],
 ) -> Axes:
     """Signal along a stretch of the genome: input strands mirrored, observed targets with predictions over them.
 

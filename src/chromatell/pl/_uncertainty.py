@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 from mudata import MuData
 
 from chromatell._docs import documented, example
 from chromatell._keys import UNCERTAINTY
 from chromatell._validate import ChromatellError
-from chromatell.pl._plot import plot
+from chromatell.pl._plot import Shown, plot
 from chromatell.pl._style import BASELINE, OKABE_ITO, finish, legend, new_axes, read_table
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from matplotlib.axes import Axes
 
 
@@ -26,8 +24,7 @@ def uncertainty(
     key: str = UNCERTAINTY,
     *,
     ax: Axes | None = None,
-    show: bool | None = None,
-    save: str | Path | None = None,
+    **more: Unpack[Shown],
 ) -> Axes:
     """Share of intervals that hold the measured value, against their nominal level.
 
