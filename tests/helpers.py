@@ -75,6 +75,11 @@ def as_fasta(sequences: dict[str, str], line: int = 60, newline: str = "\n") -> 
     return newline.join(parts) + newline
 
 
+def write_fasta(path: Path, sequences: dict[str, str]) -> Path:
+    path.write_text(as_fasta(sequences))
+    return path
+
+
 class Trap:
     """Unpickling this makes a file."""
 

@@ -16,12 +16,13 @@ SOURCE = Path(ctl.__file__).parent
 
 @pytest.fixture(scope="module")
 def functions() -> list[tuple[set[str], set[str], str]]:
-    """Decorators, parameters and own docstring of each function of the package that has a decorator."""
+    """Decorators, parameters and own docstring of each function and class of the package that has a decorator."""
     found = []
     for path in SOURCE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if isinstance(node, ast.FunctionDef) and node.decorator_list:
-                arguments = node.args.posonlyargs + node.args.args + node.args.kwonlyargs
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.decorator_list:
+                args = getattr(node, "args", ast.arguments([], [], None, [], [], None, []))
+                arguments = args.posonlyargs + args.args + args.kwonlyargs
                 words = {ast.unparse(d) for d in node.decorator_list}
                 found.append((words, {a.arg for a in arguments}, ast.get_docstring(node) or ""))
     return found

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 WIDTH = 112  # of a text in a docstring
-_Function = TypeVar("_Function", bound=Callable[..., Any])
+_Function = TypeVar("_Function", bound=Callable[..., Any])  # or a class
 
 # group of functions -> parameters, as a docstring heads them -> what is said of them
 TEXTS: dict[str, dict[str, str]] = {
@@ -107,7 +107,7 @@ TEXTS: dict[str, dict[str, str]] = {
     },
 }
 
-# What the examples of several functions begin with, by what it makes of `mdata`.
+# What the examples of several functions begin with, by what it ends with.
 EXAMPLES: dict[str, tuple[str, ...]] = {
     "dense": (
         "mdata = ctl.datasets.simulate_multiome(400, 30, 60, seed=0)",
@@ -118,6 +118,13 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "mdata = ctl.datasets.simulate_sequence_multiome(n_cells=100, n_regions=60, seed=0)",
         "ctl.pp.split_cells(mdata, seed=0)",
         'ctl.tl.xchrom(mdata, train_kwargs={"max_epochs": 1})',
+    ),
+    "tracks": (
+        "import numpy as np",
+        "signal = np.random.default_rng(0).poisson(0.3, 4000)",
+        'sizes = {"chr1": 200_000}',
+        'tracks = ctl.data.BinnedTracks({"chr1": [signal, signal > 1]}, ["plus", "mark"], chrom_sizes=sizes)',
+        'tracks.table.loc["plus", "role"] = "input"',
     ),
     "baseline": (
         "mdata = ctl.datasets.simulate_multiome(300, 30, 60, n_types=2, seed=0)",

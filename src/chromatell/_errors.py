@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
 
 class ChromatellError(ValueError):
     """What was given cannot be used; the message says what to do."""
@@ -13,3 +16,20 @@ class ChromatellWarning(UserWarning):
     """What was given can be used, but the user should know something about it."""
 
     __module__ = "chromatell._validate"
+
+
+@contextmanager
+def as_one_error(
+    wrong: type[BaseException] | tuple[type[BaseException], ...],
+    tell: Callable[[BaseException], ChromatellError | None],
+) -> Iterator[None]:
+    """Turn whatever a library raises on a bad file into the one error that `tell` makes of it; None lets it pass."""
+    try:
+        yield
+    except ChromatellError:
+        raise
+    except wrong as error:
+        told = tell(error)
+        if told is None:
+            raise
+        raise told from error

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from anndata import AnnData
-from tests.helpers import as_fasta
+from tests.helpers import as_fasta, write_fasta
 
 import chromatell as ctl
 from chromatell import ChromatellError
@@ -46,9 +46,7 @@ def hg19(data_dir, tmp_path_factory):
 
 @pytest.fixture
 def fasta(tmp_path):
-    path = tmp_path / "some.fa"
-    path.write_text(as_fasta(some_sequences()))
-    return path
+    return write_fasta(tmp_path / "some.fa", some_sequences())
 
 
 def check(genome, sequences):
@@ -87,8 +85,7 @@ def test_every_base_of_a_bgzip_fasta(tmp_path, indexed):
 def test_a_fasta_of_several_blocks_of_sums(tmp_path, monkeypatch):
     monkeypatch.setattr(token_cache, "_BLOCK", 64)
     sequences = some_sequences(3, (1000, 128, 64, 63))
-    path = tmp_path / "x.fa"
-    path.write_text(as_fasta(sequences))
+    path = write_fasta(tmp_path / "x.fa", sequences)
     check(ctl.genome.Genome(path), sequences)
     check(ctl.genome.Genome(path), sequences)  # from the cache
 

@@ -10,7 +10,7 @@ from multiprocessing.reduction import ForkingPickler
 import numpy as np
 import pandas as pd
 import pytest
-from tests.helpers import as_fasta
+from tests.helpers import as_fasta, write_fasta
 
 import chromatell as ctl
 from chromatell import ChromatellError
@@ -35,9 +35,7 @@ def check(genome, sequences):
 
 @pytest.fixture
 def fasta(tmp_path):
-    path = tmp_path / "some.fa"
-    path.write_text(as_fasta(some_sequences()))
-    return path
+    return write_fasta(tmp_path / "some.fa", some_sequences())
 
 
 def test_the_fasta_is_read_once(fasta, monkeypatch):
@@ -140,7 +138,7 @@ def test_tokens_that_an_earlier_release_left_beside_the_fasta_are_used(fasta, mo
 def test_two_genomes_of_one_name_in_one_cache_folder(tmp_path):
     for i in range(2):
         (tmp_path / str(i)).mkdir()
-        (tmp_path / str(i) / "x.fa").write_text(as_fasta(some_sequences(i)))
+        write_fasta(tmp_path / str(i) / "x.fa", some_sequences(i))
     genomes = [ctl.genome.Genome(tmp_path / str(i) / "x.fa", cache_dir=tmp_path / "cache") for i in range(2)]
     for i, genome in enumerate(genomes):
         check(genome, some_sequences(i))
@@ -170,9 +168,8 @@ def test_nowhere_to_keep_the_tokens(fasta):
 
 
 def test_several_processes_at_once(tmp_path):
-    path = tmp_path / "x.fa"
     sequences = some_sequences(5, (200_000, 337, 61, 1))
-    path.write_text(as_fasta(sequences))
+    path = write_fasta(tmp_path / "x.fa", sequences)
     code = (
         "import sys, chromatell as ctl\n"
         "sys.stdin.readline()\n"  # all start together

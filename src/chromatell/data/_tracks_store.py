@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from chromatell._compat import either_zarr
+from chromatell._errors import as_one_error
 from chromatell._keys import MODELS, SPLITS, UNS
 from chromatell._progress import progress
 from chromatell._validate import ChromatellError, store_key
@@ -183,17 +184,13 @@ def open_store(cls: type[Tracks], path: Path) -> Tracks:
     if step_into(path, MODELS) is not None:  # these are read at once
         check_store(path / MODELS, Budget(f"The models in {path}", model=True))
     open_in_child(path)
-    try:
+    no_store = f"{str(path)!r} is no store of tracks that can be read"
+    with as_one_error(
+        Exception, lambda e: ChromatellError(f"{no_store} ({type(e).__name__}: {str(e)[:200]}). {REFUSED}")
+    ):
         root = zarr.open_group(str(path), mode="r", use_consolidated=False)
         said = _read_manifest(root.attrs.asdict(), path)
-        tracks = _tracks(cls, root, said, path)
-    except ChromatellError:
-        raise
-    except Exception as err:  # whatever zarr and pandas raise on a damaged store, the user gets one clear error
-        raise ChromatellError(
-            f"{str(path)!r} is no store of tracks that can be read ({type(err).__name__}: {str(err)[:200]}). {REFUSED}"
-        ) from err
-    return tracks
+        return _tracks(cls, root, said, path)
 
 
 def is_tracks_store(path: Path) -> bool:

@@ -6,12 +6,13 @@ import struct
 import tempfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from chromatell._errors import as_one_error
 from chromatell._validate import ChromatellError
 from chromatell.genome.sequence import ENCODE, INVALID
 
@@ -134,17 +135,12 @@ class FastaReader:
             if self._faidx.file.read(_HEAD).strip():
                 raise MisfitError(f"{str(self._path)!r} goes on after the last sequence of its index.")
 
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
+    def _translated(self) -> AbstractContextManager[None]:
         """Turn whatever pyfaidx and bgzf raise on a bad file into one kind of error."""
-        try:
-            yield
-        except ChromatellError:
-            raise
-        except self._wrong as error:
-            kind = MisfitError if self._given else ChromatellError
-            text = f"{str(self._path)!r} cannot be read as FASTA ({type(error).__name__}: {error}). {_NEEDED}"
-            raise kind(text) from error
+        kind, name = MisfitError if self._given else ChromatellError, repr(str(self._path))
+        return as_one_error(
+            self._wrong, lambda e: kind(f"{name} cannot be read as FASTA ({type(e).__name__}: {e}). {_NEEDED}")
+        )
 
 
 def _import_pyfaidx() -> Any:

@@ -11,12 +11,5 @@ if TYPE_CHECKING:
     from chromatell.get._merge_results import merge_results
     from chromatell.get._prediction import prediction
 
-# name -> file that defines it
-_WHERE = {
-    "measured": "_measured",
-    "merge_results": "_merge_results",
-    "prediction": "_prediction",
-}
-
 __all__ = ["measured", "merge_results", "prediction"]
-__getattr__, __dir__ = lazy(__name__, _WHERE)
+__getattr__, __dir__ = lazy(__name__, {name: f"_{name}" for name in __all__})  # each in a file of its name

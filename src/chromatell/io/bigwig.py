@@ -6,13 +6,14 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from chromatell._arguments import arguments
+from chromatell._errors import as_one_error
 from chromatell._progress import progress
 from chromatell._settings import file_name, logger
 from chromatell._validate import ChromatellError, examples, in_range, one_of, warn
@@ -302,20 +303,18 @@ class BigWig:
                 values[whole:] = self._file.values(chrom, start + whole * bin_size, size, bins=1, **how)
         return values
 
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
+    def _translated(self) -> AbstractContextManager[None]:
         """Turn whatever pybigtools raises on a damaged file, panics of Rust among it, into one kind of error."""
-        try:
-            yield
-        except ChromatellError:
-            raise
-        except BaseException as error:
+
+        def tell(error: BaseException) -> ChromatellError | None:
             if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
-                raise
-            raise ChromatellError(
+                return None
+            return ChromatellError(
                 f"{self.name} cannot be read; it is cut short or damaged ({type(error).__name__}: {str(error)[:120]}). "
                 "Copy or download it again."
-            ) from error
+            )
+
+        return as_one_error(BaseException, tell)
 
 
 def import_pybigtools() -> Any:

@@ -29,31 +29,6 @@ if TYPE_CHECKING:
     from chromatell.pl._tracks import tracks
     from chromatell.pl._uncertainty import uncertainty
 
-# name -> file that defines it
-_WHERE = {
-    "history": "_history",
-    "pr_curve": "_pr_curve",
-    "per_cell_per_region": "_per_cell_per_region",
-    "leaderboard": "_leaderboard",
-    "calibration": "_calibration",
-    "confusion": "_confusion",
-    "tf_activity": "_tf_activity",
-    "logo": "_logo",
-    "ism_heatmap": "_ism_heatmap",
-    "tracks": "_tracks",
-    "track_scatter": "_track_scatter",
-    "metric_by_chromosome": "_metric_by_chromosome",
-    "embedding_scores": "_embedding_scores",
-    "gene_activity": "_gene_activity",
-    "rank_regions": "_rank_regions",
-    "motif_activity": "_motif_activity",
-    "link_regions": "_link_regions",
-    "uncertainty": "_uncertainty",
-    "perturb": "_perturb",
-    "region": "_region",
-    "browser": "_browser",
-}
-
 __all__ = [
     "browser",
     "calibration",
@@ -77,4 +52,4 @@ __all__ = [
     "tracks",
     "uncertainty",
 ]
-__getattr__, __dir__ = lazy(__name__, _WHERE)
+__getattr__, __dir__ = lazy(__name__, {name: f"_{name}" for name in __all__})  # each in a file of its name

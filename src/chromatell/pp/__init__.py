@@ -22,24 +22,6 @@ if TYPE_CHECKING:
     from chromatell.pp._split_cells import split_cells
     from chromatell.pp._split_regions import split_regions
 
-# name -> file that defines it
-_WHERE = {
-    "split_cells": "_split_cells",
-    "select_features": "_select_features",
-    "link_genes": "_link_genes",
-    "add_sequence": "_add_sequence",
-    "split_regions": "_split_regions",
-    "map_orthologs": "_map_orthologs",
-    "bin_genome": "_bin_genome",
-    "count_regions": "_count_regions",
-    "bin_tracks": "_bin_tracks",
-    "annotate_regions": "_annotate_regions",
-    "embed_sequence": "_embed_sequence",
-    "smooth_tracks": "_smooth_tracks",
-    "mask_bins": "_mask_bins",
-    "match_regions": "_match_regions",
-}
-
 __all__ = [
     "add_sequence",
     "annotate_regions",
@@ -56,4 +38,4 @@ __all__ = [
     "split_cells",
     "split_regions",
 ]
-__getattr__, __dir__ = lazy(__name__, _WHERE)
+__getattr__, __dir__ = lazy(__name__, {name: f"_{name}" for name in __all__})  # each in a file of its name

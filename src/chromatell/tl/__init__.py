@@ -29,31 +29,6 @@ if TYPE_CHECKING:
     from chromatell.tl._variant_effect import variant_effect
     from chromatell.tl._xchrom import xchrom
 
-# name -> file that defines it
-_WHERE = {
-    "dense": "_dense",
-    "xchrom": "_xchrom",
-    "atacformer": "_atacformer",
-    "nascent": "_nascent",
-    "predict": "_predict",
-    "baseline": "_baseline",
-    "add_prediction": "_add_prediction",
-    "evaluate": "_evaluate",
-    "call_regions": "_call_regions",
-    "fisher": "_fisher",
-    "tf_activity": "_tf_activity",
-    "ism": "_ism",
-    "attribute": "_attribute",
-    "variant_effect": "_variant_effect",
-    "neighbor_score": "_neighbor_score",
-    "gene_activity": "_gene_activity",
-    "rank_regions": "_rank_regions",
-    "motif_activity": "_motif_activity",
-    "link_regions": "_link_regions",
-    "uncertainty": "_uncertainty",
-    "perturb": "_perturb",
-}
-
 __all__ = [
     "add_prediction",
     "atacformer",
@@ -77,4 +52,4 @@ __all__ = [
     "variant_effect",
     "xchrom",
 ]
-__getattr__, __dir__ = lazy(__name__, _WHERE)
+__getattr__, __dir__ = lazy(__name__, {name: f"_{name}" for name in __all__})  # each in a file of its name

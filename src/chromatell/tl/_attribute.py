@@ -19,19 +19,7 @@ from chromatell._progress import progress
 from chromatell._settings import logger, settings
 from chromatell._validate import in_range, one_of, warn
 from chromatell.data.named import Layer, modalities
-from chromatell.tl._sequences import (
-    N,
-    Regions,
-    check_output,
-    group_vectors,
-    one_hot_of,
-    region_windows,
-    result,
-    result_key,
-    sequence_model,
-    tangermeme,
-    write_result,
-)
+from chromatell.tl._sequences import Asked, N, Regions, one_hot_of, result_key, tangermeme, write_result
 
 METHODS = ("deep_lift_shap", "input_x_gradient")
 _REGIONS = 16  # of a chunk
@@ -126,36 +114,33 @@ def attribute(
         in_range(n_shuffles, 1, 100_000, "n_shuffles"),
         in_range(batch_size, 1, 1_000_000, "batch_size"),
     )
-    loaded = sequence_model(mdata, key, model)
-    groups, vectors = group_vectors(mdata, loaded, groupby, cells)
-    windows = region_windows(mdata, regions, loaded, fasta)
-    part = windows.centre(window)
-    n, shape = len(windows.names), (len(groups), 4, part.stop - part.start)
-    check_output((n, *shape))
-    few = len(groups) <= vectors.shape[1]  # else the vectors' own directions, combined afterwards
+    asked = Asked.read(mdata, regions, key, model, groupby=groupby, cells=cells, window=window, fasta=fasta)
+    n, n_groups, *_ = asked.shape
+    tokens, vectors = asked.windows.tokens, asked.vectors
+    few = n_groups <= vectors.shape[1]  # else the vectors' own directions, combined afterwards
     directions = vectors if few else np.eye(vectors.shape[1], dtype=np.float32)
-    head = Along(loaded.sequence_module(), directions)
+    head = Along(asked.model.sequence_module(), directions)
     seeds = np.random.SeedSequence(settings.resolve_seed(seed)).generate_state(n) >> 1  # as int32
-    effect, delta = np.empty((n, *shape), dtype=np.float32), np.empty((n, len(groups)), dtype=np.float32)
+    effect, delta = np.empty(asked.shape, dtype=np.float32), np.empty((n, n_groups), dtype=np.float32)
     size = np.empty_like(delta)
     with progress("Attributing", n, "regions") as advance:
         for i in range(0, n, _REGIONS):
             rows = slice(i, i + _REGIONS)
-            one_hot = one_hot_of(windows.tokens[rows])
+            one_hot = one_hot_of(tokens[rows])
             if method == "input_x_gradient":
                 found = _gradients(head, one_hot, batch_size)
             else:
                 found, *check = _deep_lift(head, one_hot, seeds[rows], n_shuffles, batch_size)
                 delta[rows], size[rows] = check if few else [c @ vectors.T for c in check]
-            found = found[..., part]
+            found = found[..., asked.part]
             effect[rows] = found if few else np.einsum("rkbp,gk->rgbp", found, vectors, optimize=True)
             advance(len(one_hot))
     extra = {}
     if method == "deep_lift_shap":
-        delta[(windows.tokens == N).any(axis=1)] = np.nan
+        delta[(tokens == N).any(axis=1)] = np.nan
         _check(delta, size)
         extra["delta"] = delta
-    return write_result(mdata, key_added, result(windows, part, groups, method, effect=effect, **extra), copy=copy)
+    return write_result(mdata, key_added, asked.result(method, effect=effect, **extra), copy=copy)
 
 
 class Along(nn.Module):

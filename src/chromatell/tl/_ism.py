@@ -15,18 +15,7 @@ from chromatell._progress import progress
 from chromatell._settings import logger
 from chromatell._validate import in_range
 from chromatell.data.named import Layer, modalities
-from chromatell.tl._sequences import (
-    Regions,
-    check_output,
-    group_vectors,
-    one_hot_of,
-    region_windows,
-    result,
-    result_key,
-    sequence_model,
-    tangermeme,
-    write_result,
-)
+from chromatell.tl._sequences import Asked, Regions, one_hot_of, result_key, tangermeme, write_result
 
 _CHANGES = 50_000  # sequences of a chunk: their vectors are held at once
 
@@ -99,21 +88,17 @@ def ism(
     """
     result_key(key_added)
     batch_size = in_range(batch_size, 1, 1_000_000, "batch_size")
-    loaded = sequence_model(mdata, key, model)
-    groups, vectors = group_vectors(mdata, loaded, groupby, cells)
-    windows = region_windows(mdata, regions, loaded, fasta)
-    part = windows.centre(window)
-    n, width = len(windows.names), part.stop - part.start
-    check_output((n, len(groups), 4, width))
-    effect = np.empty((n, len(groups), 4, width), dtype=np.float32)
-    module = loaded.sequence_module()
+    asked = Asked.read(mdata, regions, key, model, groupby=groupby, cells=cells, window=window, fasta=fasta)
+    n, *_, width = asked.shape
+    effect = np.empty(asked.shape, dtype=np.float32)
+    module = asked.model.sequence_module()
     step = max(1, _CHANGES // (4 * width))
     with progress("Mutating", n, "regions") as advance:
         for i in range(0, n, step):
-            change = saturation(module, windows.tokens[i : i + step], part, batch_size)
-            effect[i : i + step] = np.einsum("rbpk,gk->rgbp", change, vectors, optimize=True)
+            change = saturation(module, asked.windows.tokens[i : i + step], asked.part, batch_size)
+            effect[i : i + step] = np.einsum("rbpk,gk->rgbp", change, asked.vectors, optimize=True)
             advance(len(change))
-    return write_result(mdata, key_added, result(windows, part, groups, ISM, effect=effect), copy=copy)
+    return write_result(mdata, key_added, asked.result(ISM, effect=effect), copy=copy)
 
 
 def saturation(module: Any, tokens: np.ndarray, part: slice, batch_size: int) -> np.ndarray:

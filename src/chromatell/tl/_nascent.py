@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from chromatell._arguments import arguments
+from chromatell._docs import example
 from chromatell._keys import PREDICTIONS, UNS
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, store_key
@@ -24,6 +25,7 @@ from chromatell.tl._train import provenance, training
 
 
 @arguments
+@example("tracks")
 def nascent(
     tracks: BinnedTracks,
     *,
@@ -99,11 +101,6 @@ def nascent(
 
     Examples
     --------
-    >>> import numpy as np
-    >>> import chromatell as ctl
-    >>> signal = np.random.default_rng(0).poisson(0.3, 4000)
-    >>> tracks = ctl.data.BinnedTracks({"chr1": [signal, signal > 1]}, ["plus", "mark"], chrom_sizes={"chr1": 200_000})
-    >>> tracks.table.loc["plus", "role"] = "input"
     >>> ctl.tl.nascent(tracks, window=21, train_kwargs={"max_epochs": 20}, seed=0)
     >>> tracks.names_of(role="prediction")
     ['mark_nascent']

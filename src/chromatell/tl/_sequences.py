@@ -59,6 +59,56 @@ class Windows:
         return slice(first, first + width)
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What a verb tells of: regions, in their central bases, and groups of cells.
+
+    Attributes
+    ----------
+    model
+        Trained; it reads DNA.
+    windows, part
+        What the model reads of each region, and the bases of it that the result holds.
+    groups, vectors
+        Names, and the mean vector of each one's cells, float32 (groups, K).
+    """
+
+    model: Any
+    windows: Windows
+    part: slice
+    groups: list[str]
+    vectors: np.ndarray
+
+    @classmethod
+    def read(
+        cls, mdata: MuData, regions: Regions, key: str, model: Any, *, groupby: Any, cells: Any, window: Any, fasta: Any
+    ) -> Asked:
+        """Check what the user asked for; the result must fit into ``ctl.settings.dense_limit``."""
+        model = sequence_model(mdata, key, model)
+        groups, vectors = group_vectors(mdata, model, groupby, cells)
+        windows = region_windows(mdata, regions, model, fasta)
+        asked = cls(model, windows, windows.centre(window), groups, vectors)
+        check_output(asked.shape)
+        return asked
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Regions, groups, 4 letters, bases: the shape of the result."""
+        return len(self.windows.names), len(self.groups), 4, self.part.stop - self.part.start
+
+    def result(self, method: str, **arrays: np.ndarray) -> dict[str, Any]:
+        """Return what is written, as plain arrays and text."""
+        return {
+            "regions": self.windows.names,
+            "chrom": self.windows.chrom,
+            "start": self.windows.start + self.part.start,
+            "groups": np.array(self.groups, dtype=object),
+            "tokens": self.windows.tokens[:, self.part],
+            "method": method,
+            **arrays,
+        }
+
+
 def stored_model(mdata: MuData, key: str, train: str) -> Any:
     """Return a model of `mdata`; where there is none of that name, say what is there and how to train one."""
     keys = model_keys(mdata)
@@ -288,19 +338,6 @@ def result_key(key: str) -> str:
     if store_key(key) in (MODELS, LINKS, EVALUATION, GAINS, FISHER, CURVES, PREDICTIONS):
         raise ChromatellError(f"key_added={key!r} is what another tool of this package writes; choose another.")
     return key
-
-
-def result(windows: Windows, part: slice, groups: list[str], method: str, **arrays: np.ndarray) -> dict[str, Any]:
-    """Return what is written, as plain arrays and text."""
-    return {
-        "regions": windows.names,
-        "chrom": windows.chrom,
-        "start": windows.start + part.start,
-        "groups": np.array(groups, dtype=object),
-        "tokens": windows.tokens[:, part],
-        "method": method,
-        **arrays,
-    }
 
 
 def tangermeme(module: str) -> Any:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
+from chromatell._docs import example
 from chromatell._keys import REGION_SPLIT_HOW, SPLITS, TRAIN, VAL
 from chromatell._progress import progress
 from chromatell._validate import ChromatellError, examples, one_of
@@ -57,6 +58,7 @@ _VALIDATION = 400_000  # validation bins that are looked at, however few train
 _NOT_OPTIONS = {"architecture", "preset", "bin_size"}
 
 
+@example("tracks")
 class Nascent(ChromatinModel):
     """Run-on signal around a bin -> marks and accessibility in it.
 
@@ -125,11 +127,6 @@ class Nascent(ChromatinModel):
 
     Examples
     --------
-    >>> import numpy as np
-    >>> import chromatell as ctl
-    >>> signal = np.random.default_rng(0).poisson(0.3, 4000)
-    >>> tracks = ctl.data.BinnedTracks({"chr1": [signal, signal > 1]}, ["plus", "mark"], chrom_sizes={"chr1": 200_000})
-    >>> tracks.table.loc["plus", "role"] = "input"
     >>> model = ctl.models.Nascent(tracks, window=21)
     >>> model.train(max_epochs=20, seed=0)
     >>> found = model.predict(tracks)
