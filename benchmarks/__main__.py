@@ -6,6 +6,7 @@ import ast
 import importlib
 import subprocess
 import sys
+from itertools import takewhile
 from pathlib import Path
 
 COMMANDS = {
@@ -25,17 +26,20 @@ def scripts() -> dict[str, str]:
 
 
 def main(argv: list[str]) -> int:
-    """Run a command with its options, or scripts one after the other; the exit status is that of the first to fail."""
+    """Run a command with its options, or scripts one after the other; what follows the last name is handed to it."""
     there = scripts()
     if argv and argv[0] in COMMANDS:
         return importlib.import_module(COMMANDS[argv[0]][0]).main(argv[1:])
-    if not argv or not set(argv) <= set(there):
+    names = list(takewhile(there.__contains__, argv))
+    options = argv[len(names) :]
+    if not names:
         lines = {name: what for name, (_, what) in COMMANDS.items()} | there
-        print("python -m benchmarks NAME ...   or   python -m benchmarks fuzz [options]\n")
+        print("python -m benchmarks NAME ...   or   python -m benchmarks NAME [options]\n")
         print("\n".join(f"  {name:<24} {what}" for name, what in lines.items()))
         return 0 if argv and argv[0] in ("-h", "--help") else 2
-    for name in argv:
-        code = subprocess.run([sys.executable, str(HERE / f"{name}.py")], cwd=HERE, check=False).returncode
+    for name in names:
+        of_this = options if name == names[-1] else []
+        code = subprocess.run([sys.executable, str(HERE / f"{name}.py"), *of_this], cwd=HERE, check=False).returncode
         if code:
             return code
     return 0

@@ -127,7 +127,7 @@ class Expression(Standardiser):
             noise = np.maximum(stored(arrays, "scaling.gene_noise", n), np.float32(_MIN_NOISE))
         scale = found = None
         if "scaling.range_means" in arrays and loadings is not None:
-            found = TrainingRange.from_arrays(loadings.shape[1] + 3, arrays)
+            found = TrainingRange.from_arrays(loadings.shape[1], arrays, counts=kind == "counts")
         if "scaling.scale" in arrays:
             log, total, largest = (float(v) for v in stored(arrays, "scaling.scale", (3,)))
             scale = Scale(log > 0.5, total, largest)

@@ -27,7 +27,7 @@ _SINCE_2 = {
         "scaling.gene_loadings",
         "scaling.gene_noise",
         "scaling.scale",
-        *(f"scaling.range_{name}" for name in ("means", "factor", "log_weights", "curve", "units")),
+        *(f"scaling.range_{name}" for name in ("means", "factor", "log_weights", "units")),
     ),
 }
 

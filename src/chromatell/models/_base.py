@@ -34,7 +34,7 @@ from chromatell.models._support import (
     resolve_precision,
     rng_devices,
 )
-from chromatell.models._train_config import TrainConfig
+from chromatell.models._train_config import TrainConfig, refuse_unknown
 from chromatell.models._trained_on import COUNTS, counts, stored_cells, trained_cells
 from chromatell.nn.stored_module import module_arrays
 
@@ -211,9 +211,7 @@ class ChromatinModel(ABC):
                 f"{name}(mdata).train()."
             )
         changes = {k: v for k, v in {"max_epochs": max_epochs, **train_config}.items() if v is not None}
-        unknown = sorted(set(changes) - set(asdict(self.train_config)))
-        if unknown:
-            raise ChromatellError(f"train() knows no option {unknown}; it knows {sorted(asdict(self.train_config))}.")
+        refuse_unknown("train()", changes, asdict(self.train_config))
         self.train_config = replace(self.train_config, **changes)
         in_range(self.train_config.max_epochs, 1, 10**9, "max_epochs")  # 0 would store a model that was never trained
         seed = settings.resolve_seed(seed)

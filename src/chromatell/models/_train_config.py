@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import difflib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
 
 from chromatell._validate import ChromatellError, in_range, one_of
 
@@ -50,3 +53,20 @@ class TrainConfig:
     def batch_for(self, n_train: int) -> int:
         """Return the cells in a batch, given the number of training cells."""
         return min(self.batch_size, max(32, n_train // self.min_steps))
+
+
+def refuse_unknown(owner: str, given: Mapping[str, Any], known: Collection[str]) -> None:
+    """Raise where an option is none of `known`; one of the training is shown where it belongs, a near one named."""
+    unknown = sorted(set(given) - set(known))
+    if not unknown:
+        return
+    message = f"{owner} knows no option {unknown}; it knows {sorted(known)}."
+    of_training = {k: given[k] for k in unknown if k in {f.name for f in fields(TrainConfig)}}
+    if of_training:
+        said = ", ".join(f"{k}={v!r}" for k, v in of_training.items())
+        message += f" {', '.join(of_training)} is of the training: ctl.tl takes train_kwargs=dict({said}), a model "
+        message += f"train({said})."
+    for name in (k for k in unknown if k not in of_training):
+        near = difflib.get_close_matches(name, known, 1)
+        message += f" Did you mean {near[0]} by {name}?" if near else ""
+    raise ChromatellError(message)

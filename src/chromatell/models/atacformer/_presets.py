@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from chromatell._validate import ChromatellError, in_range, one_of
-from chromatell.models._train_config import TrainConfig
+from chromatell.models._train_config import TrainConfig, refuse_unknown
 from chromatell.models.atacformer._decoders import DECODERS
 from chromatell.models.atacformer._module import AtacFormerConfig
 from chromatell.models.atacformer._sentences import Masking
@@ -71,10 +71,8 @@ def preset_for(name: str, context: str | None) -> Preset:
 def resolve_network(base: AtacFormerConfig, options: dict[str, Any], *, pretrained: bool) -> AtacFormerConfig:
     """Return a network with the user's choices in it; an unknown one is named."""
     known = FREE if pretrained else {f.name for f in fields(AtacFormerConfig)} - _SIZES
-    unknown = sorted(set(options) - known)
-    if unknown:
-        of = "With pretrained=, AtacFormer takes the network as it is; it" if pretrained else "AtacFormer"
-        raise ChromatellError(f"{of} knows no option {unknown}; it knows {sorted(known | _MASKING)}.")
+    owner = "With pretrained=, AtacFormer takes the network as it is; it" if pretrained else "AtacFormer"
+    refuse_unknown(owner, options, known | _MASKING)
     if "class_weights" in options:
         weights = options["class_weights"]
         options = {**options, "class_weights": tuple(weights) if isinstance(weights, list | tuple) else (weights,)}

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from chromatell._validate import ChromatellError
-from chromatell.models._train_config import TrainConfig
+from chromatell.models._train_config import TrainConfig, refuse_unknown
 from chromatell.models.dense._module import DenseConfig
 from chromatell.nn.losses import LossConfig
 
@@ -81,9 +81,7 @@ def resolve_network(
 ) -> DenseConfig:
     """Return a preset's network with the user's choices in it; an unknown one is named."""
     known = {f.name for f in fields(DenseConfig)} - {"n_genes", "n_regions", "n_covariates", "loss"}
-    unknown = sorted(set(other) - known)
-    if unknown:
-        raise ChromatellError(f"Dense knows no option {unknown}; it knows {sorted(known)}.")
+    refuse_unknown("Dense", other, known)
     network = replace(base, linked_genes=linked or base.linked_genes, **other)
     if encoder is not None:
         network = replace(network, encoder=encoder)

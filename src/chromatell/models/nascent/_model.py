@@ -33,6 +33,7 @@ from chromatell.models._base import ChromatinModel
 from chromatell.models._declared import Declared
 from chromatell.models._fingerprint import fingerprint
 from chromatell.models._outputs import check_predicted
+from chromatell.models._train_config import refuse_unknown
 from chromatell.models._trained_on import STRETCHES, trained_intervals
 from chromatell.models.nascent._batches import Source, interval_batches, tree_bins, window_batches
 from chromatell.models.nascent._bins import check_gap, draw_bins, other_strands, scaled_inputs, target_scale
@@ -153,10 +154,7 @@ class Nascent(ChromatinModel):
     ):
         tracks = None if data is None else as_tracks(data)
         super().__init__(tracks)
-        known = sorted(set(asdict(NascentConfig())) - _NOT_OPTIONS)
-        unknown = sorted(set(options) - set(known))
-        if unknown:
-            raise ChromatellError(f"Nascent knows no option {unknown}; it knows {known}.")
+        refuse_unknown("Nascent", options, set(asdict(NascentConfig())) - _NOT_OPTIONS)
         self.options = options_for(architecture, preset, 50 if tracks is None else tracks.bin_size, options)
         self.train_config = self.options.kind.plan
         self.config = {"options": asdict(self.options)}

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from chromatell._validate import ChromatellError
-from chromatell.models._train_config import TrainConfig
+from chromatell.models._train_config import TrainConfig, refuse_unknown
 from chromatell.models.xchrom._module import XChromConfig
 from chromatell.nn.sequence_tower import TowerConfig
 
@@ -70,9 +70,7 @@ def resolve_network(base: XChromConfig, options: dict[str, Any]) -> XChromConfig
                 "length= and sequence_length= are the same: the bases that the tower reads. Give one."
             )
         options = {"sequence_length" if k == "length" else k: v for k, v in options.items()}
-    unknown = sorted(set(options) - of_tower - own)
-    if unknown:
-        raise ChromatellError(f"XChrom knows no option {unknown}; it knows {sorted(of_tower | own)}.")
+    refuse_unknown("XChrom", options, of_tower | own)
     tower = replace(base.tower, **{k: v for k, v in options.items() if k in of_tower})
     network = replace(base, **{k: v for k, v in options.items() if k in own})
     if tower.sequence_length < tower.shortest:
