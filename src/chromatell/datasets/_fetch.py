@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from urllib.parse import urlsplit
 from chromatell._arguments import arguments
 from chromatell._settings import cache_folder, file_name, logger, settings
 from chromatell._validate import ChromatellError, warn
+from chromatell.datasets._public_files import PUBLIC_FILES
 
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 
@@ -21,7 +23,9 @@ def fetch(url: str, *, sha256: str | None = None, cache: str | Path | None = Non
     Parameters
     ----------
     url
-        Address, https (or http, which warns).
+        Address, https (or http, which warns); or the name of a public file, whose address and hash are known:
+        'pbmc10k_multiome', 'pbmc10k_fragments', 'pbmc10k_fragments_index', 'hg38', 'hg19', 'mm10', 'mm39',
+        'jaspar2024'. A genome is kept unpacked (3 GB), beside what was downloaded.
     sha256
         Hexadecimal SHA-256 of the file. A download without one warns.
     cache
@@ -30,37 +34,51 @@ def fetch(url: str, *, sha256: str | None = None, cache: str | Path | None = Non
     Returns
     -------
     pathlib.Path
-        The file. Its SHA-256 is logged, to be given next time.
+        The file. Its SHA-256 is logged, to be given next time; of a public file, the call that reads it.
 
     Raises
     ------
     ChromatellError
-        No such address, a failed download, or another hash than `sha256`; nothing is kept then.
+        No such address or name, a failed download, or another hash than the one that is known; nothing is kept then.
+
+    Notes
+    -----
+    The hashes of the public files are those under which GLUE (Cao & Gao 2022, https://doi.org/10.1038/s41587-022-01284-4)
+    and SnapATAC2 (Zhang et al. 2024, https://doi.org/10.1038/s41592-023-02139-9) use them; an MD5 where no SHA-256 was
+    published.
 
     Examples
     --------
     >>> import chromatell as ctl
-    >>> address = "https://cf.10xgenomics.com/samples/cell-arc/some_filtered_feature_bc_matrix.h5"
-    >>> path = ctl.datasets.fetch(address, sha256="...")  # doctest: +SKIP
+    >>> path = ctl.datasets.fetch("pbmc10k_multiome")  # doctest: +SKIP
     >>> mdata = ctl.datasets.multiome_10x(path)  # doctest: +SKIP
     """
+    known = PUBLIC_FILES.get(url)
+    if known is not None:
+        if sha256 is not None:
+            raise ChromatellError(f"The hash of {url!r} is known; leave sha256= out, or give the address of your file.")
+        path = _download(known.url, known.digest, cache, unpack=known.unpack)
+        logger.info("%s: %s. Read it by %s.", url, known.holds, known.read_by)
+        return path
     if urlsplit(str(url)).scheme.lower() not in ("http", "https"):
+        near = difflib.get_close_matches(str(url), PUBLIC_FILES, 1)
         raise ChromatellError(
-            f"{url!r} is no address: it must begin with https:// (or http://). A path needs no fetch."
+            f"{url!r} is no address, which begins with https:// (or http://), and no name of a public file; names: "
+            f"{', '.join(PUBLIC_FILES)}. {f'Did you mean {near[0]!r}?' if near else 'A path needs no fetch.'}"
         )
     if sha256 is not None and not _SHA256.fullmatch(sha256):
         raise ChromatellError(
             f"sha256={sha256!r} is no SHA-256, which has 64 hexadecimal digits. Take it from where the file is "
             "published, or leave it out: the one that was found is logged."
         )
-    return _download(str(url), sha256, cache)
+    return _download(str(url), None if sha256 is None else f"sha256:{sha256.lower()}", cache)
 
 
-def _download(url: str, sha256: str | None, cache: str | Path | None) -> Path:
+def _download(url: str, digest: str | None, cache: str | Path | None, *, unpack: bool = False) -> Path:
     import pooch
     import requests
 
-    if sha256 is None:
+    if digest is None:
         warn(
             f"{url} is downloaded without a known hash: nothing tells whether it is what its author published. "
             "Give sha256=."
@@ -73,11 +91,12 @@ def _download(url: str, sha256: str | None, cache: str | Path | None) -> Path:
     level = quiet.level
     quiet.setLevel("WARNING")
     try:
-        known = None if sha256 is None else f"sha256:{sha256.lower()}"
-        got = pooch.retrieve(url, known, path=folder, downloader=pooch.HTTPDownloader(progressbar=bar, timeout=60))
+        get = pooch.HTTPDownloader(progressbar=bar, timeout=60)
+        processor = pooch.Decompress(method="gzip") if unpack else None
+        got = pooch.retrieve(url, digest, path=folder, downloader=get, processor=processor)
     except (requests.RequestException, OSError, ValueError) as error:
         raise ChromatellError(
-            f"Could not get {url}: {error}. Check the address and sha256, or download it yourself."
+            f"Could not get {url}: {error}. Check the address and its hash, or download it yourself."
         ) from error
     finally:
         quiet.setLevel(level)
