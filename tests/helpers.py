@@ -11,6 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 import chromatell as ctl
 from chromatell import ChromatellError
@@ -33,6 +36,54 @@ def predicted(mdata: md.MuData) -> np.ndarray:
 def rows_of(table: pd.DataFrame, part: str) -> np.ndarray:
     """Places of the rows of one part of the split."""
     return np.flatnonzero(table["ctl_split"] == part)
+
+
+def assert_legible(figure: Figure, least: int = 3) -> None:
+    """Demand that no text of a figure runs into another or over the edge, as it is drawn by Agg."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    renderer, shown = canvas.get_renderer(), []
+    for ax in figure.axes:
+        x, y = sorted(ax.get_xlim()), sorted(ax.get_ylim())
+        texts = [ax.xaxis.label, ax.yaxis.label, ax.title, ax._left_title, *ax.texts]
+        texts += ax.get_legend().get_texts() if ax.get_legend() else []
+        both = [*ax.get_xticklabels(), *ax.get_xticklabels(minor=True)]
+        texts += [t for t in both if x[0] <= t.get_position()[0] <= x[1]]  # a tick outside the limits is not drawn
+        texts += [t for t in ax.get_yticklabels() if y[0] <= t.get_position()[1] <= y[1]]
+        shown += [(t.get_text(), _corners(t, renderer)) for t in texts if t.get_text() and t.get_visible()]
+    assert len(shown) >= least
+    edge = np.array([[0, 0], [figure.bbox.width, 0], [figure.bbox.width, figure.bbox.height], [0, figure.bbox.height]])
+    for i, (text, box) in enumerate(shown):
+        assert (box >= -1).all(), f"{text!r} leaves the figure"
+        assert (box <= edge[2] + 1).all(), f"{text!r} leaves the figure"
+        for other, beside in shown[i + 1 :]:
+            assert _apart(box, beside), f"{text!r} overlaps {other!r}"
+
+
+def _corners(text: Text, renderer: Any) -> np.ndarray:
+    """Return the corners of a text in pixels, (4, 2), turned as it is."""
+    angle = text.get_rotation()
+    text.set_rotation(0)
+    flat = text.get_window_extent(renderer)
+    text.set_rotation(angle)
+    real = text.get_window_extent(renderer)
+    half = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * [flat.width / 2, flat.height / 2]
+    turn = np.deg2rad(angle)
+    turned = half @ np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
+    return turned + [(real.x0 + real.x1) / 2, (real.y0 + real.y1) / 2]
+
+
+def _apart(one: np.ndarray, two: np.ndarray, slack: float = 1.5) -> bool:
+    """Return whether a straight line parts two rectangles (the separating axis theorem), `slack` pixels given."""
+    for box in (one, two):
+        for a, b in ((0, 1), (1, 2)):
+            axis = box[b] - box[a]
+            if not axis.any():
+                return True
+            first, second = one @ axis / np.linalg.norm(axis), two @ axis / np.linalg.norm(axis)
+            if first.max() <= second.min() + slack or second.max() <= first.min() + slack:
+                return True
+    return False
 
 
 def weights(model: Any) -> dict[str, np.ndarray]:

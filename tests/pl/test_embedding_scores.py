@@ -8,8 +8,8 @@ import mudata as md
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from tests.helpers import assert_legible
 
 import chromatell.pl as pl
 from chromatell import ChromatellError
@@ -58,20 +58,7 @@ def test_it_draws_on_given_axes_and_no_text_overlaps(mdata, size):
     ax = figure.subplots()
     assert pl.embedding_scores(mdata, ax=ax) is ax
     assert plt.get_fignums() == []
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    renderer = canvas.get_renderer()
-    texts = [ax.xaxis.label, ax.yaxis.label, *ax.get_xticklabels(), *ax.get_xticklabels(minor=True)]
-    texts += [*ax.get_yticklabels(), *ax.get_legend().get_texts()]
-    low, high = ax.get_ylim()
-    texts = [t for t in texts if t not in ax.get_yticklabels() or low <= t.get_position()[1] <= high]
-    boxes = [(t.get_text(), t.get_window_extent(renderer)) for t in texts if t.get_text()]
-    assert len(boxes) > 15
-    for i, (text, one) in enumerate(boxes):
-        assert min(one.x0, one.y0, figure.bbox.width - one.x1, figure.bbox.height - one.y1) >= -1, text
-        for other_text, other in boxes[i + 1 :]:
-            apart = one.x1 <= other.x0 + 1 or other.x1 <= one.x0 + 1 or one.y1 <= other.y0 + 1 or other.y1 <= one.y0 + 1
-            assert apart, (text, other_text)
+    assert_legible(figure, 15)
 
 
 def test_one_value_of_k_no_labels_and_another_key(mdata):

@@ -7,9 +7,9 @@ import matplotlib.pyplot as plt
 import mudata as md
 import numpy as np
 import pytest
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
+from tests.helpers import assert_legible
 
 import chromatell.pl as pl
 from chromatell import ChromatellError
@@ -120,21 +120,7 @@ def test_no_text_overlaps_or_leaves_the_figure(mdata, size, draw):
     ax = figure.subplots()
     assert draw(mdata, "peak2", ax=ax) is ax
     assert plt.get_fignums() == []
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    renderer, boxes = canvas.get_renderer(), []
-    for axes in figure.axes:
-        texts = [axes.xaxis.label, axes.yaxis.label, axes._left_title]
-        low, high = sorted(axes.get_xlim()), sorted(axes.get_ylim())
-        texts += [t for t in axes.get_xticklabels() if low[0] <= t.get_position()[0] <= low[1]]
-        texts += [t for t in axes.get_yticklabels() if high[0] <= t.get_position()[1] <= high[1]]
-        boxes += [(t.get_text(), t.get_window_extent(renderer)) for t in texts if t.get_text()]
-    for i, (a, one) in enumerate(boxes):
-        inside = min(one.x0, one.y0, figure.bbox.width - one.x1, figure.bbox.height - one.y1)
-        assert inside >= -1, a
-        for b, two in boxes[i + 1 :]:
-            apart = one.x1 <= two.x0 + 1 or two.x1 <= one.x0 + 1 or one.y1 <= two.y0 + 1 or two.y1 <= one.y0 + 1
-            assert apart, f"{a!r} overlaps {b!r}"
+    assert_legible(figure)
 
 
 @pytest.mark.parametrize(

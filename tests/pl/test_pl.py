@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from anndata import AnnData
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from tests.helpers import assert_legible
 
 import chromatell.pl as pl
 from chromatell import ChromatellError
@@ -60,29 +60,7 @@ def test_no_text_overlaps_another_or_leaves_the_figure(mdata, name, size):
     figure = Figure(figsize=size, layout="constrained", dpi=100)
     ax = figure.subplots()
     CALLS[name](mdata, ax=ax)
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    renderer = canvas.get_renderer()
-    texts = [ax.xaxis.label, ax.yaxis.label, ax.title, ax._left_title, *ax.texts]
-    texts += [*ax.get_xticklabels(), *ax.get_yticklabels()]
-    texts += ax.get_legend().get_texts() if ax.get_legend() else []
-    texts = [t for t in texts if t.get_text() and t.get_visible()]
-    boxes = [t.get_window_extent(renderer) for t in texts]
-    low, high = ax.get_xlim(), ax.get_ylim()
-    shown = []
-    for text, box in zip(texts, boxes, strict=True):
-        if text in ax.get_xticklabels() and not min(low) <= text.get_position()[0] <= max(low):
-            continue  # a tick outside the limits is not drawn
-        if text in ax.get_yticklabels() and not min(high) <= text.get_position()[1] <= max(high):
-            continue
-        shown.append((text.get_text(), box))
-    width, height = figure.bbox.width, figure.bbox.height
-    for text, box in shown:
-        assert min(box.x0, box.y0, width - box.x1, height - box.y1) >= -1, text
-    for i, (a, one) in enumerate(shown):
-        for b, other in shown[i + 1 :]:
-            apart = one.x1 <= other.x0 + 1 or other.x1 <= one.x0 + 1 or one.y1 <= other.y0 + 1 or other.y1 <= one.y0 + 1
-            assert apart, f"{a!r} overlaps {b!r}"
+    assert_legible(figure)
 
 
 @pytest.mark.parametrize("name", CALLS)

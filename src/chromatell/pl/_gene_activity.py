@@ -88,7 +88,7 @@ def gene_activity(
     ax.scatter(x[both], y[both], s=size, color=OKABE_ITO["blue"], alpha=0.6, linewidth=0, label=label)
     ax.set(xlim=(low, high), ylim=(low, high), aspect="equal")
     _names(ax, x, y, var[GENE].to_numpy(dtype=object), both, n_named)
-    legend(ax, loc="lower right")
+    legend(ax, loc="lower left", bbox_to_anchor=(0.0, 1.0), borderaxespad=0.1)  # no gene lies under it
     return finish(ax, f"{over}:\nmeasured ATAC", f"Pearson r: {source}")
 
 
