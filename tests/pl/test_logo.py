@@ -130,7 +130,7 @@ def test_no_text_overlaps_or_leaves_the_figure(mdata, size, draw):
         ({"group": "NK"}, "No group 'NK'.*there: 'B cell', 'T cell'"),
         ({"key": "absent"}, "Did not find mdata.uns\\['ctl'\\]\\['absent'\\].*key_added='absent'"),
         ({"key": "other"}, "'other'\\] is not what tl.ism or tl.attribute writes"),
-        ({"start": 900}, "start=900, end=None is not a stretch of chr1:1006-1014"),
+        ({"start": 900}, "start=900, end=None is not a window of chr1:1006-1014"),
         ({"start": 1010, "end": 1010}, "end=1010"),
         ({"key": "attribution", "end": 2000}, "ctl.tl.attribute\\(mdata, regions, window=...\\)"),
     ],

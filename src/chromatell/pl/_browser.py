@@ -43,7 +43,7 @@ def browser(
     atac: str = ATAC,
     layer: Layer = None,
 ) -> Any:
-    """Accessibility of each group around one stretch of the genome, in igv.js, to scroll and to zoom.
+    """Accessibility of each group around one window of the genome, in igv.js, to scroll and to zoom.
 
     Parameters
     ----------

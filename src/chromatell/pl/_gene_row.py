@@ -24,7 +24,7 @@ _LANE = 0.42  # of a track's row
 
 @dataclass
 class Placed:
-    """Genes of a stretch with the lane of each; names are drawn where they have room."""
+    """Genes of a window with the lane of each; names are drawn where they have room."""
 
     genes: pd.DataFrame
     lanes: np.ndarray
@@ -35,7 +35,7 @@ class Placed:
 def place_genes(
     annotation: str | os.PathLike[str] | pd.DataFrame, chrom: str, start: int, end: int, inches: float, points: float
 ) -> Placed:
-    """Return the genes of a stretch, each in the first lane in which it and its name have room."""
+    """Return the genes of a window, each in the first lane in which it and its name have room."""
     genes = read_gene_bodies(annotation)
     plain = normalise_chrom(pd.Series([chrom], dtype=object))[0]
     here = (normalise_chrom(genes[CHROM]) == plain) & (genes[START] < end) & (genes[END] > start)

@@ -48,7 +48,7 @@ def ism_heatmap(
     Raises
     ------
     ChromatellError
-        Nothing is stored under `key`, or not of that region, group or stretch.
+        Nothing is stored under `key`, or not of that region, group or window.
 
     Examples
     --------

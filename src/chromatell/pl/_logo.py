@@ -59,7 +59,7 @@ def logo(
     Raises
     ------
     ChromatellError
-        Nothing is stored under `key`, or not of that region, group or stretch.
+        Nothing is stored under `key`, or not of that region, group or window.
 
     References
     ----------

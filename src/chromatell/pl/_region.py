@@ -1,4 +1,4 @@
-"""``ctl.pl.region``: predicted and observed accessibility of groups of cells over one stretch of the genome."""
+"""``ctl.pl.region``: predicted and observed accessibility of groups of cells over one window of the genome."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _FILL = 0.84  # of a row's height
 _MOST = 40  # groups
-_NARROW = 0.004  # of the stretch: regions are drawn at least so wide
+_NARROW = 0.004  # of the window: regions are drawn at least so wide
 
 
 @plot
@@ -46,7 +46,7 @@ def region(
     ax: Axes | None = None,
     **more: Unpack[ShownModalities],
 ) -> Axes:
-    """Accessibility of each group over one stretch of the genome: what was observed, and the prediction over it.
+    """Accessibility of each group over one window of the genome: what was observed, and the prediction over it.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def region(
     matplotlib.axes.Axes
         A row a group, all on one scale, whose top stands beside the first: grey bars are the share of cells in which a
         region was open, coloured outlines the mean predicted probability. Regions are drawn at least 0.4% of the
-        stretch wide. Positions as 0-based bp.
+        window wide. Positions as 0-based bp.
 
     Raises
     ------
@@ -97,7 +97,7 @@ def region(
 
 @dataclass(frozen=True)
 class Window:
-    """One stretch of the genome, and (source, places, means of the groups) of what was observed and predicted there."""
+    """One window of the genome, and (source, places, means of the groups) of what was observed and predicted there."""
 
     chrom: str
     start: int
@@ -109,7 +109,7 @@ class Window:
 def window_of(
     mdata: MuData, region: str, groupby: str, groups: Sequence[str] | None, key: str | None, *, flank: int = 0
 ) -> Window:
-    """Return the accessibility of groups in a stretch and `flank` bp beside it; raise where the stretch is empty."""
+    """Return the accessibility of groups in a window and `flank` bp beside it; raise where the window is empty."""
     place = parse_regions([str(region)]).iloc[0].copy()
     if place[START] < 0 or place[END] <= place[START]:
         raise ChromatellError(f"{region!r} is no region. Give one such as 'chr1:35,000,000-35,200,000'.")
@@ -127,7 +127,7 @@ def window_of(
     layers = _layers(mdata, key, place, codes, len(names), rows)
     if not any(((places[START] < end) & (places[END] > start)).any() for _, places, _ in layers):
         raise ChromatellError(
-            f"No region of mdata lies in {region}. Its regions look like {examples(_any_names(mdata))}; take a stretch "
+            f"No region of mdata lies in {region}. Its regions look like {examples(_any_names(mdata))}; take a window "
             "around one of them."
         )
     return Window(chrom, start, end, chosen, layers)
@@ -136,7 +136,7 @@ def window_of(
 def _layers(
     mdata: MuData, key: str | None, place: pd.Series, codes: np.ndarray, n_groups: int, rows: list[int]
 ) -> list[tuple[str, pd.DataFrame, np.ndarray]]:
-    """Return (name, places, means of the groups) of what was observed and predicted in the stretch."""
+    """Return (name, places, means of the groups) of what was observed and predicted in the window."""
     sources: list[tuple[str, Accessibility]] = []
     if ATAC in mdata.mod:
         sources.append(("observed", accessibility(mdata, ATAC)))

@@ -1,4 +1,4 @@
-"""What plots along a sequence share: which region, group and stretch to draw, and the axis of genomic positions."""
+"""What plots along a sequence share: which region, group and window to draw, and the axis of genomic positions."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def window_of(
     low, high = first if start is None else start, first + tokens.size if end is None else end
     if not first <= low < high <= first + tokens.size:
         raise ChromatellError(
-            f"start={start}, end={end} is not a stretch of {found['chrom'][r]}:{first}-{first + tokens.size} (0-based, "
+            f"start={start}, end={end} is not a window of {found['chrom'][r]}:{first}-{first + tokens.size} (0-based, "
             f"half-open), which is what mdata.uns['ctl'][{key!r}] holds of {found['regions'][r]!r}. Write a wider one "
             f"with {call[:-1]}, window=...)."
         )

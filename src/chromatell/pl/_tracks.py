@@ -1,4 +1,4 @@
-"""``ctl.pl.tracks``: a stretch of the genome, track under track."""
+"""``ctl.pl.tracks``: a window of the genome, track under track."""
 
 from __future__ import annotations
 
@@ -53,12 +53,12 @@ def tracks(
     ax: Axes | None = None,
     **more: Unpack[Shown],
 ) -> Axes:
-    """Signal along a stretch of the genome: input strands mirrored, observed targets with predictions over them.
+    """Signal along a window of the genome: input strands mirrored, observed targets with predictions over them.
 
     Parameters
     ----------
     tracks
-        Tracks, or an AnnData of a stretch of them.
+        Tracks, or an AnnData of a window of them.
     region
         Such as ``'chr21:35,000,000-35,200,000'`` (0-based, half-open), or a chromosome's name.
     names
