@@ -1,9 +1,9 @@
 """XChrom on simulated cells over real hg19 windows, where the truth is known: what it predicts and what it reads.
 
-Usage: python benchmarks/xchrom_simulated.py [--seeds 3] [--cells 3000] [--regions 4000] [--lengths 608 1344 4096]
+Usage: python benchmarks/xchrom_simulated.py [--seeds 3] [--cells 3000] [--regions 4000] [--lengths 608 1344 2688]
 
-With --lengths, towers of these lengths instead, in two simulations over windows of the longest: sites act within the
-region's 500 bases, or within the whole window. Without, one simulation a seed, and more is measured.
+With --lengths, towers of these lengths instead, over windows of the longest, with sites that act within as many bases
+about the middle as --reach says: by default in the whole window. Without, one simulation a seed, and more is measured.
 
 All numbers are of test cells, test regions or both; the preset was chosen on validation parts (xchrom_choices.md).
 The ratio of a depth-matched AUROC A is (A - 0.5) / (A_true - 0.5), where A_true is what the true probabilities score.
@@ -149,11 +149,11 @@ def run(seed: int, n_cells: int, n_regions: int) -> dict[str, float]:
     return row
 
 
-def lengths(seed: int, n_cells: int, n_regions: int, towers: list[int]) -> pd.DataFrame:
+def lengths(seed: int, n_cells: int, n_regions: int, towers: list[int], reaches: list[int]) -> pd.DataFrame:
     """Return a row for each reach of the sites and each length of the tower: ratios, and seconds of training."""
     fasta, width = data_dir() / "genome" / "hg19_chr20_chr22.fa.gz", max(towers)
     rows = []
-    for reach in (500, width):
+    for reach in reaches or [width]:
         mdata = ctl.datasets.simulate_sequence_multiome(
             fasta, n_cells=n_cells, n_regions=n_regions, width=width, reach=reach, seed=seed
         )
@@ -172,7 +172,7 @@ def lengths(seed: int, n_cells: int, n_regions: int, towers: list[int]) -> pd.Da
 
 def write_lengths(table: pd.DataFrame, n_cells: int, n_regions: int) -> None:
     """Save the table of lengths, the mean over seeds and each of them."""
-    width, seeds = table["length"].max(), table["seed"].nunique()
+    width, seeds = table["length"].max(), ", ".join(map(str, sorted(table["seed"].unique())))
     names = ["cross-region", "cross-both"]
     lines = [
         f"# XChrom, preset 'small': {n_cells:,} simulated cells x {n_regions:,} hg19 windows of {width:,} bases",
@@ -185,10 +185,10 @@ def write_lengths(table: pd.DataFrame, n_cells: int, n_regions: int) -> None:
         lines.append(f"| {reach:,} | {length:,} | " + " | ".join(cells) + f" | {own['seconds'].mean():.0f} |")
     lines += [
         "",
-        f"Ratios are of depth-matched AUROC, (A - 0.5) / (A_true - 0.5), on test parts: mean of {seeds} seeds and "
-        "each. Seconds are of the processor, to train and to predict, without the terms of seen regions. Sites lie "
-        "anywhere within the bases that the first column says, and a distant one acts as much as a near one; about 12% "
-        "of the regions have one of each motif.",
+        f"Ratios are of depth-matched AUROC, (A - 0.5) / (A_true - 0.5), on test parts: mean, and in brackets "
+        f"each, of seeds {seeds}. Seconds are of the processor, to train and to predict, without the terms of seen "
+        "regions. Sites lie anywhere within the bases that the first column says, and a distant one acts as much as a "
+        "near one; about 12% of the regions have one of each motif.",
     ]
     save("xchrom_length", "\n".join(lines))
 
@@ -201,11 +201,12 @@ def main() -> None:
     parser.add_argument("--cells", type=int, default=3000)
     parser.add_argument("--regions", type=int, default=4000)
     parser.add_argument("--lengths", type=int, nargs="+", help="of the tower: compare these alone")
+    parser.add_argument("--reach", type=int, nargs="*", help="bases within which sites act, with --lengths")
     args = parser.parse_args()
     ctl.settings.verbosity = 1
     seeds = range(args.first_seed, args.first_seed + args.seeds)
     if args.lengths:
-        found = [lengths(s, args.cells, args.regions, args.lengths) for s in seeds]
+        found = [lengths(s, args.cells, args.regions, args.lengths, args.reach) for s in seeds]
         write_lengths(pd.concat(found), args.cells, args.regions)
         return
     table = pd.DataFrame([run(s, args.cells, args.regions) for s in seeds]).set_index("seed").T
