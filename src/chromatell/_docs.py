@@ -37,6 +37,12 @@ TEXTS: dict[str, dict[str, str]] = {
             "follows ``ctl.settings.seed``."
         ),
     },
+    "workers": {
+        "client": (
+            "A `dask.distributed.Client`, whose workers share the work; None takes the current client, if one was "
+            "made, else works here. The result is the same, also where a worker dies."
+        ),
+    },
     "sequence": {
         "mdata": "Modality `rna` and a model that reads DNA; ``atac.varm['dna_code']`` or `fasta` for the sequences.",
         "regions": (

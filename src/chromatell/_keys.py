@@ -25,6 +25,7 @@ SCORE = "ctl_score"
 PREDICTABLE = "ctl_predictable"
 AUROC, AUROC_DEPTH_MATCHED, GAIN = "ctl_auroc", "ctl_auroc_depth_matched", "ctl_gain"  # of each cell or region
 N_FRAGMENTS = "n_fragments"
+SAMPLE = "sample"
 OUT_OF_RANGE = "ctl_out_of_range"  # atac_pred.obs: distance of a cell from the training cells, over its threshold
 REGION = "region"  # atac_pred.var: the target modality's own name of the region
 CHROM, START, END = "chrom", "start", "end"

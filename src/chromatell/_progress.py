@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from threading import current_thread, main_thread
 
 from chromatell._settings import settings
 
@@ -20,7 +21,7 @@ def progress(what: str, total: int, unit: str) -> Iterator[Callable[..., None]]:
     ...     for _ in range(3):
     ...         advance(1)
     """
-    if not settings.progress:
+    if not settings.progress or current_thread() is not main_thread():  # two bars cannot be drawn at once
         yield lambda n, text="": None
         return
     from rich.console import Console

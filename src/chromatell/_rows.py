@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from math import prod
 from pathlib import Path
 from typing import Any, Protocol
@@ -188,6 +189,11 @@ def read(x: Any) -> Any:
     return x.read() if isinstance(x, DiskMatrix) else x
 
 
+def in_file(x: Any) -> bool:
+    """Return whether a matrix is in a file, which another process can open: it is sent as its place there."""
+    return isinstance(x, DiskMatrix) and isinstance(x.source, _CsrRows | _DenseRows)
+
+
 def compact(x: Any) -> Any:
     """Return a matrix in memory as CSR or ndarray, and one on disk as it is."""
     return x if isinstance(x, DiskMatrix) else sp.csr_matrix(x) if sp.issparse(x) else np.asarray(x)
@@ -266,8 +272,26 @@ def _float(block: np.ndarray) -> np.ndarray:
     return block.astype(np.float32) if block.dtype == np.float16 else block  # scipy has no sparse float16
 
 
+def _address(x: Any) -> tuple[str, Any]:
+    """Return where an array or group lies: the path of its file and its name there, or itself, of Zarr."""
+    group = getattr(x, "group", x)
+    return (group.name, Path(group.file.filename).absolute()) if hasattr(group, "file") else ("", group)
+
+
+@lru_cache(maxsize=16)
+def _opened_again(kind: Any, name: str, place: Any) -> Any:
+    import anndata
+    import h5py
+
+    group = h5py.File(place, "r")[name] if name else place
+    return kind(anndata.io.sparse_dataset(group) if kind is _CsrRows else group)
+
+
 class _CsrRows:
     """Rows of a CSR group of HDF5 or Zarr: its arrays are read directly, only `indptr` is kept."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _opened_again, (type(self), *_address(self.x))
 
     def __init__(self, x: Any):
         self.x, self.shape = x, _shape(x)
@@ -293,6 +317,8 @@ class _CsrRows:
 
 class _DenseRows:
     """Rows of a dense array of HDF5 or Zarr."""
+
+    __reduce__ = _CsrRows.__reduce__
 
     def __init__(self, x: Any):
         self.x, self.shape, self.dtype = x, _shape(x), np.dtype(x.dtype)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextvars import ContextVar
 from numbers import Integral, Real
 from typing import Any
 
@@ -24,12 +25,28 @@ from chromatell._sparse import check_sparse
 MAX_VALUE = 2**31  # no count is larger, and no value normalised to a target sum
 
 
+_heard: ContextVar[list[str] | None] = ContextVar("_heard", default=None)
+
+
 def warn(message: str) -> None:
     """Warn as the package does, pointing at the line outside of it that called."""
+    if (texts := _heard.get()) is not None:
+        texts.append(message)
+        return
     frame, level = sys._getframe(1), 2
     while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "chromatell":
         frame, level = frame.f_back, level + 1
     warnings.warn(message, ChromatellWarning, stacklevel=level)
+
+
+def heard(function: Callable[..., Any], *arguments: Any) -> tuple[Any, list[str]]:
+    """Return what a function returns, and the texts of its warnings, which are not given: for whoever asked for it."""
+    texts: list[str] = []
+    before = _heard.set(texts)
+    try:
+        return function(*arguments), texts
+    finally:
+        _heard.reset(before)
 
 
 def examples(values: Iterable[Any], n: int = 3) -> str:

@@ -11,7 +11,8 @@ import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 
-from chromatell._rows import DiskMatrix, compact, matrix, pieces, read
+from chromatell._dask import current_client, over_rows
+from chromatell._rows import BLOCK, DiskMatrix, compact, matrix, read
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, examples, is_counts, one_of, warn
 from chromatell.data.out_of_range import TrainingRange
@@ -58,8 +59,8 @@ class Expression(Standardiser):
         s1, s2, above = (np.zeros(x.shape[1]) for _ in range(3))
         detected = []
         largest = 0.0
-        for block in pieces(x, block_rows(x.shape[1])):
-            first, second, positives, n_positive, high = _moments(block, kind, target_sum)
+        moments = over_rows(current_client(), _moments, x, block_rows(x.shape[1]), kind, target_sum)
+        for first, second, positives, n_positive, high in moments:
             s1, s2, above = s1 + first, s2 + second, above + positives
             detected.append(np.log1p(n_positive))
             largest = max(largest, high)
@@ -297,14 +298,18 @@ class Embedding:
 def _totals(x: Any) -> tuple[np.ndarray, np.ndarray]:
     """Return the sums of cells and of genes, float64, from one reading of the matrix."""
     of_cells, of_genes = [], np.zeros(x.shape[1])
-    for block in pieces(x):
-        of_cells.append(np.asarray(block.sum(axis=1), dtype=np.float64).ravel())
-        if sp.issparse(block):  # SciPy sums in float32, whatever it is asked for
-            block = sp.csr_matrix(block)
-            of_genes += np.bincount(block.indices, block.data, minlength=x.shape[1])
-        else:
-            of_genes += block.sum(axis=0, dtype=np.float64)
+    for cells, genes in over_rows(current_client(), _sums, x, BLOCK):
+        of_cells.append(cells)
+        of_genes += genes
     return np.concatenate(of_cells) if of_cells else np.zeros(0), of_genes
+
+
+def _sums(block: Any) -> tuple[np.ndarray, np.ndarray]:
+    cells = np.asarray(block.sum(axis=1), dtype=np.float64).ravel()
+    if sp.issparse(block):  # SciPy sums in float32, whatever it is asked for
+        block = sp.csr_matrix(block)
+        return cells, np.bincount(block.indices, block.data, minlength=block.shape[1])
+    return cells, block.sum(axis=0, dtype=np.float64)
 
 
 def _moments(block: Any, kind: Kind, target_sum: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, float]:

@@ -13,7 +13,8 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.linalg import lu, qr, svd
 
-from chromatell._rows import pieces, read
+from chromatell._dask import current_client, over_rows
+from chromatell._rows import read
 from chromatell.data.standardise import Standardiser
 
 _BLOCK = 4096
@@ -103,14 +104,16 @@ def projected(expression: Standardiser, x: Any, matrix: np.ndarray) -> tuple[np.
 
     `x` holds all genes of the model, in memory or on disk; what is sparse is never made dense.
     """
-    found = []
-    for block in pieces(x, _BLOCK):
-        if sp.issparse(block):
-            scores = sparse_scores(expression, block)
-            found.append((scores.times(matrix), scores.library))
-        else:
-            found += [(z @ matrix, library) for _, z, library in expression.blocks(block)]
+    found = list(over_rows(current_client(), _projected, x, _BLOCK, expression, matrix))
     return np.concatenate([f[0] for f in found]), np.concatenate([f[1] for f in found])
+
+
+def _projected(block: Any, expression: Standardiser, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    if sp.issparse(block):
+        scores = sparse_scores(expression, block)
+        return scores.times(matrix), scores.library
+    parts = [(z @ matrix, library) for _, z, library in expression.blocks(block)]
+    return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
 
 
 def is_sparse(x: Any) -> bool:

@@ -176,12 +176,8 @@ def compare(comparison: Comparison, advance: Callable[[int], None], client: Any 
     c = comparison
     scores: dict[str, Scores] = {}
     chosen_on: dict[str, Scores] = {}
-    streams = enumerate(c.rng.spawn(len(c.predictors)))
-    if client is None:
-        each: Iterator[tuple[Scores, Scores | None]] = (_scored(c, i, stream) for i, stream in streams)
-    else:
-        what = shared(client, c)
-        each = in_order(client, _scored_alone, ((what, i, stream) for i, stream in streams))
+    what = shared(client, c)
+    each = in_order(client, _scored, ((what, i, stream) for i, stream in enumerate(c.rng.spawn(len(c.predictors)))))
     for predictor, (found, known) in zip(c.predictors, each, strict=True):
         scores[predictor.name] = found
         if known is not None:
@@ -193,6 +189,12 @@ def compare(comparison: Comparison, advance: Callable[[int], None], client: Any 
 
 
 def _scored(c: Comparison, i: int, stream: np.random.Generator) -> tuple[Scores, Scores | None]:
+    """Return what `_scored_alone` does; one at a time in a process, since predictors share what they have fitted."""
+    with _ALONE:
+        return _scored_alone(c, i, stream)
+
+
+def _scored_alone(c: Comparison, i: int, stream: np.random.Generator) -> tuple[Scores, Scores | None]:
     """Return the scores of a predictor, and those on the validation data where the best baseline is chosen by them."""
     predictor = c.predictors[i]
     candidate = predictor.may_be_best and any(not p.is_baseline for p in c.predictors)
@@ -210,12 +212,6 @@ def _scored(c: Comparison, i: int, stream: np.random.Generator) -> tuple[Scores,
         prediction.rng = None if predictor.is_baseline else stream
         found.update(score(c.scored, prediction, views))
     return found, known if candidate and c.validation is not None else None
-
-
-def _scored_alone(c: Comparison, i: int, stream: np.random.Generator) -> tuple[Scores, Scores | None]:
-    """Do so on a worker, where predictors share what they have fitted: one at a time in a process."""
-    with _ALONE:
-        return _scored(c, i, stream)
 
 
 def told(gains: pd.DataFrame) -> pd.DataFrame:

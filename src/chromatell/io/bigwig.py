@@ -7,7 +7,9 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -200,6 +202,7 @@ class BigWig:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         self.name = repr(str(self.path))
+        self._one = Lock()  # of its readers at a time
         pybigtools = import_pybigtools()
         header = check_bigwig(self.path)
         open_in_child(self.path, BIGWIG)
@@ -223,6 +226,10 @@ class BigWig:
                 f"{self.name} does not end with the signature of a bigWig. It was cut short behind its data, in the "
                 "zoom levels (browsers will fail), or comes of an unusual writer. Its values are all there."
             )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return what opens it in another process."""
+        return _opened, (self.path.absolute(),)
 
     def __enter__(self) -> BigWig:
         return self
@@ -292,7 +299,7 @@ class BigWig:
         whole, rest = divmod(size - start, bin_size)
         values = np.empty(whole + (rest > 0), dtype=np.float32)
         how = {"summary": summary, "exact": True, "uncovered": uncovered, "fillna": None}
-        with self._translated(), np.errstate(over="ignore"):
+        with self._one, self._translated(), np.errstate(over="ignore"):
             # bins=n makes n equal bins of a stretch, so stretches are whole bins and the last, shorter bin is one
             for first in range(0, whole, _PIECE):
                 last = min(first + _PIECE, whole)
@@ -315,6 +322,12 @@ class BigWig:
             )
 
         return as_one_error(BaseException, tell)
+
+
+@lru_cache(maxsize=64)
+def _opened(path: Path) -> BigWig:
+    known(path)  # who sent it has looked it over
+    return BigWig(path)
 
 
 def import_pybigtools() -> Any:

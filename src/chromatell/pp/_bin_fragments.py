@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from chromatell._keys import CHROM, END, N_FRAGMENTS, START
-from chromatell._settings import logger
+from chromatell._dask import in_order, shared
+from chromatell._keys import CHROM, END, N_FRAGMENTS, SAMPLE, START
+from chromatell._settings import logger, settings
 from chromatell._validate import ChromatellError, examples, warn
 from chromatell.genome.builds import build_name, identify
 from chromatell.genome.chromosome_ends import Ends
@@ -164,6 +165,37 @@ def count_fragments(
         rows = np.arange(len(wanted))
     obs = pd.DataFrame({N_FRAGMENTS: cells.fragments[rows]}, index=pd.Index(names[rows], dtype=object))
     return Counted(pairs.result(names.size)[rows], obs, {}, n_read, int(cells.fragments[rows].sum()))
+
+
+def count_samples(
+    files: Mapping[str, Path],
+    places: Any,
+    sizes: Mapping[str, int] | None,
+    wanted: list[str] | None,
+    least: int,
+    way: str,
+    client: Any = None,
+) -> Counted:
+    """Return what `count_fragments` does of several files, each by itself: cells are named ``'sample:barcode'``."""
+    own: dict[str, list[str] | None] = {name: None if wanted is None else [] for name in files}
+    for cell in wanted or ():
+        sample, _, barcode = cell.partition(":")
+        if (cells := own.get(sample)) is None:
+            raise ChromatellError(
+                f"barcodes: {cell!r} is of none of the samples {examples(files, 6)}. Of several files write each as "
+                "'sample:barcode', the sample named as in source={'sample': path}."
+            )
+        cells.append(barcode)
+    if empty := [name for name, cells in own.items() if cells == []]:
+        raise ChromatellError(f"barcodes names no cell of {examples(empty)}. Leave these files out of source.")
+    shared_places = shared(client, places)
+    work = ((path, shared_places, sizes, own[name], least, way) for name, path in files.items())
+    found = list(in_order(client, count_fragments, work, settings.n_jobs))
+    obs = pd.concat([c.obs.set_axis(f"{name}:" + c.obs.index) for name, c in zip(files, found, strict=True)])
+    obs[SAMPLE] = pd.Categorical(np.repeat(list(files), [len(c.obs) for c in found]), categories=list(files))
+    rows = np.arange(len(obs)) if wanted is None else obs.index.get_indexer(wanted)
+    x = sp.csr_matrix(sp.vstack([c.x for c in found], format="csr"))
+    return Counted(x[rows], obs.iloc[rows], {}, sum(c.n_read for c in found), sum(c.n_used for c in found))
 
 
 def _check_build(path: Path, sizes: Mapping[str, int] | None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +15,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from chromatell._arguments import arguments
+from chromatell._dask import current_client
 from chromatell._keys import ATAC, CHROM, END, START, UNS
 from chromatell._rows import matrix, pieces
 from chromatell._settings import logger
@@ -22,7 +23,7 @@ from chromatell._validate import ChromatellError, examples, in_range, nonnegativ
 from chromatell.genome.bed import read_regions
 from chromatell.genome.builds import ChromSizes, chromosome_sizes
 from chromatell.genome.regions import region_table
-from chromatell.pp._bin_fragments import Counted, count_fragments
+from chromatell.pp._bin_fragments import Counted, count_fragments, count_samples
 from chromatell.pp._genome_bins import GenomeBins, check_ends
 from chromatell.pp._region_data import BINNED, kept_sizes, regions_of
 
@@ -31,7 +32,7 @@ MIN_FRAGMENTS = 1000
 
 @arguments
 def bin_genome(
-    source: str | os.PathLike[str] | AnnData | MuData,
+    source: str | os.PathLike[str] | Mapping[str, str | os.PathLike[str]] | AnnData | MuData,
     *,
     size: int = 5000,
     chrom_sizes: ChromSizes | None = None,
@@ -42,6 +43,7 @@ def bin_genome(
     blacklist: Any = None,
     bins: AnnData | pd.DataFrame | None = None,
     drop_empty: bool = True,
+    client: Any = None,
 ) -> AnnData:
     r"""Counts of cells x bins of the genome, from a fragments file or from peaks.
 
@@ -51,6 +53,9 @@ def bin_genome(
         - A fragments file (``chrom start end barcode``, then any further columns; plain text, gzip or bgzip), as Cell
           Ranger, chromap or sinto write it. It is read once from start to end: its lines may be in any order, and an
           index beside it is not used. A line is a fragment, whatever its number of read pairs.
+        - Name of a sample to its fragments file, ``{'donor1': 'a.tsv.gz', 'donor2': 'b.tsv.gz'}``: each is read by
+          itself, at the same time where there are workers or ``ctl.settings.n_jobs`` threads, and cells are named
+          ``'donor1:AAAC-1'``, in `barcodes` too.
         - An AnnData of regions, or a MuData with modality `atac`: the counts of each peak go to its bin. `obs` and
           `obsm` are copied.
     size
@@ -78,6 +83,9 @@ def bin_genome(
     drop_empty
         Leave out the bins that are open in none of the cells: the names of 600,000 bins take more memory than many a
         data set.
+    client
+        A `dask.distributed.Client`, whose workers read a file each of several, from a disk that all of them see. None
+        takes the current client, if one was made. The counts are the same.
 
     Returns
     -------
@@ -86,6 +94,7 @@ def bin_genome(
         - ``var`` : `chrom`, `start`, `end` (0-based, half-open), named ``chr1:0-5000``.
         - ``obs['n_fragments']`` : int64, of a fragments file: all on the chromosomes of `chrom_sizes`, in a bin that
           was kept or not; it is the cell's depth.
+        - ``obs['sample']`` : categorical, of several files.
         - ``uns['ctl']['bin_genome']`` : dict of what was asked, `n_read` and `n_used` (fragments, or peaks).
 
     Raises
@@ -123,15 +132,18 @@ def bin_genome(
     one_of(count, ("fragments", "cut_sites"), "count")
     one_of(assign, ("midpoint", "overlap"), "assign")
     wanted = cells_wanted(barcodes)
-    is_file = isinstance(source, str | os.PathLike)
+    client = current_client(client)
+    files = _files(source)
+    is_file = bool(files)
     if not is_file and not isinstance(source, AnnData | MuData):
         raise ChromatellError(
-            f"source is a {type(source).__name__}; the path of a fragments file, an AnnData of peaks, or a MuData with "
-            "modality 'atac' is needed."
+            f"source is a {type(source).__name__}; the path of a fragments file, a dict of sample to path, an AnnData "
+            "of peaks, or a MuData with modality 'atac' is needed."
         )
-    if is_file and Path(source).suffix in (".h5ad", ".h5mu", ".zarr"):
-        cure = f"ctl.pp.bin_genome(ctl.io.read({str(source)!r}))"
-        raise ChromatellError(f"{str(source)!r} holds cells, not fragments. Read it first: {cure}.")
+    for path in map(str, files.values()):
+        if Path(path).suffix in (".h5ad", ".h5mu", ".zarr"):
+            cure = f"ctl.pp.bin_genome(ctl.io.read({path!r}))"
+            raise ChromatellError(f"{path!r} holds cells, not fragments. Read it first: {cure}.")
     if count == "cut_sites" and (assign == "overlap" or not is_file):
         raise ChromatellError(
             "count='cut_sites' is for a fragments file, without assign='overlap': an end of a fragment lies in one bin."
@@ -143,7 +155,7 @@ def bin_genome(
     sizes, places = _bins(bins, chrom_sizes, size, blacklist)
     dropped = _blacklisted(places, blacklist)
     how = {
-        "source": Path(source).name if is_file else type(source).__name__,
+        "source": ", ".join(path.name for path in files.values()) if is_file else type(source).__name__,
         "size": 0 if bins is not None else size,
         "count": count,
         "assign": assign,
@@ -152,7 +164,10 @@ def bin_genome(
     if is_file:
         least = in_range(MIN_FRAGMENTS if min_fragments is None else min_fragments, 1, 10**9, "min_fragments")
         way = "cut_sites" if count == "cut_sites" else assign
-        counted = count_fragments(Path(source), places, sizes, wanted, least, way)
+        if isinstance(source, Mapping):
+            counted = count_samples(files, places, sizes, wanted, least, way, client)
+        else:
+            counted = count_fragments(files[""], places, sizes, wanted, least, way)
     else:
         counted = _count_peaks(source, places, wanted, assign)
     x, var = _columns(counted.x, places, dropped, drop_empty)
@@ -160,6 +175,21 @@ def bin_genome(
     numbers = (f"{n:,}" for n in (*x.shape, counted.n_used, counted.n_read))
     logger.info("%s cells x %s bins; used %s of %s %s.", *numbers, "fragments" if is_file else "peaks")
     return AnnData(x, obs=counted.obs, var=var, obsm=counted.obsm, uns={UNS: {BINNED: how}})
+
+
+def _files(source: Any) -> dict[str, Path]:
+    """Return fragments files by the name of their sample, '' for one file; empty where there are none."""
+    if isinstance(source, str | os.PathLike):
+        return {"": Path(source)}
+    if not isinstance(source, Mapping) or isinstance(source, MuData):
+        return {}
+    odd = [name for name in source if not isinstance(name, str) or not name or ":" in name]
+    if odd or not source or not all(isinstance(path, str | os.PathLike) for path in source.values()):
+        raise ChromatellError(
+            f"source={{{examples(source)}: ...}} must be one or more names of samples, without ':', each with the path "
+            "of its fragments file, such as {'donor1': 'fragments.tsv.gz'}."
+        )
+    return {name: Path(path) for name, path in source.items()}
 
 
 def cells_wanted(barcodes: Iterable[str] | None) -> list[str] | None:

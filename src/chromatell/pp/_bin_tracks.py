@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,8 @@ import numpy as np
 import pandas as pd
 
 from chromatell._arguments import arguments
+from chromatell._dask import current_client, in_order, shared
+from chromatell._docs import documented
 from chromatell._progress import progress
 from chromatell._settings import settings
 from chromatell._validate import ChromatellError, examples, in_range, one_of
@@ -40,6 +41,7 @@ from chromatell.pp._track_files import (
 
 
 @arguments
+@documented("workers")
 def bin_tracks(
     files: Mapping[str, Any] | Sequence[Mapping[str, Any]] | pd.DataFrame,
     *,
@@ -54,6 +56,7 @@ def bin_tracks(
     n_jobs: int | None = None,
     out: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
+    client: Any = None,
 ) -> BinnedTracks:
     r"""Read bigWig files and lists of peaks into bins along whole chromosomes.
 
@@ -97,6 +100,9 @@ def bin_tracks(
         A Zarr folder to write to, for more than fits in memory; the tracks returned read from it.
     overwrite
         Replace what is at `out`.
+    client
+        A `dask.distributed.Client`, whose workers read, a chromosome of a file each: files lie on a disk that all of
+        them see. None takes the current client, if one was made, else `n_jobs` threads. The tracks are the same.
 
     Returns
     -------
@@ -142,6 +148,7 @@ def bin_tracks(
     one_of(stat, STATS, "stat")
     one_of(missing, MISSING, "missing")
     peak_width = None if peak_width is None else in_range(peak_width, 1, 1_000_000_000, "peak_width")
+    client = current_client(client)
     jobs = in_range(settings.n_jobs if n_jobs is None else n_jobs, 1, 256, "n_jobs")
     table = file_table(files)
     check_pairs(table)
@@ -170,7 +177,7 @@ def bin_tracks(
         check = StrandCheck(table, bin_size, annotation)
         one = partial(_values, bin_size=bin_size, stat=stat, missing=missing)
         roles = [(str(name), str(role), allow_negative) for name, role in zip(table.index, table[ROLE], strict=True)]
-        read = _reader(list(handles.values()), signs, roles, chosen, bin_size, one, of_parts, jobs, check)
+        read = _reader(list(handles.values()), signs, roles, chosen, bin_size, one, of_parts, jobs, check, client)
         how = {"bin_tracks": {"stat": stat, "missing": missing, "files": [Path(p).name for p in paths]}}
         if peak_width is not None:
             how["bin_tracks"]["peak_width"] = peak_width
@@ -206,18 +213,22 @@ def _reader(
     parts: Mapping[str, slice],
     jobs: int,
     check: StrandCheck,
+    client: Any,
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield each chromosome with its values, float32 (tracks, bins), the tracks being read at the same time."""
+    """Yield each chromosome with its values, float32 (tracks, bins), several tracks being read at the same time."""
     any_value = np.zeros(len(files), dtype=bool)
-    with (
-        progress("Binning", total=len(chosen) * len(files), unit="chromosomes") as advance,
-        ThreadPoolExecutor(jobs) as pool,
-    ):
-        for chrom, own in chosen.items():
-            found = pool.map(partial(one, bins=parts.get(chrom)), files, own.values(), signs, roles)
+    held = [shared(client, file) for file in files]
+    work = (
+        (file, name, sign, role, parts.get(chrom))
+        for chrom, own in chosen.items()
+        for file, name, sign, role in zip(held, own.values(), signs, roles, strict=True)
+    )
+    found = in_order(client, one, work, jobs)
+    with progress("Binning", total=len(chosen) * len(files), unit="chromosomes") as advance, closing(found):
+        for chrom in chosen:
             values = np.empty((len(files), -(-files[0].sizes[chrom] // bin_size)), dtype=np.float32)
-            for i, row in enumerate(found):
-                values[i] = row
+            for row in values:
+                row[:] = next(found)
                 advance(1)
             any_value |= (np.nan_to_num(values) != 0).any(axis=1)
             check.add(chrom, values)
@@ -235,11 +246,11 @@ def _values(
     chrom: str,
     sign: int,
     role: tuple[str, str, bool],
+    bins: slice | None,
     *,
     bin_size: int,
     stat: str,
     missing: str,
-    bins: slice | None,
 ) -> np.ndarray:
     values = file.binned(chrom, bin_size, stat, missing, lowest=sign < 0, bins=bins)
     if sign < 0:

@@ -10,6 +10,8 @@ import scipy.sparse as sp
 from anndata import AnnData
 from mudata import MuData
 
+from chromatell._dask import current_client, over_rows
+from chromatell._docs import documented
 from chromatell._keys import ATAC, LINKS, RNA, SCORE, SELECTED, UNS
 from chromatell._rows import matrix, read
 from chromatell._settings import logger, settings
@@ -25,6 +27,7 @@ _DECAY = 10_000  # bp, over which a linked region counts 1/e (proximity)
 
 
 @modalities
+@documented("workers")
 def select_features(
     mdata: MuData,
     *,
@@ -33,6 +36,7 @@ def select_features(
     method: Method = "variance",
     min_open: float = 0.0,
     seed: int | None = None,
+    client: Any = None,
     rna: str = RNA,
     atac: str = ATAC,
     layer: Layer = None,
@@ -100,14 +104,16 @@ def select_features(
     one_of(method, ("variance", "lasso", "random_forest", "proximity"), "method")
     if not 0 <= min_open < 1:
         raise ChromatellError(f"min_open={min_open!r} must be a share of cells, from 0 to below 1, such as 0.005.")
+    client = current_client(client)
     expression, opened = paired(mdata)
     train = np.flatnonzero(split_of(mdata) == "train")
     nonnegative(expression, RNA, smoothed=True)
     nonnegative(opened, ATAC)
-    share = _count_open(matrix(opened), train) / train.size
+    n_open = over_rows(client, _open_cells, _as_csr(matrix(opened)), _BLOCK, rows=train)
+    share = sum(n_open, np.zeros(opened.n_vars)) / train.size
     region_score = share * (1 - share)
     kept = _take(region_score, (share > 0) & (share >= min_open), n_regions, "regions", _what(min_open))
-    variance = _log_variance(matrix(expression), train)
+    variance = _log_variance(matrix(expression), train, client)
     seeds = np.random.SeedSequence(settings.resolve_seed(seed)).generate_state(3)
     if method == "variance":
         gene_score, genes = (
@@ -167,47 +173,55 @@ def _take(
     return mask
 
 
+def _as_csr(x: Any) -> Any:
+    """Return a sparse matrix in memory as CSR, once: rows of a CSC are slow to read. Others stay."""
+    return sp.csr_matrix(x) if sp.issparse(x) and x.format != "csr" else x
+
+
 def _blocks(x: Any, rows: np.ndarray) -> Iterator[Any]:
     """Yield the given rows, 2,048 at a time, CSR or dense."""
-    if sp.issparse(x) and x.format != "csr":
-        x = sp.csr_matrix(x)  # once: rows of a CSC are slow to read
+    x = _as_csr(x)
     for i in range(0, rows.size, _BLOCK):
         yield read(x[rows[i : i + _BLOCK]])
 
 
-def _count_open(x: Any, rows: np.ndarray) -> np.ndarray:
-    """Return in how many of the rows each column is above zero, float64."""
-    count = np.zeros(x.shape[1])
-    for block in _blocks(x, rows):
-        if sp.issparse(block):
-            count += np.bincount(block.indices[block.data > 0], minlength=x.shape[1])
-        else:
-            count += (np.asarray(block) > 0).sum(axis=0)
-    return count
+def _open_cells(block: Any) -> np.ndarray:
+    """Return in how many of the rows each column is above zero, int64."""
+    if sp.issparse(block):
+        return np.bincount(block.indices[block.data > 0], minlength=block.shape[1])
+    return (np.asarray(block) > 0).sum(axis=0)
 
 
-def _log_variance(x: Any, rows: np.ndarray) -> np.ndarray:
+def _log_variance(x: Any, rows: np.ndarray, client: Any) -> np.ndarray:
     """Return the variance over the rows of each column, log-normalised as `data.expression` does but never dense."""
-    counts = is_counts(x)
-    total = np.asarray(x.sum(axis=1), dtype=np.float64).ravel()[rows]
-    median = float(np.median(total[total > 0])) if (total > 0).any() else 1.0
+    x, target_sum = _as_csr(x), None
+    if is_counts(x):
+        total = np.concatenate(list(over_rows(client, _row_totals, x, _BLOCK, rows=rows)))
+        target_sum = float(np.median(total[total > 0])) if (total > 0).any() else 1.0
     s1, s2 = np.zeros(x.shape[1]), np.zeros(x.shape[1])
-    for i, block in enumerate(_blocks(x, rows)):
-        size = median / np.maximum(total[i * _BLOCK : (i + 1) * _BLOCK], 1.0)
-        if sp.issparse(block):
-            value = block.data.astype(np.float64)
-            if counts:
-                value = np.log1p(value * np.repeat(size, np.diff(block.indptr)))
-            s1 += np.bincount(block.indices, weights=value, minlength=x.shape[1])
-            s2 += np.bincount(block.indices, weights=value**2, minlength=x.shape[1])
-        else:
-            value = np.asarray(block, dtype=np.float64)
-            value = np.log1p(value * size[:, None]) if counts else value
-            s1 += value.sum(axis=0)
-            s2 += (value**2).sum(axis=0)
+    for first, second in over_rows(client, _log_sums, x, _BLOCK, target_sum, rows=rows):
+        s1, s2 = s1 + first, s2 + second
     mean = s1 / rows.size
     variance = s2 / rows.size - mean**2
     return np.where(variance > 1e-12 * np.maximum(mean**2, 1e-12), variance, 0.0)  # rounding of a constant gene
+
+
+def _row_totals(block: Any) -> np.ndarray:
+    return np.asarray(block.sum(axis=1), dtype=np.float64).ravel()
+
+
+def _log_sums(block: Any, target_sum: float | None) -> tuple[np.ndarray, np.ndarray]:
+    """Return sums and sums of squares of each column, of log1p of the values at this total; of values as they are."""
+    m = block.shape[1]
+    size = None if target_sum is None else target_sum / np.maximum(_row_totals(block), 1.0)
+    if sp.issparse(block):
+        value = block.data.astype(np.float64)
+        if size is not None:
+            value = np.log1p(value * np.repeat(size, np.diff(block.indptr)))
+        return np.bincount(block.indices, value, minlength=m), np.bincount(block.indices, value**2, minlength=m)
+    value = np.asarray(block, dtype=np.float64)
+    value = value if size is None else np.log1p(value * size[:, None])
+    return value.sum(axis=0), (value**2).sum(axis=0)
 
 
 def _near(mdata: MuData, rna: AnnData, atac: AnnData, kept: np.ndarray) -> np.ndarray:

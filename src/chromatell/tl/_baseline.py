@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from mudata import MuData
 
+from chromatell._dask import current_client, in_order, shared
+from chromatell._docs import documented
 from chromatell._keys import ATAC, BASELINE, HELD_OUT_DIGEST, READS_REGION_ATAC, RNA, USES_TARGET_ASSAY
 from chromatell._settings import settings
 from chromatell._validate import one_of, paired
@@ -17,11 +20,13 @@ from chromatell.evaluation.views.registry import view_names
 from chromatell.genome.motifs import Motifs
 from chromatell.models._trained_on import trained_cells
 from chromatell.models.baselines.cells import BASELINES, ORACLES, BaselineFitter, held_out_digest
+from chromatell.models.baselines.parts import blocks
 from chromatell.tl._targets import fits_in_memory, replaceable, target_regions
 from chromatell.tl._track_baseline import track_baseline
 
 
 @modalities
+@documented("workers")
 def baseline(
     mdata: MuData | BinnedTracks,
     kind: str = "region_mean",
@@ -33,6 +38,7 @@ def baseline(
     motifs: Motifs | None = None,
     inputs: Sequence[str] = (RNA,),
     seed: int | None = None,
+    client: Any = None,
     rna: str = RNA,
     atac: str = ATAC,
     layer: Layer = None,
@@ -117,8 +123,9 @@ def baseline(
     >>> mdata.mod["atac_pred"].shape
     (200, 60)
     """
+    client = current_client(client)
     if isinstance(mdata, BinnedTracks):
-        return track_baseline(mdata, kind, key_added=key_added, copy=copy)
+        return track_baseline(mdata, kind, client, key_added=key_added, copy=copy)
     one_of(kind, BASELINES, "kind")
     one_of(view, view_names("pairs"), "view")
     key = kind if key_added is None else key_added
@@ -132,7 +139,14 @@ def baseline(
     fitter = BaselineFitter(
         mdata, regions, labels_key=labels_key, depth_key=depth_key, seed=seed, motifs=motifs, inputs=inputs
     )
-    values = fitter.predict(kind, np.arange(mdata.n_obs), view=view)
+    fitted = shared(client, (fitter, kind, view), _fitted)
+    values = np.empty((mdata.n_obs, len(regions)), dtype=np.float32)
+    parts = list(blocks(mdata.n_obs))
+    for rows, found in zip(
+        parts, in_order(client, _predicted, ((fitted, kind, rows, view) for rows in parts)), strict=True
+    ):
+        values[rows] = found
+    (chosen,) = in_order(client, BaselineFitter.chosen, [(fitted, view)])
     target = mdata.copy() if copy else mdata
     provenance = {
         "family": BASELINE,
@@ -144,8 +158,18 @@ def baseline(
         READS_REGION_ATAC: False,  # of none that was held out when it was made, as the digest says
         HELD_OUT_DIGEST: held_out_digest(mdata.mod[ATAC]),
         **trained_cells(mdata),
-        **fitter.chosen(view),
+        **chosen,
     }
     with written_together(target):
         write_prediction(target, key, values, regions, provenance, main=False)
     return target if copy else None
+
+
+def _fitted(asked: tuple[BaselineFitter, str, str]) -> BaselineFitter:
+    fitter, kind, view = asked
+    fitter.option(kind, view)
+    return fitter
+
+
+def _predicted(fitter: BaselineFitter, kind: str, rows: slice, view: str) -> np.ndarray:
+    return fitter.predict(kind, np.arange(rows.start, rows.stop), view=view)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from chromatell._dask import in_order, shared
 from chromatell._keys import BASELINE, PREDICTIONS, UNS, USES_TARGET_ASSAY
 from chromatell._progress import progress
 from chromatell._validate import ChromatellError, examples, one_of, store_key
@@ -18,7 +19,7 @@ from chromatell.models.baselines.tracks import TRACK_BASELINES, TRACK_ORACLES, T
 
 
 def track_baseline(
-    tracks: BinnedTracks, kind: str, *, key_added: str | None = None, copy: bool = False
+    tracks: BinnedTracks, kind: str, client: Any = None, *, key_added: str | None = None, copy: bool = False
 ) -> BinnedTracks | None:
     """Add a baseline's predictions; see :func:`chromatell.tl.baseline`."""
     one_of(kind, TRACK_BASELINES, "kind")
@@ -33,10 +34,14 @@ def track_baseline(
         raise ChromatellError(f"Tracks {examples(taken)} are there and are no predictions. Pass key_added='other'.")
     check_memory(4 * len(names) * tracks.n_bins, "Take fewer chromosomes: tracks.select(chroms=[...]).")
     values = {}
+    fitter.check(kind)
+    fitted = shared(client, (fitter, kind), _fitted)
+    found = in_order(client, TrackBaselines.predict, ((fitted, kind, chrom) for chrom in tracks.chroms))
     with progress("Predicting", total=len(tracks.chroms), unit="chromosomes") as advance:
         for chrom in tracks.chroms:
-            values[chrom] = fitter.predict(kind, chrom)
+            values[chrom] = next(found)
             advance(1)
+    (chosen,) = in_order(client, _chosen, [(fitted, kind)])
     described = tracks.table.loc[fitter.targets]
     table = pd.DataFrame(
         {"name": names, ASSAY: list(described[ASSAY]), ROLE: PREDICTION, SAMPLE: list(described[SAMPLE])}
@@ -51,7 +56,17 @@ def track_baseline(
             "kind": kind,
             USES_TARGET_ASSAY: kind in TRACK_ORACLES,
             STRETCHES: trained_intervals(tracks, fitter.targets),
-            **{name: fitter.chosen(kind, name) for name in fitter.baseline(kind).tuned},
+            **chosen,
         }
         target.uns = {**target.uns, UNS: {**own, PREDICTIONS: {**own.get(PREDICTIONS, {}), key: said}}}
     return target if copy else None
+
+
+def _fitted(asked: tuple[TrackBaselines, str]) -> TrackBaselines:
+    fitter, kind = asked
+    fitter.baseline(kind).ready()
+    return fitter
+
+
+def _chosen(fitter: TrackBaselines, kind: str) -> dict[str, Any]:
+    return {name: fitter.chosen(kind, name) for name in fitter.baseline(kind).tuned}

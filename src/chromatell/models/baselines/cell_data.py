@@ -137,7 +137,8 @@ class CellData(Data):
     def __getstate__(self) -> dict[str, Any]:
         """Return what is sent to a worker: without the MuData, which cannot be; what is read of it goes along."""
         self.beside  # noqa: B018  it is kept
-        return {**vars(self), "_mdata": None}
+        read = {name: a.to_memory() for name, a in (("rna", self.rna), ("atac", self.atac)) if a.isbacked}
+        return {**vars(self), "_mdata": None, **read}
 
     @cached_property
     def beside(self) -> np.ndarray:
