@@ -13,6 +13,7 @@ import torch
 from tests.models import tiny_families as tiny
 from torch import nn
 
+from chromatell._rows import DiskMatrix, matrix
 from chromatell.data.sampler import Pick
 from chromatell.models._plan import PartsOfBatches, SomeBatches
 from chromatell.nn import ranks
@@ -25,6 +26,7 @@ TOLERANCE = dict.fromkeys(tiny.IN_TWO, 1e-5) | {"dense-dice": 1e-4, "xchrom-bass
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ranks")
+    tiny.write_cells(folder)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -59,6 +61,18 @@ def test_two_processes_equal_one(folder, name):
     for key, value in first.items():
         np.testing.assert_array_equal(value, second[key], err_msg=key)  # all processes hold the same model
     np.testing.assert_allclose(first["predicted"], tiny.predicted(one), atol=max(1e-5, TOLERANCE[name]))
+
+
+def test_ranks_that_see_other_files_are_told_so_on_each(folder):
+    said = [(folder / f"differs.{rank}").read_text() for rank in (0, 1)]
+    assert said[0] == said[1]
+    assert "rank 1 has, beside rank 0, other data. Open the same file" in said[0]
+
+
+@pytest.mark.parametrize("name", tiny.ON_DISK)
+def test_cells_on_disk_were_read_there(folder, name):
+    model = tiny.ON_DISK[name]()
+    assert all(isinstance(matrix(model._adata.mod[mod]), DiskMatrix) for mod in ("rna", "atac"))
 
 
 def test_early_stopping_was_tried():

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from lightning.pytorch.plugins.io import CheckpointIO
 
 from chromatell._validate import ChromatellError
 
 NAME = "last.ckpt"
 _MARK = b"chromatell run, SHA-256 "  # stands, with the hash in hex, behind what torch wrote
+_WORDS = {"data": "other data", "split": "another split"}
 _TAIL = len(_MARK) + 64
 
 
@@ -102,6 +104,28 @@ def prepare_folder(folder: str | os.PathLike[str]) -> Path:
     return path / NAME
 
 
+def check_same_ranks(own: Mapping[str, Any]) -> None:
+    """Raise, in each of the processes that train together, where one has other data, another split or other options.
+
+    They would wait for each other for ever, or make one model of two data sets.
+    """
+    every: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(every, {name: own[name] for name in ("data", "split", "options")})
+    first = every[0]
+    other = [rank for rank, found in enumerate(every) if found != first]
+    if not other:
+        return
+    found = every[other[0]]
+    what = [text for name, text in _WORDS.items() if found[name] != first[name]]
+    names = [n for n in {**first["options"], **found["options"]} if first["options"].get(n) != found["options"].get(n)]
+    what += [f"{n} is {first['options'].get(n)} and {found['options'].get(n)}" for n in names]
+    raise ChromatellError(
+        f"The {len(every)} processes that train together were not given the same: rank {', '.join(map(str, other))} "
+        f"has, beside rank 0, {'; '.join(what)}. Open the same file, with the same split and options, in each: "
+        "mdata = ctl.io.open_cells(path) on a disk that all see, with obs['ctl_split'] written in it."
+    )
+
+
 def check_same_run(found: Mapping[str, Any], own: Mapping[str, Any], path: Path) -> None:
     """Raise where a state is of another run than the one that is about to go on.
 
@@ -112,8 +136,7 @@ def check_same_run(found: Mapping[str, Any], own: Mapping[str, Any], path: Path)
     """
     if found == own:
         return
-    words = {"data": "other data", "split": "another split"}
-    what = [text for name, text in words.items() if found.get(name) != own.get(name)]
+    what = [text for name, text in _WORDS.items() if found.get(name) != own.get(name)]
     before, now = found.get("options", {}), own["options"]
     names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
     what += [f"{name} was {before.get(name)} and is {now.get(name)}" for name in names]

@@ -6,6 +6,7 @@ import contextlib
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +47,10 @@ def fit_network(
     state
         The file that a stopped run goes on from, and that is written after each epoch.
     identity
-        Returns what tells this run from others; a state of another is refused. Asked where there is a `state`.
+        Returns what tells this run from others; a state of another is refused. Asked where there is a `state`, or
+        where several processes train: all must have the same.
     """
+    identity = cache(identity)
     train, val = loaders
     run = Run(config, path=state, start_counts=starts_fitted and val is not None)
     if state is not None:
@@ -61,7 +64,7 @@ def fit_network(
     if run.is_over and made.world_size == 1:  # several processes have to be started, for what comes after
         run.restore(module)
         return None, run.history
-    plan = Plan(module, config, steps_per_epoch=len(train), seed=seed)
+    plan = Plan(module, config, steps_per_epoch=len(train), seed=seed, identity=identity)
     module.train()  # Lightning keeps the mode that it finds
     steps = len(train) * (config.max_epochs - run.n_epochs)
     with _shown(run, steps if made.is_global_zero else None), _stopped_by_user(run):

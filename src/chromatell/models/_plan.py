@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Sampler
 
 from chromatell.data.sampler import Pick, part_of
+from chromatell.models._checkpoint import check_same_ranks
 from chromatell.models._train_config import TrainConfig
 from chromatell.nn import ranks
 
@@ -23,11 +24,14 @@ class Plan(LightningModule):
     Losses are those of whole batches, whatever the number of processes that share them.
     """
 
-    def __init__(self, module: nn.Module, config: TrainConfig, *, steps_per_epoch: int, seed: int):
+    def __init__(
+        self, module: nn.Module, config: TrainConfig, *, steps_per_epoch: int, seed: int, identity: Any = None
+    ):
         super().__init__()
         self.module = module
         self.config = config
         self.seed = seed
+        self._identity = identity
         self.total_steps = max(1, steps_per_epoch * config.max_epochs)
         self.plateau: torch.optim.lr_scheduler.ReduceLROnPlateau | None = None
         self._seen: dict[str, list[tuple[Tensor, float]]] = {}  # losses of the epoch and their weights
@@ -37,6 +41,11 @@ class Plan(LightningModule):
     def n_ranks(self) -> int:
         """Processes that share each batch."""
         return int(self.trainer.world_size)
+
+    def setup(self, stage: str) -> None:
+        """Look, before anything waits for another process, whether all were given the same."""
+        if self.n_ranks > 1 and self._identity is not None:
+            check_same_ranks(self._identity())
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Seed dropout by (seed, epoch) once the loader is made, which draws too: a resumed run goes on alike.
