@@ -1,81 +1,92 @@
-"""AUROC and average precision of many columns: chromatell beside a loop over scikit-learn, in one run.
+"""AUROC and average precision of each region: chromatell beside scikit-learn and torchmetrics, in turns.
 
-    python benchmarks/metrics_speed.py [cells] [regions]
-
-Prints one line for each metric, kind of score and kind of label: seconds, speed-up, largest difference. The loop over
-scikit-learn runs on a share of the columns and is scaled up, which favours neither side.
+``python benchmarks/metrics_speed.py [CELLS] [REGIONS]``. The peers go through one region in ten, and their time is
+scaled up, which favours neither side; torchmetrics is given all of these at once, as labels of one call.
 """
 
 from __future__ import annotations
 
 import sys
-import time
+import warnings
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from rich.console import Console
-from rich.table import Table
+import torch
+from _table import in_pairs, spread, write_table
 from sklearn.metrics import average_precision_score, roc_auc_score
+from torchmetrics.functional.classification import multilabel_auroc, multilabel_average_precision
 
 from chromatell.metrics.ranking import auroc, average_precision
 from chromatell.metrics.views import depth_matched_auroc
 
-SHARE = 10  # scikit-learn sees one column in ten
-METRICS = (("AUROC", auroc, roc_auc_score), ("AP", average_precision, average_precision_score))
+SHARE = 10  # of the regions, one in so many for the peers
+METRICS = {
+    "AUROC": (auroc, roc_auc_score, multilabel_auroc),
+    "AP": (average_precision, average_precision_score, multilabel_average_precision),
+}
 
 
-def best_of(f: Callable[[], object], n: int = 3) -> float:
-    """Return the shortest of `n` runs, in seconds."""
-    times = []
-    for _ in range(n):
-        start = time.perf_counter()
-        f()
-        times.append(time.perf_counter() - start)
-    return min(times)
+def compared(name: str, score: np.ndarray, labels: dict[str, Any]) -> list[dict[str, str]]:
+    """Return the rows of one metric and one kind of score."""
+    ours, sklearn, theirs = METRICS[name]
+    y, part = labels["dense"][:, ::SHARE], np.ascontiguousarray(score[:, ::SHARE])
+    tensors = torch.from_numpy(part), torch.from_numpy(np.ascontiguousarray(y, dtype=np.int64))
+    found: dict[str, np.ndarray] = {}
+
+    def kept(who: str, value: Callable[[], Any]) -> None:
+        found[who] = np.asarray(value())
+
+    work: dict[str, Callable[[], None]] = {
+        form: partial(kept, form, partial(ours, given, score, axis=0)) for form, given in labels.items()
+    }
+    work["sklearn"] = partial(kept, "sklearn", lambda: [sklearn(a, b) for a, b in zip(y.T, part.T, strict=True)])
+    work["torchmetrics"] = partial(kept, "torchmetrics", partial(theirs, *tensors, y.shape[1], average="none"))
+    seconds = in_pairs(work)
+    rows = []
+    for form in labels:
+        row = {"metric": name, "labels": form, "s": spread(seconds[form], 3)}
+        for who in ("sklearn", "torchmetrics"):
+            row[f"{who} s"] = spread(seconds[who] * SHARE, 1)
+            row[f"{who} / it"] = spread(seconds[who] * SHARE / seconds[form], 0)
+            row[f"off {who}"] = f"{np.abs(found[form][::SHARE] - found[who]).max():.0e}"
+        rows.append(row)
+    return rows
 
 
 def main(n_cells: int = 2000, n_regions: int = 4000) -> None:
+    warnings.filterwarnings("ignore", module="torchmetrics")
     rng = np.random.default_rng(0)
     y = rng.random((n_cells, n_regions)) < 0.05
-    labels = {"dense 5%": y, "sparse 5%": sp.csr_matrix(y.astype(np.float32))}
+    labels = {"dense": y, "sparse": sp.csr_matrix(y.astype(np.float32))}
     scores = {
-        "continuous float32": rng.random(y.shape, dtype=np.float32),
-        "continuous float64": rng.random(y.shape),
-        "tied (20 values)": rng.integers(0, 20, y.shape).astype(np.float32),
+        "float32": rng.random(y.shape, dtype=np.float32),
+        "float64": rng.random(y.shape),
+        "20 values, float32": rng.integers(0, 20, y.shape).astype(np.float32),
     }
-    table = Table(title=f"{n_cells:,} cells x {n_regions:,} regions, one value a region")
-    for name in (
-        "metric",
-        "scores",
-        "labels",
-        "chromatell s",
-        "scikit-learn loop s",
-        "times faster",
-        "largest difference",
-    ):
-        table.add_column(name)
-    columns = range(0, n_regions, SHARE)
-    for metric, ours, theirs in METRICS:
-        for kind, score in scores.items():
-            start = time.perf_counter()
-            expected = np.array([theirs(y[:, j], score[:, j]) for j in columns])
-            loop = (time.perf_counter() - start) * SHARE
-            for form, given in labels.items():
-                seconds = best_of(lambda ours=ours, given=given, score=score: ours(given, score, axis=0))
-                off = np.abs(ours(given, score, axis=0)[::SHARE] - expected).max()
-                table.add_row(
-                    metric, kind, form, f"{seconds:.3f}", f"{loop:.1f}", f"{loop / seconds:.0f}", f"{off:.0e}"
-                )
-    console = Console()
-    console.print(table)
+    rows = [
+        {"scores": kind} | row
+        for name in METRICS
+        for kind, score in scores.items()
+        for row in compared(name, score, labels)
+    ]
     n, m = 1750, 5400
-    sparse = sp.csc_matrix(rng.random((n, m)) < 0.02)
+    opened = sp.csc_matrix(rng.random((n, m)) < 0.02)
     score, depth = rng.random((n, m), dtype=np.float32), rng.lognormal(size=n)
-    for top in (2000, None):
-        seconds = best_of(lambda top=top: depth_matched_auroc(sparse, score, depth, top=top), 2)
-        console.print(f"depth-matched AUROC, {n:,} cells x {m:,} regions x 10 deciles, top={top}: {seconds:.2f} s")
+    matched = in_pairs(
+        {str(top): partial(depth_matched_auroc, opened, score, depth, top=top) for top in (2000, None)}, 3
+    )
+    more = "; ".join(f"top={top} {spread(s)} s" for top, s in matched.items())
+    write_table(
+        "metrics_speed",
+        rows,
+        f"{n_cells:,} cells x {n_regions:,} regions, 5% open, one value a region; seconds of the processor, median and "
+        f"range of 5 runs in turn; the peers on one region in {SHARE}, times {SHARE}. 'off': largest difference. "
+        f"Depth-matched AUROC of {n:,} cells x {m:,} regions in 10 strata: {more}.",
+    )
 
 
 if __name__ == "__main__":
-    main(*(int(a) for a in sys.argv[1:3]))
+    main(*map(int, sys.argv[1:3]))
