@@ -100,7 +100,7 @@ class DiskMatrix:
         if not parts:
             found: Any = sp.csr_matrix((0, self.shape[1]), dtype=np.float32)
         elif sp.issparse(parts[0]):
-            found = parts[0] if len(parts) == 1 else sp.csr_matrix(sp.vstack(parts, format="csr"))
+            found = parts[0] if len(parts) == 1 else _stacked(parts)
         else:
             found = parts[0] if len(parts) == 1 else np.concatenate(parts)
         in_order = len(wanted) == len(distinct) and bool((back[1:] > back[:-1]).all())
@@ -145,6 +145,19 @@ class DiskMatrix:
     def mean(self, axis: int) -> np.ndarray:
         """Return means over rows (0) or columns (1), float64."""
         return self.sum(axis) / max(self.shape[axis], 1)
+
+
+def _stacked(parts: list[sp.csr_matrix]) -> sp.csr_matrix:
+    """Return CSR blocks one below the other; the blocks are emptied on the way, so that few values are there twice."""
+    shape = (sum(p.shape[0] for p in parts), parts[0].shape[1])
+    counts = np.concatenate([np.diff(p.indptr) for p in parts])
+    joined = []
+    for name in ("data", "indices"):
+        joined.append(np.concatenate([getattr(p, name) for p in parts]))
+        for p in parts:
+            setattr(p, name, joined[-1][:0])
+    indptr = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
+    return sp.csr_matrix((*joined, indptr), shape=shape)
 
 
 def matrix(adata: AnnData) -> Any:

@@ -65,8 +65,9 @@ def open_matrix(atac: AnnData, rows: Any = slice(None), cols: Any = slice(None),
 
     With `lazy` a matrix on disk stays there: a `DiskMatrix` whose blocks are made so as they are read.
     """
-    if lazy and isinstance(x := matrix(atac), DiskMatrix):
-        return x[rows][:, cols].changed(_binarized)
+    if isinstance(x := matrix(atac), DiskMatrix):  # each block is made so as it is read: counts are never held
+        opened = x[rows][:, cols].changed(_binarized)
+        return opened if lazy else opened.read()
     return _binarized(sp.csr_matrix(_part(atac, rows, cols), copy=True))
 
 
@@ -95,8 +96,9 @@ def fragment_counts(atac: AnnData, rows: Any = slice(None), cols: Any = slice(No
             x.data = np.ceil(x.data / 2)
         return x
 
-    if lazy and isinstance(x := matrix(atac), DiskMatrix):
-        return x[rows][:, cols].changed(counted)
+    if isinstance(x := matrix(atac), DiskMatrix):
+        found = x[rows][:, cols].changed(counted)
+        return found if lazy else found.read()
     return counted(sp.csr_matrix(_part(atac, rows, cols), copy=True))
 
 

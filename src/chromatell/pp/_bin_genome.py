@@ -213,7 +213,7 @@ def cells_wanted(barcodes: Iterable[str] | None) -> list[str] | None:
         repeated = index[index.duplicated()].unique()
         raise ChromatellError(
             f"barcodes names {len(repeated)} cells more than once (such as {examples(repeated)}). Give each once: "
-            "barcodes.unique(), or add the sample to each name and bin one sample at a time."
+            "pd.unique(barcodes), or add the sample to each name and bin one sample at a time."
         )
     return names
 
