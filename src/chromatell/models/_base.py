@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import datetime
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
 from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -130,10 +129,6 @@ class ChromatinModel(ABC):
     @abstractmethod
     def _loader(self, data: Any, split: str, seed: int) -> DataLoader | None:
         """Return the batches of one split, or None where it holds nothing."""
-
-    @abstractmethod
-    def _blocks(self, *args: Any, **query: Any) -> Iterator[tuple[slice, slice, np.ndarray]]:
-        """Yield (rows, columns, float32 block) until every row of a query, or of a part, and column is covered."""
 
     @abstractmethod
     def _restore(self, var_names: dict[str, list[str]], arrays: dict[str, np.ndarray]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,13 +26,17 @@ DEPTHS = ("predicted", "fixed", "observed")
 class CellModel(ChromatinModel):
     """A model of cells x regions.
 
-    A family writes `_query`, too; one that takes other options in `predict` has a `predict` of its own, which ends with
-    `_collected`.
+    A family writes `_query` and `_blocks`, too; one that takes other options in `predict` has a `predict` of its own,
+    which ends with `_collected`.
     """
 
     @abstractmethod
     def _query(self, data: Any, regions: Any, *args: Any, **kwargs: Any) -> Query:
         """Check the cells of a query and return what `_blocks` reads of them."""
+
+    @abstractmethod
+    def _blocks(self, *args: Any, **query: Any) -> Iterator[tuple[slice, slice, np.ndarray]]:
+        """Yield (rows, columns, float32 block) until every row of a query, or of a part, and column is covered."""
 
     @property
     def trained_regions(self) -> pd.Index:

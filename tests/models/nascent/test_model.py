@@ -8,7 +8,7 @@ import torch
 
 import chromatell as ctl
 from chromatell.io import Record
-from chromatell.models.nascent import NascentConfig, _model
+from chromatell.models.nascent import NascentConfig, _evaluation
 from chromatell.models.nascent._networks import DenseNetwork, TrackBatch
 from chromatell.models.nascent._windows import Windows, padded
 
@@ -46,7 +46,7 @@ def test_blocks_of_prediction_change_nothing(monkeypatch):
     tracks = tracks_of()
     model = fitted(tracks)
     whole = model.predict().values("chr2")
-    monkeypatch.setattr(_model, "_BLOCK", 64)
+    monkeypatch.setattr(_evaluation, "_BLOCK", 64)
     np.testing.assert_array_equal(model.predict(chroms="chr2").values("chr2"), whole)
     assert whole.min() >= 0
     assert np.corrcoef(whole[0], tracks.values("chr2", "mark")[0])[0, 1] > 0.95
@@ -106,7 +106,7 @@ def test_a_network_in_a_folder_predicts_the_same_whatever_the_block(network, tmp
     model, tracks = network
     model.save(tmp_path / "model")
     expected = model.predict().values("chr2")
-    monkeypatch.setattr(_model, "_BLOCK", 100)
+    monkeypatch.setattr(_evaluation, "_BLOCK", 100)
     monkeypatch.setattr(DenseNetwork, "piece", 7)
     loaded = ctl.models.load(tmp_path / "model")
     np.testing.assert_allclose(loaded.predict(tracks).values("chr2"), expected, rtol=1e-5, atol=1e-6)

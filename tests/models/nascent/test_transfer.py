@@ -9,6 +9,7 @@ import pytest
 import chromatell as ctl
 from chromatell.io import Record
 from chromatell.models.nascent._augment import KINDS, changed
+from chromatell.models.nascent._bins import most_bins
 from chromatell.models.nascent._carry import Densities, Sample, assays_of, n_carried, sample_scale
 from chromatell.models.nascent._transfer import Blend
 
@@ -274,5 +275,5 @@ def test_few_training_bins_leave_validation_whole():
     for architecture in ("xgboost", "transfer"):
         model = ctl.models.Nascent(tracks, architecture=architecture, window=51, max_bins=400)
         model._fit_stats(tracks, 0)
-        assert model._most("train") == 400
-        assert model._most("val") >= tracks.usable("chr1", "val").sum()
+        assert most_bins(model.options, "train") == 400
+        assert most_bins(model.options, "val") >= tracks.usable("chr1", "val").sum()

@@ -13,24 +13,23 @@ from anndata import AnnData
 from mudata import MuData
 from torch.utils.data import DataLoader
 
-from chromatell._keys import ATAC, RNA, TRAIN, VAL
+from chromatell._keys import ATAC, RNA, TRAIN
 from chromatell._rows import matrix
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, expressed, nonnegative, one_of, paired, query_expression, split_of
-from chromatell.data.accessibility import open_matrix, selected, true_depth
+from chromatell.data.accessibility import selected, true_depth
 from chromatell.data.cells import CellBatch, CellDataset, CellInput, cell_loader, row_blocks, subset
-from chromatell.data.expression import Embedding, Expression
+from chromatell.data.expression import Expression
 from chromatell.data.inputs import beside_expression
 from chromatell.data.sparse_expression import projected
 from chromatell.models._cell_model import DEPTHS, CellModel
 from chromatell.models._query import Query
 from chromatell.models._support import observed_atac
+from chromatell.models.dense._fit_stack import fit_stack
 from chromatell.models.dense._fitted import Fitted, Training, targets_of
 from chromatell.models.dense._links import score_map
 from chromatell.models.dense._module import DenseModule
 from chromatell.models.dense._presets import PANEL, PRESETS, SmoothingConfig, resolve_network
-from chromatell.models.dense._regressions import ENTRIES, FEW, MEMBERS, Cells, fit_regressions
-from chromatell.models.dense._stack import VAL_CELLS, Moments, Stack, choose_weights
 from chromatell.models.dense._store import decode_blocks, module_from, stored_config
 from chromatell.nn.losses import LossConfig
 
@@ -250,7 +249,8 @@ class Dense(CellModel):
         super()._fit(data, seed, **kwargs)
         self._recalibrate(data, seed)
         if self.stack:
-            self.fitted.stack = self._fit_stack(data, seed)
+            key = self.config["setup"].get("depth_key")
+            self.fitted.stack = fit_stack(data, self.fitted, self._training, self._blocks, depth_key=key, seed=seed)
         del self._training
 
     def _recalibrate(self, data: MuData, seed: int, n_cells: int = 2000, n_rounds: int = 3) -> None:
@@ -267,64 +267,6 @@ class Dense(CellModel):
                 total[cols] += block.sum(axis=0, dtype=np.float64)
             shift = np.clip(np.log((mean + 1e-5) / (total / len(some) + 1e-5)), -1, 1)
             self.module.bias.data += torch.from_numpy(shift.astype(np.float32)).to(self.module.bias.device)
-
-    def _fit_stack(self, data: MuData, seed: int) -> Stack | None:
-        """Fit what stands beside the network on training cells, and choose the weights on cells that are held out."""
-        rna, atac, genes, regions = data.mod[RNA], data.mod[ATAC], selected(data.mod[RNA]), selected(data.mod[ATAC])
-        val = np.flatnonzero(split_of(data) == VAL)
-        val = np.sort(np.random.default_rng(seed).permutation(val)[:VAL_CELLS])
-        if len(val) < 2:
-            logger.info("No validation cells: the network predicts alone.")
-            return None
-        (rows, scores, library), components = self._training.some, self._training.components
-        n_open = float(np.sum(self._training.share_open(atac, rows[:1000], regions)))  # of a cell
-        n = max(1000, int(ENTRIES / max(n_open, 1)))
-        step = -(-len(rows) // n)
-        rows, scores, library = rows[::step], scores[::step], library[::step]
-        x = subset(matrix(rna), val, genes)
-        parts = [(z @ components, size) for _, z, size in self.fitted.expression.blocks(x)]
-        held = np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
-        sides = {}
-        d, depth_mean = self.fitted.depth_model, 0.0
-        for part, some, own, size in ((TRAIN, rows, scores, library), (VAL, val, *held)):
-            expected = d.from_score(own @ (components.T @ d.coef[:-1]), size).astype(np.float64)
-            depth = np.expm1(expected * d.sd + d.mean)
-            depth_mean = depth_mean or max(float(depth.mean()), 1e-6)
-            more = self.fitted.inputs.transform(data, some) / self.fitted.inputs.units
-            true = true_depth(atac, self.config["setup"].get("depth_key"))[some]
-            truth = open_matrix(atac, some, regions)
-            sides[part] = Cells(own, np.column_stack([more, size]), true, depth / depth_mean, truth)
-        train, truth = sides[TRAIN], sides[VAL].truth
-        known, expression = subset(matrix(rna), rows, genes) if len(val) < FEW else x, self.fitted.expression
-
-        def embed(fitted: np.ndarray, asked: np.ndarray) -> np.ndarray:
-            own = Embedding.fit(expression, known[fitted], scores.shape[1], seed=seed).components
-            found = projected(expression, known[asked], own)[0]
-            return np.pad(found, ((0, 0), (0, scores.shape[1] - found.shape[1])))  # few cells have fewer components
-
-        simple, apart = fit_regressions(
-            train, sides[VAL], components=components, depth_mean=depth_mean, embed=embed, seed=seed
-        )
-        n_apart = len(rows) if len(val) < FEW else 0
-        moments = Moments(len(val) + n_apart, simple.mean, len(val))
-        for one in apart:
-            moments.add(len(val) + one.rows, one.cols, one.members, one.truth, len(simple.mean) / len(one.cols))
-        beside: dict[str, Any] = {}
-
-        def members(z: np.ndarray, library: np.ndarray, more: np.ndarray, _: Any) -> Any:
-            beside["design"] = simple.design(z, library, more)
-            beside["ratio"] = self.fitted.depth_ratio(z, library, simple)
-            return lambda block, regions: block
-
-        covariates = self.fitted.beside_expression(data, val)
-        position = np.arange(len(self.regions))
-        for cells, cols, block in self._blocks(x, None, covariates, position, None, finish=members):
-            predicted = [simple.predict(m, beside["design"], beside["ratio"], cols) for m in MEMBERS[:-1]]
-            moments.add(cells, cols, [*predicted, block], truth[cells][:, cols].toarray())
-        weights, loss = choose_weights(moments)
-        stack = Stack(weights, simple, loss, len(val))
-        logger.info(f"Predicts with {stack.described()}.")
-        return stack
 
     def _describe(self, data: Any) -> dict[str, Any]:
         """Return what the card says, with what predicts."""

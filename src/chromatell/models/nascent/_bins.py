@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from chromatell.models.nascent._config import NascentConfig
 
 _NO_FLOOR = -1e30
+_VALIDATION = 400_000  # validation bins that are looked at, however few train
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,11 @@ def read_targets(data: BinnedTracks, chrom: str, targets: Sequence[str], options
         return data.values(chrom, targets)
     values = data.values(chrom, targets, layer=RAW if RAW in data.layers else None)
     return np.where(np.isnan(values), np.nan, values > options.threshold).astype(np.float32)
+
+
+def most_bins(options: NascentConfig, split: str) -> int:
+    """Return how many bins of a part are drawn at most; a small `max_bins` leaves validation as it is."""
+    return options.max_bins if split == TRAIN else max(options.max_bins, _VALIDATION)
 
 
 def draw_bins(

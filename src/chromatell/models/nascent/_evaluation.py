@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 
+from chromatell._progress import progress
 from chromatell.data._tracks_table import ASSAY, PREDICTION, ROLE, SAMPLE, track_table, with_own_columns
 from chromatell.data.tracks import BinnedTracks
+from chromatell.models._outputs import check_predicted
 from chromatell.models.nascent._losses import to_value
 from chromatell.models.nascent._networks import TrackNetwork
 from chromatell.models.nascent._sequence import MARGIN
@@ -18,6 +20,7 @@ from chromatell.models.nascent._signal import Signal
 from chromatell.models.nascent._trees import Trees
 from chromatell.models.nascent._windows import padded
 
+_BLOCK = 1 << 15  # bins predicted at a time
 Predictor = Callable[[slice], np.ndarray]  # bins -> float32 (targets, bins)
 
 
@@ -61,6 +64,36 @@ def network_predictor(
         return np.concatenate(found, axis=1)
 
     return predict
+
+
+def predicted_chromosomes(
+    tracks: BinnedTracks,
+    chroms: Sequence[str],
+    predictor: Callable[[str], Predictor],
+    deviation: np.ndarray,
+    low: np.ndarray,
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield each chromosome with its predictions, float32 (targets, bins), in the targets' units.
+
+    Parameters
+    ----------
+    predictor
+        From a chromosome to what predicts its bins, in standard deviations; made when its turn comes.
+    deviation, low
+        Standard deviation and least value of each target, (targets,).
+    """
+    deviation, low = deviation[:, np.newaxis], low[:, np.newaxis]
+    with progress("Predicting", total=sum(tracks.n_bins_of(c) for c in chroms), unit="bins") as advance:
+        for chrom in chroms:
+            predict, n_bins = predictor(chrom), tracks.n_bins_of(chrom)
+            values = np.empty((len(low), n_bins), dtype=np.float32)
+            for first in range(0, n_bins, _BLOCK):
+                columns = slice(first, min(first + _BLOCK, n_bins))
+                block = predict(columns)
+                check_predicted(block)
+                values[:, columns] = np.maximum(block * deviation, low)
+                advance(block.shape[1])
+            yield chrom, values
 
 
 def prediction_table(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -13,49 +13,40 @@ import torch
 from torch.utils.data import DataLoader
 
 from chromatell._docs import example
-from chromatell._keys import REGION_SPLIT_HOW, SPLITS, TRAIN, VAL
-from chromatell._progress import progress
-from chromatell._validate import ChromatellError, examples, one_of
+from chromatell._keys import REGION_SPLIT_HOW, SPLITS, TRAIN
+from chromatell._validate import ChromatellError, one_of
 from chromatell.data._tracks_store import TracksWriter
 from chromatell.data._tracks_table import (
     ASSAY,
-    INPUT,
-    SAMPLE,
-    SIGMA,
-    STAT,
-    STRAND,
-    TARGET,
-    check_words,
 )
 from chromatell.data.tracks import BinnedTracks, as_tracks
 from chromatell.genome.genome import Genome
 from chromatell.models._base import ChromatinModel
 from chromatell.models._declared import Declared
 from chromatell.models._fingerprint import fingerprint
-from chromatell.models._outputs import check_predicted
 from chromatell.models._train_config import refuse_unknown
 from chromatell.models._trained_on import STRETCHES, trained_intervals
-from chromatell.models.nascent._batches import Source, interval_batches, tree_bins, window_batches
-from chromatell.models.nascent._bins import check_gap, draw_bins, other_strands, scaled_inputs, target_scale
+from chromatell.models.nascent._batches import Source, interval_batches, window_batches
+from chromatell.models.nascent._bins import check_gap, draw_bins, most_bins, other_strands, scaled_inputs, target_scale
 from chromatell.models.nascent._build import build_network
 from chromatell.models.nascent._carry import Densities, Sample, assays_of
 from chromatell.models.nascent._config import NascentConfig, options_for
-from chromatell.models.nascent._evaluation import Predictor, network_predictor, prediction_table, tree_predictor
+from chromatell.models.nascent._evaluation import (
+    Predictor,
+    network_predictor,
+    predicted_chromosomes,
+    prediction_table,
+    tree_predictor,
+)
 from chromatell.models.nascent._fitted import Fitted
 from chromatell.models.nascent._sample import SIGNAL, describe_signal, validated, warn_unlike
 from chromatell.models.nascent._sequence import MARGIN, bin_tokens, open_genome
-from chromatell.models.nascent._signal import find_inputs, input_values, mean_signal
-from chromatell.models.nascent._store import (
-    module_arrays,
-    module_from,
-    n_features,
-)
-from chromatell.models.nascent._transfer import Blend, BlendedTrees, CarriedBins, blended_predictor, carried_bins
-from chromatell.models.nascent._trees import TreeModule
+from chromatell.models.nascent._signal import choose_tracks, find_inputs, input_values, mean_signal
+from chromatell.models.nascent._store import module_arrays, module_from, n_features
+from chromatell.models.nascent._transfer import BlendedTrees, blended_predictor
+from chromatell.models.nascent._tree_training import TreeBins
 
-_BLOCK = 1 << 15  # bins predicted at a time
 _SCALED_BY = 4_000_000  # bins that tell the scale of a sample; of more, each so-manieth
-_VALIDATION = 400_000  # validation bins that are looked at, however few train
 _NOT_OPTIONS = {"architecture", "preset", "bin_size"}
 
 
@@ -160,7 +151,8 @@ class Nascent(ChromatinModel):
         self.config = {"options": asdict(self.options)}
         self._genome: Genome | None = None
         if tracks is not None:
-            self._choose(tracks, inputs, targets)
+            self.inputs, self.targets, described = choose_tracks(tracks, inputs, targets)
+            self.config |= described
             self._genome = self._open(fasta, tracks.chroms)
 
     def _open(self, fasta: str | os.PathLike[str] | Genome | None, chroms: Sequence[str]) -> Genome | None:
@@ -169,30 +161,6 @@ class Nascent(ChromatinModel):
         if fasta is not None:
             raise ChromatellError("fasta= was given, but the model reads signal alone: context='sequence' reads both.")
         return None
-
-    def _choose(
-        self, tracks: BinnedTracks, inputs: str | Sequence[str] | None, targets: str | Sequence[str] | None
-    ) -> None:
-        self.inputs = tracks.check_names(inputs, INPUT if inputs is None else None)
-        self.targets = tracks.check_names(targets, TARGET if targets is None else None)
-        both = set(self.inputs) & set(self.targets)
-        if both:
-            raise ChromatellError(f"{examples(both)} would be read and predicted. Name it once: inputs=, targets=.")
-        check_words(tracks.table)
-        described = tracks.table.loc[self.inputs]
-        if described[SAMPLE].nunique() > 1:
-            raise ChromatellError(
-                f"The inputs are of several samples ({examples(described[SAMPLE].unique())}). Train on one: "
-                "tracks.select(sample=...)."
-            )
-        sigma = tracks.table.loc[self.targets, SIGMA]
-        self.config["input_tracks"] = [
-            {ASSAY: str(a), STRAND: str(s), STAT: str(t)}
-            for a, s, t in zip(described[ASSAY], described[STRAND], described[STAT], strict=True)
-        ]
-        self.config["target_tracks"] = [
-            {ASSAY: str(a), SIGMA: float(s)} for a, s in zip(tracks.table.loc[self.targets, ASSAY], sigma, strict=True)
-        ]
 
     @classmethod
     def setup_mudata(cls, mdata: Any, **kwargs: Any) -> None:
@@ -246,60 +214,15 @@ class Nascent(ChromatinModel):
             return
         if kwargs.get("devices") not in ("auto", 1, "1") or "strategy" in kwargs:
             raise ChromatellError("architecture='xgboost' trains in one process: leave devices= and strategy out.")
-        from chromatell.models.nascent._boosting import boost, tree_options
-
-        draws = np.random.SeedSequence(seed).spawn(2)
-        source, carried = self._source(data), None
-        if self.options.carries:
-            carried, parts = self._carried(source, draws)
-        else:
-            parts = [
-                tree_bins(source, self._bins(data, split, draw))
-                for split, draw in zip((TRAIN, VAL), draws, strict=True)
-            ]
-        gpu = kwargs.get("accelerator") in ("auto", "gpu", "cuda") and torch.cuda.is_available()
-        trees, self.history_ = boost(
-            parts[0],
-            parts[1] if parts[1][0].size else None,
+        bins = TreeBins.draw(self._source(data), assays_of(self.config["input_tracks"]), seed)
+        self.config["training_bins"] = bins.used
+        self.module, self.history_ = bins.grow(
             self.train_config,
-            tree_options(self.options) | self._least_leaf(carried),
-            loss=self.options.loss,
             seed=seed,
-            device="cuda" if gpu else "cpu",
+            accelerator=kwargs.get("accelerator"),
             state=state,
             identity=lambda: fingerprint(data, self.config, self.train_config, start="", family=self.family),
         )
-        self.module = TreeModule(trees)
-        if carried is not None:
-            plain = slice(0, carried.plain)
-            said = trees.predict(carried.features[:, plain])
-            blend = Blend.of(self.options.blend, said, carried.log_signal[plain], carried.targets[:, plain])
-            self.module = BlendedTrees(trees, blend)
-
-    def _least_leaf(self, carried: CarriedBins | None) -> dict[str, Any]:
-        """Return the least rows of a leaf, of 'transfer' so many more as its samples hold the same bins again."""
-        if carried is None:
-            return {}
-        said = self.config["training_bins"]
-        rows, share = carried.targets.shape[1], said["used"] / max(said["of"], 1)
-        distinct = said["of"] * (1 - (1 - min(share, 1.0)) ** (rows / max(said["used"], 1)))
-        return {"min_child_weight": self.options.min_child_weight * max(1.0, rows / max(distinct, 1.0))}
-
-    def _carried(self, source: Source, draws: Sequence[np.random.SeedSequence]) -> tuple[CarriedBins, list[Any]]:
-        """Return the training bins of 'transfer', and those of both parts as trees take them."""
-        assays = assays_of(self.config["input_tracks"])
-        train = carried_bins(source, assays, TRAIN, self._most(TRAIN), draws[0])
-        val = carried_bins(source, assays, VAL, self._most(VAL), draws[1])
-        if train is None:
-            raise ChromatellError("No usable bin is marked 'train'. Run ctl.pp.split_regions(tracks, by='blocks').")
-        n = sum(int(source.data.usable(c, TRAIN).sum()) for c in source.data.chroms)
-        self.config["training_bins"] = {"used": train.plain, "of": n}
-        none = np.empty((0, 0), dtype=np.float32)
-        return train, [(train.features, train.targets), (none, none) if val is None else (val.features, val.targets)]
-
-    def _most(self, split: str) -> int:
-        """Return how many bins of a part are drawn at most; a small `max_bins` leaves validation as it is."""
-        return self.options.max_bins if split == TRAIN else max(self.options.max_bins, _VALIDATION)
 
     def _sample(self, tracks: BinnedTracks, inputs: Sequence[str], split: str | None = None) -> Sample:
         """Return the scale of a sample over its usable bins, as 'transfer' takes it."""
@@ -312,21 +235,15 @@ class Nascent(ChromatinModel):
         options = (fitted.scale, fitted.deviation, self.options, self._genome, fitted.sample)
         return Source(data, self.inputs, self.targets, *options)
 
-    def _bins(self, data: BinnedTracks, split: str, draw: np.random.SeedSequence) -> dict[str, np.ndarray]:
-        """Return the bins of a part on each chromosome that has any, at most `max_bins` in all."""
-        at, n = draw_bins(data, split, self._most(split), draw)
-        if split == TRAIN:
-            self.config["training_bins"] = {"used": min(n, self.options.max_bins), "of": n}
-        return at
-
     def _loader(self, data: BinnedTracks, split: str, seed: int) -> DataLoader | None:
-        source = self._source(data)
-        if self.options.kind.by_window:
-            at = self._bins(data, split, np.random.SeedSequence([seed, SPLITS.index(split)]))
-            return window_batches(source, at, split, self.train_config, seed)
+        source, n = self._source(data), sum(int(data.usable(c, split).sum()) for c in data.chroms)
+        by_window = self.options.kind.by_window
         if split == TRAIN:
-            n = sum(int(data.usable(c, TRAIN).sum()) for c in data.chroms)
-            self.config["training_bins"] = {"used": n, "of": n}
+            self.config["training_bins"] = {"used": min(n, self.options.max_bins) if by_window else n, "of": n}
+        if by_window:
+            draw = np.random.SeedSequence([seed, SPLITS.index(split)])
+            at, _ = draw_bins(data, split, most_bins(self.options, split), draw)
+            return window_batches(source, at, split, self.train_config, seed)
         return interval_batches(source, split, self.train_config, seed)
 
     @property
@@ -427,33 +344,20 @@ class Nascent(ChromatinModel):
         else:
             scale = self.fitted.scale if depth == "fixed" else mean_signal(tracks, inputs, self._groups())
         table = prediction_table(tracks, inputs, self.targets, self.config["target_tracks"], suffix)
-        found = self._chromosomes(tracks, list(sizes), inputs, scale, genome)
+        fitted = self.fitted
+        found = predicted_chromosomes(
+            tracks,
+            list(sizes),
+            lambda chrom: self._predictor(tracks, chrom, inputs, scale, genome),
+            fitted.deviation,
+            fitted.low,
+        )
         if out is None:
             return BinnedTracks(dict(found), table, bin_size=size, chrom_sizes=sizes)
         with TracksWriter(Path(out), table, chrom_sizes=sizes, bin_size=size) as writer:
             for chrom, values in found:
                 writer.write(chrom, values)
         return BinnedTracks.open(out)
-
-    def _chromosomes(
-        self,
-        tracks: BinnedTracks,
-        chroms: list[str],
-        inputs: list[str],
-        scale: np.ndarray | Sample,
-        genome: Genome | None,
-    ) -> Iterator[tuple[str, np.ndarray]]:
-        """Yield each chromosome with its predictions, float32 (targets, bins), in the targets' units."""
-        with progress("Predicting", total=sum(tracks.n_bins_of(c) for c in chroms), unit="bins") as advance:
-            for chrom in chroms:
-                values = np.empty((len(self.targets), tracks.n_bins_of(chrom)), dtype=np.float32)
-                predict = self._predictor(tracks, chrom, inputs, scale, genome)
-                for rows, columns, block in self._blocks(predict, tracks.n_bins_of(chrom)):
-                    check_predicted(block)
-                    real = np.maximum(block * self.fitted.deviation[:, np.newaxis], self.fitted.low[:, np.newaxis])
-                    values[rows, columns] = real
-                    advance(block.shape[1])
-                yield chrom, values
 
     def _predictor(
         self, tracks: BinnedTracks, chrom: str, inputs: list[str], scale: np.ndarray | Sample, genome: Genome | None
@@ -473,12 +377,6 @@ class Nascent(ChromatinModel):
             return None if genome is None else bin_tokens(genome, chrom, first, behind, self.options.bin_size)
 
         return network_predictor(self.module, scaled, window, self.device, tokens)
-
-    def _blocks(self, predict: Predictor, n_bins: int) -> Iterator[tuple[slice, slice, np.ndarray]]:
-        """Yield predictions of one chromosome, in standard deviations."""
-        for first in range(0, n_bins, _BLOCK):
-            columns = slice(first, min(first + _BLOCK, n_bins))
-            yield slice(0, len(self.targets)), columns, predict(columns)
 
     # ---- the record
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from chromatell._validate import ChromatellError, examples
 from chromatell.data._tracks_info import BLACKLIST
-from chromatell.data._tracks_table import ASSAY, INPUT, ROLE, SAMPLE, STRAND
+from chromatell.data._tracks_table import ASSAY, INPUT, ROLE, SAMPLE, SIGMA, STAT, STRAND, TARGET, check_words
 from chromatell.data.tracks import BinnedTracks
 
 
@@ -66,6 +67,26 @@ def mean_signal(
             "split."
         )
     return mean
+
+
+def choose_tracks(
+    tracks: BinnedTracks, inputs: str | Sequence[str] | None, targets: str | Sequence[str] | None
+) -> tuple[list[str], list[str], dict[str, list[dict[str, Any]]]]:
+    """Return the names of inputs and of targets, None is all of the role; and what a record keeps of each."""
+    read = tracks.check_names(inputs, INPUT if inputs is None else None)
+    asked = tracks.check_names(targets, TARGET if targets is None else None)
+    if both := set(read) & set(asked):
+        raise ChromatellError(f"{examples(both)} would be read and predicted. Name it once: inputs=, targets=.")
+    check_words(tracks.table)
+    of_inputs, of_targets = tracks.table.loc[read], tracks.table.loc[asked]
+    if of_inputs[SAMPLE].nunique() > 1:
+        raise ChromatellError(
+            f"The inputs are of several samples ({examples(of_inputs[SAMPLE].unique())}). Train on one: "
+            "tracks.select(sample=...)."
+        )
+    described = [{c: str(row[c]) for c in (ASSAY, STRAND, STAT)} for _, row in of_inputs.iterrows()]
+    wanted = [{ASSAY: str(row[ASSAY]), SIGMA: float(row[SIGMA])} for _, row in of_targets.iterrows()]
+    return read, asked, {"input_tracks": described, "target_tracks": wanted}
 
 
 def find_inputs(tracks: BinnedTracks, names: list[str], wanted: list[dict[str, str]]) -> list[str]:

@@ -1,0 +1,103 @@
+"""Trees of a `Nascent` model: the bins that they are grown on, and how they are grown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from chromatell._keys import TRAIN, VAL
+from chromatell._validate import ChromatellError
+from chromatell.models._train_config import TrainConfig
+from chromatell.models.nascent._batches import Source, tree_bins
+from chromatell.models.nascent._bins import draw_bins, most_bins
+from chromatell.models.nascent._carry import Assay
+from chromatell.models.nascent._config import NascentConfig
+from chromatell.models.nascent._transfer import Blend, BlendedTrees, CarriedBins, carried_bins
+from chromatell.models.nascent._trees import TreeModule
+
+Bins = tuple[np.ndarray, np.ndarray]  # features (features, bins) and scaled targets (targets, bins)
+
+
+@dataclass(frozen=True)
+class TreeBins:
+    """The bins that trees are grown on.
+
+    Attributes
+    ----------
+    train, val
+        Training bins, and those on which growing stops; without validation bins the latter are empty.
+    used
+        How many training bins are used, and of how many.
+    carried
+        The training bins of 'transfer'.
+    """
+
+    options: NascentConfig
+    train: Bins
+    val: Bins
+    used: dict[str, int]
+    carried: CarriedBins | None = None
+
+    @classmethod
+    def draw(cls, source: Source, assays: Sequence[Assay], seed: int) -> TreeBins:
+        """Draw the bins; `assays` are those of the inputs."""
+        options, draws = source.options, np.random.SeedSequence(seed).spawn(2)
+        if options.carries:
+            train, val = (
+                carried_bins(source, assays, split, most_bins(options, split), draw)
+                for split, draw in zip((TRAIN, VAL), draws, strict=True)
+            )
+            if train is None:
+                raise ChromatellError("No usable bin is marked 'train'. Run ctl.pp.split_regions(tracks, by='blocks').")
+            n = sum(int(source.data.usable(c, TRAIN).sum()) for c in source.data.chroms)
+            none = np.empty((0, 0), dtype=np.float32)
+            held = (none, none) if val is None else (val.features, val.targets)
+            return cls(options, (train.features, train.targets), held, {"used": train.plain, "of": n}, train)
+        found = [draw_bins(source.data, s, most_bins(options, s), d) for s, d in zip((TRAIN, VAL), draws, strict=True)]
+        n = found[0][1]
+        used = {"used": min(n, options.max_bins), "of": n}
+        return cls(options, tree_bins(source, found[0][0]), tree_bins(source, found[1][0]), used)
+
+    def grow(
+        self,
+        plan: TrainConfig,
+        *,
+        seed: int,
+        accelerator: str | None,
+        state: Path | None,
+        identity: Callable[[], dict[str, Any]],
+    ) -> tuple[TreeModule | BlendedTrees, dict[str, list[float]]]:
+        """Return the trees, and the losses after each round; `state` and `identity` as for `boost`."""
+        from chromatell.models.nascent._boosting import boost, tree_options
+
+        gpu = accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
+        trees, history = boost(
+            self.train,
+            self.val if self.val[0].size else None,
+            plan,
+            tree_options(self.options) | self._least_leaf(),
+            loss=self.options.loss,
+            seed=seed,
+            device="cuda" if gpu else "cpu",
+            state=state,
+            identity=identity,
+        )
+        if self.carried is None:
+            return TreeModule(trees), history
+        plain = slice(0, self.carried.plain)
+        said = trees.predict(self.carried.features[:, plain])
+        blend = Blend.of(self.options.blend, said, self.carried.log_signal[plain], self.carried.targets[:, plain])
+        return BlendedTrees(trees, blend), history
+
+    def _least_leaf(self) -> dict[str, Any]:
+        """Return the least rows of a leaf, of 'transfer' so many more as its samples hold the same bins again."""
+        if self.carried is None:
+            return {}
+        rows, used, every = self.carried.targets.shape[1], self.used["used"], self.used["of"]
+        distinct = every * (1 - (1 - min(used / max(every, 1), 1.0)) ** (rows / max(used, 1)))
+        return {"min_child_weight": self.options.min_child_weight * max(1.0, rows / max(distinct, 1.0))}
