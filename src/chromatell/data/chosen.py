@@ -101,21 +101,6 @@ def coordinates(mdata: MuData, regions: pd.Index) -> pd.DataFrame:
     return region_table(AnnData(var=var))
 
 
-def check_label_column(data: Any, key: str | None) -> None:
-    """Raise where a column of labels that the user named is nowhere in `data`; the usual one may be absent."""
-    if key in (None, "cell_type") or not isinstance(data, MuData | AnnData):
-        return
-    mods = data.mod if isinstance(data, MuData) else {}
-    there = [*data.obs, *(c for name, a in mods.items() for one in a.obs for c in (one, f"{name}:{one}"))]
-    if key not in there:
-        name = "mdata" if mods else "adata"
-        raise ChromatellError(
-            f"labels={key!r} is no column of {name}.obs; columns there: "
-            f"{examples(dict.fromkeys(c for c in there if ':' not in c), 12) or 'none'}. Name one of them, or leave "
-            "labels= out."
-        )
-
-
 def cell_labels(mdata: MuData | AnnData, groupby: str) -> tuple[np.ndarray, list[str]]:
     """Return the group of each cell, int64 (n_obs,), -1 where it has none, and the groups' names, as text.
 

@@ -13,7 +13,9 @@ import pandas as pd
 from mudata import MuData
 
 from chromatell._keys import (
+    ATAC,
     ATAC_PRED,
+    BASELINE,
     EXTERNAL,
     HELD_OUT_DIGEST,
     MODELS,
@@ -21,11 +23,13 @@ from chromatell._keys import (
     PROVENANCE,
     READS_REGION_ATAC,
     UNS,
+    USES_TARGET_ASSAY,
 )
 from chromatell._validate import ChromatellError
+from chromatell.data.predictions import read_prediction
 from chromatell.io._uns_store import text_of
 from chromatell.models._trained_on import check_cells
-from chromatell.models.baselines.cells import ORACLES, BaselineFitter
+from chromatell.models.baselines.cells import ORACLES, BaselineFitter, held_out_digest
 
 
 @dataclass(frozen=True)
@@ -97,6 +101,8 @@ class Prediction:
         Chosen on validation data, where the truth asks for one.
     rng
         Generator of the views that draw labels from a model; None for baselines, and on validation data.
+    best_threshold
+        Returns the threshold that is best on this truth, for use on another; NaN where no view wants one.
     """
 
     name: str
@@ -104,6 +110,7 @@ class Prediction:
     is_probability: bool = True
     threshold: float = float("nan")
     rng: np.random.Generator | None = None
+    best_threshold: Callable[[], float] = lambda: float("nan")
     _shared: dict[str, Any] = field(default_factory=dict)
 
     def shared(self, name: str, make: Callable[[], Any]) -> Any:
@@ -121,6 +128,35 @@ def fitted_predictor(fitter: BaselineFitter, kind: str, cols: np.ndarray, **said
 
     oracle = kind in ORACLES
     return Predictor(kind, predict, True, oracle, oracle, option=partial(fitter.option, kind), **said)
+
+
+def stored_predictor(mdata: MuData, name: str, without_held_out: frozenset[str]) -> Predictor:
+    """Return a stored prediction; raise where it is not there.
+
+    Parameters
+    ----------
+    without_held_out
+        Names of the comparisons in which it stands where it may have read the ATAC of held-out regions.
+    """
+    values, origin = read_prediction(mdata, name), origin_of(mdata, name)
+
+    def predict(rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
+        if cols.size == values.shape[1]:
+            return np.asarray(values[rows])
+        return values[np.ix_(rows, cols)] if isinstance(values, np.ndarray) else np.asarray(values[rows][:, cols])
+
+    reads = reads_region_atac(origin, held_out_digest(mdata.mod[ATAC]))
+    oracle = bool(origin.get(USES_TARGET_ASSAY, False))
+    return Predictor(
+        name,
+        predict,
+        origin.get("family") == BASELINE,
+        oracle,
+        oracle,
+        is_probability=origin.get("transform") != "rank",
+        reads_region_atac=reads,
+        among=without_held_out if reads else None,
+    )
 
 
 def finite(values: np.ndarray, name: str, what: str, cure: str) -> np.ndarray:

@@ -24,7 +24,7 @@ from chromatell.evaluation.tables import (
     score_table,
     stacked,
 )
-from chromatell.evaluation.views.registry import VIEWS, Choice, Scores, Truth, score, view_names
+from chromatell.evaluation.views.registry import Choice, Scores, Truth, score, view_names
 
 _ALONE = Lock()
 
@@ -130,10 +130,10 @@ class Task(ABC):
         """Yield what is compared; each is made when it is asked for, and may be forgotten then."""
 
     def collect(self, compared: Compared) -> None:  # noqa: B027  # most tasks keep nothing
-        """Take what a comparison found, for `write`."""
+        """Take what a comparison found, for `finish` and `write`."""
 
-    def more_tables(self) -> dict[str, pd.DataFrame]:
-        """Return further tables by their name; most tasks have none."""
+    def finish(self) -> dict[str, pd.DataFrame]:
+        """Compute what all comparisons were needed for, before anything is written; return further tables."""
         return {}
 
     def write(self, data: Any) -> None:  # noqa: B027  # most tasks write nothing but the tables
@@ -162,7 +162,7 @@ def run(task: Task, data: Any, request: Request, key_added: str, *, copy: bool) 
         key_added: stacked(tables, views),
         sibling(key_added, GAINS): told(stacked(gains, views)),
     }
-    written |= {sibling(key_added, name): table for name, table in task.more_tables().items()}
+    written |= {sibling(key_added, name): table for name, table in task.finish().items()}
     if task.has_curves:
         written[sibling(key_added, CURVES)] = curves
     target = data.copy() if copy else data
@@ -201,9 +201,9 @@ def _scored_alone(c: Comparison, i: int, stream: np.random.Generator) -> tuple[S
     found, known = Scores(), Scores()
     for variant, views in predictor.by_view(c.views):
         threshold = float("nan")
-        if c.validation is not None and (candidate or c.validation.of == "tracks"):
+        if c.validation is not None and (candidate or c.validation.chooses_threshold):
             validation = c.validation.read(variant)
-            validation.threshold = threshold = c.validation.threshold(validation)
+            validation.threshold = threshold = validation.best_threshold()
             if candidate:
                 known.update(score(c.validation, validation, views))
             del validation
@@ -231,8 +231,3 @@ def told(gains: pd.DataFrame) -> pd.DataFrame:
 def listed(names: Any) -> list[str]:
     """Return names as a list, one name too."""
     return [names] if isinstance(names, str) else list(names)
-
-
-def known_views(kind: str, needs: str) -> frozenset[str]:
-    """Return the views of a kind that need something, such as 'labels'."""
-    return frozenset(name for (of, name), v in VIEWS.items() if of == kind and needs in v.needs)

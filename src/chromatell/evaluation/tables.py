@@ -20,7 +20,9 @@ _VALUE = ("value", "ci_low", "ci_high", "n")
 # the last two name a baseline that is ahead of the chosen one on the scored data, and say what is left of the gain
 _GAIN = ("gain", "ci_low", "ci_high", "n", "ahead", "gain_over_ahead")
 _TYPES: dict[str, type] = {"is_baseline": bool, USES_TARGET_ASSAY: bool, "resolution": np.int64, "n": np.int64}
-_NUMBERS = ("value", "gain", "ci_low", "ci_high", "gain_over_ahead")
+_NUMBERS = ("value", "gain", "ci_low", "ci_high", "gain_over_ahead", "with_it", "without_it")
+_INPUTS = ("input", *PAIRS, "with_it", "without_it", "gain", "ci_low", "ci_high", "n")
+ALL, KIND = "", "ridge"  # of the gains of inputs: what reads all of them, and the baseline that is fitted anew
 EVALUATION_COLUMNS = (*_MODEL, *PAIRS, *_VALUE)
 GAIN_COLUMNS = ("model", "baseline", *PAIRS, *_GAIN)
 
@@ -88,6 +90,26 @@ def difference(score: Score, other: Score) -> tuple[float, float, float]:
     if score.change is None or other.change is None:
         return gain, np.nan, np.nan
     return gain, *interval(gain, way * (score.change - other.change))
+
+
+def input_gains(scores: Mapping[str, Scores], of: str, *said: str) -> pd.DataFrame:
+    """Return what each input beside expression adds, a row an input, view and metric; intervals are paired.
+
+    Parameters
+    ----------
+    scores
+        Input -> those of ridge regression that reads all others, and `ALL` -> of one that reads all.
+    of, said
+        The kind of views; the split, and the kind of pairs.
+    """
+    rows = []
+    for name in (n for n in scores if n != ALL):
+        for one in scores[ALL].points.values():
+            other = scores[name].points.get(one.key)
+            if other is not None and chooses(of, one):
+                about = (name, *said, one.view, one.metric, one.value, other.value)
+                rows.append((*about, *difference(one, other), one.n))
+    return stacked([_typed(rows, _INPUTS)])
 
 
 def _ahead(chosen: Score, rivals: Sequence[tuple[str, Score]]) -> str:

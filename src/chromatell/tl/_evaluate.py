@@ -11,7 +11,6 @@ from mudata import MuData
 from chromatell._dask import current_client
 from chromatell._keys import ATAC, EVALUATION, RNA
 from chromatell._validate import ChromatellError
-from chromatell.data.chosen import check_label_column
 from chromatell.data.named import Layer, modalities
 from chromatell.data.tracks import BinnedTracks
 from chromatell.evaluation.run import Request, run
@@ -208,7 +207,6 @@ def evaluate(
         current_client(client),
         options,
     )
-    check_label_column(mdata, labels)
     kind = next((t for t in TASKS if t.takes(mdata, request)), None)
     if kind is None:
         raise ChromatellError(

@@ -17,10 +17,10 @@ from chromatell._keys import ATAC, FISHER, RNA, SPLITS, TRAIN, UNS, USES_TARGET_
 from chromatell._settings import logger, settings
 from chromatell._validate import ChromatellError, one_of, paired, region_split_of, split_of
 from chromatell.data.accessibility import open_matrix
-from chromatell.data.chosen import check_label_column
 from chromatell.data.named import Layer, modalities
 from chromatell.data.predictions import predicted_regions, prediction_keys, read_prediction
 from chromatell.evaluation.predictors import origin_of, refuse_trained
+from chromatell.evaluation.tasks.splits import check_label_column
 from chromatell.models._support import check_dense
 from chromatell.models.baselines.cells import ORACLES, SEQUENCE_BASELINES, BaselineFitter
 from chromatell.models.baselines.parts import labels_of

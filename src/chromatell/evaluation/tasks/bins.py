@@ -22,7 +22,7 @@ from chromatell.evaluation.predictors import Prediction, Predictor, finite
 from chromatell.evaluation.resampling import cell_weights
 from chromatell.evaluation.run import Comparison, Request, Task, listed
 from chromatell.evaluation.tasks.bin_cells import BinCells, reading_models, remove_bins
-from chromatell.evaluation.tasks.cells import warn_of_confounding
+from chromatell.evaluation.tasks.splits import check_label_column, warn_of_confounding
 from chromatell.evaluation.views.cells import LabelColumn, Labels, Neighbours, neighbour_shares
 from chromatell.evaluation.views.pairs import Pairs
 from chromatell.io._uns_store import model_keys
@@ -85,6 +85,7 @@ class BinTask(Task):
         return bool(reading)
 
     def __init__(self, data: AnnData | MuData, request: Request) -> None:
+        check_label_column(data, request.labels)
         names = ("bins", "cells", "remove", "validation", "draw", "fit")
         self._streams = dict(zip(names, request.streams(len(names)), strict=True))
         self.request = request

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -15,11 +14,9 @@ from mudata import MuData
 from scipy.stats import false_discovery_control
 
 from chromatell._keys import (
-    ATAC,
     ATAC_PRED,
     AUROC,
     AUROC_DEPTH_MATCHED,
-    BASELINE,
     GAIN,
     INPUT_GAINS,
     INPUTS,
@@ -27,17 +24,16 @@ from chromatell._keys import (
     PREDICTABLE,
     RNA,
     TRAIN,
-    USES_TARGET_ASSAY,
     VAL,
 )
 from chromatell._settings import logger, settings
-from chromatell._validate import ChromatellError, examples, name_list, one_of, paired, region_split_of, warn
+from chromatell._validate import ChromatellError, examples, one_of, paired, region_split_of, warn
 from chromatell.data.accessibility import open_matrix, true_depth
-from chromatell.data.predictions import predicted_regions, prediction_keys, read_prediction
-from chromatell.evaluation.input_gains import ALL, KIND, input_gains
-from chromatell.evaluation.predictors import Predictor, fitted_predictor, origin_of, reads_region_atac, refuse_trained
+from chromatell.data.predictions import predicted_regions, prediction_keys
+from chromatell.evaluation.predictors import Predictor, fitted_predictor, origin_of, refuse_trained, stored_predictor
 from chromatell.evaluation.resampling import cell_weights, region_weights
-from chromatell.evaluation.run import Compared, Comparison, Request, Task, known_views, listed
+from chromatell.evaluation.run import Compared, Comparison, Request, Task, listed
+from chromatell.evaluation.tables import ALL, KIND, input_gains
 from chromatell.evaluation.tasks.splits import (
     CROSS_BOTH,
     CROSS_CELL,
@@ -46,23 +42,24 @@ from chromatell.evaluation.tasks.splits import (
     HELD_OUT,
     KINDS,
     Block,
+    asked_regions,
+    check_label_column,
+    labels_or_none,
     read_splits,
     thinned,
+    warn_of_confounding,
 )
 from chromatell.evaluation.views.pairs import Pairs
+from chromatell.evaluation.views.registry import score_by_view, view_names
 from chromatell.metrics.delong import paired_auroc_test
-from chromatell.metrics.views import explained_by
 from chromatell.models.baselines.cells import (
     BASELINES,
     SEQUENCE_BASELINES,
     UNSEEN,
     BaselineFitter,
-    held_out_digest,
 )
-from chromatell.models.baselines.parts import labels_of
 
 _PLACES = {CROSS_CELL: 0, CROSS_SAMPLE: 0, CROSS_REGION: 1, CROSS_BOTH: 2}
-_CONFOUNDED = 0.10  # share of the variance of log depth between cell types
 _FALSE_DISCOVERY = 0.05
 _TRAINING_REGIONS = frozenset(KINDS) - frozenset(HELD_OUT)
 
@@ -85,6 +82,7 @@ class CellTask(Task):
                 "models= as a dict is for cells x bins; here it names stored predictions. Make them first: "
                 "ctl.tl.predict(...), or ctl.tl.add_prediction(mdata, values, key='mine')."
             )
+        check_label_column(data, request.labels)
         self.mdata, self.request = data, request
         self._seed = settings.resolve_seed(request.seed)
         self._read_regions(*paired(data))
@@ -93,7 +91,7 @@ class CellTask(Task):
         cols = np.concatenate([b.cols for b in (*self._blocks.values(), *self._chosen_on.values())])
         self.predictors = [*self._stored, *self._baselines(np.unique(cols))]
         self._own: Compared | None = None
-        self._added: pd.DataFrame | None = None
+        self._gain: tuple[np.ndarray, np.ndarray] | None = None
 
     # ---- what is asked for, against what is there
 
@@ -119,7 +117,7 @@ class CellTask(Task):
         self.depth = true_depth(atac, self.request.depth_key)
 
     def _read_views(self) -> None:
-        views, of_labels = self.request.views_of("pairs"), known_views("pairs", "labels")
+        views, of_labels = self.request.views_of("pairs"), set(view_names("pairs", needs="labels"))
         self.labels = labels_or_none(self.mdata, self.request.labels) if set(views) & of_labels else None
         if self.labels is None and self.request.labels is not None and set(views) & of_labels:
             logger.info("No column %r in obs: views %s are left out; name one with labels=.",
@@ -128,7 +126,7 @@ class CellTask(Task):
 
     def _read_pairs(self) -> None:
         request = self.request
-        places = named(self.mdata, self.regions, request.regions)
+        places = asked_regions(self.mdata, self.regions, request.regions)
         kinds = self._kinds(only_cells=request.regions is not None)
         self._stored = self._stored_predictors()
         self.kinds = self._scorable(kinds)
@@ -200,7 +198,7 @@ class CellTask(Task):
 
     def _stored_predictors(self) -> list[Predictor]:
         names = prediction_keys(self.mdata) if self.request.models is None else listed(self.request.models)
-        return [stored_predictor(self.mdata, name) for name in dict.fromkeys(names)]
+        return [stored_predictor(self.mdata, name, _TRAINING_REGIONS) for name in dict.fromkeys(names)]
 
     def _baselines(self, cols: np.ndarray) -> list[Predictor]:
         """Return the baselines asked for beside the stored predictions; `cols` are all regions that are scored."""
@@ -277,7 +275,7 @@ class CellTask(Task):
             here = [p for p in self.predictors if p.stands_in(kind)]
             rng = self._rng[kind][1]
             scored = self._pairs(kind, self.request.split, self._blocks[kind], rng)
-            if kind == self.kinds[0] and set(self.views) & known_views("pairs", "depth"):
+            if kind == self.kinds[0] and set(self.views) & set(view_names("pairs", needs="depth")):
                 warn_of_confounding(scored.labels, scored.depth, "read the depth-matched scores beside 'within_type'")
             yield Comparison(kind, {"pairs": kind}, scored, self._validation(kind, here), here, self.views, rng)
 
@@ -336,13 +334,17 @@ class CellTask(Task):
         """Keep what is found of training regions in new cells: columns are about these."""
         if compared.comparison.name == self.splits.cell_kind:
             self._own = compared
-            if self._ridges:
-                self._added = input_gains(self._ridges, compared.comparison, self.request.split)
-            self._gain = predictable(compared, self._x_key)
 
-    def more_tables(self) -> dict[str, pd.DataFrame]:
-        """Return what each input adds, where there are several."""
-        return {} if self._added is None else {INPUT_GAINS: self._added}
+    def finish(self) -> dict[str, pd.DataFrame]:
+        """Test which regions are predictable; return what each input adds, where there are several."""
+        if self._own is None:
+            return {}
+        self._gain = predictable(self._own, self._x_key)
+        if not self._ridges:
+            return {}
+        own = self._own.comparison
+        scores = {name: score_by_view(own.scored, ridge, own.views) for name, ridge in self._ridges.items()}
+        return {INPUT_GAINS: input_gains(scores, own.scored.of, self.request.split, own.name)}
 
     def write(self, data: MuData) -> None:
         """Write the metrics columns of the model in `X`; those that were not computed this time are removed."""
@@ -370,25 +372,6 @@ class CellTask(Task):
         put(pred.var, PREDICTABLE, pairs.cols, passed, False)
 
 
-def stored_predictor(mdata: MuData, name: str) -> Predictor:
-    """Return a stored prediction; raise where it is not there."""
-    values, origin = read_prediction(mdata, name), origin_of(mdata, name)
-    reads = reads_region_atac(origin, held_out_digest(mdata.mod[ATAC]))
-    oracle = bool(origin.get(USES_TARGET_ASSAY, False))
-    found = Predictor(name, _reader(values), origin.get("family") == BASELINE, oracle, oracle)
-    among = _TRAINING_REGIONS if reads else None
-    return replace(found, is_probability=origin.get("transform") != "rank", reads_region_atac=reads, among=among)
-
-
-def _reader(values: Any) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-    def predict(rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
-        if cols.size == values.shape[1]:
-            return np.asarray(values[rows])
-        return values[np.ix_(rows, cols)] if isinstance(values, np.ndarray) else np.asarray(values[rows][:, cols])
-
-    return predict
-
-
 def predictable(compared: Compared, x_key: str) -> tuple[np.ndarray, np.ndarray] | None:
     """Return on validation cells the gain of each region, and whether it stands up to a false-discovery rate of 5%."""
     by_name = {p.name: p for p in compared.comparison.predictors}
@@ -403,53 +386,3 @@ def predictable(compared: Compared, x_key: str) -> tuple[np.ndarray, np.ndarray]
     if tested.any():  # Benjamini & Hochberg, J. R. Stat. Soc. B 57, 1995
         passed[tested] = false_discovery_control(p[tested]) <= _FALSE_DISCOVERY
     return gain, passed & (gain > 0)
-
-
-def labels_or_none(mdata: MuData, key: str | None) -> np.ndarray | None:
-    """Return a column of labels, object (n_obs,); None where there is none."""
-    if key is None:
-        return None
-    try:
-        return labels_of(mdata, key).to_numpy(dtype=object)
-    except ChromatellError:
-        return None
-
-
-def named(mdata: MuData, regions: pd.Index, wanted: str | Sequence[str] | None) -> np.ndarray:
-    """Return the places of the regions that the user asked for among the predicted ones."""
-    if wanted is None:
-        return np.arange(len(regions))
-    if isinstance(wanted, str):
-        one_of(wanted, ("predictable",), "regions")
-        pred = mdata.mod.get(ATAC_PRED)
-        if pred is None or PREDICTABLE not in pred.var:
-            raise ChromatellError(
-                f"Did not find mdata.mod['atac_pred'].var[{PREDICTABLE!r}]. Run ctl.tl.evaluate(mdata) first, with "
-                "validation cells."
-            )
-        places = np.flatnonzero(pred.var[PREDICTABLE].to_numpy(dtype=bool))
-        if places.size == 0:
-            raise ChromatellError(
-                f"None of the {len(regions)} regions is predictable: on the validation cells no gain over the best "
-                "baseline stands up to a false-discovery rate of 5%. Score all of them: regions=None."
-            )
-        return places
-    wanted = pd.Index(name_list(wanted, "regions"))
-    places = regions.get_indexer(wanted)
-    if (places < 0).any() or len(set(places)) < len(places) or not len(places):
-        unknown = wanted[places < 0]
-        raise ChromatellError(
-            f"{len(unknown)} of the {len(places)} regions asked for are not predicted (such as {examples(unknown)}), "
-            "or one is named twice. Names are those of mdata.mod['atac_pred'].var['region']."
-        )
-    return places
-
-
-def warn_of_confounding(labels: np.ndarray | None, depth: np.ndarray, instead: str) -> None:
-    """Warn where matching cells by depth removes what is known of their type."""
-    share = 0.0 if labels is None else explained_by(labels, np.log1p(depth))
-    if share > _CONFOUNDED:
-        warn(
-            f"Cell type explains {share:.0%} of the variance of log depth: matching cells by depth then removes "
-            f"biology too, so {instead}."
-        )

@@ -1,23 +1,28 @@
-"""Which cells x regions are scored: new cells, new regions, or both."""
+"""Which cells x regions are scored, new cells, new regions, or both; and the labels of the cells."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from anndata import AnnData
 from mudata import MuData
 
-from chromatell._keys import SPLIT_HOW, TRAIN, UNS
+from chromatell._keys import ATAC_PRED, PREDICTABLE, SPLIT_HOW, TRAIN, UNS
 from chromatell._settings import logger, settings
-from chromatell._validate import ChromatellError, one_of, split_of
+from chromatell._validate import ChromatellError, examples, name_list, one_of, split_of, warn
+from chromatell.metrics.views import explained_by
+from chromatell.models.baselines.parts import labels_of
 
 CROSS_CELL, CROSS_SAMPLE, CROSS_REGION, CROSS_BOTH = "cross-cell", "cross-sample", "cross-region", "cross-both"
 KINDS = (CROSS_CELL, CROSS_SAMPLE, CROSS_REGION, CROSS_BOTH)
 HELD_OUT = (CROSS_REGION, CROSS_BOTH)  # regions whose ATAC nothing has read
 
+_CONFOUNDED = 0.10  # share of the variance of log depth between cell types
 _MIN_CELLS = 1_000  # kept where cells and regions must both be thinned out
 
 
@@ -127,3 +132,68 @@ def thinned(block: Block, kind: str, max_regions: int | None, rng: np.random.Gen
         )
         cols = cols[np.sort(rng.choice(cols.size, limit, replace=False))]
     return Block(rows, cols)
+
+
+def asked_regions(mdata: MuData, regions: pd.Index, wanted: str | Sequence[str] | None) -> np.ndarray:
+    """Return the places of the regions that the user asked for among the predicted ones."""
+    if wanted is None:
+        return np.arange(len(regions))
+    if isinstance(wanted, str):
+        one_of(wanted, ("predictable",), "regions")
+        pred = mdata.mod.get(ATAC_PRED)
+        if pred is None or PREDICTABLE not in pred.var:
+            raise ChromatellError(
+                f"Did not find mdata.mod['atac_pred'].var[{PREDICTABLE!r}]. Run ctl.tl.evaluate(mdata) first, with "
+                "validation cells."
+            )
+        places = np.flatnonzero(pred.var[PREDICTABLE].to_numpy(dtype=bool))
+        if places.size == 0:
+            raise ChromatellError(
+                f"None of the {len(regions)} regions is predictable: on the validation cells no gain over the best "
+                "baseline stands up to a false-discovery rate of 5%. Score all of them: regions=None."
+            )
+        return places
+    wanted = pd.Index(name_list(wanted, "regions"))
+    places = regions.get_indexer(wanted)
+    if (places < 0).any() or len(set(places)) < len(places) or not len(places):
+        unknown = wanted[places < 0]
+        raise ChromatellError(
+            f"{len(unknown)} of the {len(places)} regions asked for are not predicted (such as {examples(unknown)}), "
+            "or one is named twice. Names are those of mdata.mod['atac_pred'].var['region']."
+        )
+    return places
+
+
+def check_label_column(data: Any, key: str | None) -> None:
+    """Raise where a column of labels that the user named is nowhere in `data`; the usual one may be absent."""
+    if key in (None, "cell_type") or not isinstance(data, MuData | AnnData):
+        return
+    mods = data.mod if isinstance(data, MuData) else {}
+    there = [*data.obs, *(c for name, a in mods.items() for one in a.obs for c in (one, f"{name}:{one}"))]
+    if key not in there:
+        name = "mdata" if mods else "adata"
+        raise ChromatellError(
+            f"labels={key!r} is no column of {name}.obs; columns there: "
+            f"{examples(dict.fromkeys(c for c in there if ':' not in c), 12) or 'none'}. Name one of them, or leave "
+            "labels= out."
+        )
+
+
+def labels_or_none(mdata: MuData, key: str | None) -> np.ndarray | None:
+    """Return a column of labels, object (n_obs,); None where there is none."""
+    if key is None:
+        return None
+    try:
+        return labels_of(mdata, key).to_numpy(dtype=object)
+    except ChromatellError:
+        return None
+
+
+def warn_of_confounding(labels: np.ndarray | None, depth: np.ndarray, instead: str) -> None:
+    """Warn where matching cells by depth removes what is known of their type."""
+    share = 0.0 if labels is None else explained_by(labels, np.log1p(depth))
+    if share > _CONFOUNDED:
+        warn(
+            f"Cell type explains {share:.0%} of the variance of log depth: matching cells by depth then removes "
+            f"biology too, so {instead}."
+        )

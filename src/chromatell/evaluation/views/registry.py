@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -22,14 +22,11 @@ class Truth(ABC):
     """What predictions are scored against: made by a task, read by the views of one kind."""
 
     of: ClassVar[str]  # the kind of views that read it
+    chooses_threshold: ClassVar[bool] = False  # whether predictions are read on validation data for a threshold alone
 
     @abstractmethod
     def read(self, predictor: Predictor) -> Prediction:
         """Return what a predictor says of this truth, checked."""
-
-    def threshold(self, prediction: Prediction) -> float:
-        """Return the threshold that is best here, for use elsewhere; NaN where no view wants one."""
-        return float("nan")
 
 
 @dataclass(frozen=True)
@@ -180,4 +177,12 @@ def score(truth: Truth, prediction: Prediction, names: Iterable[str]) -> Scores:
         if "model" in one.needs and prediction.rng is None:
             continue
         scores.add(one.function(truth, prediction))
+    return scores
+
+
+def score_by_view(truth: Truth, predictor: Predictor, names: Sequence[str]) -> Scores:
+    """Read a predictor, which may predict otherwise in each view, and score it."""
+    scores = Scores()
+    for variant, some in predictor.by_view(names):
+        scores.update(score(truth, truth.read(variant), some))
     return scores

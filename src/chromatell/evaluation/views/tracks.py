@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 
@@ -52,6 +53,7 @@ class TrackBins(Truth):
     seed: np.random.SeedSequence
     _observed: dict[str, list[tuple[str, int, slice, Observed]]] = field(default_factory=dict)
     of = "tracks"
+    chooses_threshold = True
 
     def __post_init__(self) -> None:
         self._layers = {SMOOTHED: None, RAW_VIEW: RAW} if is_smoothed(self.tracks, self.target) else {RAW_VIEW: None}
@@ -91,11 +93,9 @@ class TrackBins(Truth):
                 f"{self.peak.size:,} {self.split} bins. Predict these chromosomes too, ctl.tl.predict(tracks, "
                 "model=...), or leave it out: models=[...]."
             )
-        return Prediction(predictor.name, {r: bins.pool(values) for r, bins in self.bins.items()})
-
-    def threshold(self, prediction: Prediction) -> float:
-        """Return the threshold of a prediction with the best F1 here; NaN without peaks."""
-        return best_threshold(self.peak, prediction.values[self.finest])
+        pooled = {r: bins.pool(values) for r, bins in self.bins.items()}
+        best = partial(best_threshold, self.peak, pooled[self.finest])  # by F1; NaN without peaks
+        return Prediction(predictor.name, pooled, best_threshold=best)
 
     def observed(self, name: str) -> list[tuple[str, int, slice, Observed]]:
         """Return chromosome, resolution, bins and observed values of a view; made once for all predictions."""
