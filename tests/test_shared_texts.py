@@ -23,8 +23,11 @@ def functions() -> list[tuple[set[str], set[str], str]]:
             if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.decorator_list:
                 args = getattr(node, "args", ast.arguments([], [], None, [], [], None, []))
                 arguments = args.posonlyargs + args.args + args.kwonlyargs
+                names = {a.arg for a in arguments}
+                if args.kwarg is not None and "Modalities]" in ast.unparse(args.kwarg.annotation):
+                    names |= {"rna", "atac", "layer"}
                 words = {ast.unparse(d) for d in node.decorator_list}
-                found.append((words, {a.arg for a in arguments}, ast.get_docstring(node) or ""))
+                found.append((words, names, ast.get_docstring(node) or ""))
     return found
 
 

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING
 from chromatell._keys import EVALUATION, UNS
 from chromatell.cli._choices import check_scored
 from chromatell.cli._console import output
-from chromatell.cli._files import UsageError, check_data, check_output, check_tracks_output, write, write_tracks
+from chromatell.cli._files import (
+    UsageError,
+    check_data,
+    check_output,
+    check_table,
+    check_tracks_output,
+    write,
+    write_tracks,
+)
 from chromatell.cli._prepare import given
 from chromatell.cli._signatures import NAMED
 
@@ -24,8 +32,7 @@ def run(args: argparse.Namespace) -> None:
     """Score the predictions in a file, print the leaderboard, write what was asked for."""
     check_scored(args)
     check_data(args.input)
-    if args.csv is not None and str(args.csv) != "-":
-        check_output(args.csv, [args.input], overwrite=args.overwrite, suffixes=(".csv",), kind="text")
+    check_table(args)
 
     from chromatell.data._tracks_store import is_tracks_store
 

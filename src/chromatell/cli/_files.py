@@ -22,9 +22,15 @@ SUFFIXES = (".h5mu", ".zarr")
 
 
 def check_output(
-    path: Path, inputs: Sequence[Path], *, overwrite: bool, suffixes: Sequence[str] = SUFFIXES, kind: str = "data"
+    path: Path,
+    inputs: Sequence[Path],
+    *,
+    overwrite: bool,
+    suffixes: Sequence[str] = SUFFIXES,
+    kind: str = "data",
+    store: Path | None = None,
 ) -> None:
-    """Raise, before hours of work, where the result could not be written to `path`.
+    """Raise, before hours of work, where the result could not be written to `path`, or predictions beside it.
 
     What is there is replaced only with `overwrite`, and only where it is of the `kind` to be written (see
     ``chromatell.io._replace.check_target``).
@@ -32,8 +38,21 @@ def check_output(
     Raises
     ------
     UsageError
-        Unknown ending, no such folder, a folder that is not ours to write, or there already.
+        Unknown ending, no such folder, a folder that is not ours to write, or there already; a `store` of predictions
+        that is no `.zarr`, does not lie beside the output, or is there already.
     """
+    _check_file(path, inputs, overwrite, suffixes, kind)
+    if store is not None:
+        _check_store(store, path)
+
+
+def check_table(args: argparse.Namespace) -> None:
+    """Raise where the table of ``--csv`` could not be written; - is stdout."""
+    if args.csv is not None and str(args.csv) != "-":
+        check_output(args.csv, [args.input], overwrite=args.overwrite, suffixes=(".csv",), kind="text")
+
+
+def _check_file(path: Path, inputs: Sequence[Path], overwrite: bool, suffixes: Sequence[str], kind: str) -> None:
     if path.suffix not in suffixes:
         raise UsageError(f"The output {str(path)!r} must end in {' or '.join(suffixes)}.")
     folder = path.absolute().parent
@@ -101,16 +120,7 @@ def check_data(path: Path | None) -> None:
         )
 
 
-def check_store(store: Path | None, output: Path) -> None:
-    """Raise where a store of predictions could not be written, or not be found again from the output.
-
-    Raises
-    ------
-    UsageError
-        Not a `.zarr`, not beside the output, or there already.
-    """
-    if store is None:
-        return
+def _check_store(store: Path, output: Path) -> None:
     if store.suffix != ".zarr":
         raise UsageError(f"The store of predictions {str(store)!r} must end in .zarr.")
     if store.absolute().parent.resolve() != output.absolute().parent.resolve():

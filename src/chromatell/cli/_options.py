@@ -30,6 +30,16 @@ def files(
     )
 
 
+def fasta(parser: Any, what: str) -> None:
+    """Add the option of a genome."""
+    parser.add_argument("--fasta", type=Path, metavar="GENOME.fa", help=what)
+
+
+def table(parser: argparse.ArgumentParser, what: str) -> None:
+    """Add the option of a table."""
+    parser.add_argument("--csv", type=Path, metavar="TABLE.csv", help=what)
+
+
 def seed(parser: argparse.ArgumentParser) -> None:
     """Add the option of a seed."""
     parser.add_argument("--seed", type=natural, metavar="N", help="of every random step (default: 0)")

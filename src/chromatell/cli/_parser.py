@@ -8,7 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from chromatell.cli import _parser_train, _texts
-from chromatell.cli._options import depth, files, natural, positive, predictions_store, seed, share, signal
+from chromatell.cli._options import (
+    depth,
+    fasta,
+    files,
+    natural,
+    positive,
+    predictions_store,
+    seed,
+    share,
+    signal,
+    table,
+)
 from chromatell.cli._signatures import add_keywords, keywords, listed, option_names
 
 
@@ -137,9 +148,7 @@ def _predict(parser: argparse.ArgumentParser) -> None:
         metavar="REGIONS.bed",
         help="the regions to predict, for a model that reads DNA (default: those of the model)",
     )
-    parser.add_argument(
-        "--fasta", type=Path, metavar="GENOME.fa", help="genome of the regions that the model does not hold"
-    )
+    fasta(parser, "genome of the regions that the model does not hold")
     depth(parser)
     tracks = parser.add_argument_group("for a model that reads tracks", "In place of QUERY: bigWigs.")
     signal(tracks)
@@ -154,12 +163,7 @@ def _predict(parser: argparse.ArgumentParser) -> None:
 def _evaluate(parser: argparse.ArgumentParser) -> None:
     what = "cells with predictions: .h5mu or .zarr; cells x bins with a model that reads them: .h5ad; or tracks: .zarr"
     files(parser, "IN", what, needs_output=False)
-    parser.add_argument(
-        "--csv",
-        type=Path,
-        metavar="TABLE.csv",
-        help="write every score to this table; - is stdout, in place of the leaderboard",
-    )
+    table(parser, "write every score to this table; - is stdout, in place of the leaderboard")
     parser.add_argument("--models", type=listed, metavar="A,B", help="which predictions (default: all)")
     parser.add_argument(
         "--baselines",
@@ -250,10 +254,10 @@ def _ism(parser: argparse.ArgumentParser) -> None:
 def _with_sequence(parser: argparse.ArgumentParser, *groupby: str) -> None:
     what = "cells with expression, regions, and an XChrom model unless --model names one: .h5mu or .zarr"
     files(parser, "IN", what, needs_output=False)
-    parser.add_argument("--csv", type=Path, metavar="TABLE.csv", help="write the effects to this table; - is stdout")
+    table(parser, "write the effects to this table; - is stdout")
     parser.add_argument("--model", type=Path, help="another file or exported model, in place of that in IN")
     parser.add_argument("--key", help="which model (default: xchrom)")
-    parser.add_argument("--fasta", type=Path, metavar="GENOME.fa", help="genome, where IN holds no sequences")
+    fasta(parser, "genome, where IN holds no sequences")
     parser.add_argument(
         "--groupby",
         *groupby,

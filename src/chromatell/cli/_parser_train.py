@@ -9,6 +9,7 @@ from typing import Any
 from chromatell.cli import _texts
 from chromatell.cli._options import (
     depth,
+    fasta,
     files,
     named,
     not_negative,
@@ -108,12 +109,8 @@ def _of_dense(group: Any) -> None:
 
 
 def _of_xchrom(group: Any) -> None:
-    group.add_argument(
-        "--fasta",
-        type=Path,
-        metavar="GENOME.fa",
-        help="genome of the regions' build, plain or bgzip; IN may hold the sequences instead (varm['dna_code'])",
-    )
+    what = "genome of the regions' build, plain or bgzip; IN may hold the sequences instead (varm['dna_code'])"
+    fasta(group, what)
     group.add_argument("--width", type=positive, metavar="N", help="bases read around each region (default: 1344)")
     group.add_argument(
         "--split-regions",

@@ -13,7 +13,6 @@ from chromatell.cli._files import (
     check_data,
     check_folder,
     check_output,
-    check_store,
     check_there,
     check_tracks_output,
     named_signal,
@@ -51,8 +50,7 @@ def _cells(args: argparse.Namespace) -> None:
             raise UsageError(f"--{option} is of tracks; {str(args.input)!r} is none. Name a store of them, or --plus.")
     if args.output is None:
         raise UsageError("Name an output: -o PREDICTED.h5mu.")
-    check_output(args.output, [args.input, args.model], overwrite=args.overwrite)
-    check_store(args.out_store, args.output)
+    check_output(args.output, [args.input, args.model], overwrite=args.overwrite, store=args.out_store)
     if args.fasta is not None and args.regions is None:
         raise UsageError("--fasta is for regions that the model does not hold. Name them: --regions REGIONS.bed.")
     check_there(args.regions, "regions")

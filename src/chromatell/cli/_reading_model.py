@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
-from chromatell.cli._files import UsageError, check_data, check_output, check_there, read_multiome, write
+from chromatell.cli._files import UsageError, check_data, check_output, check_table, check_there, read_multiome, write
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,8 +26,7 @@ def check(args: argparse.Namespace) -> None:
         raise UsageError("Name an output: --csv TABLE.csv (- is stdout), -o OUT.h5mu, or both.")
     if args.output is not None:
         check_output(args.output, [args.input], overwrite=args.overwrite)
-    if args.csv is not None and str(args.csv) != "-":
-        check_output(args.csv, [args.input], overwrite=args.overwrite, suffixes=(".csv",), kind="text")
+    check_table(args)
     check_there(args.fasta, "FASTA")
     check_data(args.input)
     check_data(args.model)

@@ -16,6 +16,7 @@ _PACKAGE = Path(__file__).parents[1]
 FAMILIES = ("dense", "xchrom", "atacformer", "nascent")
 _MODELS = {"dense": "Dense", "xchrom": "XChrom", "atacformer": "AtacFormer", "nascent": "Nascent"}
 
+_UNPACKED = "Unpack[Modalities]"
 NAMED = ("rna", "atac", "layer")  # what every verb of cells calls what it reads
 
 # keywords that no option stands for: objects of Python, what a command does anyhow, where it finds what it wrote
@@ -58,8 +59,16 @@ def keywords(call: str) -> dict[str, Keyword]:
     shared = [item for group in ("modalities", *groups) for item in TEXTS[group].items()]
     about = {name: _first(text) for names, text in shared for name in names.split(", ")}
     about |= _described(ast.get_docstring(told) or "")
-    own = [arg for arg in made.args.kwonlyargs if arg.arg not in NOT_TYPED.get(call, ())]
-    return {arg.arg: Keyword(arg.arg, ast.unparse(arg.annotation or ast.Name("Any")), about[arg.arg]) for arg in own}
+    own = {arg.arg: ast.unparse(arg.annotation or ast.Name("Any")) for arg in made.args.kwonlyargs}
+    if made.args.kwarg is not None and ast.unparse(made.args.kwarg.annotation or ast.Name("Any")) == _UNPACKED:
+        own |= _modalities()
+    return {n: Keyword(n, kind, about[n]) for n, kind in own.items() if n not in NOT_TYPED.get(call, ())}
+
+
+def _modalities() -> dict[str, str]:
+    """Return the keywords that `chromatell.data.named.modalities` adds to a verb, and their types."""
+    named = _defined(ast.parse((_PACKAGE / "data" / "named.py").read_text(encoding="utf-8")), "Modalities")
+    return {ast.unparse(n.target): ast.unparse(n.annotation) for n in named.body if isinstance(n, ast.AnnAssign)}
 
 
 def of_family(family: str) -> dict[str, Keyword]:

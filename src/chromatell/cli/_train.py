@@ -17,7 +17,6 @@ from chromatell.cli._files import (
     check_data,
     check_folder,
     check_output,
-    check_store,
     check_there,
     read_multiome,
     write,
@@ -114,8 +113,7 @@ def _check(args: argparse.Namespace) -> None:
     """Raise, before anything is read, where the call could not end well."""
     if args.input is None:
         raise UsageError("Name a file of paired cells, IN.")
-    check_output(args.output, [args.input], overwrite=args.overwrite)
-    check_store(args.predictions, args.output)
+    check_output(args.output, [args.input], overwrite=args.overwrite, store=args.predictions)
     if args.split_regions == "blocks":
         raise UsageError("--split-regions blocks is of tracks; for cells x regions take chromosome or random.")
     if args.width is not None and args.fasta is None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from chromatell._keys import RNA
 from chromatell._settings import settings
 from chromatell.cli._console import libraries_to_stderr, output
-from chromatell.cli._files import UsageError, check_data, check_output, check_store, check_there, write
+from chromatell.cli._files import UsageError, check_data, check_output, check_there, write
 from chromatell.cli._prepare import given, model_options, select, split
 
 if TYPE_CHECKING:
@@ -47,12 +47,10 @@ def _check(args: argparse.Namespace) -> None:
     if args.input is None:
         raise UsageError("Name a file of cells x bins, IN.")
     bins_only = args.input.suffix == ".h5ad"
-    check_output(
-        args.output, [args.input], overwrite=args.overwrite, suffixes=(".h5ad" if bins_only else ".h5mu", ".zarr")
-    )
     if args.predictions is not None and args.context is None:
         raise UsageError("--predictions is for what is predicted from a context. Name one: --context X_pca.")
-    check_store(args.predictions, args.output)
+    suffixes = (".h5ad" if bins_only else ".h5mu", ".zarr")
+    check_output(args.output, [args.input], overwrite=args.overwrite, suffixes=suffixes, store=args.predictions)
     if args.pretrained is not None and not args.pretrained.is_dir():
         check_there(args.pretrained, "model of --pretrained")
     if args.pretrained_key is not None and args.pretrained is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, MutableMapping
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, TypedDict, TypeVar, cast
 
 import pandas as pd
 from anndata import AnnData
@@ -20,6 +20,14 @@ from chromatell.data.predictions import attach
 Layer = str | Mapping[str, str] | None
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
+
+
+class Modalities(TypedDict, total=False):
+    """Keywords that `modalities` honours; ``TEXTS["modalities"]`` says what each is."""
+
+    rna: str
+    atac: str
+    layer: Layer
 
 
 def modalities(verb: Callable[_P, _R]) -> Callable[_P, _R]:

@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,7 @@ from chromatell._keys import ATAC, CHROM, END, RNA, START
 from chromatell._progress import progress
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, examples, one_of
-from chromatell.data.named import Layer, modalities
+from chromatell.data.named import Modalities, modalities
 from chromatell.genome.builds import build_name, chromosome_sizes, identify
 from chromatell.genome.regions import normalise_chrom
 from chromatell.io._bigwig_file import check_lengths
@@ -41,9 +41,7 @@ def write_tracks(
     hub: bool = False,
     email: str = "not.given@example.org",
     overwrite: bool = False,
-    rna: str = RNA,
-    atac: str = ATAC,
-    layer: Layer = None,
+    **more: Unpack[Modalities],
 ) -> dict[str, Path]:
     """Write the accessibility of each group of cells as a bigWig, and a hub that shows them together.
 

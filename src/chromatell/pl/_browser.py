@@ -8,17 +8,17 @@ import importlib.util
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import pandas as pd
 from mudata import MuData
 
 from chromatell._docs import documented
-from chromatell._keys import ATAC, CHROM, END, RNA, START
+from chromatell._keys import CHROM, END, START
 from chromatell._settings import logger
 from chromatell._validate import in_range
-from chromatell.data.named import Layer, modalities
+from chromatell.data.named import Modalities, modalities
 from chromatell.genome.gene_bodies import read_gene_bodies
 from chromatell.genome.regions import normalise_chrom
 from chromatell.pl._region import Window, window_of
@@ -39,9 +39,7 @@ def browser(
     key: str | None = None,
     annotation: str | os.PathLike[str] | pd.DataFrame | None = None,
     flank: int = 1_000_000,
-    rna: str = RNA,
-    atac: str = ATAC,
-    layer: Layer = None,
+    **more: Unpack[Modalities],
 ) -> Any:
     """Accessibility of each group around one window of the genome, in igv.js, to scroll and to zoom.
 

@@ -13,7 +13,7 @@ import numpy as np
 from chromatell._arguments import arguments, check, wraps_with_keywords
 from chromatell._docs import completed
 from chromatell._validate import ChromatellError
-from chromatell.data.named import Layer
+from chromatell.data.named import Modalities
 from chromatell.io._write import beside, check_writable
 
 _P = ParamSpec("_P")
@@ -36,12 +36,8 @@ class Shown(TypedDict, total=False):
     save: str | Path | None
 
 
-class ShownModalities(Shown, total=False):
+class ShownModalities(Shown, Modalities, total=False):
     """The same, and those that `modalities` honours."""
-
-    rna: str
-    atac: str
-    layer: Layer
 
 
 def plot(draw: Callable[_P, _R]) -> Callable[_P, _R]:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
-from chromatell._keys import ATAC, CHROM, DNA, HAS_SEQUENCE, RNA, UNKNOWN_SHARE, UNS
+from chromatell._keys import ATAC, CHROM, DNA, HAS_SEQUENCE, UNKNOWN_SHARE, UNS
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, examples, store_key
-from chromatell.data.named import Layer, modalities
+from chromatell.data.named import Modalities, modalities
 from chromatell.genome.builds import ChromSizes, chromosome_sizes, identify, normalised
 from chromatell.genome.genome import Genome
 from chromatell.genome.regions import region_table, same_names
@@ -36,10 +36,8 @@ def add_sequence(
     chrom_sizes: ChromSizes | None = None,
     max_unknown: float = 0.05,
     key_added: str = DNA,
-    rna: str = RNA,
-    atac: str = ATAC,
-    layer: Layer = None,
     copy: bool = False,
+    **more: Unpack[Modalities],
 ) -> MuData | AnnData | None:
     r"""DNA sequence of a window around the middle of each region, as int8 tokens.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import pandas as pd
@@ -19,14 +19,13 @@ from chromatell._keys import (
     REGION_CLASS,
     REGION_CLASS_FRACTION,
     REGION_CLASSES,
-    RNA,
     START,
     TSS_DISTANCE,
     UNS,
 )
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, examples, in_range
-from chromatell.data.named import Layer, modalities
+from chromatell.data.named import Modalities, modalities
 from chromatell.genome.builds import ChromSizes, chromosome_sizes
 from chromatell.genome.homer import match_peaks
 from chromatell.genome.intervals import Axis, IntervalSet
@@ -60,10 +59,8 @@ def annotate_regions(
     tts: tuple[int, int] = (100, 1_000),
     precedence: Sequence[str] = CLASSES,
     chrom_sizes: ChromSizes | None = None,
-    rna: str = RNA,
-    atac: str = ATAC,
-    layer: Layer = None,
     copy: bool = False,
+    **more: Unpack[Modalities],
 ) -> MuData | AnnData | None:
     r"""Share of each region in promoters, exons, introns, enhancers ..., the class at its middle, its nearest gene.
 

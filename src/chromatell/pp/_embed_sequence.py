@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
-from chromatell._keys import ATAC, CHROM, DNA, RNA, TRAIN, UNS, X_DNA
+from chromatell._keys import ATAC, CHROM, DNA, TRAIN, UNS, X_DNA
 from chromatell._settings import logger, settings
 from chromatell._validate import ChromatellError, examples, in_range, one_of, region_split_of, store_key
-from chromatell.data.named import Layer, modalities
+from chromatell.data.named import Modalities, modalities
 from chromatell.genome.genome import Genome
 from chromatell.genome.regions import has_coordinates, region_table, same_names
 from chromatell.genome.same_build import check_ends
@@ -37,10 +37,8 @@ def embed_sequence(
     device: str | None = None,
     seed: int | None = None,
     key_added: str = X_DNA,
-    rna: str = RNA,
-    atac: str = ATAC,
-    layer: Layer = None,
     copy: bool = False,
+    **more: Unpack[Modalities],
 ) -> MuData | AnnData | None:
     r"""A short vector of each region's DNA, for ``dna_key=`` of :class:`chromatell.models.AtacFormer`.
 

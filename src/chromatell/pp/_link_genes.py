@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Unpack
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ from mudata import MuData
 from chromatell._keys import ATAC, CHROM, END, LINKS, RNA, START, UNS
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, examples, modality
-from chromatell.data.named import Layer, modalities
+from chromatell.data.named import Modalities, modalities
 from chromatell.genome.annotation import read_genes, strip_version
 from chromatell.genome.regions import normalise_chrom, region_table, same_names
 from chromatell.pp._region_data import check_uns
@@ -28,10 +29,8 @@ def link_genes(
     annotation: str | Path | pd.DataFrame,
     *,
     max_distance: int = 100_000,
-    rna: str = RNA,
-    atac: str = ATAC,
-    layer: Layer = None,
     copy: bool = False,
+    **more: Unpack[Modalities],
 ) -> MuData | None:
     """Gene-to-region links by the distance from a start site to the region.
 

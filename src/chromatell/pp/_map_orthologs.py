@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
-from chromatell._keys import ATAC, ORTHOLOG, ORTHOLOG_OF, RNA, UNS
+from chromatell._keys import ORTHOLOG, ORTHOLOG_OF, RNA, UNS
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, column, examples, modality, unique_names, warn
-from chromatell.data.named import Layer, modalities
+from chromatell.data.named import Modalities, modalities
 from chromatell.genome.annotation import strip_version
 from chromatell.pp._region_data import check_uns
 
@@ -35,10 +35,8 @@ def map_orthologs(
     *,
     from_column: str | None = None,
     to_column: str | None = None,
-    rna: str = RNA,
-    atac: str = ATAC,
-    layer: Layer = None,
     copy: bool = False,
+    **more: Unpack[Modalities],
 ) -> AnnData | MuData | None:
     """Genes under the names of another species, so that a model trained on it can read these cells.
 

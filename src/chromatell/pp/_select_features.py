@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import numpy as np
 import scipy.sparse as sp
@@ -16,7 +16,7 @@ from chromatell._keys import ATAC, LINKS, RNA, SCORE, SELECTED, UNS
 from chromatell._rows import matrix, read
 from chromatell._settings import logger, settings
 from chromatell._validate import ChromatellError, is_counts, nonnegative, one_of, paired, split_of
-from chromatell.data.named import Layer, modalities
+from chromatell.data.named import Modalities, modalities
 
 Method = Literal["variance", "lasso", "random_forest", "proximity"]
 _BLOCK = 2048  # cells read at a time
@@ -37,10 +37,8 @@ def select_features(
     min_open: float = 0.0,
     seed: int | None = None,
     client: Any = None,
-    rna: str = RNA,
-    atac: str = ATAC,
-    layer: Layer = None,
     copy: bool = False,
+    **more: Unpack[Modalities],
 ) -> MuData | None:
     r"""The genes and regions that models read and predict, chosen on training cells alone.
 

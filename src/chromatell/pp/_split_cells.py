@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import pandas as pd
@@ -24,7 +24,7 @@ from chromatell._validate import (
     store_key,
     unique_names,
 )
-from chromatell.data.named import Layer, modalities
+from chromatell.data.named import Modalities, modalities
 
 _USUAL = (0.7, 0.1, 0.2)  # shares
 _DRAWS = 20  # of a grouped split, the closest to the fractions is kept; more would leave one split for every seed
@@ -40,10 +40,8 @@ def split_cells(
     holdout: Any = None,
     seed: int | None = None,
     key_added: str = SPLIT,
-    rna: str = RNA,
-    atac: str = ATAC,
-    layer: Layer = None,
     copy: bool = False,
+    **more: Unpack[Modalities],
 ) -> MuData | AnnData | None:
     """Each cell's part in training: train, val or test.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import numpy as np
 import pandas as pd
@@ -12,11 +12,11 @@ from anndata import AnnData
 from mudata import MuData
 
 from chromatell._docs import documented
-from chromatell._keys import ATAC, CHROM, DNA, END, REGION_SPLIT_HOW, RNA, SPLIT, SPLITS, START, UNS
+from chromatell._keys import ATAC, CHROM, DNA, END, REGION_SPLIT_HOW, SPLIT, SPLITS, START, UNS
 from chromatell._settings import logger, settings
 from chromatell._validate import ChromatellError, in_range, one_of, split_fractions, store_key
 from chromatell.data._tracks_anndata import is_tracks
-from chromatell.data.named import Layer, modalities
+from chromatell.data.named import Modalities, modalities
 from chromatell.data.tracks import BinnedTracks
 from chromatell.genome.regions import normalise_chrom, region_table
 from chromatell.pp._held_out import DRAWS, MAX_BP, USUAL, draw_parts, held_out
@@ -41,10 +41,8 @@ def split_regions(
     allow_leaky: bool = False,
     seed: int | None = None,
     key_added: str = SPLIT,
-    rna: str = RNA,
-    atac: str = ATAC,
-    layer: Layer = None,
     copy: bool = False,
+    **more: Unpack[Modalities],
 ) -> MuData | AnnData | BinnedTracks | None:
     """Each region's part in training, or each bin's of tracks: train, val or test.
 

@@ -6,16 +6,17 @@ import datetime
 import os
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Unpack
 
 from anndata import AnnData
 from mudata import MuData
 
 from chromatell._docs import example
-from chromatell._keys import ATAC, EVALUATION, RNA
+from chromatell._keys import EVALUATION
 from chromatell._settings import file_name
 from chromatell._validate import ChromatellError
 from chromatell.data._tracks_store import is_tracks_store
-from chromatell.data.named import Layer, modalities
+from chromatell.data.named import Modalities, modalities
 from chromatell.data.tracks import BinnedTracks
 from chromatell.io._guard import read
 from chromatell.io._replace import check_target
@@ -38,9 +39,7 @@ def report(
     key: str = EVALUATION,
     title: str | None = None,
     overwrite: bool = False,
-    rna: str = RNA,
-    atac: str = ATAC,
-    layer: Layer = None,
+    **more: Unpack[Modalities],
 ) -> Path:
     """Write what data, models and scores say into one HTML file, and return its path.
 

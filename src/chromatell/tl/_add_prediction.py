@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import numpy as np
 import pandas as pd
@@ -13,11 +13,11 @@ from mudata import MuData
 from scipy.special import expit
 from scipy.stats import rankdata
 
-from chromatell._keys import ATAC, ATAC_PRED, EXTERNAL, PRED_PREFIX, REGION, RNA, USES_TARGET_ASSAY
+from chromatell._keys import ATAC, ATAC_PRED, EXTERNAL, PRED_PREFIX, REGION, USES_TARGET_ASSAY
 from chromatell._rows import matrix, read
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, examples, modality, one_of, unique_names
-from chromatell.data.named import Layer, modalities
+from chromatell.data.named import Modalities, modalities
 from chromatell.data.predictions import write_prediction, written_together
 from chromatell.genome.regions import normalise_chrom, parse_regions
 from chromatell.models.baselines.cells import BASELINES
@@ -36,10 +36,8 @@ def add_prediction(
     key: str,
     transform: Literal["sigmoid", "poisson", "rank"] | None = None,
     uses_target_assay: bool = False,
-    rna: str = RNA,
-    atac: str = ATAC,
-    layer: Layer = None,
     copy: bool = False,
+    **more: Unpack[Modalities],
 ) -> MuData | None:
     """Write another tool's prediction beside those of this package, so that `tl.evaluate` scores it alike.
 

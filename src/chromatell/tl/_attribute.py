@@ -6,7 +6,7 @@ import contextlib
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import torch
@@ -14,11 +14,11 @@ from mudata import MuData
 from torch import Tensor, nn
 
 from chromatell._docs import documented, example
-from chromatell._keys import ATAC, ATTRIBUTION, RNA
+from chromatell._keys import ATTRIBUTION
 from chromatell._progress import progress
 from chromatell._settings import logger, settings
 from chromatell._validate import in_range, one_of, warn
-from chromatell.data.named import Layer, modalities
+from chromatell.data.named import Modalities, modalities
 from chromatell.tl._sequences import Asked, N, Regions, one_hot_of, result_key, tangermeme, write_result
 
 METHODS = ("deep_lift_shap", "input_x_gradient")
@@ -46,10 +46,8 @@ def attribute(
     batch_size: int = 32,
     seed: int | None = None,
     key_added: str = ATTRIBUTION,
-    rna: str = RNA,
-    atac: str = ATAC,
-    layer: Layer = None,
     copy: bool = False,
+    **more: Unpack[Modalities],
 ) -> MuData | None:
     r"""Write how much each base of a region contributes to the log-odds of being open, for each group of cells.
 

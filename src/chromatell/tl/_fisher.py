@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import numpy as np
 import pandas as pd
@@ -13,11 +13,11 @@ from mudata import MuData
 from scipy.special import gammaln, logsumexp
 from scipy.stats import fisher_exact
 
-from chromatell._keys import ATAC, FISHER, RNA, SPLITS, TRAIN, UNS, USES_TARGET_ASSAY, VAL
+from chromatell._keys import FISHER, SPLITS, TRAIN, UNS, USES_TARGET_ASSAY, VAL
 from chromatell._settings import logger, settings
 from chromatell._validate import ChromatellError, one_of, paired, region_split_of, split_of
 from chromatell.data.accessibility import open_matrix
-from chromatell.data.named import Layer, modalities
+from chromatell.data.named import Modalities, modalities
 from chromatell.data.predictions import predicted_regions, prediction_keys, read_prediction
 from chromatell.evaluation.predictors import origin_of, refuse_trained
 from chromatell.evaluation.tasks.splits import check_label_column
@@ -45,10 +45,8 @@ def fisher(
     depth_key: str | None = None,
     n_bootstrap: int = 200,
     seed: int | None = None,
-    rna: str = RNA,
-    atac: str = ATAC,
-    layer: Layer = None,
     copy: bool = False,
+    **more: Unpack[Modalities],
 ) -> MuData | None:
     r"""Test whether pairs predicted to be open are open more often, and whether more so than a baseline's.
 

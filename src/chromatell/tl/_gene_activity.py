@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Unpack
 
 import numpy as np
 import pandas as pd
@@ -29,7 +30,7 @@ from chromatell._rows import matrix, read
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, examples, in_range, is_counts, one_of, store_key, warn
 from chromatell.data.chosen import Accessibility, accessibility, coordinates
-from chromatell.data.named import Layer, modalities
+from chromatell.data.named import Modalities, modalities
 from chromatell.data.predictions import attach
 from chromatell.genome.annotation import read_genes, strip_version
 from chromatell.genome.gene_bodies import read_gene_bodies
@@ -51,10 +52,8 @@ def gene_activity(
     half_distance: int = 10_000,
     upstream: int = 2_000,
     key_added: str = GENE_ACTIVITY,
-    rna: str = RNA,
-    atac: str = ATAC,
-    layer: Layer = None,
     copy: bool = False,
+    **more: Unpack[Modalities],
 ) -> MuData | None:
     r"""Activity of each gene in each cell, from predicted or measured regions.
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from mudata import MuData
 
 from chromatell._docs import documented, example
-from chromatell._keys import ATAC, ISM, RNA
+from chromatell._keys import ISM
 from chromatell._progress import progress
 from chromatell._settings import logger
 from chromatell._validate import in_range
-from chromatell.data.named import Layer, modalities
+from chromatell.data.named import Modalities, modalities
 from chromatell.tl._sequences import Asked, Regions, one_hot_of, result_key, tangermeme, write_result
 
 _CHANGES = 50_000  # sequences of a chunk: their vectors are held at once
@@ -35,10 +35,8 @@ def ism(
     fasta: str | Path | Any = None,
     batch_size: int = 64,
     key_added: str = ISM,
-    rna: str = RNA,
-    atac: str = ATAC,
-    layer: Layer = None,
     copy: bool = False,
+    **more: Unpack[Modalities],
 ) -> MuData | None:
     r"""Change every base of a region to each other one, and write how the log-odds of being open change.
 

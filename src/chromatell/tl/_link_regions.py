@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import pandas as pd
@@ -11,12 +11,12 @@ import scipy.sparse as sp
 from mudata import MuData
 
 from chromatell._docs import documented, example
-from chromatell._keys import ATAC, CHROM, LINKS, REGION_LINKS, RNA, UNS
+from chromatell._keys import CHROM, LINKS, REGION_LINKS, RNA, UNS
 from chromatell._progress import progress
 from chromatell._settings import settings
 from chromatell._validate import ChromatellError, examples, in_range, modality, one_of
 from chromatell.data.chosen import coordinates
-from chromatell.data.named import Layer, modalities
+from chromatell.data.named import Modalities, modalities
 from chromatell.genome.regions import normalise_chrom
 from chromatell.models import load
 from chromatell.tl._knockout import PredictedEffects
@@ -39,10 +39,8 @@ def link_regions(
     n_cells: int = 500,
     seed: int | None = None,
     key_added: str = REGION_LINKS,
-    rna: str = RNA,
-    atac: str = ATAC,
-    layer: Layer = None,
     copy: bool = False,
+    **more: Unpack[Modalities],
 ) -> MuData | None:
     r"""Genes that move the regions near them, by knocking them out in a trained model.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,7 @@ from chromatell._progress import progress
 from chromatell._settings import logger, settings
 from chromatell._validate import ChromatellError, examples, in_range, warn
 from chromatell.data.chosen import Accessibility, accessibility, coordinates
-from chromatell.data.named import Layer, modalities
+from chromatell.data.named import Modalities, modalities
 from chromatell.genome.motifs import Motifs, read_motifs, scan, score_threshold, vertebrate_motifs
 from chromatell.tl._sequences import no_sequence, result_key
 
@@ -39,10 +39,8 @@ def motif_activity(
     release: str | None = None,
     seed: int | None = None,
     key_added: str = MOTIF_ACTIVITY,
-    rna: str = RNA,
-    atac: str = ATAC,
-    layer: Layer = None,
     copy: bool = False,
+    **more: Unpack[Modalities],
 ) -> MuData | None:
     r"""Deviation of accessibility at the regions that hold a motif, from what the cell's depth lets expect.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,6 @@ from mudata import MuData
 
 from chromatell._keys import (
     ALL_SPACE,
-    ATAC,
     HELD_OUT_SPACE,
     NEIGHBOR_SCORE,
     RANDOM,
@@ -42,7 +41,7 @@ from chromatell._validate import (
 from chromatell.data.accessibility import open_matrix, selected
 from chromatell.data.expression import Embedding, Expression
 from chromatell.data.lsi import Lsi
-from chromatell.data.named import Layer, modalities
+from chromatell.data.named import Modalities, modalities
 from chromatell.metrics.views import label_codes
 from chromatell.models.baselines.parts import N_LSI, labels_of
 from chromatell.models.baselines.protocol import nearest
@@ -63,10 +62,8 @@ def neighbor_score(
     split: str | None = None,
     seed: int | None = None,
     key_added: str = NEIGHBOR_SCORE,
-    rna: str = RNA,
-    atac: str = ATAC,
-    layer: Layer = None,
     copy: bool = False,
+    **more: Unpack[Modalities],
 ) -> MuData | None:
     r"""Neighbour score and label score of an embedding, in the RNA space and in one that the model did not read.
 

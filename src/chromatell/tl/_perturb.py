@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,7 @@ from chromatell._progress import progress
 from chromatell._settings import settings
 from chromatell._validate import ChromatellError, examples, in_range, modality
 from chromatell.data.chosen import cell_labels
-from chromatell.data.named import Layer, modalities
+from chromatell.data.named import Modalities, modalities
 from chromatell.genome.motifs import Motifs
 from chromatell.tl._knockout import MotifsOut, cells_of, log_odds_of, without
 from chromatell.tl._link_regions import any_model
@@ -43,10 +43,8 @@ def perturb(
     n_cells: int = 200,
     seed: int | None = None,
     key_added: str = PERTURBATION,
-    rna: str = RNA,
-    atac: str = ATAC,
-    layer: Layer = None,
     copy: bool = False,
+    **more: Unpack[Modalities],
 ) -> MuData | None:
     r"""Take genes, regions or motifs out, in silico, and write what a model then says of each group of cells.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import numpy as np
 import pandas as pd
@@ -14,11 +14,12 @@ from mudata import MuData
 
 from chromatell._compat import no_pull
 from chromatell._dask import current_client
+from chromatell._docs import example
 from chromatell._keys import ATAC, ATAC_PRED, MAPPED, RNA, START
 from chromatell._rows import with_tables
 from chromatell._validate import ChromatellError, examples, modality, unique_names, warn
 from chromatell.data.chosen import cell_labels
-from chromatell.data.named import Layer, modalities
+from chromatell.data.named import Modalities, modalities
 from chromatell.data.predictions import of_groups, write_cell_columns, write_out_of_range
 from chromatell.data.tracks import BinnedTracks
 from chromatell.genome.regions import parse_regions
@@ -32,6 +33,7 @@ from chromatell.tl._train import provenance, store_prediction, unread_regions
 
 
 @modalities
+@example("dense")
 def predict(
     data: AnnData | MuData | BinnedTracks | Mapping[str, Any] | str | Path,
     model: Any,
@@ -47,9 +49,7 @@ def predict(
     client: Any = None,
     bigwig: str | Path | None = None,
     overwrite: bool = False,
-    rna: str = RNA,
-    atac: str = ATAC,
-    layer: Layer = None,
+    **more: Unpack[Modalities],
 ) -> MuData | BinnedTracks:
     """Return new data in which a stored model has predicted: the accessibility of each cell, or tracks.
 
@@ -124,13 +124,9 @@ def predict(
 
     Examples
     --------
-    >>> import chromatell as ctl
-    >>> mdata = ctl.datasets.simulate_multiome(300, 50, 80, seed=0)
-    >>> ctl.pp.split_cells(mdata, seed=0)
-    >>> ctl.tl.dense(mdata, train_kwargs={"max_epochs": 2})
     >>> query = ctl.tl.predict(mdata.mod["rna"], model=mdata)
     >>> query.mod["atac_pred"].shape
-    (300, 80)
+    (400, 60)
     """
     loaded: Any = model if isinstance(model, ChromatinModel) else load(model, key=key)
     if loaded.declared.tracks:
@@ -167,8 +163,8 @@ def predict(
     columns, wanted = _asked(loaded, regions if mapped is None else mapped.needed, fasta)
     groups = None if groupby is None else _groups(source, cells, groupby)
     resume = None if out is None else {"model": loaded.content_hash, "depth": depth}
-    more = {"top_k": top_k, "groups": groups, "client": current_client(client), "resume": resume}
-    values: Any = loaded.predict(source, regions=wanted, depth=depth, out=out, dtype=dtype, **more)
+    how = {"top_k": top_k, "groups": groups, "client": current_client(client), "resume": resume}
+    values: Any = loaded.predict(source, regions=wanted, depth=depth, out=out, dtype=dtype, **how)
     if mapped is not None:
         columns, values = mapped.names, mapped.carry(values)
     origin = {**provenance(loaded, depth, cells.obs_names), **unread_regions(loaded, source)}

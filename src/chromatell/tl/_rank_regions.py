@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import pandas as pd
 from mudata import MuData
 
 from chromatell._docs import documented, example
-from chromatell._keys import ATAC, RANK_REGIONS, RNA, SPLITS, UNS
+from chromatell._keys import ATAC, RANK_REGIONS, SPLITS, UNS
 from chromatell._settings import logger, settings
 from chromatell._validate import ChromatellError, examples, in_range, modality, one_of, split_of, warn
 from chromatell.data.accessibility import fragment_counts
 from chromatell.data.chosen import Accessibility, accessibility, cell_labels, indicator
-from chromatell.data.named import Layer, modalities
+from chromatell.data.named import Modalities, modalities
 from chromatell.io._uns_store import model_keys
 from chromatell.models import load
 from chromatell.tl._measured_tests import MIN_CELLS, TESTS, by_cells, by_deseq2, by_donors, false_discovery
@@ -43,10 +43,8 @@ def rank_regions(
     n_bootstrap: int = 200,
     seed: int | None = None,
     key_added: str = RANK_REGIONS,
-    rna: str = RNA,
-    atac: str = ATAC,
-    layer: Layer = None,
     copy: bool = False,
+    **more: Unpack[Modalities],
 ) -> MuData | None:
     r"""Regions that differ between groups: effects with intervals on the prediction, tests on what was measured.
 

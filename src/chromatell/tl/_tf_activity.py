@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,7 @@ from chromatell._keys import ATAC, RNA, TF_ACTIVITY, TRAIN, UNS
 from chromatell._progress import progress
 from chromatell._settings import logger, settings
 from chromatell._validate import ChromatellError, examples, in_range, modality, one_of, region_split_of
-from chromatell.data.named import Layer, modalities
+from chromatell.data.named import Modalities, modalities
 from chromatell.genome.motifs import Motifs, consensus, read_motifs, sample_sites, vertebrate_motifs
 from chromatell.genome.sequence import UNKNOWN
 from chromatell.genome.shuffle import dinucleotide_shuffle
@@ -40,10 +40,8 @@ def tf_activity(
     release: str | None = None,
     seed: int | None = None,
     key_added: str = TF_ACTIVITY,
-    rna: str = RNA,
-    atac: str = ATAC,
-    layer: Layer = None,
     copy: bool = False,
+    **more: Unpack[Modalities],
 ) -> MuData | None:
     r"""Activity of transcription factors in every cell, from a model of sequence alone.
 

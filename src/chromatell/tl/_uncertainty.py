@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import pandas as pd
@@ -11,12 +11,12 @@ from mudata import MuData
 from scipy import stats
 
 from chromatell._docs import documented, example
-from chromatell._keys import ATAC, ATAC_PRED, REGION, RNA, SPLIT, TEST, TRAIN, UNCERTAINTY, UNS, VAL
+from chromatell._keys import ATAC, ATAC_PRED, REGION, SPLIT, TEST, TRAIN, UNCERTAINTY, UNS, VAL
 from chromatell._settings import logger, settings
 from chromatell._validate import ChromatellError, in_range, one_of, split_of, warn
 from chromatell.data.accessibility import open_matrix
 from chromatell.data.chosen import cell_labels, indicator
-from chromatell.data.named import Layer, modalities
+from chromatell.data.named import Modalities, modalities
 from chromatell.data.predictions import prediction_keys
 from chromatell.tl._link_regions import dense_model
 from chromatell.tl._sequences import result_key
@@ -39,10 +39,8 @@ def uncertainty(
     level: float = 0.9,
     seed: int | None = None,
     key_added: str = UNCERTAINTY,
-    rna: str = RNA,
-    atac: str = ATAC,
-    layer: Layer = None,
     copy: bool = False,
+    **more: Unpack[Modalities],
 ) -> MuData | None:
     r"""Intervals for the accessibility of groups of cells, and what the model is unsure of in cells and regions.
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import pandas as pd
 from mudata import MuData
 
 from chromatell._docs import documented, example
-from chromatell._keys import ATAC, CHROM, RNA, VARIANT_EFFECT
+from chromatell._keys import ATAC, CHROM, VARIANT_EFFECT
 from chromatell._progress import progress
 from chromatell._settings import settings
 from chromatell._validate import in_range
-from chromatell.data.named import Layer, modalities
+from chromatell.data.named import Modalities, modalities
 from chromatell.genome.variants import read_variants
 from chromatell.tl._sequences import (
     group_vectors,
@@ -46,10 +46,8 @@ def variant_effect(
     n_null: int = 1000,
     seed: int | None = None,
     key_added: str = VARIANT_EFFECT,
-    rna: str = RNA,
-    atac: str = ATAC,
-    layer: Layer = None,
     copy: bool = False,
+    **more: Unpack[Modalities],
 ) -> MuData | None:
     r"""Write how variants change the log-odds that the sequence about them is open, for each group of cells.
 
