@@ -32,7 +32,8 @@ from chromatell._compat import no_pull
 from chromatell.genome.motifs import family_motifs
 from chromatell.genome.region_covariates import StartSites, region_covariates, tss_proximity
 from chromatell.metrics import auroc
-from chromatell.models.baselines.sequence import KmerRidge, Regions, SequenceRates
+from chromatell.models.baselines.sequence import KmerRidge
+from chromatell.models.baselines.sequence_rates import Regions, SequenceRates
 
 ANNOTATION = data_dir() / "annotation" / "hg19_genes.tsv.gz"
 

@@ -13,8 +13,8 @@ from sklearn.metrics import roc_auc_score
 
 from chromatell import ChromatellError
 from chromatell.genome.region_covariates import gc_and_cpg
-from chromatell.models.baselines import sequence
 from chromatell.models.baselines.cells import BASELINES, SEQUENCE_BASELINES, UNSEEN, BaselineFitter, held_out_digest
+from chromatell.models.baselines.sequence_rates import GRID
 
 MOTIFS = {w: 0.97 * np.eye(4)[["ACGT".index(b) for b in w]] + 0.0075 for w in ("ACGAT", "TTGCAAG")}
 
@@ -183,7 +183,7 @@ def test_they_find_what_was_planted_in_unseen_regions_and_cells(mdata):
     within = {kind: auroc(mdata, p[kind], 0) for kind in SEQUENCE_BASELINES}  # cells within a region
     assert within["gc"] == pytest.approx(within["gc_cpg"], abs=0.01)  # predicted depth and nothing else
     assert within["kmer_ridge"] > within["gc"] + 0.03
-    assert fitter.chosen()["kmer_ridge_alpha"] in sequence.GRID.values
+    assert fitter.chosen()["kmer_ridge_alpha"] in GRID.values
 
 
 def test_they_predict_a_constant_where_sequence_says_nothing(mdata):

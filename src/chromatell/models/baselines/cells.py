@@ -68,7 +68,7 @@ class BaselineFitter(CellData):
     is not noise. `region_mean_depth` scales the Poisson rate of a count above zero, which keeps probabilities under 1.
     `gene_activity` weighs genes by ``exp(-distance / 5 kb) + exp(-1)`` (Granja et al., Nature Genetics 2021);
     `knn_atac` uses TF-IDF and truncated SVD without the first component (Cusanovich et al., Cell 2018). Those that read
-    sequence are described at :class:`~chromatell.models.baselines.sequence.SequenceRates`.
+    sequence are described at :class:`~chromatell.models.baselines.sequence_rates.SequenceRates`.
 
     The ATAC of a held-out region (`ctl_split` 'val' or 'test') is read by `region_mean_true_depth` alone, which is a
     reference. The other baselines that know a region by its ATAC give each held-out region the mean over the training

@@ -10,7 +10,7 @@ from sklearn.linear_model import LinearRegression, Ridge
 from chromatell.genome import kmers
 from chromatell.genome.region_covariates import gc_and_cpg
 from chromatell.models.baselines import sequence
-from chromatell.models.baselines import sequence_features as features
+from chromatell.models.baselines import sequence_rates as rates
 
 COMPLEMENT = str.maketrans("ACGTN", "TGCAN")
 
@@ -58,7 +58,7 @@ def test_kmers_equal_counting_in_text_on_both_strands(rng, monkeypatch):
 
 def test_features_are_standardised_with_training_regions_and_unknown_ones_are_average(rng):
     tokens = random_tokens(rng, 200, 90)
-    found, (free, penalised) = features.Features.fit(sequence.KmerRidge.reads, tokens)
+    found, (free, penalised) = rates.Features.fit(sequence.KmerRidge.reads, tokens)
     content, shares = gc_and_cpg(tokens), kmers.kmer_shares(tokens).astype(np.float64)
     z = np.clip((content - content.mean(axis=0)) / content.std(axis=0), -3, 3)
     np.testing.assert_allclose(free, np.column_stack([z, z[:, 0] ** 2]), atol=1e-9)
@@ -68,8 +68,8 @@ def test_features_are_standardised_with_training_regions_and_unknown_ones_are_av
     assert penalised.shape == (200, 512)
     for part in found(np.full((2, 90), 4, dtype=np.int8)):
         np.testing.assert_array_equal(part, 0)
-    assert features.Features.fit(sequence.Gc.reads, tokens)[1][0].shape == (200, 2)
-    constant = features.Features.fit(sequence.GcCpg.reads, np.tile(tokens[:1], (20, 1)))[1][0]
+    assert rates.Features.fit(sequence.Gc.reads, tokens)[1][0].shape == (200, 2)
+    constant = rates.Features.fit(sequence.GcCpg.reads, np.tile(tokens[:1], (20, 1)))[1][0]
     np.testing.assert_array_equal(constant, 0)
 
 
@@ -96,7 +96,7 @@ def sklearn_partial(free, penalised, target, weight, alpha):
 
 @pytest.mark.parametrize("alpha", [0.5, 30.0])
 def test_partial_ridge_equals_sklearn(regression, rng, alpha):
-    ridge = features.PartialRidge(*regression)
+    ridge = rates.PartialRidge(*regression)
     first, beta = ridge.at(np.full(3, alpha))
     new = rng.normal(size=(5, 2)), rng.normal(size=(5, regression[1].shape[1]))
     expected = sklearn_partial(*regression, alpha)(*new)
@@ -111,7 +111,7 @@ def test_partial_ridge_equals_sklearn(regression, rng, alpha):
 
 @pytest.mark.parametrize("alpha", [3.0, np.inf])
 def test_left_out_predictions_equal_refits(regression, alpha):
-    found = features.PartialRidge(*regression).left_out(np.full(3, alpha))
+    found = rates.PartialRidge(*regression).left_out(np.full(3, alpha))
     mean = regression[3].mean()  # a penalty is on the scale of weights whose mean over all rows is 1
     for i in (0, 17, 79):
         free, penalised, target, weight = (np.delete(x, i, axis=0) for x in regression)
@@ -127,9 +127,9 @@ def test_the_penalty_is_infinite_for_noise_and_finite_for_signal(rng):
     free, penalised = np.zeros((300, 0)), rng.normal(size=(300, 40))
     signal = penalised[:, :1] * 2 + rng.normal(size=(300, 1))
     target = np.column_stack([signal, rng.normal(size=300)])
-    ridge = features.PartialRidge(free, penalised, target, np.ones(300))
+    ridge = rates.PartialRidge(free, penalised, target, np.ones(300))
     for held in (None, ((free, penalised), target + rng.normal(size=target.shape), np.ones(300))):
-        chosen = sequence.choose("kmer_ridge", ridge, target, np.ones(300), held)
+        chosen = rates.choose("kmer_ridge", ridge, target, np.ones(300), held)
         assert chosen[0] < 1_000
         if held is None:
             assert chosen[1] == np.inf
@@ -144,11 +144,11 @@ def test_complementary_log_log_equals_scipy(rng):
         return -(share * np.log(p) + (1 - share) * np.log(1 - p)).mean()
 
     best = minimize(loss, [0.0, 1.0], method="Nelder-Mead", options={"xatol": 1e-8, "fatol": 1e-12, "maxiter": 5000}).x
-    np.testing.assert_allclose(sequence._complementary_log_log(x, share), best, atol=1e-4)
+    np.testing.assert_allclose(rates._complementary_log_log(x, share), best, atol=1e-4)
     flat = np.log(-np.log1p(-share.mean()))
-    assert sequence._complementary_log_log(-x, share) == (pytest.approx(flat), 0.0)  # the wrong way round
-    assert sequence._complementary_log_log(np.ones(150), share) == (pytest.approx(flat), 0.0)
-    slope = sequence._complementary_log_log(x, np.append(share[:-1], 1.0))
+    assert rates._complementary_log_log(-x, share) == (pytest.approx(flat), 0.0)  # the wrong way round
+    assert rates._complementary_log_log(np.ones(150), share) == (pytest.approx(flat), 0.0)
+    slope = rates._complementary_log_log(x, np.append(share[:-1], 1.0))
     assert np.isfinite(slope).all()
 
 
@@ -156,11 +156,11 @@ def test_cell_factors_say_nothing_of_depth(rng):
     design, ratio = rng.normal(size=(200, 6)), rng.lognormal(size=200)
     design[:, 0] += 3 * ratio
     train = np.arange(150)
-    factors = sequence.cell_factors(np.column_stack([design, design[:, 1]]), train, ratio)  # one column twice
+    factors = rates.cell_factors(np.column_stack([design, design[:, 1]]), train, ratio)  # one column twice
     assert factors.shape == (200, 6)
     np.testing.assert_allclose(factors[train].T @ factors[train] / 150, np.eye(6), atol=1e-4)
     np.testing.assert_allclose(factors[train].T @ ratio[train], 0, atol=1e-2)
     other = design.copy()
     other[150:] = 0
-    again = sequence.cell_factors(np.column_stack([other, other[:, 1]]), train, ratio)
+    again = rates.cell_factors(np.column_stack([other, other[:, 1]]), train, ratio)
     np.testing.assert_allclose(np.abs(again[train]), np.abs(factors[train]), atol=1e-4)
