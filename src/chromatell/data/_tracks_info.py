@@ -83,7 +83,7 @@ class TracksInfo:
         """Return names as a list, all of which must be there; None takes those of the role, or all."""
         found = self.names_of(role=role) if names is None else [names] if isinstance(names, str) else list(names)
         if not found or len(set(found)) < len(found) or any(n not in self._rows for n in found):
-            raise ChromatellError(missing_names(self.table, found, role))
+            raise ChromatellError(missing_names(self.table, found, role if names is None else None))
         return [str(n) for n in found]
 
     def usable(self, chrom: str, split: str | None = None) -> np.ndarray:

@@ -110,7 +110,7 @@ class TracksValues(TracksInfo):
         chroms: str | Sequence[str] | None = None,
     ) -> Self:
         """Return some tracks, on some chromosomes; arrays are shared, not copied."""
-        chosen = self.check_names(names, role if names is None else None)
+        chosen = self.check_names(names, role)
         if sample is not None:
             chosen = self.check_names([n for n in chosen if self.table.loc[n, "sample"] == sample])
         held = self.chroms if chroms is None else [chroms] if isinstance(chroms, str) else list(chroms)

@@ -89,7 +89,7 @@ def smooth_tracks(
     """
     width = in_range(sigma, 1e-3, _MAX_SIGMA, "sigma", whole=False)
     target = (tracks.copy() if copy else tracks) if isinstance(tracks, BinnedTracks) else as_tracks(tracks)
-    chosen = target.check_names(names, role if names is None else None)
+    chosen = target.check_names(names, role)
     with progress("Smoothing", total=len(target.chroms), unit="chromosomes") as advance:
         if out is None:
             check_memory(4 * len(chosen) * target.n_bins, "Name a Zarr folder: out='smoothed.zarr'.")

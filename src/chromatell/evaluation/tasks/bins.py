@@ -41,7 +41,6 @@ from chromatell.models.baselines.bins import (
 
 VIEWS = ("overall", "per_cell", "depth_matched")  # of removed bins
 BASELINES_OF = {COMPLETION: COMPLETIONS, LABELS: LABELLERS, EMBEDDING: EMBEDDERS}  # what stands beside the models
-_DIMENSIONS = (5, 10, 20, 30, 50)  # of LSI as an embedding
 _MOST_CELLS = 10_000  # of an embedding
 _SUPERVISED = "_supervised"  # follows the name of the label that an embedding was trained with
 
@@ -101,7 +100,8 @@ class BinTask(Task):
         self.cols = self._scored_bins()
         self.rows, self.train, self.val = (self.cells.rows(part) for part in (request.split, TRAIN, VAL))
         self._check_cells()
-        self._made = [c for kind in OWN_ATAC if kind in self.kinds and (c := self._comparison(kind)) is not None]
+        make = {COMPLETION: self._completion, LABELS: self._labels, EMBEDDING: self._embedding}
+        self._made = [c for kind in OWN_ATAC if kind in self.kinds and (c := make[kind]()) is not None]
         if not self._made:
             raise ChromatellError(
                 f"Nothing to score: no model among {examples(self.models) or 'none'} and no baseline for "
@@ -168,10 +168,6 @@ class BinTask(Task):
     def comparisons(self) -> Iterator[Comparison]:
         """Yield removed bins, labels, embeddings."""
         yield from self._made
-
-    def _comparison(self, kind: str) -> Comparison | None:
-        make = {COMPLETION: self._completion, LABELS: self._labels, EMBEDDING: self._embedding}[kind]
-        return make()
 
     def _compared(self, kind: str, scored: Any, validation: Any, found: list[Predictor], views: Any) -> Comparison:
         return Comparison(kind, {"pairs": kind}, scored, validation, found, views, self._stream("draw"))
@@ -379,9 +375,9 @@ class BinTask(Task):
         """Return the number of components of LSI whose neighbours share most labels among the validation cells."""
         rows = self.val[codes[self.val] >= 0][:_MOST_CELLS]
         if rows.size < 3:
-            return lsi_dimensions(_DIMENSIONS, 30, None)
+            return lsi_dimensions(None)
         z = self._fitted.lsi.transform(self.cells.binarized(rows), unit_length=False)
-        return lsi_dimensions(_DIMENSIONS, 30, lambda d: -float(neighbour_shares(truncated(z, d), codes[rows]).mean()))
+        return lsi_dimensions(lambda d: -float(neighbour_shares(truncated(z, d), codes[rows]).mean()))
 
 
 def labelled(truth: np.ndarray, rows: np.ndarray) -> np.ndarray:

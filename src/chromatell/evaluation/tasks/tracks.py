@@ -45,7 +45,7 @@ class TrackTask(Task):
             raise ChromatellError(f"{given} are options for cells; tracks have none. Leave them out.")
         options = request.options
         self.request = request
-        self.targets = check_targets(data, options.get("targets"))
+        self.targets = data.check_names(options.get("targets"), TARGET)
         self.views = self._checked_views(data)
         self.block, self.resolutions = self._checked_sizes(data.bin_size)
         self.peak_above = self._checked_thresholds(data)
@@ -175,11 +175,6 @@ class TrackTask(Task):
         above = self.peak_above[target] if PEAKS in self.views else None
         sizes = self.resolutions, above, self.block
         return TrackBins(self.tracks, target, chroms, split, *sizes, n_bootstrap, stream)
-
-
-def check_targets(tracks: BinnedTracks, targets: Any) -> list[str]:
-    """Return the names of target tracks; None takes those of the role."""
-    return tracks.check_names(targets, TARGET if targets is None else None)
 
 
 def stored_predictors(tracks: BinnedTracks, targets: list[str]) -> list[Predictor]:

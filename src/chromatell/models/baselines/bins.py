@@ -320,8 +320,8 @@ class Majority(Baseline):
 LABELLERS = named("labels")
 
 
-def lsi_dimensions(options: Sequence[int], usual: int, loss: Callable[[int], float] | None) -> int:
+def lsi_dimensions(loss: Callable[[int], float] | None) -> int:
     """Return the number of components of the baseline `lsi`, an embedding, by its loss on validation cells."""
     losses = None if loss is None else lambda option: {"knn_label": loss(option[0])}
-    chosen = tune("lsi", {"components": Axis(tuple(options), usual, (False, True))}, losses)
+    chosen = tune("lsi", {"components": Axis((5, 10, 20, 30, 50), 30, (False, True))}, losses)
     return int(next(iter(chosen.values()))[0])

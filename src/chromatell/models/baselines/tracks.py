@@ -187,7 +187,7 @@ class TrackBaselines(Data):
     def __init__(self, tracks: BinnedTracks, targets: str | Sequence[str] | None = None) -> None:
         super().__init__()
         self.tracks = tracks
-        self.targets = tracks.check_names(targets, TARGET if targets is None else None)
+        self.targets = tracks.check_names(targets, TARGET)
         self.inputs = [n for n in tracks.names_of(role=INPUT) if n not in self.targets]
         samples = tracks.table.loc[self.inputs, SAMPLE].unique()
         if len(samples) > 1:

@@ -73,8 +73,8 @@ def choose_tracks(
     tracks: BinnedTracks, inputs: str | Sequence[str] | None, targets: str | Sequence[str] | None
 ) -> tuple[list[str], list[str], dict[str, list[dict[str, Any]]]]:
     """Return the names of inputs and of targets, None is all of the role; and what a record keeps of each."""
-    read = tracks.check_names(inputs, INPUT if inputs is None else None)
-    asked = tracks.check_names(targets, TARGET if targets is None else None)
+    read = tracks.check_names(inputs, INPUT)
+    asked = tracks.check_names(targets, TARGET)
     if both := set(read) & set(asked):
         raise ChromatellError(f"{examples(both)} would be read and predicted. Name it once: inputs=, targets=.")
     check_words(tracks.table)
