@@ -127,7 +127,7 @@ def _fits_one(value: Any, part: Any) -> bool:
     kind = get_origin(part) or part
     if kind in _KINDS:
         return isinstance(value, _KINDS[kind][0]) and not (kind in (int, float) and isinstance(value, bool))
-    if kind in (Sequence, Iterable, list):  # of names or of numbers
+    if kind in (Sequence, Iterable, list):  # a list of names or of numbers
         of = get_args(part)[0]
         return _fits(value, of) if isinstance(value, str) else not isinstance(value, Real | os.PathLike | None)
     return True

@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-WIDTH = 112  # of a text in a docstring
+WIDTH = 112  # width of a text in a docstring
 _Function = TypeVar("_Function", bound=Callable[..., Any])  # or a class
 
 # group of functions -> parameters, as a docstring heads them -> what is said of them

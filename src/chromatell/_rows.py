@@ -263,7 +263,7 @@ def _say_of_chunks(array: Any) -> None:
     """Warn, once a file, where reading a few rows means unpacking a chunk that holds very many."""
     chunks = getattr(array, "chunks", None)
     size = prod(chunks) * np.dtype(array.dtype).itemsize if chunks else 0
-    packed = getattr(array, "compression", "zarr") is not None  # of h5py; a chunk of Zarr is read whole in any case
+    packed = getattr(array, "compression", "zarr") is not None  # a chunk of Zarr is read whole in any case
     name = str(getattr(getattr(array, "file", None), "filename", None) or getattr(array, "store", ""))
     if size <= _CHUNK or not packed or name in _said_of:
         return

@@ -18,7 +18,7 @@ from chromatell.data._tracks_table import track_table
 from chromatell.data._tracks_values import TracksValues
 
 _HOW = "tracks"
-_NAME_BYTES = 200  # of a bin's name and coordinates
+_NAME_BYTES = 200  # bytes that a bin's name and coordinates take
 Tracks = TypeVar("Tracks", bound=TracksValues)
 
 

@@ -16,7 +16,7 @@ from chromatell.genome.builds import identify
 # why a bin is masked; reasons add up
 BLACKLIST, GAP, ZERO, OUTSIDE = 1, 2, 4, 8
 REASONS = {"blacklist": BLACKLIST, "gap": GAP, "no signal": ZERO, "outside": OUTSIDE}
-NO_SPLIT = -1  # of bins that are in no part: between blocks
+NO_SPLIT = -1  # marks bins that are in no part: those between blocks
 
 
 class TracksInfo:

@@ -21,9 +21,9 @@ from chromatell.data.sparse_expression import is_sparse, normalised, sparse_scor
 from chromatell.data.standardise import Kind, Standardiser, block_rows, normalised_dense
 from chromatell.data.stored import stored
 
-_FIT_VALUES = 2**27  # of the dense matrix that components are fitted on, 512 MB
+_FIT_VALUES = 2**27  # components are fitted on so many dense values, 512 MB
 _MIN_SD = 1e-6  # under it values differ by rounding, as totals do that were normalised to one
-_MIN_NOISE = 0.0025  # of a gene's variance: an error of 5% of its sd is never taken for a signal
+_MIN_NOISE = 0.0025  # share of a gene's variance: an error of 5% of its sd is never taken for a signal
 
 
 @dataclass(frozen=True)

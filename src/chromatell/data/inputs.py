@@ -23,7 +23,7 @@ COUNTS, CLR, GIVEN = "log1p of counts over the cell's total", "centred log ratio
 _COMPONENTS = 50
 _CLIP = 10.0
 _DENSE = 0.5  # share of counts above zero from which the geometric mean of a cell says something
-_FIT_VALUES = 2**27  # of the matrix that components are fitted on, 512 MB
+_FIT_VALUES = 2**27  # components are fitted on so many values, 512 MB
 _FLOOR = 0.5  # share of the variables that a query must hold
 
 

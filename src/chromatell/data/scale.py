@@ -28,7 +28,7 @@ class Scale:
 
     log: bool
     total: float
-    largest: float = np.inf  # of the training values that the model reads
+    largest: float = np.inf  # the largest training value that the model reads
 
     def __str__(self) -> str:
         return f"log1p of counts per {self.total:g}" if self.log else f"counts per {self.total:g}, not logged"

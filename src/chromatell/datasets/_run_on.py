@@ -23,7 +23,7 @@ class _Genes:
     tss: np.ndarray
     end: np.ndarray  # along the strand, so before `tss` on the minus strand
     plus: np.ndarray
-    rate: np.ndarray  # of transcription; 0: silent
+    rate: np.ndarray  # rate of transcription; 0 is silent
 
 
 def write_run_on(folder: Path, chrom: str, rng: np.random.Generator, *, protocol: str) -> None:

@@ -16,9 +16,9 @@ from chromatell.genome.genome import Genome
 from chromatell.genome.motifs import sample_sites, scan, score_threshold
 from chromatell.io._write import beside
 
-HIT_PVALUE = 1e-5  # of one place on one strand
-SLOPE = 2.0  # of occupancy, for each bit
-_SHARE = 0.12  # of regions with a motif
+HIT_PVALUE = 1e-5  # p-value of a hit at one place on one strand
+SLOPE = 2.0  # occupancy rises so much with each bit
+_SHARE = 0.12  # share of the regions that get a motif
 _TRACT = 1000  # bases of one composition in a made-up genome
 _SPARE = 1.6  # windows in a made-up genome for each one needed
 _CANDIDATES = 12  # windows of a real genome looked at for each one needed

@@ -22,7 +22,7 @@ _GAIN = ("gain", "ci_low", "ci_high", "n", "ahead", "gain_over_ahead")
 _TYPES: dict[str, type] = {"is_baseline": bool, USES_TARGET_ASSAY: bool, "resolution": np.int64, "n": np.int64}
 _NUMBERS = ("value", "gain", "ci_low", "ci_high", "gain_over_ahead", "with_it", "without_it")
 _INPUTS = ("input", *PAIRS, "with_it", "without_it", "gain", "ci_low", "ci_high", "n")
-ALL, KIND = "", "ridge"  # of the gains of inputs: what reads all of them, and the baseline that is fitted anew
+ALL, KIND = "", "ridge"  # gains of inputs: the name of what reads all of them, and the baseline that is fitted anew
 EVALUATION_COLUMNS = (*_MODEL, *PAIRS, *_VALUE)
 GAIN_COLUMNS = ("model", "baseline", *PAIRS, *_GAIN)
 

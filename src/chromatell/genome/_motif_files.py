@@ -18,7 +18,7 @@ CURE = (
     "(length, 4) array of probabilities or counts of A, C, G, T."
 )
 Row = tuple[str, str, Any]
-_NAME = re.compile(r"[A-Za-z0-9_.:()+ -]{1,64}")  # of a factor in JASPAR
+_NAME = re.compile(r"[A-Za-z0-9_.:()+ -]{1,64}")  # a factor's name in JASPAR
 _MAX_LENGTH = 256  # bases of a motif
 _MAX_MOTIFS = 100_000
 _MAX_NAME = 256

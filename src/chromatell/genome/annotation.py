@@ -19,7 +19,7 @@ from chromatell.genome.regions import one_based
 
 COLUMNS = ("gene", "gene_id", CHROM, "tss", "strand", "gene_type")
 _MAX_LINE = 65_536  # characters; the longest BED12 or GTF lines in use have about 10,000
-_MAX_FIELD = 512  # of a name, an id or a type
+_MAX_FIELD = 512  # characters of a name, an id or a type
 _MAX_TOTAL = 4_000_000_000  # characters after decompression; a full GENCODE release has 1.6 billion
 _ALIASES = {
     CHROM: ("chrom", "chr", "chromosome", "seqname", "seqnames"),
@@ -31,7 +31,7 @@ _ALIASES = {
     "strand": ("strand",),
     "gene_type": ("gene_type", "gene_biotype", "biotype"),
 }
-_KINDS = ("gene", "transcript", "mRNA", "exon")  # of lines, the best first
+_KINDS = ("gene", "transcript", "mRNA", "exon")  # kinds of lines, the best first
 _CURE = (
     "Needed: a GTF, a BED with the strand in column 6, or a table with a header that names chrom, name, and tss or "
     "start, end and strand; plain text or gzip."

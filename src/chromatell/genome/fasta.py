@@ -19,7 +19,7 @@ from chromatell.genome.sequence import ENCODE, INVALID
 _CHUNK = 1 << 20  # bases read at a time
 _HEAD = 1 << 16
 _MAX_NAME = 512  # characters of a sequence's name
-_MAX_DEFLINE = 1 << 20  # of the whole line
+_MAX_DEFLINE = 1 << 20  # bytes of the whole line
 _MAX_SEQUENCES = 5_000_000
 _AMINO = b"EFILPQZJefilpqzj"  # letters of proteins that no code of nucleotides uses
 _MAX_AMINO = 0.02  # share of a sequence

@@ -23,7 +23,7 @@ from chromatell.genome._motif_files import (
 )
 from chromatell.genome.sequence import check_tokens
 
-_FLOOR = 1e-3  # of background mixed into a motif's probabilities, so that no base is impossible
+_FLOOR = 1e-3  # share of background in a motif's probabilities, so that no base is impossible
 _STEP = 0.01  # bits; log-odds are rounded to it, which makes the distribution of scores exact
 _WORD = 5  # bases scored by one look-up
 Motifs = str | Path | Iterable[str] | Mapping[str, Any]

@@ -10,7 +10,7 @@ import pandas as pd
 
 from chromatell._validate import ChromatellError, examples, warn
 
-ODD_SHARE = 0.01  # of a file's rows that may be odd
+ODD_SHARE = 0.01  # share of a file's rows that may be odd
 _MAX_POSITION = 10**11
 
 

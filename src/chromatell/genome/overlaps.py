@@ -38,7 +38,7 @@ def overlaps(left: pd.DataFrame, right: pd.DataFrame) -> tuple[np.ndarray, np.nd
     for chrom in np.intersect1d(pd.unique(chrom_left), pd.unique(chrom_right)):
         a, b = np.flatnonzero(chrom_left == chrom), np.flatnonzero(chrom_right == chrom)
         b = b[np.argsort(start_right[b], kind="stable")]
-        furthest = np.maximum.accumulate(end_right[b])  # of those up to here, so that none is passed over
+        furthest = np.maximum.accumulate(end_right[b])  # the furthest end up to here, so that none is passed over
         low = np.searchsorted(furthest, start_left[a], side="right")
         high = np.searchsorted(start_right[b], end_left[a], side="left")
         n = np.maximum(high - low, 0)

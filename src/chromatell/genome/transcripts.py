@@ -143,8 +143,8 @@ class _Rows:
 
 def _from_gtf(lines: Iterator[str], path: Path) -> GeneModels:
     rows = {kind: _Rows() for kind in ("gene", "transcript", "exon", "coding", "five", "three")}
-    about: dict[str, list[str]] = {}  # of each transcript or gene, its first line
-    places: dict[str, dict[tuple[str, str], str]] = {}  # of each transcript, where it lies, and its key there
+    about: dict[str, list[str]] = {}  # each transcript's or gene's first line
+    places: dict[str, dict[tuple[str, str], str]] = {}  # where each transcript lies, and its key there
     odd, nameless = OddLines(repr(str(path))), OddLines(repr(str(path)))
     for line in lines:
         if not line or line[0] == "#":

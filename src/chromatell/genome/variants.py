@@ -20,11 +20,11 @@ from chromatell.genome.odd_rows import OddLines, find_column, keep_rows, split_r
 COLUMNS = (CHROM, "pos", "id", "ref", "alt")
 _VCF = ["#CHROM", "POS", "ID", "REF", "ALT"]
 _KEPT = 65_536  # characters of a line that are read; the genotypes after them are passed over
-_MAX_LINE = 64_000_000  # of a whole line: a million genotypes
+_MAX_LINE = 64_000_000  # bytes of a whole line: a million genotypes
 _MAX_TOTAL = 200_000_000_000  # characters after decompression
 _MAX_ROWS = 20_000_000
 _MAX_POSITION = 10**11
-_MAX_FIELD = 512  # of a chromosome's name or an id
+_MAX_FIELD = 512  # characters of a chromosome's name or an id
 _MAX_ALLELE = 10_000  # bases; longer ones are structural variants, which no window of sequence holds
 _ALIASES = {
     CHROM: ("chrom", "#chrom", "chr", "chromosome", "seqname", "seqnames", "contig"),

@@ -20,10 +20,10 @@ import numpy as np
 from chromatell._validate import ChromatellError
 from chromatell.io._bigwig_guard import INDEX, MAGIC, TREE
 
-RUNS = 1024  # of a block of data
+RUNS = 1024  # runs of a block of data
 STEP = 4  # from one zoom level to the next
 FIRST = 20  # width of the first zoom level, in mean lengths of a run
-_RECORDS = 512  # of a block of a zoom level
+_RECORDS = 512  # records of a block of a zoom level
 _ZOOMS = 10  # levels
 _NODE = 256  # entries of a node of an index
 _INTERVALS, _STARTS, _STEPS = 1, 2, 3  # forms of a block

@@ -13,7 +13,7 @@ from chromatell.io._child import BIGWIG, REFUSED
 _MEMORY = 8 * 1024**3  # address space of the child
 _NUMBERS = 256 * 1024**2  # bytes of numbers that the child reads too
 _BLOCK = 100_000
-_BASES = 64 * 1024**2  # of a bigWig, that the child reads too
+_BASES = 64 * 1024**2  # bases of a bigWig that the child reads too
 
 
 def main(arguments: list[str]) -> None:

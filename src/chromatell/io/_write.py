@@ -23,7 +23,7 @@ from typing import Any
 from chromatell._settings import file_name, logger
 from chromatell._validate import ChromatellError
 
-_AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # of Linux's renameat2
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # what Linux's renameat2 takes
 _STALE = 3 * 24 * 3600  # seconds after which what another machine left is taken for left
 _REASONS = {
     errno.ENOSPC: ("there is no room left on the disk", "Make room, or choose another path"),
@@ -275,7 +275,7 @@ def _system_error(err: BaseException | None, target: Path) -> int | None:
         if about is not None and Path(os.fsdecode(about)).absolute().parent != target.absolute().parent:
             inside = target.absolute().parent in Path(os.fsdecode(about)).absolute().parents
             if not inside:
-                return None  # of a file that was read
+                return None  # the error is that of a file that was read
         said = _CODE.search(str(err))
         code = code if code is not None else int(said[1]) if said else None
         if code in _REASONS:

@@ -219,7 +219,7 @@ class _Rows:
             return fast
         try:
             table = _table(text)
-        except (ValueError, OverflowError):  # of which pandas' ParserError and UnicodeDecodeError are kinds
+        except (ValueError, OverflowError):  # pandas' ParserError and UnicodeDecodeError are kinds of them
             return self._one_by_one(text, whole, number)
         start, end = table[START].to_numpy(), table[END].to_numpy()
         bad = end <= np.maximum(start, 0)

@@ -46,7 +46,7 @@ class MatchedPairs:
         if not 0 < (n_open * n_closed).sum() <= most:
             return None
         m = truth.shape[1]
-        share = np.where(n_open * n_closed > 0, 1.0 / np.maximum(n_open + n_closed, 1), 0.0)  # of one pair
+        share = np.where(n_open * n_closed > 0, 1.0 / np.maximum(n_open + n_closed, 1), 0.0)  # the weight of one pair
         total = (share * n_open * n_closed).sum(axis=0)
         share /= np.where(total > 0, total, 1.0) * (total > 0).sum()
         opened, closed, weight = [], [], []

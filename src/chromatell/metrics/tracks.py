@@ -15,8 +15,8 @@ from chromatell._validate import ChromatellError, in_range
 from chromatell.metrics.bootstrap import _binned, interval, resample
 
 RESOLUTIONS = (50, 1000, 10_000)  # bp
-_LEAST = 0.5  # of a coarse bin's bins, that must be usable
-_BINS = 4096  # of the predicted value, in which peaks are counted for intervals
+_LEAST = 0.5  # share of a coarse bin's bins that must be usable
+_BINS = 4096  # steps of the predicted value in which peaks are counted for intervals
 _FEWEST = 5  # blocks for an interval
 Scores = dict[str, np.ndarray]
 Changes = dict[str, tuple[float, np.ndarray]]  # metric to score, and its change in each replicate
@@ -251,7 +251,7 @@ def best_threshold(peak: np.ndarray, y: np.ndarray) -> float:
         return float("nan")
     order = np.argsort(-y, kind="stable")
     values, hits = y[order], np.cumsum(peak[order])
-    last = np.flatnonzero(np.append(values[1:] < values[:-1], True))  # of each run of ties
+    last = np.flatnonzero(np.append(values[1:] < values[:-1], True))  # the end of each run of ties
     best = int(np.argmax(2 * hits[last] / (last + 1 + hits[-1])))
     below = values[last[best] + 1] if best + 1 < last.size else np.nextafter(values[-1], -np.inf)
     return float(below)

@@ -12,7 +12,7 @@ from chromatell.metrics._sorting import rank_rows
 from chromatell.metrics.delong import RegionScores, region_auroc
 
 WITHIN = 0.03  # share by which the depths of matched cells may differ: depth alone then scores .500 to .505
-MIN_PROFILE_CELLS = 20  # of a label, in a profile
+MIN_PROFILE_CELLS = 20  # a label with fewer cells has no profile
 PROFILE_METRICS = ("pearson", "spearman", "deviation_pearson", "deviation_spearman")
 
 

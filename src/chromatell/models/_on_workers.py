@@ -9,7 +9,7 @@ from chromatell._dask import in_order, shared
 from chromatell.io._record import Record, content_hash
 from chromatell.models._query import Query
 
-_models: dict[str, Any] = {}  # of this process: the model that it used last, by its hash
+_models: dict[str, Any] = {}  # the model that this process used last, by its hash
 
 
 def on_workers(

@@ -49,7 +49,7 @@ class Run(Callback):
         self.history: dict[str, list[float]] = {}
         self.best, self.best_epoch = math.inf, -1
         self.weights: dict[str, Tensor] = {}
-        self.lowest, self.waited = math.inf, 0  # of early stopping, which looks at epochs alone
+        self.lowest, self.waited = math.inf, 0  # what early stopping saw; it looks at epochs alone
         self.plateau: dict[str, Any] = {}  # state of that schedule
         self.interrupted = False
 

@@ -22,7 +22,7 @@ class TrainConfig:
     batch_size: int = 256  # over all processes
     min_steps: int = 24  # steps an epoch at least: fewer cells take smaller batches, down to 32
     optimizer: str = "adamw"
-    betas: tuple[float, float] = (0.9, 0.999)  # of adam and adamw
+    betas: tuple[float, float] = (0.9, 0.999)  # adam and adamw take them
     lr: float = 2e-3
     full_rate_at: int = 0  # regions (XChrom) from which `lr` holds; it falls in proportion with fewer
     weight_decay: float = 1e-2
@@ -31,7 +31,7 @@ class TrainConfig:
     gradient_clip: float = 0.0  # largest norm of the gradient; 0 leaves it
     early_stopping: bool = True
     patience: int = 8
-    order: str = "auto"  # of the cells: 'cells', each at random; 'blocks', from disk; 'auto': 'blocks' where on disk
+    order: str = "auto"  # cells come as 'cells', each at random; 'blocks', from disk; 'auto': 'blocks' where on disk
     block_cells: int = 64  # neighbouring cells that 'blocks' reads together
 
     def __post_init__(self) -> None:

@@ -18,8 +18,8 @@ from chromatell.genome.region_covariates import StartSites, check_sites, tss_pro
 
 N_PLAIN = 3  # proximity, GC, CpG; motifs follow
 _FURTHEST = 8.0  # sd from the training mean within which a covariate is believed
-_PVALUE = 1e-4  # of a hit at one place on one strand
-_RATIOS = (0.0, 0.01, 0.1, 1.0)  # of the prior variance of a motif's weight to that of GC's
+_PVALUE = 1e-4  # p-value of a hit at one place on one strand
+_RATIOS = (0.0, 0.01, 0.1, 1.0)  # prior variance of a motif's weight over that of GC's
 _PENALTIES = np.logspace(-3, 2, 11)  # times the number of regions
 _FEW = 10.0  # cells in which a region is open: its vector then counts half
 _CURE = "Give the annotation of the regions' build: annotation='genes.gtf'."

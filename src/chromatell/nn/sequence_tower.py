@@ -41,9 +41,9 @@ class TowerConfig:
     filters: tuple[int, ...] = (288, 323, 363, 407, 456, 512)  # a convolution and a pooling by 2 each
     kernel: int = 5
     pool: str = "max"
-    last_filters: int = 256  # of a last convolution of width 1; 0 leaves it out
+    last_filters: int = 256  # filters of a last convolution of width 1; 0 leaves it out
     gelu_after: bool = True  # as published, the vector of a region passes batch norm and a GELU
-    hidden_filters: int = 128  # of the convolution of width 1 in 'motifs'
+    hidden_filters: int = 128  # filters of the convolution of width 1 in 'motifs'
     n_bottleneck: int = 32
     dropout: float = 0.2
     max_shift: int = 3  # random shift in training, in bases

@@ -13,7 +13,7 @@ from torch.overrides import TorchFunctionMode
 from chromatell._validate import ChromatellError
 
 WEIGHTS = "weights."
-_COUNTER = "num_batches_tracked"  # of batch norm, which predictions do not read
+_COUNTER = "num_batches_tracked"  # batch norm counts in it; predictions do not read it
 _FILLED = (torch.rand, torch.randn, torch.eye)
 _Module = TypeVar("_Module", bound=nn.Module)
 
@@ -23,7 +23,7 @@ class _NoDraws(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         scaled = func is torch.Tensor.mul and isinstance(args[1], int | float)
-        if scaled or func.__name__ in ("normal_", "uniform_"):  # of a tensor, or of nn.init, which names it
+        if scaled or func.__name__ in ("normal_", "uniform_"):  # a tensor's method, or nn.init's function
             return args[0] if args else kwargs["tensor"]
         if func is torch.eye:
             args = (args[0], args[0])

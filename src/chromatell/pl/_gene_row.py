@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 GENES = "genes"
 _LANES = 4
-_LANE = 0.42  # of a track's row
+_LANE = 0.42  # share of a track's row that a lane of genes takes
 
 
 @dataclass

@@ -130,7 +130,7 @@ def _of_tracks(
 
 def _scores(table: pd.DataFrame, views: Any, *, single: bool, each_view: bool, call: str) -> list[tuple[str, str]]:
     there = list(dict.fromkeys(zip(table["view"].astype(str), table["metric"].astype(str), strict=True)))
-    first = dict(reversed(there))  # of each view its first metric
+    first = dict(reversed(there))  # each view keeps its first metric
     if views is None:
         wanted = [p for p in (MAIN[-1:] if single else MAIN) if p in there] or there[:1]
         if each_view and not single:

@@ -19,7 +19,7 @@ from chromatell.pl._track_evaluation import ALL, TrackEvaluation
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_SPREAD = 0.7  # of the room of a chromosome
+_SPREAD = 0.7  # share of a chromosome's room over which its models are spread
 _MARKERS = "osD^vPX<>"
 
 

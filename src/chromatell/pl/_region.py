@@ -27,9 +27,9 @@ from chromatell.pl._tracks import OBSERVED, positions
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_FILL = 0.84  # of a row's height
+_FILL = 0.84  # share of a row's height that is drawn on
 _MOST = 40  # groups
-_NARROW = 0.004  # of the window: regions are drawn at least so wide
+_NARROW = 0.004  # share of the window: regions are drawn at least so wide
 
 
 @plot

@@ -24,7 +24,7 @@ from chromatell.pl._style import BASELINE, FAINT, OKABE_ITO, finish, font_size, 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_FILL = 0.86  # of a row's height
+_FILL = 0.86  # share of a row's height that is drawn on
 _MOST = 1500  # steps of a line; more bins are shown by their largest value
 _MEGABASE = 100_000  # bp shown, from which on positions are in Mb
 _MAX_ROWS = 60

@@ -12,7 +12,7 @@ from chromatell._keys import TEST, VAL
 from chromatell._validate import ChromatellError, examples
 from chromatell.genome.regions import normalise_chrom
 
-MAX_BP = 1_000_000_000  # of a window, a gap or a block
+MAX_BP = 1_000_000_000  # the longest window, gap or block
 USUAL = (0.8, 0.1, 0.1)  # shares
 DRAWS = 20  # the closest to the fractions is kept; more would leave one split of few chromosomes for every seed
 

@@ -164,7 +164,7 @@ def _distances(
     rows, cols, away = (np.concatenate(part) for part in zip(*found, strict=True))
     order = np.lexsort((away, cols, rows))
     rows, cols, away = rows[order], cols[order], away[order]
-    nearest = np.ones(rows.size, dtype=bool)  # of several start sites
+    nearest = np.ones(rows.size, dtype=bool)  # one of several start sites
     nearest[1:] = (rows[1:] != rows[:-1]) | (cols[1:] != cols[:-1])
     value = (away[nearest] + 1).astype(np.float32)
     return sp.csr_matrix((value, (rows[nearest], cols[nearest])), shape=shape)

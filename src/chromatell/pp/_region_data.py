@@ -13,7 +13,7 @@ from chromatell._keys import ATAC, UNS
 from chromatell._validate import ChromatellError, modality, unique_names
 from chromatell.genome.builds import build_name, chromosome_sizes, identify
 
-BINNED = "bin_genome"  # of uns['ctl']: how an AnnData of bins was made
+BINNED = "bin_genome"  # key of uns['ctl'] that says how an AnnData of bins was made
 
 
 def regions_of(data: Any) -> AnnData:

@@ -22,7 +22,7 @@ Method = Literal["variance", "lasso", "random_forest", "proximity"]
 _BLOCK = 2048  # cells read at a time
 _MAX_CELLS = 5000  # training cells that lasso and random_forest read
 _MAX_GENES = 3000  # genes that they score; the others follow in order of variance
-_COMPONENTS = 10  # of the regions, which they predict
+_COMPONENTS = 10  # components of the regions, which genes predict
 _DECAY = 10_000  # bp, over which a linked region counts 1/e (proximity)
 
 

@@ -27,7 +27,7 @@ from chromatell._validate import (
 from chromatell.data.named import Modalities, modalities
 
 _USUAL = (0.7, 0.1, 0.2)  # shares
-_DRAWS = 20  # of a grouped split, the closest to the fractions is kept; more would leave one split for every seed
+_DRAWS = 20  # the grouped split closest to the fractions is kept; more draws would leave one split for every seed
 
 
 @modalities

@@ -12,7 +12,7 @@ from chromatell.io._record import Record, content_hash
 from chromatell.io._uns_store import model_keys, read_record
 from chromatell.reporting._html import WIDTH, Html, join, pairs, picture, tag
 
-_OTHER = ("key", "data", "split", "versions", "scores", "package", "date")  # of a card; shown by themselves
+_OTHER = ("key", "data", "split", "versions", "scores", "package", "date")  # parts that are shown by themselves
 _MOST = 12  # values of a list
 
 

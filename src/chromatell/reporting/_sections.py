@@ -32,7 +32,7 @@ from chromatell.reporting._map import embedding
 from chromatell.reporting._models import models
 
 Section = tuple[str, str, Html]
-_MAX_ROWS = 60  # of a table of groups
+_MAX_ROWS = 60  # a table of groups shows so many
 _TOP = 5  # regions of a group
 _COUNTED = 200_000_000  # values of a dense matrix that are looked at for their share that is not 0
 

@@ -22,7 +22,7 @@ from chromatell.data.named import Modalities, modalities
 from chromatell.tl._sequences import Asked, N, Regions, one_hot_of, result_key, tangermeme, write_result
 
 METHODS = ("deep_lift_shap", "input_x_gradient")
-_REGIONS = 16  # of a chunk
+_REGIONS = 16  # regions of a chunk
 _TOLERANCE = 0.01  # share of the difference in log-odds that the contributions may miss
 
 _NOTHING = 1e-4  # log-odds: the model says nothing of sequence, and there is nothing to share out

@@ -216,7 +216,7 @@ def _threshold(smoothed: dict[str, np.ndarray], null: list[np.ndarray], fdr: flo
     chance = np.sort(np.concatenate(null))
     if not values.size:
         raise ChromatellError("No usable bin has a value: nothing can be called. Check the mask, tracks.masks.")
-    first = np.flatnonzero(np.diff(values, prepend=-np.inf) > 0)  # of each run of ties
+    first = np.flatnonzero(np.diff(values, prepend=-np.inf) > 0)  # the start of each run of ties
     above = values.size - first
     by_chance = (1 + chance.size - np.searchsorted(chance, values[first], side="left")) / n_shuffles
     passed = np.flatnonzero(by_chance / above <= fdr)

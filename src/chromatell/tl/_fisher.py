@@ -263,7 +263,7 @@ def _count(values: np.ndarray, cut: np.float32) -> tuple[np.ndarray, np.ndarray]
 
 def _nth_largest(values: np.ndarray, n: int) -> np.float32:
     """Return the n-th largest of non-negative float32 values, by bisection on their bits: no copy, no sort."""
-    bits = values.view(np.int32)  # of the same order as the values, which are not negative
+    bits = values.view(np.int32)  # they sort as the values do, which are not negative
     low, high = max(int(bits.min()), 0), int(bits.max())
     while low < high:  # the largest value that at least n reach
         middle = (low + high + 1) // 2

@@ -224,7 +224,7 @@ def _by_body(
     pairs = (position[here].astype(np.int64), region[here])
     weights = sp.csr_matrix((np.ones(here.sum(), np.float32), pairs), shape=(rna.n_vars, len(regions)))
     weights.sum_duplicates()
-    weights.data[:] = 1.0  # of several bodies of one name, a region counts once
+    weights.data[:] = 1.0  # a region counts once where several bodies have one name
     return weights
 
 

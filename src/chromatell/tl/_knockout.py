@@ -18,8 +18,8 @@ from chromatell.tl._sequences import N, region_windows, sequence_model
 
 JASPAR = "JASPAR"
 _FEWEST = 10  # cells that express a gene
-_CLIP = 1e-6  # of a probability, before its log-odds
-_ROUNDS = 20  # of shuffling a site that still matches
+_CLIP = 1e-6  # a probability is kept so far from 0 and 1 before its log-odds
+_ROUNDS = 20  # a site that still matches is shuffled again so often
 _ROWS = 4096  # sequences scanned at a time
 
 

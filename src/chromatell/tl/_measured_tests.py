@@ -14,7 +14,7 @@ from chromatell.data.chosen import indicator
 from chromatell.tl._resampling import PSEUDO
 
 TESTS = ("cells", "donors", "deseq2")
-MIN_CELLS = 5  # of a donor, in a group and outside it
+MIN_CELLS = 5  # a donor needs so many in a group and outside it
 
 
 def by_cells(x: sp.csr_matrix, inside: np.ndarray, outside: np.ndarray) -> np.ndarray:

@@ -215,7 +215,7 @@ def matched_backgrounds(share: np.ndarray, gc: np.ndarray | None, n: int, rng: n
     k = min(_NEAREST, len(white) - 1)
     distance, near = cKDTree(white).query(white, k=k + 1)
     itself = near == np.arange(len(white))[:, None]
-    # of equal points the region itself may be any; it goes, or else the furthest
+    # the region itself may be any of equal points; it goes, or else the furthest
     drop = np.where(itself.any(axis=1), itself.argmax(axis=1), k)
     keep = np.ones_like(near, dtype=bool)
     keep[np.arange(len(near)), drop] = False

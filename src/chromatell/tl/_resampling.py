@@ -12,7 +12,7 @@ from scipy import stats
 from chromatell._progress import progress
 
 PSEUDO = 1e-3  # added to a probability before its logarithm
-_BYTES = 64_000_000  # of a block of cells x regions
+_BYTES = 64_000_000  # bytes of a block of cells x regions
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from chromatell.tl._sequences import (
 from chromatell.tl._variant_windows import GenomeWindows, RegionWindows, VariantWindows
 
 _ROWS = 1024  # variants read at a time
-_ROUNDING = 1e-5  # of the largest random effect: effects that are this close are equal
+_ROUNDING = 1e-5  # share of the largest random effect: effects that are this close are equal
 
 
 @modalities

@@ -39,9 +39,9 @@ from chromatell.models.baselines.bins import (
     truncated,
 )
 
-VIEWS = ("overall", "per_cell", "depth_matched")  # of removed bins
+VIEWS = ("overall", "per_cell", "depth_matched")  # in which removed bins are scored
 BASELINES_OF = {COMPLETION: COMPLETIONS, LABELS: LABELLERS, EMBEDDING: EMBEDDERS}  # what stands beside the models
-_MOST_CELLS = 10_000  # of an embedding
+_MOST_CELLS = 10_000  # an embedding is scored on so many
 _SUPERVISED = "_supervised"  # follows the name of the label that an embedding was trained with
 
 

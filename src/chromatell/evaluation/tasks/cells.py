@@ -69,7 +69,7 @@ class CellTask(Task):
 
     called = "cells"
     own_options = ("motifs",)
-    _ridges: Mapping[str, Predictor] = {}  # of `input_gains`; none where expression alone is read
+    _ridges: Mapping[str, Predictor] = {}  # what `input_gains` compares; none where expression alone is read
 
     @classmethod
     def takes(cls, data: Any, request: Request) -> bool:
@@ -130,7 +130,7 @@ class CellTask(Task):
         kinds = self._kinds(only_cells=request.regions is not None)
         self._stored = self._stored_predictors()
         self.kinds = self._scorable(kinds)
-        if not set(self.kinds) <= {CROSS_REGION}:  # of training cells, as it must be
+        if not set(self.kinds) <= {CROSS_REGION}:  # whose cells are training cells
             cells = self.mdata.obs_names[self.splits.cells == request.split]
             for predictor in self._stored:
                 refuse_trained(self.mdata, predictor.name, cells, request.split)

@@ -16,7 +16,7 @@ from chromatell.evaluation.views.registry import ALL, Score, Truth, view
 from chromatell.metrics.tracks import Changes, Observed, ScoredBins, best_threshold, block_weights, peak_scores
 
 PEAKS, SMOOTHED, RAW_VIEW = "peaks", "smoothed", "raw"
-THRESHOLD = "threshold"  # of the prediction, a row beside the scores
+THRESHOLD = "threshold"  # the prediction's threshold is a row beside its scores
 
 
 def is_smoothed(tracks: BinnedTracks, target: str) -> bool:

@@ -37,7 +37,7 @@ EMBEDDERS: dict[str, str] = {"lsi": "latent semantic indexing of the training ce
 
 N_LSI = 50
 STRENGTHS = (1e-3, 0.01, 0.1, 1.0, 10.0)  # scikit-learn's C, one over the penalty
-_PRIOR = 0.05  # of the mean over all training cells, beside the neighbours
+_PRIOR = 0.05  # weight of the mean over all training cells beside the neighbours
 _TUNE_CELLS, _TUNE_BINS = 1_000, 20_000
 
 

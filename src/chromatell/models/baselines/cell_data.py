@@ -31,8 +31,8 @@ from chromatell.models.baselines.protocol import Baseline, Data, Losses, Option,
 PANEL = 100  # up to this many genes ridge may use all of them
 _COMPONENTS = 50
 _TUNE_CELLS, _TUNE_REGIONS = 1_000, 5_000
-_RANKED_CELLS, _RANKED_REGIONS = 300, 500  # of them, where each is sorted
-_MOST_PAIRS = 8_000_000  # of cells of one depth, that are listed: 100 MB
+_RANKED_CELLS, _RANKED_REGIONS = 300, 500  # at most so many of them where each is sorted
+_MOST_PAIRS = 8_000_000  # at most so many pairs of cells of one depth are listed: 100 MB
 _SORTED_PAIRS = 1 << 18  # up to so many pairs are sorted for the overall AP; the table of bins costs as much as these
 _LIKE = {"within_type": "depth_matched", "within_type_depth_matched": "depth_matched"}
 
@@ -66,7 +66,7 @@ class CellData(Data):
         self.rna, self.atac = paired(mdata)
         split = split_of(mdata)
         self.regions, self.seed, self.depth_key = pd.Index(regions), seed, depth_key
-        self.places = self.atac.var_names.get_indexer(self.regions)  # of all regions to predict
+        self.places = self.atac.var_names.get_indexer(self.regions)  # places of all regions to predict
         if (self.places < 0).any():
             missing = self.regions[self.places < 0]
             raise ChromatellError(
@@ -126,7 +126,7 @@ class CellData(Data):
         keep = selected(self.rna)
         x = compact(matrix(self.rna)[:, keep])
         expression = Expression.fit(x[self.train], self.rna.var_names[keep])
-        n = _COMPONENTS if keep.sum() > PANEL else int(keep.sum())  # of a panel all that its genes hold
+        n = _COMPONENTS if keep.sum() > PANEL else int(keep.sum())  # a panel keeps all that its genes hold
         embedding = Embedding.fit(expression, x[self.train], n, seed=self.seed)
         scores = np.empty((x.shape[0], embedding.components.shape[1]), dtype=np.float32)
         library = np.empty(x.shape[0], dtype=np.float32)

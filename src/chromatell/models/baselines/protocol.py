@@ -18,7 +18,7 @@ MAX_REFERENCE = 50_000  # training cells among which neighbours are sought
 
 # The same for cells and for bins. Wide, so that the ends are not chosen; the tuner looks at a part of them only.
 _MANY = 64  # neighbours, from which on distances are sorted in part
-_DISTANCES = 8_000_000  # of a block: 64 MB
+_DISTANCES = 8_000_000  # distances of a block: 64 MB
 NEIGHBOURS = (1, 2, 5, 10, 20, 30, 50, 100, 150, 300, 500, 1_000, 2_000)
 RANKS = (1, 2, 3, 5, 8, 12, 20, 30, 50)
 DIMENSIONS = (1, 2, 5, 10, 20, 30, 50)
@@ -28,7 +28,7 @@ _PATIENCE = 2  # worse values in a row after which a search turns round
 EVERY = slice(None)  # in place of columns: all of them
 
 Option = tuple[Any, ...]  # one choice of all that is tuned
-Losses = Callable[[Option], Mapping[str, float]]  # of an option, by what is asked of it; the first is the usual one
+Losses = Callable[[Option], Mapping[str, float]]  # an option's losses by purpose; the first is the usual one
 
 
 @dataclass(frozen=True)

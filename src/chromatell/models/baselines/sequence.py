@@ -20,7 +20,7 @@ from chromatell.models.baselines.protocol import Baseline, register
 from chromatell.models.baselines.sequence_rates import Reads, Regions, SequenceRates, cell_factors, probability
 
 MIN_REGIONS = 20  # training regions with a sequence
-_MAX_REGIONS = 50_000  # of them that are used
+_MAX_REGIONS = 50_000  # at most so many of them are used
 
 
 def tokens_of(atac: AnnData) -> np.ndarray:

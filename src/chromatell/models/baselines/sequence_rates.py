@@ -14,7 +14,7 @@ from chromatell.models.baselines.protocol import PENALTIES, Axis, Option, tune
 
 GRID = Axis((*PENALTIES, np.inf), 1e3, (True, True))  # from least squares to no use of the words
 _ROWS = 1_024  # windows taken at a time
-_STEEPEST = 4.0  # of the log rate, by which a cell may differ from the others
+_STEEPEST = 4.0  # a cell's log rate may differ from the others' by so much
 _NO_GENE = 1e12  # bp; the chromosome has no gene
 _LIMIT = 3.0  # sd from the training mean within which a feature is believed
 
@@ -38,7 +38,7 @@ class PartialRidge:
         self._q, self._r = np.linalg.qr(self._root * np.column_stack([np.ones(len(free)), free]))
         self._inside = self._q.T @ (self._root * target)
         x = self._root * penalised
-        self._shadow = self._q.T @ x  # of the penalised features on the free ones
+        self._shadow = self._q.T @ x  # what the free features hold of the penalised ones
         x = x - self._q @ self._shadow
         if len(x) < x.shape[1]:  # what lies outside the space of the rows has no part in the fit
             left, size, right = np.linalg.svd(x, full_matrices=False)
@@ -309,7 +309,7 @@ def _log_rate(n_open: np.ndarray, n_cells: int) -> tuple[np.ndarray, np.ndarray]
 
 def _response(regions: Regions, n_cells: int) -> tuple[np.ndarray, np.ndarray]:
     share = np.clip((regions.n_open + 0.5) / (n_cells + 1), None, 1 - 0.5 / (n_cells + 1))
-    slope = -(1 - share) * np.log1p(-share)  # of the probability in the log rate
+    slope = -(1 - share) * np.log1p(-share)  # how the probability rises with the log rate
     return regions.covariance / slope[:, None], slope**2 / (share * (1 - share))
 
 

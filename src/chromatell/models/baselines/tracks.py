@@ -25,7 +25,7 @@ from chromatell.models.baselines.protocol import (
 
 NARROW = 5000  # bp
 _WIDEST = 2561  # bins
-# of the mean over bins; from least squares to the mean
+# they are shares of the mean over bins, and go from least squares to the mean
 _PENALTIES = Axis(tuple(10.0**e for e in range(-6, 4)), 1e-4, (True, True))
 _BLOCK = 1 << 15
 _MOST = 500_000  # bins that weights are fitted to

@@ -34,7 +34,7 @@ def fit_stack(
         logger.info("No validation cells: the network predicts alone.")
         return None
     (rows, scores, library), components = training.some, training.components
-    n_open = float(np.sum(training.share_open(atac, rows[:1000], regions)))  # of a cell
+    n_open = float(np.sum(training.share_open(atac, rows[:1000], regions)))  # a cell's open regions
     n = max(1000, int(ENTRIES / max(n_open, 1)))
     step = -(-len(rows) // n)
     rows, scores, library = rows[::step], scores[::step], library[::step]

@@ -22,7 +22,7 @@ _CHOICES = {
     "norm": ("none", "batch", "layer"),
     "likelihood": ("bernoulli", "poisson"),
 }
-_LIMITS = (  # of whole numbers
+_LIMITS = (  # what whole numbers may be
     ("n_pcs", 0, 100_000),
     ("n_hidden", 1, 100_000),
     ("n_layers", 0, 64),

@@ -134,7 +134,7 @@ class _Trial:
         self.mean = np.clip(share, 0.5 / (n + 1), 1 - 0.5 / (n + 1)).astype(np.float32)
         self.held, self._design = held, held.design(scale)
         design, always = train.design(scale), train.library.shape[1]
-        left: list[tuple[bool, Any]] = [(False, train.truth)]  # of the truth, by whether mean x depth is taken off
+        left: list[tuple[bool, Any]] = [(False, train.truth)]  # the truth, and whether mean x depth is taken off it
         if n * n_regions <= DENSE:
             rest = train.truth.toarray().astype(np.float32, copy=False)
             for rows in blocks(n):

@@ -227,7 +227,7 @@ class Moments:
         simple = _on_simplex(inner[:, :-1, :-1].sum(axis=0), cross[:, :-1].sum(axis=0))
         weights, n = np.append(simple, 0.0), self.n_val
         step = np.eye(len(weights))[-1] - weights
-        gain = (cross[:n] - inner[:n] @ weights) @ step  # of a small share, in each cell
+        gain = (cross[:n] - inner[:n] @ weights) @ step  # what a small share gains in each cell
         apart = np.einsum("i,cij,j->c", step, inner[:n], step)
         total = float(apart.sum())
         if total <= 0:

@@ -33,7 +33,7 @@ class Source:
     deviation: np.ndarray
     options: NascentConfig
     genome: Genome | None = None
-    sample: Sample | None = None  # of 'transfer'
+    sample: Sample | None = None  # the scale of a sample, where 'transfer' reads it
 
     def x(self, chrom: str) -> np.ndarray:
         """Return scaled inputs, float32 (inputs, bins)."""

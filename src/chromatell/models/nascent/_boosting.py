@@ -53,7 +53,7 @@ class Boosted:
     """One target: its trees, and the losses after each round."""
 
     trees: Trees
-    losses: dict[str, np.ndarray]  # of 'train' and 'val'
+    losses: dict[str, np.ndarray]  # those of 'train' and of 'val'
 
     def plain(self) -> dict[str, Any]:
         """Return tensors by name, for a state of training."""

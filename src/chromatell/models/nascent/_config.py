@@ -82,7 +82,7 @@ class NascentConfig:
     preset: str = "default"
     task: str = "regression"
     loss: str = ""  # '' is 'mse', or 'logistic' for classification
-    threshold: float = 0.0  # of classification: a bin is positive where its unsmoothed target is above
+    threshold: float = 0.0  # classification calls a bin positive where its unsmoothed target is above
     window: int = 2561  # bins, odd; 501 for 'transfer', 201 for 'dense'
     bin_size: int = 50  # in bp
     context: str = "signal"  # or 'sequence': both are read
@@ -94,13 +94,13 @@ class NascentConfig:
     augment: bool = True  # 'transfer' also trains on the signal as other depths and assays would see it
     blend: float = 0.35  # share of the smoothed log signal in the predictions of 'transfer'
     ranks: bool = True  # 'transfer' also reads how high a bin ranks among those of its sample
-    max_depth: int = 6  # of a tree; 4 for 'transfer'
+    max_depth: int = 6  # depth of a tree; 4 for 'transfer'
     min_child_weight: float = 100.0  # least bins in a leaf
     subsample: float = 0.8  # share of the bins that a tree sees
     colsample: float = 0.5  # share of the features that a tree sees
-    n_hidden: int = 256  # of each dense layer
+    n_hidden: int = 256  # width of each dense layer
     n_layers: int = 5  # dense layers before the last
-    n_filters: int = 32  # of each convolution
+    n_filters: int = 32  # filters of each convolution
     dropout: float = 0.1
 
     def __post_init__(self) -> None:

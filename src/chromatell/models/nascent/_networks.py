@@ -50,7 +50,7 @@ class TrackNetwork(nn.Module):
         self.window, self.kind = config.window, config.loss
         self.flips, self.jitter = config.strand_flip, config.depth_jitter
         self.swap = list(swap)  # each input's place on the other strand
-        self.share = [0.5] * n_targets  # of bins that are not 0
+        self.share = [0.5] * n_targets  # share of the bins that are not 0
 
     def forward(self, x: Tensor, tokens: Tensor | None = None, step: int = 1) -> Tensor:
         """Return outputs (stretches, targets, bins) of each `step`-th bin; fields as in `TrackBatch`."""

@@ -31,7 +31,7 @@ def describe_signal(tracks: BinnedTracks, names: Sequence[str], split: str | Non
     One read is what the tenth percentile of the bins with signal holds, whatever the unit.
     """
     totals: list[np.ndarray] = []
-    step = -(-tracks.n_bins // _LOOKED_AT)  # of a genome each so-manieth bin tells enough
+    step = -(-tracks.n_bins // _LOOKED_AT)  # each so-manieth bin of a genome tells enough
     for chrom in tracks.chroms:
         totals.append(input_values(tracks, chrom, names)[:, tracks.usable(chrom, split)][:, ::step].sum(axis=0))
     signal = np.concatenate(totals).astype(np.float64)
