@@ -126,6 +126,11 @@ def as_fasta(sequences: dict[str, str], line: int = 60, newline: str = "\n") -> 
     return newline.join(parts) + newline
 
 
+def genes(*rows: tuple[str, int, int, str, str]) -> pd.DataFrame:
+    """A table of genes, each (chrom, start, end, name, strand)."""
+    return pd.DataFrame(rows, columns=["chrom", "start", "end", "name", "strand"])
+
+
 def write_fasta(path: Path, sequences: dict[str, str]) -> Path:
     path.write_text(as_fasta(sequences))
     return path

@@ -132,10 +132,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         'tracks = ctl.data.BinnedTracks({"chr1": [signal, signal > 1]}, ["plus", "mark"], chrom_sizes=sizes)',
         'tracks.table.loc["plus", "role"] = "input"',
     ),
-    "baseline": (
+    "evaluated": (
         "mdata = ctl.datasets.simulate_multiome(300, 30, 60, n_types=2, seed=0)",
         "ctl.pp.split_cells(mdata, seed=0)",
         'ctl.tl.baseline(mdata, "svd_ridge")',
+        'ctl.tl.evaluate(mdata, baselines=["region_mean"], n_bootstrap=10)',
     ),
 }
 

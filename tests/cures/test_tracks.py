@@ -10,6 +10,7 @@ from tests.cures.inputs import tracks
 import chromatell as ctl
 
 NASCENT = "ctl.tl.nascent(tracks, window=5, train_kwargs={'max_epochs': 2}, seed=0)"
+SMALL = {"nascent(tracks)": "nascent(tracks, window=5, train_kwargs={'max_epochs': 2})"}
 SCORE = "ctl.tl.evaluate(tracks, baselines=['log_signal'], n_bootstrap=0)"
 
 
@@ -111,7 +112,7 @@ CURES = [
         SCORE.replace("['log_signal']", "None"),
         "There is no prediction",
         tracks(),
-        fill={"nascent(tracks)": "nascent(tracks, window=5, train_kwargs={'max_epochs': 2})"},
+        fill=SMALL,
     ),
     Cure(
         "not smoothed",
@@ -132,7 +133,7 @@ CURES = [
         "ctl.pl.track_scatter(tracks, 'mark', 'nascent')",
         "no prediction of 'mark'",
         tracks(),
-        fill={"nascent(tracks)": "nascent(tracks, window=5, train_kwargs={'max_epochs': 2})"},
+        fill=SMALL,
     ),
     Cure(
         "strands of trees",

@@ -6,6 +6,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
+from tests.helpers import genes
 
 import chromatell as ctl
 
@@ -13,15 +14,7 @@ mpl.use("agg")
 import matplotlib.pyplot as plt
 from matplotlib.patches import Polygon, StepPatch
 
-GENES = pd.DataFrame(
-    {
-        "chrom": ["chr1", "chr1", "2"],
-        "start": [1000, 2600, 0],
-        "end": [2500, 9000, 50],
-        "name": ["ABC", "XYZ", "far"],
-        "strand": ["+", "-", "+"],
-    }
-)
+GENES = genes(("chr1", 1000, 2500, "ABC", "+"), ("chr1", 2600, 9000, "XYZ", "-"), ("2", 0, 50, "far", "+"))
 
 
 @pytest.fixture

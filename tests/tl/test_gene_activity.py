@@ -8,18 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from tests.helpers import genes
 
 import chromatell as ctl
 from chromatell._compat import no_pull
 
-GENES = pd.DataFrame(
-    {
-        "chrom": ["1", "1", "2"],
-        "start": [10_000, 60_000, 5_000],
-        "end": [20_000, 70_000, 9_000],
-        "name": ["A", "B", "C"],
-        "strand": ["+", "-", "+"],
-    }
+GENES = genes(
+    ("1", 10_000, 20_000, "A", "+"), ("1", 60_000, 70_000, "B", "-"), ("2", 5_000, 9_000, "C", "+")
 )  # start sites: A 10,000; B 69,999; C 5,000
 REGIONS = ["chr1:9000-9500", "chr1:15000-15500", "chr1:69900-70100", "chr1:71500-71900", "chr1:400000-400500"]
 P = np.array([[0.5, 0.2, 0.1, 0.4, 0.9], [0.1, 0.1, 0.8, 0.2, 0.3], [0.0, 0.3, 0.2, 0.2, 0.1]], dtype=np.float32)

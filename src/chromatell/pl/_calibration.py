@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @plot
 @documented("evaluated")
-@example("baseline")
+@example("evaluated")
 def calibration(
     mdata: MuData,
     models: str | Sequence[str] | None = None,
@@ -54,7 +54,6 @@ def calibration(
 
     Examples
     --------
-    >>> ctl.tl.evaluate(mdata, baselines=["region_mean"], views=["calibration"], n_bootstrap=0)
     >>> ctl.pl.calibration(mdata, "svd_ridge").get_xscale()
     'log'
     """

@@ -30,7 +30,7 @@ LOWER_IS_BETTER = frozenset({"ece", "brier", "rmse"})
 
 @plot
 @documented("evaluated")
-@example("baseline")
+@example("evaluated")
 def leaderboard(
     mdata: MuData | AnnData | BinnedTracks,
     *,
@@ -80,7 +80,6 @@ def leaderboard(
 
     Examples
     --------
-    >>> ctl.tl.evaluate(mdata, baselines=["region_mean"], views=["per_cell"], n_bootstrap=20)
     >>> ctl.pl.leaderboard(mdata, views="per_cell").get_xlabel()
     'AUROC (per cell)'
     """

@@ -31,7 +31,7 @@ _VIEWS = ("per_cell", "per_region")
 
 @plot
 @documented("evaluated")
-@example("baseline")
+@example("evaluated")
 def per_cell_per_region(
     mdata: MuData,
     model: str | None = None,
@@ -64,8 +64,6 @@ def per_cell_per_region(
 
     Examples
     --------
-    >>> views = ["per_cell", "per_region"]
-    >>> ctl.tl.evaluate(mdata, baselines=["region_mean"], views=views, n_bootstrap=0)
     >>> ctl.pl.per_cell_per_region(mdata, "svd_ridge", baseline="region_mean").get_ylabel()
     'AUROC'
     """

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @plot
 @documented("evaluated")
-@example("baseline")
+@example("evaluated")
 def pr_curve(
     mdata: MuData | AnnData,
     models: str | Sequence[str] | None = None,
@@ -55,7 +55,6 @@ def pr_curve(
 
     Examples
     --------
-    >>> ctl.tl.evaluate(mdata, baselines=["region_mean"], views=["overall"], n_bootstrap=0)
     >>> ctl.pl.pr_curve(mdata, "svd_ridge").get_ylabel()
     'Precision'
     """

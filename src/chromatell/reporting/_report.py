@@ -30,7 +30,7 @@ _PACKAGES = ("chromatell", "anndata", "mudata", "scanpy", "scvi-tools", "torch",
 
 
 @modalities
-@example("baseline")
+@example("evaluated")
 def report(
     data: MuData | AnnData | BinnedTracks | str | os.PathLike[str],
     path: str | os.PathLike[str],
@@ -85,7 +85,6 @@ def report(
 
     Examples
     --------
-    >>> ctl.tl.evaluate(mdata, baselines=["region_mean"], views=["overall"], n_bootstrap=10)
     >>> ctl.io.report(mdata, "report.html").name
     'report.html'
     """
