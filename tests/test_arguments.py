@@ -90,7 +90,7 @@ def test_a_call_that_python_refuses_is_refused_by_python():
         ctl.pp.bin_genome("fragments.tsv.gz", nope=3)
     with pytest.raises(TypeError, match=r"region\(\) got an unexpected keyword argument 'nope'"):
         ctl.pl.region(None, "chr1:0-9", nope=3)
-    with pytest.raises(TypeError, match=r"calibration\(\) missing a required argument: 'mdata'"):
+    with pytest.raises(TypeError, match=r"calibration\(\) missing 1 required positional argument: 'mdata'"):
         ctl.pl.calibration()
 
 

@@ -52,7 +52,9 @@ def arguments(function: Callable[_P, _R]) -> Callable[_P, _R]:
         try:
             given = signature.bind(*args, **kwargs).arguments
         except TypeError as error:
-            raise TypeError(f"{function.__name__}() {error}") from None  # as Python says it
+            if "unexpected keyword" in str(error):  # which ``**more: Unpack[...]`` would let through
+                raise TypeError(f"{function.__name__}() {error}") from None
+            return function(*args, **kwargs)  # which raises it, in Python's own words
         for name, value in given.items():
             check(name, value, hints[name], signature.parameters[name].default)
         return function(*args, **kwargs)
