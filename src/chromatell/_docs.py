@@ -136,7 +136,8 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "mdata = ctl.datasets.simulate_multiome(300, 30, 60, n_types=2, seed=0)",
         "ctl.pp.split_cells(mdata, seed=0)",
         'ctl.tl.baseline(mdata, "svd_ridge")',
-        'ctl.tl.evaluate(mdata, baselines=["region_mean"], n_bootstrap=10)',
+        'views = ["overall", "per_cell", "per_region", "calibration"]',
+        'ctl.tl.evaluate(mdata, baselines=["region_mean"], views=views, n_bootstrap=10)',
     ),
 }
 

@@ -28,7 +28,7 @@ from chromatell._keys import (
     X_KEY,
 )
 from chromatell._validate import ChromatellError, same_names, store_key, warn
-from chromatell.io._zarr_writer import open_prediction
+from chromatell.io._zarr_reader import open_prediction
 
 _CAUTION = (
     "Predicted values are smooth over like cells, so that cells are not independent: sc.tl.rank_genes_groups and other "

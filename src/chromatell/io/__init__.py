@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from chromatell.io._shuffled import open_cells, write_shuffled
     from chromatell.io._uns_store import model_keys, read_record, write_record
     from chromatell.io._write_tracks import write_tracks
-    from chromatell.io._zarr_writer import PredictionWriter, open_prediction, prediction_reference
+    from chromatell.io._zarr_reader import open_prediction
+    from chromatell.io._zarr_writer import PredictionWriter, prediction_reference
 
 # name -> file that defines it
 _WHERE = {
@@ -40,7 +41,7 @@ _WHERE = {
     "import_model": "_export",
     "write_tracks": "_write_tracks",
     "PredictionWriter": "_zarr_writer",
-    "open_prediction": "_zarr_writer",
+    "open_prediction": "_zarr_reader",
     "prediction_reference": "_zarr_writer",
 }
 
