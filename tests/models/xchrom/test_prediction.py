@@ -18,8 +18,8 @@ from chromatell import ChromatellError, ChromatellWarning
 from chromatell.data.depth import choose_strength
 from chromatell.models.xchrom import _model as model_file
 from chromatell.models.xchrom import _stages as stages_file
+from chromatell.models.xchrom._fitted import SHRINK
 from chromatell.models.xchrom._regions import read_bed
-from chromatell.models.xchrom._training import SHRINK
 
 XChrom = ctl.models.XChrom
 WIDTH, LENGTH = 150, 140  # of the windows, and of what the tower reads

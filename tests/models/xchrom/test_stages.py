@@ -13,7 +13,7 @@ import torch
 from tests.helpers import rows_of, weights
 
 import chromatell as ctl
-from chromatell.models.xchrom import _model, _seed_motifs
+from chromatell.models.xchrom import _seed_motifs, _stages
 from chromatell.models.xchrom._effects import PENALTIES, Effects, choose_penalty
 from chromatell.models.xchrom._module import XChromConfig, XChromModule
 from chromatell.models.xchrom._seed_motifs import kmer_counts, seed_motifs, telling_words
@@ -155,13 +155,13 @@ def test_the_first_fit_of_cells(mdata, monkeypatch):
 
 def test_the_number_of_threads_changes_no_choice(fit, mdata, monkeypatch):
     """The start, words among it, is the same to the bit; training after it, to float rounding."""
-    starts, predicted, first_fit = [], [], _model.start_from_cells
+    starts, predicted, first_fit = [], [], _stages.start_from_cells
 
     def spied(module, *args, **kwargs):
         first_fit(module, *args, **kwargs)
         starts.append({name: value.clone() for name, value in module.state_dict().items()})
 
-    monkeypatch.setattr(_model, "start_from_cells", spied)
+    monkeypatch.setattr(_stages, "start_from_cells", spied)
     before = torch.get_num_threads()
     try:
         for n in (1, 2):

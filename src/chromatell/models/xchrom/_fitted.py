@@ -11,13 +11,17 @@ import pandas as pd
 
 from chromatell._keys import ATAC, RNA
 from chromatell._validate import ChromatellError
+from chromatell.data.accessibility import true_depth
 from chromatell.data.cell_embedding import CellEmbedding
 from chromatell.data.covariates import Covariates
 from chromatell.data.depth import DepthModel
 from chromatell.data.stored import stored
+from chromatell.models._support import expression_of, observed_atac
 from chromatell.models.xchrom._module import XChromConfig
 from chromatell.models.xchrom._store import places_from, plain_places
 from chromatell.nn.region_covariates import CovariateSource
+
+SHRINK = np.float32(0.8)  # a predicted depth is drawn towards the mean: it is uncertain
 
 
 @dataclass
@@ -48,6 +52,18 @@ class Fitted:
     depth_model: DepthModel
     source: CovariateSource = field(default_factory=CovariateSource)
     vectors: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), dtype=np.float32))
+
+    def read_cells(self, data: Any, depth: str, depth_key: str | None) -> tuple[np.ndarray, np.ndarray]:
+        """Return what the cell tower reads, float32 (cells, n_inputs), and standardised log depth, (cells,)."""
+        rna = expression_of(data)
+        cells, library = self.embedding.transform(rna)
+        if depth == "predicted":
+            size = SHRINK * self.depth_model.predict(cells, library)
+        elif depth == "fixed":
+            size = np.zeros(rna.n_obs, dtype=np.float32)
+        else:
+            size = self.depth_model.standardise(true_depth(observed_atac(data), depth_key))
+        return np.hstack([cells, self.cell_covariates.transform(data, np.arange(rna.n_obs))]), size
 
     # ---- the record
 

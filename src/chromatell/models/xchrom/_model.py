@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -15,32 +16,23 @@ from mudata import MuData
 from torch.utils.data import DataLoader
 
 from chromatell._keys import ATAC, DNA, X_PCA
-from chromatell._settings import logger
 from chromatell._validate import in_range, one_of
-from chromatell.data.accessibility import true_depth
 from chromatell.data.cells import row_blocks
 from chromatell.data.expression import Expression
 from chromatell.genome.motifs import Motifs
 from chromatell.models._cell_model import DEPTHS, CellModel
 from chromatell.models._declared import Declared
 from chromatell.models._query import Query
-from chromatell.models._support import expression_of, observed_atac
+from chromatell.models._support import expression_of
 from chromatell.models._train_config import TrainConfig
+from chromatell.models.xchrom import _stages as stages
 from chromatell.models.xchrom._fitted import Fitted
 from chromatell.models.xchrom._module import XChromModule
-from chromatell.models.xchrom._presets import PRESETS, resolve_network
+from chromatell.models.xchrom._presets import PRESETS, resolve_network, scheduled
 from chromatell.models.xchrom._regions import Asked, Regions, checked_tokens, chosen_cells, places_of, resolve_regions
 from chromatell.models.xchrom._setup import checked_setup, covariate_source
-from chromatell.models.xchrom._stages import (
-    cell_vectors,
-    choose_share,
-    choose_shares,
-    region_terms,
-    sequence_vectors,
-    start_from_cells,
-)
 from chromatell.models.xchrom._store import SequenceVectors, check_config, module_from
-from chromatell.models.xchrom._training import SHRINK, TrainingData
+from chromatell.models.xchrom._training import TrainingData
 
 _ROWS, _COLUMNS = 2048, 16_384  # cells and regions predicted at a time
 
@@ -190,12 +182,10 @@ class XChrom(CellModel):
         """
         from chromatell.models._scvi import covariate_fields, register_paired
 
-        embedding = checked_setup(mdata, embedding, sequence)
+        setup_args: dict[str, Any] = {"embedding": checked_setup(mdata, embedding, sequence), "sequence": sequence}
         continuous = list(continuous_covariate_keys or [])
-        also = covariate_fields(mdata, batch_key, continuous)
-        setup_args: dict[str, Any] = {"embedding": embedding, "sequence": sequence, "depth_key": depth_key}
-        setup_args |= {"batch_key": batch_key, "continuous_covariate_keys": continuous}
-        register_paired(cls, mdata, setup_args, also)
+        setup_args |= {"depth_key": depth_key, "batch_key": batch_key, "continuous_covariate_keys": continuous}
+        register_paired(cls, mdata, setup_args, covariate_fields(mdata, batch_key, continuous))
 
     # ---- statistics and module
 
@@ -221,27 +211,18 @@ class XChrom(CellModel):
         return self._training.loader(split, size, self.config["cells_per_batch"], seed, new_regions_only=frozen)
 
     def _schedule(self) -> TrainConfig:
-        config, n = self.train_config, int(self.fitted.seen.sum())
-        if n >= config.full_rate_at:
-            return config
-        lr = config.lr * n / config.full_rate_at
-        logger.info(f"{n} training regions are few: learning rate {lr:.2g}.")
-        return replace(config, lr=lr)
+        return scheduled(self.train_config, int(self.fitted.seen.sum()))
 
     def _fit(self, data: MuData, seed: int, **kwargs: Any) -> None:
         if self.network.warm_epochs:
-            start_from_cells(self.module, self._training, accelerator=kwargs["accelerator"], seed=seed)
+            stages.start_from_cells(self.module, self._training, accelerator=kwargs["accelerator"], seed=seed)
         super()._fit(data, seed, starts_fitted=self.network.learns_vectors, **kwargs)
-        if self.module.covariates is not None:
-            level, response = choose_shares(self.module, self._training)
-            self.config["share_of_filters"] = {"level": level, "response": response}
-        elif self.network.learns_vectors:
-            self.config["share_of_filters"] = choose_share(self.module, self._training)
+        if (share := stages.share_of_filters(self.module, self._training)) is not None:
+            self.config["share_of_filters"] = share
         vectors, seen = self.region_vectors(self._training.tokens, self.fitted.places), self.fitted.seen
         if self.config["region_effect"]:
-            terms, penalty = region_terms(self.module, self._training, vectors[seen], seed)
+            terms, self.config["region_penalty"] = stages.region_terms(self.module, self._training, vectors[seen], seed)
             vectors[seen] += terms
-            self.config["region_penalty"] = penalty
         self.fitted.vectors = vectors
         del self._training
 
@@ -274,7 +255,7 @@ class XChrom(CellModel):
         """
         self._require_trained()
         tokens = checked_tokens(tokens, self.sequence_length)
-        w = sequence_vectors(self.module, tokens)
+        w = stages.sequence_vectors(self.module, tokens)
         if self.module.covariates is not None:
             w += self.module.covariates.of_places(self.fitted.source.proximity(places), len(w))
         return w
@@ -295,17 +276,9 @@ class XChrom(CellModel):
         """
         self._require_trained()
         one_of(depth, DEPTHS, "depth")
-        rna = expression_of(data)
-        cells, library = self.fitted.embedding.transform(rna)
-        if depth == "predicted":
-            size = SHRINK * self.fitted.depth_model.predict(cells, library)
-        elif depth == "fixed":
-            size = np.zeros(rna.n_obs, dtype=np.float32)
-        else:
-            key = depth_key or self.config["setup"].get("depth_key")
-            size = self.fitted.depth_model.standardise(true_depth(observed_atac(data), key))
-        cells = np.hstack([cells, self.fitted.cell_covariates.transform(data, np.arange(rna.n_obs))])
-        return cell_vectors(self.module, cells, size)
+        key = (depth_key or self.config["setup"].get("depth_key")) if depth == "observed" else None
+        cells, size = self.fitted.read_cells(data, depth, key)
+        return stages.cell_vectors(self.module, cells, size)
 
     def sequence_module(self) -> torch.nn.Module:
         """Return the sequence side alone: float one-hot (n, 4, `sequence_length`) -> (n, n_embed + 2), in eval mode."""
@@ -362,15 +335,10 @@ class XChrom(CellModel):
         ChromatellError
             A region has no sequence, the query lacks what the model reads, or the matrix would be too large.
         """
-        source = self._given(data)
-        source = chosen_cells(source, cells)
-        rna = expression_of(source)
-        asked = self.asked(regions, fasta)
-
-        def query() -> Query:
-            return self._query(source, asked, depth=depth, depth_key=depth_key)
-
-        return self._collected(query, rna.obs_names, asked.names, out, dtype, more)
+        source = chosen_cells(self._given(data), cells)
+        names, asked = expression_of(source).obs_names, self.asked(regions, fasta)
+        query = partial(self._query, source, asked, depth=depth, depth_key=depth_key)
+        return self._collected(query, names, asked.names, out, dtype, more)
 
     def region_names(self, regions: Any = None, *, fasta: Any = None) -> pd.Index:
         """Return the names of the regions that ``predict(regions=...)`` gives, or raise where it cannot."""
@@ -394,8 +362,7 @@ class XChrom(CellModel):
         for rows in row_blocks(len(v), _ROWS):
             cells = torch.from_numpy(v[rows]).to(self.device)
             for cols in row_blocks(len(w), _COLUMNS):
-                logits = cells @ torch.from_numpy(w[cols]).to(self.device).T
-                yield rows, cols, logits.sigmoid().cpu().numpy()
+                yield rows, cols, (cells @ torch.from_numpy(w[cols]).to(self.device).T).sigmoid().cpu().numpy()
 
     @property
     def read_expression(self) -> Expression | None:

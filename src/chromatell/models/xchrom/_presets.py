@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from chromatell._settings import logger
 from chromatell._validate import ChromatellError
 from chromatell.models._train_config import TrainConfig, refuse_unknown
 from chromatell.models.xchrom._module import XChromConfig
@@ -82,3 +83,12 @@ def resolve_network(base: XChromConfig, options: dict[str, Any]) -> XChromConfig
     if not network.learns_vectors:  # the published tower, trained on pairs, stands alone
         network = replace(network, covariate_length=0)
     return replace(network, tower=replace(tower, n_bottleneck=network.n_bottleneck))
+
+
+def scheduled(config: TrainConfig, n_regions: int) -> TrainConfig:
+    """Return how to train on so many regions: few of them take a lower learning rate."""
+    if n_regions >= config.full_rate_at:
+        return config
+    lr = config.lr * n_regions / config.full_rate_at
+    logger.info(f"{n_regions} training regions are few: learning rate {lr:.2g}.")
+    return replace(config, lr=lr)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -124,6 +125,14 @@ def _beside_covariates(
 
 
 @torch.no_grad()
+def share_of_filters(module: XChromModule, data: TrainingData) -> Any:
+    """Shrink what filters say beside what is simpler; return the share that stays, None where nothing is simpler."""
+    if module.covariates is not None:
+        level, response = choose_shares(module, data)
+        return {"level": level, "response": response}
+    return choose_share(module, data) if module.config.learns_vectors else None
+
+
 def choose_shares(module: XChromModule, data: TrainingData) -> tuple[float, float]:
     """Shrink what the filters say beside the covariates; return the shares that stay, of level and of response.
 

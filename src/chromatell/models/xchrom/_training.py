@@ -20,12 +20,11 @@ from chromatell.data.depth import DepthModel
 from chromatell.data.sampler import batch_loader
 from chromatell.data.sequences import Block, RegionBatches, RegionCells
 from chromatell.genome.sequence import UNKNOWN
-from chromatell.models.xchrom._fitted import Fitted
+from chromatell.models.xchrom._fitted import SHRINK, Fitted
 from chromatell.models.xchrom._regions import checked_tokens, places_of
 from chromatell.models.xchrom._vectors import VectorData
 from chromatell.nn.region_covariates import CovariateSource
 
-SHRINK = np.float32(0.8)  # a predicted depth is drawn towards the mean: it is uncertain
 _VAL_REGIONS = 2000
 
 
