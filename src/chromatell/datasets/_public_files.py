@@ -36,7 +36,7 @@ PUBLIC_FILES = {
         f"{_ARC}atac_fragments.tsv.gz",
         "md5:a959ef83dfb9cae6ff73ab0147d547d1",
         "its fragments",
-        "ctl.pp.bin_fragments(path, ...)",
+        "ctl.pp.bin_genome(path, chrom_sizes='hg38')",
     ),
     "pbmc10k_fragments_index": PublicFile(
         f"{_ARC}atac_fragments.tsv.gz.tbi",
@@ -68,6 +68,6 @@ PUBLIC_FILES = {
         _JASPAR,
         "sha256:dd494278d356a4e170908c74d6d8eb746a2c7504d6210cd51017141f21a65b18",
         "JASPAR 2024 CORE, vertebrates, non-redundant (CC BY 4.0), in MEME's format",
-        "ctl.genome.read_motifs(path)",
+        "ctl.genome.motifs.read_motifs(path)",
     ),
 }
