@@ -10,7 +10,6 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Literal
 
 import numpy as np
@@ -21,7 +20,7 @@ from chromatell._validate import ChromatellError
 from chromatell.io._replace import check_target
 from chromatell.io._write import beside, is_running, place_folder, remove, this_process, written
 from chromatell.io._zarr_guard import INCOMPLETE
-from chromatell.io._zarr_writer import CHUNKS, checked_values, finish_store, make_store
+from chromatell.io._zarr_writer import CHUNKS, checked_values, finish_or_stop, finish_store, make_store
 
 _RUN = "ctl_run"  # attribute: the digest of what the run is
 
@@ -184,19 +183,8 @@ class ResumableWriter(AbstractContextManager["ResumableWriter"]):
     def _n(self) -> int:
         return sum(stop - start for start, stop in self._done)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> Literal[False]:
-        if error is None:
-            try:
-                self._finish()
-            except BaseException as err:
-                self._stopped()
-                self._outer.__exit__(type(err), err, err.__traceback__)
-                raise
-        else:
-            self._stopped()
-        self._outer.__exit__(kind, error, trace)
+    def __exit__(self, *raised: Any) -> Literal[False]:
+        finish_or_stop(self._outer, raised, self._finish, self._stopped)
         return False
 
     def _stopped(self) -> None:

@@ -7,10 +7,9 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Literal
 
 import numpy as np
@@ -134,17 +133,9 @@ class PredictionWriter(AbstractContextManager["PredictionWriter"]):
         self._x[rows, columns] = checked_values(np.asarray(values), self.dtype, rows)
         self._covered[rows] += values.shape[1]
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> Literal[False]:
-        if error is None:
-            try:
-                self._finish()
-            except BaseException as err:
-                self._beside.__exit__(type(err), err, err.__traceback__)
-                raise
-        self._beside.__exit__(kind, error, trace)
-        if error is None:
+    def __exit__(self, *raised: Any) -> Literal[False]:
+        finish_or_stop(self._beside, raised, self._finish)
+        if raised[1] is None:
             known(self.path)
         return False
 
@@ -163,6 +154,34 @@ class PredictionWriter(AbstractContextManager["PredictionWriter"]):
                 "Write every block once."
             )
         self.hash = finish_store(self._temporary, self.obs, self.var, self.uns)
+
+
+def finish_or_stop(
+    outer: AbstractContextManager[Any],
+    raised: tuple[Any, ...],
+    finish: Callable[[], None],
+    stopped: Callable[[], None] | None = None,
+) -> None:
+    """Finish a store where its ``with`` block did not raise, and leave the place that `outer` gave to it.
+
+    Parameters
+    ----------
+    raised
+        What ``__exit__`` is given.
+    stopped
+        Called where the block raised, or finishing it did.
+    """
+    try:
+        if raised[1] is None:
+            finish()
+    except BaseException as error:
+        if stopped is not None:
+            stopped()
+        outer.__exit__(type(error), error, error.__traceback__)
+        raise
+    if raised[1] is not None and stopped is not None:
+        stopped()
+    outer.__exit__(*raised)
 
 
 def make_store(
