@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -101,6 +101,8 @@ class Prediction:
         Chosen on validation data, where the truth asks for one.
     rng
         Generator of the views that draw labels from a model; None for baselines, and on validation data.
+    histograms
+        The binned pairs that several views read, once one has made them.
     best_threshold
         Returns the threshold that is best on this truth, for use on another; NaN where no view wants one.
     """
@@ -111,13 +113,7 @@ class Prediction:
     threshold: float = float("nan")
     rng: np.random.Generator | None = None
     best_threshold: Callable[[], float] = lambda: float("nan")
-    _shared: dict[str, Any] = field(default_factory=dict)
-
-    def shared(self, name: str, make: Callable[[], Any]) -> Any:
-        """Return what several views need, which is made once."""
-        if name not in self._shared:
-            self._shared[name] = make()
-        return self._shared[name]
+    histograms: list[Any] | None = None
 
 
 def fitted_predictor(fitter: BaselineFitter, kind: str, cols: np.ndarray, **said: Any) -> Predictor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from threading import Lock
 from typing import Any, ClassVar
 
@@ -33,20 +33,20 @@ _ALONE = Lock()
 class Request:
     """What the user asked ``ctl.tl.evaluate`` for; its docstring says what each is."""
 
-    models: Any = None
-    baselines: str | Sequence[str] | None = "all"
-    split: str = "test"
-    pairs: str | Sequence[str] | None = None
-    views: str | Sequence[str] | None = None
-    labels: str | None = "cell_type"
-    depth_key: str | None = None
-    n_bootstrap: int = 200
-    top: int = 2000
-    regions: str | Sequence[str] | None = None
-    max_regions: int | None = None
-    seed: int | None = None
-    client: Any = None  # a `dask.distributed` client, whose workers score; None scores here
-    options: Mapping[str, Any] = field(default_factory=dict)
+    models: Any
+    baselines: str | Sequence[str] | None
+    split: str
+    pairs: str | Sequence[str] | None
+    views: str | Sequence[str] | None
+    labels: str | None
+    depth_key: str | None
+    n_bootstrap: int
+    top: int
+    regions: str | Sequence[str] | None
+    max_regions: int | None
+    seed: int | None
+    client: Any  # a `dask.distributed` client, whose workers score; None scores here
+    options: Mapping[str, Any]
 
     def __post_init__(self) -> None:
         one_of(self.split, SPLITS, "split")

@@ -104,17 +104,15 @@ class Pairs(Truth):
         return (self.truth, p) if self.left_out is None else ranking.closed_pairs(p, self.left_out, self.truth)
 
     def histograms(self, prediction: Prediction) -> list[Histograms]:
-        """Return the binned pairs under the resampled cells, and under the resampled regions."""
-
-        def fit() -> list[Histograms]:
+        """Return the binned pairs under the resampled cells, and under the resampled regions; made once."""
+        if prediction.histograms is None:
             p, found = prediction.values, []
             if self.cells_resampled:
                 found.append(Histograms.fit(self.truth, p, self.cell_weights, left_out=self.left_out))
             if self.regions_resampled:
                 found.append(Histograms.fit(self.by_region.T, p.T, self.region_weights))
-            return found
-
-        return prediction.shared("histograms", fit)
+            prediction.histograms = found
+        return prediction.histograms
 
     def change(self, *parts: np.ndarray | None) -> np.ndarray | None:
         """Return the sum of the changes under resampled cells and under resampled regions; None without either."""
