@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Unpack
@@ -137,27 +137,7 @@ def predict(
         return predict_tracks(data, loaded, key or loaded.family, chroms=regions, **asked)
     if bigwig is not None:
         raise ChromatellError("bigwig= is for models that read tracks. Leave it out; out= writes a store.")
-    if isinstance(data, BinnedTracks | Mapping):
-        raise ChromatellError(
-            f"The model is of family {loaded.family!r}, which reads cells, not tracks. Train one that does: "
-            "ctl.tl.nascent(tracks)."
-        )
-    source = _read(data)
-    reads = ATAC if loaded.reads_atac else RNA
-    cells = modality(source, reads) if isinstance(source, MuData) else source
-    if not isinstance(cells, AnnData):
-        raise ChromatellError(
-            f"predict() takes an AnnData of {'open bins' if reads == ATAC else 'expression'}, a MuData or a path; got "
-            f"{type(data).__name__}."
-        )
-    if not isinstance(source, MuData):
-        cells = source = with_tables(cells)
-    if cells.n_obs == 0 or cells.n_vars == 0:
-        raise ChromatellError(
-            f"The query is empty ({cells.n_obs} cells x {cells.n_vars} {'bins' if reads == ATAC else 'genes'}). Check "
-            "the filters before this call."
-        )
-    unique_names(cells, reads if isinstance(source, MuData) else "")
+    source, cells, reads = _query(loaded, data)
     name = model_key(key or loaded.family, BASELINES)
     mapped = _mapped(loaded, regions, out, top_k)
     columns, wanted = _asked(loaded, regions if mapped is None else mapped.needed, fasta)
@@ -172,14 +152,7 @@ def predict(
         origin["top_k"] = min(int(top_k), len(columns))
     if groups is not None:
         return _of_groups(name, groups, groupby, values, columns, origin)
-    mods = {reads: cells}
-    if isinstance(source, MuData):
-        mods |= {name: source.mod[name] for name in (RNA, ATAC, *loaded.reads_beside) if name in source.mod}
-    with no_pull():
-        result = MuData(mods)
-    if isinstance(source, MuData):
-        for column in source.obs.columns:
-            result.obs[column] = source.obs[column].reindex(result.obs_names)
+    result = _with_query(source, cells, reads, loaded.reads_beside)
     store_prediction(result, name, values, columns, origin)
     if mapped is not None:
         result.mod[ATAC_PRED].var[MAPPED] = mapped.covered
@@ -188,6 +161,45 @@ def predict(
     if loaded.declared.cell_columns and ATAC_PRED in result.mod:  # not where the prediction lies in a store
         sentence = reads == ATAC or ATAC in result.mod
         write_cell_columns(result.mod[ATAC_PRED], *loaded.cell_columns(source, name, sentence=sentence))
+    return result
+
+
+def _query(model: ChromatinModel, data: Any) -> tuple[MuData | AnnData, AnnData, str]:
+    """Return the query, the cells of it that the model reads, and the modality that they are of."""
+    if isinstance(data, BinnedTracks | Mapping):
+        raise ChromatellError(
+            f"The model is of family {model.family!r}, which reads cells, not tracks. Train one that does: "
+            "ctl.tl.nascent(tracks)."
+        )
+    source = _read(data)
+    reads = ATAC if model.reads_atac else RNA
+    cells = modality(source, reads) if isinstance(source, MuData) else source
+    if not isinstance(cells, AnnData):
+        raise ChromatellError(
+            f"predict() takes an AnnData of {'open bins' if reads == ATAC else 'expression'}, a MuData or a path; got "
+            f"{type(data).__name__}."
+        )
+    if not isinstance(source, MuData):
+        cells = source = with_tables(cells)
+    if cells.n_obs == 0 or cells.n_vars == 0:
+        raise ChromatellError(
+            f"The query is empty ({cells.n_obs} cells x {cells.n_vars} {'bins' if reads == ATAC else 'genes'}). Check "
+            "the filters before this call."
+        )
+    unique_names(cells, reads if isinstance(source, MuData) else "")
+    return source, cells, reads
+
+
+def _with_query(source: MuData | AnnData, cells: AnnData, reads: str, beside: Sequence[str]) -> MuData:
+    """Return a new MuData of what the model reads of the query, with the columns of its `obs`."""
+    mods = {reads: cells}
+    if isinstance(source, MuData):
+        mods |= {name: source.mod[name] for name in (RNA, ATAC, *beside) if name in source.mod}
+    with no_pull():
+        result = MuData(mods)
+    if isinstance(source, MuData):
+        for column in source.obs.columns:
+            result.obs[column] = source.obs[column].reindex(result.obs_names)
     return result
 
 
