@@ -17,7 +17,7 @@ KNOWN = {
     "tl/__init__.py": set(FAMILIES),  # the list
     "cli/_demo.py": {"dense"},  # what the demo shows
     "cli/_choices.py": set(FAMILIES),  # names of options, checked before the libraries are loaded
-    "cli/_parser.py": set(FAMILIES),  # options that one family alone has
+    "cli/_parser_train.py": set(FAMILIES),  # options that one family alone has
     "cli/_signatures.py": set(FAMILIES),  # the calls that options are read from
     "cli/_texts.py": {"xchrom", "nascent"},  # texts of options
     "io/_migrate.py": {"dense", "xchrom", "nascent"},  # what older records meant

@@ -47,7 +47,7 @@ def test_each_example_begins_those_of_two_functions(name, functions):
 
 
 def test_an_example_stands_before_the_functions_own_lines():
-    @example("dense")
+    @example("predicted cells")
     def function(mdata):
         """Do it.
 
@@ -60,7 +60,7 @@ def test_an_example_stands_before_the_functions_own_lines():
     head, lines = inspect.getdoc(function).split("--------\n")
     assert head == "Do it.\n\nExamples\n"
     assert lines.split("\n")[0] == ">>> import chromatell as ctl"
-    assert lines.split("\n")[1:-2] == [f">>> {line}" for line in EXAMPLES["dense"]]
+    assert lines.split("\n")[1:-2] == [f">>> {line}" for line in EXAMPLES["predicted cells"]]
     assert lines.split("\n")[-2:] == [">>> mdata.n_obs", "400"]
 
 

@@ -115,12 +115,12 @@ TEXTS: dict[str, dict[str, str]] = {
 
 # What the examples of several functions begin with, by what it ends with.
 EXAMPLES: dict[str, tuple[str, ...]] = {
-    "dense": (
+    "predicted cells": (
         "mdata = ctl.datasets.simulate_multiome(400, 30, 60, seed=0)",
         "ctl.pp.split_cells(mdata, seed=0)",
         'ctl.tl.dense(mdata, train_kwargs={"max_epochs": 2})',
     ),
-    "xchrom": (
+    "sequence model": (
         "mdata = ctl.datasets.simulate_sequence_multiome(n_cells=100, n_regions=60, seed=0)",
         "ctl.pp.split_cells(mdata, seed=0)",
         'ctl.tl.xchrom(mdata, train_kwargs={"max_epochs": 1})',

@@ -14,7 +14,7 @@ from chromatell.data.named import with_matrix
 
 
 @arguments
-@example("dense")
+@example("predicted cells")
 def measured(mdata: MuData) -> MuData:
     """A MuData of the measured modalities alone, which shares their matrices.
 

@@ -13,7 +13,7 @@ from chromatell.data.chosen import accessibility, cell_labels
 
 
 @arguments
-@example("dense")
+@example("predicted cells")
 def prediction(mdata: MuData, key: str | None = None, groupby: str | None = None) -> AnnData | pd.DataFrame:
     """One prediction under the target modality's own names of the regions, of cells or of groups.
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @plot
 @documented("sequence plot")
-@example("xchrom")
+@example("sequence model")
 def ism_heatmap(
     mdata: MuData,
     region: str | None = None,

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @plot
 @modalities
 @documented("plotted")
-@example("dense")
+@example("predicted cells")
 def link_regions(
     mdata: MuData,
     gene: str | None = None,

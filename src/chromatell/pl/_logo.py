@@ -26,7 +26,7 @@ COLOURS = {
 
 @plot
 @documented("sequence plot")
-@example("xchrom")
+@example("sequence model")
 def logo(
     mdata: MuData,
     region: str | None = None,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @plot
 @documented("plotted")
-@example("dense")
+@example("predicted cells")
 def perturb(
     mdata: MuData,
     target: str | None = None,

@@ -25,7 +25,7 @@ _MOST = 25  # factors drawn where their number was not given
 
 @plot
 @modalities
-@example("xchrom")
+@example("sequence model")
 def tf_activity(
     mdata: MuData,
     tfs: Sequence[str] | None = None,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @plot
 @documented("plotted")
-@example("dense")
+@example("predicted cells")
 def uncertainty(
     mdata: MuData,
     key: str = UNCERTAINTY,

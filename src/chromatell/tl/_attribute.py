@@ -30,7 +30,7 @@ _NOTHING = 1e-4  # log-odds: the model says nothing of sequence, and there is no
 
 @modalities
 @documented("sequence")
-@example("xchrom")
+@example("sequence model")
 def attribute(
     mdata: MuData,
     regions: Regions,

@@ -22,7 +22,7 @@ _CHANGES = 50_000  # sequences of a chunk: their vectors are held at once
 
 @modalities
 @documented("sequence")
-@example("xchrom")
+@example("sequence model")
 def ism(
     mdata: MuData,
     regions: Regions,

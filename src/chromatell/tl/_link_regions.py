@@ -28,7 +28,7 @@ METHODS = ("knockout", "gradient")
 
 @modalities
 @documented("result")
-@example("dense")
+@example("predicted cells")
 def link_regions(
     mdata: MuData,
     *,

@@ -28,7 +28,7 @@ _MOST = 1000  # perturbations of one call
 
 @modalities
 @documented("result")
-@example("dense")
+@example("predicted cells")
 def perturb(
     mdata: MuData,
     targets: str | Sequence[str] | Mapping[str, Sequence[str]],

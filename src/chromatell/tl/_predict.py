@@ -33,7 +33,7 @@ from chromatell.tl._train import provenance, store_prediction, unread_regions
 
 
 @modalities
-@example("dense")
+@example("predicted cells")
 def predict(
     data: AnnData | MuData | BinnedTracks | Mapping[str, Any] | str | Path,
     model: Any,

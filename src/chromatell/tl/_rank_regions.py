@@ -28,7 +28,7 @@ _FEWEST = 10  # open cells of a measured region, from which on its effect counts
 
 @modalities
 @documented("result")
-@example("dense")
+@example("predicted cells")
 def rank_regions(
     mdata: MuData,
     groupby: str,

@@ -26,7 +26,7 @@ SITES = ("sampled", "consensus")
 
 @modalities
 @documented("result")
-@example("xchrom")
+@example("sequence model")
 def tf_activity(
     mdata: MuData,
     motifs: Motifs | None = None,

@@ -27,7 +27,7 @@ _FEWEST = 10  # cells of a group, in a split
 
 @modalities
 @documented("result")
-@example("dense")
+@example("predicted cells")
 def uncertainty(
     mdata: MuData,
     groupby: str,

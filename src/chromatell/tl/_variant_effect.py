@@ -33,7 +33,7 @@ _ROUNDING = 1e-5  # share of the largest random effect: effects that are this cl
 
 @modalities
 @documented("sequence")
-@example("xchrom")
+@example("sequence model")
 def variant_effect(
     mdata: MuData,
     variants: str | Path | pd.DataFrame,
