@@ -82,7 +82,8 @@ class TrainingRange:
             val = val[np.sort(np.random.default_rng([seed, 1]).permutation(val.shape[0])[:_CELLS])]
         parts = found._parts(expression, val if val.shape[0] >= _FEW else train[rows], None)
         far, odds = np.quantile(parts, 1 - _SHARE / 2, axis=0)
-        units = np.array([max(far, 1e-6), np.median(parts[:, 1]), odds, 1.0])
+        likely = max(odds, 0.0)  # noise is more probable than a cell there: few validation cells may lie far below
+        units = np.array([max(far, 1e-6), np.median(parts[:, 1]), likely, 1.0])
         units[3] = np.quantile(_larger(parts, units), 1 - _SHARE)
         return replace(found, units=units)
 
