@@ -10,6 +10,7 @@ import scipy.sparse as sp
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score
 
 from chromatell._validate import ChromatellError
+from chromatell.metrics import ranking
 from chromatell.metrics.ranking import auroc, auroc_and_ap, average_precision, normalised_ap, pr_curve
 
 SCORES = {
@@ -105,3 +106,18 @@ def test_bad_input():
         auroc(np.array([0, 1]), np.array([0.0, np.nan]))
     with pytest.raises(ChromatellError, match="axis=2"):
         auroc(np.zeros((2, 2)), np.zeros((2, 2)), axis=2)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.3, 1.0])
+def test_rows_looked_up_together_are_those_looked_up_alone(axis, share, monkeypatch):
+    rng = np.random.default_rng(3)
+    score = rng.normal(size=(70, 90)).astype(np.float32)
+    score[:, ::4] = np.round(score[:, ::4])  # ties, and zeros of both signs
+    y = sp.csr_matrix(rng.random(score.shape) < share)
+    together = ranking.auroc_and_ap(y, score, axis)
+    monkeypatch.setattr(ranking, "_SHORT", 0)
+    alone = ranking.auroc_and_ap(y, score, axis)
+    np.testing.assert_array_equal(together[0], alone[0])
+    np.testing.assert_allclose(together[1], alone[1], rtol=1e-13)
+    assert np.isnan(together[0]).sum() == np.isnan(alone[1]).sum()

@@ -33,7 +33,7 @@ _COMPONENTS = 50
 _TUNE_CELLS, _TUNE_REGIONS = 1_000, 5_000
 _RANKED_CELLS, _RANKED_REGIONS = 300, 500  # at most so many of them where each is sorted
 _MOST_PAIRS = 8_000_000  # at most so many pairs of cells of one depth are listed: 100 MB
-_SORTED_PAIRS = 1 << 18  # up to so many pairs are sorted for the overall AP; the table of bins costs as much as these
+_SORTED_PAIRS = 1 << 20  # up to so many pairs are sorted for the overall AP, which takes no longer than a table of bins
 _LIKE = {"within_type": "depth_matched", "within_type_depth_matched": "depth_matched"}
 
 
