@@ -95,7 +95,8 @@ def _areas(y: Any, score: np.ndarray, axis: int | None, *, ap: bool = True) -> t
     """Return AUROC, and average precision where it is asked for."""
     score = _check(y, score, axis)
     if axis is None:
-        return _area(finite(score.reshape(-1)), flat_positives(y))
+        area, precision = _area(finite(score.reshape(-1)), flat_positives(y))
+        return np.float64(area), np.float64(precision)
     found = []
     for block, pointer, where in _blocks(y, score, axis):
         if block.dtype == np.float32 and block.shape[1] <= _SHORT:
