@@ -184,10 +184,10 @@ def nonnegative(adata: AnnData, name: str, *, smoothed: bool = False) -> None:
             f"np.asarray({where}.X.max(axis=1)).ravel() < {MAX_VALUE}; {whole} = {whole}[keep].copy()."
         )
     if n_negative:
+        kept = f"{where}.X = {where}.layers['counts']" if "counts" in adata.layers else "read the file again"
         raise ChromatellError(
             f"{where}.X holds {n_negative} negative values (smallest {low:.3g}); counts or "
-            f"log-normalised values, which are never negative, are needed. Use the matrix before scaling: "
-            f"{where}.X = {where}.layers['counts']."
+            f"log-normalised values, which are never negative, are needed. Use the matrix before scaling: {kept}."
         )
 
 

@@ -96,7 +96,10 @@ def test_genes_are_matched_by_name(rna):
         embedding.transform(rna[:, 40:].copy())
     normalised = rna.copy()
     normalised.X = np.log1p(rna.X.toarray())
-    with pytest.raises(ChromatellError, match=r"was trained on counts expression.*layers\['counts'\]"):
+    with pytest.raises(ChromatellError, match=r"was trained on counts expression.*Put the counts into rna.X; where"):
+        embedding.transform(normalised)
+    normalised.layers["counts"] = rna.X
+    with pytest.raises(ChromatellError, match=r"was trained on counts expression.*rna.X = rna.layers\['counts'\]"):
         embedding.transform(normalised)
 
 

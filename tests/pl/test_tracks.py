@@ -9,6 +9,7 @@ import pytest
 from tests.helpers import genes
 
 import chromatell as ctl
+from chromatell.pl._tracks import _digits
 
 mpl.use("agg")
 import matplotlib.pyplot as plt
@@ -92,6 +93,13 @@ def test_many_bins_are_shown_by_their_largest(rng):
     np.testing.assert_allclose(data.values[:3] * 9 / 0.86, values[0, :21].reshape(3, 7).max(axis=1), rtol=1e-5)
     assert data.values.max() == pytest.approx(0.86)
     assert ax.get_xlabel() == "Position on chr1 (Mb)"
+
+
+@pytest.mark.parametrize(
+    ("ticks", "digits"), [([11.475e6, 11.5e6, 11.525e6], 3), ([11.4e6, 11.5e6], 1), ([1e6, 2e6], 0), ([5e4, 6e4], 2)]
+)
+def test_positions_in_mb_have_the_decimals_of_their_ticks(ticks, digits):
+    assert _digits(np.array(ticks)) == digits
 
 
 def test_genes_of_the_stretch_are_drawn_with_their_names(tracks):

@@ -127,10 +127,15 @@ def test_one_result_makes_one_part_and_a_column_that_is_not_there_is_said(tmp_pa
     mdata = ctl.datasets.simulate_multiome(60, 20, 30, seed=0)
     held = pd.DataFrame(np.eye(30, 2) > 0, mdata.mod["atac"].var_names, ["A", "B"])
     ctl.tl.motif_activity(mdata, key="atac", matches=held, n_backgrounds=5)
-    page = Page(ctl.io.report(mdata, tmp_path / "a.html", groupby="kind").read_text("utf-8"))
+    for data in (mdata, *mdata.mod.values()):
+        del data.obs["cell_type"]
+    page = Page(ctl.io.report(mdata, tmp_path / "a.html").read_text("utf-8"))
     assert "Activity of motifs" in page.texts
     assert "Gene activity and expression" not in page.texts
-    assert any("Did not find mdata.obs['kind']" in t for t in page.texts)
+    assert any("Did not find mdata.obs['cell_type']" in t for t in page.texts)
+    with pytest.raises(ChromatellError, match=r"Did not find mdata.obs\['kind'\]; columns there: 'donor'"):
+        ctl.io.report(mdata, tmp_path / "b.html", groupby="kind")  # asked for by name
+    assert not (tmp_path / "b.html").exists()
 
 
 def test_what_is_missing_is_named_with_the_call_that_makes_it(tmp_path):

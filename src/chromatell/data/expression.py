@@ -193,9 +193,9 @@ class Expression(Standardiser):
         x = compact(matrix(rna)[:, position[present]])
         kind = "counts" if is_counts(x) else "normalised"
         if kind != self.kind:
+            kept = "rna.X = rna.layers['counts']" if "counts" in rna.layers else "Put the counts into rna.X"
             cure = (
-                "rna.X = rna.layers['counts']; where its decimals are corrected counts, round them: rna.X = "
-                "np.rint(rna.X)"
+                f"{kept}; where its decimals are corrected counts, round them: rna.X = np.rint(rna.X)"
                 if self.kind == "counts"
                 else (self.scale or Scale(True, 0.0)).recipe().replace("rna.X = rna.layers['counts']; ", "")
             )

@@ -239,9 +239,14 @@ def positions(ax: Axes, width: int) -> str:
     if width < _MEGABASE:
         ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
         return "bp, 0-based"
-    digits = max(0, int(np.ceil(7 - np.log10(width))))
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x / 1e6:.{digits}f}"))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x / 1e6:.{_digits(ax.get_xticks())}f}"))
     return "Mb"
+
+
+def _digits(ticks: np.ndarray) -> int:
+    """Return the decimals with which ticks in Mb are written as they are: no two of unlike distance look alike."""
+    step = float(np.diff(ticks).min()) if len(ticks) > 1 else _MEGABASE  # a round number of bp
+    return next(d for d in range(7) if d == 6 or abs(step * 10 ** (d - 6) - round(step * 10 ** (d - 6))) < 1e-6)
 
 
 def _quantity(tracks: BinnedTracks, names: Sequence[str], layer: str | None) -> str:

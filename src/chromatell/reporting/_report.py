@@ -16,6 +16,7 @@ from chromatell._keys import EVALUATION
 from chromatell._settings import file_name
 from chromatell._validate import ChromatellError
 from chromatell.data._tracks_store import is_tracks_store
+from chromatell.data.chosen import cell_labels
 from chromatell.data.named import Modalities, modalities
 from chromatell.data.tracks import BinnedTracks
 from chromatell.io._guard import read
@@ -72,7 +73,8 @@ def report(
     Raises
     ------
     ChromatellError
-        The ending is not `.html`, something is there, nothing can be written there, or the data are of no kind above.
+        The ending is not `.html`, something is there, nothing can be written there, the data are of no kind above, or
+        they lack the column `groupby` (where it is not the default).
 
     Notes
     -----
@@ -101,6 +103,8 @@ def report(
     if isinstance(data, BinnedTracks):
         sections = sections_of_tracks(data, key)
     elif isinstance(data, MuData | AnnData):
+        if groupby != "cell_type":  # which is shown where it is there
+            cell_labels(data, groupby)
         sections = sections_of_cells(data, Asked(groupby, key))
     else:
         raise ChromatellError(
