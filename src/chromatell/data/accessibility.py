@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import scipy.sparse as sp
 from anndata import AnnData
 
 from chromatell._keys import N_FRAGMENTS, SELECTED
-from chromatell._rows import DiskMatrix, matrix, read
+from chromatell._rows import DiskMatrix, matrix
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, column, examples, values
 
@@ -55,9 +56,14 @@ def selected(adata: AnnData) -> np.ndarray:
     return adata.var[SELECTED].to_numpy(dtype=bool)
 
 
-def _part(atac: AnnData, rows: Any, cols: Any) -> Any:
-    part = read(matrix(atac)[rows][:, cols])
-    return part.astype(np.float32) if part.dtype == np.float16 else part  # scipy has no sparse float16
+def _changed(atac: AnnData, rows: Any, cols: Any, change: Callable[[Any], sp.csr_matrix], *, lazy: bool) -> Any:
+    """Return a part of the matrix after `change`; on disk each block is changed as it is read, or, `lazy`, stays."""
+    part = matrix(atac)[rows][:, cols]
+    if isinstance(part, DiskMatrix):
+        found = part.changed(change)
+        return found if lazy else found.read()
+    part = part.astype(np.float32) if part.dtype == np.float16 else part  # scipy has no sparse float16
+    return change(sp.csr_matrix(part, copy=True))
 
 
 def open_matrix(atac: AnnData, rows: Any = slice(None), cols: Any = slice(None), *, lazy: bool = False) -> Any:
@@ -65,10 +71,7 @@ def open_matrix(atac: AnnData, rows: Any = slice(None), cols: Any = slice(None),
 
     With `lazy` a matrix on disk stays there: a `DiskMatrix` whose blocks are made so as they are read.
     """
-    if isinstance(x := matrix(atac), DiskMatrix):  # each block is made so as it is read: counts are never held
-        opened = x[rows][:, cols].changed(_binarized)
-        return opened if lazy else opened.read()
-    return _binarized(sp.csr_matrix(_part(atac, rows, cols), copy=True))
+    return _changed(atac, rows, cols, _binarized, lazy=lazy)
 
 
 def _binarized(part: Any) -> sp.csr_matrix:
@@ -96,10 +99,7 @@ def fragment_counts(atac: AnnData, rows: Any = slice(None), cols: Any = slice(No
             x.data = np.ceil(x.data / 2)
         return x
 
-    if isinstance(x := matrix(atac), DiskMatrix):
-        found = x[rows][:, cols].changed(counted)
-        return found if lazy else found.read()
-    return counted(sp.csr_matrix(_part(atac, rows, cols), copy=True))
+    return _changed(atac, rows, cols, counted, lazy=lazy)
 
 
 def counts_are_cut_sites(x: Any) -> bool:
