@@ -93,6 +93,21 @@ def test_a_finished_run_trains_nothing(finished, monkeypatch):
     same(model, tiny.train("dense", checkpoint_dir=folder))
 
 
+def test_a_finished_run_without_validation_data_gives_the_model_that_it_trained(tmp_path):
+    def train(folder):
+        tracks = tiny.tracks().copy()
+        for split in tracks.splits.values():
+            split[split == 1] = 2  # no bin is left to validate on
+        model = ctl.models.Nascent(tracks, architecture="cnn", window=21, n_filters=4)
+        model.train(max_epochs=3, seed=1, checkpoint_dir=folder)
+        return model
+
+    whole = train(None)
+    assert "validation_loss" not in whole.history
+    same(whole, train(tmp_path))
+    same(whole, train(tmp_path))  # nothing is trained; before, these were the weights that training starts from
+
+
 def copied(folder, tmp_path):
     state = tmp_path / "last.ckpt"
     state.write_bytes((folder / "last.ckpt").read_bytes())

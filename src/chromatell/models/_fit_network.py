@@ -25,6 +25,7 @@ from chromatell.models._run import Run
 from chromatell.models._train_config import TrainConfig
 
 _DDP = ("ddp", "ddp_find_unused_parameters_true", "ddp_find_unused_parameters_false")
+_MODULE = "module."  # how a state names the weights of what `Plan` fits
 
 
 def fit_network(
@@ -76,7 +77,8 @@ def fit_network(
 
 def take_up(run: Run, state: Path) -> None:
     """Take the losses and best weights of a stopped run; raise where it is another one, or the file is damaged."""
-    found = read_state(state)["callbacks"][run.state_key]
+    kept = read_state(state)
+    found = kept["callbacks"][run.state_key]
     check_same_run(found["identity"], run.identity, state)
     run.load_state_dict(found)
     if run.n_epochs > run.config.max_epochs:
@@ -84,6 +86,9 @@ def take_up(run: Run, state: Path) -> None:
             f"The run in {str(state.parent)!r} has {run.n_epochs} epochs, max_epochs={run.config.max_epochs} is less. "
             f"Take max_epochs={run.n_epochs} or more, or name another folder: train(checkpoint_dir=...)."
         )
+    if run.is_over and not run.weights:  # without validation data the last weights are the model's
+        own = {name: w for name, w in kept["state_dict"].items() if name.startswith(_MODULE)}
+        run.weights = {name.removeprefix(_MODULE): w for name, w in own.items()}
 
 
 def make_trainer(
