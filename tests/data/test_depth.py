@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sklearn.linear_model import Ridge
+from sklearn.linear_model import PoissonRegressor, Ridge
 
 from chromatell.data.depth import NOISE, DepthModel, choose_strength
 
@@ -20,17 +20,39 @@ def smoothed(rng):
     return scores, library, rotation, depth * rng.lognormal(sigma=0.3, size=2000)
 
 
-def test_it_is_ridge_on_the_genes_with_a_hundredth_of_it_on_the_library(smoothed):
+def test_it_is_the_mean_of_ridge_on_the_log_and_of_a_poisson_regression(smoothed):
+    """Both on the genes, with a hundredth of the penalty on the library; the oracles are scikit-learn's."""
     scores, library, rotation, depth = smoothed
     model = DepthModel.fit(scores, library, depth, components=rotation)
-    target = np.log1p(depth)
-    target = (target - target.mean()) / target.std()
+    log_depth = np.log1p(depth)
+    target = (log_depth - log_depth.mean()) / log_depth.std()
     design = np.column_stack([scores, 10 * library])
+    design -= design.mean(axis=0)
     strength = choose_strength(design, target)
-    oracle = Ridge(alpha=2000 * strength**2).fit(design, target)
+    of_log = Ridge(alpha=2000 * strength**2).fit(design, target).coef_
+    count = PoissonRegressor(alpha=strength**2, tol=1e-10, max_iter=10_000)
+    of_depth = count.fit(design, (depth + 1) / (depth + 1).mean()).coef_ / log_depth.std()
+    assert np.abs(of_log - of_depth).max() > 0.01
+    expected = design @ (of_log + of_depth) / 2
     got = model.predict(scores @ rotation.T, library)
-    np.testing.assert_allclose(got, np.clip(oracle.predict(design), target.min(), target.max()), atol=1e-4)
+    np.testing.assert_allclose(got, np.clip(expected, target.min(), target.max()), atol=1e-4)
     np.testing.assert_allclose(model.standardise(depth), target, atol=1e-5)
+
+
+def test_cells_of_hardly_any_fragments_do_not_decide(rng):
+    """A tenth of the cells has lost nearly all fragments: the depth of the others is told better than by their logs."""
+    scores, library = rng.normal(size=(300, 20)), np.zeros(300)
+    depth = 3000 * np.exp(0.4 * scores[:, 0])
+    depth = rng.poisson(np.where(rng.random(300) < 0.1, 0.003, 1) * depth)
+    new = rng.normal(size=(500, 20))
+    model = DepthModel.fit(scores, library, depth)
+    target = model.standardise(depth)
+    logs = Ridge(alpha=300 * choose_strength(scores, target) ** 2).fit(scores, target)
+
+    def r(p):
+        return np.corrcoef(np.exp(p * model.sd), np.exp(0.4 * new[:, 0]))[0, 1]
+
+    assert r(model.predict(new, np.zeros(500))) > r(logs.predict(new)) + 0.05
 
 
 def test_standardised_scores_are_penalised_as_the_genes_behind_them(smoothed):

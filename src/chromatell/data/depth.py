@@ -13,12 +13,18 @@ NOISE = 0.05  # sd of a gene: what smoothing, rounding or another version of a p
 _STRENGTHS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)  # penalties, as noise in sd of a gene that they allow for
 _LIBRARY = 10.0  # the library size is one number that sums over all genes: its weight is penalised a hundredth
 _FOLDS = 5
+_STEPS, _TOLERANCE = 25, 1e-6  # of Newton's method
 _MAX_CELLS = 50_000  # training cells among which the penalty is chosen
 
 
 @dataclass(frozen=True)
 class DepthModel:
-    """Log depth of a cell from its expression: ridge on scores of the expression and the log library size.
+    """Log depth of a cell from its expression: two ridge regressions on scores of it and the log library size.
+
+    Their weights are averaged. One has the least squared error of the log depth, which cells of hardly any fragments
+    weigh in most; the other is a Poisson regression of the depth itself with a log link, which a few cells of very many
+    weigh in most, and whose error is what scaling a region's mean by the depth suffers from. Together they are better
+    than either where cells are few, and as good where they are many.
 
     The penalty is on the weights of the z-scored genes, however small the component that they act through: smoothed
     expression has components of almost no spread, through which a change of 1% of a gene would change depth as much as
@@ -65,12 +71,14 @@ class DepthModel:
         spread
             (k,), by which the scores were divided when they were standardised; None where they were not.
         """
-        target = np.log1p(depth)
-        mean, sd = float(target.mean()), float(target.std()) or 1.0
-        target = (target - mean) / sd
+        log_depth = np.log1p(depth)
+        mean, sd = float(log_depth.mean()), float(log_depth.std()) or 1.0
+        target = (log_depth - mean) / sd
         unit = np.append(np.ones(scores.shape[1]) if spread is None else spread.astype(np.float64), _LIBRARY)
         design = np.column_stack([scores, library]).astype(np.float64) * unit
-        weights = unit * _ridge(design, target, choose_strength(design, target))
+        strength = choose_strength(design, target)
+        of_log, of_depth = _ridge(design, target, strength), _poisson(design, depth + 1.0, strength)
+        weights = unit * (of_log + of_depth / sd) / 2  # one intercept for both: the mean prediction is the mean depth
         of_genes = weights[:-1] if components is None else components.astype(np.float64) @ weights[:-1]
         return cls(
             coef=np.append(of_genes, weights[-1]),
@@ -143,3 +151,23 @@ def _ridge(design: np.ndarray, target: np.ndarray, strength: float) -> np.ndarra
     d = design - design.mean(axis=0)
     penalty = len(d) * strength**2 * np.eye(d.shape[1])
     return np.linalg.solve(d.T @ d + penalty, d.T @ (target - target.mean()))
+
+
+def _poisson(design: np.ndarray, depth: np.ndarray, strength: float) -> np.ndarray:
+    """Return the weights of the columns, (k + 1,), of a Poisson regression with a log link; the penalty is the same.
+
+    Noise of sd `strength` in a column adds to the expected loss what the penalty does, since its second derivative is
+    the expected depth.
+    """
+    d = np.column_stack([design - design.mean(axis=0), np.ones(len(design))])
+    y, w = depth / depth.mean(), np.zeros(d.shape[1])
+    penalty = len(d) * strength**2 * np.eye(len(w))
+    penalty[-1, -1] = 0  # the intercept is free
+    for _ in range(_STEPS):
+        expected = np.exp(d @ w)
+        step = np.linalg.solve((d * expected[:, None]).T @ d + penalty, d.T @ (y - expected) - penalty @ w)
+        far = float(np.abs(d @ step).max())
+        w += step * min(1.0, 1 / max(far, 1e-12))  # no log depth moves by more than 1 in a step
+        if far < _TOLERANCE:
+            break
+    return w[:-1]
