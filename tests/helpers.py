@@ -237,3 +237,14 @@ def in_halves(x):
     order = np.lexsort((-np.tile(x.indices, 2), np.tile(row, 2)))
     values = np.concatenate([x.data // 2, x.data - x.data // 2])[order]
     return sp.csr_matrix((values, np.tile(x.indices, 2)[order], 2 * x.indptr), shape=x.shape)
+
+
+def depth_weights(design: np.ndarray, depth: np.ndarray, strength: float) -> np.ndarray:
+    """Weights of the columns of a design on standardised log depth, by scikit-learn: of the log and of the depth."""
+    from sklearn.linear_model import PoissonRegressor, Ridge
+
+    design, log = design - design.mean(axis=0), np.log1p(depth)
+    of_log = Ridge(alpha=len(design) * strength**2).fit(design, (log - log.mean()) / log.std()).coef_
+    count = PoissonRegressor(alpha=strength**2, tol=1e-10, max_iter=10_000)
+    of_depth = count.fit(design, (depth + 1) / (depth + 1).mean()).coef_ / log.std()
+    return (of_log + of_depth) / 2
