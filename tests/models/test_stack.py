@@ -174,7 +174,7 @@ def cells_of(rng, n, weight):
 
 
 @pytest.mark.parametrize("weight", [0, 0.1])
-def test_ridge_starts_from_the_depth_where_that_is_what_is_to_be_known(rng, weight):
+def test_the_low_rank_starts_from_the_depth_where_that_is_what_is_to_be_known(rng, weight):
     train, val, (new, p) = cells_of(rng, 90, weight)[0], cells_of(rng, 12, weight)[0], cells_of(rng, 400, weight)
     asked = []
 
@@ -185,7 +185,7 @@ def test_ridge_starts_from_the_depth_where_that_is_what_is_to_be_known(rng, weig
     simple, apart = fit_regressions(
         train, val, components=np.eye(5, dtype="f4"), depth_mean=1000.0, embed=embed, seed=0
     )
-    assert (RIDGE in simple.on_depth, LOW_RANK in simple.on_depth) == (weight == 0, weight == 0)
+    assert simple.on_depth == ({LOW_RANK} if weight == 0 else set())
     parts = list(apart)
     np.testing.assert_array_equal(np.sort(np.concatenate([one.rows for one in parts])), np.arange(90))
     for fitted, of in asked:

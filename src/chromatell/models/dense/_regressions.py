@@ -47,7 +47,8 @@ class Regressions:
     depth_mean
         Mean of the predicted depth over the training cells.
     on_depth
-        Those of RIDGE and LOW_RANK that start from mean x predicted depth, and not from the mean.
+        Those of RIDGE and LOW_RANK that start from mean x predicted depth, and not from the mean. RIDGE did in records
+        of earlier versions.
     """
 
     projection: np.ndarray
@@ -140,11 +141,13 @@ class _Trial:
             for rows in blocks(n):
                 rest[rows] -= scaled(train.ratio[rows], self.mean)
             left.append((True, rest))
+        # Only the low rank may start from the depth: a depth that is predicted badly makes noise of what tells cells of
+        # one depth apart, and two members that lean on the same prediction do not make up for its errors.
         self.paths = {
-            (member, on_depth): RidgePath(design, truth, rank=rank, always=always, seed=seed)
+            (LOW_RANK, on_depth): RidgePath(design, truth, rank=max(RANKS), always=always, seed=seed)
             for on_depth, truth in left
-            for member, rank in ((RIDGE, None), (LOW_RANK, max(RANKS)))
         }
+        self.paths[RIDGE, False] = RidgePath(design, train.truth, always=always, seed=seed)
 
     def say(self, member: str, option: tuple[Any, ...], rows: Any = slice(None), cols: Any = slice(None)) -> np.ndarray:
         """Return what a member says of some held cells and regions, float32."""
@@ -217,7 +220,7 @@ def fit_regressions(
     axes = {RIDGE: grid, LOW_RANK: grid | {"rank": Axis(ranks.values, ranks.usual, (True, True))}}
     chosen: dict[str, tuple[Any, ...]] = {DEPTH: ()}
     for member, axis in axes.items():
-        for start in sorted({start for _, start in whole.paths}):  # penalties differ: one search would not find both
+        for start in sorted(start for of, start in whole.paths if of == member):  # penalties differ: one search each
             option = tune(member, axis, partial(brier, member, start))["brier"]
             found = (*option, start)
             if not start or not _clearly_less(error(member, chosen[member]), error(member, found)):
