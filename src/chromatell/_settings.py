@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 from chromatell._errors import ChromatellError
+from chromatell._nearest import names_there
 
 logger = logging.getLogger("chromatell")
 
@@ -52,6 +53,13 @@ class Settings:
     dense_limit: int = 4 * 1024**3
     check_seconds: float = 60
     _verbosity: int = field(default=2, repr=False)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        """Set a knob that there is; a name that was mistyped would be kept, and read by nothing."""
+        if name not in {*self.__dataclass_fields__, "verbosity"}:
+            known = ["seed", "verbosity", "n_jobs", "dense_limit", "check_seconds"]
+            raise AttributeError(f"ctl.settings has no {name!r}; there: {names_there(known, name)}.")
+        super().__setattr__(name, value)
 
     @property
     def verbosity(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Sequence
@@ -18,10 +19,12 @@ from mudata import MuData
 from chromatell._errors import ChromatellError as ChromatellError
 from chromatell._errors import ChromatellWarning as ChromatellWarning
 from chromatell._keys import ATAC, RNA, SPLIT, SPLITS, TRAIN
+from chromatell._nearest import did_you_mean, names_there
 from chromatell._rows import DiskMatrix, as_rows, matrix
 from chromatell._settings import logger
 from chromatell._sparse import check_sparse
 
+_REGION = re.compile(r".+[:_-][\d,]+[-_][\d,]+")
 MAX_VALUE = 2**31  # no count is larger, and no value normalised to a target sum
 
 
@@ -65,7 +68,7 @@ def modality(mdata: MuData, name: str) -> AnnData:
         )
     if name not in mdata.mod:
         raise ChromatellError(
-            f"The MuData has no modality {name!r}; it has {sorted(mdata.mod)}. "
+            f"The MuData has no modality {name!r}; it has {names_there(sorted(mdata.mod), name)}. "
             f"Rename yours with mdata.mod[{name!r}] = mdata.mod.pop('its name'); mdata.update()."
         )
     adata = mdata.mod[name]
@@ -104,10 +107,16 @@ def paired(mdata: MuData) -> tuple[AnnData, AnnData]:
     Raises
     ------
     ChromatellError
-        A modality is absent or empty, a barcode repeats, the two do not name the same cells in the same order, or a
-        sparse matrix does not fit itself.
+        A modality is absent or empty, the two are swapped, a barcode repeats, they do not name the same cells in the
+        same order, or a sparse matrix does not fit itself.
     """
     rna, atac = modality(mdata, RNA), modality(mdata, ATAC)
+    if are_regions(rna.var_names) and not are_regions(atac.var_names):
+        raise ChromatellError(
+            f"mdata.mod['rna'] holds regions ({examples(rna.var_names)}) and mdata.mod['atac'] does not "
+            f"({examples(atac.var_names)}): the two are swapped. Name them the other way: "
+            "mdata = mudata.MuData({'rna': mdata.mod['atac'], 'atac': mdata.mod['rna']})."
+        )
     if not same_names(rna.obs_names, atac.obs_names):
         shared = rna.obs_names.intersection(atac.obs_names)
         if len(shared) == rna.n_obs == atac.n_obs:
@@ -128,6 +137,12 @@ def paired(mdata: MuData) -> tuple[AnnData, AnnData]:
     for adata, name in ((rna, RNA), (atac, ATAC)):
         check_sparse(adata.X, f"{called(name)}.X")
     return rna, atac
+
+
+def are_regions(names: pd.Index) -> bool:
+    """Return whether names are those of regions, such as ``chr1:100-600``; some hundreds of them are looked at."""
+    some = [str(name) for name in names[:: max(1, len(names) // 500)]]
+    return bool(some) and sum(_REGION.fullmatch(name) is not None for name in some) > 0.9 * len(some)
 
 
 def same_names(a: pd.Index, b: pd.Index) -> bool:
@@ -277,7 +292,7 @@ def region_split_of(atac: AnnData) -> np.ndarray:
 def column(table: pd.DataFrame, key: str, where: str) -> pd.Series:
     """Return a column of `obs` or `var`, or say which ones there are."""
     if key not in table:
-        raise ChromatellError(f"Did not find {where}[{key!r}]; columns there: {examples(table.columns, 12) or 'none'}.")
+        raise ChromatellError(f"Did not find {where}[{key!r}]; columns there: {names_there(table.columns, key)}.")
     return table[key]
 
 
@@ -297,7 +312,9 @@ def one_of(value: str, allowed: Iterable[str], argument: str) -> str:
     """Return `value`, which must be one of `allowed`."""
     allowed = list(allowed)
     if value not in allowed:
-        raise ChromatellError(f"{argument}={value!r} is not known; choose one of {allowed}.")
+        raise ChromatellError(
+            f"{argument}={value!r} is not known; choose one of {allowed}.{did_you_mean(value, allowed)}"
+        )
     return value
 
 

@@ -15,6 +15,8 @@ from tests.helpers import file_names
 
 import chromatell as ctl
 from chromatell.cli import main
+from chromatell.cli._cures import TYPED
+from chromatell.cli._parser import build_parser, commands_of
 
 COMMANDS = ("demo", "bin", "train", "predict", "evaluate", "report", "info", "export", "variant", "ism", "completion")
 
@@ -97,13 +99,47 @@ def test_a_mistake_in_the_call_is_exit_code_2(words, message, cells, refused, mo
 
 
 @pytest.mark.parametrize(
-    "words", [["train"], ["train", "a.h5mu"], ["nonsense"], ["train", "a.h5mu", "-o", "b.h5mu", "--fractions", "1"]]
+    ("words", "message"),
+    [
+        (["train"], "required: -o/--output. See: chromatell train --help"),
+        (["train", "a.h5mu"], "required: -o/--output"),
+        (["nonsense"], "There is no command 'nonsense'. Commands: demo, bin, train, "),
+        (["trian", "a.h5mu"], "There is no command 'trian'. Did you mean 'train'?"),
+        (["--verison"], "'chromatell' takes no option '--verison'. Did you mean '--version'?"),
+        (
+            ["train", "a.h5mu", "-o", "b.h5mu", "--max_epochs=3"],
+            "no option '--max_epochs=3'. Did you mean '--max-epochs'?",
+        ),
+        (["train", "a.h5mu", "b.h5mu", "-o", "c.h5mu"], "'chromatell train' takes no further argument 'b.h5mu'."),
+        (["train", "a.h5mu", "-o", "b.h5mu", "--fractions", "1"], "Argument --fractions: expected 3 arguments."),
+    ],
 )
-def test_argparse_refuses_with_exit_code_2(words, capsys):
-    with pytest.raises(SystemExit) as stopped:
-        main(words)
-    assert stopped.value.code == 2
-    assert "usage: chromatell" in capsys.readouterr().err
+def test_a_mistake_in_the_call_is_one_line_and_exit_code_2(words, message, capsys):
+    assert main(words) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_an_error_names_the_command_that_mends_it(cells, tmp_path, capsys):
+    """Where it names a call of Python that has its like among the commands."""
+    assert main(["predict", str(cells), "--model", str(cells), "-o", str(tmp_path / "p.h5mu")]) == 1
+    error = capsys.readouterr().err
+    assert "Train one with ctl.tl.dense(mdata)" in error
+    assert "On the command line: chromatell train PAIRED.h5mu -o TRAINED.h5mu" in error
+    assert file_names(tmp_path) == {cells.name}
+
+
+def test_commands_in_cures_parse():
+    """Each is a call that the parser takes, or an option that a command has."""
+    parser = build_parser()
+    for typed in TYPED.values():
+        if typed.startswith("the option"):
+            option = typed.split()[2]
+            assert any(option in p.format_help() for p in commands_of(parser).values())
+        else:
+            words = typed.replace(" N", " 5").split()[1:]
+            assert parser.parse_whole(words).command == words[0]
 
 
 def test_no_command_prints_the_help(capsys):
@@ -216,6 +252,8 @@ def test_numbers_are_checked_before_anything_is_loaded(tmp_path):
     script = """
 import contextlib, io, json, sys
 from chromatell.cli import main
+from chromatell.cli._cures import TYPED
+from chromatell.cli._parser import build_parser, commands_of
 said = []
 for words in json.loads(sys.argv[1]):
     out = io.StringIO()

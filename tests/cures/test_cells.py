@@ -22,6 +22,10 @@ def renamed(mdata, old="rna", new="gex"):
     mdata.update()
 
 
+def swapped(mdata):
+    return {"mdata": md.MuData({"rna": mdata.mod["atac"], "atac": mdata.mod["rna"]})}
+
+
 def cut_atac(mdata):
     mdata.mod["atac"] = mdata.mod["atac"][:40].copy()
 
@@ -91,6 +95,7 @@ CURES = [
         changed(renamed),
         fill={"its name": "gex"},
     ),
+    Cure("swapped modalities", "ctl.pp.split_cells(mdata)", "the two are swapped", changed(swapped)),
     Cure("no split", DENSE, "Did not find mdata.obs", changed(without("obs/ctl_split"))),
     Cure(
         "no validation cells",

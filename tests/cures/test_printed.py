@@ -25,7 +25,7 @@ from tests.cures.printed import HOLE, Message, chains, flags, messages, options
 
 import chromatell as ctl
 from chromatell import _keys
-from chromatell.cli._parser import build_parser
+from chromatell.cli._parser import UsageError, build_parser
 from chromatell.cli._signatures import of_family
 from chromatell.evaluation.tasks import TASKS
 
@@ -214,9 +214,9 @@ def test_every_command_that_is_printed_parses():
     parser = build_parser()
     for line in lines:
         try:
-            parser.parse_args(shlex.split(line)[1:])
-        except SystemExit:
-            pytest.fail(f"does not parse: {line}")
+            parser.parse_whole(shlex.split(line)[1:])
+        except UsageError as error:
+            pytest.fail(f"does not parse: {line} ({error})")
 
 
 def test_every_extra_that_is_named_is_one():

@@ -69,6 +69,8 @@ def test_genes_lie_below_and_a_query_has_predictions_alone(mdata):
     ("region", "arguments", "message"),
     [
         ("chr1", {}, "'chr1' is no region"),
+        ("chr1:200-100", {}, "'chr1:200-100' must begin before it ends, such as 'chr1:100-200'"),
+        ("chr1:200-200", {}, "such as 'chr1:200-201'"),
         ("chr99:1-100", {}, "No region of mdata lies in chr99:1-100"),
         ("chr1:1-100", {"groups": ["x"]}, "groups= names 'x'"),
         ("chr1:1-100", {"groupby": "kind"}, "Did not find mdata.obs"),

@@ -18,7 +18,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Raises
     ------
     SystemExit
-        From argparse: ``--help``, ``--version`` (0) and arguments that it refuses (2).
+        From argparse: ``--help`` and ``--version`` (0).
 
     Examples
     --------

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 from collections.abc import Sequence
 from pathlib import Path
 
+from chromatell._nearest import did_you_mean
 from chromatell.cli._parser import UsageError
 
 # option -> family -> names
@@ -101,6 +101,4 @@ def _check(option: str, value: str | None, there: str, known: Sequence[str]) -> 
     """Raise a UsageError that names what is known, and the nearest."""
     if value is None or value in known:
         return
-    near = difflib.get_close_matches(value, known, 1)
-    meant = f" Did you mean {near[0]}?" if near else ""
-    raise UsageError(f"--{option} {value!r} is not {there}.{meant}")
+    raise UsageError(f"--{option} {value!r} is not {there}.{did_you_mean(value, known)}")

@@ -6,7 +6,6 @@ Words of the file go through the parser of the command, so that types, choices a
 from __future__ import annotations
 
 import argparse
-import difflib
 import json
 import os
 import tomllib
@@ -15,15 +14,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from chromatell._nearest import did_you_mean
 from chromatell._settings import settings
-from chromatell.cli._parser import UsageError
+from chromatell.cli._parser import Parser, UsageError, commands_of
 
 COMMAND = "command"
 _LEFT_OUT = frozenset({COMMAND, "config", "print_config", "help", "verbosity"})
 _MAX_BYTES = 1024**2
 
 
-def with_config(parser: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Namespace:
+def with_config(parser: Parser, argv: Sequence[str]) -> argparse.Namespace:
     """Return the arguments of a call; what ``--config FILE`` says holds where the command line says nothing.
 
     Raises
@@ -33,8 +33,8 @@ def with_config(parser: argparse.ArgumentParser, argv: Sequence[str]) -> argpars
     """
     command, path = _named(parser, argv)
     if command is None or path is None:
-        return parser.parse_args(argv)
-    own = _commands(parser)[command]
+        return parser.parse_whole(argv)
+    own = commands_of(parser)[command]
     actions = {a.dest: a for a in own._actions if a.dest not in _LEFT_OUT}
     said = _read(path, command, actions)
     last = sorted(said, key=lambda name: not actions[name].option_strings)  # after "--" nothing is an option
@@ -46,7 +46,7 @@ def with_config(parser: argparse.ArgumentParser, argv: Sequence[str]) -> argpars
     from_file = own.parse_args(words)
     for name in said:  # absent, then, where the command line does not name it
         actions[name].default = argparse.SUPPRESS if actions[name].option_strings else None
-    args = parser.parse_args(argv)
+    args = parser.parse_whole(argv)
     for name in said:
         if getattr(args, name, None) is None:
             setattr(args, name, getattr(from_file, name))
@@ -63,7 +63,7 @@ def as_toml(parser: argparse.ArgumentParser, args: argparse.Namespace) -> str:
         "# Paths are relative to the folder in which the command is run.",
         f"{COMMAND} = {_value(args.command)}",
     ]
-    for action in _commands(parser)[args.command]._actions:
+    for action in commands_of(parser)[args.command]._actions:
         if action.dest in _LEFT_OUT:
             continue
         value = getattr(args, action.dest, None)
@@ -79,22 +79,18 @@ def _two_ways(action: argparse.Action) -> bool:
     return any(o.startswith("--no-") for o in action.option_strings)
 
 
-def _commands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
-    return next(dict(a.choices) for a in parser._actions if isinstance(a, argparse._SubParsersAction))
-
-
 def _required(command: str) -> set[str]:
     """Return the names of what a command cannot do without."""
     from chromatell.cli._parser import build_parser
 
-    actions = _commands(build_parser())[command]._actions
+    actions = commands_of(build_parser())[command]._actions
     return {a.dest for a in actions if a.required and a.dest not in _LEFT_OUT}
 
 
 def _named(parser: argparse.ArgumentParser, argv: Sequence[str]) -> tuple[str | None, Path | None]:
     """Return the command of a call and the path of its ``--config``."""
     command = next((word for word in argv if not word.startswith("-")), None)
-    if command not in _commands(parser):
+    if command not in commands_of(parser):
         return None, None
     small = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     small.add_argument("--config", type=Path, default=None)
@@ -119,8 +115,7 @@ def _read(path: Path, command: str, actions: dict[str, argparse.Action]) -> dict
     said = {str(name).replace("-", "_"): value for name, value in said.items()}
     for name in said:
         if name not in actions:
-            near = difflib.get_close_matches(name, actions, 1)
-            meant = f" Did you mean {near[0]}?" if near else ""
+            meant = did_you_mean(name, actions)
             raise UsageError(f"{str(path)!r} names {name!r}, which is no option of 'chromatell {command}'.{meant}")
     return said
 

@@ -14,6 +14,7 @@ from chromatell._errors import ChromatellError, ChromatellWarning
 from chromatell._settings import settings
 from chromatell.cli._config import as_toml, with_config
 from chromatell.cli._console import say_error
+from chromatell.cli._cures import as_typed
 from chromatell.cli._parser import UsageError, build_parser
 
 OK, UNUSABLE, USAGE = 0, 1, 2
@@ -45,7 +46,7 @@ def run(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # what reads the output, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains at its end
     except (ChromatellError, OSError, FloatingPointError) as error:
-        say_error(str(error))
+        say_error(str(error) + as_typed(str(error)))
         return UNUSABLE
     finally:
         settings.verbosity = before

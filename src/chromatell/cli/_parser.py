@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+from chromatell._nearest import did_you_mean
 from chromatell.cli import _parser_train, _texts
 from chromatell.cli._options import (
     depth,
@@ -27,9 +29,39 @@ class UsageError(Exception):
     """The call itself is wrong, whatever the files hold."""
 
 
-def build_parser() -> argparse.ArgumentParser:
+class Parser(argparse.ArgumentParser):
+    """A parser that raises `UsageError` where argparse prints the usage, 34 lines of ``train``, and exits."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise what argparse found wrong; and where the help stands."""
+        raise UsageError(f"{message[:1].upper()}{message[1:]}. See: {self.prog} --help")
+
+    def parse_whole(self, argv: Sequence[str]) -> argparse.Namespace:
+        """Return the arguments of a call; an unknown command or option is named with the one that is nearest."""
+        commands = commands_of(self)
+        first = next(iter(argv), "")
+        if first and not first.startswith("-") and first not in commands:
+            meant = did_you_mean(first, commands) or f" Commands: {', '.join(commands)}."
+            raise UsageError(f"There is no command {first!r}.{meant} See: {self.prog} --help")
+        args, unknown = self.parse_known_args(argv)
+        if unknown:
+            own = commands.get(args.command, self)
+            options = [option for action in own._actions for option in action.option_strings]
+            word = next((w for w in unknown if w.startswith("-")), unknown[0])
+            meant = did_you_mean(word.partition("=")[0], options) if word.startswith("-") else ""
+            what = "option" if word.startswith("-") else "further argument"
+            raise UsageError(f"{own.prog!r} takes no {what} {word!r}.{meant} See: {own.prog} --help")
+        return args
+
+
+def commands_of(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    """Return the parsers of the commands by name."""
+    return next(dict(a.choices) for a in parser._actions if isinstance(a, argparse._SubParsersAction))
+
+
+def build_parser() -> Parser:
     """Return the parser; ``args.command`` is None where no command was given."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="chromatell",
         description="Predict chromatin from expression, DNA or nascent RNA, and know how good the prediction is.",
         epilog=_texts.MAIN,

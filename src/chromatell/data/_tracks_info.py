@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from chromatell._keys import SPLITS
-from chromatell._validate import ChromatellError, examples
+from chromatell._nearest import names_there
+from chromatell._validate import ChromatellError
 from chromatell.data._tracks_rows import Layer, is_loaded, sources_of
 from chromatell.data._tracks_table import ROLES, missing_names, one_region
 from chromatell.genome.builds import identify
@@ -134,5 +135,7 @@ class TracksInfo:
 
     def _chrom(self, chrom: str) -> str:
         if chrom not in self.chrom_sizes:
-            raise ChromatellError(f"No chromosome {chrom!r} in these tracks; there: {examples(self.chroms, 8)}.")
+            raise ChromatellError(
+                f"No chromosome {chrom!r} in these tracks; there: {names_there(self.chroms, chrom, 8)}."
+            )
         return chrom

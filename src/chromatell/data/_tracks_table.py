@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from chromatell._keys import CHROM, END, START
+from chromatell._nearest import names_there
 from chromatell._validate import ChromatellError, examples
 from chromatell.genome.builds import ChromSizes, chromosome_sizes
 from chromatell.genome.regions import normalise_chrom, parse_regions
@@ -193,7 +194,9 @@ def one_region(region: str, chrom_sizes: Mapping[str, int]) -> tuple[str, int, i
         known = dict(zip(normalise_chrom(pd.Series(list(chrom_sizes), dtype=object)), chrom_sizes, strict=True))
         chrom = known.get(normalise_chrom(pd.Series([chrom], dtype=object)).iloc[0], chrom)
     if chrom not in chrom_sizes:
-        raise ChromatellError(f"region={region!r}: no chromosome {chrom!r}; there: {examples(chrom_sizes, 8)}.")
+        raise ChromatellError(
+            f"region={region!r}: no chromosome {chrom!r}; there: {names_there(chrom_sizes, chrom, 8)}."
+        )
     length = chrom_sizes[chrom]
     if not 0 <= start < end:
         raise ChromatellError(f"region={region!r} must begin before it ends, such as '{chrom}:0-{min(10**6, length)}'.")

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from chromatell._keys import RAW
+from chromatell._nearest import names_there
 from chromatell._validate import ChromatellError, examples, in_range
 from chromatell.data._tracks_info import TracksInfo
 from chromatell.data._tracks_rows import (
@@ -229,7 +230,7 @@ class TracksValues(TracksInfo):
         if layer is None:
             return {}
         if layer not in self._layers:
-            there = examples(self._layers) or "none"
+            there = names_there(self._layers, layer)
             raise ChromatellError(
                 f"No layer {layer!r} in these tracks; there: {there}. ctl.pp.smooth_tracks(tracks) writes 'raw'."
             )

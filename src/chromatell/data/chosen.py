@@ -13,7 +13,8 @@ from anndata import AnnData
 from mudata import MuData
 
 from chromatell._keys import ATAC, ATAC_PRED, RNA
-from chromatell._validate import ChromatellError, examples, modality, nonnegative
+from chromatell._nearest import names_there
+from chromatell._validate import ChromatellError, modality, nonnegative
 from chromatell.data.accessibility import open_matrix
 from chromatell.data.predictions import predicted_regions, prediction_keys, read_prediction
 from chromatell.genome.regions import region_table
@@ -115,7 +116,7 @@ def cell_labels(mdata: MuData | AnnData, groupby: str) -> tuple[np.ndarray, list
     if found is None:
         there = sorted({str(c) for one in named for c in one.obs.columns})
         raise ChromatellError(
-            f"Did not find mdata.obs[{groupby!r}]; columns there: {examples(there, 12) or 'none'}. Name one of them."
+            f"Did not find mdata.obs[{groupby!r}]; columns there: {names_there(there, groupby)}. Name one of them."
         )
     column = found.reindex(mdata.obs_names)
     if pd.api.types.is_float_dtype(column.dtype) and column.nunique() > 100:

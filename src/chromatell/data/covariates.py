@@ -12,6 +12,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from chromatell._keys import RNA
+from chromatell._nearest import names_there
 from chromatell._validate import ChromatellError, examples, warn
 
 
@@ -23,9 +24,8 @@ def find_obs(data: MuData, key: str | None) -> str | None:
         if key in adata.obs:
             return name
     raise ChromatellError(
-        f"Did not find a column {key!r} in mdata.obs or in a modality's obs. mdata.obs has "
-        f"{examples(data.obs.columns, 8) or 'none'}, "
-        f"mdata.mod['rna'].obs has {examples(data.mod[RNA].obs.columns, 8) if RNA in data.mod else 'none'}."
+        f"Did not find a column {key!r} in mdata.obs or in a modality's obs; columns there: "
+        f"{names_there(dict.fromkeys(c for one in (data, *data.mod.values()) for c in one.obs), key)}."
     )
 
 
@@ -130,7 +130,7 @@ def _column(data: MuData | AnnData, key: str) -> pd.Series | None:
 def _required(data: MuData | AnnData, key: str) -> pd.Series:
     found = _column(data, key)
     if found is None:
-        there = examples(data.obs.columns, 8) or "none"
+        there = names_there(data.obs.columns, key, 8)
         raise ChromatellError(f"Did not find the covariate {key!r} in obs; columns there: {there}.")
     return found
 

@@ -15,6 +15,7 @@ from chromatell._dask import current_client, over_rows
 from chromatell._rows import BLOCK, DiskMatrix, compact, matrix, read
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, examples, is_counts, one_of, warn
+from chromatell.data.gene_names import cure_of_names
 from chromatell.data.out_of_range import TrainingRange
 from chromatell.data.scale import MOST_LOGGED, Scale, far_off, find_scale
 from chromatell.data.sparse_expression import is_sparse, normalised, sparse_scores
@@ -181,8 +182,7 @@ class Expression(Standardiser):
             raise ChromatellError(
                 f"The query holds {int(present.sum())} of the model's {len(self.genes)} genes ({present.mean():.0%}; "
                 f"at least {floor:.0%} are needed). The model's names look like {examples(self.genes)}, the query's "
-                f"like {examples(rna.var_names)}. Set rna.var_names to the same kind of name, then "
-                "rna.var_names_make_unique()."
+                f"like {examples(rna.var_names)}. {cure_of_names(rna, self.genes, floor)}"
             )
         if n_missing and not quiet:
             warn(

@@ -14,6 +14,7 @@ from chromatell._arguments import arguments, check, wraps_with_keywords
 from chromatell._compat import layer_names, no_pull
 from chromatell._docs import TEXTS, completed
 from chromatell._keys import ATAC, RNA
+from chromatell._nearest import names_there
 from chromatell._validate import ChromatellError, examples
 from chromatell.data.predictions import attach
 
@@ -83,7 +84,9 @@ def _inner(data: MuData | AnnData, rna: str, atac: str, layer: Layer) -> Any:
         raise ChromatellError(f"rna= and atac= both name {rna!r}. Name two modalities of {sorted(data.mod)}.")
     for own, name in ((rna, RNA), (atac, ATAC)):
         if own != name and own not in data.mod:
-            raise ChromatellError(f"{name}={own!r} is no modality of the MuData; it has {examples(data.mod, 8)}.")
+            raise ChromatellError(
+                f"{name}={own!r} is no modality of the MuData; it has {names_there(data.mod, own, 8)}."
+            )
         if own != name and name in data.mod and name not in (rna, atac):
             raise ChromatellError(
                 f"{name}={own!r} is asked for, and the MuData has a modality {name!r} as well. Take that out of it, or "
@@ -113,7 +116,7 @@ def _inner(data: MuData | AnnData, rna: str, atac: str, layer: Layer) -> Any:
 def _shared(adata: AnnData, layer: str, where: str) -> AnnData:
     """Return an AnnData whose `X` is a layer and that shares all matrices."""
     if layer not in adata.layers:
-        there = examples(layer_names(adata), 8) or "none"
+        there = names_there(layer_names(adata), layer, 8)
         raise ChromatellError(
             f"{where} has no layer {layer!r}; there: {there}. The layer of one modality is layer={{'rna': 'counts'}}."
         )

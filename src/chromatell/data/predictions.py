@@ -27,6 +27,7 @@ from chromatell._keys import (
     UNS,
     X_KEY,
 )
+from chromatell._nearest import names_there
 from chromatell._validate import ChromatellError, same_names, store_key, warn
 from chromatell.io._zarr_reader import open_prediction
 
@@ -180,8 +181,8 @@ def read_prediction(mdata: MuData, key: str) -> Any:
     keys = prediction_keys(mdata)
     if key not in keys:
         raise ChromatellError(
-            f"No prediction {key!r} in mdata.mod['atac_pred']; there: {keys or 'none'}. Run ctl.tl.dense(mdata) or "
-            f"ctl.tl.baseline(mdata, {key!r})."
+            f"No prediction {key!r} in mdata.mod['atac_pred']; there: {names_there(keys, key)}. Run "
+            f"ctl.tl.dense(mdata) or ctl.tl.baseline(mdata, {key!r})."
         )
     pred = mdata.mod.get(ATAC_PRED)
     if pred is None or key not in (keys[0], *layer_names(pred)):

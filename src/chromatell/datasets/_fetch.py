@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from chromatell._arguments import arguments
+from chromatell._nearest import did_you_mean
 from chromatell._settings import cache_folder, file_name, logger, settings
 from chromatell._validate import ChromatellError, warn
 from chromatell.datasets._public_files import PUBLIC_FILES
@@ -61,10 +61,9 @@ def fetch(url: str, *, sha256: str | None = None, cache: str | Path | None = Non
         logger.info("%s: %s. Read it by %s.", url, known.holds, known.read_by)
         return path
     if urlsplit(str(url)).scheme.lower() not in ("http", "https"):
-        near = difflib.get_close_matches(str(url), PUBLIC_FILES, 1)
         raise ChromatellError(
             f"{url!r} is no address, which begins with https:// (or http://), and no name of a public file; names: "
-            f"{', '.join(PUBLIC_FILES)}. {f'Did you mean {near[0]!r}?' if near else 'A path needs no fetch.'}"
+            f"{', '.join(PUBLIC_FILES)}.{did_you_mean(url, PUBLIC_FILES) or ' A path needs no fetch.'}"
         )
     if sha256 is not None and not _SHA256.fullmatch(sha256):
         raise ChromatellError(

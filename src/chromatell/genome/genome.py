@@ -86,7 +86,10 @@ class Genome:
         self.path = Path(fasta).expanduser().absolute()
         if not self.path.is_file():
             what = "is a folder" if self.path.is_dir() else "is not there"
-            raise ChromatellError(f"The FASTA {str(self.path)!r} {what}. Give the path of one, such as 'hg38.fa'.")
+            raise ChromatellError(
+                f"The FASTA {str(self.path)!r} {what}. Give the path of one, such as 'hg38.fa', which "
+                "ctl.datasets.fetch('hg38') downloads (also 'hg19', 'mm10', 'mm39')."
+            )
         self._cache_dir = None if cache_dir is None else Path(cache_dir).expanduser().absolute()
         self._use(self._open() or self._encode())
 

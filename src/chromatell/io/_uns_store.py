@@ -9,6 +9,7 @@ import numpy as np
 
 from chromatell._arguments import arguments
 from chromatell._keys import MODELS, UNS
+from chromatell._nearest import names_there
 from chromatell._validate import ChromatellError, store_key
 from chromatell.io._record import NAMES, RESAVE, Record, content_hash, dump_json, join_name, split_name, verified
 
@@ -161,7 +162,7 @@ def choose_key(keys: list[str], key: str | None, where: str) -> str:
     if key is None and len(keys) > 1:
         raise ChromatellError(f"{where} holds {len(keys)} models; name one of them with key=: {sorted(keys)}.")
     if key is not None and key not in keys:
-        raise ChromatellError(f"There is no model {key!r} in {where}; choose one of {sorted(keys)}.")
+        raise ChromatellError(f"There is no model {key!r} in {where}; choose one of {names_there(sorted(keys), key)}.")
     return keys[0] if key is None else key
 
 

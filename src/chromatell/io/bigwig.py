@@ -16,6 +16,7 @@ import numpy as np
 
 from chromatell._arguments import arguments
 from chromatell._errors import as_one_error
+from chromatell._nearest import names_there
 from chromatell._progress import progress
 from chromatell._settings import file_name, logger
 from chromatell._validate import ChromatellError, examples, in_range, one_of, warn
@@ -89,7 +90,8 @@ def read(
         unknown = [c for c in wanted if c not in file.sizes]
         if unknown:
             raise ChromatellError(
-                f"{file.name} has no chromosome {examples(unknown)}; there: {examples(file.sizes, 8)}. Name those."
+                f"{file.name} has no chromosome {examples(unknown)}; there: {names_there(file.sizes, unknown[0], 8)}. "
+                "Name those."
             )
         return {c: file.binned(c, bin_size, stat, missing) for c in wanted}
 

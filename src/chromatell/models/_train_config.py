@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from chromatell._nearest import did_you_mean
 from chromatell._validate import ChromatellError, in_range, one_of
 
 OPTIMIZERS = ("adamw", "adam", "rmsprop")
@@ -67,6 +67,5 @@ def refuse_unknown(owner: str, given: Mapping[str, Any], known: Collection[str])
         message += f" {', '.join(of_training)} is of the training: ctl.tl takes train_kwargs=dict({said}), a model "
         message += f"train({said})."
     for name in (k for k in unknown if k not in of_training):
-        near = difflib.get_close_matches(name, known, 1)
-        message += f" Did you mean {near[0]} by {name}?" if near else ""
+        message += did_you_mean(name, known)
     raise ChromatellError(message)

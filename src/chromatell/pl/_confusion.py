@@ -9,6 +9,7 @@ import pandas as pd
 from mudata import MuData
 
 from chromatell._keys import FISHER
+from chromatell._nearest import names_there
 from chromatell._validate import ChromatellError
 from chromatell.models.baselines.cells import ORACLES
 from chromatell.pl._plot import Shown, plot
@@ -62,7 +63,8 @@ def confusion(
         model = names.iloc[0]
     if model not in set(names):
         raise ChromatellError(
-            f"No {model!r} in mdata.uns['ctl']['fisher']; there: {list(names)}. Run ctl.tl.fisher(mdata, {model!r})."
+            f"No {model!r} in mdata.uns['ctl']['fisher']; there: {names_there(names, model)}. Run "
+            f"ctl.tl.fisher(mdata, {model!r})."
         )
     row = table[(names == model).to_numpy()].iloc[0]
     counts = np.array([[row["tp"], row["fn"]], [row["fp"], row["tn"]]], dtype=np.float64)

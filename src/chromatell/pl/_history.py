@@ -11,6 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from mudata import MuData
 
 from chromatell._keys import MODELS, UNS
+from chromatell._nearest import names_there
 from chromatell._validate import ChromatellError, examples
 from chromatell.data.tracks import BinnedTracks
 from chromatell.pl._plot import Shown, plot
@@ -126,7 +127,7 @@ def _losses(data: Any, key: str | None) -> dict[str, np.ndarray]:
             )
         key = next(iter(stored)) if key is None else key
         if key not in stored:
-            raise ChromatellError(f"No model {key!r} in uns['ctl']['models']; there: {examples(stored, 8)}.")
+            raise ChromatellError(f"No model {key!r} in uns['ctl']['models']; there: {names_there(stored, key, 8)}.")
         found = stored[key].get("history")
         what = f"The model {key!r}"
     else:

@@ -10,7 +10,8 @@ from mudata import MuData
 
 from chromatell._docs import documented, example
 from chromatell._keys import CHROM, END, REGION_LINKS, RNA, START
-from chromatell._validate import ChromatellError, examples
+from chromatell._nearest import names_there
+from chromatell._validate import ChromatellError
 from chromatell.data.chosen import coordinates
 from chromatell.data.named import modalities
 from chromatell.pl._plot import ShownModalities, plot
@@ -72,7 +73,8 @@ def link_regions(
     part = table[table["gene"].astype(str) == gene]
     if part.empty:
         raise ChromatellError(
-            f"No pair of gene {gene!r} in mdata.uns['ctl'][{key!r}]; there: {examples(table['gene'].unique(), 12)}."
+            f"No pair of gene {gene!r} in mdata.uns['ctl'][{key!r}]; there: "
+            f"{names_there(table['gene'].unique(), gene)}."
         )
     places = coordinates(mdata, pd.Index(part["region"].astype(str)))
     x = ((places[START] + places[END]) / 2).to_numpy()

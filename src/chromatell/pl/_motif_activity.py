@@ -10,7 +10,8 @@ import pandas as pd
 from mudata import MuData
 
 from chromatell._keys import ATAC, MOTIF_ACTIVITY, RNA
-from chromatell._validate import ChromatellError, examples, in_range
+from chromatell._nearest import names_there
+from chromatell._validate import ChromatellError, in_range
 from chromatell.data.chosen import cell_labels
 from chromatell.data.named import modalities
 from chromatell.pl._plot import ShownModalities, plot
@@ -81,6 +82,8 @@ def motif_activity(
         asked = [motifs] if isinstance(motifs, str) else list(motifs)
         missing = [m for m in asked if m not in means.index]
         if missing or not asked:
-            raise ChromatellError(f"No activity of {missing or 'any motif'}; there: {examples(means.index, 12)}.")
+            raise ChromatellError(
+                f"No activity of {missing or 'any motif'}; there: {names_there(means.index, next(iter(missing), ''))}."
+            )
         means = means.loc[asked]
     return heatmap(ax, means, groupby, "Mean activity (s.d. over backgrounds)", "Motif")

@@ -10,7 +10,8 @@ from mudata import MuData
 
 from chromatell._docs import documented, example
 from chromatell._keys import PERTURBATION
-from chromatell._validate import ChromatellError, examples, in_range
+from chromatell._nearest import names_there
+from chromatell._validate import ChromatellError, in_range
 from chromatell.pl._plot import Shown, plot
 from chromatell.pl._style import finish, font_size, new_axes, read_table
 
@@ -66,10 +67,11 @@ def perturb(
         raise ChromatellError(f"mdata.uns['ctl'][{key!r}] was not written by ctl.tl.perturb. Name another with key=.")
     effect = np.asarray(found["effect"])
     names, groups, regions = (np.asarray(found[n]).astype(str) for n in ("targets", "groups", "regions"))
+    largest = f" (largest of {len(names)} targets)" if target is None and len(names) > 1 else ""
     if target is None:
         target = str(names[np.nanargmax(np.nanmax(np.abs(effect), axis=(1, 2)))])
     if target not in names:
-        raise ChromatellError(f"No {target!r} in mdata.uns['ctl'][{key!r}]; there: {examples(names, 12)}.")
+        raise ChromatellError(f"No {target!r} in mdata.uns['ctl'][{key!r}]; there: {names_there(names, target)}.")
     values = effect[list(names).index(target)]
     order = np.argsort(-np.nanmax(np.abs(values), axis=0), kind="stable")[:n_top]
     shown = values[:, order].T
@@ -85,7 +87,7 @@ def perturb(
     bar.set_label("Change of log-odds", fontsize=size)
     bar.ax.tick_params(labelsize=size - 0.5, length=2)
     bar.outline.set_visible(False)
-    finish(ax, "", "Region", f"Without {target}")
+    finish(ax, "", "Region", f"Without {target}{largest}")
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
     return ax

@@ -10,7 +10,8 @@ from mudata import MuData
 
 from chromatell._docs import documented
 from chromatell._keys import RANK_REGIONS
-from chromatell._validate import ChromatellError, examples, in_range
+from chromatell._nearest import names_there
+from chromatell._validate import ChromatellError, in_range
 from chromatell.pl._plot import Shown, plot
 from chromatell.pl._sequence_view import axes_size
 from chromatell.pl._style import FAINT, OKABE_ITO, finish, font_size, legend, new_axes, read_table
@@ -71,7 +72,9 @@ def rank_regions(
     if group is None:
         group = str(table.loc[table["low"].idxmax(), "group"])
     if group not in groups:
-        raise ChromatellError(f"No group {group!r} in mdata.uns['ctl'][{key!r}]; there: {examples(groups, 20)}.")
+        raise ChromatellError(
+            f"No group {group!r} in mdata.uns['ctl'][{key!r}]; there: {names_there(groups, group, 20)}."
+        )
     part = table[table["group"].astype(str) == group].nsmallest(n_top, "rank")
     ax = new_axes(ax, (5.6, 1.0 + 0.19 * len(part)))
     y = np.arange(len(part))[::-1]

@@ -13,6 +13,7 @@ from mudata import MuData
 
 from chromatell._docs import documented
 from chromatell._keys import ATAC, ATAC_PRED, CHROM, END, REGION, START
+from chromatell._nearest import names_there
 from chromatell._validate import ChromatellError, examples
 from chromatell.data.chosen import Accessibility, accessibility, cell_labels, coordinates
 from chromatell.data.named import modalities
@@ -111,15 +112,18 @@ def window_of(
 ) -> Window:
     """Return the accessibility of groups in a window and `flank` bp beside it; raise where the window is empty."""
     place = parse_regions([str(region)]).iloc[0].copy()
-    if place[START] < 0 or place[END] <= place[START]:
+    if place[START] < 0:
         raise ChromatellError(f"{region!r} is no region. Give one such as 'chr1:35,000,000-35,200,000'.")
+    if place[END] <= place[START]:
+        turned = f"{place[CHROM]}:{place[END]}-{max(place[START], place[END] + 1)}"
+        raise ChromatellError(f"{region!r} must begin before it ends, such as {turned!r}.")
     codes, names = cell_labels(mdata, groupby)
     chosen = list(names if groups is None else [groups] if isinstance(groups, str) else groups)
     unknown = [g for g in chosen if g not in names]
     if unknown or not chosen or len(chosen) > _MOST:
         raise ChromatellError(
-            f"groups= names {examples(unknown) if unknown else len(chosen)}: up to {_MOST} of {examples(names, 20)} "
-            "are drawn. Name some of these."
+            f"groups= names {examples(unknown) if unknown else len(chosen)}: up to {_MOST} are drawn of "
+            f"{names_there(names, next(iter(unknown), ''), 20)}. Name some of these."
         )
     rows = [names.index(g) for g in chosen]
     chrom, start, end = str(place[CHROM]), int(place[START]), int(place[END])

@@ -11,7 +11,8 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from mudata import MuData
 
 from chromatell._keys import ATTRIBUTION, ISM
-from chromatell._validate import ChromatellError, examples
+from chromatell._nearest import names_there
+from chromatell._validate import ChromatellError
 from chromatell.pl._style import read_table
 
 if TYPE_CHECKING:
@@ -89,7 +90,8 @@ def _number(names: Any, wanted: str | None, what: str, key: str, call: str) -> i
         return 0
     if str(wanted) not in names:
         raise ChromatellError(
-            f"No {what} {wanted!r} in mdata.uns['ctl'][{key!r}]; there: {examples(names, 8)}. Add it with {call}."
+            f"No {what} {wanted!r} in mdata.uns['ctl'][{key!r}]; there: {names_there(names, wanted, 8)}. Add it with "
+            f"{call}."
         )
     return names.index(str(wanted))
 

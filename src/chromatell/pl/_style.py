@@ -23,6 +23,7 @@ from chromatell._keys import (
     USES_TARGET_ASSAY,
     sibling,
 )
+from chromatell._nearest import names_there
 from chromatell._validate import ChromatellError
 
 if TYPE_CHECKING:
@@ -157,7 +158,9 @@ class Evaluation:
             )
         there = list(dict.fromkeys(table[PAIRS].astype(str)))
         if pairs is not None and pairs not in there:
-            raise ChromatellError(f"No scores of pairs {pairs!r} in {name}.uns['ctl'][{key!r}]; there: {there}.")
+            raise ChromatellError(
+                f"No scores of pairs {pairs!r} in {name}.uns['ctl'][{key!r}]; there: {names_there(there, pairs)}."
+            )
         self.pairs = there[0] if pairs is None else pairs
         self.title = f"{self.pairs} pairs" if len(there) > 1 or self.pairs not in ("cross-cell", "cross-sample") else ""
         self.title = TITLES.get(self.pairs, self.title)
@@ -206,8 +209,8 @@ class Evaluation:
         if missing or not names:
             there = [m for m in (*self.models, *self.baselines) if self.has(m, curve)]
             raise ChromatellError(
-                f"No curve {curve!r} of {missing or 'any model'} in uns['ctl']; there: {there or 'none'}. "
-                f"Run {self.call} with that model and view."
+                f"No curve {curve!r} of {missing or 'any model'} in uns['ctl']; there: "
+                f"{names_there(there, next(iter(missing), ''))}. Run {self.call} with that model and view."
             )
         return names
 

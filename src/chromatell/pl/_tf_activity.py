@@ -11,7 +11,8 @@ from mudata import MuData
 
 from chromatell._docs import example
 from chromatell._keys import RNA, TF_ACTIVITY
-from chromatell._validate import ChromatellError, examples
+from chromatell._nearest import names_there
+from chromatell._validate import ChromatellError
 from chromatell.data.named import modalities
 from chromatell.pl._plot import ShownModalities, plot
 from chromatell.pl._style import finish, font_size, new_axes
@@ -121,7 +122,7 @@ def _read(mdata: MuData, key: str) -> pd.DataFrame:
         call = "ctl.tl.tf_activity(mdata)" if key == TF_ACTIVITY else f"ctl.tl.tf_activity(mdata, key_added={key!r})"
         raise ChromatellError(
             f"Did not find a table of activities in mdata.mod['rna'].obsm[{key!r}]; keys there: "
-            f"{examples(obsm.keys(), 12) or 'none'}. Run {call} first."
+            f"{names_there(obsm, key)}. Run {call} first."
         )
     return obsm[key]
 
@@ -133,7 +134,7 @@ def _labels(mdata: MuData, groupby: str) -> np.ndarray:
             values = obs[groupby].reindex(rna.obs_names).astype(object)
             return values.where(values.isna(), values.astype(str)).to_numpy(dtype=object)
     raise ChromatellError(
-        f"Did not find mdata.obs[{groupby!r}]; columns there: {examples(mdata.obs.columns, 12) or 'none'}. Name one of "
+        f"Did not find mdata.obs[{groupby!r}]; columns there: {names_there(mdata.obs.columns, groupby)}. Name one of "
         "them with groupby=."
     )
 
@@ -164,7 +165,8 @@ def _chosen(
     if missing or not names:
         raise ChromatellError(
             f"No activity of {missing or 'any factor'} in mdata.mod['rna'].obsm[{key!r}]; there: "
-            f"{examples(means.index, 12)}. Run ctl.tl.tf_activity(mdata, motifs=[...]) with them."
+            f"{names_there(means.index, next(iter(missing), ''))}. Run ctl.tl.tf_activity(mdata, motifs=[...]) with "
+            "them."
         )
     return means.loc[names]
 

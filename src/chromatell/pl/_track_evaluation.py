@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from chromatell._keys import EVALUATION, GAINS, UNS, USES_TARGET_ASSAY, sibling
+from chromatell._nearest import names_there
 from chromatell._validate import ChromatellError, examples
 from chromatell.data.tracks import BinnedTracks
 from chromatell.pl._style import name_ahead
@@ -52,7 +53,7 @@ class TrackEvaluation:
     def _only(self, rows: pd.DataFrame, column: str, value: Any, what: str) -> pd.DataFrame:
         found = rows[(rows[column] == value).to_numpy()]
         if not len(found):
-            there = examples(pd.unique(rows[column]), 12)
+            there = names_there(pd.unique(rows[column]), value)
             raise ChromatellError(
                 f"No scores of {what} {value!r}; there: {there}. Run {self.call} with it, or take one."
             )
@@ -83,7 +84,7 @@ class TargetScores:
             return self.table
         missing = [m for m in models if m not in (*self.models, *self.baselines)]
         if missing:
-            there = examples((*self.models, *self.baselines), 12)
+            there = names_there((*self.models, *self.baselines), missing[0])
             raise ChromatellError(f"No scores of {examples(missing)} for {self.target!r}; there: {there}.")
         return self.table[self.table["model"].isin(list(models))]
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from chromatell._keys import TEST, VAL
+from chromatell._nearest import names_there
 from chromatell._validate import ChromatellError, examples
 from chromatell.genome.regions import normalise_chrom
 
@@ -37,7 +38,7 @@ def held_out(holdout: Any, chrom: np.ndarray) -> dict[str, list[str]]:
     lacking = [name for names in held.values() for name in names if name not in there]
     if lacking:
         raise ChromatellError(
-            f"holdout: no region lies on {examples(lacking)}; chromosomes there: {examples(there, 40)}."
+            f"holdout: no region lies on {examples(lacking)}; chromosomes there: {names_there(there, lacking[0], 40)}."
         )
     twice = set(held.get(VAL, [])) & set(held.get(TEST, []))
     if twice:

@@ -13,6 +13,7 @@ from mudata import MuData
 
 from chromatell._docs import documented
 from chromatell._keys import ATAC, RNA, SPLIT, SPLIT_HOW, SPLITS, TEST, UNS
+from chromatell._nearest import names_there
 from chromatell._settings import logger, settings
 from chromatell._validate import (
     ChromatellError,
@@ -152,7 +153,7 @@ def _labels(mdata: MuData | AnnData, key: str) -> np.ndarray:
         if key in table:
             return labelled(table[key].reindex(mdata.obs_names), key, name).astype(str).to_numpy(dtype=object)
     there = dict.fromkeys(str(c) for table in tables.values() for c in table.columns)
-    raise ChromatellError(f"Did not find {key!r} in obs; columns there: {examples(there, 12) or 'none'}.")
+    raise ChromatellError(f"Did not find {key!r} in obs; columns there: {names_there(there, key)}.")
 
 
 def _holdout_dict(by: str | None, holdout: Any) -> dict[str, list[str]]:
@@ -179,7 +180,8 @@ def _held_out(mdata: MuData | AnnData, held: dict[str, list[str]]) -> np.ndarray
         unknown = [w for w in wanted if w not in there]
         if unknown:
             raise ChromatellError(
-                f"holdout: no cell has {key!r} = {examples(unknown)}; labels there: {examples(there, 40)}."
+                f"holdout: no cell has {key!r} = {examples(unknown)}; labels there: "
+                f"{names_there(there, unknown[0], 40)}."
             )
         mask |= np.isin(labels, wanted)
     return mask

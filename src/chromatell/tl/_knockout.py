@@ -12,6 +12,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from chromatell._keys import RNA
+from chromatell._nearest import names_there
 from chromatell._validate import ChromatellError, examples
 from chromatell.genome.motifs import Motifs, find_hits, read_motifs, safe_name
 from chromatell.tl._sequences import N, region_windows, sequence_model
@@ -106,7 +107,8 @@ class MotifsOut:
         missing = [n for n in names if safe_name(n) not in found]
         if missing:
             raise ChromatellError(
-                f"There is no motif {examples(missing)} in motifs=; there: {examples(found, 8)}. Name some of those."
+                f"There is no motif {examples(missing)} in motifs=; there: {names_there(found, missing[0], 8)}. Name "
+                "some of those."
             )
         length = self.model.sequence_length
         self.motifs = {name: found[safe_name(name)] for name in names}

@@ -25,11 +25,11 @@ from chromatell._keys import (
     X_PCA,
     X_XCHROM,
 )
+from chromatell._nearest import names_there
 from chromatell._rows import compact, matrix
 from chromatell._settings import logger, settings
 from chromatell._validate import (
     ChromatellError,
-    examples,
     in_range,
     one_of,
     paired,
@@ -198,7 +198,7 @@ def _embedding(obsm: Any, key: str) -> np.ndarray:
     """Return an embedding of the cells, float32 (n_obs, d)."""
     if key not in obsm:
         raise ChromatellError(
-            f"Did not find mdata.mod['rna'].obsm[{key!r}]; there: {examples(obsm, 12) or 'none'}. Train a model, "
+            f"Did not find mdata.mod['rna'].obsm[{key!r}]; there: {names_there(obsm, key)}. Train a model, "
             "ctl.tl.xchrom(mdata), or name another."
         )
     values = np.asarray(obsm[key], dtype=np.float32)

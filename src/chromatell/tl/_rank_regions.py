@@ -11,6 +11,7 @@ from mudata import MuData
 
 from chromatell._docs import documented, example
 from chromatell._keys import ATAC, RANK_REGIONS, SPLITS, UNS
+from chromatell._nearest import names_there
 from chromatell._settings import logger, settings
 from chromatell._validate import ChromatellError, examples, in_range, modality, one_of, split_of, warn
 from chromatell.data.accessibility import fragment_counts
@@ -201,7 +202,7 @@ def _chosen(names: list[str], groups: Sequence[str] | None, reference: str, grou
     if unknown:
         raise ChromatellError(
             f"No group {examples(unknown)} of two or more cells in mdata.obs[{groupby!r}]; there: "
-            f"{examples(names, 20)}."
+            f"{names_there(names, unknown[0], 20)}."
         )
     chosen = [names.index(g) for g in asked if g != reference]
     if not chosen:

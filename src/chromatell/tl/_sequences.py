@@ -12,6 +12,7 @@ import pandas as pd
 from mudata import MuData
 
 from chromatell._keys import ATAC, CHROM, DNA, END, RNA, START, UNS
+from chromatell._nearest import names_there
 from chromatell._settings import check_fits
 from chromatell._validate import ChromatellError, examples, modality, store_key
 from chromatell.genome.regions import parse_regions, region_table
@@ -114,8 +115,8 @@ def stored_model(mdata: MuData, key: str, train: str) -> Any:
     keys = model_keys(mdata)
     if key not in keys:
         raise ChromatellError(
-            f"There is no model {key!r} in mdata.uns['ctl']['models']; there: {keys or 'none'}. {train}, name another "
-            "with key=, or give one with model=."
+            f"There is no model {key!r} in mdata.uns['ctl']['models']; there: {names_there(keys, key)}. {train}, name "
+            "another with key=, or give one with model=."
         )
     return load(mdata, key=key)
 
@@ -181,7 +182,7 @@ def _labels(mdata: MuData, key: str) -> pd.Series:
             return values.where(values.isna(), values.astype(str))
     there = [*mdata.obs.columns, *(c for c in rna.obs.columns if c not in mdata.obs)]
     raise ChromatellError(
-        f"Did not find mdata.obs[{key!r}]; columns there: {examples(there, 12) or 'none'}. Name one of them with "
+        f"Did not find mdata.obs[{key!r}]; columns there: {names_there(there, key)}. Name one of them with "
         "groupby=, or take the mean of all cells with groupby=None."
     )
 

@@ -13,6 +13,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from chromatell._keys import ATAC_PRED, PREDICTABLE, SPLIT_HOW, TRAIN, UNS
+from chromatell._nearest import names_there
 from chromatell._settings import logger, settings
 from chromatell._validate import ChromatellError, examples, name_list, one_of, split_of, warn
 from chromatell.metrics.views import explained_by
@@ -174,7 +175,7 @@ def check_label_column(data: Any, key: str | None) -> None:
         name = "mdata" if mods else "adata"
         raise ChromatellError(
             f"labels={key!r} is no column of {name}.obs; columns there: "
-            f"{examples(dict.fromkeys(c for c in there if ':' not in c), 12) or 'none'}. Name one of them, or leave "
+            f"{names_there(dict.fromkeys(c for c in there if ':' not in c), key)}. Name one of them, or leave "
             "labels= out."
         )
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from chromatell._keys import BASELINE, PREDICTIONS, TRAIN, UNS, USES_TARGET_ASSAY, VAL
+from chromatell._nearest import names_there
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, examples, in_range, one_of, warn
 from chromatell.data._tracks_info import OUTSIDE
@@ -124,7 +125,7 @@ class TrackTask(Task):
         wanted = list(present) if models is None else listed(models)
         if missing := [m for m in wanted if m not in present]:
             raise ChromatellError(
-                f"No predictions {examples(missing)} of these targets; there: {examples(present, 12) or 'none'}. Make "
+                f"No predictions {examples(missing)} of these targets; there: {names_there(present, missing[0])}. Make "
                 "them with ctl.tl.nascent(tracks, key_added=...) or ctl.tl.predict(tracks, model=...)."
             )
         entries = tracks.uns.get(UNS, {}).get(PREDICTIONS, {})

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from chromatell._nearest import did_you_mean
 from chromatell._validate import ChromatellError, in_range
 from chromatell.data.cells import row_blocks
 from chromatell.data.lsi import Lsi
@@ -68,7 +69,9 @@ def resolve_contrastive(chosen: bool | Mapping[str, Any] | Contrastive) -> Contr
         known = [f.name for f in fields(Contrastive)]
         unknown = sorted(set(map(str, chosen)) - set(known))
         if unknown:
-            raise ChromatellError(f"contrastive= knows no option {unknown}; it knows {known}.")
+            raise ChromatellError(
+                f"contrastive= knows no option {unknown}; it knows {known}.{did_you_mean(unknown[0], known)}"
+            )
         c = Contrastive(**chosen)
     elif chosen is True or isinstance(chosen, Contrastive):
         c = Contrastive() if chosen is True else chosen

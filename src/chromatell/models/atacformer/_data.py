@@ -12,6 +12,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from chromatell._keys import ATAC, REGION_CLASS_FRACTION, RNA, TRAIN, X_PCA
+from chromatell._nearest import names_there
 from chromatell._settings import logger
 from chromatell._validate import (
     ChromatellError,
@@ -85,7 +86,7 @@ def label_column(data: AnnData | MuData, key: str) -> pd.Series:
             column = table[key].reindex(atac.obs_names)
             return column.astype(object).where(column.notna(), None).map(str, na_action="ignore")
     there = dict.fromkeys(str(c) for table in tables for c in table.columns)
-    raise ChromatellError(f"labels: did not find {key!r} in obs; columns there: {examples(there, 12) or 'none'}.")
+    raise ChromatellError(f"labels: did not find {key!r} in obs; columns there: {names_there(there, key)}.")
 
 
 def check_labels(data: AnnData | MuData, labels: str | Sequence[str] | None, rows: np.ndarray) -> dict[str, list[str]]:
@@ -131,7 +132,7 @@ def context_key(data: AnnData | MuData, context: str) -> str | None:
         return None
     where = "rna" if isinstance(data, MuData) and RNA in data.mod else "adata"
     raise ChromatellError(
-        f"context: did not find {where}.obsm[{context!r}]; there: {examples(source.obsm.keys(), 12) or 'none'}. Name "
+        f"context: did not find {where}.obsm[{context!r}]; there: {names_there(source.obsm, context)}. Name "
         "one of them, or, with expression in mod['rna'], context='X_pca', which is computed where it is not there."
     )
 
@@ -150,7 +151,7 @@ def dna_table(atac: AnnData, key: str | None, columns: np.ndarray) -> np.ndarray
     if key is None:
         return None
     if key not in atac.varm:
-        there = examples(atac.varm.keys(), 12) or "none"
+        there = names_there(atac.varm, key)
         raise ChromatellError(
             f"dna_key: did not find varm[{key!r}] of the bins; there: {there}. Make one: "
             "ctl.pp.embed_sequence(data, 'genome.fa')."

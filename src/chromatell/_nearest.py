@@ -1,0 +1,44 @@
+"""The name that someone meant, among those that there are."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+def nearest(asked: object, known: Iterable[object]) -> str | None:
+    """Return the one of `known` that is most like `asked`, whatever the case of its letters; None where none is.
+
+    Examples
+    --------
+    >>> from chromatell._nearest import nearest
+    >>> nearest("Celltype", ["batch", "cell_type"])
+    'cell_type'
+    """
+    names = [str(name) for name in known]
+    folded = {name.casefold(): name for name in reversed(names)}  # of two that fold alike, the first
+    found = difflib.get_close_matches(str(asked).casefold(), folded, 1)
+    return folded[found[0]] if found else None
+
+
+def did_you_mean(asked: object, known: Iterable[object]) -> str:
+    """Return a sentence for the end of a message, with a blank before it; '' where no name is near."""
+    name = nearest(asked, known)
+    return f" Did you mean {name!r}?" if name is not None else ""
+
+
+def names_there(names: Iterable[object], asked: object, n: int = 12) -> str:
+    """Return the first `n` names, quoted, for a message, and the one that is nearest to `asked`; 'none' of none.
+
+    Examples
+    --------
+    >>> from chromatell._nearest import names_there
+    >>> names_there(["batch", "cell_type"], "Celltype")
+    "'batch', 'cell_type' (did you mean 'cell_type'?)"
+    """
+    names = [str(name) for name in names]
+    if not names:
+        return "none"
+    meant = nearest(asked, names)
+    more = ", ..." if len(names) > n else ""
+    return ", ".join(map(repr, names[:n])) + more + (f" (did you mean {meant!r}?)" if meant is not None else "")

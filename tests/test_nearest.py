@@ -1,0 +1,70 @@
+"""The name that was meant: in a sentence, in a list, and in every error that lists what there is."""
+
+from __future__ import annotations
+
+import pytest
+
+import chromatell as ctl
+from chromatell import ChromatellError
+from chromatell._nearest import did_you_mean, names_there, nearest
+
+
+def test_the_nearest_whatever_the_case():
+    assert nearest("CELLTYPE", ["batch", "cell_type"]) == "cell_type"
+    assert nearest("leiden", ["batch", "cell_type"]) is None
+    assert nearest("A", ["a", "A"]) == "a"  # of two that differ in case alone, the first
+    assert nearest(3, [30, 4]) == "30"
+    assert did_you_mean("rigde", ["ridge", "knn"]) == " Did you mean 'ridge'?"
+    assert did_you_mean("rigde", []) == ""
+
+
+def test_a_list_is_cut_and_names_the_nearest_beyond_the_cut():
+    names = [f"batch{i}" for i in range(20)] + ["cell_type"]
+    assert names_there(names, "celltype", 2) == "'batch0', 'batch1', ... (did you mean 'cell_type'?)"
+    assert names_there([], "x") == "none"
+    assert names_there(iter(["a"]), "zz") == "'a'"
+
+
+@pytest.fixture(scope="module")
+def mdata():
+    mdata = ctl.datasets.simulate_multiome(60, 20, 30, seed=0)
+    ctl.pp.split_cells(mdata, seed=0)
+    ctl.tl.baseline(mdata, "region_mean")
+    mdata.mod["rna"].layers["counts"] = mdata.mod["rna"].X
+    return mdata
+
+
+@pytest.mark.parametrize(
+    ("call", "meant"),
+    [
+        (lambda m: ctl.pp.split_cells(m, by="cell_typ"), "cell_type"),
+        (lambda m: ctl.pp.split_cells(m, by="cell_type", holdout="Type_1"), "type_1"),
+        (lambda m: ctl.tl.baseline(m, "rigde"), "ridge"),
+        (lambda m: ctl.tl.baseline(m, "knn", atac="atacs"), "atac"),
+        (lambda m: ctl.tl.baseline(m, "knn", layer={"rna": "count"}), "counts"),
+        (lambda m: ctl.tl.evaluate(m, baselines=["region_means"], n_bootstrap=0), "region_mean"),
+        (lambda m: ctl.tl.evaluate(m, ["region_men"], n_bootstrap=0), "region_mean"),
+        (lambda m: ctl.tl.evaluate(m, views=["per-cell"], n_bootstrap=0), "per_cell"),
+        (lambda m: ctl.tl.evaluate(m, labels="cell_types", n_bootstrap=0), "cell_type"),
+        (lambda m: ctl.tl.rank_regions(m, "celltype", key="atac"), "cell_type"),
+        (lambda m: ctl.tl.rank_regions(m, "cell_type", groups=["typ_1"], key="atac"), "type_1"),
+        (lambda m: ctl.tl.dense(m, encoder="mpl"), "mlp"),
+        (lambda m: ctl.tl.dense(m, n_latnt=4), "n_latent"),
+        (lambda m: ctl.tl.dense(m, train_kwargs={"max_epoch": 1}), "max_epochs"),
+        (lambda m: ctl.get.prediction(m, "region_maen"), "region_mean"),
+    ],
+)
+def test_errors_name_what_was_meant(mdata, call, meant):
+    with pytest.raises(ChromatellError, match=rf"[Dd]id you mean '{meant}'\?"):
+        call(mdata)
+
+
+def test_modules_and_settings_name_what_was_meant():
+    with pytest.raises(AttributeError, match=r"no attribute 'dence'; there: .*'xchrom' \(did you mean 'dense'\?\)"):
+        _ = ctl.tl.dence
+    with pytest.raises(AttributeError, match="no attribute 'train'; there: .*'dense'"):
+        _ = ctl.tl.train
+    with pytest.raises(AttributeError, match=r"ctl.settings has no 'sed'.*did you mean 'seed'"):
+        ctl.settings.sed = 3
+    assert not hasattr(ctl.settings, "sed")
+    assert not hasattr(ctl.tl, "__wrapped__")
