@@ -13,7 +13,7 @@ TYPED = {
     "ctl.tl.nascent": "chromatell train TRACKS.zarr -o TRAINED.zarr --family nascent",
     "ctl.pp.split_cells": "the option --split-by of chromatell train, which splits the cells",
     "ctl.pp.split_regions": f"{_TRAIN} --family xchrom --split-regions chromosome",
-    "ctl.pp.select_features": f"{_TRAIN} --n-genes N --n-regions N",
+    "ctl.pp.select_features": f"{_TRAIN} --n-genes 5000 --n-regions 20000",
     "ctl.pp.add_sequence": "the option --fasta GENOME.fa",
     "ctl.tl.evaluate": "chromatell evaluate TRAINED.h5mu",
     "ctl.tl.predict": "chromatell predict QUERY.h5ad --model TRAINED.h5mu -o PREDICTED.h5mu",
