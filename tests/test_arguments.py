@@ -75,8 +75,10 @@ def test_the_message_says_what_is_needed_and_what_is_usual():
         (
             {"by": ["a", "b"]},
             "by=['a', 'b'] is of type list; text or None is needed. Join several columns to one: "
-            "mdata.obs['both'] = mdata.obs['a'].astype(str) + '_' + mdata.obs['b'].astype(str).",
+            "mdata.obs['both'] = mdata.obs['a'].astype(str) + '_' + mdata.obs['b'].astype(str); "
+            "then by='both'.",
         ),
+        ({"by": ["a"]}, "by=['a'] is of type list; text or None is needed. Name one column: by='a'."),
         ({"n": "1"}, "n='1' is of type str; a number is needed. Left out, it is 0.5."),
         ({"n": "1" * 99}, f"n='{'1' * 59}... is of type str; a number is needed. Left out, it is 0.5."),
     ):

@@ -155,5 +155,6 @@ def _message(name: str, value: Any, hint: Any, default: Any) -> str:
     more = "" if default is inspect.Parameter.empty else f" Left out, it is {default!r}."
     if name in _COLUMNS and isinstance(value, list | tuple):
         join = " + '_' + ".join(f"mdata.obs[{one!r}].astype(str)" for one in value)
-        more = f" Join several columns to one: mdata.obs['both'] = {join}."
+        more = f" Join several columns to one: mdata.obs['both'] = {join}; then {name}='both'."
+        more = f" Name one column: {name}={value[0]!r}." if len(value) == 1 else more
     return f"{name}={shown} is of type {kind}; {listed} is needed.{more}"

@@ -70,7 +70,7 @@ OF_TRAINED: list[tuple[str, ...]] = [
     (f"ctl.tl.add_prediction(mdata, {FEW.format('0.2')}, key='mine', transform='logit')", "is not known"),
     ("ctl.pl.history(mdata, save='figure.xyz')", "does not say a format"),
     ("ctl.pl.history(mdata, save='.')", "is a folder"),
-    ("ctl.pl.history(mdata, save=3)", "is a int"),
+    ("ctl.pl.history(mdata, save=3)", "is of type int"),
     ("ctl.pl.history(mdata, key='denser')", "No model 'denser'", "key"),
     ("ctl.io.write(mdata, path='x')", "does not fit a MuData"),
     ("ctl.io.export_model(mdata, 'dense', path='x.h5mu')", "must be a folder to make"),

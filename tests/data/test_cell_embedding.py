@@ -96,10 +96,10 @@ def test_genes_are_matched_by_name(rna):
         embedding.transform(rna[:, 40:].copy())
     normalised = rna.copy()
     normalised.X = np.log1p(rna.X.toarray())
-    with pytest.raises(ChromatellError, match=r"was trained on counts expression.*Put the counts into rna.X; where"):
+    with pytest.raises(ChromatellError, match=r"was trained on counts; .*Put the counts into rna.X; where"):
         embedding.transform(normalised)
     normalised.layers["counts"] = rna.X
-    with pytest.raises(ChromatellError, match=r"was trained on counts expression.*rna.X = rna.layers\['counts'\]"):
+    with pytest.raises(ChromatellError, match=r"was trained on counts; .*rna.X = rna.layers\['counts'\]"):
         embedding.transform(normalised)
 
 
@@ -193,7 +193,7 @@ def test_a_query_that_was_not_scaled_is_refused(scaled):
     embedding = fit(scaled)
     raw = bare(scaled)
     raw.X = sp.csr_matrix(counts())
-    with pytest.raises(ChromatellError, match="computed from scaled expression; the query's X holds counts"):
+    with pytest.raises(ChromatellError, match="computed from scaled values; the query's X holds counts"):
         embedding.transform(raw)
     with pytest.raises(ChromatellError, match=r"lacks 2 of the 60 genes.*These 60 genes are needed"):
         embedding.transform(bare(scaled)[:, 2:].copy())
@@ -308,7 +308,7 @@ def test_a_query_of_another_kind_or_without_genes(with_pca):
     embedding = fit(with_pca, "X_pca")
     raw = bare(with_pca)
     raw.X = sp.csr_matrix(counts())
-    with pytest.raises(ChromatellError, match=r"computed from normalised expression; the query's X holds counts"):
+    with pytest.raises(ChromatellError, match=r"computed from normalised values; the query's X holds counts"):
         embedding.transform(raw)
     with pytest.raises(ChromatellError, match=r"lacks 2 of the 60 genes .*'gene0', 'gene1'\).*12 columns"):
         embedding.transform(bare(with_pca)[:, 2:].copy())

@@ -110,7 +110,7 @@ def test_under_half_of_the_genes_is_refused(counts):
 def test_other_kind_of_values_is_refused(counts):
     expression = Expression.fit(counts, GENES)
     query = ad.AnnData(counts + 0.5, var=pd.DataFrame(index=GENES))
-    with pytest.raises(ChromatellError, match="trained on counts expression; the query's X holds normalised"):
+    with pytest.raises(ChromatellError, match="trained on counts; the query's X holds normalised"):
         expression.align(query)
 
 

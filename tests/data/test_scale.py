@@ -81,9 +81,9 @@ def test_counts_for_a_model_of_normalised_values_and_the_cure(counts):
     training = scaled(counts, 1e4, log=True)
     expression = Expression.fit(training.X, GENES)
     rna = ad.AnnData(counts.copy(), var=pd.DataFrame(index=GENES))
-    with pytest.raises(ChromatellError, match="normalised expression; the query's X holds counts") as caught:
+    with pytest.raises(ChromatellError, match="normalised values; the query's X holds counts") as caught:
         expression.align(rna)
-    exec(re.search(r"values\. (.*)\.$", str(caught.value)).group(1), {"rna": rna, "sc": sc})
+    exec(re.search(r"counts\. (.*)\.$", str(caught.value)).group(1), {"rna": rna, "sc": sc})
     np.testing.assert_allclose(expression.transform(*expression.align(rna))[0], expression.transform(training.X)[0])
 
 

@@ -351,7 +351,7 @@ def test_gpu_gives_the_same(trained):
 def test_anndata_query_of_another_kind_is_refused(trained):
     model, mdata = trained
     query = ad.AnnData(np.log1p(mdata["rna"].X.toarray()), var=mdata["rna"].var.copy())
-    with pytest.raises(ChromatellError, match="was trained on counts expression"):
+    with pytest.raises(ChromatellError, match="was trained on counts; the query's X holds"):
         model.predict(query)
 
 

@@ -104,7 +104,7 @@ def test_batches_and_covariates_fit_their_numbers(changed, records):
     """Text in place of a list was read letter by letter, and ended in a matrix product of other shapes."""
     record = records["dense"]
     config = {**record.config, "covariates": {**record.config["covariates"], **changed}}
-    with pytest.raises(ChromatellError, match="do not fit themselves"):
+    with pytest.raises(ChromatellError, match="do not fit each other"):
         load(record, config=config)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from chromatell._keys import CHROM, END, START
-from chromatell._nearest import names_there
+from chromatell._nearest import did_you_mean, names_there
 from chromatell._validate import ChromatellError, examples
 from chromatell.genome.builds import ChromSizes, chromosome_sizes
 from chromatell.genome.regions import normalise_chrom, parse_regions
@@ -172,7 +172,9 @@ def missing_names(table: pd.DataFrame, wanted: Sequence[Any], role: str | None) 
     there = ", ".join(f"{n} ({r})" for n, r in zip(table.index[:12], table[ROLE], strict=False))
     unknown = [n for n in wanted if n not in table.index]
     if unknown:
-        return f"There is no track {examples(unknown)}; there: {there}. Name those."
+        return (
+            f"There is no track {examples(unknown)}; there: {there}.{did_you_mean(unknown[0], table.index)} Name those."
+        )
     if not wanted:
         of, model = (f" of role {role!r}", f", or for a model {role}s=[...]") if role else ("", "")
         return f"There is no track{of}; there: {there or 'none'}. Name some: names=[...]{model}."

@@ -153,12 +153,12 @@ class CellEmbedding:
         if (place < 0).any():
             raise ChromatellError(
                 f"The query lacks {int((place < 0).sum())} of the {len(place)} genes that its embedding comes from "
-                f"(such as {examples(self.genes[place < 0])}). {self._bring()}"
+                f"(such as {examples(self.genes[place < 0])}). Add them. {self._bring()}"
             )
         if _kind(matrix(rna)) != self.kind:
             raise ChromatellError(
-                f"The embedding of the training cells was computed from {self.kind or 'no'} expression; the query's X "
-                f"holds {_kind(matrix(rna)) or 'nothing'}. Give X the same treatment. {self._bring()}"
+                f"The embedding of the training cells was computed from {_OF_KIND[self.kind]}; the query's X "
+                f"holds {_OF_KIND[_kind(matrix(rna))]}. Give X the same treatment. {self._bring()}"
             )
         if self.key:
             logger.info(f"The query has no obsm[{self.key!r}]: projected with the training data's varm['PCs'].")
@@ -172,7 +172,7 @@ class CellEmbedding:
     def _bring(self) -> str:
         if not self.key:
             return f"These {len(self.genes)} genes are needed, as they were in training."
-        return f"Or give the query the embedding: rna.obsm[{self.key!r}] = values, {self.n_components} columns."
+        return f"Or compute the embedding yourself: rna.obsm[{self.key!r}] = values, {self.n_components} columns."
 
     # ---- the record
 
@@ -253,6 +253,9 @@ def _scale(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return mean and sd of each component; one that does not vary in training keeps its own scale."""
     mean, sd = scores.mean(axis=0), scores.std(axis=0)
     return mean, np.where(sd > 1e-5 * sd.max(), sd, 1).astype(np.float32)
+
+
+_OF_KIND = {"counts": "counts", "normalised": "normalised values", "scaled": "scaled values", "": "nothing"}
 
 
 def _kind(x: Any) -> str:

@@ -114,7 +114,7 @@ class Covariates:
         lengths = texts and frequency.shape == (len(levels),) and mean.shape == sd.shape == (len(keys),)
         if not (lengths and (isinstance(batch_key, str) if levels else batch_key is None)):
             raise ChromatellError(
-                f"The model's batches and covariates do not fit themselves: {str(plain)[:200]}. Ask for the file again."
+                f"The model's batches and covariates do not fit each other: {str(plain)[:200]}. Ask for the file again."
             )
         return cls(batch_key, levels, frequency, keys, mean, sd)
 

@@ -24,6 +24,7 @@ from chromatell.data.stored import stored
 
 _FIT_VALUES = 2**27  # components are fitted on so many dense values, 512 MB
 _MIN_SD = 1e-6  # under it values differ by rounding, as totals do that were normalised to one
+_VALUES = {"counts": "counts", "normalised": "normalised values"}
 _MIN_NOISE = 0.0025  # share of a gene's variance: an error of 5% of its sd is never taken for a signal
 
 
@@ -200,7 +201,7 @@ class Expression(Standardiser):
                 else (self.scale or Scale(True, 0.0)).recipe().replace("rna.X = rna.layers['counts']; ", "")
             )
             raise ChromatellError(
-                f"The model was trained on {self.kind} expression; the query's X holds {kind} values. {cure}."
+                f"The model was trained on {_VALUES[self.kind]}; the query's X holds {_VALUES[kind]}. {cure}."
             )
         return self._on_scale(x, rna, present, quiet=quiet), present
 

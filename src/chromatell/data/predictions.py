@@ -182,7 +182,7 @@ def read_prediction(mdata: MuData, key: str) -> Any:
     if key not in keys:
         raise ChromatellError(
             f"No prediction {key!r} in mdata.mod['atac_pred']; there: {names_there(keys, key)}. Run "
-            f"ctl.tl.dense(mdata) or ctl.tl.baseline(mdata, {key!r})."
+            f"ctl.tl.dense(mdata, key_added={key!r}) or, where that is a baseline, ctl.tl.baseline(mdata, {key!r})."
         )
     pred = mdata.mod.get(ATAC_PRED)
     if pred is None or key not in (keys[0], *layer_names(pred)):

@@ -133,7 +133,10 @@ class FastaReader:
         """Raise where text follows the last sequence, just read: the index lacks some."""
         with self._translated():
             if self._faidx.file.read(_HEAD).strip():
-                raise MisfitError(f"{str(self._path)!r} goes on after the last sequence of its index.")
+                raise MisfitError(
+                    f"{str(self._path)!r} goes on after the last sequence of its index. Remove that (.fai): it is made "
+                    "again."
+                )
 
     def _translated(self) -> AbstractContextManager[None]:
         """Turn whatever pyfaidx and bgzf raise on a bad file into one kind of error."""

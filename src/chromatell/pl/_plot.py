@@ -68,7 +68,9 @@ def _target(save: str | os.PathLike[str]) -> Path:
     from matplotlib.backend_bases import FigureCanvasBase
 
     if not isinstance(save, str | os.PathLike):
-        raise ChromatellError(f"save={save!r} is a {type(save).__name__}. Name a file, such as save='figure.png'.")
+        raise ChromatellError(
+            f"save={save!r} is of type {type(save).__name__}. Name a file, such as save='figure.png'."
+        )
     path = Path(save)
     if path.is_dir():
         raise ChromatellError(f"save={str(path)!r} is a folder. Name a file in it: save={str(path / 'figure.png')!r}.")

@@ -294,7 +294,7 @@ def _named(regions: Regions) -> tuple[pd.Index, pd.DataFrame | None]:
     if not len(names):
         raise ChromatellError("regions names no region; give names of mdata.mod['atac'], or 'chrom:start-end'.")
     if not names.is_unique:
-        raise ChromatellError(f"regions names {examples(names[names.duplicated()])} more than once.")
+        raise ChromatellError(f"regions names {examples(names[names.duplicated()])} more than once. Name each once.")
     return names, table
 
 

@@ -65,7 +65,7 @@ def resolve_regions(places: pd.DataFrame, regions: Regions | Asked, fasta: Any, 
     if not len(names):
         raise ChromatellError("regions= names no region. Leave it out for all of the model's.")
     if not names.is_unique:
-        raise ChromatellError(f"regions= names {examples(names[names.duplicated()])} more than once.")
+        raise ChromatellError(f"regions= names {examples(names[names.duplicated()])} more than once. Name each once.")
     known = own.get_indexer(names)
     if (known < 0).any():
         known[known < 0] = _same_place(places, names[known < 0])
@@ -129,9 +129,11 @@ def chosen_cells(data: Any, cells: Any) -> Any:
     try:
         return data[[cells] if isinstance(cells, str) else cells]
     except (KeyError, IndexError, ValueError) as error:
+        unknown = [c for c in np.ravel(cells) if isinstance(c, str) and c not in data.obs_names]
+        what = f"names {examples(unknown)}" if unknown else f"does not fit them ({error})"
         raise ChromatellError(
-            f"cells= does not fit the {data.n_obs} cells, whose names look like {examples(data.obs_names)} ({error}). "
-            "It takes names, places or a mask of all cells."
+            f"cells= takes names, places or a mask of the {data.n_obs} cells, whose names look like "
+            f"{examples(data.obs_names)}; it {what}."
         ) from error
 
 
@@ -150,7 +152,10 @@ def checked_tokens(tokens: Any, width: int) -> np.ndarray:
         )
     low, high = int(tokens.min()), int(tokens.max())
     if low < 0 or high > 4:
-        raise ChromatellError(f"Sequences hold tokens from {low} to {high}; A C G T N are 0 1 2 3 4.")
+        raise ChromatellError(
+            f"Sequences hold tokens from {low} to {high}; A C G T N are 0 1 2 3 4. Make them from text with "
+            "ctl.genome.encode(sequences)."
+        )
     return tokens.astype(np.int8, copy=False)
 
 
