@@ -147,7 +147,7 @@ def test_genes_that_were_filtered_meanwhile_leave_what_is_of_cells(mdata):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda m: ctl.get.prediction(m, "none"), r"No prediction 'none'.*there: \['first', 'second'\]"),
+        (lambda m: ctl.get.prediction(m, "none"), r"No prediction 'none'.*there: 'first', 'second'"),
         (lambda m: ctl.get.prediction(m, groupby="kind"), r"Did not find mdata.obs\['kind'\]"),
         (lambda m: ctl.get.prediction(ctl.get.measured(m)), r"Did not find mdata.mod\['atac_pred'\]"),
         (lambda m: ctl.get.measured(m.mod["rna"]), "Expected a MuData, got AnnData"),

@@ -156,7 +156,7 @@ def test_history_reads_as_a_dict_of_arrays(mdata):
 
 def test_keys(mdata, record):
     assert read_record(mdata).family == "dense"
-    with pytest.raises(ChromatellError, match=r"no model 'best' in .*choose one of \['my.model-1'\]"):
+    with pytest.raises(ChromatellError, match=r"no model 'best' in .*choose one of 'my.model-1'"):
         read_record(mdata, "best")
     write_record(mdata, "b", record)
     with pytest.raises(ChromatellError, match=r"holds 2 models; name one of them with key=: \['b', 'my.model-1'\]"):

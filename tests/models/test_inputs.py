@@ -154,7 +154,7 @@ def test_values_are_normalised_as_is_said(how: str) -> None:
     [
         (("prot",), "leaves out 'rna'"),
         (("rna", "atac"), "which is what is predicted"),
-        (("rna", "proteins"), r"no modality 'proteins'; it has \['atac', 'prot', 'rna'\]"),
+        (("rna", "proteins"), r"no modality 'proteins'; it has 'atac', 'prot', 'rna'"),
     ],
 )
 def test_inputs_that_cannot_be_read_are_refused(cells: md.MuData, inputs: tuple, message: str) -> None:
