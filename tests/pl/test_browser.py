@@ -88,7 +88,7 @@ def test_elsewhere_it_is_the_picture(mdata, place, monkeypatch, log):
     ax = ctl.pl.browser(mdata, window_of)
     assert isinstance(ax, Axes)
     assert ax.get_ylabel() == "Share of cells with the region open"
-    with pytest.raises(ctl.ChromatellError, match="is no region"):
+    with pytest.raises(ctl.ChromatellError, match="must begin before it ends"):
         ctl.pl.browser(mdata, "chr1:9-3")
     with pytest.raises(ctl.ChromatellError, match="flank=-1"):
         ctl.pl.browser(mdata, window_of, flank=-1)

@@ -66,7 +66,7 @@ def test_what_is_saved_is_what_was_drawn(mdata, tmp_path):
 
 @pytest.mark.parametrize(
     ("save", "message"),
-    [("a", "one of the suffixes"), ("a.jpog", "save='a.png'"), (True, "is a bool"), ("taken.png", "is a folder")],
+    [("a", "one of the suffixes"), ("a.jpog", "save='a.png'"), (True, "is of type bool"), ("taken.png", "is a folder")],
 )
 def test_a_name_that_cannot_be_written_is_refused_before_anything_is_drawn(mdata, tmp_path, monkeypatch, save, message):
     monkeypatch.chdir(tmp_path)
