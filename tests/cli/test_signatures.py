@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import argparse
 import inspect
+from dataclasses import fields
 
 import anndata as ad
 import mudata as md
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from tests.helpers import file_names
 
 import chromatell as ctl
 from chromatell.cli import main
-from chromatell.cli._config import _commands
-from chromatell.cli._parser import build_parser
-from chromatell.cli._signatures import FAMILIES, NOT_TYPED, assigned, keywords, option_names
+from chromatell.cli._parser import build_parser, commands_of
+from chromatell.cli._signatures import FAMILIES, NOT_TYPED, assigned, keywords, option_names, settable
 from chromatell.models import family_class
+from chromatell.models.atacformer._module import AtacFormerConfig
+from chromatell.models.atacformer._sentences import Masking
+from chromatell.models.dense._module import DenseConfig
+from chromatell.models.nascent._config import NascentConfig
+from chromatell.models.xchrom._module import XChromConfig
+from chromatell.nn.sequence_tower import TowerConfig
 
 CALLS = {
     "predict": ("tl.predict",),
@@ -36,7 +43,7 @@ def real(call):
 
 @pytest.mark.parametrize("command", CALLS)
 def test_every_keyword_is_an_option_by_its_name(command):
-    options = option_names(_commands(build_parser())[command])
+    options = option_names(commands_of(build_parser())[command])
     for call in CALLS[command]:
         untyped = set(NOT_TYPED.get(call, ()))
         assert untyped <= real(call)
@@ -45,11 +52,11 @@ def test_every_keyword_is_an_option_by_its_name(command):
 
 
 def test_types_and_words_are_those_of_the_source():
-    actions = {a.dest: a for a in _commands(build_parser())["predict"]._actions}
+    actions = {a.dest: a for a in commands_of(build_parser())["predict"]._actions}
     assert actions["dtype"].choices == ("float32", "float16")
     assert actions["top_k"].type is int
     assert actions["groupby"].help == "column of obs: return the mean over the cells of each group, and not the cells"
-    assert isinstance({a.dest: a for a in _commands(build_parser())["train"]._actions}["stack"].default, type(None))
+    assert isinstance({a.dest: a for a in commands_of(build_parser())["train"]._actions}["stack"].default, type(None))
 
 
 @pytest.mark.parametrize(
@@ -95,6 +102,25 @@ def test_an_option_of_another_family(cells, refused):
 def test_what_the_command_does_itself_is_not_set(cells, refused, word):
     error = refused(["train", cells, "-o", cells.with_name("out.h5mu"), "--set", word], 2)
     assert f"--set {word.split('=')[0]}=... is no option of the network alone" in error
+
+
+@pytest.mark.parametrize(
+    ("family", "configs"),
+    [
+        ("dense", [DenseConfig]),
+        ("xchrom", [XChromConfig, TowerConfig]),
+        ("atacformer", [AtacFormerConfig, Masking]),
+        ("nascent", [NascentConfig]),
+    ],
+)
+def test_a_name_that_no_network_knows_is_told_before_anything_is_read(family, configs, tmp_path, refused):
+    """The names that are read from the source are those of Python."""
+    known = {field.name for config in configs for field in fields(config)}
+    assert settable(family) - {"length"} == known
+    out = tmp_path / ("o.zarr" if family == "nascent" else "o.h5mu")
+    error = refused(["train", "absent.h5mu", "-o", out, "--family", family, "--set", f"{min(known)}s=4"], 2)
+    assert f"{family} knows no such option. Did you mean '" in error
+    assert file_names(tmp_path) == set()
 
 
 def test_the_best_regions_and_the_means_of_groups(shared, query, tmp_path):

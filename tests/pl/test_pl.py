@@ -342,9 +342,7 @@ def test_each_kind_of_pairs_is_drawn_by_itself_and_named(two_kinds, mdata):
     assert names == ["knn_atac (reads ATAC)", "knn", "region_mean", "multivi", "dense"]
     dots = [line.get_xdata()[0] for line in ax.lines if line.get_marker() in ("o", "s", "D")]
     np.testing.assert_allclose(dots[-1], 0.8 - 0.05 * 2 - 0.1)
-    with pytest.raises(
-        ChromatellError, match="No scores of pairs 'cross-both'.*there: 'cross-cell', 'cross-region'"
-    ):
+    with pytest.raises(ChromatellError, match="No scores of pairs 'cross-both'.*there: 'cross-cell', 'cross-region'"):
         pl.leaderboard(two_kinds, pairs="cross-both")
     for call in (pl.pr_curve, pl.calibration, pl.per_cell_per_region):
         with pytest.raises(ChromatellError, match="No scores of pairs 'cross-both'"):

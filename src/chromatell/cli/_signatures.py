@@ -30,6 +30,18 @@ NOT_TYPED["tl.evaluate"] += ("client",)
 NOT_TYPED["tl.ism"] += ("cells",)
 NOT_TYPED["tl.variant_effect"] += ("cells",)
 
+# where the options of each family's network stand, as fields of dataclasses
+_NETWORKS = {
+    "dense": {"models/dense/_module.py": "DenseConfig"},
+    "xchrom": {
+        "models/xchrom/_module.py": "XChromConfig",
+        "nn/region_side.py": "RegionSideConfig",
+        "nn/sequence_tower.py": "TowerConfig",
+    },
+    "atacformer": {"models/atacformer/_module.py": "AtacFormerConfig", "models/atacformer/_sentences.py": "Masking"},
+    "nascent": {"models/nascent/_config.py": "NascentConfig"},
+}
+
 
 class Keyword(NamedTuple):
     """A keyword-only parameter: its type as the source has it, and the first sentence of what is said of it."""
@@ -67,13 +79,25 @@ def keywords(call: str) -> dict[str, Keyword]:
 
 def _modalities() -> dict[str, str]:
     """Return the keywords that `chromatell.data.named.modalities` adds to a verb, and their types."""
-    named = _defined(ast.parse((_PACKAGE / "data" / "named.py").read_text(encoding="utf-8")), "Modalities")
-    return {ast.unparse(n.target): ast.unparse(n.annotation) for n in named.body if isinstance(n, ast.AnnAssign)}
+    return _fields(_defined(ast.parse((_PACKAGE / "data" / "named.py").read_text(encoding="utf-8")), "Modalities"))
+
+
+def _fields(told: ast.FunctionDef | ast.ClassDef) -> dict[str, str]:
+    """Return the fields of a dataclass or a TypedDict, and their types."""
+    return {ast.unparse(n.target): ast.unparse(n.annotation) for n in told.body if isinstance(n, ast.AnnAssign)}
 
 
 def of_family(family: str) -> dict[str, Keyword]:
     """Return the keywords of ``ctl.tl.<family>``, those that it passes to the model included."""
     return {**keywords(f"models.{family}"), **keywords(f"tl.{family}")}
+
+
+def settable(family: str) -> set[str]:
+    """Return the names that ``--set`` may give a family's network; which values fit is seen when it is made."""
+    fields = {"length"} if family == "xchrom" else set()  # another name of sequence_length
+    for file, name in _NETWORKS[family].items():
+        fields |= _fields(_defined(ast.parse((_PACKAGE / file).read_text(encoding="utf-8")), name)).keys()
+    return fields
 
 
 def add_keywords(group: Any, found: Iterable[Keyword], known: set[str]) -> None:

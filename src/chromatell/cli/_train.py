@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from chromatell._errors import ChromatellError
 from chromatell._keys import ATAC, DNA, SPLIT
+from chromatell._nearest import did_you_mean
 from chromatell._settings import logger, settings
 from chromatell.cli import _train_bins, _train_tracks
 from chromatell.cli._choices import check_trained
@@ -22,7 +23,7 @@ from chromatell.cli._files import (
     write,
 )
 from chromatell.cli._prepare import given, model_options, select, split
-from chromatell.cli._signatures import FAMILIES, NAMED, NOT_TYPED, of_family
+from chromatell.cli._signatures import FAMILIES, NAMED, NOT_TYPED, of_family, settable
 
 if TYPE_CHECKING:
     from mudata import MuData
@@ -95,6 +96,10 @@ def _check_family(args: argparse.Namespace) -> None:
         raise UsageError(
             f"--set {taken[0]}=... is no option of the network alone: see the other options of this command."
         )
+    known = settable(args.family)
+    if unknown := [name for name, _ in args.set or [] if name not in known]:
+        meant = did_you_mean(unknown[0], known) or f" It knows {', '.join(sorted(known))}."
+        raise UsageError(f"--set {unknown[0]}=...: {args.family} knows no such option.{meant}")
 
 
 def _check_fractions(args: argparse.Namespace) -> None:
