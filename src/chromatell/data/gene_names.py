@@ -7,7 +7,7 @@ from anndata import AnnData
 
 from chromatell._validate import are_regions
 
-_VERSION = r"\.\d+$"  # of an Ensembl id
+_VERSION = r"\.\d+$"  # an Ensembl id may end in it
 
 
 def cure_of_names(rna: AnnData, genes: pd.Index, floor: float) -> str:

@@ -19,7 +19,7 @@ _DIGITS = 16
 _ZEROS, _NOT_DIGIT, _HIGH = (np.uint64(int(byte * 8, 16)) for byte in ("30", "76", "80"))
 # of 8 digits, first in the lowest byte, to a number: neighbours are joined to pairs, fours, and all (Lemire, 2021)
 _JOIN = ((0x0F0F0F0F0F0F0F0F, 2561, 8), (0x00FF00FF00FF00FF, 6553601, 16), (0x0000FFFF0000FFFF, 42949672960001, 32))
-# of a field of n bytes, those of each word that belong to it: its last words, and its first
+# which bytes of each word belong to a field of n bytes: its last words, and its first
 _LAST, _FIRST = (
     [np.array([whole(min(max(n - 8 * k, 0), 8)) for n in range(33)], dtype=np.uint64) for k in range(4)]
     for whole in (lambda m: (2 ** (8 * m) - 1) << (64 - 8 * m), lambda m: 2 ** (8 * m) - 1)

@@ -204,7 +204,7 @@ class BigWig:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         self.name = repr(str(self.path))
-        self._one = Lock()  # of its readers at a time
+        self._one = Lock()  # one of its readers works at a time
         pybigtools = import_pybigtools()
         header = check_bigwig(self.path)
         open_in_child(self.path, BIGWIG)

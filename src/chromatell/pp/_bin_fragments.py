@@ -23,7 +23,7 @@ from chromatell.pp._genome_bins import ENDS_CURE
 
 _PENDING = 8_000_000  # pairs that wait to be merged, at least
 _OTHERS = 1000
-_MISSING = 0.1  # of the cells may have no fragment before it is a warning
+_MISSING = 0.1  # a larger share of cells without a fragment is a warning
 _RUN = re.compile("[ACGTN]{6,}(?:[-+_][ACGTN]{6,})*")  # a barcode, of one or of several rounds
 _BUILD = re.compile(r"\b(GRCh3[78]|GRCm3[89]|hg19|hg38|mm9|mm10|mm39)\b", re.IGNORECASE)
 

@@ -155,7 +155,7 @@ def baseline(
         "labels": labels_key,
         "seed": seed,
         USES_TARGET_ASSAY: kind in ORACLES,
-        READS_REGION_ATAC: False,  # of none that was held out when it was made, as the digest says
+        READS_REGION_ATAC: False,  # it read no region that was held out when it was made, as the digest says
         HELD_OUT_DIGEST: held_out_digest(mdata.mod[ATAC]),
         **trained_cells(mdata),
         **chosen,

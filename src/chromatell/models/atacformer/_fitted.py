@@ -37,7 +37,7 @@ from chromatell.models.atacformer._store import vocabulary_from
 from chromatell.models.atacformer._vocabulary import Vocabulary
 
 SHRINK = np.float32(0.8)  # a predicted depth is drawn towards the mean: it is uncertain
-_MIN_TOKENS = 1024  # of a batch, where cells are few
+_MIN_TOKENS = 1024  # a batch holds so many, where cells are few
 _N_PCS = 32  # components of expression, where they are computed here
 
 

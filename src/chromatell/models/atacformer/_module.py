@@ -32,18 +32,18 @@ class AtacFormerConfig:
     n_bins: int = 0
     n_tokens: int = 0  # bins and special tokens
     n_eos: int = 0
-    n_classes: tuple[int, ...] = ()  # of each label
+    n_classes: tuple[int, ...] = ()  # classes of each label
     n_context: int = 0  # length of the context; 0 for none
     n_dna: int = 0  # length of a bin's DNA embedding; 0 for none
     k: int = 64  # length of a bin's own embedding
     d: int = 512
     n_layers: int = 12
     n_heads: int = 8
-    n_hidden: int = 2048  # of the feed-forward part
+    n_hidden: int = 2048  # width of the feed-forward part
     dropout: float = 0.1
     decoder: str = "chromosome"
     eos: str = "inside"  # where the <eos> tokens are: in the sentence, 'outside' it, asking, or 'both'
-    class_weights: tuple[float, float, float] = (1.0, 1.0, 1.0)  # of closed, seen, removed
+    class_weights: tuple[float, float, float] = (1.0, 1.0, 1.0)  # closed, seen, removed bins
     label_weight: float = 1.0
 
 
@@ -136,7 +136,9 @@ class AtacFormerModule(nn.Module):
     def __init__(
         self,
         config: AtacFormerConfig,
-        tables: Mapping[str, Tensor],  # of the bins: 'chrom', int64 (bins,), and what else decoder and embedding read
+        tables: Mapping[
+            str, Tensor
+        ],  # a row for each bin: 'chrom', int64 (bins,), and what else decoder and embedding read
         bias: Tensor,  # float32 (bins,): log odds of being open in a cell of mean depth
         mean_open: float,  # open bins of a training cell
     ):
@@ -150,10 +152,10 @@ class AtacFormerModule(nn.Module):
         self.decoder = make_decoder(c, tables)
         self.contrastive: ContrastiveHead | None = None  # in training only
         self.bias = nn.Parameter(bias.clone())
-        self.depth_weight = nn.Parameter(torch.ones(2))  # of log n_seen, log n_removed
+        self.depth_weight = nn.Parameter(torch.ones(2))  # for log n_seen, log n_removed
         self.register_buffer("mean_open", torch.tensor([mean_open]))
         self.heads = nn.ModuleList(nn.Linear(c.d, n) for n in c.n_classes)
-        self.label_weights: list[Tensor | None] = [None] * len(c.n_classes)  # of the classes, in training
+        self.label_weights: list[Tensor | None] = [None] * len(c.n_classes)  # one for each class, in training
 
     @property
     def skips_parts(self) -> bool:

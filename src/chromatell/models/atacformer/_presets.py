@@ -24,7 +24,7 @@ class Preset:
     training: TrainConfig
     masking: Masking
     tokens_per_batch: int
-    start: str = "lsi"  # of the bin embeddings: 'lsi' or 'random'
+    start: str = "lsi"  # where the bin embeddings start: 'lsi' or 'random'
 
 
 PRESETS: dict[str, Preset] = {

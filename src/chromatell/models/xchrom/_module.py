@@ -25,7 +25,7 @@ class XChromConfig(RegionSideConfig):
     n_hidden: int = 64
     noise: float = 0.01
     depth_mix: float = 0.5  # share of training cells that are given their predicted depth instead of their own
-    warm_epochs: int = 10  # of a first fit of the cell tower against free vectors of regions; 0 leaves it out
+    warm_epochs: int = 10  # the cell tower is first fitted against free vectors of regions; 0 leaves that out
     freeze_cells: bool = True  # the cell tower then stays as it is
     block: int = 16_384  # cells at a time in the loss
 

@@ -14,9 +14,9 @@ from chromatell.nn.sequence_tower import MotifTower
 
 K = 7  # bases of the longest words
 _MAX_REGIONS, _MAX_BASES = 10_000, 10_000 * 1344
-_MIN_SHARE = 0.005  # of the regions hold the word
-_WEIGHT = 0.5  # of a matching base; a mismatch has -1/3 of it
-_NOISE = 0.3  # of the random weights around the word
+_MIN_SHARE = 0.005  # a word counts where this share of the regions holds it
+_WEIGHT = 0.5  # a matching base has it, a mismatch -1/3 of it
+_NOISE = 0.3  # scale of the random weights around the word
 
 
 def kmer_counts(tokens: np.ndarray, k: int = K) -> sp.csr_matrix:

@@ -22,9 +22,9 @@ from chromatell.models.xchrom._warm_start import warm_start
 from chromatell.nn.region_covariates import N_PLAIN, region_weights
 from chromatell.nn.sequence_tower import MotifTower, centre
 
-SHARES = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)  # of what a motif tower says, beside composition
+SHARES = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)  # how much of what a motif tower says is added to composition
 _VAL_CELLS, _VAL_REGIONS, _SHARE_CELLS = 2000, 2000, 2000
-_LEAST_REGIONS = 8  # of validation, to judge by
+_LEAST_REGIONS = 8  # fewer validation regions are nothing to judge by
 _SEQUENCES = 64  # that the tower reads at a time
 
 

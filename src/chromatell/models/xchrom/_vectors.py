@@ -9,7 +9,7 @@ from torch.utils.data import Dataset
 from chromatell.models.xchrom._module import RegionVectors, XChromModule
 from chromatell.nn.sequence_tower import MotifTower, centre, one_hot
 
-_LEAST = 1e-4  # of the largest variance: directions in which cells differ less are taken to differ so much
+_LEAST = 1e-4  # directions in which cells differ less than this share of the largest variance count as that share
 _SEQUENCES = 64  # read at a time
 
 
