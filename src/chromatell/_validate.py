@@ -18,13 +18,14 @@ from mudata import MuData
 
 from chromatell._errors import ChromatellError as ChromatellError
 from chromatell._errors import ChromatellWarning as ChromatellWarning
-from chromatell._keys import ATAC, RNA, SPLIT, SPLITS, TRAIN
+from chromatell._keys import ATAC, ATAC_PRED, RNA, SPLIT, SPLITS, TRAIN
 from chromatell._nearest import did_you_mean, names_there
 from chromatell._rows import DiskMatrix, as_rows, matrix
 from chromatell._settings import logger
 from chromatell._sparse import check_sparse
 
 _REGION = re.compile(r".+[:_-][\d,]+[-_][\d,]+")
+_OWN_NAMES = (RNA, ATAC, ATAC_PRED)
 MAX_VALUE = 2**31  # no count is larger, and no value normalised to a target sum
 
 
@@ -67,10 +68,7 @@ def modality(mdata: MuData, name: str) -> AnnData:
             "Make one: mdata = mudata.MuData({'rna': rna, 'atac': atac})."
         )
     if name not in mdata.mod:
-        raise ChromatellError(
-            f"The MuData has no modality {name!r}; it has {names_there(sorted(mdata.mod), name)}. "
-            f"Rename yours with mdata.mod[{name!r}] = mdata.mod.pop('its name'); mdata.update()."
-        )
+        raise ChromatellError(_no_modality(mdata, name))
     adata = mdata.mod[name]
     if adata.n_obs == 0 or adata.n_vars == 0:
         raise ChromatellError(
@@ -79,6 +77,18 @@ def modality(mdata: MuData, name: str) -> AnnData:
         )
     unique_names(adata, name)
     return adata
+
+
+def _no_modality(mdata: MuData, name: str) -> str:
+    """Return that a modality is not there, and how to say which it is; by its variables where that can be told."""
+    there = f"The MuData has no modality {name!r}; it has {names_there(sorted(mdata.mod), name)}."
+    own = next(
+        (n for n, a in mdata.mod.items() if n not in _OWN_NAMES and are_regions(a.var_names) == (name == ATAC)), None
+    )
+    rename = f"mdata.mod[{name!r}] = mdata.mod.pop({own or 'its name'!r}); mdata.update()"
+    if own is None or name not in (RNA, ATAC):
+        return f"{there} Rename yours with {rename}."
+    return f"{there} Name yours in the call, {name}={own!r}, or rename it: {rename}."
 
 
 def called(name: str) -> str:
