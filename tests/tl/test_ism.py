@@ -227,7 +227,7 @@ def narrow(mdata):
     ("change", "call", "message"),
     [
         (None, {"model": None}, "no model 'xchrom'.*there: none.*ctl.tl.xchrom"),
-        (dense_key, {"model": None}, "there: \\['dense', 'other'\\].*name another with key="),
+        (dense_key, {"model": None}, "there: 'dense', 'other'.*name another with key="),
         (None, {"model": object()}, "family 'object', which reads no DNA.*ctl.tl.xchrom"),
         (None, {"groupby": "kind"}, "Did not find mdata.obs\\['kind'\\].*'cell_type'.*groupby=None"),
         (None, {"regions": ["chr9:1-5"]}, "1 regions .*'chr9:1-5'.*names there: 'chr1:100-131'.*fasta='genome.fa'"),
