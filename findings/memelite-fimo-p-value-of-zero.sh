@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# memelite 0.5.0, fimo(): the best match of a motif can have a p-value of 0. The table of p-values is made of the columns'
-# scores, each rounded to bins of 0.1, and is looked up with the rounded sum of the exact scores, which may lie past the
-# last bin that the table fills.
+# memelite 0.5.0, fimo(): the best match of a motif can have a p-value of 0. The table of p-values is made of the scores
+# of the columns, each rounded to bins of 0.1, and is looked up with the rounded sum of the exact scores, which may lie
+# past the last bin that the table fills.
 # Expected: at least 4^-width, the probability of the one sequence that matches best, where each base has a quarter; so
 # -log10(p) is at most 0.6 a base.
 # Seen: of 400 motifs of width 8 (counts of 20 to 2,000 sites), 39 give their own consensus a p-value of 0, whose -log10
