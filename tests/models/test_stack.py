@@ -14,8 +14,8 @@ from sklearn.linear_model import Ridge
 import chromatell as ctl
 from chromatell import ChromatellError
 from chromatell.io import Record
-from chromatell.models.dense._regressions import DEPTH, LOW_RANK, MEMBERS, NETWORK, RIDGE, Cells, fit_regressions
-from chromatell.models.dense._stack import ERRORS, SHAPE, Moments, choose_weights
+from chromatell.models.stack._regressions import DEPTH, LOW_RANK, MEMBERS, NETWORK, RIDGE, Cells, fit_regressions
+from chromatell.models.stack._weights import ERRORS, SHAPE, Moments, choose_weights
 
 
 @pytest.fixture(scope="module")

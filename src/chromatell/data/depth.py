@@ -105,6 +105,10 @@ class DepthModel:
         """Return an observed depth on the same scale, float32 (cells,)."""
         return ((np.log1p(depth) - self.mean) / self.sd).astype(np.float32)
 
+    def depth_of(self, standardised: np.ndarray) -> np.ndarray:
+        """Return the depth that a standardised log depth stands for, float64 (cells,)."""
+        return np.expm1(standardised.astype(np.float64) * self.sd + self.mean)
+
     def arrays(self) -> dict[str, np.ndarray]:
         """Return the statistics as plain arrays, for a record."""
         arrays = {"scaling.depth_coef": self.coef, "scaling.depth": np.array([self.intercept, self.mean, self.sd])}

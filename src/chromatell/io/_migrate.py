@@ -19,6 +19,7 @@ STEPS: dict[str, dict[int, Plain]] = {
     },
     "xchrom": {
         3: {
+            "stack": False,
             "covariates": {"chromosomes": [], "motifs": []},
             "cell_covariates": {"batch_key": None, "levels": [], "keys": []},
             "network": {"covariate_length": 0, "n_motifs": 0, "motif_width": 0},

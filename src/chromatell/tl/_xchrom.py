@@ -72,7 +72,8 @@ def xchrom(
     train_kwargs
         Passed to `XChrom.train`: `max_epochs`, `lr`, `precision`, `accelerator`, `checkpoint_dir`, ...
     model_kwargs
-        Passed to `XChrom`: `length`, `filters`, `cells_per_batch`, `n_pcs`, ...
+        Passed to `XChrom`: `length`, `filters`, `cells_per_batch`, `n_pcs`, ...; `stack=False` predicts known regions
+        with the network alone.
 
     Returns
     -------

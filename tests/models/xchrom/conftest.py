@@ -18,7 +18,7 @@ MOTIFS = ("TGACTCACGT", "GGAATTCCAA", "CAGGTGTTAC")
 BASSET = {"kind": "basset", "stem_filters": 16, "stem_kernel": 11, "stem_pool": 4, "filters": (16, 16)}
 BASSET |= {"last_filters": 8, "gelu_after": False, "dropout": 0.1}
 TINY = {**BASSET, "sequence_length": LENGTH, "n_embed": 6, "n_hidden": 16, "n_pcs": 5, "warm_epochs": 3}
-TINY |= {"region_effect": False}
+TINY |= {"region_effect": False, "stack": False}
 TRAIN = {"full_rate_at": 0, "lr": 1e-2, "weight_decay": 1e-3, "batch_size": 64}  # of a small 'basset' tower
 TRAIN |= {"precision": "32-true"}
 LETTERS = np.frombuffer(b"ACGTN", dtype=np.uint8)

@@ -24,7 +24,7 @@ def done(tmp_path_factory):
     ctl.pp.split_regions(mdata, by="random", seed=0)
     assert (mdata["atac"].var["ctl_split"] == "val").sum() < 8  # none to judge by: all of the tower stays
     options = {k: v for k, v in QUICK.items() if k != "sequence_length"}
-    ctl.tl.xchrom(mdata, length=LENGTH, region_effect=False, **options)
+    ctl.tl.xchrom(mdata, length=LENGTH, region_effect=False, stack=False, **options)
     return mdata, fasta
 
 

@@ -37,10 +37,14 @@ def test_writes_prediction_model_and_embeddings_and_nothing_else(mdata):
     assert (of_cells.shape, of_cells.dtype) == ((120, 6), np.float32)
     np.testing.assert_array_equal(of_regions, model.stored_vectors()[:, :6])
     np.testing.assert_allclose(of_cells, model.cell_vectors(mdata)[:, :6], atol=1e-6)
-    # the prediction is their product, with bias and depth
+    # the prediction of a held-out region is their product, with bias and depth; known ones have a stack beside it
     w, v = model.stored_vectors(), model.cell_vectors(mdata)
     logit = of_cells @ of_regions.T + w[:, 6] + np.outer(v[:, 7], w[:, 7])
-    np.testing.assert_allclose(pred.X, 1 / (1 + np.exp(-logit)), atol=1e-5)
+    new = ~model.fitted.seen
+    assert 0 < new.sum() < 130
+    np.testing.assert_allclose(pred.X[:, new], 1 / (1 + np.exp(-logit[:, new])), atol=1e-5)
+    model.fitted.stack = None
+    np.testing.assert_allclose(model.predict(mdata), 1 / (1 + np.exp(-logit)), atol=1e-5)
 
 
 def test_copy_returns_and_leaves_the_given_alone(mdata):

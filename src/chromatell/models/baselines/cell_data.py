@@ -160,7 +160,7 @@ class CellData(Data):
         scores, library = self.expression
         depth = true_depth(self.atac, self.depth_key)[self.train]
         model = DepthModel.fit(scores[self.train], library[self.train], depth)
-        predicted = np.expm1(model.predict(scores, library) * model.sd + model.mean)
+        predicted = model.depth_of(model.predict(scores, library))
         return predicted / max(float(predicted[self.train].mean()), EPS)
 
     # ---- tuning

@@ -1,4 +1,4 @@
-"""How what stands beside the network of a `Dense` is fitted, and how the weights of all are chosen."""
+"""What the stack of a `Dense` is fitted on: some training and validation cells, and the network's predictions."""
 
 from __future__ import annotations
 
@@ -10,67 +10,47 @@ from mudata import MuData
 
 from chromatell._keys import ATAC, RNA, VAL
 from chromatell._rows import matrix
-from chromatell._settings import logger
 from chromatell._validate import split_of
-from chromatell.data.accessibility import open_matrix, selected, true_depth
+from chromatell.data.accessibility import selected
 from chromatell.data.cells import subset
-from chromatell.data.expression import Embedding
-from chromatell.data.sparse_expression import projected
 from chromatell.models.dense._fitted import Fitted, Training
-from chromatell.models.dense._regressions import ENTRIES, FEW, MEMBERS, Cells, fit_regressions
-from chromatell.models.dense._stack import VAL_CELLS, Moments, Stack, choose_weights
+from chromatell.models.stack._fit import fit_stack, known_cells, refitted, some_validation_cells, thinned
+from chromatell.models.stack._regressions import FEW, Cells
+from chromatell.models.stack._weights import Stack
 
 Blocks = Callable[..., Iterator[tuple[slice, Any, Any]]]  # `Dense._blocks`
 
 
-def fit_stack(
+def stack_of(
     data: MuData, fitted: Fitted, training: Training, blocks: Blocks, *, depth_key: str | None, seed: int
 ) -> Stack | None:
-    """Fit the regressions on training cells, and choose the weights on cells that are held out; None without any."""
+    """Return the stack of a trained network; None without validation cells."""
     rna, atac, genes, regions = data.mod[RNA], data.mod[ATAC], selected(data.mod[RNA]), selected(data.mod[ATAC])
-    val = np.flatnonzero(split_of(data) == VAL)
-    val = np.sort(np.random.default_rng(seed).permutation(val)[:VAL_CELLS])
-    if len(val) < 2:
-        logger.info("No validation cells: the network predicts alone.")
+    val = some_validation_cells(np.flatnonzero(split_of(data) == VAL), seed)
+    if not len(val):
         return None
     (rows, scores, library), components = training.some, training.components
-    n_open = float(np.sum(training.share_open(atac, rows[:1000], regions)))  # a cell's open regions
-    n = max(1000, int(ENTRIES / max(n_open, 1)))
-    step = -(-len(rows) // n)
-    rows, scores, library = rows[::step], scores[::step], library[::step]
+    read = thinned(len(rows), float(np.sum(training.share_open(atac, rows[:1000], regions))))
+    rows, scores, library = rows[read], scores[read], library[read]
     x = subset(matrix(rna), val, genes)
     parts = [(z @ components, size) for _, z, size in fitted.expression.blocks(x)]
     held = np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
     train, val_cells, depth_mean = _sides(data, fitted, components, depth_key, (rows, scores, library), (val, *held))
-    known, expression = subset(matrix(rna), rows, genes) if len(val) < FEW else x, fitted.expression
+    known = subset(matrix(rna), rows, genes) if len(val) < FEW else x
 
-    def embed(fitted_on: np.ndarray, asked: np.ndarray) -> np.ndarray:
-        own = Embedding.fit(expression, known[fitted_on], scores.shape[1], seed=seed).components
-        found = projected(expression, known[asked], own)[0]
-        return np.pad(found, ((0, 0), (0, scores.shape[1] - found.shape[1])))  # few cells have fewer components
-
-    simple, apart = fit_regressions(
-        train, val_cells, components=components, depth_mean=depth_mean, embed=embed, seed=seed
-    )
-    n_apart = len(rows) if len(val) < FEW else 0
-    moments = Moments(len(val) + n_apart, simple.mean, len(val))
-    for one in apart:
-        moments.add(len(val) + one.rows, one.cols, one.members, one.truth, len(simple.mean) / len(one.cols))
-    of_block: dict[str, Any] = {}
-
-    def members(z: np.ndarray, library: np.ndarray, more: np.ndarray, _: Any) -> Any:
-        of_block["design"] = simple.design(z, library, more)
-        of_block["ratio"] = fitted.depth_ratio(z, library, simple)
+    def as_it_is(*_: Any) -> Any:
         return lambda block, regions: block
 
     covariates, position = fitted.beside_expression(data, val), np.arange(len(fitted.regions))
-    for cells, cols, block in blocks(x, None, covariates, position, None, finish=members):
-        predicted = [simple.predict(m, of_block["design"], of_block["ratio"], cols) for m in MEMBERS[:-1]]
-        moments.add(cells, cols, [*predicted, block], val_cells.truth[cells][:, cols].toarray())
-    weights, loss = choose_weights(moments)
-    stack = Stack(weights, simple, loss, len(val))
-    logger.info(f"Predicts with {stack.described()}.")
-    return stack
+    return fit_stack(
+        train,
+        val_cells,
+        blocks(x, None, covariates, position, None, finish=as_it_is),
+        components=components,
+        depth_mean=depth_mean,
+        embed=refitted(fitted.expression, known, scores.shape[1], seed),
+        seed=seed,
+    )
 
 
 def _sides(
@@ -83,10 +63,8 @@ def _sides(
     atac, regions, d = data.mod[ATAC], selected(data.mod[ATAC]), fitted.depth_model
     found, depth_mean = [], 0.0
     for some, own, size in sides:
-        expected = d.from_score(own @ (components.T @ d.coef[:-1]), size).astype(np.float64)
-        depth = np.expm1(expected * d.sd + d.mean)
+        depth = d.depth_of(d.from_score(own @ (components.T @ d.coef[:-1]), size))
         depth_mean = depth_mean or max(float(depth.mean()), 1e-6)
-        more = fitted.inputs.transform(data, some) / fitted.inputs.units
-        truth, true = open_matrix(atac, some, regions), true_depth(atac, depth_key)[some]
-        found.append(Cells(own, np.column_stack([more, size]), true, depth / depth_mean, truth))
+        library = np.column_stack([fitted.inputs.transform(data, some) / fitted.inputs.units, size])
+        found.append(known_cells(atac, some, regions, depth_key, scores=own, library=library, ratio=depth / depth_mean))
     return found[0], found[1], depth_mean

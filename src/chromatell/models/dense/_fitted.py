@@ -27,8 +27,8 @@ from chromatell.data.stored import stored
 from chromatell.models.dense._links import linked_pairs
 from chromatell.models.dense._module import DenseConfig
 from chromatell.models.dense._presets import SmoothingConfig
-from chromatell.models.dense._regressions import CELLS, Regressions
-from chromatell.models.dense._stack import Stack
+from chromatell.models.stack._regressions import CELLS, Regressions
+from chromatell.models.stack._weights import Stack
 
 _CLAMP = 1e-4  # a region open nowhere (or everywhere) in training keeps a finite bias
 
@@ -127,7 +127,7 @@ class Fitted:
     def depth_ratio(self, z: np.ndarray, library: np.ndarray, simple: Regressions) -> np.ndarray:
         """Return the predicted depth of cells over its mean in the training cells."""
         d = self.depth_model
-        return np.expm1(d.predict(z, library).astype(np.float64) * d.sd + d.mean) / simple.depth_mean
+        return d.depth_of(d.predict(z, library)) / simple.depth_mean
 
     def stacked(self, z: np.ndarray, library: np.ndarray, more: np.ndarray, given: np.ndarray | None) -> Callable:
         """Return what makes of a block of the network's predictions that of the stack."""
@@ -136,8 +136,7 @@ class Fitted:
         design, deeper = stack.simple.design(z, library, more), None
         ratio = self.depth_ratio(z, library, stack.simple)
         if given is not None:
-            asked = np.expm1(given.astype(np.float64) * d.sd + d.mean) / stack.simple.depth_mean
-            deeper = asked / np.maximum(ratio, 1e-9)
+            deeper = d.depth_of(given) / stack.simple.depth_mean / np.maximum(ratio, 1e-9)
         return lambda block, regions: stack.combine(block, design, ratio, regions, deeper)
 
     # ---- the record

@@ -25,7 +25,7 @@ from chromatell.data.sparse_expression import projected
 from chromatell.models._cell_model import DEPTHS, CellModel
 from chromatell.models._query import Query
 from chromatell.models._support import observed_atac
-from chromatell.models.dense._fit_stack import fit_stack
+from chromatell.models.dense._fit_stack import stack_of
 from chromatell.models.dense._fitted import Fitted, Training, targets_of
 from chromatell.models.dense._links import score_map
 from chromatell.models.dense._module import DenseModule
@@ -250,7 +250,7 @@ class Dense(CellModel):
         self._recalibrate(data, seed)
         if self.stack:
             key = self.config["setup"].get("depth_key")
-            self.fitted.stack = fit_stack(data, self.fitted, self._training, self._blocks, depth_key=key, seed=seed)
+            self.fitted.stack = stack_of(data, self.fitted, self._training, self._blocks, depth_key=key, seed=seed)
         del self._training
 
     def _recalibrate(self, data: MuData, seed: int, n_cells: int = 2000, n_rounds: int = 3) -> None:

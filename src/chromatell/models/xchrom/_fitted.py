@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -17,11 +17,34 @@ from chromatell.data.covariates import Covariates
 from chromatell.data.depth import DepthModel
 from chromatell.data.stored import stored
 from chromatell.models._support import expression_of, observed_atac
+from chromatell.models.stack._weights import Stack
 from chromatell.models.xchrom._module import XChromConfig
 from chromatell.models.xchrom._store import places_from, plain_places
 from chromatell.nn.region_covariates import CovariateSource
 
 SHRINK = np.float32(0.8)  # a predicted depth is drawn towards the mean: it is uncertain
+
+
+class ReadCells(NamedTuple):
+    """What is read of cells.
+
+    Attributes
+    ----------
+    inputs
+        float32 (cells, n_inputs), what the cell tower reads.
+    log_depth
+        float32 (cells,), standardised, as asked for.
+    embedding, library
+        float32 (cells, d) and (cells,): the standardised embedding, log library size.
+    given
+        Whether the depth is not the predicted one.
+    """
+
+    inputs: np.ndarray
+    log_depth: np.ndarray
+    embedding: np.ndarray
+    library: np.ndarray
+    given: bool
 
 
 @dataclass
@@ -42,6 +65,8 @@ class Fitted:
         Start sites and motifs, of the covariates of regions.
     vectors
         float32 (regions, n_vector), with their own terms; of no region before the end of training.
+    stack
+        Simpler predictors of the seen regions, and their weights; None where the network predicts alone.
     """
 
     regions: pd.Index
@@ -52,9 +77,10 @@ class Fitted:
     depth_model: DepthModel
     source: CovariateSource = field(default_factory=CovariateSource)
     vectors: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), dtype=np.float32))
+    stack: Stack | None = None
 
-    def read_cells(self, data: Any, depth: str, depth_key: str | None) -> tuple[np.ndarray, np.ndarray]:
-        """Return what the cell tower reads, float32 (cells, n_inputs), and standardised log depth, (cells,)."""
+    def read_cells(self, data: Any, depth: str, depth_key: str | None) -> ReadCells:
+        """Return what is read of cells, at the depth asked for."""
         rna = expression_of(data)
         cells, library = self.embedding.transform(rna)
         if depth == "predicted":
@@ -63,7 +89,49 @@ class Fitted:
             size = np.zeros(rna.n_obs, dtype=np.float32)
         else:
             size = self.depth_model.standardise(true_depth(observed_atac(data), depth_key))
-        return np.hstack([cells, self.cell_covariates.transform(data, np.arange(rna.n_obs))]), size
+        inputs = np.hstack([cells, self.cell_covariates.transform(data, np.arange(rna.n_obs))])
+        return ReadCells(inputs, size, cells, library, depth != "predicted")
+
+    def beside_network(self, cells: ReadCells) -> dict[str, np.ndarray | None]:
+        """Return what the stack reads of cells: the design of its regressions, and predicted depth over its mean.
+
+        `deeper` is by how many times a given depth is above the predicted one; None where depth is predicted.
+        """
+        if self.stack is None:
+            return {}
+        simple, d = self.stack.simple, self.depth_model
+        ratio = d.depth_of(d.predict(cells.embedding, cells.library)) / simple.depth_mean
+        deeper = None
+        if cells.given:
+            deeper = d.depth_of(cells.log_depth) / simple.depth_mean / np.maximum(ratio, 1e-9)
+        none = np.zeros((len(ratio), 0), dtype=np.float32)  # no other modality is read
+        return {"design": simple.design(cells.embedding, cells.library, none), "ratio": ratio, "deeper": deeper}
+
+    def combined(
+        self,
+        network: np.ndarray,
+        place: np.ndarray,
+        design: np.ndarray | None = None,
+        ratio: np.ndarray | None = None,
+        deeper: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Return a block of predictions, with the stack's in its columns that have a `place` there; the rest stays."""
+        known = np.flatnonzero(place >= 0)
+        if self.stack is None or design is None or ratio is None or not known.size:
+            return network
+        network[:, known] = self.stack.combine(network[:, known], design, ratio, place[known], deeper)
+        return network
+
+    def described(self, wanted: bool) -> str:
+        """Return what predicts, for the card; `wanted` is whether there was to be a stack."""
+        if self.stack is None:
+            return "the network alone" + (": there were no validation cells" if wanted else "")
+        return f"known regions by {self.stack.described()}; other regions by the network alone"
+
+    def places_in_stack(self, known: np.ndarray) -> np.ndarray:
+        """Return the column of the stack of each region, by its place among the model's own; -1 where it has none."""
+        place = np.where(self.seen, np.cumsum(self.seen) - 1, -1)
+        return np.where(known >= 0, place[known], -1)
 
     # ---- the record
 
@@ -85,6 +153,7 @@ class Fitted:
         arrays = self.embedding.arrays() | self.cell_covariates.arrays() | self.depth_model.arrays()
         arrays |= self.source.arrays()
         arrays |= {"regions.vectors": self.vectors, "regions.seen": self.seen}
+        arrays |= {} if self.stack is None else self.stack.arrays()
         return arrays | {"regions.places": plain_places(self.places)[0]}
 
     @classmethod
@@ -110,4 +179,5 @@ class Fitted:
             depth_model=DepthModel.from_arrays(d, arrays),
             source=CovariateSource.from_record(config, arrays),
             vectors=stored(arrays, "regions.vectors", (n, network.n_vector)).astype(np.float32, copy=False),
+            stack=Stack.from_arrays(d, int(seen.sum()), arrays),
         )

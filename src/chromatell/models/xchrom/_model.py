@@ -26,6 +26,7 @@ from chromatell.models._query import Query
 from chromatell.models._support import expression_of
 from chromatell.models._train_config import TrainConfig
 from chromatell.models.xchrom import _stages as stages
+from chromatell.models.xchrom._fit_stack import stack_of
 from chromatell.models.xchrom._fitted import Fitted
 from chromatell.models.xchrom._module import XChromModule
 from chromatell.models.xchrom._presets import PRESETS, resolve_network, scheduled
@@ -54,6 +55,10 @@ class XChrom(CellModel):
     region_effect
         Add a term for each region seen in training, fitted when the towers stand still: it helps in new cells, and
         changes nothing for regions never seen. None takes the preset's: True for 'small', False for 'xchrom'.
+    stack
+        Predict the training regions, and no others, with a weighted mean of the network and simpler predictors, as
+        `Dense` does; ``model.card['predicts']`` says which. False, or no validation cells, gives the network alone;
+        None takes the preset's, likewise.
     cells_per_batch
         Cells drawn for each step; 0 takes all training cells. Not used by 'small', whose sequence side learns vectors.
     n_pcs
@@ -118,6 +123,7 @@ class XChrom(CellModel):
         *,
         preset: str = "small",
         region_effect: bool | None = None,
+        stack: bool | None = None,
         cells_per_batch: int = 0,
         n_pcs: int | None = None,
         annotation: str | Path | pd.DataFrame | None = None,
@@ -136,6 +142,7 @@ class XChrom(CellModel):
             "preset": preset,
             "setup": dict(self.registry_.get("setup_args", {})),
             "region_effect": chosen.region_effect if region_effect is None else bool(region_effect),
+            "stack": chosen.stack if stack is None else bool(stack),
             "cells_per_batch": in_range(cells_per_batch, 0, 10**9, "cells_per_batch"),
             "n_pcs": chosen.n_pcs if n_pcs is None else in_range(n_pcs, 1, 10_000, "n_pcs"),
             "network": asdict(self.network),
@@ -219,11 +226,13 @@ class XChrom(CellModel):
         super()._fit(data, seed, starts_fitted=self.network.learns_vectors, **kwargs)
         if (share := stages.share_of_filters(self.module, self._training)) is not None:
             self.config["share_of_filters"] = share
-        vectors, seen = self.region_vectors(self._training.tokens, self.fitted.places), self.fitted.seen
+        self.fitted.vectors = vectors = self.region_vectors(self._training.tokens, self.fitted.places)
         if self.config["region_effect"]:
+            seen = self.fitted.seen
             terms, self.config["region_penalty"] = stages.region_terms(self.module, self._training, vectors[seen], seed)
             vectors[seen] += terms
-        self.fitted.vectors = vectors
+        if self.config["stack"]:
+            self.fitted.stack = stack_of(data, self._training, self.module, self.config["setup"], seed)
         del self._training
 
     # ---- the two sides, as arrays
@@ -254,15 +263,12 @@ class XChrom(CellModel):
             float32 (n, n_embed + 2): the embedding, the bias, the weight on depth.
         """
         self._require_trained()
-        tokens = checked_tokens(tokens, self.sequence_length)
-        w = stages.sequence_vectors(self.module, tokens)
+        w = stages.sequence_vectors(self.module, checked_tokens(tokens, self.sequence_length))
         if self.module.covariates is not None:
             w += self.module.covariates.of_places(self.fitted.source.proximity(places), len(w))
         return w
 
-    def cell_vectors(
-        self, data: MuData | AnnData, *, depth: str = "predicted", depth_key: str | None = None
-    ) -> np.ndarray:
+    def cell_vectors(self, data: Any, *, depth: str = "predicted", depth_key: str | None = None) -> np.ndarray:
         """Return the vector of each cell, float32 (n_cells, n_embed + 2): the embedding, 1, its log depth.
 
         Parameters
@@ -274,11 +280,15 @@ class XChrom(CellModel):
         depth_key
             Column of `atac.obs` with each cell's fragments, for 'observed'.
         """
+        return self._cells(data, depth, depth_key)["v"]
+
+    def _cells(self, data: MuData | AnnData, depth: str, depth_key: str | None) -> dict[str, Any]:
         self._require_trained()
         one_of(depth, DEPTHS, "depth")
         key = (depth_key or self.config["setup"].get("depth_key")) if depth == "observed" else None
-        cells, size = self.fitted.read_cells(data, depth, key)
-        return stages.cell_vectors(self.module, cells, size)
+        read = self.fitted.read_cells(data, depth, key)
+        v = stages.cell_vectors(self.module, read.inputs, read.log_depth)
+        return {"v": v, **self.fitted.beside_network(read)}
 
     def sequence_module(self) -> torch.nn.Module:
         """Return the sequence side alone: float one-hot (n, 4, `sequence_length`) -> (n, n_embed + 2), in eval mode."""
@@ -319,10 +329,8 @@ class XChrom(CellModel):
             'observed', the cell's own (reads its ATAC: an upper bound).
         out
             Path of a Zarr store to write instead, block by block; needed above ``ctl.settings.dense_limit``.
-        dtype
-            Number type of the store: 'float32' or 'float16'.
-        more
-            `top_k`, `groups` (label of each cell) and `client`, as in ``ctl.tl.predict``.
+        dtype, more
+            Number type of the store; `top_k`, `groups` (label of each cell), `client`, as in ``ctl.tl.predict``.
 
         Returns
         -------
@@ -356,13 +364,16 @@ class XChrom(CellModel):
         w = self.fitted.vectors[regions.known]
         if regions.tokens is not None:
             w[regions.known < 0] = self.region_vectors(regions.tokens, regions.places)
-        return Query({"v": self.cell_vectors(data, depth=depth, depth_key=depth_key)}, {"w": w})
+        shared = {"w": w, "place": self.fitted.places_in_stack(regions.known)}
+        return Query(self._cells(data, depth, depth_key), shared)
 
-    def _blocks(self, v: np.ndarray, w: np.ndarray) -> Iterator[tuple[slice, slice, np.ndarray]]:
+    def _blocks(self, v: np.ndarray, w: np.ndarray, place: np.ndarray, **beside: Any) -> Iterator[Any]:
         for rows in row_blocks(len(v), _ROWS):
             cells = torch.from_numpy(v[rows]).to(self.device)
+            known = {name: None if value is None else value[rows] for name, value in beside.items()}
             for cols in row_blocks(len(w), _COLUMNS):
-                yield rows, cols, (cells @ torch.from_numpy(w[cols]).to(self.device).T).sigmoid().cpu().numpy()
+                network = (cells @ torch.from_numpy(w[cols]).to(self.device).T).sigmoid().cpu().numpy()
+                yield rows, cols, self.fitted.combined(network, place[cols], **known)
 
     @property
     def read_expression(self) -> Expression | None:
@@ -372,8 +383,8 @@ class XChrom(CellModel):
     # ---- record
 
     def _describe(self, data: Any) -> dict[str, Any]:
-        """Add to the card what is read of a region beside its tower, and how much of the tower stays."""
-        card = super()._describe(data)
+        """Add to the card what predicts, what is read of a region beside its tower, and how much of the tower stays."""
+        card = {**super()._describe(data), "predicts": self.fitted.described(self.config["stack"])}
         if self.module.covariates is not None:
             card |= {"covariates": self.fitted.source.described, "share_of_filters": self.config["share_of_filters"]}
         return card

@@ -14,12 +14,13 @@ from chromatell.nn.sequence_tower import TowerConfig
 
 @dataclass(frozen=True)
 class Preset:
-    """Two towers and how they are trained."""
+    """Two towers, how they are trained, and whether simpler predictors of known regions may stand in for them."""
 
     network: XChromConfig
     training: TrainConfig
     n_pcs: int = 32  # components of expression, where they are computed here
     region_effect: bool = True  # a term of its own for each region seen in training
+    stack: bool = True
 
 
 PRESETS: dict[str, Preset] = {
@@ -45,6 +46,7 @@ PRESETS: dict[str, Preset] = {
     "xchrom": Preset(
         network=XChromConfig(tower=TowerConfig(), depth_mix=0.0, warm_epochs=0, freeze_cells=False),
         region_effect=False,
+        stack=False,  # the published recipe is the network
         training=TrainConfig(
             max_epochs=200,
             batch_size=128,

@@ -38,6 +38,7 @@ class TrainingData:
     tokens: np.ndarray
     dataset: RegionCells
     share_open: float
+    library: np.ndarray  # log library size of each cell, 0 where the embedding is the user's
     vectors: VectorData | None = None  # what the tower learns instead of pairs, once a first fit has found it
 
     @classmethod
@@ -88,7 +89,7 @@ class TrainingData:
             depth_model=model,
             source=source or CovariateSource(),
         )
-        return cls(fitted, cell_split, region_split, tokens, dataset, share)
+        return cls(fitted, cell_split, region_split, tokens, dataset, share, library)
 
     @property
     def start(self) -> tuple[float, float]:

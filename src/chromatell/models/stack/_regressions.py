@@ -1,4 +1,4 @@
-"""What stands beside the network of a Dense, in closed form: ridge, and mean x predicted depth."""
+"""What stands beside the network, in closed form: ridge, and mean x predicted depth."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ class Regressions:
     Attributes
     ----------
     projection, scale
-        float32 (genes, k): components of the z-scored expression; by which their scores are divided.
+        float32 (genes, k): components of the z-scored expression, or of what else is read; by which their scores are
+        divided.
     centre
         float64 (k + m + 1,), mean over the training cells of the scores, of what other inputs hold, and of the library
         size.
@@ -67,6 +68,10 @@ class Regressions:
             return np.zeros((len(z), 1), dtype=np.float32)  # no member reads it
         found = np.column_stack([(z @ self.projection) / np.float32(self.scale), more, library])
         return (found - self.centre).astype(np.float32)
+
+    def design_of(self, cells: Cells) -> np.ndarray:
+        """Return the same of cells whose scores are known."""
+        return (cells.design(self.scale) - self.centre).astype(np.float32)
 
     def predict(self, member: str, design: np.ndarray, ratio: np.ndarray, regions: Any) -> np.ndarray:
         """Return probabilities of one member, float32 (cells, regions), which nothing else holds.
@@ -252,10 +257,7 @@ def _without(train: Cells, rest: np.ndarray, held: np.ndarray, cols: np.ndarray,
     size = train.library[:, -1]
     of_rest, of_held = (embed(rest, rows) for rows in (rest, held))
     depth = DepthModel.fit(of_rest, size[rest], train.depth[rest])
-    ratios = [
-        np.expm1(depth.predict(own, size[rows]).astype(np.float64) * depth.sd + depth.mean)
-        for own, rows in ((of_rest, rest), (of_held, held))
-    ]
+    ratios = [depth.depth_of(depth.predict(own, size[rows])) for own, rows in ((of_rest, rest), (of_held, held))]
     mean = max(ratios[0].mean(), 1e-6)
     ours, theirs = (
         train.at(rows, cols)._replace(scores=own, ratio=ratio / mean)

@@ -1,4 +1,4 @@
-"""How much the network of a Dense, and each of what stands beside it, counts: weights from cells that are held out."""
+"""How much a network, and each of what stands beside it, counts: weights from cells that are held out."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from chromatell._validate import ChromatellError
 from chromatell.data.stored import stored
-from chromatell.models.dense._regressions import DEPTH, LOW_RANK, MEMBERS, NETWORK, RIDGE, Regressions
+from chromatell.models.stack._regressions import DEPTH, LOW_RANK, MEMBERS, NETWORK, RIDGE, Regressions
 
 WORDS = {
     NETWORK: "the network",
