@@ -227,7 +227,8 @@ def is_counts(x: Any) -> bool:
 
 
 def _whole(v: np.ndarray) -> bool:
-    return bool(v.size == 0 or (np.all(v >= 0) and np.all(v == np.floor(v))))
+    parts = (v[i : i + 1_000_000] for i in range(0, v.size, 1_000_000))  # what is compared is a copy, so a small one
+    return all(bool(np.all(part >= 0) and np.all(part == np.floor(part))) for part in parts)
 
 
 def _stretches(x: Any) -> Iterable[np.ndarray]:

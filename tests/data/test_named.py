@@ -156,3 +156,35 @@ def test_a_warning_points_at_the_users_line(named):
     with pytest.warns(ctl.ChromatellWarning, match="no validation cells") as found:
         ctl.tl.uncertainty(named, "cell_type", n_draws=2, method="dropout", **CALL)
     assert [w.filename for w in found if w.category is ctl.ChromatellWarning] == [__file__]
+
+
+COPYING = [(s, n) for s, n in VERBS if "copy" in inspect.signature(getattr(getattr(ctl, s), n)).parameters]
+
+
+@pytest.mark.parametrize(("space", "name"), COPYING, ids=[f"{s}.{n}" for s, n in COPYING])
+def test_cells_in_a_file_are_not_copied(space, name, plain, tmp_path):
+    """mudata and anndata each ask for a file name there, which no verb takes; before any work, and by whatever name."""
+    plain.write(tmp_path / "cells.h5mu")
+    verb = getattr(getattr(ctl, space), name)
+    mdata = md.read_h5mu(tmp_path / "cells.h5mu", backed="r")
+    try:
+        for given in (mdata, mdata.mod["rna"], md.MuData({"rna": mdata.mod["rna"]})):
+            with pytest.raises(ctl.ChromatellError, match=r"lie in a file \(cells.h5mu\).*Leave copy= out.*io.read"):
+                verb(given, copy=True)
+    finally:
+        mdata.file.close()
+
+
+def test_both_cures_of_a_copy_of_a_file_work(plain, tmp_path):
+    ctl.pp.split_cells(plain, seed=0, copy=True).write(tmp_path / "cells.h5mu")
+    bytes_before = (tmp_path / "cells.h5mu").read_bytes()
+    mdata = md.read_h5mu(tmp_path / "cells.h5mu", backed="r")
+    try:
+        ctl.tl.baseline(mdata, "region_mean", seed=0)
+        whole = ctl.io.read(tmp_path / "cells.h5mu")
+        copied = ctl.tl.baseline(whole, "region_mean", seed=0, copy=True)
+        np.testing.assert_array_equal(mdata.mod["atac_pred"].X, copied.mod["atac_pred"].X)
+        assert "atac_pred" not in whole.mod
+    finally:
+        mdata.file.close()
+    assert (tmp_path / "cells.h5mu").read_bytes() == bytes_before

@@ -12,7 +12,7 @@ import scipy.sparse as sp
 from anndata import AnnData
 
 from chromatell._dask import current_client, over_rows
-from chromatell._rows import BLOCK, DiskMatrix, compact, matrix, read
+from chromatell._rows import BLOCK, DiskMatrix, columns, matrix, read
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, examples, is_counts, one_of, warn
 from chromatell.data.gene_names import cure_of_names
@@ -191,7 +191,7 @@ class Expression(Standardiser):
                 f"{examples(self.genes[~present])}); they are "
                 f"{'set to the training mean' if self.loadings is None else 'estimated from the others'}."
             )
-        x = compact(matrix(rna)[:, position[present]])
+        x = columns(matrix(rna), position[present])
         kind = "counts" if is_counts(x) else "normalised"
         if kind != self.kind:
             kept = "rna.X = rna.layers['counts']" if "counts" in rna.layers else "Put the counts into rna.X"

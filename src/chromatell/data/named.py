@@ -15,6 +15,7 @@ from chromatell._compat import layer_names, no_pull
 from chromatell._docs import TEXTS, completed
 from chromatell._keys import ATAC, RNA
 from chromatell._nearest import names_there
+from chromatell._settings import file_name
 from chromatell._validate import ChromatellError, examples
 from chromatell.data.predictions import attach
 
@@ -43,6 +44,8 @@ def modalities(verb: Callable[_P, _R]) -> Callable[_P, _R]:
 
     @wraps_with_keywords(verb)
     def named(*args: Any, rna: str = RNA, atac: str = ATAC, layer: Layer = None, **kwargs: Any) -> Any:
+        if kwargs.get("copy"):
+            _copyable(args[0] if args else kwargs.get(first))
         if (rna, atac) == (RNA, ATAC) and layer is None:
             return checked(*args, **kwargs)
         check("rna", rna, str, RNA)
@@ -70,6 +73,20 @@ def modalities(verb: Callable[_P, _R]) -> Callable[_P, _R]:
     parameters = list(inspect.signature(named).parameters)
     named.__doc__ = completed(inspect.getdoc(verb) or "", parameters, TEXTS["modalities"])
     return cast("Callable[_P, _R]", named)  # `rna`, `atac` and `layer` stand in the signature of `verb`
+
+
+def _copyable(data: Any) -> None:
+    """Raise, before any work, where an object whose matrices lie in a file is asked to be copied."""
+    mods = data.mod.values() if isinstance(data, MuData) else [data] if isinstance(data, AnnData) else []
+    backed = [data] if isinstance(data, MuData) and data.isbacked else [a for a in mods if a.isbacked]
+    if not backed:
+        return
+    file = file_name(getattr(backed[0], "filename", None) or "")
+    raise ChromatellError(
+        f"copy=True was asked of cells whose matrices lie in a file ({file}), and a copy would need a file of its own. "
+        "Leave copy= out: what is computed is written into the object in memory, and the file stays as it is. Or read "
+        "all of it: mdata = ctl.io.read(path)."
+    )
 
 
 def _inner(data: MuData | AnnData, rna: str, atac: str, layer: Layer) -> Any:

@@ -17,6 +17,7 @@ from chromatell.data.standardise import Standardiser, block_rows
 from chromatell.data.stored import stored
 
 _CELLS = 5000  # training cells that are fitted, drawn at random
+_ROWS = 512  # cells of a query that are looked at together, as many as are predicted together
 _STATES = 10  # normal distributions at most, one for 50 cells
 _FEW = 20  # validation cells: with fewer the training cells set the threshold
 _COMPONENTS, _PER_COMPONENT = 30, 20  # at most, and training cells for each: more would fit those cells alone
@@ -96,8 +97,15 @@ class TrainingRange:
         return {"reads": reads, "threshold": 1.0, "share_of_validation_cells_above": _SHARE, "states": len(self.means)}
 
     def distance(self, expression: Standardiser, x: Any, present: np.ndarray | None = None) -> np.ndarray:
-        """Return each cell's distance, float32 (cells,); above 1 it is out of range, as 5% of validation cells are."""
-        return (_larger(self._parts(expression, x, present), self.units) / self.units[3]).astype(np.float32)
+        """Return each cell's distance, float32 (cells,); above 1 it is out of range, as 5% of validation cells are.
+
+        Memory: one block of 512 cells, whatever their number.
+        """
+        found = np.empty(x.shape[0], dtype=np.float32)
+        for rows in (slice(i, i + _ROWS) for i in range(0, len(found), _ROWS)):
+            parts = self._parts(expression, read(x[rows]), present)
+            found[rows] = _larger(parts, self.units) / self.units[3]
+        return found
 
     def _parts(self, expression: Standardiser, x: Any, present: np.ndarray | None) -> np.ndarray:
         """Return the distance from the mixture, and the log odds that a cell is noise, (cells, 2)."""
