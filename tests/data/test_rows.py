@@ -13,7 +13,7 @@ import zarr
 from tests.helpers import in_halves
 
 import chromatell as ctl
-from chromatell import ChromatellError, _rows
+from chromatell import ChromatellError, _row_sources
 from chromatell._rows import DiskMatrix, as_rows, matrix, read
 from chromatell._validate import is_counts, nonnegative
 
@@ -163,7 +163,7 @@ def test_huge_compressed_chunks_are_said_once_with_their_cure(tmp_path, monkeypa
         values = file["X/data"][...]
         del file["X/data"]
         file["X"].create_dataset("data", data=values, chunks=values.shape, compression="gzip")
-    monkeypatch.setattr(_rows, "_CHUNK", 4 * x.nnz - 1)
+    monkeypatch.setattr(_row_sources, "_CHUNK", 4 * x.nnz - 1)
     as_rows(ad.read_h5ad(tmp_path / "small.h5ad", backed="r").X)
     data = ad.read_h5ad(tmp_path / "huge.h5ad", backed="r")
     with pytest.warns(ctl.ChromatellWarning, match=r"compressed chunks.*ctl.io.write_shuffled\(data, 'cells.zarr'\)"):
