@@ -43,8 +43,9 @@ class Settings:
         Bytes above which a dense cells x regions matrix is not made unless a store on disk is named; messages give them
         in GiB, of 1024**3 bytes.
     check_seconds
-        Seconds in which a child process must have opened a `.h5mu`, `.h5ad`, `.zarr` or bigWig that this process did
-        not write, before it is read here; larger files get more. 0 opens no child process: about half a second less
+        Seconds of the processor that a child process may take to open a `.h5mu`, `.h5ad`, `.zarr` or bigWig that this
+        process did not write, before it is read here; by the clock ten times as many (Windows: as many). Larger files
+        get more. 0 opens no child process: about half a second less
         for each file, and damaged files that hang or crash a library do so in this process.
     """
 

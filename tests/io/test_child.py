@@ -88,8 +88,26 @@ def test_a_child_that_does_not_come_back(code, said, path, monkeypatch):
     """What HDF5 does to some damaged files, done by harmless code."""
     monkeypatch.setattr(_child, "_CODE", code)
     monkeypatch.setattr(_child, "_START", 1)
+    monkeypatch.setattr(_child, "_BUSY", 1)
     monkeypatch.setattr(ctl.settings, "check_seconds", 1)
     with pytest.raises(ChromatellError, match=f"child process, which .*{said}.*refused"):
+        ctl.io.read(path)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows counts no seconds of the processor here")
+def test_the_child_counts_its_own_seconds_of_the_processor(path, monkeypatch):
+    """On a busy machine it may take long by the clock; what computes for ever is ended all the same."""
+    begin = _child._CODE.rpartition("main(")[0]
+    waits = begin + "import time; time.sleep(3); main(sys.argv[1:])"
+    monkeypatch.setattr(_child, "_CODE", waits)
+    monkeypatch.setattr(_child, "_START", 1)
+    monkeypatch.setattr(ctl.settings, "check_seconds", 1)
+    assert ctl.io.read(path).shape == (3, 2)
+    monkeypatch.setattr(_child, "_KNOWN", set())
+    spins = begin + "import itertools; from chromatell.io import _look; "
+    spins += "_look.look = lambda *a: [None for _ in itertools.count() if False]; main(sys.argv[1:])"
+    monkeypatch.setattr(_child, "_CODE", spins)
+    with pytest.raises(ChromatellError, match="used up 2 s of the processor: .*busy machine"):
         ctl.io.read(path)
 
 

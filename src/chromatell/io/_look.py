@@ -26,7 +26,7 @@ def main(arguments: list[str]) -> None:
         pass
     else:
         resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
-        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 5))  # at the first a signal of its own
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
         look(path, place)
