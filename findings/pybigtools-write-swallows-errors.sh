@@ -8,7 +8,7 @@ set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 python3 -m venv "$work/venv"
-"$work/venv/bin/pip" install -q pybigtools==0.3.0 numpy
+"$work/venv/bin/pip" install -q pybigtools==0.3.0 numpy==2.4.6
 cd "$work"
 "$work/venv/bin/python" - <<'PY'
 import pathlib

@@ -16,7 +16,7 @@ folder=$(mktemp -d); trap 'rm -rf "$folder"' EXIT
 "$python" -m venv "$folder/env"
 "$folder/env/bin/pip" install -q --no-deps snapatac2==2.10.0  # without MACS3, which is built from source and not needed here
 "$folder/env/bin/pip" install -q pandas==2.3.3 anndata==0.12.19 numpy==2.4.6 polars==1.44.2 pyarrow==24.0.0 \
-  "scverse-misc[datasets]==0.1.2" natsort pooch rustworkx tqdm typeguard
+  "scverse-misc[datasets]==0.1.2" natsort==8.4.0 pooch==1.9.0 rustworkx==0.18.1 tqdm==4.70.1 typeguard==4.6.1
 cd "$folder"
 env/bin/python -W ignore - 2>log <<'PY' || { tail -n 3 log; exit 1; }
 import snapatac2
