@@ -269,3 +269,24 @@ def test_a_given_depth_moves_every_member(trained):
         if member != NETWORK:  # whose weight on depth is fitted
             np.testing.assert_allclose(ratio, depth / np.expm1(model.fitted.depth_model.mean), rtol=0.02)
     assert np.corrcoef(observed.mean(axis=1) / fixed.mean(axis=1), depth)[0, 1] > 0.7
+
+
+@pytest.mark.parametrize("depth", ["predicted", "fixed"])
+def test_a_network_without_weight_is_not_asked(trained, depth, monkeypatch):
+    """Against the members by themselves, and the network's own code, which may not run."""
+    mdata, model = trained
+    found = alone(model, DEPTH)
+    weights = {DEPTH: 0.5, LOW_RANK: 0.2, RIDGE: 0.3}
+    expected = sum(w * alone(model, m).predict(mdata, depth=depth) for m, w in weights.items())
+    found.fitted.stack = dataclasses.replace(found.fitted.stack, weights=weights)
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("the network was asked")
+
+    monkeypatch.setattr(found.module, "probability", refuse)
+    np.testing.assert_allclose(found.predict(mdata, depth=depth), expected, atol=1e-6)
+    some = list(model.regions[[7, 3, 40]])
+    np.testing.assert_allclose(found.predict(mdata, depth=depth, regions=some), expected[:, [7, 3, 40]], atol=1e-6)
+    found.fitted.stack = dataclasses.replace(found.fitted.stack, weights={DEPTH: 0.5, NETWORK: 0.5})
+    with pytest.raises(AssertionError, match="the network was asked"):
+        found.predict(mdata, depth=depth)

@@ -30,7 +30,7 @@ from chromatell.models.dense._fitted import Fitted, Training, targets_of
 from chromatell.models.dense._links import score_map
 from chromatell.models.dense._module import DenseModule
 from chromatell.models.dense._presets import PANEL, PRESETS, SmoothingConfig, resolve_network
-from chromatell.models.dense._store import decode_blocks, module_from, stored_config
+from chromatell.models.dense._store import decode_blocks, module_from, not_asked, stored_config
 from chromatell.nn.losses import LossConfig
 
 _ROWS = 512  # cells predicted at a time
@@ -313,6 +313,8 @@ class Dense(CellModel):
         fitted = self.fitted
         if finish is None and fitted.stack is not None:
             finish = fitted.stacked
+            if decode is decode_blocks and not fitted.stack.network_weight:
+                decode = not_asked
         for rows in row_blocks(x.shape[0], _ROWS):
             z, library = fitted.expression.transform(x[rows], present)
             sizes = np.column_stack([library, fitted.expression.detected(x[rows], present), covariates[rows]])

@@ -79,3 +79,9 @@ def decode_blocks(module: DenseModule, batch: CellBatch, position: np.ndarray) -
                 yield cols, parts
                 continue
             yield cols, block.cpu().numpy()
+
+
+def not_asked(module: DenseModule, batch: CellBatch, position: np.ndarray) -> Iterator[tuple[slice, None]]:
+    """Yield the columns that `decode_blocks` does, without what the network says: it has no weight in the stack."""
+    for cols in row_blocks(len(position), min(module.config.block, _COLUMNS)):
+        yield cols, None

@@ -50,14 +50,15 @@ class Stack:
         return self.weights.get(NETWORK, 0.0)
 
     def combine(
-        self, network: np.ndarray, design: np.ndarray, ratio: np.ndarray, regions: Any, deeper: np.ndarray | None
+        self, network: np.ndarray | None, design: np.ndarray, ratio: np.ndarray, regions: Any, deeper: np.ndarray | None
     ) -> np.ndarray:
         """Return the weighted mean of the members, float32 (cells, regions).
 
+        `network` is what the network says, float32 (cells, regions); None where it has no weight and was not asked.
         `deeper` is by how many times a given depth is above the predicted one, (cells,), by which rates are multiplied.
         None where depth is predicted.
         """
-        total, regions = np.float32(self.network_weight) * network, _stretch(regions)
+        total, regions = None if network is None else np.float32(self.network_weight) * network, _stretch(regions)
         for member, weight in self.weights.items():
             if member == NETWORK:
                 continue
@@ -65,7 +66,8 @@ class Stack:
             if deeper is not None:
                 p = -np.expm1(np.log1p(-p) * deeper[:, None].astype(np.float32))
             p *= np.float32(weight)
-            total += p
+            total = p if total is None else np.add(total, p, out=total)
+        assert total is not None  # weights sum to 1
         return total
 
     def described(self) -> str:
