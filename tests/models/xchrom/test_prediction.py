@@ -15,7 +15,6 @@ from tests.helpers import depth_weights, rows_of
 import chromatell as ctl
 from chromatell import ChromatellError, ChromatellWarning
 from chromatell.data.depth import choose_strength
-from chromatell.models.xchrom import _model as model_file
 from chromatell.models.xchrom import _stages as stages_file
 from chromatell.models.xchrom._fitted import SHRINK
 from chromatell.models.xchrom._regions import read_bed
@@ -91,8 +90,8 @@ def test_predictions_do_not_depend_on_blocks(trained, mdata, monkeypatch):
     np.testing.assert_allclose(trained.predict(mdata["rna"][7:8].copy()), whole[7:8], atol=1e-6)
     some = [trained.regions[j] for j in (100, 3, 50)]
     np.testing.assert_allclose(trained.predict(mdata, regions=some), whole[:, [100, 3, 50]], atol=1e-6)
-    monkeypatch.setattr(model_file, "_ROWS", 17)
-    monkeypatch.setattr(model_file, "_COLUMNS", 31)
+    monkeypatch.setattr(stages_file, "_ROWS", 17)
+    monkeypatch.setattr(stages_file, "_COLUMNS", 31)
     np.testing.assert_allclose(trained.predict(mdata), whole, atol=1e-6)
     np.testing.assert_allclose(trained.predict(mdata, regions=some), whole[:, [100, 3, 50]], atol=1e-6)
 

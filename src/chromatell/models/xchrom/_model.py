@@ -17,7 +17,6 @@ from torch.utils.data import DataLoader
 
 from chromatell._keys import ATAC, DNA, X_PCA
 from chromatell._validate import in_range, one_of
-from chromatell.data.cells import row_blocks
 from chromatell.data.expression import Expression
 from chromatell.genome.motifs import Motifs
 from chromatell.models._cell_model import DEPTHS, CellModel
@@ -31,11 +30,9 @@ from chromatell.models.xchrom._fitted import Fitted
 from chromatell.models.xchrom._module import XChromModule
 from chromatell.models.xchrom._presets import PRESETS, resolve_network, scheduled
 from chromatell.models.xchrom._regions import Asked, Regions, checked_tokens, chosen_cells, places_of, resolve_regions
-from chromatell.models.xchrom._setup import checked_setup, covariate_source
+from chromatell.models.xchrom._setup import checked_setup, with_covariates
 from chromatell.models.xchrom._store import SequenceVectors, check_config, module_from
 from chromatell.models.xchrom._training import TrainingData
-
-_ROWS, _COLUMNS = 2048, 16_384  # cells and regions predicted at a time
 
 
 class XChrom(CellModel):
@@ -134,10 +131,8 @@ class XChrom(CellModel):
         super().__init__(mdata)
         chosen = PRESETS[preset]
         self.train_config = chosen.training
-        self.network = resolve_network(chosen.network, network)
-        self._source = covariate_source(self.network, annotation, motifs)
-        if self.network.covariate_length:
-            self.network = replace(self.network, n_motifs=len(self._source.motifs), motif_width=self._source.width)
+        resolved = resolve_network(chosen.network, network)
+        self.network, self._source = with_covariates(resolved, annotation, motifs)
         self.config = {
             "preset": preset,
             "setup": dict(self.registry_.get("setup_args", {})),
@@ -368,12 +363,9 @@ class XChrom(CellModel):
         return Query(self._cells(data, depth, depth_key), shared)
 
     def _blocks(self, v: np.ndarray, w: np.ndarray, place: np.ndarray, **beside: Any) -> Iterator[Any]:
-        for rows in row_blocks(len(v), _ROWS):
-            cells = torch.from_numpy(v[rows]).to(self.device)
+        for rows, cols, network in stages.probabilities(v, w, self.device):
             known = {name: None if value is None else value[rows] for name, value in beside.items()}
-            for cols in row_blocks(len(w), _COLUMNS):
-                network = (cells @ torch.from_numpy(w[cols]).to(self.device).T).sigmoid().cpu().numpy()
-                yield rows, cols, self.fitted.combined(network, place[cols], **known)
+            yield rows, cols, self.fitted.combined(network, place[cols], **known)
 
     @property
     def read_expression(self) -> Expression | None:

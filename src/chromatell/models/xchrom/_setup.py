@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from mudata import MuData
@@ -11,6 +12,7 @@ from chromatell._settings import logger
 from chromatell._validate import ChromatellError, expressed, nonnegative, paired, region_split_of, split_of
 from chromatell.data.accessibility import selected
 from chromatell.data.cell_embedding import embedding_of, is_scaled
+from chromatell.models.xchrom._module import XChromConfig
 from chromatell.nn.region_covariates import CovariateSource
 
 
@@ -46,11 +48,14 @@ def checked_setup(mdata: MuData, embedding: str | None, sequence: str) -> str | 
     return embedding
 
 
-def covariate_source(config: Any, annotation: Any, motifs: Any) -> CovariateSource:
-    """Return what was named, read; raise where a network that has no covariates is given some."""
+def with_covariates(config: XChromConfig, annotation: Any, motifs: Any) -> tuple[XChromConfig, CovariateSource]:
+    """Return a network with room for the motifs, and what was named, read; raise where it has no covariates."""
     if not config.covariate_length and (annotation is not None or motifs is not None):
         raise ChromatellError(
             "annotation= and motifs= are read beside the tower of preset='small', and not with preset='xchrom', "
             "covariate_length=0, warm_epochs=0 or another tower. Leave them out, or take preset='small'."
         )
-    return CovariateSource.read(annotation, motifs)
+    source = CovariateSource.read(annotation, motifs)
+    if config.covariate_length:
+        config = replace(config, n_motifs=len(source.motifs), motif_width=source.width)
+    return config, source

@@ -25,6 +25,7 @@ from chromatell.nn.sequence_tower import MotifTower, centre
 SHARES = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)  # how much of what a motif tower says is added to composition
 _VAL_CELLS, _VAL_REGIONS, _SHARE_CELLS = 2000, 2000, 2000
 _LEAST_REGIONS = 8  # fewer validation regions are nothing to judge by
+_ROWS, _COLUMNS = 2048, 16_384  # cells and regions predicted at a time
 _SEQUENCES = 64  # that the tower reads at a time
 
 
@@ -47,6 +48,14 @@ def sequence_vectors(module: XChromModule, tokens: np.ndarray) -> np.ndarray:
             part = torch.from_numpy(np.ascontiguousarray(tokens[rows])).to(device)
             out[rows] = module.regions(part).float().cpu().numpy()
     return out
+
+
+def probabilities(v: np.ndarray, w: np.ndarray, device: torch.device) -> Iterator[tuple[slice, slice, np.ndarray]]:
+    """Yield (cells, regions, what the network says of them, float32), given the vectors of both."""
+    for rows in row_blocks(len(v), _ROWS):
+        cells = torch.from_numpy(v[rows]).to(device)
+        for cols in row_blocks(len(w), _COLUMNS):
+            yield rows, cols, (cells @ torch.from_numpy(w[cols]).to(device).T).sigmoid().cpu().numpy()
 
 
 def tower_vectors(module: XChromModule, tokens: np.ndarray, said: np.ndarray) -> np.ndarray:
