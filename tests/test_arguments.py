@@ -111,3 +111,12 @@ def test_every_public_function_refuses_another_type_first(name):
         for value in CASES[p.annotation][1]:
             with pytest.raises(ctl.ChromatellError, match=rf"^{p.name}="):
                 function(**{**needed, p.name: value})
+
+
+@pytest.mark.parametrize("verb", [ctl.models.Dense, ctl.models.XChrom, ctl.models.AtacFormer, ctl.models.Nascent])
+def test_a_model_refuses_another_type_first(verb):
+    flags = {"Dense": "linked_genes", "XChrom": "stack", "AtacFormer": "label_balance", "Nascent": "preset"}
+    with pytest.raises(ctl.ChromatellError, match=f"{flags[verb.__name__]}=.* is of type list"):
+        verb(None, **{flags[verb.__name__]: [1, 2]})
+    with pytest.raises(ctl.ChromatellError, match=r"stack='no' is of type str; True, False or None is needed"):
+        ctl.models.Dense(None, stack="no")

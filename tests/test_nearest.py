@@ -34,6 +34,11 @@ def mdata():
     return mdata
 
 
+def scored(mdata):
+    ctl.tl.evaluate(mdata, views=["overall"], baselines=None, n_bootstrap=0)
+    return mdata
+
+
 @pytest.mark.parametrize(
     ("call", "meant"),
     [
@@ -52,6 +57,9 @@ def mdata():
         (lambda m: ctl.tl.dense(m, n_latnt=4), "n_latent"),
         (lambda m: ctl.tl.dense(m, train_kwargs={"max_epoch": 1}), "max_epochs"),
         (lambda m: ctl.get.prediction(m, "region_maen"), "region_mean"),
+        (lambda m: ctl.pl.leaderboard(scored(m), models="region_maen"), "region_mean"),
+        (lambda m: ctl.pl.leaderboard(scored(m), models=["region_mean", "region_maen"]), "region_mean"),
+        (lambda m: ctl.pl.leaderboard(scored(m), views="overal"), "overall"),
     ],
 )
 def test_errors_name_what_was_meant(mdata, call, meant):

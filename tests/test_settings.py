@@ -20,6 +20,26 @@ def test_seed_is_the_argument_then_the_setting_then_zero(monkeypatch):
     assert Settings().resolve_seed() == 11
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("seed", "a", "ctl.settings.seed='a': a whole number from 0 or None is needed"),
+        ("seed", True, "ctl.settings.seed=True"),
+        ("seed", -1, "ctl.settings.seed=-1"),
+        ("n_jobs", "four", "ctl.settings.n_jobs='four': a whole number from 1 is needed"),
+        ("n_jobs", 0, "ctl.settings.n_jobs=0"),
+        ("dense_limit", None, "ctl.settings.dense_limit=None: a number from 0 is needed"),
+        ("check_seconds", float("nan"), "ctl.settings.check_seconds=nan"),
+    ],
+)
+def test_a_knob_refuses_what_it_cannot_take(name, value, message):
+    before = getattr(ctl.settings, name)
+    with pytest.raises(ctl.ChromatellError, match=message):
+        setattr(ctl.settings, name, value)
+    assert getattr(ctl.settings, name) == before
+    setattr(ctl.settings, name, before)
+
+
 def test_verbosity_is_checked():
     with pytest.raises(ValueError, match="must be 0, 1, 2 or 3"):
         ctl.settings.verbosity = 9

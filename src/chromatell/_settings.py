@@ -7,8 +7,9 @@ import logging
 import os
 import sys
 from dataclasses import dataclass, field
-from numbers import Integral
+from numbers import Integral, Real
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.logging import RichHandler
@@ -24,6 +25,24 @@ def cache_folder() -> Path:
     import pooch
 
     return Path(os.environ.get("CHROMATELL_CACHE") or pooch.os_cache("chromatell")).expanduser().absolute()
+
+
+# a knob to the kind of number that it takes, and the least one
+_NUMBERS: dict[str, tuple[Any, int]] = {
+    "seed": (Integral, 0),
+    "n_jobs": (Integral, 1),
+    "dense_limit": (Real, 0),
+    "check_seconds": (Real, 0),
+}
+
+
+def _check_number(name: str, value: Any) -> None:
+    """Raise where a knob is given what it cannot take; a seed may be None."""
+    kind, least = _NUMBERS[name]
+    if isinstance(value, kind) and not isinstance(value, bool) and value >= least or (name == "seed" and value is None):
+        return
+    needed = f"a {'whole number' if kind is Integral else 'number'} from {least}{' or None' if name == 'seed' else ''}"
+    raise ChromatellError(f"ctl.settings.{name}={value!r}: {needed} is needed.")
 
 
 @dataclass
@@ -60,6 +79,8 @@ class Settings:
         if name not in {*self.__dataclass_fields__, "verbosity"}:
             known = ["seed", "verbosity", "n_jobs", "dense_limit", "check_seconds"]
             raise AttributeError(f"ctl.settings has no {name!r}; there: {names_there(known, name)}.")
+        if name in _NUMBERS:
+            _check_number(name, value)
         super().__setattr__(name, value)
 
     @property

@@ -124,8 +124,8 @@ def paired(mdata: MuData) -> tuple[AnnData, AnnData]:
     if are_regions(rna.var_names) and not are_regions(atac.var_names):
         raise ChromatellError(
             f"mdata.mod['rna'] holds regions ({examples(rna.var_names)}) and mdata.mod['atac'] does not "
-            f"({examples(atac.var_names)}): the two are swapped. Name them the other way: "
-            "mdata = mudata.MuData({'rna': mdata.mod['atac'], 'atac': mdata.mod['rna']})."
+            f"({examples(atac.var_names)}): the two are swapped. Swap them: "
+            "mdata.mod['rna'], mdata.mod['atac'] = mdata.mod['atac'], mdata.mod['rna']; mdata.update()."
         )
     if not same_names(rna.obs_names, atac.obs_names):
         shared = rna.obs_names.intersection(atac.obs_names)

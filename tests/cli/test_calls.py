@@ -110,6 +110,10 @@ def test_a_mistake_in_the_call_is_exit_code_2(words, message, cells, refused, mo
             ["train", "a.h5mu", "-o", "b.h5mu", "--max_epochs=3"],
             "no option '--max_epochs=3'. Did you mean '--max-epochs'?",
         ),
+        (
+            ["train", "a.h5mu", "-o", "b.h5mu", "--family", "densee"],
+            "Did you mean 'dense'? See: chromatell train --help",
+        ),
         (["train", "a.h5mu", "b.h5mu", "-o", "c.h5mu"], "'chromatell train' takes no further argument 'b.h5mu'."),
         (["train", "a.h5mu", "-o", "b.h5mu", "--fractions", "1"], "Argument --fractions: expected 3 arguments."),
     ],

@@ -22,6 +22,11 @@ def renamed(mdata, old="rna", new="gex"):
     mdata.update()
 
 
+def renamed_both(mdata):
+    renamed(mdata)
+    renamed(mdata, "atac", "peaks")
+
+
 def swapped(mdata):
     return {"mdata": md.MuData({"rna": mdata.mod["atac"], "atac": mdata.mod["rna"]})}
 
@@ -109,6 +114,19 @@ CURES = [
         take=("atac",),
     ),
     Cure("swapped modalities", "ctl.pp.split_cells(mdata)", "the two are swapped", changed(swapped)),
+    Cure(
+        "swapped names",
+        "ctl.pp.split_cells(mdata, rna='atac', atac='rna')",
+        r"mod\['atac'\] holds regions .* mdata.mod\['rna'\] does not",
+        changed(),
+    ),
+    Cure(
+        "swapped names of the user's own",
+        "ctl.pp.split_cells(mdata, rna='peaks', atac='gex')",
+        r"mod\['peaks'\] holds regions .* mdata.mod\['gex'\] does not",
+        changed(renamed_both),
+    ),
+    Cure("no region so open", "ctl.pp.select_features(mdata, min_open=0.9999)", "the most open one is in", changed()),
     Cure("no split", DENSE, "Did not find mdata.obs", changed(without("obs/ctl_split"))),
     Cure(
         "no validation cells",

@@ -50,10 +50,11 @@ def test_versions_of_ids_are_taken_off(counts):
     [
         (SYMBOLS.str.upper(), r"differ in case alone, .* ctl\.pp\.map_orthologs\("),
         (pd.Index([f"chr1:{i}00-{i}50" for i in range(1, 13)]), r"These are regions: .*mdata\.mod\['rna'\]"),
+        (SYMBOLS[:4].append(pd.Index(["a", "b"])), "The names are alike and the genes too few"),
         (pd.Index([f"x{i}" for i in range(12)]), "Set rna.var_names to the same kind of name"),
     ],
 )
 def test_what_no_call_can_rename_is_said(counts, names, message):
     expression = Expression.fit(counts, SYMBOLS)
     with pytest.raises(ChromatellError, match=message):
-        expression.align(ad.AnnData(counts, var=pd.DataFrame(index=names)))
+        expression.align(ad.AnnData(counts[:, : len(names)], var=pd.DataFrame(index=names)))

@@ -343,6 +343,7 @@ def _baseline_name(m):
         (_nan, {}, r"prediction 'true' holds 1 NaN.*models="),
         (_other_regions, {}, r"1 of 200 predicted regions .*chr9:1-2.*not in"),
         (_baseline_name, {}, r"has the name of a baseline.*add_prediction"),
+        (None, {"views": []}, r"views=\[\] names no view. Leave it out for all of them: overall, per_cell"),
         (None, {"models": "absent"}, r"No prediction 'absent'.*'true', 'noisy'"),
         (None, {"views": ["overal"]}, r"views='overal' is not known.*per_cell"),
         (None, {"baselines": ["mean"]}, r"baselines='mean' is not known.*region_mean"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -24,6 +25,8 @@ from chromatell.cli._options import (
 )
 from chromatell.cli._signatures import add_keywords, keywords, listed, option_names
 
+_CHOICE = re.compile(r"invalid choice: '(.*?)' \(choose from (.*)\)")
+
 
 class UsageError(Exception):
     """The call itself is wrong, whatever the files hold."""
@@ -34,7 +37,10 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise what argparse found wrong; and where the help stands."""
-        raise UsageError(f"{message[:1].upper()}{message[1:]}. See: {self.prog} --help")
+        meant = ""
+        if choice := _CHOICE.search(message):  # Python 3.12 and later leave out the quotes of what there is
+            meant = did_you_mean(choice[1], [one.strip(" '") for one in choice[2].split(",")])
+        raise UsageError(f"{message[:1].upper()}{message[1:]}.{meant} See: {self.prog} --help")
 
     def parse_whole(self, argv: Sequence[str]) -> argparse.Namespace:
         """Return the arguments of a call; an unknown command or option is named with the one that is nearest."""

@@ -53,7 +53,7 @@ def _cells(args: argparse.Namespace) -> None:
     check_output(args.output, [args.input, args.model], overwrite=args.overwrite, store=args.out_store)
     if args.fasta is not None and args.regions is None:
         raise UsageError("--fasta is for regions that the model does not hold. Name them: --regions REGIONS.bed.")
-    check_there(args.regions, "regions")
+    check_there(args.regions, "file of regions")
     check_there(args.fasta, "FASTA")
     check_data(args.input)
     check_data(args.model)

@@ -17,7 +17,7 @@ from chromatell.cli._signatures import NAMED
 def run(args: argparse.Namespace) -> None:
     """Score the variants in each group of cells; write a table, the data, or both."""
     check(args)
-    check_there(args.variants, "variants")
+    check_there(args.variants, "file of variants")
 
     from chromatell.tl import variant_effect
 

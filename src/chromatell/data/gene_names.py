@@ -46,4 +46,6 @@ def cure_of_names(rna: AnnData, genes: pd.Index, floor: float) -> str:
             "They differ in case alone, as those of two species do: where the query is of another species, call "
             "ctl.pp.map_orthologs(rna, 'orthologs.tsv') first."
         )
+    if own.isin(genes).mean() > 0.5:  # the names are right, and the genes few
+        return "The names are alike and the genes too few: give a query with more genes, or train on those that it has."
     return f"Set rna.var_names to the same kind of name, then {unique}."

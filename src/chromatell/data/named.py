@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any, ParamSpec, TypedDict, TypeVar, cast
 
@@ -134,9 +135,10 @@ def _shared(adata: AnnData, layer: str, where: str) -> AnnData:
     """Return an AnnData whose `X` is a layer and that shares all matrices."""
     if layer not in adata.layers:
         there = names_there(layer_names(adata), layer, 8)
-        raise ChromatellError(
-            f"{where} has no layer {layer!r}; there: {there}. The layer of one modality is layer={{'rna': 'counts'}}."
-        )
+        cure = "X is read where layer= is left out"
+        if adata.layers.keys():
+            cure = f"The layer of one modality alone is layer={{'rna': {next(iter(layer_names(adata)))!r}}}"
+        raise ChromatellError(f"{where} has no layer {layer!r}; there: {there}. {cure}.")
     return with_matrix(adata, adata.layers[layer])
 
 
@@ -196,9 +198,9 @@ def carry_mapping(target: MutableMapping[str, Any], source: Mapping[str, Any], l
 
 def _renamed(text: str, names: Mapping[str, str]) -> str:
     """Return an error's text with the user's names of modalities."""
-    for own, name in names.items():
-        text = text.replace(f"mod[{name!r}]", f"mod[{own!r}]")
-    return text
+    users = {f"mod[{name!r}]": f"mod[{own!r}]" for own, name in names.items()}
+    any_of = "|".join(map(re.escape, users))  # at once: of two that are swapped, one after the other would be one
+    return re.sub(any_of, lambda found: users[found[0]], text) if users else text
 
 
 def _result(result: MuData, data: Any, names: Mapping[str, str]) -> MuData:

@@ -15,7 +15,7 @@ from chromatell._dask import in_order, shared
 from chromatell._keys import CURVES, GAINS, PREVALENCE, SPLITS, UNS, sibling
 from chromatell._progress import progress
 from chromatell._settings import logger, settings
-from chromatell._validate import in_range, one_of, store_key
+from chromatell._validate import ChromatellError, in_range, one_of, store_key
 from chromatell.evaluation.predictors import Predictor
 from chromatell.evaluation.tables import (
     PAIRS,
@@ -62,7 +62,10 @@ class Request:
     def views_of(self, kind: str) -> tuple[str, ...]:
         """Return the views asked for, checked."""
         every = view_names(kind)
-        return every if self.views is None else tuple(one_of(v, every, "views") for v in listed(self.views))
+        views = every if self.views is None else tuple(one_of(v, every, "views") for v in listed(self.views))
+        if not views:
+            raise ChromatellError(f"views=[] names no view. Leave it out for all of them: {', '.join(every)}.")
+        return views
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from mudata import MuData
 
 from chromatell._docs import documented, example
 from chromatell._keys import COMPLETION, EVALUATION, OWN_ATAC
+from chromatell._nearest import names_there
 from chromatell._validate import ChromatellError
 from chromatell.data.tracks import BinnedTracks
 from chromatell.pl._plot import Shown, plot
@@ -86,7 +87,7 @@ def leaderboard(
     if isinstance(mdata, BinnedTracks):
         return _of_tracks(TrackEvaluation(mdata, key), views, targets, resolution, models, ax)
     found = Evaluation(mdata, key, pairs)
-    table = found.table if models is None else found.table[found.table["model"].isin(list(models))]
+    table = found.table if models is None else found.table[found.table["model"].isin(found.scored(models))]
     single = ax is not None and not isinstance(ax, Sequence | np.ndarray)
     each_view = found.pairs in OWN_ATAC and found.pairs != COMPLETION
     scores = _scores(table, views, single=single, each_view=each_view, call=found.call)
@@ -143,8 +144,11 @@ def _scores(table: pd.DataFrame, views: Any, *, single: bool, each_view: bool, c
         ]
     missing = [p for p in wanted if p not in there]
     if missing or not wanted:
+        names = dict.fromkeys(view for view, _ in there)
+        asked = next((view for view, _ in missing), "")
         raise ChromatellError(
-            f"No scores of {missing or 'any view'} in uns['ctl']; there: {there}. Run {call} with those views."
+            f"No scores of {missing or 'any view'} in uns['ctl']; there: {names_there(names, asked)}, by "
+            f"{', '.join(dict.fromkeys(metric for _, metric in there)) or 'no metric'}. Run {call} with those views."
         )
     return wanted
 

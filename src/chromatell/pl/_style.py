@@ -199,6 +199,17 @@ class Evaluation:
         g = self.gains
         return name_ahead(g[(g["view"] == view) & (g["metric"] == metric)])
 
+    def scored(self, names: str | Sequence[str]) -> list[str]:
+        """Return names of models and baselines as a list; raise where one was not scored."""
+        asked, there = [names] if isinstance(names, str) else list(names), [*self.models, *self.baselines]
+        missing = [name for name in asked if name not in there]
+        if missing or not asked:
+            raise ChromatellError(
+                f"No scores of {missing or 'any model'} in uns['ctl']; there: "
+                f"{names_there(there, next(iter(missing), ''))}. Name some of these, or run {self.call} with it."
+            )
+        return asked
+
     def chosen(self, models: str | Sequence[str] | None, curve: str) -> list[str]:
         """Return what to draw: all models where None, or all baselines without one; each must have the curve."""
         if models is None:

@@ -236,4 +236,5 @@ def _refusal(
     if not set(normalise_chrom(query[CHROM])) & set(normalise_chrom(target[CHROM])):
         return text + "They have no chromosome in common: is it another species?"
     cure = "check that the chain goes from the query's build to the target's" if chain else "lift it over with chain="
-    return text + f"Is it of another build ({cure}), or a set of other regions (min_overlap=, min_matched=)?"
+    call = "ctl.pp.match_regions(query, target, chain=..., min_overlap=..., min_matched=...)"
+    return text + f"Is it of another build ({cure}), or a set of other regions? {call} takes less of an overlap."

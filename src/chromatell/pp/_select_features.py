@@ -109,6 +109,11 @@ def select_features(
     nonnegative(opened, ATAC)
     n_open = over_rows(client, _open_cells, _as_csr(matrix(opened)), _BLOCK, rows=train)
     share = sum(n_open, np.zeros(opened.n_vars)) / train.size
+    if 0 < share.max(initial=0) < min_open:
+        raise ChromatellError(
+            f"min_open={min_open:g}: no region is open in so many of the training cells; the most open one is in "
+            f"{share.max():.3g} of them. Take a smaller share, such as min_open={share.max() / 2:.2g}."
+        )
     region_score = share * (1 - share)
     kept = _take(region_score, (share > 0) & (share >= min_open), n_regions, "regions", _what(min_open))
     variance = _log_variance(matrix(expression), train, client)

@@ -276,7 +276,7 @@ def test_bad_options_name_the_cure(cells, tiny):
         ({"low": 0.9, "high": 0.2}, "low=0.9 is over high=0.2"),
         ({"start": "svd"}, "start='svd' is not known"),
         ({"class_weights": (1, 2)}, "three are needed"),
-        ({"label_balance": "x"}, "label_balance='x' is neither True nor False"),
+        ({"label_balance": "x"}, "label_balance='x' is of type str; True or False is needed"),
     ):
         with pytest.raises(ChromatellError, match=message):
             family(data, **options)

@@ -13,6 +13,7 @@ from anndata import AnnData
 from mudata import MuData
 from torch.utils.data import DataLoader
 
+from chromatell._arguments import arguments
 from chromatell._keys import TRAIN
 from chromatell._validate import ChromatellError, in_range, one_of
 from chromatell.data.accessibility import selected
@@ -110,6 +111,7 @@ class AtacFormer(CellModel):
     fitted: Fitted
     pretrained: AtacFormer | None = None  # what training goes on from
 
+    @arguments
     def __init__(
         self,
         data: AnnData | MuData | None = None,

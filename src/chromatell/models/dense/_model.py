@@ -13,6 +13,7 @@ from anndata import AnnData
 from mudata import MuData
 from torch.utils.data import DataLoader
 
+from chromatell._arguments import arguments
 from chromatell._keys import ATAC, RNA, TRAIN
 from chromatell._rows import matrix
 from chromatell._settings import logger
@@ -114,6 +115,7 @@ class Dense(CellModel):
     fitted: Fitted
     _training: Training
 
+    @arguments
     def __init__(
         self,
         mdata: MuData | None = None,

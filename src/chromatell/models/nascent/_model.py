@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
+from chromatell._arguments import arguments
 from chromatell._docs import example
 from chromatell._keys import REGION_SPLIT_HOW, SPLITS, TRAIN
 from chromatell._validate import ChromatellError, one_of
@@ -132,6 +133,7 @@ class Nascent(ChromatinModel):
     declared: ClassVar[Declared] = Declared(tracks=True, bf16_on_cpu=False)
     fitted: Fitted
 
+    @arguments
     def __init__(
         self,
         data: BinnedTracks | None = None,

@@ -15,6 +15,7 @@ from anndata import AnnData
 from mudata import MuData
 from torch.utils.data import DataLoader
 
+from chromatell._arguments import arguments
 from chromatell._keys import ATAC, DNA, X_PCA
 from chromatell._validate import in_range, one_of
 from chromatell.data.expression import Expression
@@ -114,6 +115,7 @@ class XChrom(CellModel):
     module: XChromModule
     fitted: Fitted
 
+    @arguments
     def __init__(
         self,
         mdata: MuData | None = None,
