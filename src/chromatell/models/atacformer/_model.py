@@ -139,8 +139,6 @@ class AtacFormer(CellModel):
         self.network = resolve_network(base, network, pretrained=self.pretrained is not None)
         if self._adata is not None and self.network.decoder == "region_class":
             class_fractions(atac_of(self._adata), selected(atac_of(self._adata)))  # raises where there are none
-        if not isinstance(label_balance, bool):
-            raise ChromatellError(f"label_balance={label_balance!r} is neither True nor False.")
         tokens = chosen.tokens_per_batch if tokens_per_batch is None else tokens_per_batch
         self.config = {
             "preset": preset,
@@ -148,7 +146,7 @@ class AtacFormer(CellModel):
             "max_length": in_range(max_length, 1, 10**7, "max_length"),
             "tokens_per_batch": in_range(tokens, 64, 10**9, "tokens_per_batch"),
             "start": one_of(chosen.start if start is None else start, ("lsi", "random"), "start"),
-            "label_balance": label_balance,
+            "label_balance": bool(label_balance),
             "contrastive": None if self.contrastive is None else asdict(self.contrastive),
             "masking": asdict(self.masking),
             "network": asdict(self.network),
