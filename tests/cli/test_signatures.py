@@ -104,6 +104,12 @@ def test_what_the_command_does_itself_is_not_set(cells, refused, word):
     assert f"--set {word.split('=')[0]}=... is no option of the network alone" in error
 
 
+@pytest.mark.parametrize("name", ["max_epochs", "n_genes"])
+def test_an_option_of_the_command_is_named_where_it_is_set(cells, refused, name):
+    error = refused(["train", cells, "-o", cells.with_name("out.h5mu"), "--set", f"{name}=3"], 2)
+    assert f"--set {name}=...: that is the option --{name.replace('_', '-')} of this command." in error
+
+
 @pytest.mark.parametrize(
     ("family", "configs"),
     [

@@ -96,6 +96,8 @@ def _check_family(args: argparse.Namespace) -> None:
         raise UsageError(
             f"--set {taken[0]}=... is no option of the network alone: see the other options of this command."
         )
+    if typed := [name for name, _ in args.set or [] if hasattr(args, name)]:
+        raise UsageError(f"--set {typed[0]}=...: that is the option --{typed[0].replace('_', '-')} of this command.")
     known = settable(args.family)
     if unknown := [name for name, _ in args.set or [] if name not in known]:
         meant = did_you_mean(unknown[0], known) or f" It knows {', '.join(sorted(known))}."

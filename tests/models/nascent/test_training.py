@@ -178,7 +178,7 @@ def test_classes_are_scored_by_average_precision_from_probabilities():
     assert model.history["train_loss"][-1] < 0.2  # 1 - AP
 
 
-def test_trees_of_classes_are_those_of_xgboost_itself():
+def test_trees_of_classes_are_those_of_xgboost_itself(log):
     import xgboost
 
     tracks = tracks_of()
@@ -211,6 +211,9 @@ def test_trees_of_classes_are_those_of_xgboost_itself():
         booster = xgboost.train(parameters, xgboost.DMatrix(features("chr1"), label=y), 5)
         expected = booster.predict(xgboost.DMatrix(features("chr2")), output_margin=loss == "hinge")
         np.testing.assert_allclose(found, expected, atol=1e-5)
+        lowest = min(model.history["train_loss"])
+        assert f"Trees of target 1 of 1: lowest training loss {lowest:.4g}." in log[-1]
+        assert any(line.startswith("Trees are grown on ") for line in log)
 
 
 def test_masked_poisson_and_weighted_losses_learn_too():

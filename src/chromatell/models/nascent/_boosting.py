@@ -93,6 +93,8 @@ def boost(
         found = [Boosted.from_plain(target) for target in kept["targets"]]
         rest = "nothing is trained" if len(found) == n else "training goes on"
         logger.info(f"{len(found)} of {n} targets are in {str(state.parent)!r}: {rest}.")
+    if len(found) < n:
+        logger.info(f"Trees are grown on {train[1].shape[1]:,} bins, target by target.")
     with progress("Training", total=n, unit="targets") as advance:
         advance(len(found))
         for i in range(len(found), n):
@@ -101,6 +103,9 @@ def boost(
             if state is not None:
                 StateFile().save_checkpoint({"identity": own, "targets": [x.plain() for x in found]}, state)
             advance(1)
+            name, losses = list(found[-1].losses.items())[-1]
+            part = "validation" if name == "val" else "training"
+            logger.info(f"Trees of target {i + 1} of {n}: lowest {part} loss {losses.min():.4g}.")
     names = {"train": "train_loss", "val": "validation_loss"}
     history = {names[k]: _mean([x.losses[k] for x in found]) for k in found[0].losses}
     return joined_trees([x.trees for x in found]), history
