@@ -34,6 +34,19 @@ def test_an_absent_file_is_one_line_and_exit_code_1(tmp_path, refused):
     assert file_names(tmp_path) == set()
 
 
+def test_a_file_of_nearly_the_same_name_is_told(cells, query, shared, refused):
+    out = cells.with_name("out.h5mu")
+    for argv, near in (
+        (["train", cells.with_name("cell.h5mu"), "-o", out], "h5ad or .zarr. Did you mean 'cells.h5mu'?"),
+        (["predict", query.with_name("qeury.h5ad"), "--model", shared, "-o", out], "Did you mean 'query.h5ad'?"),
+        (
+            ["predict", query, "--model", shared.with_name("shred.h5mu"), "-o", out],
+            "model. Did you mean 'shared.h5mu'?",
+        ),
+    ):
+        assert near in refused(argv, 1)
+
+
 def test_the_error_is_that_of_the_api(simulated, tmp_path, refused):
     lame = md.MuData({"rna": simulated.mod["rna"].copy(), "atac": simulated.mod["atac"][::-1].copy()})
     lame.write_h5mu(tmp_path / "in.h5mu")

@@ -126,6 +126,18 @@ CURES = [
         r"mod\['peaks'\] holds regions .* mdata.mod\['gex'\] does not",
         changed(renamed_both),
     ),
+    Cure(
+        "no links, names of the user's own",
+        "ctl.pp.select_features(mdata, n_genes=5, method='proximity', rna='gex', atac='peaks')",
+        "Did not find .*links",
+        changed(renamed_both),
+    ),
+    Cure(
+        "no split, names of the user's own",
+        DENSE.replace("mdata,", "mdata, rna='gex', atac='peaks',"),
+        r"split_cells\(mdata, rna='gex', atac='peaks'\)",
+        changed(lambda m: (renamed_both(m), m.obs.pop("ctl_split"), None)[-1]),
+    ),
     Cure("no region so open", "ctl.pp.select_features(mdata, min_open=0.9999)", "the most open one is in", changed()),
     Cure("no split", DENSE, "Did not find mdata.obs", changed(without("obs/ctl_split"))),
     Cure(

@@ -18,7 +18,7 @@ def run(args: argparse.Namespace) -> None:
         raise UsageError(
             f"The folder {str(args.output)!r} holds a README.md already. Name another, or say --overwrite."
         )
-    check_data(args.input)
+    check_data(args.input, model=True)
 
     from chromatell import io
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from chromatell._errors import ChromatellError
+from chromatell._nearest import did_you_mean
 from chromatell._settings import logger
 from chromatell.cli._parser import UsageError as UsageError
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from chromatell.data import BinnedTracks
 
 SUFFIXES = (".h5mu", ".zarr")
+_LOOKED_AT = 1000  # files of a folder, for one of nearly the same name
 
 
 def check_output(
@@ -106,8 +109,8 @@ def check_there(path: Path | None, what: str) -> None:
         raise ChromatellError(f"The {what} {str(path)!r} {'is a folder' if path.is_dir() else 'is not there'}.")
 
 
-def check_data(path: Path | None) -> None:
-    """Raise, before the libraries are loaded, where there is no data or model to read.
+def check_data(path: Path | None, *, model: bool = False) -> None:
+    """Raise, before the libraries are loaded, where there is no data, or no `model`, to read; a near name is told.
 
     Raises
     ------
@@ -115,8 +118,11 @@ def check_data(path: Path | None) -> None:
         There is nothing at the path.
     """
     if path is not None and not path.exists():
+        beside = itertools.islice(path.absolute().parent.glob("*"), _LOOKED_AT)
+        needed = ".h5mu, .h5ad, .zarr or exported model" if model else ".h5mu, .h5ad or .zarr"
         raise ChromatellError(
-            f"There is no file or folder at {path}. Give the path of a .h5mu, .h5ad, .zarr or exported model."
+            f"There is no file or folder at {path}. Give the path of a {needed}."
+            f"{did_you_mean(path.name, [one.name for one in beside])}"
         )
 
 

@@ -19,7 +19,7 @@ _MOST = 40  # rows of scores
 
 def run(args: argparse.Namespace) -> None:
     """Print it, as tables or as JSON; matrices stay on disk."""
-    check_data(args.input)
+    check_data(args.input, model=True)
     found = about(args.input)
     if args.json:
         json.dump(found, sys.stdout, indent=1, ensure_ascii=False, allow_nan=False)

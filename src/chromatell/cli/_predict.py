@@ -56,7 +56,7 @@ def _cells(args: argparse.Namespace) -> None:
     check_there(args.regions, "file of regions")
     check_there(args.fasta, "FASTA")
     check_data(args.input)
-    check_data(args.model)
+    check_data(args.model, model=True)
 
     from chromatell.data import BinnedTracks
     from chromatell.io import read
@@ -94,7 +94,7 @@ def _tracks(args: argparse.Namespace, files: dict[str, Any]) -> None:
         inputs = [path for path in (args.input, args.model) if path is not None]
         check_tracks_output(args.output, inputs, overwrite=args.overwrite)
     check_folder(args.bigwig, "--bigwig")
-    check_data(args.model)
+    check_data(args.model, model=True)
 
     from chromatell.tl import predict
 

@@ -29,7 +29,7 @@ def check(args: argparse.Namespace) -> None:
     check_table(args)
     check_there(args.fasta, "FASTA")
     check_data(args.input)
-    check_data(args.model)
+    check_data(args.model, model=True)
 
 
 def given_cells(args: argparse.Namespace) -> Any:

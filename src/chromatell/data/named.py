@@ -33,6 +33,10 @@ class Modalities(TypedDict, total=False):
     layer: Layer
 
 
+# a call of a verb on the user's data, up to its last bracket; brackets in it may hold brackets once
+_CALL = re.compile(r"(ctl\.(?:pp|tl)\.\w+\(mdata(?:[^()]|\((?:[^()]|\([^()]*\))*\))*)\)")
+
+
 def modalities(verb: Callable[_P, _R]) -> Callable[_P, _R]:
     """Honour `rna`, `atac` and `layer` of a function whose first argument is data, and complete its docstring.
 
@@ -197,10 +201,12 @@ def carry_mapping(target: MutableMapping[str, Any], source: Mapping[str, Any], l
 
 
 def _renamed(text: str, names: Mapping[str, str]) -> str:
-    """Return an error's text with the user's names of modalities."""
+    """Return an error's text with the user's names of modalities, also in the calls that it offers."""
     users = {f"mod[{name!r}]": f"mod[{own!r}]" for own, name in names.items()}
     any_of = "|".join(map(re.escape, users))  # at once: of two that are swapped, one after the other would be one
-    return re.sub(any_of, lambda found: users[found[0]], text) if users else text
+    text = re.sub(any_of, lambda found: users[found[0]], text)
+    more = "".join(f", {name}={own!r}" for own, name in names.items() if own != name)
+    return _CALL.sub(lambda found: f"{found[1]}{more})", text)
 
 
 def _result(result: MuData, data: Any, names: Mapping[str, str]) -> MuData:
