@@ -144,7 +144,7 @@ WRONG = [  # words of a call, exit code, what is said
     ("evaluate no.h5mu", 1, "There is no file or folder at no.h5mu."),
     ("predict IN --model no.h5mu -o OUT", 1, "There is no file or folder at no.h5mu."),
     ("predict --plus IN --model IN --bigwig IN", 2, "The folder of --bigwig"),
-    ("variant IN --variants no.vcf --csv out.csv", 1, "The variants 'no.vcf' is not there."),
+    ("variant IN --variants no.vcf --csv out.csv", 1, "The file of variants 'no.vcf' is not there."),
     ("ism IN --regions chr1:1-9 --csv no/out.csv", 2, "The folder of the output"),
     ("export no.h5mu -o m", 1, "There is no file or folder at no.h5mu."),
     ("export IN -o IN/m", 2, "The folder of -o"),
