@@ -1,4 +1,4 @@
-"""The name that someone meant, among those that there are."""
+"""Names in a message: some of those that there are, and the one that someone meant."""
 
 from __future__ import annotations
 
@@ -21,6 +21,13 @@ def nearest(asked: object, known: Iterable[object]) -> str | None:
     return folded[found[0]] if found else None
 
 
+def examples(values: Iterable[object], n: int = 3) -> str:
+    """Return the first few values, quoted, for a message."""
+    values = list(values)
+    shown = ", ".join(repr(str(v)) for v in values[:n])
+    return shown + (", ..." if len(values) > n else "")
+
+
 def did_you_mean(asked: object, known: Iterable[object]) -> str:
     """Return a sentence for the end of a message, with a blank before it; '' where no name is near."""
     name = nearest(asked, known)
@@ -40,5 +47,4 @@ def names_there(names: Iterable[object], asked: object, n: int = 12) -> str:
     if not names:
         return "none"
     meant = nearest(asked, names)
-    more = ", ..." if len(names) > n else ""
-    return ", ".join(map(repr, names[:n])) + more + (f" (did you mean {meant!r}?)" if meant is not None else "")
+    return examples(names, n) + (f" (did you mean {meant!r}?)" if meant is not None else "")

@@ -20,6 +20,7 @@ from chromatell._errors import ChromatellError as ChromatellError
 from chromatell._errors import ChromatellWarning as ChromatellWarning
 from chromatell._keys import ATAC, ATAC_PRED, RNA, SPLIT, SPLITS, TRAIN
 from chromatell._nearest import did_you_mean, names_there
+from chromatell._nearest import examples as examples
 from chromatell._rows import DiskMatrix, as_rows, matrix
 from chromatell._settings import logger
 from chromatell._sparse import check_sparse
@@ -51,13 +52,6 @@ def heard(function: Callable[..., Any], *arguments: Any) -> tuple[Any, list[str]
         return function(*arguments), texts
     finally:
         _heard.reset(before)
-
-
-def examples(values: Iterable[Any], n: int = 3) -> str:
-    """Return the first few values, quoted, for a message."""
-    values = list(values)
-    shown = ", ".join(repr(str(v)) for v in values[:n])
-    return shown + (", ..." if len(values) > n else "")
 
 
 def modality(mdata: MuData, name: str) -> AnnData:

@@ -36,7 +36,7 @@ class Parser(argparse.ArgumentParser):
     """A parser that raises `UsageError` where argparse prints the usage, 34 lines of ``train``, and exits."""
 
     def error(self, message: str) -> NoReturn:
-        """Raise what argparse found wrong; and where the help stands."""
+        """Raise what argparse found wrong, and say where the help stands."""
         meant = ""
         if choice := _CHOICE.search(message):  # Python 3.12 and later leave out the quotes of what there is
             meant = did_you_mean(choice[1], [one.strip(" '") for one in choice[2].split(",")])
