@@ -129,10 +129,20 @@ def test_each_view_has_the_option_that_is_best_in_it(mdata, fitter):
     assert fitter.option("knn", "within_type") == fitter.option("knn", "depth_matched")
 
 
+def test_views_that_are_not_asked_for_are_not_tuned(mdata, fitter):
+    few = BaselineFitter(mdata, mdata.mod["atac"].var_names, labels_key="cell_type", views=["per_cell", "within_type"])
+    for kind in ("knn", "svd_ridge"):
+        for view in ("calibration", "per_cell", "depth_matched"):
+            assert few.option(kind, view) == fitter.option(kind, view)
+        assert list(few.baseline(kind).chosen) == ["calibration", "per_cell", "depth_matched"]
+        assert few.option(kind, "overall") == few.option(kind, "calibration")
+
+
 def test_a_training_cell_is_not_its_own_neighbour():
     space = np.arange(6, dtype=np.float32)[:, None] ** 1.5
     truth = sp.csr_matrix(np.eye(6, dtype=np.float32))
-    p = parts.neighbour_mean(space, np.arange(6), 2, np.arange(6), truth, np.zeros(6, dtype=np.float32))
+    means = parts.NeighbourMeans(np.arange(6), (1, 2, 3))
+    p = means.mean("space", lambda: space, np.arange(6), 2, truth, np.zeros(6, dtype=np.float32))
     assert np.all(np.diag(p) == 0)
     np.testing.assert_allclose(p.sum(axis=1), 2 / 3)  # two neighbours and one cell's worth of the mean, which is 0
     assert p[0, 1] > 0

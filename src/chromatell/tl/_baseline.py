@@ -137,7 +137,14 @@ def baseline(
     seed = settings.resolve_seed(seed)
     labels_key = labels if kind == "celltype_mean" else None
     fitter = BaselineFitter(
-        mdata, regions, labels_key=labels_key, depth_key=depth_key, seed=seed, motifs=motifs, inputs=inputs
+        mdata,
+        regions,
+        labels_key=labels_key,
+        depth_key=depth_key,
+        seed=seed,
+        motifs=motifs,
+        inputs=inputs,
+        views=[view],
     )
     fitted = shared(client, (fitter, kind, view), _fitted)
     values = np.empty((mdata.n_obs, len(regions)), dtype=np.float32)

@@ -183,7 +183,7 @@ def _baselines(
             if not isinstance(baselines, str) and "celltype_mean" in baselines:
                 raise
             labels = None
-    fitter = BaselineFitter(mdata, regions, labels_key=labels, depth_key=depth_key, seed=seed)
+    fitter = BaselineFitter(mdata, regions, labels_key=labels, depth_key=depth_key, seed=seed, views=())
     available = fitter.available()
     if isinstance(baselines, str):
         one_of(baselines, ["all"], "baselines")

@@ -218,6 +218,7 @@ class CellTask(Task):
                 seed=self._seed,
                 motifs=self.request.options.get("motifs"),
                 inputs=inputs,
+                views=self.views,
             )
 
         fitter = fitter_of(self.inputs)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -25,8 +25,9 @@ from chromatell.metrics._comparing import MatchedPairs
 from chromatell.metrics.bootstrap import Histograms
 from chromatell.metrics.delong import region_auroc
 from chromatell.metrics.ranking import auroc, average_precision
+from chromatell.models.baselines.neighbours import Recent
 from chromatell.models.baselines.parts import EPS, labels_of
-from chromatell.models.baselines.protocol import Baseline, Data, Losses, Option, reference_rows
+from chromatell.models.baselines.protocol import EVERY, Baseline, Data, Losses, Option, reference_rows
 
 PANEL = 100  # up to this many genes ridge may use all of them
 _COMPONENTS = 50
@@ -34,6 +35,14 @@ _TUNE_CELLS, _TUNE_REGIONS = 1_000, 5_000
 _RANKED_CELLS, _RANKED_REGIONS = 300, 500  # at most so many of them where each is sorted
 _MOST_PAIRS = 8_000_000  # at most so many pairs of cells of one depth are listed: 100 MB
 _SORTED_PAIRS = 1 << 20  # up to so many pairs are sorted for the overall AP, which takes no longer than a table of bins
+PURPOSES = (
+    "calibration",
+    "overall",
+    "per_cell",
+    "per_region",
+    "depth_matched",
+    "profile",
+)  # the first is the usual one
 _LIKE = {"within_type": "depth_matched", "within_type_depth_matched": "depth_matched"}
 
 
@@ -60,8 +69,11 @@ class CellData(Data):
         seed: int = 0,
         motifs: Motifs | None = None,
         inputs: Sequence[str] = (RNA,),
+        views: Sequence[str] | None = None,
     ) -> None:
         super().__init__()
+        asked = PURPOSES if views is None else [purpose(v) for v in views]
+        self.purposes = tuple(p for p in PURPOSES if p in asked or p == PURPOSES[0])
         self.motifs = None if motifs is None else read_motifs(motifs)
         self.rna, self.atac = paired(mdata)
         split = split_of(mdata)
@@ -179,10 +191,14 @@ class CellData(Data):
         """Return the losses of an option on validation cells, by view; None without any."""
         if not self.val.size:
             return None
-        sample = self.tuning
+        sample, predictions = self.tuning, Recent()
+        cols = EVERY if sample.cols.size == self.cols.size else sample.cols
+
+        def predicted(option: Option) -> np.ndarray:
+            return np.ascontiguousarray(baseline.predict(sample.rows, cols, option), dtype=np.float32)
 
         def losses(option: Option) -> Mapping[str, float]:
-            return sample.losses(np.asarray(baseline.predict(sample.rows, sample.cols, option), dtype=np.float32))
+            return _Asked(sample, lambda: predictions.get(option, lambda: predicted(option)), self.purposes)
 
         return losses
 
@@ -215,7 +231,7 @@ class Tuning:
         self.rows, self.cols = rows, cols
         self._sparse, self._dense = truth, truth.toarray()
         self._open = views.most_open(truth, _RANKED_REGIONS)
-        self._by_region = truth[:, self._open].tocsc()
+        self._by_region, self._first_cells = truth[:, self._open].tocsc(), truth[:_RANKED_CELLS]
         self._strata = views.depth_strata(depth)
         self._matched = MatchedPairs.fit(self._by_region, self._strata, _MOST_PAIRS)
         self._code, self._n_types = np.full(rows.size, -1), 0
@@ -238,20 +254,38 @@ class Tuning:
             self._sparse, p, np.zeros((0, len(p)), dtype=np.float32), n_bins=1 << 16
         ).average_precision
 
-    def losses(self, p: np.ndarray) -> dict[str, float]:
-        """Return the losses of a prediction, float32 (cells, regions); NaN where one cannot be computed."""
-        ranked = np.ascontiguousarray(p[:, self._open])
-        deviation = np.nan
-        if self._n_types > 1:
-            deviation = views.profile_correlation(self._bulk, self._pseudobulk(p), ranks=False)[0, 2]
-        return {
-            "calibration": float(np.mean((p - self._dense) ** 2)),
-            "overall": -self._average_precision(p),
-            "per_cell": -_mean(auroc(self._sparse[:_RANKED_CELLS], p[:_RANKED_CELLS], axis=1)),
-            "per_region": -_mean(auroc(self._by_region, ranked, axis=0)),
-            "depth_matched": -self._depth_matched(ranked),
-            "profile": -float(deviation),
-        }
+    def loss(self, purpose: str, p: np.ndarray) -> float:
+        """Return one loss of a prediction, float32 (cells, regions); NaN where it cannot be computed."""
+        if purpose == "calibration":
+            return float(np.mean((p - self._dense) ** 2))
+        if purpose == "overall":
+            return -self._average_precision(p)
+        if purpose == "per_cell":
+            return -_mean(auroc(self._first_cells, p[:_RANKED_CELLS], axis=1))
+        if purpose == "profile":
+            if self._n_types < 2:
+                return float("nan")
+            return -float(views.profile_correlation(self._bulk, self._pseudobulk(p), ranks=False)[0, 2])
+        ranked = p if self._open.size == p.shape[1] else np.ascontiguousarray(p[:, self._open])
+        if purpose == "depth_matched":
+            return -self._depth_matched(ranked)
+        return -_mean(auroc(self._by_region, ranked, axis=0))
+
+
+class _Asked(Mapping[str, float]):
+    """The losses of one option, each computed when it is asked for."""
+
+    def __init__(self, sample: Tuning, predicted: Callable[[], np.ndarray], purposes: Sequence[str]) -> None:
+        self._sample, self._predicted, self._purposes = sample, predicted, purposes
+
+    def __getitem__(self, purpose: str) -> float:
+        return self._sample.loss(purpose, self._predicted())
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._purposes)
+
+    def __len__(self) -> int:
+        return len(self._purposes)
 
 
 def _mean(values: np.ndarray) -> float:

@@ -58,6 +58,9 @@ class BaselineFitter(CellData):
         What ``ctl.genome.motifs.read_motifs`` takes; None leaves `motif_ridge` out.
     inputs
         Modalities that `ridge`, `svd_ridge` and `knn` read: `rna`, and others as ``ctl.tl.dense`` reads them.
+    views
+        Views of ``ctl.tl.evaluate`` that will be asked for; None is all. Nothing is tuned for the others, for which the
+        choice by the Brier score is taken.
 
     Notes
     -----

@@ -15,10 +15,10 @@ from chromatell.data.accessibility import open_matrix
 from chromatell.models.baselines.cell_data import CellData
 from chromatell.models.baselines.parts import (
     LinkedExpression,
+    NeighbourMeans,
     OtherChromosomes,
     Ridge,
     RidgePath,
-    neighbour_mean,
     scaled,
 )
 from chromatell.models.baselines.protocol import (
@@ -107,13 +107,22 @@ class Knn(CellBaseline):
         most = max(self.data.reference.size - 1, 1)
         return Axis.up_to(NEIGHBOURS, most, 50), Axis(LIBRARY, 1.0, (True, True))
 
+    @cached_property
+    def _means(self) -> NeighbourMeans:
+        data = self.data
+        return NeighbourMeans(data.train[data.reference], self.axes()[0].values)
+
     def predict(self, rows: np.ndarray, cols: Any, option: Any) -> np.ndarray:
         """Return the mean over the neighbours."""
         data, (k, library) = self.data, option
         truth = data.reference_open if cols is EVERY else data.reference_open[:, cols]
-        space = data.design.astype(np.float32)
-        space[:, -1] *= library
-        return neighbour_mean(space, rows, k, data.train[data.reference], truth, data.mean[cols])
+
+        def space() -> np.ndarray:
+            found = data.design.astype(np.float32)
+            found[:, -1] *= library
+            return found
+
+        return self._means.mean(library, space, rows, k, truth, data.mean[cols])
 
 
 class RidgeBaseline(CellBaseline):
@@ -237,7 +246,8 @@ class KnnAtac(CellBaseline):
     @cached_property
     def _others(self) -> OtherChromosomes:
         data = self.data
-        return OtherChromosomes(data.atac, data.train, data.cols, data.seed)
+        means = NeighbourMeans(data.train[data.reference], self.axes()[0].values)
+        return OtherChromosomes(data.atac, data.train, data.cols, means, data.seed)
 
     def axes(self) -> Sequence[Axis]:
         """Numbers of neighbours."""
@@ -246,5 +256,4 @@ class KnnAtac(CellBaseline):
     def predict(self, rows: np.ndarray, cols: Any, option: Any) -> np.ndarray:
         """Return the mean over the neighbours."""
         data = self.data
-        cols, among = np.arange(data.cols.size)[cols], data.train[data.reference]
-        return self._others.mean(rows, option[0], cols, among, data.reference_open, data.mean)
+        return self._others.mean(rows, option[0], np.arange(data.cols.size)[cols], data.reference_open, data.mean)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from chromatell.data.accessibility import open_matrix
 from chromatell.data.cells import row_blocks
 from chromatell.data.lsi import Lsi
 from chromatell.genome.regions import normalise_chrom, region_table
-from chromatell.models.baselines.protocol import nearest_set, neighbour_weights
+from chromatell.models.baselines.neighbours import Recent, nearest_nested, neighbour_sum
 
 EPS = 1e-6
 NEIGHBOUR_PRIOR = 1.0  # training cells' worth of region mean: no probability is 0
@@ -128,27 +128,52 @@ class RidgePath:
         return Ridge(self._centre, beta, None if self._components is None else self._components[:rank])
 
 
-def neighbour_mean(
-    space: np.ndarray, rows: np.ndarray, k: int, among: np.ndarray, truth: sp.csr_matrix, mean: np.ndarray
-) -> np.ndarray:
-    """Return the mean of `truth` over the `k` nearest of the cells `among`, with one cell's worth of the region mean.
+class NeighbourMeans:
+    """Means of open regions over nearest training cells, for any number of neighbours.
 
     Parameters
     ----------
-    space
-        float32 (cells, d); neighbours are near in Euclidean distance.
-    rows, among
-        Positions of the cells that are predicted and of the training cells; none is its own neighbour.
-    truth
-        CSR (among, regions), 1 where open.
-    mean
-        float32 (regions,).
+    among
+        Positions of the training cells between which neighbours are sought.
+    ks
+        The numbers of neighbours that are asked for, ascending. Neighbours are found for all of them at once and kept
+        while they are recent, so that the next number costs its sum alone.
     """
-    place = np.full(space.shape[0], -1)
-    place[among] = np.arange(among.size)
-    near = nearest_set(space[among], space[rows], k, place[rows])
-    total = (neighbour_weights(near, among.size) @ truth).toarray() + NEIGHBOUR_PRIOR * mean
-    return total / (near.shape[1] + NEIGHBOUR_PRIOR)
+
+    def __init__(self, among: np.ndarray, ks: Sequence[int]) -> None:
+        self._among, self._ks, self._near = among, ks, Recent()
+
+    def mean(
+        self,
+        name: Hashable,
+        space: Callable[[], np.ndarray],
+        rows: np.ndarray,
+        k: int,
+        truth: sp.csr_matrix,
+        mean: np.ndarray,
+    ) -> np.ndarray:
+        """Return the mean of `truth` over the `k` nearest, with one cell's worth of the region mean: (rows, regions).
+
+        Parameters
+        ----------
+        name, space
+            What tells a space from others; and what returns it, float32 (cells, d): near is Euclidean distance.
+        rows
+            Positions of the cells that are predicted; none is its own neighbour.
+        truth
+            CSR (among, regions), 1 where open.
+        mean
+            float32 (regions,).
+        """
+
+        def nearest() -> np.ndarray:
+            cells = space()
+            place = np.full(len(cells), -1)
+            place[self._among] = np.arange(self._among.size)
+            return nearest_nested(cells[self._among], cells[rows], self._ks, place[rows])
+
+        near = self._near.get((name, rows.tobytes()), nearest)[:, :k]
+        return (neighbour_sum(near, truth) + NEIGHBOUR_PRIOR * mean) / (near.shape[1] + NEIGHBOUR_PRIOR)
 
 
 def scaled(ratio: np.ndarray, mean: np.ndarray) -> np.ndarray:
@@ -245,10 +270,12 @@ class OtherChromosomes:
         Places of the training cells.
     cols
         Places of the regions to predict.
+    means
+        Means over neighbours among the training cells.
     """
 
-    def __init__(self, atac: AnnData, train: np.ndarray, cols: np.ndarray, seed: int) -> None:
-        self._atac, self._train, self._cols, self._seed = atac, train, cols, seed
+    def __init__(self, atac: AnnData, train: np.ndarray, cols: np.ndarray, means: NeighbourMeans, seed: int) -> None:
+        self._atac, self._train, self._cols, self._means, self._seed = atac, train, cols, means, seed
         self._parts: dict[int, sp.csr_matrix] = {}
 
     @cached_property
@@ -276,17 +303,15 @@ class OtherChromosomes:
         binarized = open_matrix(self._atac, slice(None), np.flatnonzero(self._halves == half))
         return Lsi.fit(binarized[self._train], N_LSI, seed=self._seed).transform(binarized)
 
-    def mean(
-        self, rows: np.ndarray, k: int, cols: np.ndarray, among: np.ndarray, truth: sp.csr_matrix, mean: np.ndarray
-    ) -> np.ndarray:
-        """Return the mean over the `k` nearest of the cells `among`, float32 (rows, cols).
+    def mean(self, rows: np.ndarray, k: int, cols: np.ndarray, truth: sp.csr_matrix, mean: np.ndarray) -> np.ndarray:
+        """Return the mean over the `k` nearest training cells, float32 (rows, cols).
 
         Parameters
         ----------
         cols
             Places among the regions to predict.
         truth
-            CSR (among, regions to predict), 1 where open.
+            CSR (reference cells, regions to predict), 1 where open.
         mean
             float32 (regions to predict,), of the training cells; for a cell open nowhere on the other chromosomes.
         """
@@ -298,7 +323,10 @@ class OtherChromosomes:
             known = np.any(space[rows] != 0, axis=1)
             part = np.tile(mean[here], (rows.size, 1))
             if here.size and known.any():
-                part[known] = neighbour_mean(space, rows[known], k, among, self._part(truth, here, half), mean[here])
+                truth_here = self._part(truth, here, half)
+                part[known] = self._means.mean(
+                    half, partial(self._lsi.__getitem__, 1 - half), rows[known], k, truth_here, mean[here]
+                )
             out[:, side == half] = part
         return out
 

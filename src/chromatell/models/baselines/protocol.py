@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -23,11 +23,13 @@ NEIGHBOURS = (1, 2, 5, 10, 20, 30, 50, 100, 150, 300, 500, 1_000, 2_000)
 RANKS = (1, 2, 3, 5, 8, 12, 20, 30, 50)
 DIMENSIONS = (1, 2, 5, 10, 20, 30, 50)
 PENALTIES = tuple(10.0**e for e in range(-2, 8))  # from least squares to the mean, whose ends are limits
+_ROUNDS = 8  # over all axes
 _PATIENCE = 2  # worse values in a row after which a search turns round
 
 EVERY = slice(None)  # in place of columns: all of them
 
 Option = tuple[Any, ...]  # one choice of all that is tuned
+Place = tuple[int, ...]  # the same, as places on the axes
 Losses = Callable[[Option], Mapping[str, float]]  # an option's losses by purpose; the first is the usual one
 
 
@@ -170,14 +172,16 @@ def tune(name: str, axes: Mapping[str, Axis], losses: Losses | None) -> dict[str
     """Return for each purpose the option with the least loss on validation data that a search finds.
 
     From the usual option it goes along one axis after the other, as far as the loss falls or two values in a row do not
-    lower it, until no axis has a better value.
+    lower it, until no axis has a better value. Purposes go beside each other, so that an option's prediction, which is
+    made for one of them, serves those that ask for it too.
 
     Parameters
     ----------
     axes
         By name.
     losses
-        Losses of an option, by purpose, NaN where one cannot be computed; None where there are no validation data.
+        Losses of an option, by purpose, NaN where one cannot be computed; None where there are no validation data. It
+        is called once an option, and the mapping may compute a loss when it is asked for.
 
     Returns
     -------
@@ -189,27 +193,23 @@ def tune(name: str, axes: Mapping[str, Axis], losses: Losses | None) -> dict[str
     start = tuple(axis.values.index(axis.usual) for axis in grid)
     if losses is None:
         return {"": tuple(axis.usual for axis in grid)}
-    known: dict[tuple[int, ...], Mapping[str, float]] = {}
-
-    def loss(place: tuple[int, ...], purpose: str) -> float:
+    known = {start: losses(_option(grid, start))}
+    found: dict[str, Place | None] = dict.fromkeys(known[start])
+    searches = {purpose: _search(start, [len(axis.values) for axis in grid]) for purpose in found}
+    waiting = {purpose: next(search) for purpose, search in searches.items()}
+    while waiting:
+        place = Counter(waiting.values()).most_common(1)[0][0]
         if place not in known:
-            known[place] = losses(tuple(axis.values[i] for axis, i in zip(grid, place, strict=True)))
-        return float(np.nan_to_num(known[place][purpose], nan=np.inf))
-
-    known[start] = losses(tuple(axis.usual for axis in grid))
-    chosen = {}
-    for purpose in known[start]:
-        if not np.isfinite(loss(start, purpose)):
-            continue
-        at = start
-        for _ in range(8):
-            before = at
-            for i, axis in enumerate(grid):
-                at = _along(at, i, len(axis.values), partial(loss, purpose=purpose))
-            if at == before:
-                break
-        chosen[purpose] = tuple(axis.values[i] for axis, i in zip(grid, at, strict=True))
-        for (axis_name, axis), i in zip(axes.items(), at, strict=True):
+            known[place] = losses(_option(grid, place))
+        for purpose in [p for p, wanted in waiting.items() if wanted == place]:
+            try:
+                waiting[purpose] = searches[purpose].send(float(np.nan_to_num(known[place][purpose], nan=np.inf)))
+            except StopIteration as end:
+                found[purpose] = end.value
+                del waiting[purpose]
+    chosen = {purpose: _option(grid, at) for purpose, at in found.items() if at is not None}
+    for purpose, at in found.items():
+        for (axis_name, axis), i in zip(axes.items(), at or (), strict=False):
             if _at_edge(axis, i):
                 logger.warning(
                     "Baseline %s: %s = %s, chosen for %r on validation data, is at the end of its grid (%s to %s): a "
@@ -220,19 +220,36 @@ def tune(name: str, axes: Mapping[str, Axis], losses: Losses | None) -> dict[str
     return chosen or {"": tuple(axis.usual for axis in grid)}
 
 
-def _along(at: tuple[int, ...], i: int, n: int, loss: Callable[[tuple[int, ...]], float]) -> tuple[int, ...]:
-    """Return the place of the least loss on the way from `at` along axis `i`, up and down."""
-    best, least = at, loss(at)
-    for way in (1, -1):
-        worse, j = 0, at[i] + way
-        while 0 <= j < n and worse < _PATIENCE:
-            place = (*at[:i], j, *at[i + 1 :])
-            found = loss(place)
-            if found < least:
-                best, least, worse = place, found, 0
-            else:
-                worse += 1
-            j += way
+def _option(grid: Sequence[Axis], place: Place) -> Option:
+    return tuple(axis.values[i] for axis, i in zip(grid, place, strict=True))
+
+
+def _search(start: Place, sizes: Sequence[int]) -> Generator[Place, float, Place | None]:
+    """Yield the places whose loss is wanted, each once; return the best, None where the start has no loss."""
+    known: dict[Place, float] = {}
+
+    def loss(place: Place) -> Generator[Place, float, float]:
+        if place not in known:
+            known[place] = yield place
+        return known[place]
+
+    least = yield from loss(start)
+    if not np.isfinite(least):
+        return None
+    best = start
+    for _ in range(_ROUNDS):
+        before = best
+        for i, n in enumerate(sizes):
+            at = best
+            for way in (1, -1):
+                worse, j = 0, at[i] + way
+                while 0 <= j < n and worse < _PATIENCE:
+                    place = (*at[:i], j, *at[i + 1 :])
+                    found = yield from loss(place)
+                    best, least, worse = (place, found, 0) if found < least else (best, least, worse + 1)
+                    j += way
+        if best == before:
+            break
     return best
 
 
