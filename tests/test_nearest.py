@@ -23,6 +23,8 @@ def test_a_list_is_cut_and_names_the_nearest_beyond_the_cut():
     assert names_there(names, "celltype", 2) == "'batch0', 'batch1', ... (did you mean 'cell_type'?)"
     assert names_there([], "x") == "none"
     assert names_there(iter(["a"]), "zz") == "'a'"
+    assert names_there(["ridge", "knn"], ["rigde", "kn"]) == "'ridge', 'knn' (did you mean 'ridge'?)"
+    assert names_there(["ridge", "knn"], []) == "'ridge', 'knn'"
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +58,10 @@ def scored(mdata):
         (lambda m: ctl.tl.dense(m, encoder="mpl"), "mlp"),
         (lambda m: ctl.tl.dense(m, n_latnt=4), "n_latent"),
         (lambda m: ctl.tl.dense(m, train_kwargs={"max_epoch": 1}), "max_epochs"),
+        (lambda m: ctl.tl.dense(m, stak=False), "stack"),  # a keyword of the class, and no option of the network
+        (lambda m: ctl.tl.dense(m, learning_rate=0.1), "lr"),
+        (lambda m: ctl.tl.dense(m, n_epochs=3), "max_epochs"),
+        (lambda m: ctl.tl.evaluate(m, n_bootstraps=3), "n_bootstrap"),
         (lambda m: ctl.get.prediction(m, "region_maen"), "region_mean"),
         (lambda m: ctl.pl.leaderboard(scored(m), models="region_maen"), "region_mean"),
         (lambda m: ctl.pl.leaderboard(scored(m), models=["region_mean", "region_maen"]), "region_mean"),
@@ -65,6 +71,35 @@ def scored(mdata):
 def test_errors_name_what_was_meant(mdata, call, meant):
     with pytest.raises(ChromatellError, match=rf"[Dd]id you mean '{meant}'\?"):
         call(mdata)
+
+
+@pytest.mark.parametrize(
+    ("call", "meant"),
+    [
+        (lambda: ctl.pp.select_features(None, n_top_genes=2000), "n_genes"),  # scanpy
+        (lambda: ctl.pp.split_cells(None, test_size=0.2), "fractions"),  # scikit-learn
+        (lambda: ctl.pp.split_cells(None, random_state=0), "seed"),
+        (lambda: ctl.datasets.simulate_multiome(n_cell=3), "n_cells"),
+    ],
+)
+def test_a_keyword_of_another_library_names_ours(call, meant):
+    with pytest.raises(TypeError, match=rf"unexpected keyword argument '\w+'. Did you mean {meant}=\?$"):
+        call()
+
+
+def test_a_keyword_without_a_like_is_answered_with_all():
+    with pytest.raises(TypeError, match=r"keyword argument 'nope'. It takes mdata, key, groupby\.$"):
+        ctl.get.prediction(None, nope=1)
+
+
+def test_an_option_of_the_training_is_shown_where_it_goes(mdata):
+    with pytest.raises(ChromatellError, match=r"lr is of the training: ctl.tl takes train_kwargs=dict\(lr=0.1\)"):
+        ctl.tl.dense(mdata, learning_rate=0.1)
+
+
+def test_the_name_of_a_model_is_no_path(mdata):
+    with pytest.raises(ChromatellError, match="A model in a MuData is named so: model=mdata, key='dense'"):
+        ctl.tl.predict(mdata, "dense")
 
 
 def test_modules_and_settings_name_what_was_meant():

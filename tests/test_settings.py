@@ -40,6 +40,11 @@ def test_a_knob_refuses_what_it_cannot_take(name, value, message):
     setattr(ctl.settings, name, before)
 
 
+def test_all_knobs_are_shown():
+    shown = repr(type(ctl.settings)())
+    assert shown == "Settings(seed=None, verbosity=2, n_jobs=1, dense_limit=4294967296, check_seconds=60)"
+
+
 def test_verbosity_is_checked():
     with pytest.raises(ValueError, match="must be 0, 1, 2 or 3"):
         ctl.settings.verbosity = 9

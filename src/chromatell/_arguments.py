@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from chromatell._errors import ChromatellError
+from chromatell._nearest import nearest_keyword
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -53,7 +54,7 @@ def arguments(function: Callable[_P, _R]) -> Callable[_P, _R]:
             given = signature.bind(*args, **kwargs).arguments
         except TypeError as error:
             if "unexpected keyword" in str(error):  # which ``**more: Unpack[...]`` would let through
-                raise TypeError(f"{function.__name__}() {error}") from None
+                raise TypeError(f"{function.__name__}() {error}.{_meant(signature, kwargs)}") from None
             return function(*args, **kwargs)  # which raises it, in Python's own words
         for name, value in given.items():
             check(name, value, hints[name], signature.parameters[name].default)
@@ -97,6 +98,14 @@ def check(name: str, value: Any, hint: Any, default: Any) -> None:
     """Raise where the value of an argument is of a type that its annotation does not name."""
     if not _fits(value, hint):
         raise ChromatellError(_message(name, value, hint, default))
+
+
+def _meant(signature: inspect.Signature, given: Iterable[str]) -> str:
+    """Return what to say after an unknown keyword: the one that was meant, or all that there are."""
+    known = [name for name, p in signature.parameters.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    unknown = next(name for name in given if name not in known)
+    meant = nearest_keyword(unknown, known)
+    return f" Did you mean {meant}=?" if meant else f" It takes {', '.join(known) or 'none'}."
 
 
 def _hint(annotation: Any, function: Callable[..., Any]) -> Any:

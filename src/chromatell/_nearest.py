@@ -21,6 +21,52 @@ def nearest(asked: object, known: Iterable[object]) -> str | None:
     return folded[found[0]] if found else None
 
 
+# what scanpy, scikit-learn, Lightning and others call a keyword -> what the package may call it
+_ELSEWHERE = {
+    "n_top_genes": ("n_genes",),
+    "n_top_features": ("n_regions",),
+    "n_features": ("n_regions", "n_genes"),
+    "test_size": ("fractions",),
+    "train_size": ("fractions",),
+    "random_state": ("seed",),
+    "random_seed": ("seed",),
+    "learning_rate": ("lr",),
+    "epochs": ("max_epochs",),
+    "n_epochs": ("max_epochs",),
+    "num_epochs": ("max_epochs",),
+    "use_gpu": ("accelerator",),
+    "device": ("accelerator",),
+    "n_neighbors": ("k",),
+    "n_comps": ("n_components", "n_pcs"),
+    "use_rep": ("embedding",),
+    "cluster_key": ("groupby",),
+    "obs_key": ("groupby",),
+    "groups": ("groupby",),
+    "stratify": ("by",),
+    "palette": ("cmap",),
+    "color_map": ("cmap",),
+    "filename": ("path", "out"),
+    "output": ("out",),
+    "genome": ("chrom_sizes", "fasta"),
+    "bin_width": ("bin_size",),
+    "resolution": ("bin_size",),
+}
+
+
+def nearest_keyword(asked: str, known: Iterable[str]) -> str | None:
+    """Return the keyword of `known` that `asked` is elsewhere, or is most like; None where none is.
+
+    Examples
+    --------
+    >>> from chromatell._nearest import nearest_keyword
+    >>> nearest_keyword("learning_rate", ["lr", "warmup"])
+    'lr'
+    """
+    known = list(known)
+    of_peers = [name for name in _ELSEWHERE.get(asked, ()) if name in known]
+    return of_peers[0] if of_peers else nearest(asked, known)
+
+
 def examples(values: Iterable[object], n: int = 3) -> str:
     """Return the first few values, quoted, for a message."""
     values = list(values)
@@ -37,6 +83,8 @@ def did_you_mean(asked: object, known: Iterable[object]) -> str:
 def names_there(names: Iterable[object], asked: object, n: int = 12) -> str:
     """Return the first `n` names, quoted, for a message, and the one that is nearest to `asked`; 'none' of none.
 
+    Of a list of what was asked, the first counts.
+
     Examples
     --------
     >>> from chromatell._nearest import names_there
@@ -46,5 +94,5 @@ def names_there(names: Iterable[object], asked: object, n: int = 12) -> str:
     names = [str(name) for name in names]
     if not names:
         return "none"
-    meant = nearest(asked, names)
+    meant = nearest(next(iter(asked), "") if isinstance(asked, list) else asked, names)
     return examples(names, n) + (f" (did you mean {meant!r}?)" if meant is not None else "")

@@ -6,7 +6,7 @@ import importlib.util
 import logging
 import os
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ def cache_folder() -> Path:
     return Path(os.environ.get("CHROMATELL_CACHE") or pooch.os_cache("chromatell")).expanduser().absolute()
 
 
+_KNOBS = ("seed", "verbosity", "n_jobs", "dense_limit", "check_seconds")
 # a knob to the kind of number that it takes, and the least one
 _NUMBERS: dict[str, tuple[Any, int]] = {
     "seed": (Integral, 0),
@@ -45,7 +46,7 @@ def _check_number(name: str, value: Any) -> None:
     raise ChromatellError(f"ctl.settings.{name}={value!r}: {needed} is needed.")
 
 
-@dataclass
+@dataclass(repr=False)
 class Settings:
     """Knobs that every function reads when its own argument is left at None.
 
@@ -72,13 +73,16 @@ class Settings:
     n_jobs: int = 1
     dense_limit: int = 4 * 1024**3
     check_seconds: float = 60
-    _verbosity: int = field(default=2, repr=False)
+    _verbosity: int = 2
+
+    def __repr__(self) -> str:
+        """Show every knob."""
+        return f"Settings({', '.join(f'{name}={getattr(self, name)!r}' for name in _KNOBS)})"
 
     def __setattr__(self, name: str, value: object) -> None:
         """Set a knob that there is; a name that was mistyped would be kept, and read by nothing."""
         if name not in {*self.__dataclass_fields__, "verbosity"}:
-            known = ["seed", "verbosity", "n_jobs", "dense_limit", "check_seconds"]
-            raise AttributeError(f"ctl.settings has no {name!r}; there: {names_there(known, name)}.")
+            raise AttributeError(f"ctl.settings has no {name!r}; there: {names_there(_KNOBS, name)}.")
         if name in _NUMBERS:
             _check_number(name, value)
         super().__setattr__(name, value)

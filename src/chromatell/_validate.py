@@ -28,6 +28,7 @@ from chromatell._sparse import check_sparse
 _REGION = re.compile(r".+[:_-][\d,]+[-_][\d,]+")
 _OWN_NAMES = (RNA, ATAC, ATAC_PRED)
 MAX_VALUE = 2**31  # no count is larger, and no value normalised to a target sum
+MOST_OPEN = 0.95  # of cells x regions: with more above 0, the values are no counts of single cells
 
 
 _heard: ContextVar[list[str] | None] = ContextVar("_heard", default=None)
@@ -182,10 +183,11 @@ def nonnegative(adata: AnnData, name: str, *, smoothed: bool = False) -> None:
         )
     if sp.issparse(own) and x.nnz < own.nnz:
         logger.info(f"{where}.X holds {own.nnz - x.nnz} entries twice: they are added up, as SciPy does.")
-    n_nan = n_negative = 0
+    n_nan = n_negative = n_positive = 0
     low = high = 0.0
     for flat in _stretches(x):
         n_nan += int((~np.isfinite(flat)).sum())
+        n_positive += int((flat > 0).sum())
         low, high = min(low, float(flat.min(initial=0))), max(high, float(flat.max(initial=0)))
     floor = -0.05 * high if low < 0 and smoothed and not is_counts(x) else 0.0
     if low < floor:
@@ -207,6 +209,13 @@ def nonnegative(adata: AnnData, name: str, *, smoothed: bool = False) -> None:
         raise ChromatellError(
             f"{where}.X holds {n_negative} negative values (smallest {low:.3g}); counts or "
             f"log-normalised values, which are never negative, are needed. Use the matrix before scaling: {kept}."
+        )
+    if name == ATAC and n_positive > MOST_OPEN * x.shape[0] * x.shape[1]:
+        kept = f"{where}.X = {where}.layers['counts']" if "counts" in adata.layers else "read the file again"
+        warn(
+            f"{n_positive / (x.shape[0] * x.shape[1]):.1%} of {where}.X is above 0, and a region counts as open in a "
+            "cell where its value is above 0: nearly everything is open. If the matrix was smoothed, imputed or "
+            f"scaled, use the one before: {kept}."
         )
 
 

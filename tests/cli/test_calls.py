@@ -15,7 +15,7 @@ from tests.helpers import file_names
 
 import chromatell as ctl
 from chromatell.cli import main
-from chromatell.cli._cures import TYPED
+from chromatell.cli._cures import TYPED, as_typed
 from chromatell.cli._parser import build_parser, commands_of
 
 COMMANDS = ("demo", "bin", "train", "predict", "evaluate", "report", "info", "export", "variant", "ism", "completion")
@@ -145,6 +145,19 @@ def test_an_error_names_the_command_that_mends_it(cells, tmp_path, capsys):
     assert "Train one with ctl.tl.dense(mdata)" in error
     assert "On the command line: chromatell train PAIRED.h5mu -o TRAINED.h5mu" in error
     assert file_names(tmp_path) == {cells.name}
+
+
+def test_an_error_names_the_option_for_a_keyword():
+    """Where the command has one of that name; a call that has its like comes first."""
+    options = commands_of(build_parser())["train"]._option_string_actions
+    assert as_typed("The loss became nan. Lower it: train(lr=...), or train(gradient_clip=...).", options) == (
+        "\nOn the command line: --lr"
+    )
+    assert as_typed("Name another: depth_key='...', or batch_key='donor'.", options).endswith(
+        "--depth-key, --batch-key"
+    )
+    assert "--n-genes 5000" in as_typed("Run ctl.pp.select_features(mdata, n_genes=10), depth_key='a'.", options)
+    assert as_typed("mdata.obs['a'] == 'b', x=3", options) == ""
 
 
 def test_commands_in_cures_parse():

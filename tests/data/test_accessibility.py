@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 
-from chromatell import ChromatellError
+from chromatell import ChromatellError, ChromatellWarning
+from chromatell._validate import nonnegative
 from chromatell.data.accessibility import fragment_counts, open_matrix, true_depth
 from chromatell.data.smoothing import Smoothing, fit_smoothing, neighbor_graph
 
@@ -100,3 +101,18 @@ def test_index_is_untouched():
     x = ad.AnnData(np.eye(2, dtype=np.float32), var=pd.DataFrame(index=["a", "b"]))
     open_matrix(x)
     np.testing.assert_array_equal(x.X, np.eye(2))
+
+
+def test_a_matrix_in_which_nearly_all_is_open_is_warned_of():
+    """9 of 200 zeros are 95.5% above zero; with 10 there are 95%, which is let through."""
+    x = np.ones((10, 20), dtype=np.float32)
+    x.reshape(-1)[:9] = 0
+    atac = ad.AnnData(x)
+    with pytest.warns(ChromatellWarning, match=r"95.5% of mdata.mod\['atac'\].X is above 0.*read the file again"):
+        nonnegative(atac, "atac")
+    atac.layers["counts"] = atac.X
+    with pytest.warns(ChromatellWarning, match=r"mdata.mod\['atac'\].X = mdata.mod\['atac'\].layers\['counts'\]"):
+        nonnegative(atac, "atac")
+    atac.X[0, 9] = 0
+    nonnegative(atac, "atac")  # a warning would be an error here
+    nonnegative(ad.AnnData(np.ones((10, 20), dtype=np.float32)), "rna")

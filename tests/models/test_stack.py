@@ -28,6 +28,18 @@ def trained() -> tuple[md.MuData, ctl.models.Dense]:
     return mdata, model
 
 
+def test_a_network_that_did_not_learn_is_told(log):
+    """A rate of 100 ends far above the region's mean x the predicted depth; the usual one does not."""
+    mdata = ctl.datasets.simulate_multiome(300, 20, 40, seed=0)
+    ctl.pp.split_cells(mdata, fractions=(0.6, 0.3, 0.1), seed=0)
+    for lr, told in ((100.0, True), (2e-3, False)):
+        log.clear()
+        ctl.tl.dense(mdata, seed=0, train_kwargs={"max_epochs": 2, "lr": lr})
+        said = [line for line in log if line.startswith("The network did not learn")]
+        assert bool(said) == told
+        assert all("lower learning rate" in line and "90 validation cells" in line for line in said)
+
+
 HOW = ("observed", "fixed")
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 
 _TRAIN = "chromatell train PAIRED.h5mu -o TRAINED.h5mu"
-# a call, or a keyword of one, to what is typed
+# a call to what is typed
 TYPED = {
     "ctl.tl.dense": _TRAIN,
     "ctl.tl.xchrom": f"{_TRAIN} --family xchrom --fasta GENOME.fa",
@@ -16,20 +17,29 @@ TYPED = {
     "ctl.pp.select_features": f"{_TRAIN} --n-genes 5000 --n-regions 20000",
     "ctl.pp.add_sequence": "the option --fasta GENOME.fa",
     "ctl.tl.evaluate": "chromatell evaluate TRAINED.h5mu",
+    "ctl.pp.bin_genome": "chromatell bin FRAGMENTS.tsv.gz --chrom-sizes hg38 -o CELLS.h5ad",
+    "ctl.pp.bin_tracks": "chromatell train -o TRAINED.zarr --family nascent --plus P.bw --minus M.bw --target H3K4me3=X.bw",
     "ctl.tl.predict": "chromatell predict QUERY.h5ad --model TRAINED.h5mu -o PREDICTED.h5mu",
-    "key=": "the option --key NAME",
 }
-_CALL = re.compile(r"ctl\.\w+\.\w+(?=\()|(?<![\w.])key=")
+_CALL = re.compile(r"ctl\.\w+\.\w+(?=\()")
+_KEYWORD = re.compile(r"(?<![\w.'\"])([a-z]\w*)=(?=[\w'\"(\[{.-])")
 
 
-def as_typed(message: str) -> str:
-    r"""Return a line on the first call or keyword in a message that has its like on the command line, or ''.
+def as_typed(message: str, options: Collection[str]) -> str:
+    r"""Return a line on the first call in a message that has its like on the command line, else on its keywords; or ''.
+
+    `options` are those of the command, such as '--depth-key'.
 
     Examples
     --------
     >>> from chromatell.cli._cures import as_typed
-    >>> as_typed("There is no model in mdata.uns. Train one with ctl.tl.dense(mdata).")
+    >>> as_typed("There is no model in mdata.uns. Train one with ctl.tl.dense(mdata).", [])
     '\nOn the command line: chromatell train PAIRED.h5mu -o TRAINED.h5mu'
+    >>> as_typed("The loss became nan. Lower the learning rate: train(lr=...).", ["--lr", "--seed"])
+    '\nOn the command line: --lr'
     """
-    named = next((TYPED[found[0]] for found in _CALL.finditer(message) if found[0] in TYPED), None)
-    return "" if named is None else f"\nOn the command line: {named}"
+    typed = [TYPED[found[0]] for found in _CALL.finditer(message) if found[0] in TYPED][:1]
+    if not typed:
+        named = dict.fromkeys("--" + found[1].replace("_", "-") for found in _KEYWORD.finditer(message))
+        typed = [option for option in named if option in options]
+    return f"\nOn the command line: {', '.join(typed)}" if typed else ""

@@ -15,7 +15,7 @@ from chromatell._settings import settings
 from chromatell.cli._config import as_toml, with_config
 from chromatell.cli._console import say_error
 from chromatell.cli._cures import as_typed
-from chromatell.cli._parser import UsageError, build_parser
+from chromatell.cli._parser import UsageError, build_parser, commands_of
 
 OK, UNUSABLE, USAGE = 0, 1, 2
 
@@ -46,7 +46,8 @@ def run(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # what reads the output, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains at its end
     except (ChromatellError, OSError, FloatingPointError) as error:
-        say_error(str(error) + as_typed(str(error)))
+        options = commands_of(parser)[args.command]._option_string_actions
+        say_error(str(error) + as_typed(str(error), options))
         return UNUSABLE
     finally:
         settings.verbosity = before

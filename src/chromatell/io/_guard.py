@@ -161,12 +161,12 @@ def resolve_sibling(base_path: str | os.PathLike[str], name: str) -> Path:
     return path
 
 
-def existing(path: str | os.PathLike[str]) -> Path:
-    """Return the path, where there is something."""
+def existing(path: str | os.PathLike[str], *, also: str = "") -> Path:
+    """Return the path, where there is something; `also` ends the message where there is nothing."""
     path = Path(path)
     if not path.exists():
         raise ChromatellError(
-            f"There is no file or folder at {path}. Give the path of a .h5mu, .h5ad, .zarr or exported model."
+            f"There is no file or folder at {path}. Give the path of a .h5mu, .h5ad, .zarr or exported model.{also}"
         )
     return path
 

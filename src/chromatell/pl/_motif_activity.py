@@ -83,7 +83,7 @@ def motif_activity(
         missing = [m for m in asked if m not in means.index]
         if missing or not asked:
             raise ChromatellError(
-                f"No activity of {missing or 'any motif'}; there: {names_there(means.index, next(iter(missing), ''))}."
+                f"No activity of {missing or 'any motif'}; there: {names_there(means.index, missing)}."
             )
         means = means.loc[asked]
     return heatmap(ax, means, groupby, "Mean activity (s.d. over backgrounds)", "Motif")

@@ -123,7 +123,7 @@ def window_of(
     if unknown or not chosen or len(chosen) > _MOST:
         raise ChromatellError(
             f"groups= names {examples(unknown) if unknown else len(chosen)}: up to {_MOST} are drawn of "
-            f"{names_there(names, next(iter(unknown), ''), 20)}. Name some of these."
+            f"{names_there(names, unknown, 20)}. Name some of these."
         )
     rows = [names.index(g) for g in chosen]
     chrom, start, end = str(place[CHROM]), int(place[START]), int(place[END])

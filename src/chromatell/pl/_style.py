@@ -206,7 +206,7 @@ class Evaluation:
         if missing or not asked:
             raise ChromatellError(
                 f"No scores of {missing or 'any model'} in uns['ctl']; there: "
-                f"{names_there(there, next(iter(missing), ''))}. Name some of these, or run {self.call} with it."
+                f"{names_there(there, missing)}. Name some of these, or run {self.call} with it."
             )
         return asked
 
@@ -221,7 +221,7 @@ class Evaluation:
             there = [m for m in (*self.models, *self.baselines) if self.has(m, curve)]
             raise ChromatellError(
                 f"No curve {curve!r} of {missing or 'any model'} in uns['ctl']; there: "
-                f"{names_there(there, next(iter(missing), ''))}. Run {self.call} with that model and view."
+                f"{names_there(there, missing)}. Run {self.call} with that model and view."
             )
         return names
 

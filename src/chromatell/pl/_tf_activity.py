@@ -165,7 +165,7 @@ def _chosen(
     if missing or not names:
         raise ChromatellError(
             f"No activity of {missing or 'any factor'} in mdata.mod['rna'].obsm[{key!r}]; there: "
-            f"{names_there(means.index, next(iter(missing), ''))}. Run ctl.tl.tf_activity(mdata, motifs=[...]) with "
+            f"{names_there(means.index, missing)}. Run ctl.tl.tf_activity(mdata, motifs=[...]) with "
             "them."
         )
     return means.loc[names]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from mudata import MuData
 
 from chromatell._dask import current_client
 from chromatell._keys import ATAC, EVALUATION, RNA
+from chromatell._nearest import did_you_mean
 from chromatell._validate import ChromatellError
 from chromatell.data.named import Layer, modalities
 from chromatell.data.tracks import BinnedTracks
@@ -214,5 +216,8 @@ def evaluate(
         )
     if unknown := sorted(set(options) - set(kind.own_options)):
         every = "; ".join(f"of {t.called}: {list(t.own_options)}" for t in TASKS if t.own_options)
-        raise ChromatellError(f"{unknown} are no options for {kind.called}. There are, {every}.")
+        raise ChromatellError(
+            f"{unknown} are no options for {kind.called}. There are, {every}."
+            + did_you_mean(unknown[0], [*kind.own_options, *inspect.signature(evaluate).parameters])
+        )
     return run(kind(mdata, request), mdata, request, key_added, copy=copy)

@@ -136,7 +136,7 @@ class AtacFormer(CellModel):
         self.masking, network = resolve_masking(chosen.masking, network)
         if decoder is not None:
             network["decoder"] = decoder
-        self.network = resolve_network(base, network, pretrained=self.pretrained is not None)
+        self.network = resolve_network(type(self), base, network, pretrained=self.pretrained is not None)
         if self._adata is not None and self.network.decoder == "region_class":
             class_fractions(atac_of(self._adata), selected(atac_of(self._adata)))  # raises where there are none
         tokens = chosen.tokens_per_batch if tokens_per_batch is None else tokens_per_batch

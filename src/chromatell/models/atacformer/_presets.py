@@ -68,11 +68,13 @@ def preset_for(name: str, context: str | None) -> Preset:
     )
 
 
-def resolve_network(base: AtacFormerConfig, options: dict[str, Any], *, pretrained: bool) -> AtacFormerConfig:
-    """Return a network with the user's choices in it; an unknown one is named."""
+def resolve_network(
+    owner: type, base: AtacFormerConfig, options: dict[str, Any], *, pretrained: bool
+) -> AtacFormerConfig:
+    """Return a network with the user's choices in it; one that the class `owner` does not know is named."""
     known = FREE if pretrained else {f.name for f in fields(AtacFormerConfig)} - _SIZES
-    owner = "With pretrained=, AtacFormer takes the network as it is; it" if pretrained else "AtacFormer"
-    refuse_unknown(owner, options, known | _MASKING)
+    kept = "With pretrained=, AtacFormer takes the network as it is; it"
+    refuse_unknown(kept if pretrained else owner, options, known | _MASKING)
     if "class_weights" in options:
         weights = options["class_weights"]
         options = {**options, "class_weights": tuple(weights) if isinstance(weights, list | tuple) else (weights,)}

@@ -140,7 +140,7 @@ class Dense(CellModel):
         if smoothing == "preset":
             smoothing = chosen.smoothing
         self.smoothing = smoothing or SmoothingConfig(mix=0.0)
-        self.network = resolve_network(chosen.network, encoder, likelihood, loss, linked_genes, network)
+        self.network = resolve_network(type(self), chosen.network, encoder, likelihood, loss, linked_genes, network)
         self.gene_sets = dict(gene_sets or {})
         self.stack = chosen.stack if stack is None else bool(stack)
         setup = dict(self.registry_.get("setup_args", {}))

@@ -72,6 +72,7 @@ PRESETS: dict[str, Preset] = {
 
 
 def resolve_network(
+    owner: type,
     base: DenseConfig,
     encoder: str | None,
     likelihood: str | None,
@@ -79,9 +80,9 @@ def resolve_network(
     linked: bool,
     other: dict[str, Any],
 ) -> DenseConfig:
-    """Return a preset's network with the user's choices in it; an unknown one is named."""
+    """Return a preset's network with the user's choices in it; one that the class `owner` does not know is named."""
     known = {f.name for f in fields(DenseConfig)} - {"n_genes", "n_regions", "n_covariates", "loss"}
-    refuse_unknown("Dense", other, known)
+    refuse_unknown(owner, other, known)
     network = replace(base, linked_genes=linked or base.linked_genes, **other)
     if encoder is not None:
         network = replace(network, encoder=encoder)

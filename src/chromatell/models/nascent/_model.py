@@ -147,7 +147,7 @@ class Nascent(ChromatinModel):
     ):
         tracks = None if data is None else as_tracks(data)
         super().__init__(tracks)
-        refuse_unknown("Nascent", options, set(asdict(NascentConfig())) - _NOT_OPTIONS)
+        refuse_unknown(type(self), options, set(asdict(NascentConfig())) - _NOT_OPTIONS)
         self.options = options_for(architecture, preset, 50 if tracks is None else tracks.bin_size, options)
         self.train_config = self.options.kind.plan
         self.config = {"options": asdict(self.options)}

@@ -12,8 +12,10 @@ from chromatell._settings import logger
 from chromatell.data.accessibility import open_matrix, true_depth
 from chromatell.data.expression import Embedding, Expression
 from chromatell.data.sparse_expression import projected
-from chromatell.models.stack._regressions import ENTRIES, FEW, MEMBERS, Cells, Embed, fit_regressions
-from chromatell.models.stack._weights import VAL_CELLS, Moments, Stack, choose_weights
+from chromatell.models.stack._regressions import DEPTH, ENTRIES, FEW, MEMBERS, NETWORK, Cells, Embed, fit_regressions
+from chromatell.models.stack._weights import VAL_CELLS, WORDS, Moments, Stack, choose_weights
+
+FAILED = 1.05  # a network whose loss is above so many times that of mean x predicted depth did not learn
 
 
 def some_validation_cells(rows: np.ndarray, seed: int) -> np.ndarray:
@@ -86,4 +88,9 @@ def fit_stack(
     weights, loss = choose_weights(moments)
     stack = Stack(weights, simple, loss, n_val)
     logger.info(f"Predicts with {stack.described()}.")
+    if loss[NETWORK] > FAILED * loss[DEPTH]:
+        logger.warning(
+            f"The network did not learn: alone it is worse in {n_val} validation cells (loss {loss[NETWORK]:.5g}) than "
+            f"{WORDS[DEPTH]} ({loss[DEPTH]:.5g}). Try a lower learning rate, train_kwargs=dict(lr=...), or more epochs."
+        )
     return stack

@@ -133,7 +133,7 @@ class XChrom(CellModel):
         super().__init__(mdata)
         chosen = PRESETS[preset]
         self.train_config = chosen.training
-        resolved = resolve_network(chosen.network, network)
+        resolved = resolve_network(type(self), chosen.network, network)
         self.network, self._source = with_covariates(resolved, annotation, motifs)
         self.config = {
             "preset": preset,

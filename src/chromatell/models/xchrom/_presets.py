@@ -63,8 +63,8 @@ PRESETS: dict[str, Preset] = {
 }
 
 
-def resolve_network(base: XChromConfig, options: dict[str, Any]) -> XChromConfig:
-    """Return a preset's network with the user's choices in it; an unknown one is named."""
+def resolve_network(owner: type, base: XChromConfig, options: dict[str, Any]) -> XChromConfig:
+    """Return a preset's network with the user's choices in it; one that the class `owner` does not know is named."""
     of_tower = {f.name for f in fields(TowerConfig)} - {"n_bottleneck"}
     own = {f.name for f in fields(XChromConfig)} - {"tower", "n_inputs", "n_motifs", "motif_width"}
     if "length" in options:
@@ -73,7 +73,7 @@ def resolve_network(base: XChromConfig, options: dict[str, Any]) -> XChromConfig
                 "length= and sequence_length= are the same: the bases that the tower reads. Give one."
             )
         options = {"sequence_length" if k == "length" else k: v for k, v in options.items()}
-    refuse_unknown("XChrom", options, of_tower | own)
+    refuse_unknown(owner, options, of_tower | own)
     tower = replace(base.tower, **{k: v for k, v in options.items() if k in of_tower})
     network = replace(base, **{k: v for k, v in options.items() if k in own})
     if tower.sequence_length < tower.shortest:
