@@ -18,7 +18,7 @@ TYPED = {
     "ctl.pp.add_sequence": "the option --fasta GENOME.fa",
     "ctl.tl.evaluate": "chromatell evaluate TRAINED.h5mu",
     "ctl.pp.bin_genome": "chromatell bin FRAGMENTS.tsv.gz --chrom-sizes hg38 -o CELLS.h5ad",
-    "ctl.pp.bin_tracks": "chromatell train -o TRAINED.zarr --family nascent --plus P.bw --minus M.bw --target H3K4me3=X.bw",
+    "ctl.pp.bin_tracks": "chromatell train -o T.zarr --family nascent --plus P.bw --minus M.bw --target H3K4me3=X.bw",
     "ctl.tl.predict": "chromatell predict QUERY.h5ad --model TRAINED.h5mu -o PREDICTED.h5mu",
 }
 _CALL = re.compile(r"ctl\.\w+\.\w+(?=\()")
