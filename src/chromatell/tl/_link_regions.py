@@ -125,24 +125,15 @@ def link_regions(
     with progress("Genes", len(asked), "genes") as advance:
         for block, used, values in effects.of(asked, method):
             for gene, n, effect in zip(block, used, values, strict=True):
-                near = distance.indices[distance.indptr[gene] : distance.indptr[gene + 1]]
+                linked = slice(distance.indptr[gene], distance.indptr[gene + 1])
+                near = distance.indices[linked]
                 null = np.sort(np.abs(effect[~np.isin(chrom, np.unique(chrom[near]))]))
                 if n == 0 or null.size == 0:
                     continue
-                above = null.size - np.searchsorted(null, np.abs(effect[near]), side="left")
                 n_null.append(null.size)
-                tables.append(
-                    pd.DataFrame(
-                        {
-                            "gene": names[gene],
-                            "region": regions.to_numpy()[near],
-                            "distance": distance.data[distance.indptr[gene] : distance.indptr[gene + 1]] - 1,
-                            "effect": effect[near],
-                            "pvalue": (above + 1) / (null.size + 1),
-                            "n_cells": n,
-                        }
-                    )
-                )
+                pairs = {"gene": names[gene], "region": regions[near], "distance": distance.data[linked] - 1}
+                tested = {"effect": effect[near], "pvalue": _pvalue(effect[near], null), "n_cells": n}
+                tables.append(pd.DataFrame(pairs | tested))
             advance(len(block))
     if not tables:
         raise ChromatellError(
@@ -153,17 +144,18 @@ def link_regions(
     table["distance"] = table["distance"].astype(np.int64)
     table.insert(5, "fdr", false_discovery(table["pvalue"].to_numpy()))
     table = table.sort_values(["pvalue", "gene", "distance"], kind="stable", ignore_index=True)
-    about = {
-        "model": key,
-        "method": method,
-        "n_cells": len(rows),
-        "n_null": int(np.median(n_null)),
-        "seed": seed,
-    }
+    n_of_null = int(np.median(n_null))
+    about = {"model": key, "method": method, "n_cells": len(rows), "n_null": n_of_null, "seed": seed}
     target = mdata.copy() if copy else mdata
     written = {"table": table, "settings": pd.DataFrame([about], index=["0"])}
     target.uns[UNS] = {**target.uns.get(UNS, {}), key_added: written}
     return target if copy else None
+
+
+def _pvalue(effect: np.ndarray, null: np.ndarray) -> np.ndarray:
+    """Return the share of the sorted `null` that is as large as each effect, itself counted in."""
+    above = null.size - np.searchsorted(null, np.abs(effect), side="left")
+    return (above + 1) / (null.size + 1)
 
 
 def any_model(mdata: MuData, key: str, model: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -142,39 +143,24 @@ def perturb(
         of = np.unique(of, return_inverse=True)[1]
     ask, embed = _asked(model, read, {name: modality(mdata, name) for name in model.reads_beside})
     base, home = ask(data), embed(data)
-    vectors = None if motifs is None else model.cell_vectors(data)
+    if motifs is None:
+        take_out = _members(data, ask, embed, base, n_cells)
+    else:
+        take_out = _motifs(out, model.cell_vectors(data), home, base)
     means = _means(base, of, len(groups))
     effect = np.full((len(sets), len(groups), base.shape[1]), np.nan, dtype=np.float32)
     table = []
     with progress("Perturbing", len(sets), "targets") as advance:
         for k, (name, members) in enumerate(sets.items()):
-            extra: dict[str, Any] = {}
-            if motifs is None:
-                changed, had = without(data, members)
-                if not had.any():
-                    raise ChromatellError(
-                        f"{name!r} is in none of the {len(rows)} cells drawn, so nothing can be taken out. Draw more, "
-                        f"n_cells={4 * n_cells}, or leave it out."
-                    )
-                moved, away = ask(changed) - base, embed(changed)
-            else:
-                held, change = out(members)
-                if not held.size:
-                    raise ChromatellError(
-                        f"The motif {name!r} matches no region at pvalue={pvalue:g}. Try a higher one, such as 1e-3, "
-                        "or leave it out."
-                    )
-                moved, away, had = np.zeros_like(base), home, np.ones(len(rows), dtype=bool)
-                moved[:, held] = vectors @ change.T
-                extra["n_regions"] = held.size
+            found = take_out(name, members)
             for g, group in enumerate(groups):
                 here = of == g
-                n = int((had & here).sum())
+                n = int((found.had & here).sum())
                 if n:
-                    effect[k, g] = moved[here].mean(axis=0)
+                    effect[k, g] = found.moved[here].mean(axis=0)
                 said: dict[str, Any] = {"target": name, "group": group, "n_cells": int(here.sum()), "n_changed": n}
-                said["embedding"] = _shift(home, away, here)
-                table.append({**said, **_summary(effect[k, g], means, g, groups), **extra})
+                said["embedding"] = _shift(home, found.away, here)
+                table.append({**said, **_summary(effect[k, g], means, g, groups), **found.extra})
             advance(1)
     about = {"model": key, "family": model.family, "n_cells": n_cells, "seed": seed}
     columns = ["target", "group", "n_cells", "n_changed", "size", "embedding", "toward", "cosine"]
@@ -189,6 +175,63 @@ def perturb(
     target = mdata.copy() if copy else mdata
     target.uns[UNS] = {**target.uns.get(UNS, {}), key_added: written}
     return target if copy else None
+
+
+@dataclass(frozen=True)
+class _TakenOut:
+    """What one perturbation does to the drawn cells.
+
+    Attributes
+    ----------
+    moved
+        Change of the log-odds, float32 (cells, regions).
+    away
+        Embedding of the changed cells; None of a model without one.
+    had
+        Which cells had something to take out, bool (cells,).
+    extra
+        Further columns of the table.
+    """
+
+    moved: np.ndarray
+    away: np.ndarray | None
+    had: np.ndarray
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+_TakeOut = Callable[[str, Sequence[str]], _TakenOut]
+
+
+def _members(data: Any, ask: Any, embed: Any, base: np.ndarray, n_cells: int) -> _TakeOut:
+    """Return what takes genes or regions out of the cells, and raises where no cell has them."""
+
+    def take_out(name: str, members: Sequence[str]) -> _TakenOut:
+        changed, had = without(data, members)
+        if not had.any():
+            raise ChromatellError(
+                f"{name!r} is in none of the {len(base)} cells drawn, so nothing can be taken out. Draw more, "
+                f"n_cells={4 * n_cells}, or leave it out."
+            )
+        return _TakenOut(ask(changed) - base, embed(changed), had)
+
+    return take_out
+
+
+def _motifs(out: MotifsOut, vectors: np.ndarray, home: np.ndarray | None, base: np.ndarray) -> _TakeOut:
+    """Return what shuffles motifs in the regions, and raises where no region has a match."""
+
+    def take_out(name: str, members: Sequence[str]) -> _TakenOut:
+        held, change = out(members)
+        if not held.size:
+            raise ChromatellError(
+                f"The motif {name!r} matches no region at pvalue={out.pvalue:g}. Try a higher one, such as 1e-3, or "
+                "leave it out."
+            )
+        moved = np.zeros_like(base)
+        moved[:, held] = vectors @ change.T
+        return _TakenOut(moved, home, np.ones(len(base), dtype=bool), {"n_regions": held.size})
+
+    return take_out
 
 
 def _model(mdata: MuData, key: str, model: Any) -> Any:
