@@ -9,8 +9,8 @@ from scipy import stats
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from chromatell._validate import ChromatellError
-from chromatell.metrics import _comparing
-from chromatell.metrics.delong import paired_auroc_test, region_ap, region_auroc
+from chromatell.metrics import _comparing, delong
+from chromatell.metrics.delong import paired_auroc_test, region_ap, region_areas, region_auroc
 
 
 def _draw(rng, loadings, n, openness):
@@ -230,3 +230,24 @@ def test_listed_pairs_of_matched_cells_give_the_mean_of_mantel_and_haenszel(rng,
     assert pairs.auroc(s) == pytest.approx(region_auroc(labels, s, strata, by_size=True).mean, abs=1e-6)
     assert _comparing.MatchedPairs.fit(labels, strata, len(pairs.weight) - 1) is None
     assert _comparing.MatchedPairs.fit(sp.csc_matrix(y.shape), strata, 10_000) is None  # nothing is open
+
+
+@pytest.mark.parametrize("steps", [None, 4, 50])
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.9])
+@pytest.mark.parametrize("sparse", [False, True])
+def test_areas_of_one_sort_are_those_of_two(rng, monkeypatch, steps, share, sparse):
+    monkeypatch.setattr(delong, "_IN_CACHE", 700)  # several blocks
+    y = (rng.random((250, 12)) < share * rng.random(12)).astype(np.float32)
+    y[:, 0], y[:, 1], y[:, 2] = 0, 1, np.arange(250) == 7  # no open cell, no closed one, one open
+    s = rng.random((250, 12), dtype=np.float32) + 0.3 * y
+    s = s if steps is None else np.round(s * steps) / steps
+    expected = region_auroc(y, s), region_ap(y, s)
+    for influence in (True, False):
+        for got, known in zip(
+            region_areas(sp.csc_matrix(y) if sparse else y, s, influence=influence), expected, strict=True
+        ):
+            np.testing.assert_allclose(got.score, known.score, atol=1e-13)
+            if influence:
+                np.testing.assert_allclose(got.influence, known.influence, atol=1e-15)
+            else:
+                assert got.influence is None

@@ -153,6 +153,24 @@ def test_equal_profiles_have_no_deviation(rng):
     assert np.isnan(profile_correlation(truth[:, :1], truth[:, :1])[0, 2:]).all()  # one type has no deviation
 
 
+def test_replicates_are_the_same_together_and_alone_also_without_a_type(rng, monkeypatch):
+    truth, predicted = rng.random((2, 5, 3, 40)).astype(np.float32)
+    truth[1, 2] = predicted[1, 2] = np.nan  # no cell of the type was drawn
+    predicted[3, 0] = 0.25  # does not vary
+    together = profile_correlation(truth, predicted)
+    monkeypatch.setattr(views, "_TOGETHER", 1)
+    np.testing.assert_array_equal(profile_correlation(truth, predicted), together)
+    assert together[1, 1] == pytest.approx(
+        np.mean([stats.spearmanr(truth[1, t], predicted[1, t])[0] for t in (0, 1)]), abs=1e-9
+    )
+    deviation = [x[1, :2] - x[1, :2].mean(axis=0) for x in (truth.astype(float), predicted.astype(float))]
+    expected = np.mean([stats.pearsonr(a, b)[0] for a, b in zip(*deviation, strict=True)])
+    assert together[1, 2] == pytest.approx(expected, abs=1e-6)
+    assert together[3, 0] == pytest.approx(
+        np.mean([stats.pearsonr(truth[3, t], predicted[3, t])[0] for t in (1, 2)]), abs=1e-6
+    )
+
+
 def test_ranks_of_the_truth_that_were_computed_before_change_nothing():
     rng = np.random.default_rng(0)
     truth, predicted = (rng.integers(0, 9, (3, 4, 50)).astype(np.float32) for _ in range(2))

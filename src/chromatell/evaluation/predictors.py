@@ -103,6 +103,8 @@ class Prediction:
         Generator of the views that draw labels from a model; None for baselines, and on validation data.
     histograms
         The binned pairs that several views read, once one has made them.
+    over_pairs
+        What several views read of all pairs in the order of their scores, once one has made it.
     best_threshold
         Returns the threshold that is best on this truth, for use on another; NaN where no view wants one.
     """
@@ -114,6 +116,7 @@ class Prediction:
     rng: np.random.Generator | None = None
     best_threshold: Callable[[], float] = lambda: float("nan")
     histograms: list[Any] | None = None
+    over_pairs: Any = None
 
 
 def fitted_predictor(fitter: BaselineFitter, kind: str, cols: np.ndarray, **said: Any) -> Predictor:

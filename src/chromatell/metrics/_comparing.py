@@ -184,16 +184,20 @@ def _wins(
     both: np.ndarray,
 ) -> Iterator[tuple[int, np.ndarray, slice, np.ndarray]]:
     """Yield stratum, places of open entries, its cells, float32 (cells, entries): 1 where a closed cell lies below."""
+    not_closed = [
+        (x, np.repeat(np.arange(x.shape[0]), np.diff(x.indptr))) for x in (part, *(() if out is None else (out,)))
+    ]
     for s, (first, last) in enumerate(zip(starts[:-1], starts[1:], strict=True)):
         entries = np.arange(part.indptr[first], part.indptr[last])
         entries = entries[both[s, part.indices[entries]]]
         if not entries.size:
             continue
         values = finite(np.ascontiguousarray(score[cells[first:last]], dtype=np.float32))
-        closed = part[first:last].toarray() == 0
-        if out is not None:
-            closed &= ~out[first:last].toarray()
-        row = np.searchsorted(part.indptr, entries, side="right") - 1 - first
+        closed = np.ones(values.shape, dtype=bool)
+        for one, row_of in not_closed:
+            here = slice(one.indptr[first], one.indptr[last])
+            closed[row_of[here] - first, one.indices[here]] = False
+        row = not_closed[0][1][entries] - first
         step = max(1, _VALUES // (last - first))
         for a in range(0, entries.size, step):
             at = entries[a : a + step]

@@ -51,9 +51,36 @@ def sort_rows(
     return order, ranked, first, last
 
 
+def ordered_ranks(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the order of each row of float32 `values` (m, n), int64 places in the flattened array, and its ranks.
+
+    The ranks, float64 (m, n), stand in that order: from 0, ties sharing their mean.
+    """
+    m, n = values.shape
+    key = ordered_bits(values).astype(np.uint64)
+    key <<= np.uint64(32)
+    key |= np.arange(n, dtype=np.uint64)
+    key.sort(axis=1)
+    order = (key & np.uint64(0xFFFFFFFF)).view(np.int64)
+    order += (np.arange(m) * n)[:, None]
+    key >>= np.uint64(32)
+    same = key[:, 1:] == key[:, :-1]
+    place = np.arange(n, dtype=np.float64)
+    ranks = np.broadcast_to(place, (m, n))
+    tied = np.flatnonzero(same.any(axis=1))
+    if tied.size:
+        ranks = ranks.copy()
+        start = np.ones((tied.size, n), dtype=bool)
+        start[:, 1:] = ~same[tied]
+        first = np.flatnonzero(start)
+        length = np.diff(first, append=start.size)
+        ranks[tied] = np.repeat(first % n + (length - 1) / 2, length).reshape(tied.size, n)
+    return order, ranks
+
+
 def rank_rows(values: np.ndarray) -> np.ndarray:
     """Return ranks within each row of float32 `values` (m, n), from 0, ties sharing their mean; float32 (m, n)."""
-    order, _, first, last = sort_rows(values)
-    ranks = np.empty(values.shape, dtype=np.float32)
-    np.put_along_axis(ranks, order, ((first + last) / 2).astype(np.float32), axis=1)
-    return ranks
+    order, ranks = ordered_ranks(values)
+    found = np.empty(values.shape, dtype=np.float32)
+    found.reshape(-1)[order] = ranks
+    return found

@@ -150,35 +150,39 @@ class Histograms:
         `left_out`, CSR of the same shape, marks are not counted; none of them is open in `y`.
         """
         n, m = score.shape
-        step = max(1, _HELD // max(m, 1))
+        parts = [slice(a, a + max(1, _HELD // max(m, 1))) for a in range(0, n, max(1, _HELD // max(m, 1)))]
         count = np.zeros(1 << (32 - _SHIFT), dtype=np.int64)
-        out = sp.csr_matrix(score.shape, dtype=np.float32) if left_out is None else left_out
-        for a in range(0, n, step):
-            prefix = _prefix(score[a : a + step])
+        for part in parts:
+            prefix = _prefix(score[part])
             count += np.bincount(prefix.ravel(), minlength=count.size)
-            gone = out[a : a + step].tocoo()
-            count -= np.bincount(prefix[gone.row, gone.col], minlength=count.size)
+            if left_out is not None:
+                gone = left_out[part].tocoo()
+                count -= np.bincount(prefix[gone.row, gone.col], minlength=count.size)
         table = ((np.cumsum(count) - count) * n_bins // max(count.sum(), 1)).astype(np.int64)
         used = np.unique(table[count > 0])
         table = np.searchsorted(used, table).clip(max=used.size - 1)
         positive, pairs = (np.zeros((1 + len(weights), used.size)) for _ in range(2))
         total = np.zeros(used.size)
-        for a in range(0, n, step):
-            part = score[a : a + step]
-            bins = table[_prefix(part)]
-            labels, gone = y[a : a + step].tocoo(), out[a : a + step].tocoo()
-            at = bins[gone.row, gone.col]
-            total += np.bincount(bins.ravel(), part.ravel(), minlength=used.size)
-            total -= np.bincount(at, part[gone.row, gone.col], minlength=used.size)
-            every = np.arange(len(part))[:, None] * used.size + bins
-            opened = labels.row.astype(np.int64) * used.size + bins[labels.row, labels.col]
-            skipped = gone.row.astype(np.int64) * used.size + at
-            for into, where, less in ((pairs, every.ravel(), skipped), (positive, opened, skipped[:0])):
-                counted = np.bincount(where, minlength=len(part) * used.size)
-                counted -= np.bincount(less, minlength=counted.size)
-                counted = counted.reshape(len(part), -1).astype(np.float32)
-                into[0] += counted.sum(axis=0, dtype=np.float64)
-                into[1:] += weights[:, a : a + step] @ counted
+        for part in parts:
+            values, w = score[part], weights[:, part]
+            bins = table[prefix if len(parts) == 1 else _prefix(values)]
+            total += np.bincount(bins.ravel(), values.ravel(), minlength=used.size)
+            every = (np.arange(len(values))[:, None] * used.size + bins).ravel()
+            counted = np.bincount(every, minlength=len(values) * used.size).reshape(len(values), -1)
+            if left_out is not None:
+                gone = left_out[part].tocoo()
+                at = bins[gone.row, gone.col]
+                total -= np.bincount(at, values[gone.row, gone.col], minlength=used.size)
+                counted -= np.bincount(gone.row.astype(np.int64) * used.size + at, minlength=counted.size).reshape(
+                    counted.shape
+                )
+            pairs[0] += counted.sum(axis=0)
+            pairs[1:] += w @ counted.astype(np.float32)
+            labels = y[part].tocoo()
+            at = bins[labels.row, labels.col]
+            positive[0] += np.bincount(at, minlength=used.size)
+            opened = sp.csr_matrix((np.ones(at.size, dtype=np.float32), (labels.row, at)), counted.shape)
+            positive[1:] += (opened.T @ np.ascontiguousarray(w.T, dtype=np.float32)).T  # few are open
         return cls(positive, pairs, total / np.maximum(pairs[0], 1))
 
     @property

@@ -46,8 +46,7 @@ def reliability_curve(y: Any, probability: np.ndarray, *, n_bins: int = 15, stra
     """
     one_of(strategy, ("mass", "width"), "strategy")
     p = _check(y, probability)
-    grid = np.linspace(0, 1, n_bins + 1)
-    edges = grid[1:-1] if strategy == "width" else np.unique(np.quantile(_spread(p), grid[1:-1]).astype(p.dtype))
+    edges = np.linspace(0, 1, n_bins + 1)[1:-1] if strategy == "width" else mass_edges(p, n_bins)
     count = np.zeros(edges.size + 1)
     total, positive = count.copy(), count.copy()
     flat, where = p.reshape(-1), flat_positives(y)
@@ -60,6 +59,17 @@ def reliability_curve(y: Any, probability: np.ndarray, *, n_bins: int = 15, stra
         positive += np.bincount(bins[here], minlength=count.size)
     held = count > 0
     return np.stack([total[held] / count[held], positive[held] / count[held], count[held]])
+
+
+def mass_edges(probability: np.ndarray, n_bins: int, ranked: np.ndarray | None = None) -> np.ndarray:
+    """Return what lies between bins of about equal numbers of pairs: (n_bins - 1,) or fewer, ascending.
+
+    `ranked`, the same probabilities in order, saves the search for quantiles where none of them is left out of it.
+    """
+    values = _spread(probability)
+    if ranked is not None and values.size == ranked.size:
+        values = ranked
+    return np.unique(np.quantile(values, np.linspace(0, 1, n_bins + 1)[1:-1]).astype(probability.dtype))
 
 
 def expected_calibration_error(y: Any, probability: np.ndarray, *, n_bins: int = 15, strategy: str = "mass") -> float:

@@ -10,10 +10,11 @@ import scipy.sparse as sp
 
 from chromatell._docs import documented
 from chromatell._validate import ChromatellError
+from chromatell.metrics._sorted_scores import SortedScores
 from chromatell.metrics._sorting import ordered_bits
 
 BLOCK = 1 << 18  # values sorted at a time: they stay in the cache
-_N_POINTS = 200
+N_POINTS = 200  # of a precision-recall curve
 _SHORT = 1024  # scores of a row up to which rows are looked up together
 
 
@@ -95,14 +96,14 @@ def _areas(y: Any, score: np.ndarray, axis: int | None, *, ap: bool = True) -> t
     """Return AUROC, and average precision where it is asked for."""
     score = _check(y, score, axis)
     if axis is None:
-        area, precision = _area(finite(score.reshape(-1)), flat_positives(y))
+        area, precision = SortedScores.of(finite(score.reshape(-1)), flat_positives(y)).areas()
         return np.float64(area), np.float64(precision)
     found = []
     for block, pointer, where in _blocks(y, score, axis):
         if block.dtype == np.float32 and block.shape[1] <= _SHORT:
             found.append(_areas_together(block, pointer, where, ap=ap))
         else:
-            rows = [_area(row, where[pointer[i] : pointer[i + 1]]) for i, row in enumerate(block)]
+            rows = [SortedScores.of(row, where[pointer[i] : pointer[i + 1]]).areas() for i, row in enumerate(block)]
             found.append(np.array(rows, dtype=np.float64).reshape(-1, 2))
     table = np.concatenate([np.zeros((0, 2)), *found])
     return table[:, 0], table[:, 1]
@@ -132,7 +133,7 @@ def normalised_ap(ap: Any, prevalence: Any) -> Any:
     return float(result) if result.ndim == 0 else result
 
 
-def pr_curve(y: Any, score: np.ndarray, n_points: int = _N_POINTS) -> np.ndarray:
+def pr_curve(y: Any, score: np.ndarray, n_points: int = N_POINTS) -> np.ndarray:
     """Precision against recall over all pairs, thinned to a few points that are evenly spaced in recall.
 
     Parameters
@@ -153,19 +154,7 @@ def pr_curve(y: Any, score: np.ndarray, n_points: int = _N_POINTS) -> np.ndarray
     >>> pr_curve(np.array([0, 1, 1]), np.array([0.5, 0.4, 0.8])).round(2).tolist()
     [[0.5, 1.0], [1.0, 0.6700000166893005]]
     """
-    score = _check(y, score, None)
-    row = finite(score.reshape(-1))
-    positive = np.sort(row[flat_positives(y)])
-    if positive.size == 0:
-        return np.zeros((2, 0), dtype=np.float32)
-    _, first = np.unique(positive, return_index=True)
-    take = first[::-1]  # one point a distinct threshold, from the highest score down
-    if take.size > n_points:
-        recall = 1 - take / positive.size
-        take = take[np.unique(np.searchsorted(recall, np.linspace(recall[0], 1, n_points)).clip(max=take.size - 1))]
-    left = np.searchsorted(np.sort(row), positive[take])
-    true = positive.size - take
-    return np.stack([true / positive.size, true / (row.size - left)]).astype(np.float32)
+    return sorted_scores(y, score).pr_curve(n_points)
 
 
 def closed_pairs(score: np.ndarray, seen: sp.csr_matrix, removed: sp.csr_matrix) -> tuple[np.ndarray, np.ndarray]:
@@ -193,17 +182,10 @@ def closed_pairs(score: np.ndarray, seen: sp.csr_matrix, removed: sp.csr_matrix)
     return truth[closed], score[closed]
 
 
-def _area(row: np.ndarray, where: np.ndarray) -> tuple[float, float]:
-    """AUROC and AP of one row of scores (n,) from the places of its positives (k,)."""
-    n, k = row.size, where.size
-    if k in (0, n):
-        return np.nan, np.nan
-    ranked, positive = np.sort(row), np.sort(row[where])
-    left = np.searchsorted(ranked, positive)
-    right = np.searchsorted(ranked, positive, side="right")
-    area = ((left.sum() + right.sum() + k) / 2 - k * (k + 1) / 2) / (k * (n - k))
-    true = k - np.searchsorted(positive, positive)  # positives at or above each positive's score
-    return float(area), float((true / (n - left)).sum() / k)
+def sorted_scores(y: Any, score: np.ndarray) -> SortedScores:
+    """Sort the scores of all pairs, for several metrics; parameters as in :func:`auroc`."""
+    score = _check(y, score, None)
+    return SortedScores.of(finite(score.reshape(-1)), flat_positives(y))
 
 
 def _areas_together(block: np.ndarray, pointer: np.ndarray, where: np.ndarray, *, ap: bool) -> np.ndarray:

@@ -8,11 +8,12 @@ import numpy as np
 import scipy.sparse as sp
 
 from chromatell._validate import ChromatellError
-from chromatell.metrics._sorting import rank_rows
+from chromatell.metrics._sorting import ordered_ranks, rank_rows
 from chromatell.metrics.delong import RegionScores, region_auroc
 
 WITHIN = 0.03  # share by which the depths of matched cells may differ: depth alone then scores .500 to .505
 MIN_PROFILE_CELLS = 20  # a label with fewer cells has no profile
+_TOGETHER = 1 << 16  # pseudobulk values compared at a time
 PROFILE_METRICS = ("pearson", "spearman", "deviation_pearson", "deviation_spearman")
 
 
@@ -303,33 +304,56 @@ def profile_correlation(
     >>> profile_correlation(t, 2 * t + 1).round(6).tolist()
     [[1.0, 1.0, 1.0, 1.0]]
     """
-    result = np.full((len(truth), len(PROFILE_METRICS)), np.nan)
-    for i, (t, p) in enumerate(zip(truth, predicted, strict=True)):  # one replicate at a time stays in the cache
-        known = (None, None) if truth_ranks is None else truth_ranks[i]
-        result[i, :2] = _correlations(t, p, ranks, 0.0, known[0])
-        if len(t) > 1:
+    n, types, m = truth.shape
+    result = np.full((n, len(PROFILE_METRICS)), np.nan)
+    step = max(1, _TOGETHER // max(types * m, 1))  # so many replicates stay in the cache
+    for part in (slice(a, a + step) for a in range(0, n, step)):
+        t, p = truth[part], predicted[part]
+        known = (None, None) if truth_ranks is None else (truth_ranks[part, 0], truth_ranks[part, 1])
+        result[part, :2] = _correlations(t, p, ranks, 0.0, known[0])
+        if types > 1:
             # What is left of equal profiles is rounding, not a deviation.
-            floor = (1e-5 * max(float(np.nanmax(np.abs(t))), float(np.nanmax(np.abs(p))))) ** 2
-            deviations = t - np.nanmean(t, axis=0), p - np.nanmean(p, axis=0)
-            result[i, 2:] = _correlations(*deviations, ranks, floor, known[1])
+            most = np.fmax(*(np.fmax.reduce(np.abs(x), axis=(1, 2), initial=0) for x in (t, p)))
+            floor = (1e-5 * most.astype(np.float64)[:, None]) ** 2
+            result[part, 2:] = _correlations(_deviation(t), _deviation(p), ranks, floor, known[1])
     return result
 
 
-def _correlations(
-    a: np.ndarray, b: np.ndarray, ranks: bool, floor: float, a_ranks: np.ndarray | None
-) -> tuple[float, float]:
-    """Pearson and Spearman over the last axis of (types, regions), each the mean over the types in which both vary."""
-    held = np.isfinite(a[:, 0]) & np.isfinite(b[:, 0])
-    held[held] = (a[held].var(axis=1) > floor) & (b[held].var(axis=1) > floor)
-    a, b = a[held], b[held]
-    if not ranks:
-        return _mean_pearson(a, b), np.nan
-    return _mean_pearson(a, b), _mean_pearson(rank_rows(a) if a_ranks is None else a_ranks[held], rank_rows(b))
+def _deviation(profiles: np.ndarray) -> np.ndarray:
+    """Return what (replicates, types, regions) have over the mean of the types, of which some may be NaN."""
+    mean = np.nanmean if np.isnan(profiles[:, :, 0]).any() else np.mean
+    return profiles - mean(profiles, axis=1, keepdims=True)
 
 
-def _mean_pearson(a: np.ndarray, b: np.ndarray) -> float:
-    a = a - a.mean(axis=1, keepdims=True, dtype=np.float64).astype(a.dtype)
-    b = b - b.mean(axis=1, keepdims=True, dtype=np.float64).astype(b.dtype)
-    ab, aa, bb = (np.einsum("tm,tm->t", u, v, dtype=np.float64) for u, v in ((a, b), (a, a), (b, b)))
-    varies = (aa > 1e-12) & (bb > 1e-12)
-    return float((ab[varies] / np.sqrt(aa[varies] * bb[varies])).mean()) if varies.any() else float("nan")
+def _correlations(a: np.ndarray, b: np.ndarray, ranks: bool, floor: Any, a_ranks: np.ndarray | None) -> np.ndarray:
+    """Pearson and Spearman over the last axis of (replicates, types, regions), the mean over types in which both vary.
+
+    Returns
+    -------
+    numpy.ndarray, float64 (replicates, 2)
+    """
+    m = a.shape[2]
+    held = np.isfinite(a[:, :, 0]) & np.isfinite(b[:, :, 0])
+    x, y = ((v - v.mean(axis=2, keepdims=True, dtype=np.float64).astype(v.dtype)).astype(np.float64) for v in (a, b))
+    ab, aa, bb = (np.einsum("rtm,rtm->rt", u, v) for u, v in ((x, y), (x, x), (y, y)))
+    held &= (aa > floor * m) & (bb > floor * m)
+    found = np.full((len(a), 2), np.nan)
+    found[:, 0] = _mean_correlation(ab, aa, bb, held)
+    if ranks:
+        order, of_b = ordered_ranks(b.reshape(-1, m))
+        of_a = (rank_rows(a.reshape(-1, m)) if a_ranks is None else a_ranks.reshape(-1, m)).astype(np.float64)
+        centre = m * ((m - 1) / 2) ** 2
+        ab, aa, bb = (
+            (np.einsum("im,im->i", u, v) - centre).reshape(held.shape)
+            for u, v in ((of_a.reshape(-1)[order], of_b), (of_a, of_a), (of_b, of_b))
+        )
+        found[:, 1] = _mean_correlation(ab, aa, bb, held)
+    return found
+
+
+def _mean_correlation(ab: np.ndarray, aa: np.ndarray, bb: np.ndarray, held: np.ndarray) -> np.ndarray:
+    """Return the mean over types, those held in which both vary, of (replicates, types); NaN where there is none."""
+    varies = held & (aa > 1e-12) & (bb > 1e-12)
+    each = np.divide(ab, np.sqrt(np.where(varies, aa * bb, 1.0)), out=np.zeros_like(ab), where=varies)
+    n = varies.sum(axis=1)
+    return np.where(n > 0, each.sum(axis=1) / np.maximum(n, 1), np.nan)

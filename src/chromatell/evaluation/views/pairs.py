@@ -13,7 +13,7 @@ from chromatell.evaluation.predictors import Prediction, Predictor, finite
 from chromatell.evaluation.views.registry import Curve, Score, Scores, Truth, view
 from chromatell.metrics import calibration, ranking, views
 from chromatell.metrics.bootstrap import Histograms, linear_change, mean_change, profile_resampled
-from chromatell.metrics.delong import RegionScores, region_ap, region_auroc
+from chromatell.metrics.delong import RegionScores, region_ap, region_areas, region_auroc
 
 MIN_TYPE_CELLS = 50  # within cell type: fewer cells hold hardly any open ones
 N_RELIABILITY = 15
@@ -24,6 +24,17 @@ _CHUNK = 1 << 23  # pseudobulk values held at a time
 _SHARED = 1 << 25  # pseudobulk values of the truth, of all replicates, that are kept for the next prediction
 
 Found = Iterator[Score | Curve]
+
+
+@dataclass(frozen=True)
+class OverPairs:
+    """AUROC, AP, number of pairs and precision against recall of all pairs; of probabilities their reliability too."""
+
+    auroc: float
+    ap: float
+    n: int
+    pr: np.ndarray
+    reliability: np.ndarray | None
 
 
 @dataclass(frozen=True)
@@ -114,6 +125,18 @@ class Pairs(Truth):
             prediction.histograms = found
         return prediction.histograms
 
+    def over_pairs(self, prediction: Prediction) -> OverPairs:
+        """Return what the pairs are in the order of their scores; made once."""
+        if prediction.over_pairs is None:
+            y, p = self.compared(prediction.values)
+            ordered = ranking.sorted_scores(y, p)
+            reliability = None
+            if prediction.is_probability and self.left_out is None:
+                reliability = ordered.reliability(calibration.mass_edges(p, N_RELIABILITY, ordered.ranked))
+            prediction.over_pairs = OverPairs(*ordered.areas(), p.size, ordered.pr_curve(ranking.N_POINTS), reliability)
+        found: OverPairs = prediction.over_pairs
+        return found
+
     def change(self, *parts: np.ndarray | None) -> np.ndarray | None:
         """Return the sum of the changes under resampled cells and under resampled regions; None without either."""
         held = [p for p in parts if p is not None]
@@ -123,19 +146,18 @@ class Pairs(Truth):
 @view("overall", of="pairs")
 def overall(pairs: Pairs, prediction: Prediction) -> Found:
     """All pairs: AUROC, AP and ``(AP - p) / (1 - p)`` at prevalence p."""
-    y, p = pairs.compared(prediction.values)
-    area, ap = ranking.auroc_and_ap(y, p)
+    found = pairs.over_pairs(prediction)
     d_area = d_ap = d_normalised = None
     prevalence = pairs.prevalence
     if binned := pairs.histograms(prediction):
         d_area, d_ap, d_prevalence = np.sum([h.ranking_change() for h in binned], axis=0)
-        moved = ranking.normalised_ap(ap + d_ap, prevalence + d_prevalence)
-        d_normalised = moved - ranking.normalised_ap(ap, prevalence)
-    yield Score("overall", "auroc", float(area), p.size, d_area)
-    yield Score("overall", "ap", float(ap), p.size, d_ap)
+        moved = ranking.normalised_ap(found.ap + d_ap, prevalence + d_prevalence)
+        d_normalised = moved - ranking.normalised_ap(found.ap, prevalence)
+    yield Score("overall", "auroc", found.auroc, found.n, d_area)
+    yield Score("overall", "ap", found.ap, found.n, d_ap)
     if pairs.left_out is None:
-        yield Score("overall", "normalised_ap", ranking.normalised_ap(ap, prevalence), p.size, d_normalised)
-    yield Curve("pr", ranking.pr_curve(y, p))
+        yield Score("overall", "normalised_ap", ranking.normalised_ap(found.ap, prevalence), found.n, d_normalised)
+    yield Curve("pr", found.pr)
 
 
 @view("per_cell", of="pairs")
@@ -171,10 +193,10 @@ def _in_each_cell(pairs: Pairs, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def per_region(pairs: Pairs, prediction: Prediction) -> Found:
     """Over cells, mean over the regions with both classes: AUROC and AP."""
     p, by_cell = prediction.values, pairs.cells_resampled
-    area = views.auroc_in_strata(pairs.by_region, p, np.arange(p.shape[1]), None, influence=by_cell)
+    area, ap = region_areas(pairs.by_region, p, influence=by_cell)
     yield Curve("per_region", area.score.astype(np.float32))
     yield _mean_over_regions(pairs, "per_region", "auroc", area)
-    yield _mean_over_regions(pairs, "per_region", "ap", region_ap(pairs.by_region, p, influence=by_cell))
+    yield _mean_over_regions(pairs, "per_region", "ap", ap)
 
 
 @view("depth_matched", of="pairs", needs=["depth"])
@@ -264,7 +286,9 @@ def _in_parts(correlation: Callable[[slice, bool], np.ndarray], n: int, size: in
 def calibrated(pairs: Pairs, prediction: Prediction) -> Found:
     """Expected calibration error, in 15 bins of equal mass, and Brier score."""
     p = prediction.values
-    curve = calibration.reliability_curve(pairs.truth, p, n_bins=N_RELIABILITY)
+    curve = pairs.over_pairs(prediction).reliability
+    if curve is None:  # some pairs are left out
+        curve = calibration.reliability_curve(pairs.truth, p, n_bins=N_RELIABILITY)
     yield Curve("reliability", curve.astype(np.float32))
     brier = calibration.brier_score(pairs.truth, p, axis=1)
     over_cells = mean_change(brier, pairs.cell_weights) if pairs.cells_resampled else None

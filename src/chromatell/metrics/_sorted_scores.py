@@ -1,0 +1,65 @@
+"""Scores of all pairs, sorted once for every metric that reads them in order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class SortedScores:
+    """Scores of all pairs, and those of the positives, both ascending.
+
+    Attributes
+    ----------
+    ranked, positive
+        float (n,) and (k,).
+    """
+
+    ranked: np.ndarray
+    positive: np.ndarray
+
+    @classmethod
+    def of(cls, row: np.ndarray, where: np.ndarray) -> SortedScores:
+        """Sort a row of scores (n,) whose positives have the places `where` (k,)."""
+        return cls(np.sort(row), np.sort(row[where]))
+
+    def areas(self) -> tuple[float, float]:
+        """Return AUROC and average precision; NaN where a class is absent."""
+        n, k = self.ranked.size, self.positive.size
+        if k in (0, n):
+            return np.nan, np.nan
+        left = np.searchsorted(self.ranked, self.positive)
+        right = np.searchsorted(self.ranked, self.positive, side="right")
+        area = ((left.sum() + right.sum() + k) / 2 - k * (k + 1) / 2) / (k * (n - k))
+        true = k - np.searchsorted(self.positive, self.positive)  # positives at or above each positive's score
+        return float(area), float((true / (n - left)).sum() / k)
+
+    def pr_curve(self, n_points: int) -> np.ndarray:
+        """Return recall and precision, float32 (2, points), as :func:`~chromatell.metrics.ranking.pr_curve`."""
+        if self.positive.size == 0:
+            return np.zeros((2, 0), dtype=np.float32)
+        _, first = np.unique(self.positive, return_index=True)
+        take = first[::-1]  # one point a distinct threshold, from the highest score down
+        if take.size > n_points:
+            recall = 1 - take / self.positive.size
+            spaced = np.searchsorted(recall, np.linspace(recall[0], 1, n_points))
+            take = take[np.unique(spaced.clip(max=take.size - 1))]
+        left = np.searchsorted(self.ranked, self.positive[take])
+        true = self.positive.size - take
+        return np.stack([true / self.positive.size, true / (self.ranked.size - left)]).astype(np.float32)
+
+    def reliability(self, edges: Any) -> np.ndarray:
+        """Return mean score, share of positives and number of pairs of each bin that holds one, float64 (3, bins).
+
+        `edges` lie between the bins, ascending; a score that equals one belongs above it.
+        """
+        cuts, of_positive = (
+            np.concatenate([[0], np.searchsorted(x, edges), [x.size]]) for x in (self.ranked, self.positive)
+        )
+        count, positive = np.diff(cuts), np.diff(of_positive)
+        held = count > 0
+        total = np.add.reduceat(self.ranked, cuts[:-1][held], dtype=np.float64)
+        return np.stack([total / count[held], positive[held] / count[held], count[held]])
