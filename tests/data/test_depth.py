@@ -7,6 +7,7 @@ import pytest
 from sklearn.linear_model import Ridge
 from tests.helpers import depth_weights
 
+from chromatell import ChromatellError
 from chromatell.data.depth import NOISE, DepthModel, choose_strength
 
 
@@ -22,7 +23,7 @@ def smoothed(rng):
 
 
 def test_it_is_the_mean_of_ridge_on_the_log_and_of_a_poisson_regression(smoothed):
-    """Both on the genes, with a hundredth of the penalty on the library; the oracles are scikit-learn's."""
+    """Both on the genes, with a hundredth of the penalty on each size; the oracles are scikit-learn's."""
     scores, library, rotation, depth = smoothed
     model = DepthModel.fit(scores, library, depth, components=rotation)
     log_depth = np.log1p(depth)
@@ -33,6 +34,25 @@ def test_it_is_the_mean_of_ridge_on_the_log_and_of_a_poisson_regression(smoothed
     got = model.predict(scores @ rotation.T, library)
     np.testing.assert_allclose(got, np.clip(expected, target.min(), target.max()), atol=1e-4)
     np.testing.assert_allclose(model.standardise(depth), target, atol=1e-5)
+
+
+def test_the_number_of_detected_genes_is_a_second_size(smoothed, rng):
+    scores, library, rotation, depth = smoothed
+    detected = 0.8 * library + 0.6 * rng.normal(size=2000)
+    depth = depth * np.exp(0.5 * detected)
+    sizes = np.column_stack([library, detected])
+    model = DepthModel.fit(scores, sizes, depth, components=rotation)
+    log_depth = np.log1p(depth)
+    target = (log_depth - log_depth.mean()) / log_depth.std()
+    design = np.column_stack([scores, 10 * sizes])
+    weights = depth_weights(design, depth, choose_strength(design, target, 2))
+    expected = (design - design.mean(axis=0)) @ weights
+    got = model.predict(scores @ rotation.T, sizes)
+    np.testing.assert_allclose(got, np.clip(expected, target.min(), target.max()), atol=1e-4)
+    without = DepthModel.fit(scores, library, depth, components=rotation).predict(scores @ rotation.T, sizes)
+    assert np.corrcoef(got, target)[0, 1] > np.corrcoef(without, target)[0, 1] + 0.05
+    constant = DepthModel.fit(scores, np.column_stack([library, np.zeros(2000)]), depth, components=rotation)
+    np.testing.assert_allclose(constant.predict(scores @ rotation.T, sizes * [1, 0]), without, atol=1e-5)
 
 
 def test_cells_of_hardly_any_fragments_do_not_decide(rng):
@@ -86,7 +106,7 @@ def test_a_prediction_stays_within_the_training_cells(smoothed):
     scores, library, _, depth = smoothed
     model = DepthModel.fit(scores, library, depth)
     seen = model.standardise(depth)
-    far = model.predict(np.array([100.0, -100.0])[:, None] * np.sign(model.coef[:-1]), np.zeros(2))
+    far = model.predict(np.array([100.0, -100.0])[:, None] * np.sign(model.of_genes), np.zeros(2))
     np.testing.assert_allclose(far, [seen.max(), seen.min()], rtol=1e-5)
 
 
@@ -100,3 +120,24 @@ def test_records_of_both_schemas(smoothed):
         DepthModel.from_arrays(30, old).predict(scores[:9] / 9, library[:9]), model.predict(scores[:9] / 9, library[:9])
     )
     assert DepthModel.from_arrays(30, old).arrays().keys() == old.keys()
+
+
+def test_a_record_without_detected_genes_reads_the_library_alone(smoothed, rng):
+    """Of what is given to it now, and is written again as it was; one with them comes back too."""
+    scores, library, _, depth = smoothed
+    sizes = np.column_stack([library, rng.normal(size=2000)])
+    arrays = DepthModel.fit(scores, library, depth).arrays()
+    assert "scaling.depth_sizes" not in arrays
+    old = DepthModel.from_arrays(30, arrays)
+    assert old.n_sizes == 1
+    np.testing.assert_array_equal(old.predict(scores, sizes), old.predict(scores, library))
+    assert old.arrays()["scaling.depth_coef"].shape == (31,)
+    new = DepthModel.fit(scores, sizes, depth)
+    again = DepthModel.from_arrays(30, new.arrays())
+    assert again.n_sizes == 2
+    np.testing.assert_array_equal(again.predict(scores, sizes), new.predict(scores, sizes))
+    assert np.abs(new.predict(scores, sizes) - new.predict(scores, sizes[::-1])).max() > 1e-3
+    for name, value in (("coef", np.zeros(31)), ("coef", np.zeros(33)), ("sizes", np.array([3.0]))):
+        bad = {**new.arrays(), f"scaling.depth_{name}": value}
+        with pytest.raises(ChromatellError, match=r"scaling\.depth_.*Ask for the file again"):
+            DepthModel.from_arrays(30, bad)

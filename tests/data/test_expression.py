@@ -41,6 +41,22 @@ def test_counts_as_scanpy_does(counts, make):
     assert (z[:, 5] == 0).all()
 
 
+def test_sizes_are_the_total_and_of_counts_the_number_of_genes(counts):
+    expression = Expression.fit(counts, GENES)
+    _, library = expression.transform(counts)
+    n = np.log1p((counts > 0).sum(axis=1))
+    sizes = expression.sizes(library, counts)
+    np.testing.assert_allclose(sizes, np.column_stack([library, (n - n.mean()) / n.std()]), atol=1e-5)
+    for x in (np.log1p(counts / 3), np.log1p(counts + 0.3), counts + 1):  # no counts, smoothed; no zero to tell by
+        other = Expression.fit(x, GENES)
+        _, library = other.transform(x)
+        np.testing.assert_array_equal(other.sizes(library, x), library[:, None])
+    part = np.arange(12) != 3  # a gene that is not there is not one that no cell expresses
+    guess = expression.sizes(library, counts[:, part], part)[:, 1]
+    n_part = np.log1p((counts[:, part] > 0).sum(axis=1) / (1 - (counts[:, 3] > 0).mean() * 60 / (counts > 0).sum()))
+    np.testing.assert_allclose(guess, (n_part - n.mean()) / n.std(), atol=1e-5)
+
+
 def test_normalised_is_detected_and_left_alone(counts):
     x = np.log1p(counts / 3)
     expression = Expression.fit(x, GENES)

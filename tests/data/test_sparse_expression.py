@@ -39,9 +39,13 @@ def test_statistics_and_scores_are_those_of_the_dense_matrix(counts, kind, rng):
     assert (np.abs(z) == 10).any()
     weights = rng.normal(size=(40, 3)).astype(np.float32)
     for data in (x, x.toarray()):
-        scores, size = projected(sparse, data, weights)
+        scores, sizes = projected(sparse, data, weights)
         np.testing.assert_allclose(scores, z @ weights, atol=1e-4)
-        np.testing.assert_allclose(size, library, atol=1e-5)
+        np.testing.assert_allclose(sizes[:, 0], library, atol=1e-5)
+        assert sizes.shape[1] == (2 if kind == "counts" else 1)
+        if kind == "counts":
+            n = np.log1p((x.toarray() > 0).sum(axis=1))
+            np.testing.assert_allclose(sizes[:, 1], (n - n.mean()) / n.std(), atol=1e-5)
 
 
 def test_components_are_those_of_scikit_learn(counts, monkeypatch):

@@ -207,6 +207,19 @@ def test_predicted_depth_follows_expression():
     assert abs(p.mean() - (atac[320:] > 0).mean()) < 0.03
 
 
+def test_predicted_depth_reads_how_many_genes_are_detected():
+    """Cells of one total, of which the deeper ones spread it over more genes; components see no gene twice."""
+    rng = np.random.default_rng(0)
+    n = rng.integers(20, 120, 400)
+    rna = np.zeros((400, 600))
+    for cell, genes in zip(rna, n, strict=True):
+        np.add.at(cell, rng.choice(rng.choice(600, genes, replace=False), 240), 1)
+    atac = rng.poisson(n[:, None] * 0.004, (400, 40))
+    mdata = tiny(rna, atac, ["train"] * 280 + ["val"] * 40 + ["test"] * 80)
+    p = BaselineFitter(mdata, mdata.mod["atac"].var_names).predict("region_mean_depth", np.arange(320, 400))
+    assert np.corrcoef(p.mean(axis=1), n[320:])[0, 1] > 0.9
+
+
 def linked(mdata: md.MuData) -> md.MuData:
     mdata = mdata.copy()
     ctl.pp.link_genes(mdata, mdata.mod["rna"].var, max_distance=50_000)

@@ -181,8 +181,8 @@ def cells_of(rng, n, weight):
     mean = np.linspace(0.05, 0.5, 60)
     p = -np.expm1(np.outer(depth, np.log1p(-mean))) if weight == 0 else np.clip(mean + weight * scores[:, 1:2], 0, 1)
     truth = sp.csr_matrix((rng.random(p.shape) < p).astype("f4"))
-    known = rng.normal(0, 1, (n, 1)).astype("f4")
-    return Cells(scores, known, 1000 * depth, depth / depth.mean(), truth), p
+    more, sizes = np.zeros((n, 0), "f4"), rng.normal(0, 1, (n, 2)).astype("f4")
+    return Cells(scores, more, sizes, 1000 * depth, depth / depth.mean(), truth), p
 
 
 @pytest.mark.parametrize("weight", [0, 0.1])
@@ -209,7 +209,7 @@ def test_the_low_rank_starts_from_the_depth_where_that_is_what_is_to_be_known(rn
         depth = np.log1p(-one.members[0]) / np.log1p(-np.clip(mean, 0.5 / (rest.size + 1), 1))[one.cols]
         np.testing.assert_allclose(depth, np.tile(depth[:, :1], (1, 60)), rtol=1e-3)
         assert np.corrcoef(depth[:, 0], train.depth[one.rows])[0, 1] > 0.95
-    design = simple.design(new.scores, new.library[:, 0], np.zeros((400, 0), "f4"))
+    design = simple.design(new.scores, new.sizes[:, 0], np.zeros((400, 0), "f4"))
     error = {m: np.mean((simple.predict(m, design, new.ratio, slice(None)) - p) ** 2) for m in MEMBERS[:-1]}
     mean = np.asarray(train.truth.mean(axis=0)).ravel()
     assert error[RIDGE] < 0.8 * np.mean((mean - p) ** 2)

@@ -110,7 +110,7 @@ class CellEmbedding:
         return self.sd if self.expression is not None else self.sd / self.sd.max()
 
     def transform(self, rna: AnnData) -> tuple[np.ndarray, np.ndarray]:
-        """Return the standardised embedding, float32 (cells, d), and the log library size (cells,), 0 where unknown.
+        """Return the standardised embedding, float32 (cells, d), and the cells' sizes, 0 where unknown.
 
         Raises
         ------
@@ -119,11 +119,11 @@ class CellEmbedding:
         """
         if self.key and self.key in rna.obsm:
             scores = embedding_of(rna, self.key, self.n_components)
-            library = np.zeros(rna.n_obs, dtype=np.float32)
+            sizes = np.zeros((rna.n_obs, 1), dtype=np.float32)
         elif self.expression is not None:
-            scores, library = self._project_counts(rna)
+            scores, sizes = self._project_counts(rna)
         elif self.components is not None:
-            scores, library = self._project_centred(rna), np.zeros(rna.n_obs, dtype=np.float32)
+            scores, sizes = self._project_centred(rna), np.zeros((rna.n_obs, 1), dtype=np.float32)
         else:
             raise ChromatellError(
                 f"The model reads rna.obsm[{self.key!r}], which the query lacks; there: {_there(rna)}. Compute it "
@@ -131,7 +131,7 @@ class CellEmbedding:
                 f"something else) and put it there: rna.obsm[{self.key!r}] = values ({self.n_components} columns)."
             )
         z = (scores - self.mean) / self.sd
-        return np.ascontiguousarray(np.clip(z, -20, 20), dtype=np.float32), library
+        return np.ascontiguousarray(np.clip(z, -20, 20), dtype=np.float32), sizes
 
     def _project_counts(self, rna: AnnData) -> tuple[np.ndarray, np.ndarray]:
         assert self.expression is not None
@@ -140,11 +140,13 @@ class CellEmbedding:
         expressed(rna)
         x, present = self.expression.align(rna)
         scores = np.empty((rna.n_obs, self.n_components), dtype=np.float32)
-        library = np.empty(rna.n_obs, dtype=np.float32)
+        sizes = []
         for rows in row_blocks(rna.n_obs, _ROWS):
-            z, library[rows] = self.expression.transform(x[rows], present)
+            block = read(x[rows])
+            z, library = self.expression.transform(block, present)
             scores[rows] = z @ self.components
-        return scores, library
+            sizes.append(self.expression.sizes(library, block, present))
+        return scores, np.concatenate(sizes)
 
     def _project_centred(self, rna: AnnData) -> np.ndarray:
         assert self.components is not None

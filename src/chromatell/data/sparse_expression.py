@@ -100,7 +100,7 @@ def normalised(x: sp.csr_matrix, kind: str, target_sum: float) -> np.ndarray:
 
 
 def projected(expression: Standardiser, x: Any, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the z-scores of all cells times a matrix (genes, k), float32 (cells, k), and the log totals (cells,).
+    """Return the z-scores of all cells times a matrix (genes, k), float32 (cells, k), and their sizes (cells, s).
 
     `x` holds all genes of the model, in memory or on disk; what is sparse is never made dense.
     """
@@ -111,8 +111,8 @@ def projected(expression: Standardiser, x: Any, matrix: np.ndarray) -> tuple[np.
 def _projected(block: Any, expression: Standardiser, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if sp.issparse(block):
         scores = sparse_scores(expression, block)
-        return scores.times(matrix), scores.library
-    parts = [(z @ matrix, library) for _, z, library in expression.blocks(block)]
+        return scores.times(matrix), expression.sizes(scores.library, block)
+    parts = [(z @ matrix, expression.sizes(library, block[rows])) for rows, z, library in expression.blocks(block)]
     return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
 
 

@@ -97,6 +97,16 @@ class Standardiser:
         count = np.asarray((read(x) > 0).sum(axis=1), dtype=np.float64).ravel()
         return ((np.log1p(count / max(mass, 1e-6)) - self.detected_mean) / self.detected_sd).astype(np.float32)
 
+    def sizes(self, library: np.ndarray, x: Any, present: np.ndarray | None = None) -> np.ndarray:
+        """Return what a depth is predicted from beside genes, float32 (cells, 1 or 2): log total, and genes detected.
+
+        `library` is the log total. Only of counts that have zeros the second is there: in values that were smoothed or
+        corrected whether a gene is above zero hangs on very little.
+        """
+        if self.kind != "counts" or self.detected_sd < 1e-3:
+            return library[:, np.newaxis]
+        return np.column_stack([library, self.detected(x, present)])
+
     def blocks(self, x: Any, present: np.ndarray | None = None) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
         """Yield (rows, z, library) for at most 4,096 cells at a time."""
         size = block_rows(x.shape[1])

@@ -24,14 +24,20 @@ WIDTH, LENGTH = 150, 140  # of the windows, and of what the tower reads
 
 
 def test_predicted_depth_is_a_regression_on_the_genes_behind_the_embedding(trained, mdata):
-    """scikit-learn's, drawn towards the mean; penalised on components as long as they are, before standardising."""
-    z, library = trained.fitted.embedding.transform(mdata["rna"])
+    """And on total and number of genes; scikit-learn's, drawn towards the mean.
+
+    Components are penalised as long as they are, before standardising.
+    """
+    z, sizes = trained.fitted.embedding.transform(mdata["rna"])
     train = rows_of(mdata.obs, "train")
     depth = np.asarray(mdata["atac"].X.sum(1)).ravel()
     log = np.log1p(depth)
     target = (log - log[train].mean()) / log[train].std()
-    design = np.column_stack([z * trained.fitted.embedding.sd, 10 * library]).astype(float)
-    strength = choose_strength(design[train], target[train])
+    for size, own in zip(sizes.T, (mdata["rna"].X.sum(1), (mdata["rna"].X > 0).sum(1)), strict=True):
+        log_own = np.log1p(np.asarray(own).ravel())
+        np.testing.assert_allclose(size, (log_own - log_own[train].mean()) / log_own[train].std(), atol=1e-4)
+    design = np.column_stack([z * trained.fitted.embedding.sd, 10 * sizes]).astype(float)
+    strength = choose_strength(design[train], target[train], 2)
     expected = (design - design[train].mean(axis=0)) @ depth_weights(design[train], depth[train], strength)
     v = trained.cell_vectors(mdata)
     want = SHRINK * np.clip(expected, target[train].min(), target[train].max())

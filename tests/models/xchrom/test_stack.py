@@ -55,8 +55,8 @@ def test_the_members_are_what_they_are_called(stacked, mdata):
     n = train.size
     mean = np.clip(y[train].mean(axis=0), 0.5 / (n + 1), 1 - 0.5 / (n + 1))
     simple = stacked.fitted.stack.simple
-    z, library = stacked.fitted.embedding.transform(mdata["rna"])
-    design = np.column_stack([z * stacked.fitted.embedding.sd / simple.scale, library])
+    z, sizes = stacked.fitted.embedding.transform(mdata["rna"])
+    design = np.column_stack([z * stacked.fitted.embedding.sd / simple.scale, sizes[:, 0]])
     assert (design[train, :-1].std(axis=0).max()) == pytest.approx(1, rel=1e-3)  # the largest component
     depth = alone(stacked, DEPTH).predict(mdata)[:, seen]
     rate = np.log1p(-depth) / np.log1p(-mean)  # by cell alone

@@ -107,10 +107,10 @@ class Fitted:
                 logger.info("rna.obsm['X_pca'] is not there: principal components of the training cells are computed.")
             val = np.flatnonzero(split_of(data) == VAL)
             fitted.embedding = CellEmbedding.fit(source, rows, key=key, n_pcs=_N_PCS, seed=seed, val=val)
-            cells, library = fitted.embedding.transform(source)
+            cells, sizes = fitted.embedding.transform(source)
             n_open = np.asarray(binarized.sum(axis=1), dtype=np.float64).ravel()
             spread = fitted.embedding.spread
-            fitted.depth_model = DepthModel.fit(cells[rows], library[rows], n_open, spread=spread)
+            fitted.depth_model = DepthModel.fit(cells[rows], sizes[rows], n_open, spread=spread)
         return fitted, binarized
 
     @property
@@ -144,10 +144,10 @@ class Fitted:
             name: torch.from_numpy(np.require(table, requirements=["C", "W"])) for name, table in self.tables.items()
         }
 
-    def expected_open(self, context: np.ndarray, library: np.ndarray) -> np.ndarray:
+    def expected_open(self, context: np.ndarray, sizes: np.ndarray) -> np.ndarray:
         """Return the number of open bins of each cell, float32 (cells,), as its context has it."""
         assert self.depth_model is not None  # there is a context
-        z = SHRINK * self.depth_model.predict(context, library)
+        z = SHRINK * self.depth_model.predict(context, sizes)
         return np.expm1(self.depth_model.mean + self.depth_model.sd * z).clip(0).astype(np.float32)
 
     def loader(

@@ -37,8 +37,8 @@ class Reader:
         CSR (cells, bins), or None for empty sentences.
     context
         float32 (cells, n_context), or None.
-    library
-        float32 (cells,): log library size of the expression behind the context, or None.
+    sizes
+        float32 (cells, s): log library size and the like of the expression behind the context, or None.
     """
 
     module: AtacFormerModule
@@ -46,7 +46,7 @@ class Reader:
     room: int
     binarized: sp.csr_matrix | None
     context: np.ndarray | None
-    library: np.ndarray | None = None
+    sizes: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if self.binarized is None:
@@ -62,7 +62,7 @@ class Reader:
     @property
     def by_row(self) -> dict[str, Any]:
         """What is read of each cell, by name."""
-        return {"binarized": self.binarized, "context": self.context, "library": self.library}
+        return {"binarized": self.binarized, "context": self.context, "sizes": self.sizes}
 
     @property
     def n_open(self) -> np.ndarray:
@@ -71,9 +71,9 @@ class Reader:
 
     @property
     def of_context(self) -> tuple[np.ndarray, np.ndarray]:
-        """The context of each cell, and the log library size behind it."""
-        assert self.context is not None and self.library is not None  # noqa: PT018  # asked only where there is one
-        return self.context, self.library
+        """The context of each cell, and the sizes of the expression behind it."""
+        assert self.context is not None and self.sizes is not None  # noqa: PT018  # asked only where there is one
+        return self.context, self.sizes
 
     def cells(self) -> tuple[np.ndarray, list[np.ndarray]]:
         """Return `<cls>` of each cell, float32 (cells, d), and the probabilities of each label's classes."""
@@ -151,10 +151,10 @@ def open_reader(module: AtacFormerModule, fitted: Fitted, data: Any, *, sentence
             "AtacFormer.setup_mudata(mdata, context='X_pca'), or leave sentence= out."
         )
     binarized = align(atac_of(data), fitted.vocabulary.bins) if sentence else None
-    context = library = None
+    context = sizes = None
     if fitted.embedding is not None:
-        context, library = fitted.embedding.transform(context_source(data))
-    return Reader(module.eval(), fitted.vocabulary, fitted.room(max_length), binarized, context, library)
+        context, sizes = fitted.embedding.transform(context_source(data))
+    return Reader(module.eval(), fitted.vocabulary, fitted.room(max_length), binarized, context, sizes)
 
 
 def looked_for(fitted: Fitted, reader: Reader, data: Any, *, read: bool, depth: str) -> np.ndarray:

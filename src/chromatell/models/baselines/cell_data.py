@@ -134,17 +134,18 @@ class CellData(Data):
 
     @cached_property
     def expression(self) -> tuple[np.ndarray, np.ndarray]:
-        """Principal components of every cell's expression, float32 (cells, k), and log library size (cells,)."""
+        """Principal components of every cell's expression, float32 (cells, k), and its sizes, (cells, s)."""
         keep = selected(self.rna)
         x = compact(matrix(self.rna)[:, keep])
         expression = Expression.fit(x[self.train], self.rna.var_names[keep])
         n = _COMPONENTS if keep.sum() > PANEL else int(keep.sum())  # a panel keeps all that its genes hold
         embedding = Embedding.fit(expression, x[self.train], n, seed=self.seed)
         scores = np.empty((x.shape[0], embedding.components.shape[1]), dtype=np.float32)
-        library = np.empty(x.shape[0], dtype=np.float32)
-        for rows, z, size in expression.blocks(x):
-            scores[rows], library[rows] = embedding.transform(z), size
-        return scores, library
+        sizes = []
+        for rows, z, library in expression.blocks(x):
+            scores[rows] = embedding.transform(z)
+            sizes.append(expression.sizes(library, x[rows]))
+        return scores, np.concatenate(sizes)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what is sent to a worker: without the MuData, which cannot be; what is read of it goes along."""
@@ -161,18 +162,18 @@ class CellData(Data):
     @cached_property
     def design(self) -> np.ndarray:
         """Components of expression, of one scale, other inputs, and log library size, float64 (cells, k + m + 1)."""
-        scores, library = self.expression
+        scores, sizes = self.expression
         # one scale: the penalty shrinks minor components more
         scale = max(float(scores[self.train].std(axis=0).max()), EPS)
-        return np.column_stack([scores / scale, self.beside, library]).astype(np.float64)
+        return np.column_stack([scores / scale, self.beside, sizes[:, :1]]).astype(np.float64)
 
     @cached_property
     def predicted_ratio(self) -> np.ndarray:
         """Depth predicted from expression over its mean in the training cells, (cells,)."""
-        scores, library = self.expression
+        scores, sizes = self.expression
         depth = true_depth(self.atac, self.depth_key)[self.train]
-        model = DepthModel.fit(scores[self.train], library[self.train], depth)
-        predicted = model.depth_of(model.predict(scores, library))
+        model = DepthModel.fit(scores[self.train], sizes[self.train], depth)
+        predicted = model.depth_of(model.predict(scores, sizes))
         return predicted / max(float(predicted[self.train].mean()), EPS)
 
     # ---- tuning

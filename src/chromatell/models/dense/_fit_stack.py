@@ -29,13 +29,14 @@ def stack_of(
     val = some_validation_cells(np.flatnonzero(split_of(data) == VAL), seed)
     if not len(val):
         return None
-    (rows, scores, library), components = training.some, training.components
+    (rows, scores, sizes), components = training.some, training.components
     read = thinned(len(rows), float(np.sum(training.share_open(atac, rows[:1000], regions))))
-    rows, scores, library = rows[read], scores[read], library[read]
+    rows, scores, sizes = rows[read], scores[read], sizes[read]
     x = subset(matrix(rna), val, genes)
-    parts = [(z @ components, size) for _, z, size in fitted.expression.blocks(x)]
+    expression = fitted.expression
+    parts = [(z @ components, expression.sizes(library, x[block])) for block, z, library in expression.blocks(x)]
     held = np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
-    train, val_cells, depth_mean = _sides(data, fitted, components, depth_key, (rows, scores, library), (val, *held))
+    train, val_cells, depth_mean = _sides(data, fitted, components, depth_key, (rows, scores, sizes), (val, *held))
     known = subset(matrix(rna), rows, genes) if len(val) < FEW else x
 
     def as_it_is(*_: Any) -> Any:
@@ -48,7 +49,7 @@ def stack_of(
         blocks(x, None, covariates, position, None, finish=as_it_is),
         components=components,
         depth_mean=depth_mean,
-        embed=refitted(fitted.expression, known, scores.shape[1], seed),
+        embed=refitted(expression, known, scores.shape[1], seed),
         seed=seed,
     )
 
@@ -58,13 +59,13 @@ def _sides(
 ) -> tuple[Cells, Cells, float]:
     """Return what the regressions read of training and of validation cells, and the mean of the predicted depth.
 
-    Each side is (rows, scores, log totals); depths are over their mean in the training cells, which come first.
+    Each side is (rows, scores, sizes); depths are over their mean in the training cells, which come first.
     """
     atac, regions, d = data.mod[ATAC], selected(data.mod[ATAC]), fitted.depth_model
     found, depth_mean = [], 0.0
-    for some, own, size in sides:
-        depth = d.depth_of(d.from_score(own @ (components.T @ d.coef[:-1]), size))
+    for some, own, sizes in sides:
+        depth = d.depth_of(d.from_score(own @ (components.T @ d.of_genes), sizes))
         depth_mean = depth_mean or max(float(depth.mean()), 1e-6)
-        library = np.column_stack([fitted.inputs.transform(data, some) / fitted.inputs.units, size])
-        found.append(known_cells(atac, some, regions, depth_key, scores=own, library=library, ratio=depth / depth_mean))
+        more, ratio = fitted.inputs.transform(data, some) / fitted.inputs.units, depth / depth_mean
+        found.append(known_cells(atac, some, regions, depth_key, scores=own, more=more, sizes=sizes, ratio=ratio))
     return found[0], found[1], depth_mean

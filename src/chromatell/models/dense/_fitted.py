@@ -73,7 +73,7 @@ class Fitted:
         n_pcs = min(network.n_pcs, min(x.shape) - 1) if reads_pcs else 0
         embedding = Embedding.fit(expression, x, max(n_pcs, 50), seed=seed)
         expression = expression.filled_by(embedding).with_range(x, subset(matrix(rna), val, genes), seed)
-        scores, library = projected(expression, x, embedding.components)
+        scores, sizes = projected(expression, x, embedding.components)
         projection = None
         if n_pcs:
             projection = embedding.components[:, :n_pcs] / np.float32(np.sqrt((scores[:, :n_pcs] ** 2).mean()))
@@ -82,7 +82,7 @@ class Fitted:
             genes=names,
             regions=atac.var_names[regions],
             expression=expression,
-            depth_model=DepthModel.fit(scores, library, depth, components=embedding.components),
+            depth_model=DepthModel.fit(scores, sizes, depth, components=embedding.components),
             covariates=Covariates.fit(data, rows, setup.get("batch_key"), setup.get("continuous_covariate_keys") or []),
             inputs=Inputs.fit(data, setup.get("inputs", []), rows, seed),
             projection=projection,
@@ -105,7 +105,7 @@ class Fitted:
             is_share=network.likelihood != "poisson",
             smoother=smoother,
             links=linked_pairs(data, fitted.genes, fitted.regions) if needs_links else None,
-            some=(rows[some], scores[some], library[some]),
+            some=(rows[some], scores[some], sizes[some]),
             components=embedding.components,
         )
         return fitted, training
@@ -124,17 +124,17 @@ class Fitted:
         """Return what is read beside expression: batches and covariates, then other modalities; float32 (rows, n)."""
         return np.hstack([self.covariates.transform(data, rows), self.inputs.transform(data, rows)])
 
-    def depth_ratio(self, z: np.ndarray, library: np.ndarray, simple: Regressions) -> np.ndarray:
+    def depth_ratio(self, z: np.ndarray, sizes: np.ndarray, simple: Regressions) -> np.ndarray:
         """Return the predicted depth of cells over its mean in the training cells."""
         d = self.depth_model
-        return d.depth_of(d.predict(z, library)) / simple.depth_mean
+        return d.depth_of(d.predict(z, sizes)) / simple.depth_mean
 
-    def stacked(self, z: np.ndarray, library: np.ndarray, more: np.ndarray, given: np.ndarray | None) -> Callable:
+    def stacked(self, z: np.ndarray, sizes: np.ndarray, more: np.ndarray, given: np.ndarray | None) -> Callable:
         """Return what makes of a block of the network's predictions that of the stack."""
         stack, d = self.stack, self.depth_model
         assert stack is not None  # asked for only where there is one
-        design, deeper = stack.simple.design(z, library, more), None
-        ratio = self.depth_ratio(z, library, stack.simple)
+        design, deeper = stack.simple.design(z, sizes[:, 0], more), None
+        ratio = self.depth_ratio(z, sizes, stack.simple)
         if given is not None:
             deeper = d.depth_of(given) / stack.simple.depth_mean / np.maximum(ratio, 1e-9)
         return lambda block, regions: stack.combine(block, design, ratio, regions, deeper)
@@ -191,7 +191,7 @@ class Training:
     links
         Genes, regions and distances of linked pairs.
     some
-        Up to `CELLS` training cells: their rows, scores on `components`, and log totals.
+        Up to `CELLS` training cells: their rows, scores on `components`, and sizes.
     """
 
     share: np.ndarray

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 
 from chromatell._arguments import arguments
 from chromatell._keys import ATAC, RNA, TRAIN
-from chromatell._rows import matrix
+from chromatell._rows import matrix, read
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, expressed, nonnegative, one_of, paired, query_expression, split_of
 from chromatell.data.accessibility import selected, true_depth
@@ -237,9 +237,9 @@ class Dense(CellModel):
         if training:
             depth = fitted.depth_model.standardise(true_depth(atac, self.config["setup"].get("depth_key"))[rows])
         else:  # as it will be for new cells; the network's own prediction, where it makes one, replaces it
-            weights = fitted.depth_model.coef[:-1, np.newaxis].astype(np.float32)
-            score, library = projected(fitted.expression, inputs.x, weights)
-            depth = np.float32(self.network.depth_shrink) * fitted.depth_model.from_score(score[:, 0], library)
+            weights = fitted.depth_model.of_genes[:, np.newaxis].astype(np.float32)
+            score, own = projected(fitted.expression, inputs.x, weights)
+            depth = np.float32(self.network.depth_shrink) * fitted.depth_model.from_score(score[:, 0], own)
         smoother = self._training.smoother if training else None
         targets = targets_of(self.network, atac, rows, selected(atac))
         dataset = CellDataset(inputs, targets, depth, self.network.block, smoother)
@@ -309,7 +309,7 @@ class Dense(CellModel):
     ) -> Iterator[tuple[slice, Any, Any]]:
         """Yield rows, and the columns and blocks that `decode` gives; `depth` is standardised, None to predict it.
 
-        `decode` makes them of a batch. `finish`, of (z, library, other inputs, depth), returns what changes a block of
+        `decode` makes them of a batch. `finish`, of (z, sizes, other inputs, depth), returns what changes a block of
         them, given the positions of its regions; None is the stack, where there is one.
         """
         fitted = self.fitted
@@ -318,15 +318,17 @@ class Dense(CellModel):
             if decode is decode_blocks and not fitted.stack.network_weight:
                 decode = not_asked
         for rows in row_blocks(x.shape[0], _ROWS):
-            z, library = fitted.expression.transform(x[rows], present)
-            sizes = np.column_stack([library, fitted.expression.detected(x[rows], present), covariates[rows]])
-            guess = np.float32(self.network.depth_shrink) * fitted.depth_model.predict(z, library)
+            cells = read(x[rows])
+            z, library = fitted.expression.transform(cells, present)
+            own = fitted.expression.sizes(library, cells, present)
+            sizes = np.column_stack([library, fitted.expression.detected(cells, present), covariates[rows]])
+            guess = np.float32(self.network.depth_shrink) * fitted.depth_model.predict(z, own)
             log_depth = guess if depth is None else depth[rows]
             batch = self._batch(z, sizes, log_depth).to(self.device)
             change = None
             if finish is not None:
                 more = covariates[rows][:, fitted.covariates.width :] / fitted.inputs.units
-                change = finish(z, library, more, None if depth is None else depth[rows])
+                change = finish(z, own, more, None if depth is None else depth[rows])
             if depth is None and self.network.depth_hidden:
                 with torch.no_grad():
                     own = self.network.depth_shrink * self.module.predict_depth(batch).mean(dim=0)

@@ -38,11 +38,12 @@ def known_cells(
     depth_key: str | None,
     *,
     scores: np.ndarray,
-    library: np.ndarray,
+    more: np.ndarray,
+    sizes: np.ndarray,
     ratio: np.ndarray,
 ) -> Cells:
     """Return what the regressions read of cells, with their true depth and open regions."""
-    return Cells(scores, library, true_depth(atac, depth_key)[rows], ratio, open_matrix(atac, rows, regions))
+    return Cells(scores, more, sizes, true_depth(atac, depth_key)[rows], ratio, open_matrix(atac, rows, regions))
 
 
 def refitted(expression: Expression, known: Any, width: int, seed: int) -> Embed:

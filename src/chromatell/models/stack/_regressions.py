@@ -107,8 +107,9 @@ class Cells(NamedTuple):
 
     Attributes
     ----------
-    scores, library
-        float32 (cells, k), and (cells, m + 1): what other inputs hold, and the library size.
+    scores, more, sizes
+        float32 (cells, k), (cells, m) and (cells, s): components, what other inputs hold, the library size and what
+        else depth is predicted from.
     depth, ratio
         (cells,), the true depth; the predicted one over its mean in the training cells.
     truth
@@ -116,19 +117,20 @@ class Cells(NamedTuple):
     """
 
     scores: np.ndarray
-    library: np.ndarray
+    more: np.ndarray
+    sizes: np.ndarray
     depth: np.ndarray
     ratio: np.ndarray
     truth: Any
 
     def at(self, rows: np.ndarray, cols: Any = slice(None)) -> Cells:
         """Return some cells and regions."""
-        scores, library, depth, ratio = (x[rows] for x in (self.scores, self.library, self.depth, self.ratio))
-        return Cells(scores, library, depth, ratio, self.truth[rows][:, cols])
+        of_cells = {name: x[rows] for name, x in self._asdict().items()}
+        return Cells(**of_cells | {"truth": of_cells["truth"][:, cols]})
 
     def design(self, scale: float) -> np.ndarray:
         """Return float64 (cells, k + m + 1)."""
-        return np.column_stack([self.scores / scale, self.library]).astype(np.float64)
+        return np.column_stack([self.scores / scale, self.more, self.sizes[:, :1]]).astype(np.float64)
 
 
 class _Trial:
@@ -139,7 +141,7 @@ class _Trial:
         share = np.asarray(train.truth.sum(axis=0), dtype=np.float64).ravel() / n
         self.mean = np.clip(share, 0.5 / (n + 1), 1 - 0.5 / (n + 1)).astype(np.float32)
         self.held, self._design = held, held.design(scale)
-        design, always = train.design(scale), train.library.shape[1]
+        design, always = train.design(scale), train.more.shape[1] + 1
         left: list[tuple[bool, Any]] = [(False, train.truth)]  # the truth, and whether mean x depth is taken off it
         if n * n_regions <= DENSE:
             rest = train.truth.toarray().astype(np.float32, copy=False)
@@ -254,10 +256,10 @@ def _without(train: Cells, rest: np.ndarray, held: np.ndarray, cols: np.ndarray,
 
     Components are those of the first: a cell that they were found with lies nearer to them than a new one.
     """
-    size = train.library[:, -1]
+    sizes = train.sizes
     of_rest, of_held = (embed(rest, rows) for rows in (rest, held))
-    depth = DepthModel.fit(of_rest, size[rest], train.depth[rest])
-    ratios = [depth.depth_of(depth.predict(own, size[rows])) for own, rows in ((of_rest, rest), (of_held, held))]
+    depth = DepthModel.fit(of_rest, sizes[rest], train.depth[rest])
+    ratios = [depth.depth_of(depth.predict(own, sizes[rows])) for own, rows in ((of_rest, rest), (of_held, held))]
     mean = max(ratios[0].mean(), 1e-6)
     ours, theirs = (
         train.at(rows, cols)._replace(scores=own, ratio=ratio / mean)

@@ -36,13 +36,14 @@ def stack_of(
     rows = np.sort(np.random.default_rng(seed).permutation(rows)[:CELLS])
     rows = rows[thinned(len(rows), data.share_open * len(regions))]
     z, embedding = data.dataset.cells[:, : fitted.embedding.n_components], fitted.embedding
-    depth = fitted.depth_model.depth_of(fitted.depth_model.predict(z, data.library))
+    depth = fitted.depth_model.depth_of(fitted.depth_model.predict(z, data.sizes))
     depth_mean = max(float(depth[rows].mean()), 1e-6)
 
     def cells(some: np.ndarray) -> Cells:
         scores, ratio = z[some] * embedding.spread, depth[some] / depth_mean
-        library = data.library[some, np.newaxis]
-        return known_cells(atac, some, regions, setup["depth_key"], scores=scores, library=library, ratio=ratio)
+        more = np.zeros((len(some), 0), dtype=np.float32)  # no other modality is read
+        own = {"scores": scores, "more": more, "sizes": data.sizes[some], "ratio": ratio}
+        return known_cells(atac, some, regions, setup["depth_key"], **own)
 
     def network() -> Iterator[tuple[slice, slice, np.ndarray]]:
         v = cell_vectors(module, data.dataset.cells[val], data.dataset.predicted_depth[val])

@@ -34,8 +34,8 @@ class ReadCells(NamedTuple):
         float32 (cells, n_inputs), what the cell tower reads.
     log_depth
         float32 (cells,), standardised, as asked for.
-    embedding, library
-        float32 (cells, d) and (cells,): the standardised embedding, log library size.
+    embedding, sizes
+        float32 (cells, d) and (cells, s): the standardised embedding; log library size and the like.
     given
         Whether the depth is not the predicted one.
     """
@@ -43,7 +43,7 @@ class ReadCells(NamedTuple):
     inputs: np.ndarray
     log_depth: np.ndarray
     embedding: np.ndarray
-    library: np.ndarray
+    sizes: np.ndarray
     given: bool
 
 
@@ -82,15 +82,15 @@ class Fitted:
     def read_cells(self, data: Any, depth: str, depth_key: str | None) -> ReadCells:
         """Return what is read of cells, at the depth asked for."""
         rna = expression_of(data)
-        cells, library = self.embedding.transform(rna)
+        cells, sizes = self.embedding.transform(rna)
         if depth == "predicted":
-            size = SHRINK * self.depth_model.predict(cells, library)
+            size = SHRINK * self.depth_model.predict(cells, sizes)
         elif depth == "fixed":
             size = np.zeros(rna.n_obs, dtype=np.float32)
         else:
             size = self.depth_model.standardise(true_depth(observed_atac(data), depth_key))
         inputs = np.hstack([cells, self.cell_covariates.transform(data, np.arange(rna.n_obs))])
-        return ReadCells(inputs, size, cells, library, depth != "predicted")
+        return ReadCells(inputs, size, cells, sizes, depth != "predicted")
 
     def beside_network(self, cells: ReadCells) -> dict[str, np.ndarray | None]:
         """Return what the stack reads of cells: the design of its regressions, and predicted depth over its mean.
@@ -100,12 +100,12 @@ class Fitted:
         if self.stack is None:
             return {}
         simple, d = self.stack.simple, self.depth_model
-        ratio = d.depth_of(d.predict(cells.embedding, cells.library)) / simple.depth_mean
+        ratio = d.depth_of(d.predict(cells.embedding, cells.sizes)) / simple.depth_mean
         deeper = None
         if cells.given:
             deeper = d.depth_of(cells.log_depth) / simple.depth_mean / np.maximum(ratio, 1e-9)
         none = np.zeros((len(ratio), 0), dtype=np.float32)  # no other modality is read
-        return {"design": simple.design(cells.embedding, cells.library, none), "ratio": ratio, "deeper": deeper}
+        return {"design": simple.design(cells.embedding, cells.sizes[:, 0], none), "ratio": ratio, "deeper": deeper}
 
     def combined(
         self,

@@ -38,7 +38,7 @@ class TrainingData:
     tokens: np.ndarray
     dataset: RegionCells
     share_open: float
-    library: np.ndarray  # log library size of each cell, 0 where the embedding is the user's
+    sizes: np.ndarray  # of each cell, log library size first; 0 where the embedding is the user's
     vectors: VectorData | None = None  # what the tower learns instead of pairs, once a first fit has found it
 
     @classmethod
@@ -61,10 +61,10 @@ class TrainingData:
         _with_sequence(tokens, atac.var_names[keep])
         val = np.flatnonzero(cell_split == VAL)
         embedding = CellEmbedding.fit(rna, rows, key=setup["embedding"], n_pcs=config["n_pcs"], seed=seed, val=val)
-        cells, library = embedding.transform(rna)
+        cells, sizes = embedding.transform(rna)
         covariates = Covariates.fit(data, rows, setup.get("batch_key"), setup.get("continuous_covariate_keys") or [])
         depth = true_depth(atac, setup["depth_key"])
-        model = DepthModel.fit(cells[rows], library[rows], depth[rows], spread=embedding.spread)
+        model = DepthModel.fit(cells[rows], sizes[rows], depth[rows], spread=embedding.spread)
         opened = open_matrix(atac, slice(None), keep)
         if seen.sum() < 2:
             raise ChromatellError(
@@ -77,7 +77,7 @@ class TrainingData:
                 "No training region is open in any training cell: there is nothing to learn. Check mdata.mod['atac'].X "
                 "and the splits."
             )
-        predicted = SHRINK * model.predict(cells, library)
+        predicted = SHRINK * model.predict(cells, sizes)
         cells = np.hstack([cells, covariates.transform(data, np.arange(rna.n_obs))])
         dataset = RegionCells(tokens, opened.T.tocsr(), cells, model.standardise(depth), predicted, block)
         fitted = Fitted(
@@ -89,7 +89,7 @@ class TrainingData:
             depth_model=model,
             source=source or CovariateSource(),
         )
-        return cls(fitted, cell_split, region_split, tokens, dataset, share, library)
+        return cls(fitted, cell_split, region_split, tokens, dataset, share, sizes)
 
     @property
     def start(self) -> tuple[float, float]:
