@@ -74,8 +74,9 @@ class Dense(CellModel):
         Predict with a weighted mean of the network, ridge regression on the same expression (full, and of low rank) and
         region mean x predicted depth. The weights, 0 or more, sum to 1; they are those of the least squared error in
         validation cells, of which the network's share is lowered by two standard errors; where these are under 300,
-        held-out tenths of the training cells weigh the others. ``model.card['predicts']`` says what they are. False
-        gives the network alone, as do no validation cells; None is True but for 'wizel2025'.
+        held-out tenths of the training cells weigh the others, and else it is raised until the mean loses nothing to
+        the network in depth-matched AUROC, as far as average precision allows. ``model.card['predicts']`` says what
+        they are. False gives the network alone, as do no validation cells; None is True but for 'wizel2025'.
     network
         Other fields of `DenseConfig`: `n_pcs`, `n_hidden`, `n_layers`, `n_latent`, `norm`, `dropout`, `n_members`,
         `block`, ...

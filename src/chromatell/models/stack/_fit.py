@@ -12,6 +12,7 @@ from chromatell._settings import logger
 from chromatell.data.accessibility import open_matrix, true_depth
 from chromatell.data.expression import Embedding, Expression
 from chromatell.data.sparse_expression import projected
+from chromatell.models.stack._matched import Watched
 from chromatell.models.stack._regressions import DEPTH, ENTRIES, FEW, MEMBERS, NETWORK, Cells, Embed, fit_regressions
 from chromatell.models.stack._weights import VAL_CELLS, WORDS, Moments, Stack, choose_weights
 
@@ -83,10 +84,13 @@ def fit_stack(
     for one in apart:
         moments.add(n_val + one.rows, one.cols, one.members, one.truth, len(simple.mean) / len(one.cols))
     design = simple.design_of(val)
+    watched = Watched(simple.mean, val.truth, val.depth, len(MEMBERS)) if n_val >= FEW else None
     for cells, cols, block in network:
         predicted = [simple.predict(m, design[cells], val.ratio[cells], cols) for m in MEMBERS[:-1]]
         moments.add(cells, cols, [*predicted, block], val.truth[cells][:, cols].toarray())
-    weights, loss = choose_weights(moments)
+        if watched is not None:
+            watched.add(cells, cols, [*predicted, block])
+    weights, loss = choose_weights(moments, watched)
     stack = Stack(weights, simple, loss, n_val)
     logger.info(f"Predicts with {stack.described()}.")
     if loss[NETWORK] > FAILED * loss[DEPTH]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from chromatell._validate import ChromatellError
 from chromatell.data.stored import stored
+from chromatell.models.stack._matched import Watched
 from chromatell.models.stack._regressions import DEPTH, LOW_RANK, MEMBERS, NETWORK, RIDGE, Regressions
 
 WORDS = {
@@ -258,9 +259,14 @@ def _on_simplex(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return found
 
 
-def choose_weights(moments: Moments) -> tuple[dict[str, float], dict[str, float]]:
-    """Return the weights of the members, and the mean loss of each and of their weighted mean in validation cells."""
+def choose_weights(moments: Moments, watched: Watched | None = None) -> tuple[dict[str, float], dict[str, float]]:
+    """Return the weights of the members, and the mean loss of each and of their weighted mean in validation cells.
+
+    `watched` raises the network's share where the weighted mean would tell cells of one depth apart worse than it does.
+    """
     weights = moments.best()
+    if watched is not None:
+        weights = watched.raised(weights)
     weights = np.where(weights < _LOWEST, 0.0, weights)
     weights /= weights.sum()
     loss = {m: float(moments.loss(w).mean()) for m, w in zip(MEMBERS, np.eye(len(MEMBERS)), strict=True)}
