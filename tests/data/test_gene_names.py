@@ -58,3 +58,11 @@ def test_what_no_call_can_rename_is_said(counts, names, message):
     expression = Expression.fit(counts, SYMBOLS)
     with pytest.raises(ChromatellError, match=message):
         expression.align(ad.AnnData(counts[:, : len(names)], var=pd.DataFrame(index=names)))
+
+
+def test_regions_in_place_of_genes_are_told_before_cells_without_expression():
+    x = np.zeros((3, 2))
+    x[0] = 1
+    atac = ad.AnnData(x, var=pd.DataFrame(index=["chr1:100-200", "chr1:300-400"]))
+    with pytest.raises(ChromatellError, match=r"The variables are regions \(such as 'chr1:100-200', ...\) where genes"):
+        query_expression(atac)
