@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +86,23 @@ def test_the_message_says_what_is_needed_and_what_is_usual():
         with pytest.raises(ctl.ChromatellError) as raised:
             arguments(function)(**given)
         assert str(raised.value) == message
+
+
+@pytest.mark.parametrize(
+    ("call", "needed"),
+    [
+        (
+            lambda: ctl.pp.split_cells("a.h5mu"),
+            "mdata='a.h5mu' is a path; an open MuData or AnnData is needed: mdata = ",
+        ),
+        (lambda: ctl.tl.dense(Path("a.h5mu")), "an open MuData is needed: mdata = ctl.io.read('a.h5mu')."),
+        (lambda: ctl.tl.nascent("a.zarr"), "needed: tracks = ctl.data.BinnedTracks.open('a.zarr')."),
+        (lambda: ctl.models.Dense("a.h5mu"), "an open MuData is needed: mdata = ctl.io.read('a.h5mu')."),
+    ],
+)
+def test_a_path_in_place_of_what_it_holds_is_told(call, needed):
+    with pytest.raises(ctl.ChromatellError, match=re.escape(needed)):
+        call()
 
 
 def test_a_call_that_python_refuses_is_refused_by_python():

@@ -23,6 +23,9 @@ _Wrapper = TypeVar("_Wrapper", bound=Callable[..., Any])
 _SHOWN = 60  # characters of a value
 _COLUMNS = frozenset({"by", "groupby", "labels", "batch_key", "sample_key", "per"})  # each names one column of obs
 
+# class -> what opens a file of it; of several in an annotation the first counts
+_OPENED = {"MuData": "ctl.io.read", "BinnedTracks": "ctl.data.BinnedTracks.open", "AnnData": "ctl.io.read"}
+
 # Annotation -> the values it lets through, and what a message calls them. Any other annotation lets everything
 # through: the function itself knows better.
 _KINDS: dict[Any, tuple[tuple[type, ...], str]] = {
@@ -98,6 +101,14 @@ def check(name: str, value: Any, hint: Any, default: Any) -> None:
     """Raise where the value of an argument is of a type that its annotation does not name."""
     if not _fits(value, hint):
         raise ChromatellError(_message(name, value, hint, default))
+    if isinstance(value, str | os.PathLike):
+        kinds = {getattr(part, "__name__", str(part)) for part in _parts(hint)} - {"NoneType"}
+        if kinds and kinds <= set(_OPENED):
+            call = next(call for kind, call in _OPENED.items() if kind in kinds)
+            needed = _joined([kind for kind in _OPENED if kind in kinds])
+            raise ChromatellError(
+                f"{name}={str(value)!r} is a path; an open {needed} is needed: {name} = {call}({str(value)!r})."
+            )
 
 
 def _meant(signature: inspect.Signature, given: Iterable[str]) -> str:
@@ -144,6 +155,10 @@ def _fits_one(value: Any, part: Any) -> bool:
     return True
 
 
+def _joined(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
+
+
 def _called(part: Any) -> str:
     """Return what a message calls the values of an annotation."""
     part = types.NoneType if part is None else part
@@ -157,7 +172,7 @@ def _message(name: str, value: Any, hint: Any, default: Any) -> str:
     needed = list(dict.fromkeys(", ".join(_called(part) for part in _parts(hint)).split(", ")))
     if "text" in needed and "a path" in needed:
         needed.remove("text")
-    listed = needed[0] if len(needed) == 1 else f"{', '.join(needed[:-1])} or {needed[-1]}"
+    listed = _joined(needed)
     shown = " ".join(repr(value).split())
     shown = shown if len(shown) <= _SHOWN else shown[:_SHOWN] + "..."
     kind = type(value).__name__

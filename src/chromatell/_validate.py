@@ -251,8 +251,8 @@ def expressed(rna: AnnData, name: str = RNA) -> None:
     if empty.any():
         if are_regions(rna.var_names):
             raise ChromatellError(
-                f"The variables are regions (such as {examples(rna.var_names, 1)}) where genes are read. Give the cells' "
-                "expression, such as mdata.mod['rna'], and not their ATAC."
+                f"The variables are regions (such as {examples(rna.var_names, 1)}) where genes are read. Give the "
+                "cells' expression, such as mdata.mod['rna'], and not their ATAC."
             )
         cure = "keep = np.asarray(rna.X.sum(1)).ravel() > 0; mdata = mdata[keep].copy()"
         where = " from both modalities"

@@ -108,6 +108,8 @@ class Cure:
         The name that the value of a statement gets.
     option
         The option that an offered value is for, where the message does not begin with it.
+    instead
+        The statement takes the place of the call, which is not run again.
     """
 
     name: str
@@ -118,6 +120,7 @@ class Cure:
     take: tuple[int | str, ...] = ()
     into: str = ""
     option: str = ""
+    instead: bool = False
 
     def run(self, folder: Any) -> dict[str, Any]:
         """Demand the error, do what it says, demand that the error is gone; return what there is then."""
@@ -149,7 +152,7 @@ class Cure:
             chosen = [lines[i] for i in take] if take else lines  # type: ignore[index]
             mended = any(line.split("(")[0] == call.split("(")[0] for line in chosen)  # the call itself
             chosen = [f"{self.into} = {line}" if self.into else line for line in chosen]
-            return [*([] if mended else [call]), *reversed(chosen)]
+            return [*([] if mended or self.instead else [call]), *reversed(chosen)]
         options = options_of(message)
         assert set(take) <= options.keys(), f"no option {take} in: {message}; found {options}"
         given = {
