@@ -120,7 +120,7 @@ def test_every_public_function_refuses_another_type_first(name):
     parameters = inspect.signature(function).parameters.values()
     open_or_path = {True: object(), False: "x"}  # text in place of MuData would be taken for its path
     needed = {
-        p.name: open_or_path["Data" in str(p.annotation) or "Tracks" in str(p.annotation)]
+        p.name: open_or_path[any(kind in str(p.annotation) for kind in ("MuData", "AnnData", "Tracks"))]
         for p in parameters
         if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
     }
