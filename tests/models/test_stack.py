@@ -14,8 +14,17 @@ from sklearn.linear_model import Ridge
 import chromatell as ctl
 from chromatell import ChromatellError
 from chromatell.io import Record
-from chromatell.models.stack._regressions import DEPTH, LOW_RANK, MEMBERS, NETWORK, RIDGE, Cells, fit_regressions
-from chromatell.models.stack._weights import ERRORS, SHAPE, Moments, choose_weights
+from chromatell.models.stack._regressions import (
+    DEPTH,
+    LOW_RANK,
+    MEMBERS,
+    NETWORK,
+    RIDGE,
+    Cells,
+    Regressions,
+    fit_regressions,
+)
+from chromatell.models.stack._weights import ERRORS, SHAPE, Moments, Stack, choose_weights
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +94,29 @@ def test_the_prediction_is_the_weighted_mean(trained):
     np.testing.assert_allclose(model.predict(mdata), expected, atol=1e-6)
     some = list(model.regions[[7, 3, 40]])
     np.testing.assert_allclose(model.predict(mdata, regions=some), expected[:, [7, 3, 40]], atol=1e-6)
+
+
+@pytest.mark.parametrize("on_depth", [(), (RIDGE,), (RIDGE, LOW_RANK)])
+@pytest.mark.parametrize("weights", [(0.1, 0.4, 0.3, 0.2), (0.0, 0.5, 0.5, 0.0)])
+def test_members_that_start_from_one_depth_share_it(rng, on_depth, weights):
+    mean, ratio = rng.uniform(0.01, 0.3, 30).astype(np.float32), rng.uniform(0.5, 2, 6)
+    design = rng.normal(size=(6, 5)).astype(np.float32)
+    beta, low, components = (0.02 * rng.normal(size=s).astype(np.float32) for s in ((5, 30), (5, 3), (3, 30)))
+    simple = Regressions(
+        np.zeros((4, 4), "f4"), 1.0, np.zeros(5), mean, 1.0, beta, low, components, on_depth=frozenset(on_depth)
+    )
+    held = {m: w for m, w in zip(MEMBERS, weights, strict=True) if w}
+    network, cols = rng.random((6, 20), dtype=np.float32), np.arange(5, 25)
+    depth = 1 - (1 - mean[cols]) ** ratio[:, None]
+    base = {m: depth if m in on_depth else mean[cols] for m in (RIDGE, LOW_RANK)}
+    said = {
+        DEPTH: depth,
+        RIDGE: np.clip(base[RIDGE] + design @ beta[:, cols], 1e-6, 1 - 1e-6),
+        LOW_RANK: np.clip(base[LOW_RANK] + design @ low @ components[:, cols], 1e-6, 1 - 1e-6),
+        NETWORK: network,
+    }
+    found = Stack(held, simple, {}, 0).combine(network if NETWORK in held else None, design, ratio, cols, None)
+    np.testing.assert_allclose(found, sum(w * said[m] for m, w in held.items()), atol=1e-6)
 
 
 def test_weights_are_those_of_a_constrained_regression(rng):

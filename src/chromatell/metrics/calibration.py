@@ -10,6 +10,7 @@ from chromatell._validate import ChromatellError, one_of
 from chromatell.metrics.ranking import aligned, flat_positives
 
 _BLOCK = 4_000_000  # values looked at at a time
+_IN_CACHE = 1 << 16
 
 
 def reliability_curve(y: Any, probability: np.ndarray, *, n_bins: int = 15, strategy: str = "mass") -> np.ndarray:
@@ -137,7 +138,9 @@ def brier_score(y: Any, probability: np.ndarray, axis: int | None = None) -> Any
         row, col = np.divmod(flat_positives(y), p.shape[1])
         if axis == 0:
             p, row, col = p.T, col, row
-    squares = np.array([np.einsum("i,i->", r, r, dtype=np.float64) for r in p])
+    step = max(1, _IN_CACHE // max(p.shape[1], 1))
+    parts = (np.ascontiguousarray(p[a : a + step], dtype=np.float64) for a in range(0, len(p), step))
+    squares = np.concatenate([np.zeros(0), *(np.einsum("ij,ij->i", x, x) for x in parts)])
     hits = np.bincount(row, 1.0 - 2.0 * p[row, col].astype(np.float64), minlength=p.shape[0])
     score = (squares + hits) / p.shape[1]
     return float(score[0]) if axis is None else score

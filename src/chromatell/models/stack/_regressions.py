@@ -73,16 +73,23 @@ class Regressions:
         """Return the same of cells whose scores are known."""
         return (cells.design(self.scale) - self.centre).astype(np.float32)
 
-    def predict(self, member: str, design: np.ndarray, ratio: np.ndarray, regions: Any) -> np.ndarray:
+    def at_depth(self, ratio: np.ndarray, regions: Any) -> np.ndarray:
+        """Return the regions' means at the predicted depth of each cell over the mean, float32 (cells, regions)."""
+        return _scaled(ratio, self.mean[regions])
+
+    def predict(
+        self, member: str, design: np.ndarray, ratio: np.ndarray, regions: Any, at_depth: np.ndarray | None = None
+    ) -> np.ndarray:
         """Return probabilities of one member, float32 (cells, regions), which nothing else holds.
 
-        `ratio` is the predicted depth of each cell over the mean.
+        `ratio` is the predicted depth of each cell over the mean; `at_depth`, which is left as it is, what
+        :meth:`at_depth` returns, where several members start from it.
         """
-        base = self.mean[regions]
-        if member == DEPTH or member in self.on_depth:
-            base = _scaled(ratio, base)
         if member == DEPTH:
-            return base
+            return self.at_depth(ratio, regions) if at_depth is None else at_depth.copy()
+        base = self.mean[regions]
+        if member in self.on_depth:
+            base = _scaled(ratio, base) if at_depth is None else at_depth
         if member == RIDGE:
             assert self.beta is not None  # a member whose arrays are there
             found = design @ self.beta[:, regions]

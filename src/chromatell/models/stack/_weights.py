@@ -60,10 +60,12 @@ class Stack:
         None where depth is predicted.
         """
         total, regions = None if network is None else np.float32(self.network_weight) * network, _stretch(regions)
-        for member, weight in self.weights.items():
-            if member == NETWORK:
-                continue
-            p = self.simple.predict(member, design, ratio, regions)
+        members = [m for m in self.weights if m != NETWORK]
+        shared = sum(m == DEPTH or m in self.simple.on_depth for m in members) > 1
+        at_depth = self.simple.at_depth(ratio, regions) if shared else None  # an exponential of every value
+        for member in members:
+            weight = self.weights[member]
+            p = self.simple.predict(member, design, ratio, regions, at_depth)
             if deeper is not None:
                 p = -np.expm1(np.log1p(-p) * deeper[:, None].astype(np.float32))
             p *= np.float32(weight)
