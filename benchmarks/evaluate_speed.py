@@ -61,4 +61,4 @@ def main(sizes: list[int]) -> None:
 
 
 if __name__ == "__main__":
-    main([int(a) for a in sys.argv[1:]] or [1_000, 2_000, 4_000])
+    main([int(a) for a in sys.argv[1:]] or [1_000, 2_000, 4_000, 8_000])
