@@ -154,6 +154,23 @@ def test_the_calibrated_threshold_finds_most_with_few_enough_wrong_regions(fdr):
     assert table.attrs["calibration"] == pytest.approx(found)
 
 
+def test_one_region_that_holds_all_sites_is_no_calibration():
+    """Most bins tie at the lowest value, where the whole chromosome is one region: right, and of no use.
+
+    The track is highest at 12 places without a site, then equal at 12 sites: at no height are few of the regions wrong
+    but at the lowest.
+    """
+    values = np.zeros(4000, dtype=np.float32)
+    sites, wrong = np.arange(100, 3700, 300), np.arange(250, 3850, 300)
+    values[wrong], values[sites] = 2, 1
+    tracks = ctl.data.BinnedTracks({"1": values[None]}, ["x"], chrom_sizes={"1": 200_000})
+    known = [f"1:{50 * b}-{50 * b + 50}" for b in sites]
+    with pytest.raises(ctl.ChromatellError, match="At no height do at most 10%"):
+        call_regions(tracks, "x", calibrate=known, fdr=0.1, sigma=0, min_length=50, gap=0)
+    half = call_regions(tracks, "x", calibrate=known, fdr=0.5, sigma=0, min_length=50, gap=0)
+    assert half.attrs["calibration"] == {"sites": 12, "called": 24, "precision": 0.5, "recall": 1.0}
+
+
 def test_calibration_looks_at_validation_bins_alone():
     tracks, known, _ = with_sites()
     tracks.splits = {"chr1": np.ones(2000, dtype=np.uint8), "chr2": np.zeros(2000, dtype=np.uint8)}

@@ -31,6 +31,7 @@ Predict = Callable[[BinnedTracks], dict[str, np.ndarray]]
 _PIECE = 200
 _FEWEST_SITES = 10
 _STEPS = 400  # thresholds that are tried
+_SITES_EACH = 2  # regions that hold more sites than that, on average, are several grown together
 
 
 @arguments
@@ -70,8 +71,9 @@ def call_regions(
     calibrate
         Known sites, such as peaks of an assay or start sites of transcription, of some chromosomes of the tracks or of
         all: a BED file, a table, or names. Among the thresholds at which at most `fdr` of the regions that are called
-        there hold none, that is taken at which most hold one. Where these chromosomes are split, the bins of 'val'
-        alone are looked at (of one without, all but those of 'train'), on which the model was not trained.
+        there hold none, and all together hold at most twice as many sites as there are of them, that is taken at which
+        most hold one. Where these chromosomes are split, the bins of 'val' alone are looked at (of one without, all but
+        those of 'train'), on which the model was not trained.
     sigma
         Standard deviation, in bins, of the Gaussian that smooths the track first; 0 does not.
     min_length, gap
@@ -280,7 +282,8 @@ def _calibrated(
             called += len(first)
             right += int(_touch(first, last, known).sum())
             held += int(_touch(known[:, 0], known[:, 1], np.column_stack([first, last])).sum())
-        if called and called - right <= fdr * called and right > most:  # far below, regions grow into one
+        grown = held > _SITES_EACH * right  # far below, regions grow into one that holds them all
+        if called and called - right <= fdr * called and right > most and not grown:
             n, most = sum(map(len, sites.values())), right
             best = float(cut), {"sites": n, "called": called, "precision": right / called, "recall": held / n}
     if best is None:
