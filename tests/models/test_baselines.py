@@ -15,7 +15,7 @@ from sklearn.neighbors import KNeighborsRegressor
 
 import chromatell as ctl
 from chromatell.data.expression import Embedding, Expression
-from chromatell.models.baselines import parts
+from chromatell.models.baselines import cell_data, parts
 from chromatell.models.baselines.cells import BASELINES, ORACLES, SEQUENCE_BASELINES, BaselineFitter
 from chromatell.models.baselines.protocol import EVERY
 
@@ -127,6 +127,13 @@ def test_each_view_has_the_option_that_is_best_in_it(mdata, fitter):
     for view, by_option in best.items():
         assert by_option[k[view][0]] >= max(by_option.values()) - 2e-3, view
     assert fitter.option("knn", "within_type") == fitter.option("knn", "depth_matched")
+
+
+def test_expression_that_is_read_by_blocks_is_the_same(mdata, fitter, monkeypatch):
+    monkeypatch.setattr(cell_data, "BLOCK", 10)
+    by_blocks = BaselineFitter(mdata, mdata.mod["atac"].var_names)
+    for one, other in zip(by_blocks.expression, fitter.expression, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_views_that_are_not_asked_for_are_not_tuned(mdata, fitter):

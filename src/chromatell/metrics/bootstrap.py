@@ -150,7 +150,8 @@ class Histograms:
         `left_out`, CSR of the same shape, marks are not counted; none of them is open in `y`.
         """
         n, m = score.shape
-        parts = [slice(a, a + max(1, _HELD // max(m, 1))) for a in range(0, n, max(1, _HELD // max(m, 1)))]
+        step = max(1, _HELD // max(m, n_bins))
+        parts = [slice(a, a + step) for a in range(0, n, step)]
         count = np.zeros(1 << (32 - _SHIFT), dtype=np.int64)
         for part in parts:
             prefix = _prefix(score[part])

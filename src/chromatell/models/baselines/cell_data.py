@@ -12,7 +12,8 @@ import scipy.sparse as sp
 from mudata import MuData
 
 from chromatell._keys import LINKS, RNA, TRAIN, UNS, VAL
-from chromatell._rows import compact, matrix
+from chromatell._row_sources import HeldRows
+from chromatell._rows import BLOCK, DiskMatrix, columns, matrix
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, examples, paired, region_split_of, split_of
 from chromatell.data.accessibility import open_matrix, selected, true_depth
@@ -136,7 +137,9 @@ class CellData(Data):
     def expression(self) -> tuple[np.ndarray, np.ndarray]:
         """Principal components of every cell's expression, float32 (cells, k), and its sizes, (cells, s)."""
         keep = selected(self.rna)
-        x = compact(matrix(self.rna)[:, keep])
+        x = columns(matrix(self.rna), np.flatnonzero(keep))
+        if not isinstance(x, DiskMatrix) and x.shape[0] > BLOCK:
+            x = DiskMatrix(HeldRows(x))  # rows are read block by block, without a copy of them all
         expression = Expression.fit(x[self.train], self.rna.var_names[keep])
         n = _COMPONENTS if keep.sum() > PANEL else int(keep.sum())  # a panel keeps all that its genes hold
         embedding = Embedding.fit(expression, x[self.train], n, seed=self.seed)
