@@ -11,7 +11,7 @@ from sklearn.metrics import average_precision_score
 import chromatell as ctl
 from chromatell.models.stack import _fit as fit_file
 from chromatell.models.stack import _matched as matched_file
-from chromatell.models.stack._matched import STEPS, TOLERANCE, Watched
+from chromatell.models.stack._matched import ERRORS, STEPS, TOLERANCE, Watched
 
 N, M = 400, 60
 
@@ -74,8 +74,8 @@ def test_the_share_is_the_least_with_which_nothing_is_lost(rng):
 
     assert 0 < at < STEPS
     assert lost[0] > 0.01
-    assert lost[at] < max(1.4 * error(at), TOLERANCE)
-    assert lost[at - 1] > max(error(at - 1) / 1.4, TOLERANCE)
+    assert lost[at] < max(1.4 * ERRORS * error(at), TOLERANCE)
+    assert lost[at - 1] > max(ERRORS * error(at - 1) / 1.4, TOLERANCE)
 
 
 def test_average_precision_is_not_given_up_for_it(rng):

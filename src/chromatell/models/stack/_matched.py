@@ -11,6 +11,9 @@ from chromatell.metrics import average_precision, depth_matched_auroc
 
 MOST_OPEN = 1_000  # regions that are looked at
 STEPS = 8  # from the share that the loss chose to the network alone
+ERRORS = (
+    2.0  # standard errors over cells within which a loss is none: what is raised for it costs other scores a little
+)
 TOLERANCE = 0.001  # of AUROC; a loss that is smaller is none
 
 
@@ -50,8 +53,8 @@ class Watched:
     def raised(self, weights: np.ndarray) -> np.ndarray:
         """Return weights in which the network has the least share with which the mean loses nothing to it.
 
-        That is in depth-matched AUROC, but for one standard error over cells, or `TOLERANCE`. No share is taken with
-        which the average precision were below that of another member.
+        That is in depth-matched AUROC, but for `ERRORS` standard errors over cells, or `TOLERANCE`. No share is taken
+        with which the average precision were below that of another member.
         """
         network = np.eye(len(weights))[-1]
         if not 0 <= weights[-1] < 1:
@@ -64,7 +67,7 @@ class Watched:
                 break
             found, own = tried, self._matched(tried)
             error = float(np.sqrt(np.square(alone.influence - own.influence).sum()))
-            if not alone.mean - own.mean > max(error, TOLERANCE):
+            if not alone.mean - own.mean > max(ERRORS * error, TOLERANCE):
                 break
         return found
 
