@@ -11,9 +11,7 @@ from chromatell.metrics import average_precision, depth_matched_auroc
 
 MOST_OPEN = 1_000  # regions that are looked at
 STEPS = 8  # from the share that the loss chose to the network alone
-ERRORS = (
-    2.0  # standard errors over cells within which a loss is none: what is raised for it costs other scores a little
-)
+ERRORS = 2.0  # standard errors over cells within which a loss is none: raising the share costs other scores a little
 TOLERANCE = 0.001  # of AUROC; a loss that is smaller is none
 
 
