@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from tests.nn.made_towers import SMALL, running_statistics
 
 from chromatell import ChromatellError
+from chromatell.models import XChrom
 from chromatell.models.xchrom._module import XChromConfig, XChromModule
 from chromatell.models.xchrom._presets import PRESETS, resolve_network
 from chromatell.nn.sequence_tower import (
@@ -83,7 +84,7 @@ def test_the_preset_is_the_published_recipe():
 
 def test_every_preset_has_positions_left_and_survives_json():
     for preset in PRESETS.values():
-        network = resolve_network(preset.network, {})
+        network = resolve_network(XChrom, preset.network, {})
         raw = asdict(network)["tower"]
         raw["filters"] = list(raw["filters"])
         assert TowerConfig(**raw) == network.tower
@@ -284,14 +285,14 @@ def test_gradients_reach_every_weight(tokens):
 def test_one_position_at_least_is_left():
     published, small = PRESETS["xchrom"].network, PRESETS["small"].network
     with pytest.raises(ChromatellError, match="sequence_length=191 is too short: this tower needs at least 192 bases"):
-        resolve_network(published, {"sequence_length": 191})
-    assert resolve_network(published, {"sequence_length": 192}).tower.n_positions == 1
+        resolve_network(XChrom, published, {"sequence_length": 191})
+    assert resolve_network(XChrom, published, {"sequence_length": 192}).tower.n_positions == 1
     motifs = {"kind": "motifs", "stem_kernel": 15, "stem_pool": 4}  # one convolution: its width is enough
-    assert resolve_network(small, {**motifs, "sequence_length": 15}).tower.sequence_length == 15
+    assert resolve_network(XChrom, small, {**motifs, "sequence_length": 15}).tower.sequence_length == 15
     with pytest.raises(ChromatellError, match=r"needs at least 15 bases.*add_sequence\(mdata, fasta, width=15\)"):
-        resolve_network(small, {**motifs, "sequence_length": 14})
+        resolve_network(XChrom, small, {**motifs, "sequence_length": 14})
     with pytest.raises(ChromatellError, match="needs at least 20 bases"):  # or one pooling
-        resolve_network(small, {**motifs, "stem_pool": 20, "sequence_length": 19})
+        resolve_network(XChrom, small, {**motifs, "stem_pool": 20, "sequence_length": 19})
 
 
 @pytest.mark.parametrize(
@@ -325,9 +326,9 @@ def test_numbers_become_pythons_own():
 
 
 def test_an_embedding_of_another_width_widens_the_bottleneck():
-    network = resolve_network(PRESETS["small"].network, {"n_embed": 12, "filters": [8, 8], "stem_filters": 8})
+    network = resolve_network(XChrom, PRESETS["small"].network, {"n_embed": 12, "filters": [8, 8], "stem_filters": 8})
     assert network.tower.n_bottleneck == 14  # free: bias and depth slope are part of it
-    assert resolve_network(PRESETS["xchrom"].network, {"n_embed": 12}).tower.n_bottleneck == 12
+    assert resolve_network(XChrom, PRESETS["xchrom"].network, {"n_embed": 12}).tower.n_bottleneck == 12
     assert network.tower.filters == (8, 8)
     assert network.n_vector == 14
     with pytest.raises(ValueError, match="bottleneck"):

@@ -132,7 +132,7 @@ def test_bad_input_names_the_cure_and_changes_nothing(bins, multiome):
         (bins, {"max_length": 3}, "leaves no room for bins"),
         (genes, {}, "have no coordinates"),
         (multiome, {"context": "X_none"}, r"did not find rna.obsm\['X_none'\]"),
-        ("x.h5ad", {}, "Expected an AnnData of cells x bins"),
+        ("x.h5ad", {}, "is a path; an open MuData or AnnData is needed"),
     ):
         keys = None if isinstance(data, str) else (list(data.uns), list(data.obsm), list(data.obs))
         with pytest.raises(ChromatellError, match=message):
