@@ -19,8 +19,8 @@ cd "$folder"
 cat >write.py <<'PY'
 import numpy as np
 
-COLUMNS = "chr start end start_untrimmed end_untrimmed motif_name hit_coefficient hit_coefficient_global hit_similarity " \
-  "hit_correlation hit_importance hit_importance_sq strand peak_name peak_id"
+COLUMNS = """chr start end start_untrimmed end_untrimmed motif_name hit_coefficient hit_coefficient_global hit_similarity
+hit_correlation hit_importance hit_importance_sq strand peak_name peak_id"""
 
 
 def write(name, places):
