@@ -62,6 +62,7 @@ def scored(mdata):
         (lambda m: ctl.tl.dense(m, learning_rate=0.1), "lr"),
         (lambda m: ctl.tl.dense(m, n_epochs=3), "max_epochs"),
         (lambda m: ctl.tl.evaluate(m, n_bootstraps=3), "n_bootstrap"),
+        (lambda m: ctl.tl.evaluate(m, random_state=3), "seed"),
         (lambda m: ctl.get.prediction(m, "region_maen"), "region_mean"),
         (lambda m: ctl.pl.leaderboard(scored(m), models="region_maen"), "region_mean"),
         (lambda m: ctl.pl.leaderboard(scored(m), models=["region_mean", "region_maen"]), "region_mean"),

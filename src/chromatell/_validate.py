@@ -28,6 +28,8 @@ from chromatell._sparse import check_sparse
 _REGION = re.compile(r".+[:_-][\d,]+[-_][\d,]+")
 _OWN_NAMES = (RNA, ATAC, ATAC_PRED)
 MAX_VALUE = 2**31  # no count is larger, and no value normalised to a target sum
+SWAP = "Swap them: mdata.mod['rna'], mdata.mod['atac'] = mdata.mod['atac'], mdata.mod['rna']; mdata.update()."
+_NEGATIVE = 0.05  # share of the sum of absolute values below zero from which a matrix was centred, not smoothed
 MOST_OPEN = 0.95  # of cells x regions: with more above 0, the values are no counts of single cells
 
 
@@ -119,8 +121,7 @@ def paired(mdata: MuData) -> tuple[AnnData, AnnData]:
     if are_regions(rna.var_names) and not are_regions(atac.var_names):
         raise ChromatellError(
             f"mdata.mod['rna'] holds regions ({examples(rna.var_names)}) and mdata.mod['atac'] does not "
-            f"({examples(atac.var_names)}): the two are swapped. Swap them: "
-            "mdata.mod['rna'], mdata.mod['atac'] = mdata.mod['atac'], mdata.mod['rna']; mdata.update()."
+            f"({examples(atac.var_names)}): the two are swapped. {SWAP}"
         )
     if not same_names(rna.obs_names, atac.obs_names):
         shared = rna.obs_names.intersection(atac.obs_names)
@@ -164,7 +165,7 @@ def nonnegative(adata: AnnData, name: str, *, smoothed: bool = False) -> None:
     """Raise where ``adata.X`` holds NaN, infinite or negative values. Works in blocks of rows.
 
     `name` is that of a modality, '' of an AnnData by itself. With ``smoothed=True``, negative values within 5% of the
-    largest value are let through: smoothing and imputation leave such.
+    largest value, which make up 5% of all at most, are let through: smoothing and imputation leave such.
     """
     where, whole = called(name), "mdata" if name else "adata"
     own: Any = None if adata.isbacked else adata.X
@@ -184,14 +185,18 @@ def nonnegative(adata: AnnData, name: str, *, smoothed: bool = False) -> None:
     if sp.issparse(own) and x.nnz < own.nnz:
         logger.info(f"{where}.X holds {own.nnz - x.nnz} entries twice: they are added up, as SciPy does.")
     n_nan = n_negative = n_positive = 0
-    low = high = 0.0
+    low = high = below = mass = 0.0
     for flat in _stretches(x):
         n_nan += int((~np.isfinite(flat)).sum())
         n_positive += int((flat > 0).sum())
         low, high = min(low, float(flat.min(initial=0))), max(high, float(flat.max(initial=0)))
+    if low < 0 and smoothed:
+        for flat in _stretches(x):
+            below -= float(np.minimum(flat, 0).sum(dtype=np.float64))
+            mass += float(np.abs(flat).sum(dtype=np.float64))
     floor = -0.05 * high if low < 0 and smoothed and not is_counts(x) else 0.0
-    if low < floor:
-        n_negative = sum(int((flat < floor).sum()) for flat in _stretches(x))
+    if low < floor or below > _NEGATIVE * mass:
+        n_negative = sum(int((flat < 0).sum()) for flat in _stretches(x))
     if n_nan:
         raise ChromatellError(
             f"{where}.X holds {n_nan} NaN or infinite values; every value must be a finite number. "

@@ -127,6 +127,11 @@ def test_a_mistake_in_the_call_is_exit_code_2(words, message, cells, refused, mo
             ["train", "a.h5mu", "-o", "b.h5mu", "--family", "densee"],
             "Did you mean 'dense'? See: chromatell train --help",
         ),
+        (
+            ["train", "a.h5mu", "-o", "b.h5mu", "--random-state", "3"],
+            "no option '--random-state'. Did you mean '--seed'?",
+        ),
+        (["train", "a.h5mu", "-o", "b.h5mu", "--learning-rate", "3"], "Did you mean '--lr'?"),
         (["train", "a.h5mu", "b.h5mu", "-o", "c.h5mu"], "'chromatell train' takes no further argument 'b.h5mu'."),
         (["train", "a.h5mu", "-o", "b.h5mu", "--fractions", "1"], "Argument --fractions: expected 3 arguments."),
     ],

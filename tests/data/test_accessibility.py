@@ -116,3 +116,17 @@ def test_a_matrix_in_which_nearly_all_is_open_is_warned_of():
     atac.X[0, 9] = 0
     nonnegative(atac, "atac")  # a warning would be an error here
     nonnegative(ad.AnnData(np.ones((10, 20), dtype=np.float32)), "rna")
+
+
+@pytest.mark.parametrize("name", ["rna", "prot"])
+def test_a_centred_matrix_is_refused_whatever_its_largest_value(name, rng):
+    """Its negative values are half of all, by size; those of smoothing are next to nothing. All of them are counted."""
+    counts = rng.poisson(0.5, (60, 30)).astype(np.float64)
+    counts[0, 0] = 200
+    z = (counts - counts.mean(axis=0)) / counts.std(axis=0)
+    z[1, 1] = 100  # the smallest, about -1, is within 5% of it
+    with pytest.raises(ChromatellError, match=f"holds {(z < 0).sum()} negative values .*Use the matrix before scaling"):
+        nonnegative(ad.AnnData(z), name, smoothed=True)
+    smoothed = counts + 0.3
+    smoothed[:, 3] = -0.05  # a gene that smoothing left a little below zero
+    nonnegative(ad.AnnData(smoothed), name, smoothed=True)

@@ -251,6 +251,8 @@ def test_forget_frees_the_data(multiome):
     [
         ({"encoder": "rnn"}, "encoder='rnn' is not known; choose one of"),
         ({"loss": "mse"}, "loss='mse' is not known"),
+        ({"gene_sets": 5}, "gene_sets=5: a dict is needed"),
+        ({"smoothing": "x"}, "smoothing='x': a SmoothingConfig, None or 'preset' is needed"),
         ({"n_laten": 3}, r"Dense knows no option \['n_laten'\].*Did you mean 'n_latent'\?"),
         (
             {"max_epochs": 3},

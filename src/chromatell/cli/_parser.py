@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NoReturn
 
-from chromatell._nearest import did_you_mean
+from chromatell._nearest import did_you_mean, nearest_keyword
 from chromatell.cli import _parser_train, _texts
 from chromatell.cli._options import (
     depth,
@@ -54,10 +54,17 @@ class Parser(argparse.ArgumentParser):
             own = commands.get(args.command, self)
             options = [option for action in own._actions for option in action.option_strings]
             word = next((w for w in unknown if w.startswith("-")), unknown[0])
-            meant = did_you_mean(word.partition("=")[0], options) if word.startswith("-") else ""
+            meant = _meant(word.partition("=")[0], options) if word.startswith("-") else ""
             what = "option" if word.startswith("-") else "further argument"
             raise UsageError(f"{own.prog!r} takes no {what} {word!r}.{meant} See: {own.prog} --help")
         return args
+
+
+def _meant(option: str, options: Sequence[str]) -> str:
+    """Return the option that was meant, also where it is that of another library; '' where none is near."""
+    names = {one.lstrip("-").replace("-", "_"): one for one in options}
+    near = nearest_keyword(option.lstrip("-").replace("-", "_"), names)
+    return f" Did you mean {names[near]!r}?" if near is not None else ""
 
 
 def commands_of(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:

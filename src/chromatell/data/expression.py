@@ -195,8 +195,10 @@ class Expression(Standardiser):
         kind = "counts" if is_counts(x) else "normalised"
         if kind != self.kind:
             kept = "rna.X = rna.layers['counts']" if "counts" in rna.layers else "Put the counts into rna.X"
+            if find_scale(matrix(rna)) is None:  # not the logarithms of counts, which rounded would be taken for counts
+                kept += "; where its decimals are corrected counts, round them: rna.X = np.rint(rna.X)"
             cure = (
-                f"{kept}; where its decimals are corrected counts, round them: rna.X = np.rint(rna.X)"
+                kept
                 if self.kind == "counts"
                 else (self.scale or Scale(True, 0.0)).recipe().replace("rna.X = rna.layers['counts']; ", "")
             )

@@ -17,7 +17,7 @@ from chromatell._docs import TEXTS, completed
 from chromatell._keys import ATAC, RNA
 from chromatell._nearest import names_there
 from chromatell._settings import file_name
-from chromatell._validate import ChromatellError, examples
+from chromatell._validate import SWAP, ChromatellError, examples
 from chromatell.data.predictions import attach
 
 Layer = str | Mapping[str, str] | None
@@ -202,6 +202,9 @@ def carry_mapping(target: MutableMapping[str, Any], source: Mapping[str, Any], l
 
 def _renamed(text: str, names: Mapping[str, str]) -> str:
     """Return an error's text with the user's names of modalities, also in the calls that it offers."""
+    own_of = {name: own for own, name in names.items()}
+    turned = f"Name them the other way round: rna={own_of[ATAC]!r}, atac={own_of[RNA]!r}."
+    text = text if (own_of[RNA], own_of[ATAC]) == (RNA, ATAC) else text.replace(SWAP, turned)
     users = {f"mod[{name!r}]": f"mod[{own!r}]" for own, name in names.items()}
     any_of = "|".join(map(re.escape, users))  # at once: of two that are swapped, one after the other would be one
     text = re.sub(any_of, lambda found: users[found[0]], text)

@@ -224,9 +224,10 @@ def told(gains: pd.DataFrame) -> pd.DataFrame:
         first = held.loc[held["gain_over_ahead"].idxmin()]
         logger.warning(
             "%d of %d gains are over a baseline that another one beats on the scored data: %s is above %s in %s %s by "
-            "%.3g, but above %s by %.3g (column 'ahead'). Few validation data chose; read such a gain as none.",
+            "%.3g, but %s %s by %.3g (column 'ahead'). Few validation data chose; read such a gain as none.",
             len(held), int((gains["gain"] > 0).sum()), first["model"], first["baseline"], first["view"],
-            first["metric"], first["gain"], first["ahead"], first["gain_over_ahead"],
+            first["metric"], first["gain"], "above" if first["gain_over_ahead"] > 0 else "below", first["ahead"],
+            abs(first["gain_over_ahead"]),
         )  # fmt: skip
     return gains
 

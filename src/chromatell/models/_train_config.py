@@ -44,6 +44,9 @@ class TrainConfig:
         for name, low, high in (("lr", 1e-12, 1e6), ("weight_decay", 0, 1e6), ("gradient_clip", 0, 1e9)):
             object.__setattr__(self, name, in_range(getattr(self, name), low, high, name, whole=False))
         in_range(self.warmup, 0, 1, "warmup", whole=False)
+        if not isinstance(self.early_stopping, bool):
+            raise ChromatellError(f"early_stopping={self.early_stopping!r}: True or False is needed.")
+        in_range(self.full_rate_at, 0, 10**9, "full_rate_at")
         for name in ("patience", "block_cells"):
             in_range(getattr(self, name), 1, 10**9, name)
         betas = self.betas if isinstance(self.betas, list | tuple) else [self.betas]  # JSON knows lists only

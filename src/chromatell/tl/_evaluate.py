@@ -11,7 +11,7 @@ from mudata import MuData
 
 from chromatell._dask import current_client
 from chromatell._keys import ATAC, EVALUATION, RNA
-from chromatell._nearest import did_you_mean
+from chromatell._nearest import nearest_keyword
 from chromatell._validate import ChromatellError
 from chromatell.data.named import Layer, modalities
 from chromatell.data.tracks import BinnedTracks
@@ -215,9 +215,10 @@ def evaluate(
             f"evaluate() takes a MuData, an AnnData of cells x bins or BinnedTracks; got {type(mdata).__name__}."
         )
     if unknown := sorted(set(options) - set(kind.own_options)):
+        known = [*kind.own_options, *inspect.signature(evaluate).parameters]
         every = "; ".join(f"of {t.called}: {list(t.own_options)}" for t in TASKS if t.own_options)
         raise ChromatellError(
             f"{unknown} are no options for {kind.called}. There are, {every}."
-            + did_you_mean(unknown[0], [*kind.own_options, *inspect.signature(evaluate).parameters])
+            + (f" Did you mean {near!r}?" if (near := nearest_keyword(unknown[0], known)) else "")
         )
     return run(kind(mdata, request), mdata, request, key_added, copy=copy)

@@ -140,8 +140,12 @@ class Dense(CellModel):
         self.train_config = chosen.training
         if smoothing == "preset":
             smoothing = chosen.smoothing
+        if not isinstance(smoothing, SmoothingConfig | None):
+            raise ChromatellError(f"smoothing={smoothing!r}: a SmoothingConfig, None or 'preset' is needed.")
         self.smoothing = smoothing or SmoothingConfig(mix=0.0)
         self.network = resolve_network(type(self), chosen.network, encoder, likelihood, loss, linked_genes, network)
+        if gene_sets is not None and not isinstance(gene_sets, Mapping):
+            raise ChromatellError(f"gene_sets={gene_sets!r}: a dict is needed, such as {{'mine': ['GATA1']}}.")
         self.gene_sets = dict(gene_sets or {})
         self.stack = chosen.stack if stack is None else bool(stack)
         setup = dict(self.registry_.get("setup_args", {}))
