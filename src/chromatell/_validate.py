@@ -209,14 +209,13 @@ def nonnegative(adata: AnnData, name: str, *, smoothed: bool = False) -> None:
             "Find the cells, and leave them out or mend them: keep = "
             f"np.asarray({where}.X.max(axis=1)).ravel() < {MAX_VALUE}; {whole} = {whole}[keep].copy()."
         )
+    kept = f"{where}.X = {where}.layers['counts']" if "counts" in adata.layers else "read the file again"
     if n_negative:
-        kept = f"{where}.X = {where}.layers['counts']" if "counts" in adata.layers else "read the file again"
         raise ChromatellError(
             f"{where}.X holds {n_negative} negative values (smallest {low:.3g}); counts or "
             f"log-normalised values, which are never negative, are needed. Use the matrix before scaling: {kept}."
         )
     if name == ATAC and n_positive > MOST_OPEN * x.shape[0] * x.shape[1]:
-        kept = f"{where}.X = {where}.layers['counts']" if "counts" in adata.layers else "read the file again"
         warn(
             f"{n_positive / (x.shape[0] * x.shape[1]):.1%} of {where}.X is above 0, and a region counts as open in a "
             "cell where its value is above 0: nearly everything is open. If the matrix was smoothed, imputed or "
