@@ -15,7 +15,7 @@ from sklearn.neighbors import KNeighborsRegressor
 
 import chromatell as ctl
 from chromatell.data.expression import Embedding, Expression
-from chromatell.models.baselines import cell_data, parts
+from chromatell.models.baselines import cell_data, neighbours, parts
 from chromatell.models.baselines.cells import BASELINES, ORACLES, SEQUENCE_BASELINES, BaselineFitter
 from chromatell.models.baselines.protocol import EVERY
 
@@ -148,8 +148,8 @@ def test_views_that_are_not_asked_for_are_not_tuned(mdata, fitter):
 def test_a_training_cell_is_not_its_own_neighbour():
     space = np.arange(6, dtype=np.float32)[:, None] ** 1.5
     truth = sp.csr_matrix(np.eye(6, dtype=np.float32))
-    means = parts.NeighbourMeans(np.arange(6), (1, 2, 3))
-    p = means.mean("space", lambda: space, np.arange(6), 2, truth, np.zeros(6, dtype=np.float32))
+    means = neighbours.NeighbourMeans(np.arange(6))
+    p = means.mean("space", lambda: space, np.arange(6), (2, 1, 3), truth, np.zeros(6, dtype=np.float32))
     assert np.all(np.diag(p) == 0)
     np.testing.assert_allclose(p.sum(axis=1), 2 / 3)  # two neighbours and one cell's worth of the mean, which is 0
     assert p[0, 1] > 0

@@ -1,4 +1,4 @@
-"""The nearest cells of baselines, against scikit-learn: many in any order are those that it sorts."""
+"""The nearest cells of baselines, against scikit-learn, and sums over them, against a loop."""
 
 from __future__ import annotations
 
@@ -9,36 +9,65 @@ import pytest
 import scipy.sparse as sp
 from sklearn.neighbors import NearestNeighbors
 
-from chromatell.models.baselines import neighbours, parts, protocol
+from chromatell.models.baselines import neighbours
 
 
-@pytest.mark.parametrize("k", [1, 63, 64, 100, 199, 200, 500])
-@pytest.mark.parametrize("block", [150, 8_000_000])
-def test_many_in_any_order_are_the_same(rng, monkeypatch, k, block):
-    monkeypatch.setattr(protocol, "_DISTANCES", block)
+@pytest.mark.parametrize("k", [1, 2, 63, 100, 199, 200, 500])
+@pytest.mark.parametrize("block", [1, 8_000_000])
+def test_the_nearest_are_those_of_scikit_learn(rng, monkeypatch, k, block):
+    monkeypatch.setattr(neighbours, "_DISTANCES", block)
+    monkeypatch.setattr(neighbours, "_FEWEST_ROWS", 2)
     space = (rng.normal(size=(200, 7)) + 30).astype(np.float32)
     own = np.array([5, -1, 199, 0, -1])
     queries = np.where(own[:, None] >= 0, space[own], rng.normal(size=(5, 7)) + 30).astype(np.float32)
-    found = protocol.nearest_set(space, queries, k, own)
-    assert found.shape == protocol.nearest(space, queries, k, own).shape == (5, min(k, 199))
-    order = NearestNeighbors(n_neighbors=200, algorithm="brute").fit(space).kneighbors(queries, return_distance=False)
-    for near, every, self in zip(found, order, own, strict=True):
-        assert set(near) == set(every[every != self][: min(k, 199)])
+    found = neighbours.nearest(space, queries, k, own)
+    anyhow = neighbours.nearest(space, queries, k, own, ordered=False)
+    assert found.shape == anyhow.shape == (5, min(k, 199))
+    order = NearestNeighbors(n_neighbors=200, algorithm="brute").fit(space.astype(float))
+    for near, unordered, every, self in zip(
+        found, anyhow, order.kneighbors(queries.astype(float), return_distance=False), own, strict=True
+    ):
+        np.testing.assert_array_equal(near, every[every != self][: min(k, 199)])
+        assert set(unordered) == set(near)
 
 
-@pytest.mark.parametrize("block", [150, 1_000_000])
-def test_nested_neighbours_are_the_nearest_of_each_number(rng, monkeypatch, block):
-    monkeypatch.setattr(neighbours, "_DISTANCES", block)
-    space = (rng.normal(size=(90, 4)) + 30).astype(np.float32)
-    own = np.array([5, -1, 89, 0, -1])
-    queries = np.where(own[:, None] >= 0, space[own], rng.normal(size=(5, 4)) + 30).astype(np.float32)
-    ks = (1, 2, 7, 50, 200)
-    found = neighbours.nearest_nested(space, queries, ks, own)
-    assert found.shape == (5, 89)
-    order = NearestNeighbors(n_neighbors=90, algorithm="brute").fit(space).kneighbors(queries, return_distance=False)
-    for near, every, self in zip(found, order, own, strict=True):
-        for k in ks:
-            assert set(near[:k]) == set(every[every != self][: min(k, 89)])
+def test_of_cells_equally_far_away_the_lower_place_is_nearer(rng):
+    space = np.repeat(rng.integers(0, 3, size=(30, 2)), 4, axis=0).astype(np.float32)
+    found = neighbours.nearest(space, space[:5], 119, np.array([0, 1, -1, 3, 4]))
+    for near, query, own in zip(found, space, (0, 1, -1, 3, 4), strict=False):
+        distance = np.square(space - query).sum(axis=1)
+        order = np.lexsort((np.arange(120), distance))
+        np.testing.assert_array_equal(near, order[order != own][:119])
+
+
+def test_places_beyond_two_bytes_are_told(rng):
+    space = rng.normal(size=(70_000, 2)).astype(np.float32)
+    found = neighbours.nearest(space, space[[69_999, 3]], 3, np.array([-1, -1]))
+    assert found.dtype == np.int32
+    assert found[:, 0].tolist() == [69_999, 3]
+    assert neighbours.nearest(space[:500], space[:1], 3, np.array([0])).dtype == np.uint16
+
+
+@pytest.mark.parametrize("most", [0, 1 << 20])
+def test_sums_go_on_from_the_last_number_up_and_down(rng, monkeypatch, most):
+    monkeypatch.setattr(neighbours, "_MOST_SUM", most)
+    truth, other = (sp.csr_matrix(rng.random((40, 9)) < 0.3, dtype=np.float32) for _ in range(2))
+    near = np.stack([rng.permutation(40)[:30] for _ in range(8)]).astype(np.uint16)
+    held = neighbours.Neighbourhood(near)
+    for k, y in ((5, truth), (20, truth), (18, truth), (30, truth), (2, truth), (3, other), (50, other), (1, truth)):
+        total, n = held.total(k, y)
+        assert n == min(k, 30)
+        np.testing.assert_array_equal(total, np.stack([y.toarray()[row[:n]].sum(axis=0) for row in near]))
+
+
+def test_columns_are_cut_anew_only_where_others_are_asked_for():
+    matrix, columns = sp.random(9, 6, 0.5, format="csr", random_state=0), neighbours.LastColumns()
+    first = columns(matrix, np.array([0, 3]))
+    assert columns(matrix, np.array([0, 3])) is first
+    np.testing.assert_array_equal(columns(matrix, np.array([1, 3])).toarray(), matrix.toarray()[:, [1, 3]])
+    other = matrix * 2
+    np.testing.assert_array_equal(columns(other, np.array([1, 3])).toarray(), other.toarray()[:, [1, 3]])
+    assert len(pickle.dumps(columns)) < 200  # nothing is sent to a worker
 
 
 @pytest.mark.parametrize("k", [1, 2, 3, 40])
@@ -57,14 +86,14 @@ def test_neighbours_are_sought_once_for_every_number_of_them(rng):
     space = rng.normal(size=(60, 3)).astype(np.float32)
     truth = sp.csr_matrix(rng.random((50, 4)) < 0.4, dtype=np.float32)
     asked, among, rows, prior = [], np.arange(10, 60), np.array([3, 12]), np.full(4, 0.5, dtype=np.float32)
-    means = parts.NeighbourMeans(among, (2, 5, 20))
+    means, ks = neighbours.NeighbourMeans(among), (2, 5, 20)
     for k in (5, 20, 2):
-        found = means.mean("one", lambda: asked.append(1) or space, rows, k, truth, prior)
+        found = means.mean("one", lambda: asked.append(1) or space, rows, (k, *ks), truth, prior)
         for place, row in enumerate(rows):
             near = np.argsort(np.linalg.norm(space[among] - space[row], axis=1) + 1e9 * (among == row))[:k]
             np.testing.assert_allclose(found[place], (truth.toarray()[near].sum(axis=0) + 0.5) / (k + 1), rtol=1e-6)
     assert len(asked) == 1
-    means.mean("other", lambda: asked.append(1) or space, rows, 2, truth, prior)
+    means.mean("other", lambda: asked.append(1) or space, rows, (2,), truth, prior)
     assert len(asked) == 2
 
 

@@ -43,8 +43,8 @@ from chromatell.data.expression import Embedding, Expression
 from chromatell.data.lsi import Lsi
 from chromatell.data.named import Modalities, modalities
 from chromatell.metrics.views import label_codes
+from chromatell.models.baselines.neighbours import nearest
 from chromatell.models.baselines.parts import N_LSI, labels_of
-from chromatell.models.baselines.protocol import nearest
 
 COLUMNS = ("embedding", "metric", "space", "k", "value", "n")
 _MAX_CELLS = 10_000  # whose neighbours are sought, among all

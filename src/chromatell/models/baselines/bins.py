@@ -14,6 +14,7 @@ from sklearn.utils.extmath import randomized_svd
 
 from chromatell.data.lsi import Lsi
 from chromatell.metrics.ranking import average_precision, closed_pairs
+from chromatell.models.baselines.neighbours import nearest, neighbour_sum
 from chromatell.models.baselines.parts import blocks
 from chromatell.models.baselines.protocol import (
     DIMENSIONS,
@@ -26,8 +27,6 @@ from chromatell.models.baselines.protocol import (
     Losses,
     Option,
     named,
-    nearest_set,
-    neighbour_weights,
     reference_rows,
     register,
     tune,
@@ -95,10 +94,9 @@ class LsiKnn(BinBaseline):
         place = np.full(self.data.train.shape[0] + 1, -1)  # the last is that of cells which are not among them
         place[self._reference] = np.arange(self._reference.size)
         query = truncated(self.data.lsi.transform(seen, unit_length=False), d)
-        near = nearest_set(truncated(self._space, d), query, min(k, max(len(self._space) - 1, 1)), place[own])
-        pick = neighbour_weights(near, self._shares.shape[0])
-        pick.data[:] = 1 / near.shape[1]
-        return ((pick @ self._shares[:, cols]).toarray() + _PRIOR * self._mean[cols]) * _depth(seen)
+        near = nearest(truncated(self._space, d), query, min(k, max(len(self._space) - 1, 1)), place[own])
+        share = neighbour_sum(near, self._shares if cols is EVERY else self._shares[:, cols], mean=True)
+        return (share + _PRIOR * self._mean[cols]) * _depth(seen)
 
 
 @register

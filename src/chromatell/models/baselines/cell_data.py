@@ -195,7 +195,8 @@ class CellData(Data):
         """Return the losses of an option on validation cells, by view; None without any."""
         if not self.val.size:
             return None
-        sample, predictions = self.tuning, Recent()
+        sample = self.tuning
+        predictions: Recent[np.ndarray] = Recent()
         cols = EVERY if sample.cols.size == self.cols.size else sample.cols
 
         def predicted(option: Option) -> np.ndarray:

@@ -13,9 +13,9 @@ import scipy.sparse as sp
 from chromatell._validate import ChromatellError
 from chromatell.data.accessibility import open_matrix
 from chromatell.models.baselines.cell_data import CellData
+from chromatell.models.baselines.neighbours import LastColumns, NeighbourMeans
 from chromatell.models.baselines.parts import (
     LinkedExpression,
-    NeighbourMeans,
     OtherChromosomes,
     Ridge,
     RidgePath,
@@ -108,21 +108,24 @@ class Knn(CellBaseline):
         return Axis.up_to(NEIGHBOURS, most, 50), Axis(LIBRARY, 1.0, (True, True))
 
     @cached_property
-    def _means(self) -> NeighbourMeans:
-        data = self.data
-        return NeighbourMeans(data.train[data.reference], self.axes()[0].values)
+    def _means(self) -> tuple[NeighbourMeans, LastColumns]:
+        return NeighbourMeans(self.data.train[self.data.reference]), LastColumns()
 
     def predict(self, rows: np.ndarray, cols: Any, option: Any) -> np.ndarray:
         """Return the mean over the neighbours."""
-        data, (k, library) = self.data, option
-        truth = data.reference_open if cols is EVERY else data.reference_open[:, cols]
+        data, (k, library), (means, columns) = self.data, option, self._means
+        truth = data.reference_open if cols is EVERY else columns(data.reference_open, cols)
+        if self.chosen:
+            next_ks = [other for other, weight in self.chosen.values() if weight == library]
+        else:  # it is being tuned
+            next_ks = list(self.axes()[0].values)
 
         def space() -> np.ndarray:
             found = data.design.astype(np.float32)
             found[:, -1] *= library
             return found
 
-        return self._means.mean(library, space, rows, k, truth, data.mean[cols])
+        return means.mean(library, space, rows, (k, *next_ks), truth, data.mean[cols])
 
 
 class RidgeBaseline(CellBaseline):
@@ -246,7 +249,7 @@ class KnnAtac(CellBaseline):
     @cached_property
     def _others(self) -> OtherChromosomes:
         data = self.data
-        means = NeighbourMeans(data.train[data.reference], self.axes()[0].values)
+        means = NeighbourMeans(data.train[data.reference])
         return OtherChromosomes(data.atac, data.train, data.cols, means, data.seed)
 
     def axes(self) -> Sequence[Axis]:
@@ -256,4 +259,6 @@ class KnnAtac(CellBaseline):
     def predict(self, rows: np.ndarray, cols: Any, option: Any) -> np.ndarray:
         """Return the mean over the neighbours."""
         data = self.data
-        return self._others.mean(rows, option[0], np.arange(data.cols.size)[cols], data.reference_open, data.mean)
+        next_ks = [k for (k,) in self.chosen.values()] or self.axes()[0].values
+        places = np.arange(data.cols.size)[cols]
+        return self._others.mean(rows, (*option, *next_ks), places, data.reference_open, data.mean)

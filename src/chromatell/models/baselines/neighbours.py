@@ -1,28 +1,42 @@
-"""Neighbours for many numbers of them: found once, kept for the next option, and summed by the faster product."""
+"""Neighbours of cells: the one search, what is kept of it for the next option, and sums by the faster product."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 import scipy.sparse as sp
 
-_DISTANCES = 1_000_000  # distances of a block: 8 MB, and as much for their order
+_DISTANCES = 1 << 18  # distances of a block: 2 MB, which stay in the cache
+_FEWEST_ROWS = 8  # of a block
 _KEPT = 16_000_000  # bytes of arrays that are kept for the next option
+_KEPT_NEAR = 64_000_000  # of neighbours and sums over them
+_MOST_SUM = 24_000_000  # a larger sum is not kept
 _FEWEST = 3  # of which so many are kept however large they are
 _DENSE = 30  # from a share of one in so many of the cells on, the product with dense weights is faster
 _QUERIES = 64  # rows of dense weights at a time
+NEIGHBOUR_PRIOR = 1.0  # training cells' worth of region mean: no probability is 0
 
 
-class Recent:
-    """The arrays that were made last, three or more up to a number of bytes; a worker gets none of them."""
+class Sized(Protocol):
+    """What says how many bytes it holds, as an array does."""
+
+    @property
+    def nbytes(self) -> int: ...  # noqa: D102
+
+
+T = TypeVar("T", bound=Sized)
+
+
+class Recent(Generic[T]):
+    """What was made last, three things or more up to a number of bytes; a worker gets none of them."""
 
     def __init__(self, most: int = _KEPT) -> None:
         self._most = most
-        self._held: dict[Hashable, np.ndarray] = {}
+        self._held: dict[Hashable, T] = {}
 
-    def get(self, key: Hashable, make: Callable[[], np.ndarray]) -> np.ndarray:
+    def get(self, key: Hashable, make: Callable[[], T]) -> T:
         """Return what is held under a key, or make and hold it; what was asked for longest ago is let go."""
         value = self._held.pop(key) if key in self._held else make()
         self._held[key] = value
@@ -34,53 +48,174 @@ class Recent:
         return {"_most": self._most, "_held": {}}
 
 
-def nearest_nested(space: np.ndarray, queries: np.ndarray, ks: Sequence[int], own: np.ndarray) -> np.ndarray:
-    """Return neighbours of each query, of which the first `k` are the `k` nearest, in any order, for each k of `ks`.
+class LastColumns:
+    """Columns of a matrix; those that were asked for last are kept, since every option and block asks for the same."""
+
+    def __init__(self) -> None:
+        self._last: tuple[sp.csr_matrix, np.ndarray, sp.csr_matrix] | None = None
+
+    def __call__(self, matrix: sp.csr_matrix, cols: np.ndarray) -> sp.csr_matrix:
+        """Return some columns of `matrix`, CSR."""
+        if self._last is None or self._last[0] is not matrix or not np.array_equal(self._last[1], cols):
+            self._last = matrix, cols, matrix[:, cols]
+        return self._last[2]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_last": None}
+
+
+class Neighbourhood:
+    """Neighbours of some cells, nearest first, and the sum over the first few, from which the next sum goes on.
 
     Parameters
     ----------
-    space, queries, own
-        As in :func:`~chromatell.models.baselines.protocol.nearest`.
-    ks
-        Numbers of neighbours, ascending; each at most those that there are.
+    near
+        int (cells, k): places of the neighbours.
+    """
+
+    def __init__(self, near: np.ndarray) -> None:
+        self._near, self._k = near, 0
+        self._truth: sp.csr_matrix | None = None
+        self._total: np.ndarray | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the neighbours and of the sum."""
+        return self._near.nbytes + (0 if self._total is None else self._total.nbytes)
+
+    def total(self, k: int, truth: sp.csr_matrix) -> tuple[np.ndarray, int]:
+        """Return the sum of `truth`, of whole numbers, over the `k` nearest, and how many there are; not to be changed.
+
+        The neighbours between the last number and this one are added to the last sum, or taken off, where they are
+        fewer: sums of whole numbers are exact, so the way to them does not matter.
+        """
+        k = min(k, self._near.shape[1])
+        if self._total is not None and self._truth is truth and abs(k - self._k) < k:
+            if k > self._k:
+                self._total += neighbour_sum(self._near[:, self._k : k], truth)
+            elif k < self._k:
+                self._total -= neighbour_sum(self._near[:, k : self._k], truth)
+            self._k = k
+            return self._total, k
+        total = neighbour_sum(self._near[:, :k], truth)
+        self._k, self._truth = k, truth
+        self._total = total if total.nbytes <= _MOST_SUM else None
+        return total, k
+
+
+class NeighbourMeans:
+    """Means of open regions over nearest training cells, for any number of neighbours.
+
+    Parameters
+    ----------
+    among
+        Positions of the training cells between which neighbours are sought.
+    """
+
+    def __init__(self, among: np.ndarray) -> None:
+        self._among = among
+        self._recent: Recent[Neighbourhood] = Recent(_KEPT_NEAR)
+
+    def mean(
+        self,
+        name: Hashable,
+        space: Callable[[], np.ndarray],
+        rows: np.ndarray,
+        ks: Sequence[int],
+        truth: sp.csr_matrix,
+        mean: np.ndarray,
+    ) -> np.ndarray:
+        """Return the mean of `truth` over the nearest, with one cell's worth of the region mean: (rows, regions).
+
+        Parameters
+        ----------
+        name, space
+            What tells a space from others; and what returns it, float32 (cells, d): near is Euclidean distance.
+        rows
+            Positions of the cells that are predicted; none is its own neighbour.
+        ks
+            The number of neighbours, and those that will be asked for next: found at once and kept while they are
+            recent, the next one costs its sum alone.
+        truth
+            CSR (among, regions), 1 where open; the same object each time, so that sums go on.
+        mean
+            float32 (regions,).
+        """
+
+        def found() -> Neighbourhood:
+            cells = space()
+            place = np.full(len(cells), -1)
+            place[self._among] = np.arange(self._among.size)
+            ordered = len(set(ks)) > 1
+            return Neighbourhood(nearest(cells[self._among], cells[rows], max(ks), place[rows], ordered=ordered))
+
+        total, k = self._recent.get((name, rows.tobytes(), max(ks)), found).total(ks[0], truth)
+        return (total + NEIGHBOUR_PRIOR * mean) / (k + NEIGHBOUR_PRIOR)
+
+
+def nearest(space: np.ndarray, queries: np.ndarray, k: int, own: np.ndarray, *, ordered: bool = True) -> np.ndarray:
+    """Return the `k` nearest rows of `space` to each query, near in Euclidean distance; never the query itself.
+
+    Parameters
+    ----------
+    space, queries
+        (n, d) and (m, d).
+    own
+        Place of each query in `space`, -1 for one that is not in it.
+    ordered
+        Nearest first, so that the first few are the nearest few; else in any order, which takes two thirds of the time.
 
     Returns
     -------
-    numpy.ndarray, uint16, or int32 where places need it (queries, <= the last k)
-        Never the query itself.
+    numpy.ndarray, uint16, or int32 where places need it (queries, <= k)
+        Of rows equally far away that of the lower place is nearer.
     """
-    n = min(ks[-1], max(len(space) - int((own >= 0).any()), 1))
-    places = sorted({min(k, n) - 1 for k in ks})
+    n = len(space)
+    k = min(k, max(n - int((own >= 0).any()), 1))
+    # A distance is a float64 of 52 bits; its last ones hold the place, so that one array of whole numbers is sorted.
+    last = np.uint64((1 << max((n - 1).bit_length(), 1)) - 1)
+    places = np.arange(n, dtype=np.uint64)
     among = space.astype(np.float64)
-    norm = np.square(among).sum(axis=1)
-    found = np.empty((len(queries), n), dtype=np.uint16 if len(space) <= 1 << 16 else np.int32)
-    size = max(1, _DISTANCES // len(among))
+    norm, twice = np.square(among).sum(axis=1), -2 * among.T
+    found = np.empty((len(queries), k), dtype=np.uint16 if n <= 1 << 16 else np.int32)
+    size = max(_FEWEST_ROWS, _DISTANCES // n)
     for rows in (slice(i, i + size) for i in range(0, len(queries), size)):
-        distance = norm - 2 * (queries[rows].astype(np.float64) @ among.T)  # but for what is the same for all
+        query = queries[rows].astype(np.float64)
+        distance = query @ twice
+        distance += norm
+        distance += np.square(query).sum(axis=1, keepdims=True)
+        np.maximum(distance, 0, out=distance)  # rounding may leave it below; the bits of what is positive are in order
         itself = np.flatnonzero(own[rows] >= 0)
         distance[itself, own[rows][itself]] = np.inf
-        found[rows] = np.argpartition(distance, places, axis=1)[:, :n]
+        key = distance.view(np.uint64)
+        key &= ~last
+        key |= places
+        key.partition(k - 1, axis=1)
+        near = key[:, :k]
+        found[rows] = (np.sort(near, axis=1) if ordered else near) & last
     return found
 
 
-def neighbour_sum(near: np.ndarray, truth: sp.csr_matrix) -> np.ndarray:
+def neighbour_sum(near: np.ndarray, truth: sp.csr_matrix, *, mean: bool = False) -> np.ndarray:
     """Return the sum of the rows of `truth`, CSR (cells, regions), over the neighbours of each query.
 
     Parameters
     ----------
     near
         int (queries, k): places of the neighbours among the cells.
+    mean
+        Return the mean; for values that are no whole numbers, which are added in the order of the neighbours.
 
     Returns
     -------
     numpy.ndarray, of the type of `truth`, (queries, regions)
-        Of whole numbers it is exact, by either product.
+        A sum of whole numbers is exact, by either product.
     """
     n, k = truth.shape[0], near.shape[1]
-    if k * _DENSE < n:
+    if mean or k * _DENSE < n:
         starts = np.arange(0, near.size + 1, k)
-        ones = np.ones(near.size, dtype=truth.dtype)
-        return (sp.csr_matrix((ones, near.ravel().astype(np.int32), starts), shape=(len(near), n)) @ truth).toarray()
+        weight = np.full(near.size, 1 / k if mean else 1, dtype=truth.dtype)
+        return (sp.csr_matrix((weight, near.ravel().astype(np.int32), starts), shape=(len(near), n)) @ truth).toarray()
     total = np.empty((len(near), truth.shape[1]), dtype=truth.dtype)
     for rows in (slice(i, i + _QUERIES) for i in range(0, len(near), _QUERIES)):
         weight = np.zeros((len(near[rows]), n), dtype=truth.dtype)

@@ -1,8 +1,8 @@
-"""The arithmetic behind the baselines, without the user's object: neighbours, ridge, gene activity."""
+"""The arithmetic behind the baselines, without the user's object: ridge, gene activity, other chromosomes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
@@ -21,10 +21,9 @@ from chromatell.data.accessibility import open_matrix
 from chromatell.data.cells import row_blocks
 from chromatell.data.lsi import Lsi
 from chromatell.genome.regions import normalise_chrom, region_table
-from chromatell.models.baselines.neighbours import Recent, nearest_nested, neighbour_sum
+from chromatell.models.baselines.neighbours import LastColumns, NeighbourMeans
 
 EPS = 1e-6
-NEIGHBOUR_PRIOR = 1.0  # training cells' worth of region mean: no probability is 0
 ROWS = 512  # cells predicted at a time
 ACTIVITY_SCALE = 5_000.0  # bp
 N_LSI = 29  # components of a cell's own ATAC, without the first
@@ -128,54 +127,6 @@ class RidgePath:
         return Ridge(self._centre, beta, None if self._components is None else self._components[:rank])
 
 
-class NeighbourMeans:
-    """Means of open regions over nearest training cells, for any number of neighbours.
-
-    Parameters
-    ----------
-    among
-        Positions of the training cells between which neighbours are sought.
-    ks
-        The numbers of neighbours that are asked for, ascending. Neighbours are found for all of them at once and kept
-        while they are recent, so that the next number costs its sum alone.
-    """
-
-    def __init__(self, among: np.ndarray, ks: Sequence[int]) -> None:
-        self._among, self._ks, self._near = among, ks, Recent()
-
-    def mean(
-        self,
-        name: Hashable,
-        space: Callable[[], np.ndarray],
-        rows: np.ndarray,
-        k: int,
-        truth: sp.csr_matrix,
-        mean: np.ndarray,
-    ) -> np.ndarray:
-        """Return the mean of `truth` over the `k` nearest, with one cell's worth of the region mean: (rows, regions).
-
-        Parameters
-        ----------
-        name, space
-            What tells a space from others; and what returns it, float32 (cells, d): near is Euclidean distance.
-        rows
-            Positions of the cells that are predicted; none is its own neighbour.
-        truth
-            CSR (among, regions), 1 where open.
-        mean
-            float32 (regions,).
-        """
-
-        def nearest() -> np.ndarray:
-            cells = space()
-            place = np.full(len(cells), -1)
-            place[self._among] = np.arange(self._among.size)
-            return nearest_nested(cells[self._among], cells[rows], self._ks, place[rows])
-
-        near = self._near.get((name, rows.tobytes()), nearest)[:, :k]
-        return (neighbour_sum(near, truth) + NEIGHBOUR_PRIOR * mean) / (near.shape[1] + NEIGHBOUR_PRIOR)
-
-
 def scaled(ratio: np.ndarray, mean: np.ndarray) -> np.ndarray:
     """Return probabilities (cells, regions): region means whose rates are scaled by each cell's depth over the mean."""
     # The rate of a Poisson count is what scales with depth; P(count > 0) then stays below 1.
@@ -276,7 +227,7 @@ class OtherChromosomes:
 
     def __init__(self, atac: AnnData, train: np.ndarray, cols: np.ndarray, means: NeighbourMeans, seed: int) -> None:
         self._atac, self._train, self._cols, self._means, self._seed = atac, train, cols, means, seed
-        self._parts: dict[int, sp.csr_matrix] = {}
+        self._last = LastColumns(), LastColumns()  # of each half
 
     @cached_property
     def _halves(self) -> np.ndarray:
@@ -303,11 +254,15 @@ class OtherChromosomes:
         binarized = open_matrix(self._atac, slice(None), np.flatnonzero(self._halves == half))
         return Lsi.fit(binarized[self._train], N_LSI, seed=self._seed).transform(binarized)
 
-    def mean(self, rows: np.ndarray, k: int, cols: np.ndarray, truth: sp.csr_matrix, mean: np.ndarray) -> np.ndarray:
-        """Return the mean over the `k` nearest training cells, float32 (rows, cols).
+    def mean(
+        self, rows: np.ndarray, ks: Sequence[int], cols: np.ndarray, truth: sp.csr_matrix, mean: np.ndarray
+    ) -> np.ndarray:
+        """Return the mean over the nearest training cells, float32 (rows, cols).
 
         Parameters
         ----------
+        ks
+            The number of neighbours, and those that will be asked for next.
         cols
             Places among the regions to predict.
         truth
@@ -323,20 +278,11 @@ class OtherChromosomes:
             known = np.any(space[rows] != 0, axis=1)
             part = np.tile(mean[here], (rows.size, 1))
             if here.size and known.any():
-                truth_here = self._part(truth, here, half)
-                part[known] = self._means.mean(
-                    half, partial(self._lsi.__getitem__, 1 - half), rows[known], k, truth_here, mean[here]
-                )
+                space_of = partial(self._lsi.__getitem__, 1 - half)
+                truth_here = self._last[half](truth, here)
+                part[known] = self._means.mean(half, space_of, rows[known], ks, truth_here, mean[here])
             out[:, side == half] = part
         return out
-
-    def _part(self, truth: sp.csr_matrix, here: np.ndarray, half: int) -> sp.csr_matrix:
-        """Return some columns; those of all regions of a half are kept, since every block of cells asks for them."""
-        if here.size < int((self._halves[self._cols] == half).sum()):
-            return truth[:, here]
-        if half not in self._parts:
-            self._parts[half] = truth[:, here]
-        return self._parts[half]
 
 
 def logistic(features: np.ndarray, y: np.ndarray, steps: int = 25) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What a baseline is: fit, tune, predict; the register of all kinds; one tuner; one search for neighbours."""
+"""What a baseline is: fit, tune, predict; the register of all kinds; one tuner."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-import scipy.sparse as sp
 
 from chromatell._settings import logger
 from chromatell._validate import one_of
@@ -17,8 +16,6 @@ from chromatell._validate import one_of
 MAX_REFERENCE = 50_000  # training cells among which neighbours are sought
 
 # The same for cells and for bins. Wide, so that the ends are not chosen; the tuner looks at a part of them only.
-_MANY = 64  # neighbours, from which on distances are sorted in part
-_DISTANCES = 8_000_000  # distances of a block: 64 MB
 NEIGHBOURS = (1, 2, 5, 10, 20, 30, 50, 100, 150, 300, 500, 1_000, 2_000)
 RANKS = (1, 2, 3, 5, 8, 12, 20, 30, 50)
 DIMENSIONS = (1, 2, 5, 10, 20, 30, 50)
@@ -257,54 +254,6 @@ def _at_edge(axis: Axis, i: int) -> bool:
     """Return whether a value is at an end of its axis that is none of the data."""
     n = len(axis.values)
     return n > 1 and ((i == 0 and not axis.ends[0]) or (i == n - 1 and not axis.ends[1]))
-
-
-def nearest(space: np.ndarray, queries: np.ndarray, k: int, own: np.ndarray) -> np.ndarray:
-    """Return the `k` nearest rows of `space` to each query, nearest first, int (queries, <= k), never the query itself.
-
-    Parameters
-    ----------
-    space, queries
-        (n, d) and (m, d); near in Euclidean distance.
-    own
-        Place of each query in `space`, -1 for one that is not in it.
-    """
-    from sklearn.neighbors import NearestNeighbors
-
-    k = min(k, len(space))
-    index = NearestNeighbors(n_neighbors=min(k + 1, len(space)), algorithm="brute").fit(space)
-    near = index.kneighbors(queries, return_distance=False)
-    return without_self(near, own, k)
-
-
-def nearest_set(space: np.ndarray, queries: np.ndarray, k: int, own: np.ndarray) -> np.ndarray:
-    """Return what `nearest` does, in any order: many neighbours are found in a third of the time that it takes."""
-    if k < _MANY:
-        return nearest(space, queries, k, own)
-    n = min(k, max(len(space) - int((own >= 0).any()), 1))
-    among = space.astype(np.float64)
-    norm = np.square(among).sum(axis=1)
-    found = np.empty((len(queries), n), dtype=np.int64)
-    size = max(1, _DISTANCES // len(among))
-    for rows in (slice(i, i + size) for i in range(0, len(queries), size)):
-        distance = norm - 2 * (queries[rows].astype(np.float64) @ among.T)  # but for what is the same for all
-        itself = np.flatnonzero(own[rows] >= 0)
-        distance[itself, own[rows][itself]] = np.inf
-        found[rows] = np.argpartition(distance, n - 1, axis=1)[:, :n]
-    return found
-
-
-def without_self(near: np.ndarray, own: np.ndarray, k: int) -> np.ndarray:
-    """Return the first `k` neighbours of each row that are not the row itself."""
-    same = near == own[:, None]
-    order = np.argsort(same, axis=1, kind="stable")  # itself to the end
-    return np.take_along_axis(near, order, axis=1)[:, : min(k, max(near.shape[1] - int(same.any()), 1))]
-
-
-def neighbour_weights(near: np.ndarray, n: int) -> sp.csr_matrix:
-    """Return CSR (queries, n), 1 for each neighbour."""
-    starts = np.arange(0, near.size + 1, near.shape[1])
-    return sp.csr_matrix((np.ones(near.size, dtype=np.float32), near.ravel(), starts), shape=(len(near), n))
 
 
 def reference_rows(n: int, seed: int) -> np.ndarray:
