@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 import chromatell as ctl
 from chromatell.tl._call_regions import _threshold, call_regions
@@ -140,18 +141,83 @@ def with_sites():
     return ctl.data.BinnedTracks(values, ["x"], chrom_sizes=sizes), known, heights
 
 
-@pytest.mark.parametrize("fdr", [0.0, 0.15, 0.5])
+@pytest.mark.parametrize("fdr", [0.06, 0.15, 0.5])
 def test_the_calibrated_threshold_finds_most_with_few_enough_wrong_regions(fdr):
     tracks, known, heights = with_sites()
     right = np.isin(np.arange(40), [*range(20), 25, 30])
-    share = np.cumsum(~right) / np.arange(1, 41)
+    share = (1 + np.cumsum(~right)) / np.arange(1, 41)  # one wrong region more is counted
     n_right = np.where(share <= fdr, np.cumsum(right), 0)
     wanted = int(np.argmax(n_right)) + 1  # so many of the highest: the first with as many that are right
     table = call_regions(tracks, "x", calibrate=known, fdr=fdr, sigma=0)
     assert len(table) == wanted
     assert heights[wanted] < table.attrs["threshold"] <= heights[wanted - 1] + 1e-6
     found = {"sites": 22, "called": wanted, "precision": right[:wanted].mean(), "recall": right[:wanted].sum() / 22}
-    assert table.attrs["calibration"] == pytest.approx(found)
+    said = table.attrs["calibration"]
+    assert {k: said[k] for k in found} == pytest.approx(found)
+    # Clopper and Pearson: with the lower end as many or more would be right in 2.5% of draws, with the upper as few
+    n_right = right[:wanted].sum()
+    assert stats.binom.sf(n_right - 1, wanted, said["precision_low"]) == pytest.approx(0.025)
+    if n_right < wanted:
+        assert stats.binom.cdf(n_right, wanted, said["precision_high"]) == pytest.approx(0.025)
+    else:
+        assert said["precision_high"] == 1
+
+
+def test_too_few_calls_for_one_more_wrong_are_said():
+    tracks, known, _ = with_sites()
+    with pytest.raises(ctl.ChromatellError, match="so 50 calls are the fewest"):
+        call_regions(tracks, "x", calibrate=known, fdr=0.02, sigma=0)
+    with pytest.raises(ctl.ChromatellError, match="which 0 does not allow"):
+        call_regions(tracks, "x", calibrate=known, fdr=0, sigma=0)
+
+
+@pytest.mark.filterwarnings("ignore:Of the:chromatell.ChromatellWarning")
+def test_precision_by_chance_is_that_of_regions_put_everywhere(rng):
+    values = np.zeros((1, 3000), dtype=np.float32)
+    for first, length in zip(range(50, 2900, 140), rng.integers(4, 20, 21), strict=False):
+        values[0, first : first + length] = 1 + rng.random()
+    tracks = ctl.data.BinnedTracks({"1": values}, ["x"], chrom_sizes={"1": 150_000})
+    tracks.masks = {"1": (rng.random(3000) < 0.2).astype(np.uint8)}
+    sites = np.sort(rng.integers(0, 2900, 40))
+    known = [f"1:{50 * b}-{50 * (b + w)}" for b, w in zip(sites, rng.integers(1, 30, 40), strict=True)]
+    table = call_regions(tracks, "x", calibrate=known, fdr=0.9, sigma=0, min_length=0, gap=0)
+    usable, there = tracks.usable("1"), np.zeros(3001, dtype=bool)
+    for place in known:
+        a, b = (int(x) // 50 for x in place.removeprefix("1:").split("-"))
+        if usable[a:b].any():
+            there[a:b] = True
+    lengths = (table["end"] - table["start"]).to_numpy() // 50
+    share = [np.mean([there[b : b + n].any() for b in np.flatnonzero(usable)]) for n in lengths]
+    assert table.attrs["calibration"]["chance"] == pytest.approx(np.mean(share))
+
+
+def test_a_precision_that_chance_gives_is_warned_of():
+    tracks, _, _ = with_sites()
+    dense = [f"{c}:{b}-{b + 50}" for c in (1, 2) for b in range(0, 99_000, 300)]
+    with pytest.warns(ctl.ChromatellWarning, match="this precision says nothing of the track"):
+        table = call_regions(tracks, "x", calibrate=dense, fdr=0.15, sigma=0)
+    assert table.attrs["calibration"]["chance"] == pytest.approx(1, abs=0.02)
+
+
+def test_the_threshold_may_come_from_other_tracks_that_count_together():
+    tracks, known, heights = with_sites()
+    higher = tracks.copy()  # another sample in which all is twice as high, but for three sites that are gone
+    values = {c: np.where(higher.values(c) > heights[3] + 0.01, 0, 2 * higher.values(c)) for c in higher.chroms}
+    higher.replace(values, ["x"], keep=None)
+    query = ctl.data.BinnedTracks({"7": tracks.values("chr1")}, ["x"], chrom_sizes={"7": 100_000})
+    options = {"calibrate": known, "fdr": 0.15, "sigma": 0}
+    one = call_regions(tracks, "x", **options)
+    assert call_regions(query, "x", calibrate_on=tracks, **options).attrs == one.attrs
+    both = call_regions(query, "x", calibrate_on=[tracks, higher], **options)
+    right = np.isin(np.arange(40), [*range(20), 25, 30])
+    order = np.concatenate([heights, np.where(np.arange(40) < 3, 0, 2 * heights)])
+    at = np.argsort(-order, kind="stable")
+    share = (1 + np.cumsum(~np.tile(right, 2)[at])) / np.arange(1, 81)
+    n = int(np.argmax(np.where(share <= 0.15, np.cumsum(np.tile(right, 2)[at]), 0))) + 1
+    assert both.attrs["calibration"]["called"] == n
+    assert order[at[n]] < both.attrs["threshold"] <= order[at[n - 1]] + 1e-5
+    with pytest.raises(ctl.ChromatellError, match="Give them too, calibrate="):
+        call_regions(query, "x", calibrate_on=tracks)
 
 
 def test_one_region_that_holds_all_sites_is_no_calibration():
@@ -167,8 +233,9 @@ def test_one_region_that_holds_all_sites_is_no_calibration():
     known = [f"1:{50 * b}-{50 * b + 50}" for b in sites]
     with pytest.raises(ctl.ChromatellError, match="At no height do at most 10%"):
         call_regions(tracks, "x", calibrate=known, fdr=0.1, sigma=0, min_length=50, gap=0)
-    half = call_regions(tracks, "x", calibrate=known, fdr=0.5, sigma=0, min_length=50, gap=0)
-    assert half.attrs["calibration"] == {"sites": 12, "called": 24, "precision": 0.5, "recall": 1.0}
+    half = call_regions(tracks, "x", calibrate=known, fdr=0.6, sigma=0, min_length=50, gap=0)  # 12 and one of 24
+    found = {"sites": 12, "called": 24, "precision": 0.5, "recall": 1.0}
+    assert {k: half.attrs["calibration"][k] for k in found} == found
 
 
 def test_calibration_looks_at_validation_bins_alone():

@@ -12,16 +12,15 @@ import pandas as pd
 from anndata import AnnData
 
 from chromatell._arguments import arguments
-from chromatell._keys import BASELINE, CHROM, END, MODELS, PREDICTIONS, START, TRAIN, UNS, VAL
+from chromatell._keys import BASELINE, CHROM, END, MODELS, PREDICTIONS, START, UNS
 from chromatell._settings import logger, settings
-from chromatell._validate import ChromatellError, examples, in_range, warn
+from chromatell._validate import ChromatellError, in_range, warn
 from chromatell.data.tracks import BinnedTracks, as_tracks
-from chromatell.genome.bed import read_regions
-from chromatell.genome.regions import normalise_chrom
 from chromatell.io._replace import check_target
 from chromatell.io._write import beside
 from chromatell.models import load
 from chromatell.models._base import ChromatinModel
+from chromatell.tl._known_sites import Beside, calibrated, stretches
 from chromatell.tl._shuffled_tracks import shuffled_inputs, smooth
 
 Predict = Callable[[BinnedTracks], dict[str, np.ndarray]]
@@ -29,9 +28,6 @@ Predict = Callable[[BinnedTracks], dict[str, np.ndarray]]
 # bp of shuffled signal: on validation blocks of two sets, more precise than 50, far more sensitive than 1,000
 # (benchmarks/results/call_regions_null_*.md)
 _PIECE = 200
-_FEWEST_SITES = 10
-_STEPS = 400  # thresholds that are tried
-_SITES_EACH = 2  # regions that hold more sites than that, on average, are several grown together
 
 
 @arguments
@@ -42,6 +38,7 @@ def call_regions(
     fdr: float = 0.05,
     threshold: float | None = None,
     calibrate: Any = None,
+    calibrate_on: BinnedTracks | Sequence[BinnedTracks] | None = None,
     sigma: float = 3,
     min_length: int = 200,
     gap: int = 200,
@@ -71,9 +68,12 @@ def call_regions(
     calibrate
         Known sites, such as peaks of an assay or start sites of transcription, of some chromosomes of the tracks or of
         all: a BED file, a table, or names. Among the thresholds at which at most `fdr` of the regions that are called
-        there hold none, and all together hold at most twice as many sites as there are of them, that is taken at which
-        most hold one. Where these chromosomes are split, the bins of 'val' alone are looked at (of one without, all but
-        those of 'train'), on which the model was not trained.
+        there hold none (one more than there are is counted), and all together hold at most twice as many sites as
+        there are of them, that is taken at which most hold one. Where these chromosomes are split, the bins of 'val'
+        alone are looked at (of one without, all but those of 'train'), on which the model was not trained.
+    calibrate_on
+        Tracks with `name` on which `calibrate` finds the threshold; None is `tracks`. Of several, such as a sample and
+        the same as another assay would see it, regions and sites count together.
     sigma
         Standard deviation, in bins, of the Gaussian that smooths the track first; 0 does not.
     min_length, gap
@@ -101,7 +101,9 @@ def call_regions(
         One row a region, along the chromosomes: `chrom`, `start`, `end` (0-based, half-open), `name`, `score` (the
         largest value of the smoothed track) and `mean`. ``attrs['threshold']`` is the threshold; with `calibrate`,
         ``attrs['calibration']`` is a dict of `sites`, `called` (both in the bins that were looked at), `precision`
-        (share of these regions that hold a site) and `recall` (share of these sites that a region holds).
+        (share of these regions that hold a site) with its 95% interval by Clopper and Pearson, `precision_low` and
+        `precision_high`, `chance` (the precision if regions of their lengths began at any of these bins) and `recall`
+        (share of these sites that a region holds).
 
     Raises
     ------
@@ -120,14 +122,16 @@ def call_regions(
     calls.
 
     That error rate is no error rate of any kind of site. Where sites are known of some chromosome, `calibrate` finds
-    the threshold that has the share of wrong calls that was asked for.
+    the threshold that has the share of wrong calls that was asked for. Counting one wrong region more, as is done with
+    decoys of peptides, makes up for the luck of the threshold that is taken, and asks for 1 / `fdr` regions at least.
 
     Masked bins are neither called nor shuffled. Peak memory: a prediction of the chromosomes called, and 20
     bytes a bin.
 
     References
     ----------
-    Storey and Tibshirani, PNAS 100 (2003), for the false-discovery rate by permutation.
+    Storey and Tibshirani, PNAS 100 (2003), for the false-discovery rate by permutation; Levitsky et al., J Proteome Res
+    16 (2017), for the one more.
 
     Examples
     --------
@@ -153,11 +157,15 @@ def call_regions(
         check_target(file, "text", overwrite=overwrite)
     if calibrate is not None and threshold is not None:
         raise ChromatellError("calibrate= finds the threshold, and threshold= gives it. Leave one of the two out.")
-    known = None if calibrate is None else _sites(held, calibrate)
+    if calibrate_on is not None and calibrate is None:
+        raise ChromatellError("calibrate_on= holds the track beside known sites. Give them too, calibrate=...")
+    beside = [held] if calibrate_on is None else calibrate_on
+    beside = [beside] if isinstance(beside, BinnedTracks) else list(beside)
+    known = [] if calibrate is None else [Beside.read(as_tracks(t), name, calibrate, width) for t in beside]
     smoothed = {c: smooth(held.values(c, name)[0], held.usable(c), width) for c in chroms}
     calibration = None
-    if known is not None:
-        cut, calibration = _calibrated(held, name, known, share, width, lengths)
+    if known:
+        cut, calibration = calibrated(known, name, share, lengths)
     elif threshold is None:
         read = _predictor(held, name, model, fasta)
         streams = np.random.SeedSequence(settings.resolve_seed(seed)).spawn(n_shuffles)
@@ -231,99 +239,12 @@ def _threshold(smoothed: dict[str, np.ndarray], null: list[np.ndarray], fdr: flo
     return float(np.nextafter(values[-1], np.inf))
 
 
-def _sites(tracks: BinnedTracks, calibrate: Any) -> dict[str, np.ndarray]:
-    """Return the known sites in the bins to look at, int64 (sites, 2) of bins: first and behind; by chromosome."""
-    table = read_regions(calibrate, "calibrate")
-    plain = normalise_chrom(table[CHROM])
-    found, left = {}, 0
-    for chrom in tracks.chroms:
-        mine = table[(plain == normalise_chrom(pd.Series([chrom]))[0]).to_numpy()]
-        if not len(mine):
-            continue
-        bins = np.column_stack([mine[START] // tracks.bin_size, -(-mine[END] // tracks.bin_size)])
-        there = np.append(0, np.cumsum(_looked_at(tracks, chrom)))
-        bins = np.clip(bins, 0, len(there) - 1)
-        found[chrom] = bins[there[bins[:, 1]] > there[bins[:, 0]]]
-        left += len(found[chrom])
-    if left < _FEWEST_SITES:
-        raise ChromatellError(
-            f"calibrate: {left} of the {len(table)} sites lie in usable bins of {examples(tracks.chroms, 4)} that the "
-            f"model was not trained on; {_FEWEST_SITES} are needed. Give sites of the same build, or hold out more: "
-            "ctl.pp.split_regions(tracks)."
-        )
-    return found
-
-
-def _looked_at(tracks: BinnedTracks, chrom: str) -> np.ndarray:
-    """Return the usable bins; of a chromosome that is split those of 'val', or where it has none all but 'train'."""
-    if chrom not in tracks.splits:
-        return tracks.usable(chrom)
-    val = tracks.usable(chrom, VAL)
-    return val if val.any() else tracks.usable(chrom) & ~tracks.usable(chrom, TRAIN)
-
-
-def _calibrated(
-    tracks: BinnedTracks, name: str, sites: dict[str, np.ndarray], fdr: float, width: float, lengths: list[int]
-) -> tuple[float, dict[str, Any]]:
-    """Return the threshold at which most regions hold a site, and few enough hold none; and what is called there."""
-    values, bins = {}, []
-    for chrom in sites:
-        x = smooth(tracks.values(chrom, name)[0], tracks.usable(chrom), width)
-        values[chrom] = np.where(_looked_at(tracks, chrom), x, np.float32(-np.inf))
-        bins.append(values[chrom][np.isfinite(values[chrom])])
-    # from half of the bins to the last few, evenly in the logarithm of how many are as high
-    steps = 1 - np.geomspace(0.5, 1e-5, _STEPS)
-    best: tuple[float, dict[str, Any]] | None = None
-    most = 0
-    for cut in np.unique(np.quantile(np.concatenate(bins), steps))[::-1]:
-        called = right = held = 0
-        for chrom, known in sites.items():
-            first, last = _stretches(values[chrom], float(cut), tracks.bin_size, tracks.chrom_sizes[chrom], *lengths)
-            called += len(first)
-            right += int(_touch(first, last, known).sum())
-            held += int(_touch(known[:, 0], known[:, 1], np.column_stack([first, last])).sum())
-        grown = held > _SITES_EACH * right  # far below, regions grow into one that holds them all
-        if called and called - right <= fdr * called and right > most and not grown:
-            n, most = sum(map(len, sites.values())), right
-            best = float(cut), {"sites": n, "called": called, "precision": right / called, "recall": held / n}
-    if best is None:
-        raise ChromatellError(
-            f"At no height do at most {fdr:.0%} of the called regions hold none of the sites of calibrate=. Raise "
-            "fdr=, or give sites of what the track predicts."
-        )
-    said = [name, best[0], *best[1].values()]
-    logger.info("%s: at %.4g, beside %d sites %d regions are called; precision %.2f, recall %.2f.", *said)
-    return best
-
-
-def _touch(first: np.ndarray, last: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Return which intervals share a bin with one of the others, bool."""
-    if not len(others):
-        return np.zeros(len(first), dtype=bool)
-    starts, ends = np.sort(others[:, 0]), np.sort(others[:, 1])
-    return np.searchsorted(starts, last, side="left") > np.searchsorted(ends, first, side="right")
-
-
-def _stretches(
-    values: np.ndarray, cut: float, size: int, end: int, min_length: int, gap: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the bins of each region, first and behind the last."""
-    edges = np.flatnonzero(np.diff((values >= cut).astype(np.int8), prepend=0, append=0))
-    starts, ends = edges[::2], edges[1::2]
-    if starts.size:
-        apart = (starts[1:] - ends[:-1]) * size > gap
-        starts, ends = starts[np.append(True, apart)], ends[np.append(apart, True)]
-    last = np.minimum(ends * size, end)
-    held = last - starts * size >= min_length
-    return starts[held], ends[held]
-
-
 def _regions(
     tracks: BinnedTracks, chrom: str, values: np.ndarray, cut: float, min_length: int, gap: int
 ) -> pd.DataFrame:
     """Return the regions of one chromosome, without names."""
     size, end = tracks.bin_size, tracks.chrom_sizes[chrom]
-    starts, ends = _stretches(values, cut, size, end, min_length, gap)
+    starts, ends = stretches(values, cut, size, end, min_length, gap)
     inside = [values[a:b] for a, b in zip(starts, ends, strict=True)]
     return pd.DataFrame(
         {
