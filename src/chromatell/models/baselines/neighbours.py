@@ -10,7 +10,7 @@ import scipy.sparse as sp
 
 _DISTANCES = 1 << 18  # distances of a block: 2 MB, which stay in the cache
 _FEWEST_ROWS = 8  # of a block
-_KEPT = 16_000_000  # bytes of arrays that are kept for the next option
+_KEPT = 32_000_000  # bytes of arrays that are kept for the next option
 _KEPT_NEAR = 64_000_000  # of neighbours and sums over them
 _MOST_SUM = 24_000_000  # a larger sum is not kept
 _FEWEST = 3  # of which so many are kept however large they are

@@ -24,6 +24,7 @@ VAL_CELLS = 2_000
 ERRORS = 2.0  # standard errors by which the network's share is lowered; validation cells also chose its epoch
 SHAPE = 2.0  # how often an error in a cell's profile counts for one in how open the cell is at all
 _LOWEST = 1e-3  # a weight below it is none
+_TILE = 256  # regions that are combined at a time: those of a block of cells stay in the cache
 
 
 @dataclass(frozen=True)
@@ -55,22 +56,32 @@ class Stack:
     ) -> np.ndarray:
         """Return the weighted mean of the members, float32 (cells, regions).
 
-        `network` is what the network says, float32 (cells, regions); None where it has no weight and was not asked.
-        `deeper` is by how many times a given depth is above the predicted one, (cells,), by which rates are multiplied.
-        None where depth is predicted.
+        `network` is what the network says, float32 (cells, regions), which is overwritten and returned; None where it
+        has no weight and was not asked. `deeper` is by how many times a given depth is above the predicted one,
+        (cells,), by which rates are multiplied. None where depth is predicted.
         """
-        total, regions = None if network is None else np.float32(self.network_weight) * network, _stretch(regions)
+        places = np.arange(len(self.simple.mean))[regions]
+        total = np.empty((len(design), places.size), dtype=np.float32) if network is None else network
         members = [m for m in self.weights if m != NETWORK]
         shared = sum(m == DEPTH or m in self.simple.on_depth for m in members) > 1
-        at_depth = self.simple.at_depth(ratio, regions) if shared else None  # an exponential of every value
-        for member in members:
-            weight = self.weights[member]
-            p = self.simple.predict(member, design, ratio, regions, at_depth)
-            if deeper is not None:
-                p = -np.expm1(np.log1p(-p) * deeper[:, None].astype(np.float32))
-            p *= np.float32(weight)
-            total = p if total is None else np.add(total, p, out=total)
-        assert total is not None  # weights sum to 1
+        scratch = np.empty((3, len(total) * _TILE), dtype=np.float32)  # memory made anew costs as much as what is done
+        for cols in (slice(i, i + _TILE) for i in range(0, places.size, _TILE)):
+            here, shape = _stretch(places[cols]), total[:, cols].shape
+            found, p, at_depth = (x[: shape[0] * shape[1]].reshape(shape) for x in scratch)
+            if shared:
+                self.simple.at_depth(ratio, here, out=at_depth)  # an exponential of every value
+            if network is None:
+                found[:] = 0
+            else:
+                np.multiply(network[:, cols], np.float32(self.network_weight), out=found)
+            for member in members:
+                weight, start = self.weights[member], at_depth if shared else None
+                if deeper is None:
+                    found += self.simple.predict(member, design, ratio, here, start, weight, out=p)
+                else:
+                    rate = np.log1p(-self.simple.predict(member, design, ratio, here, start, out=p))
+                    found -= np.expm1(rate * deeper[:, None].astype(np.float32)) * np.float32(weight)
+            total[:, cols] = found
         return total
 
     def described(self) -> str:
