@@ -342,7 +342,7 @@ def _baseline_name(m):
         (_no_positive, {}, r"225 'test' cells no one of the 200 predicted regions is open.*ctl\.pp\.split_cells"),
         (_nan, {}, r"prediction 'true' holds 1 NaN.*models="),
         (_other_regions, {}, r"1 of 200 predicted regions .*chr9:1-2.*not in"),
-        (_baseline_name, {}, r"has the name of a baseline.*add_prediction"),
+        (_baseline_name, {}, r"has the name of a baseline.*layers.pop"),
         (None, {"views": []}, r"views=\[\] names no view. Leave it out for all of them: overall, per_cell"),
         (None, {"models": "absent"}, r"No prediction 'absent'.*'true', 'noisy'"),
         (None, {"views": ["overal"]}, r"views='overal' is not known.*per_cell"),

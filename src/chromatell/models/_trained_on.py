@@ -122,8 +122,8 @@ def check_cells(
     raise ChromatellError(
         f"{what}, so its scores would be too high: {object_name}.obs['ctl_split'] has changed since. Split as then, "
         f"ctl.pp.split_cells({object_name}, seed=...), or train again with this split, or leave it out with models=. "
-        "If they are other cells with the same barcodes, rename them in each modality: adata.obs_names = 'second_' + "
-        "adata.obs_names."
+        f"If they are other cells with the same barcodes, rename them: {object_name}.obs_names = "
+        f"{object_name}.obs_names + '_2'."
     )
 
 

@@ -88,7 +88,7 @@ def track_scatter(
     x, y = _pooled(tracks, target, predicted, split, layer, width // tracks.bin_size)
     if not x.size:
         raise ChromatellError(
-            f"No usable bin is {split!r} and predicted. Run ctl.pp.split_regions(tracks) or take another."
+            f"No usable bin is {split!r} and predicted. Run ctl.pp.split_regions(tracks, by='blocks') or take another."
         )
     if log:
         x, y = np.log1p(np.maximum(x, 0)), np.log1p(np.maximum(y, 0))

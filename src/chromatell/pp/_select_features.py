@@ -160,7 +160,7 @@ def _take(
     if there == 0:
         raise ChromatellError(
             f"None of the {score.size} {name} is one of those {what}: nothing can be selected. Look at the matrix, and "
-            "split again with more training cells: ctl.pp.split_cells(mdata, fractions=(0.7, 0.1, 0.2))."
+            "split again with more training cells: ctl.pp.split_cells(mdata, fractions=(0.8, 0.1, 0.1))."
         )
     if n is not None and n > there:
         raise ChromatellError(

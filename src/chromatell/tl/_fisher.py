@@ -198,7 +198,7 @@ def _truth(atac: Any, rows: np.ndarray, cols: np.ndarray, split: str) -> sp.csr_
     if truth.nnz == 0:
         raise ChromatellError(
             f"No region is open in any of the {rows.size} {split!r} cells; a table needs open pairs. "
-            "Run ctl.pp.split_cells(mdata) again, or select more open regions."
+            "Split anew, ctl.pp.split_cells(mdata, fractions=(0.6, 0.1, 0.3), seed=1), or select more open regions."
         )
     return truth
 

@@ -79,8 +79,8 @@ class CellTask(Task):
     def __init__(self, data: MuData, request: Request) -> None:
         if isinstance(request.models, Mapping):
             raise ChromatellError(
-                "models= as a dict is for cells x bins; here it names stored predictions. Make them first: "
-                "ctl.tl.predict(...), or ctl.tl.add_prediction(mdata, values, key='mine')."
+                "models= as a dict is for cells x bins; here it names stored predictions. Store what you have, and "
+                "name it: ctl.tl.add_prediction(mdata, values, key='mine'); ctl.tl.evaluate(mdata, models=['mine'])."
             )
         check_label_column(data, request.labels)
         self.mdata, self.request = data, request
@@ -243,8 +243,8 @@ class CellTask(Task):
         stored = {p.name: p for p in self._stored}.get(kind)
         if stored is not None and not stored.is_baseline:
             raise ChromatellError(
-                f"The prediction {kind!r} in mdata.mod['atac_pred'] has the name of a baseline. Store it under "
-                "another key: ctl.tl.add_prediction(mdata, values, key='mine')."
+                f"The prediction {kind!r} in mdata.mod['atac_pred'] has the name of a baseline. Name it otherwise: "
+                f"mdata.mod['atac_pred'].layers['mine'] = mdata.mod['atac_pred'].layers.pop({kind!r})."
             )
         if stored is not None:
             return None
@@ -309,7 +309,7 @@ class CellTask(Task):
                 f"In the {rows.size} {TRAIN if kind == CROSS_REGION else part!r} cells "
                 f"{'no' if truth.nnz == 0 else 'every'} one of the {cols.size} predicted regions is open (pairs "
                 f"{kind!r}): nothing can be ranked. Split again with more cells, ctl.pp.split_cells(mdata, "
-                "fractions=(0.7, 0.1, 0.2)), or select other regions, ctl.pp.select_features(mdata)."
+                "fractions=(0.6, 0.1, 0.3), seed=1), or select other regions, ctl.pp.select_features(mdata)."
             )
         silent = int((np.diff(truth.indptr) == 0).sum())
         if silent and rng is not None:

@@ -126,7 +126,7 @@ class TrackTask(Task):
         if missing := [m for m in wanted if m not in present]:
             raise ChromatellError(
                 f"No predictions {examples(missing)} of these targets; there: {names_there(present, missing[0])}. Make "
-                "them with ctl.tl.nascent(tracks, key_added=...) or ctl.tl.predict(tracks, model=...)."
+                "them with ctl.tl.nascent(tracks, key_added=...) or tracks = ctl.tl.predict(tracks, model=...)."
             )
         entries = tracks.uns.get(UNS, {}).get(PREDICTIONS, {})
         for name in wanted:

@@ -90,8 +90,8 @@ class TrackBins(Truth):
         if unknown:
             raise ChromatellError(
                 f"The prediction {predictor.name!r} of {self.target!r} is NaN or infinite in {unknown:,} of "
-                f"{self.peak.size:,} {self.split} bins. Predict these chromosomes too, ctl.tl.predict(tracks, "
-                "model=...), or leave it out: models=[...]."
+                f"{self.peak.size:,} {self.split} bins. Predict these chromosomes too, tracks = "
+                "ctl.tl.predict(tracks, model=...), or leave it out: models=[...]."
             )
         pooled = {r: bins.pool(values) for r, bins in self.bins.items()}
         best = partial(best_threshold, self.peak, pooled[self.finest])  # by F1; NaN without peaks
