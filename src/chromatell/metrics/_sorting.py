@@ -8,7 +8,10 @@ import numpy as np
 def ordered_bits(values: np.ndarray) -> np.ndarray:
     """Return uint32 whole numbers in the order of the float32 `values`; -0.0 and 0.0 are one."""
     bits = (np.asarray(values, dtype=np.float32) + np.float32(0)).view(np.uint32)
-    return np.where(bits >> 31, ~bits, bits | np.uint32(0x80000000))
+    turned = (bits.view(np.int32) >> 31).view(np.uint32)  # all bits of what is below 0, and else the first alone
+    turned |= np.uint32(0x80000000)
+    bits ^= turned
+    return bits
 
 
 def sort_rows(

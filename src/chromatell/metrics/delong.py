@@ -376,14 +376,18 @@ def _components(
     if left_out is not None:  # sorted below all others, whose ranks are then too high by their number
         values, n_out = np.where(left_out, -np.inf, values), left_out.sum(axis=1, keepdims=True)
     order, ranked, first, last = sort_rows(values, labels)
-    seen = np.cumsum(ranked, axis=1, dtype=np.int32)
-    k = seen[:, -1:]
+    below, upto = _counts(ranked, first, last)
+    k = upto[:, -1:]
     both = ((k > 0) & (k < n - n_out)).ravel()
-    middle = (_before(seen, first) + np.take_along_axis(seen, last, axis=1)) / 2  # positives below, ties by half
+    middle = (below + upto) / 2  # positives below, ties by half
     n_open, n_closed = np.maximum(k, 1), np.maximum(n - n_out - k, 1)
-    value = np.where(ranked, ((first + last + 1) / 2 - n_out - middle) / n_closed, 1 - middle / n_open)
-    area = np.where(both, (value * ranked).sum(axis=1) / n_open.ravel(), np.nan)
+    row, place = np.nonzero(ranked)  # few are open: what is of them alone is computed of them alone
+    won = (first[row, place] + last[row, place] + 1) / 2 - n_out[row, 0] - middle[row, place]
+    won /= n_closed[row, 0]
+    area = np.where(both, np.bincount(row, won, minlength=m) / n_open.ravel(), np.nan)
+    value = np.subtract(1, middle / n_open)
+    value[row, place] = won
     component = np.empty_like(value)
-    np.put_along_axis(component, order, value, axis=1)
+    component.reshape(-1)[order + (np.arange(m) * n)[:, None]] = value
     component[~both] = 0.0
     return area, component
