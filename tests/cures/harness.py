@@ -16,7 +16,7 @@ import scipy
 import chromatell as ctl
 from chromatell import ChromatellError
 
-_NAMES = "ctl|np|pd|mdata|adata|atac|rna|keep|shared|tracks|table|del|measured|mudata|barcodes|prediction"
+_NAMES = "ctl|np|pd|mdata|adata|atac|rna|keep|shared|tracks|table|del|measured|mudata|barcodes|prediction|matches"
 _START = re.compile(rf"\b(?:{_NAMES})\b(?:[.,\[]| =| [a-z]+[.\[])")
 _OFFER = re.compile(r"\b(such as|[Tt]ry|[Tt]ake|[Uu]se|give|one of|there:|reads) (?=['\"(\[{\d.-])")
 _OPTION = re.compile(r"(?<![\w.])([a-z_]+)=(?=[\w'\"(\[{-])")
@@ -103,7 +103,8 @@ class Cure:
     fill
         Text of the message to what the user would put there: his files, his names.
     take
-        Which of several statements, or names of options, where the message offers a choice.
+        Which of several statements, or names of options, where the message offers a choice; both where a statement is
+        run and the call then asks for what it made.
     into
         The name that the value of a statement gets.
     option
@@ -148,8 +149,10 @@ class Cure:
             message = message.replace(printed, own)
         take = self.take if first else ()
         lines = code_of(message)
-        if lines and not any(isinstance(t, str) for t in take):
-            chosen = [lines[i] for i in take] if take else lines  # type: ignore[index]
+        places, names = ([t for t in take if isinstance(t, kind)] for kind in (int, str))
+        if lines and (places or not names):
+            chosen = [lines[i] for i in places] if places else lines
+            call = with_options(call, {n: options_of(message)[n] for n in names}) if names else call
             mended = any(line.split("(")[0] == call.split("(")[0] for line in chosen)  # the call itself
             chosen = [f"{self.into} = {line}" if self.into else line for line in chosen]
             return [*([] if mended or self.instead else [call]), *reversed(chosen)]

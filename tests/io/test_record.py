@@ -159,7 +159,7 @@ def test_keys(mdata, record):
     with pytest.raises(ChromatellError, match=r"no model 'best' in .*choose one of 'my.model-1'"):
         read_record(mdata, "best")
     write_record(mdata, "b", record)
-    with pytest.raises(ChromatellError, match=r"holds 2 models; name one of them with key=: \['b', 'my.model-1'\]"):
+    with pytest.raises(ChromatellError, match=r"holds 2 models: \['b', 'my.model-1'\]. Name one: key='b'"):
         read_record(mdata)
     with pytest.raises(ChromatellError, match="cannot be stored"):
         write_record(mdata, "a/b", record)

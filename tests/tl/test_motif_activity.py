@@ -139,7 +139,7 @@ def test_the_plot_shows_means_of_groups(small):
     matplotlib.use("agg")
     mdata, held, backgrounds = small
     mdata.obs["kind"] = ["x", "y"] * 20
-    with pytest.raises(ctl.ChromatellError, match=r"Run ctl.tl.motif_activity\(mdata\)"):
+    with pytest.raises(ctl.ChromatellError, match=r"Run ctl.tl.motif_activity\(mdata, motifs\)"):
         ctl.pl.motif_activity(mdata, groupby="kind")
     ctl.tl.motif_activity(mdata, matches=held, backgrounds=backgrounds)
     ax = ctl.pl.motif_activity(mdata, ["C", "A"], groupby="kind")

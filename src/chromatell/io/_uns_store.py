@@ -160,7 +160,7 @@ def choose_key(keys: list[str], key: str | None, where: str) -> str:
             f"There is no model in {where}. Train one with ctl.tl.dense(mdata), or ctl.io.import_model(path, mdata)."
         )
     if key is None and len(keys) > 1:
-        raise ChromatellError(f"{where} holds {len(keys)} models; name one of them with key=: {sorted(keys)}.")
+        raise ChromatellError(f"{where} holds {len(keys)} models: {sorted(keys)}. Name one: key={sorted(keys)[0]!r}.")
     if key is not None and key not in keys:
         raise ChromatellError(f"There is no model {key!r} in {where}; choose one of {names_there(sorted(keys), key)}.")
     return keys[0] if key is None else key

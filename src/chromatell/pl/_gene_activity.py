@@ -11,7 +11,7 @@ from chromatell._keys import DERIVED, GENE, GENE_ACTIVITY, PEARSON, PEARSON_MEAS
 from chromatell._validate import ChromatellError, in_range
 from chromatell.pl._plot import Shown, plot
 from chromatell.pl._sequence_view import axes_size
-from chromatell.pl._style import BASELINE, FAINT, INK, OKABE_ITO, finish, font_size, legend, new_axes
+from chromatell.pl._style import BASELINE, FAINT, INK, OKABE_ITO, call_of, finish, font_size, legend, new_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -59,7 +59,8 @@ def gene_activity(
     n_named = in_range(n_named, 0, 1000, "n_named")
     found = mdata.mod.get(key) if isinstance(mdata, MuData) else None
     if found is None or PEARSON not in found.var:
-        raise ChromatellError(f"Did not find gene activities in mdata.mod[{key!r}]. Run ctl.tl.gene_activity(mdata).")
+        call = call_of("ctl.tl.gene_activity(mdata)", key, GENE_ACTIVITY)
+        raise ChromatellError(f"Did not find gene activities in mdata.mod[{key!r}]. Run {call}.")
     var, about = found.var, found.uns.get(UNS, {})
     source = "measured ATAC" if about.get(DERIVED) == "atac" else f"prediction '{about.get(DERIVED)}'"
     over = f"Pearson r with expression over {about.get('correlated', 'cells')}"

@@ -16,7 +16,7 @@ from chromatell.data.chosen import coordinates
 from chromatell.data.named import modalities
 from chromatell.pl._plot import ShownModalities, plot
 from chromatell.pl._sequence_view import axes_size
-from chromatell.pl._style import BASELINE, FAINT, INK, OKABE_ITO, finish, legend, new_axes, read_table
+from chromatell.pl._style import BASELINE, FAINT, INK, OKABE_ITO, call_of, finish, legend, new_axes, read_table
 from chromatell.pl._tracks import positions
 
 if TYPE_CHECKING:
@@ -65,9 +65,12 @@ def link_regions(
     >>> ctl.pl.link_regions(mdata, "gene_5").get_ylabel()
     'Effect of gene_5 on log-odds'
     """
-    found = read_table(mdata, key, "ctl.tl.link_regions(mdata)")
-    if not isinstance(found, dict) or "distance" not in found.get("table", ()):
-        raise ChromatellError(f"mdata.uns['ctl'][{key!r}] was not written by ctl.tl.link_regions. Name another key=.")
+    call = call_of("ctl.tl.link_regions(mdata)", key, REGION_LINKS)
+    found = read_table(mdata, key, call)
+    if not (isinstance(found, dict) and isinstance(found.get("table"), pd.DataFrame) and "distance" in found["table"]):
+        raise ChromatellError(
+            f"mdata.uns['ctl'][{key!r}] was not written by ctl.tl.link_regions. Run {call}, or name another: key=."
+        )
     table: pd.DataFrame = found["table"]
     gene = str(table["gene"].iloc[0]) if gene is None else gene
     part = table[table["gene"].astype(str) == gene]

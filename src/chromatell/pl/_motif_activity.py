@@ -15,6 +15,7 @@ from chromatell._validate import ChromatellError, in_range
 from chromatell.data.chosen import cell_labels
 from chromatell.data.named import modalities
 from chromatell.pl._plot import ShownModalities, plot
+from chromatell.pl._style import call_of
 from chromatell.pl._tf_activity import heatmap, tops
 
 if TYPE_CHECKING:
@@ -71,7 +72,8 @@ def motif_activity(
     if isinstance(mdata, MuData):
         found = next((mdata.mod[m].obsm[key] for m in (RNA, ATAC) if m in mdata.mod and key in mdata.mod[m].obsm), None)
     if not isinstance(found, pd.DataFrame):
-        raise ChromatellError(f"Did not find a table of activities in obsm[{key!r}]. Run ctl.tl.motif_activity(mdata).")
+        call = call_of("ctl.tl.motif_activity(mdata, motifs)", key, MOTIF_ACTIVITY)
+        raise ChromatellError(f"Did not find a table of activities in obsm[{key!r}]. Run {call}.")
     codes, names = cell_labels(mdata, groupby)
     groups = [np.asarray(found[codes == g], dtype=np.float64).mean(axis=0) for g in range(len(names))]
     means = pd.DataFrame(np.column_stack(groups), index=found.columns, columns=names)

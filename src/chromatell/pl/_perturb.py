@@ -13,7 +13,7 @@ from chromatell._keys import PERTURBATION
 from chromatell._nearest import names_there
 from chromatell._validate import ChromatellError, in_range
 from chromatell.pl._plot import Shown, plot
-from chromatell.pl._style import finish, font_size, new_axes, read_table
+from chromatell.pl._style import call_of, finish, font_size, new_axes, read_table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -62,9 +62,12 @@ def perturb(
     from matplotlib import colormaps
 
     n_top = in_range(n_top, 1, 200, "n_top")
-    found = read_table(mdata, key, "ctl.tl.perturb(mdata, targets)")
+    call = call_of("ctl.tl.perturb(mdata, targets)", key, PERTURBATION)
+    found = read_table(mdata, key, call)
     if not isinstance(found, Mapping) or not {"effect", "targets", "groups", "regions"} <= set(found):
-        raise ChromatellError(f"mdata.uns['ctl'][{key!r}] was not written by ctl.tl.perturb. Name another with key=.")
+        raise ChromatellError(
+            f"mdata.uns['ctl'][{key!r}] was not written by ctl.tl.perturb. Run {call}, or name another with key=."
+        )
     effect = np.asarray(found["effect"])
     names, groups, regions = (np.asarray(found[n]).astype(str) for n in ("targets", "groups", "regions"))
     largest = f" (largest of {len(names)} targets)" if target is None and len(names) > 1 else ""

@@ -14,7 +14,7 @@ from chromatell._nearest import names_there
 from chromatell._validate import ChromatellError, in_range
 from chromatell.pl._plot import Shown, plot
 from chromatell.pl._sequence_view import axes_size
-from chromatell.pl._style import FAINT, OKABE_ITO, finish, font_size, legend, new_axes, read_table
+from chromatell.pl._style import FAINT, OKABE_ITO, call_of, finish, font_size, legend, new_axes, read_table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -62,10 +62,10 @@ def rank_regions(
     'Region'
     """
     n_top = in_range(n_top, 1, 200, "n_top")
-    call = "ctl.tl.rank_regions(mdata, groupby='cell_type')"
+    call = call_of("ctl.tl.rank_regions(mdata, groupby='cell_type')", key, RANK_REGIONS)
     found = read_table(mdata, key, call)
     if not isinstance(found, dict) or not {"table", "settings"} <= set(found):
-        raise ChromatellError(f"mdata.uns['ctl'][{key!r}] was not written by {call}. Name another with key=.")
+        raise ChromatellError(f"mdata.uns['ctl'][{key!r}] was not written by {call}. Run it, or name another: key=.")
     table: pd.DataFrame = found["table"]
     about = found["settings"].iloc[0]
     groups = list(dict.fromkeys(table["group"].astype(str)))

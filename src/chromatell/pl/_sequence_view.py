@@ -13,7 +13,7 @@ from mudata import MuData
 from chromatell._keys import ATTRIBUTION, ISM
 from chromatell._nearest import names_there
 from chromatell._validate import ChromatellError
-from chromatell.pl._style import read_table
+from chromatell.pl._style import call_of, read_table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,7 +54,7 @@ def window_of(
 ) -> Window:
     """Return what to draw; None takes the first region, the first group, the whole window."""
     call = "ctl.tl.attribute(mdata, regions)" if key == ATTRIBUTION else "ctl.tl.ism(mdata, regions)"
-    call = call if key in (ISM, ATTRIBUTION) else call[:-1] + f", key_added={key!r})"
+    call = call_of(call, key, ATTRIBUTION if key == ATTRIBUTION else ISM)
     found = read_table(mdata, key, call)
     if not isinstance(found, Mapping) or any(name not in found for name in FIELDS):
         raise ChromatellError(

@@ -115,6 +115,11 @@ def legend(ax: Axes, **kwargs: Any) -> None:
     ax.legend(frameon=False, fontsize=font_size(ax) - 0.5, handlelength=1.8, labelspacing=0.35, **kwargs)
 
 
+def call_of(call: str, key: str, usual: str) -> str:
+    """Return the call that writes a table under the name that was asked for."""
+    return call if key == usual else f"{call[:-1]}, key_added={key!r})"
+
+
 def read_table(mdata: MuData | AnnData, key: str, call: str) -> Any:
     """Return ``mdata.uns['ctl'][key]``, or say which call writes it."""
     if not isinstance(mdata, MuData | AnnData):
@@ -146,7 +151,7 @@ class Evaluation:
 
     def __init__(self, mdata: MuData | AnnData, key: str, pairs: str | None = None) -> None:
         name = object_name(mdata)
-        call = f"ctl.tl.evaluate({name})" if key == EVALUATION else f"ctl.tl.evaluate({name}, key_added={key!r})"
+        call = call_of(f"ctl.tl.evaluate({name})", key, EVALUATION)
         self.call = call
         table: pd.DataFrame = read_table(mdata, key, call)
         gains: pd.DataFrame = read_table(mdata, sibling(key, GAINS), call)

@@ -15,7 +15,7 @@ from chromatell._nearest import names_there
 from chromatell._validate import ChromatellError
 from chromatell.data.named import modalities
 from chromatell.pl._plot import ShownModalities, plot
-from chromatell.pl._style import finish, font_size, new_axes
+from chromatell.pl._style import call_of, finish, font_size, new_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -119,7 +119,7 @@ def _read(mdata: MuData, key: str) -> pd.DataFrame:
         raise ChromatellError(f"Expected a MuData with a modality 'rna', got {type(mdata).__name__}.")
     obsm = mdata.mod[RNA].obsm
     if key not in obsm or not isinstance(obsm[key], pd.DataFrame):
-        call = "ctl.tl.tf_activity(mdata)" if key == TF_ACTIVITY else f"ctl.tl.tf_activity(mdata, key_added={key!r})"
+        call = call_of("ctl.tl.tf_activity(mdata)", key, TF_ACTIVITY)
         raise ChromatellError(
             f"Did not find a table of activities in mdata.mod['rna'].obsm[{key!r}]; keys there: "
             f"{names_there(obsm, key)}. Run {call} first."
@@ -163,10 +163,10 @@ def _chosen(
     names = [tfs] if isinstance(tfs, str) else list(tfs)
     missing = [t for t in names if t not in means.index]
     if missing or not names:
+        call = call_of(f"ctl.tl.tf_activity(mdata, motifs={names or '...'})", key, TF_ACTIVITY)
         raise ChromatellError(
             f"No activity of {missing or 'any factor'} in mdata.mod['rna'].obsm[{key!r}]; there: "
-            f"{names_there(means.index, missing)}. Run ctl.tl.tf_activity(mdata, motifs=[...]) with "
-            "them."
+            f"{names_there(means.index, missing)}. Run {call}."
         )
     return means.loc[names]
 

@@ -11,7 +11,7 @@ from chromatell._keys import EVALUATION, GAINS, UNS, USES_TARGET_ASSAY, sibling
 from chromatell._nearest import names_there
 from chromatell._validate import ChromatellError, examples
 from chromatell.data.tracks import BinnedTracks
-from chromatell.pl._style import name_ahead
+from chromatell.pl._style import call_of, name_ahead
 
 ALL = "all"  # chromosomes together
 
@@ -30,7 +30,7 @@ class TrackEvaluation:
     def __init__(self, tracks: BinnedTracks, key: str = EVALUATION) -> None:
         if not isinstance(tracks, BinnedTracks):
             raise ChromatellError(f"Expected ctl.data.BinnedTracks, got {type(tracks).__name__}.")
-        self.call = "ctl.tl.evaluate(tracks)" if key == EVALUATION else f"ctl.tl.evaluate(tracks, key_added={key!r})"
+        self.call = call_of("ctl.tl.evaluate(tracks)", key, EVALUATION)
         own, names = tracks.uns.get(UNS, {}), (key, sibling(key, GAINS))
         missing = [name for name in names if not isinstance(own.get(name), pd.DataFrame)]
         if missing:

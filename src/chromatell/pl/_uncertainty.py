@@ -10,7 +10,7 @@ from chromatell._docs import documented, example
 from chromatell._keys import UNCERTAINTY
 from chromatell._validate import ChromatellError
 from chromatell.pl._plot import Shown, plot
-from chromatell.pl._style import BASELINE, OKABE_ITO, finish, legend, new_axes, read_table
+from chromatell.pl._style import BASELINE, OKABE_ITO, call_of, finish, legend, new_axes, read_table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,11 +50,12 @@ def uncertainty(
     >>> ctl.pl.uncertainty(mdata).get_xlabel()
     'Nominal level'
     """
-    found = read_table(mdata, key, "ctl.tl.uncertainty(mdata, groupby='cell_type')")
+    call = call_of("ctl.tl.uncertainty(mdata, groupby='cell_type')", key, UNCERTAINTY)
+    found = read_table(mdata, key, call)
     if not isinstance(found, dict) or "coverage" not in found:
         raise ChromatellError(
             f"mdata.uns['ctl'][{key!r}] has no coverage: no group has ten cells with measured ATAC among the "
-            "validation cells, nor among the test cells. Run ctl.tl.uncertainty(mdata, groupby='cell_type') on data "
+            f"validation cells, nor among the test cells. Run {call} on data "
             "with `atac`, ctl.pp.split_cells and a column of larger groups."
         )
     table = found["coverage"]

@@ -174,8 +174,8 @@ def dense_model(mdata: MuData, key: str, model: Any) -> Any:
     model = any_model(mdata, key, model)
     if model.family != "dense":
         raise ChromatellError(
-            f"The model is of family {model.family!r}; this needs one that reads genes, of family 'dense': "
-            "ctl.tl.dense(mdata)."
+            f"The model is of family {model.family!r}; this needs one that reads genes, of family 'dense'. "
+            "Train it, ctl.tl.dense(mdata), and ask for it: key='dense', model=None."
         )
     return model
 
@@ -186,8 +186,8 @@ def expression_model(mdata: MuData, key: str, model: Any) -> Any:
     if getattr(model, "read_expression", None) is None:
         raise ChromatellError(
             f"This model, of family {model.family!r}, reads no expression, or an embedding of the user's own: no gene "
-            "can be taken out of it. Train one that reads genes: ctl.tl.dense(mdata), or "
-            "ctl.tl.xchrom(mdata, embedding=None)."
+            "can be taken out of it. Train one that reads genes, ctl.tl.xchrom(mdata, embedding=None) or "
+            "ctl.tl.dense(mdata), and ask for it: key='dense', model=None."
         )
     return model
 

@@ -126,7 +126,9 @@ def motif_activity(
             "key_added=."
         )
     tokens = _tokens(mdata, found, window)
-    held = _given(matches, found.regions) if matches is not None else _scanned(mdata, motifs, tokens, pvalue, release)
+    held = (
+        _given(matches, found.regions, key) if matches is not None else _scanned(mdata, motifs, tokens, pvalue, release)
+    )
     held = _with_regions(held)
     share = np.zeros(len(found.regions))
     for _, block in found.blocks():
@@ -247,12 +249,14 @@ def _gc(tokens: np.ndarray) -> np.ndarray:
     return np.where(known > 0, ((tokens == 1) | (tokens == 2)).sum(axis=1) / np.maximum(known, 1), 0.5)
 
 
-def _given(matches: pd.DataFrame, regions: pd.Index) -> pd.DataFrame:
+def _given(matches: pd.DataFrame, regions: pd.Index, key: str | None) -> pd.DataFrame:
     missing = regions[~regions.isin(matches.index)]
     if len(missing) or not matches.index.is_unique:
+        names = "mdata.mod['atac']" if key == ATAC else "ctl.get.prediction(mdata)"
         raise ChromatellError(
             f"matches has no row of its own for {len(missing)} of {len(regions)} regions, such as {examples(missing)}. "
-            "Its index must be the names of the regions: ctl.get.prediction(mdata).var_names."
+            "Its index must be the names of the regions; of rows in their order: matches.index = "
+            f"list({names}.var_names)."
         )
     return (matches.loc[regions] != 0).astype(np.float32)
 

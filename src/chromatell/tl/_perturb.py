@@ -238,7 +238,8 @@ def _model(mdata: MuData, key: str, model: Any) -> Any:
     model = any_model(mdata, key, model)
     if model.declared.tracks:
         raise ChromatellError(
-            "A Nascent model reads tracks, which have no cells. Take a model of cells: ctl.tl.dense(mdata)."
+            "A Nascent model reads tracks, which have no cells. Train one of cells, ctl.tl.dense(mdata), and ask for "
+            "it: key='dense', model=None."
         )
     return model
 
@@ -271,7 +272,8 @@ def _cells(mdata: MuData, model: Any, rows: np.ndarray, sets: Mapping[str, Seque
     if read == RNA and expression is None:
         raise ChromatellError(
             "This model reads an embedding of the user's own, from which no gene can be taken out. Train one that "
-            "reads genes: ctl.tl.dense(mdata), or ctl.tl.xchrom(mdata, embedding=None)."
+            "reads genes, ctl.tl.xchrom(mdata, embedding=None) or ctl.tl.dense(mdata), and ask for it: key='dense', "
+            "model=None."
         )
     known = pd.Index(model.trained_regions if expression is None else expression.genes).astype(str)
     adata = modality(mdata, read)

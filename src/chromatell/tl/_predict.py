@@ -279,7 +279,7 @@ def _mapped(model: ChromatinModel, regions: Any, out: Any, top_k: Any) -> _Mappe
     except ChromatellError as error:
         raise ChromatellError(
             f"{error} A Dense model knows the regions that it was trained on; regions that were never measured need a "
-            "model that reads sequence: XChrom, ctl.tl.xchrom(mdata)."
+            "model that reads sequence: XChrom, ctl.tl.xchrom(mdata), asked for by key='xchrom'."
         ) from error
     if not found.matched.all():
         lost = found.query[~found.matched]

@@ -133,7 +133,7 @@ def sequence_model(mdata: MuData, key: str, model: Any) -> Any:
         family = getattr(model, "family", type(model).__name__)
         raise ChromatellError(
             f"The model is of family {family!r}, which reads no DNA sequence. Train one that does, "
-            "ctl.tl.xchrom(mdata), and name it with key=."
+            "ctl.tl.xchrom(mdata), and ask for it: key='xchrom', model=None."
         )
     return model
 
