@@ -153,6 +153,7 @@ class Cure:
         if lines and (places or not names):
             chosen = [lines[i] for i in places] if places else lines
             call = with_options(call, {n: options_of(message)[n] for n in names}) if names else call
+            assert "ctl.datasets.fetch(" not in "".join(chosen), f"a download is no cure in a test: {message}"
             mended = any(line.split("(")[0] == call.split("(")[0] for line in chosen)  # the call itself
             chosen = [f"{self.into} = {line}" if self.into else line for line in chosen]
             return [*([] if mended or self.instead else [call]), *reversed(chosen)]

@@ -167,7 +167,7 @@ CURES = [
         "ctl.tl.predict(mdata, mdata, regions=['chr1:1000-1500'])",
         "A Dense model knows the regions",
         sequence(with_dense),
-        fill=XCHROM,
+        fill={**XCHROM, "'genome.fa'": "fasta"},
         take=(1, "key"),
     ),
 ]
