@@ -26,7 +26,7 @@ def files(folder: Path) -> dict[str, tuple[Path, Path]]:
     ctl.tl.dense(cells, **options)
     dna = ctl.datasets.simulate_sequence_multiome(n_cells=120, n_regions=60, seed=0)
     ctl.pp.split_cells(dna, seed=0)
-    ctl.tl.xchrom(dna, stem_filters=8, filters=(8, 8), **options)
+    ctl.tl.xchrom(dna, stem_filters=8, **options)
     bins = cells.copy()
     del bins.uns["ctl"]["models"]
     ctl.tl.atacformer(bins, context="X_pca", d=16, k=8, n_hidden=32, n_layers=1, n_heads=2, **options)

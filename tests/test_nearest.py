@@ -6,7 +6,7 @@ import pytest
 
 import chromatell as ctl
 from chromatell import ChromatellError
-from chromatell._nearest import did_you_mean, names_there, nearest
+from chromatell._nearest import _ELSEWHERE, did_you_mean, names_there, nearest
 
 
 def test_the_nearest_whatever_the_case():
@@ -63,6 +63,12 @@ def scored(mdata):
         (lambda m: ctl.tl.dense(m, n_epochs=3), "max_epochs"),
         (lambda m: ctl.tl.evaluate(m, n_bootstraps=3), "n_bootstrap"),
         (lambda m: ctl.tl.evaluate(m, random_state=3), "seed"),
+        (lambda m: ctl.tl.evaluate(m, metrics=["auroc"]), "views"),
+        (lambda m: ctl.tl.evaluate(m, cell_type_key="cell_type"), "labels"),
+        (lambda m: ctl.tl.dense(m, key="mine"), "key_added"),  # of the verb, and not of the class
+        (lambda m: ctl.tl.dense(m, inplace=False), "copy"),
+        (lambda m: ctl.tl.dense(m, random_state=0), "seed"),
+        (lambda m: ctl.tl.dense(m, device="cpu"), "accelerator"),
         (lambda m: ctl.get.prediction(m, "region_maen"), "region_mean"),
         (lambda m: ctl.pl.leaderboard(scored(m), models="region_maen"), "region_mean"),
         (lambda m: ctl.pl.leaderboard(scored(m), models=["region_mean", "region_maen"]), "region_mean"),
@@ -96,6 +102,38 @@ def test_a_keyword_without_a_like_is_answered_with_all():
 def test_an_option_of_the_training_is_shown_where_it_goes(mdata):
     with pytest.raises(ChromatellError, match=r"lr is of the training: ctl.tl takes train_kwargs=dict\(lr=0.1\)"):
         ctl.tl.dense(mdata, learning_rate=0.1)
+
+
+def test_use_gpu_names_an_accelerator_that_there_is(mdata):
+    with pytest.raises(ChromatellError, match=r"train_kwargs=dict\(accelerator='gpu'\), a model train"):
+        ctl.tl.dense(mdata, use_gpu=True)
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda m: ctl.tl.dense(m, n_jobs=4), r"ctl.settings.n_jobs = 2"),
+        (lambda m: ctl.tl.dense(m, verbose=True), r"ctl.settings.verbosity = 2"),
+        (lambda m: ctl.pl.leaderboard(m, dpi=300), r"matplotlib.rcParams\['savefig.dpi'\] = 300"),
+    ],
+)
+def test_what_is_said_once_for_all_calls_is_shown_there(mdata, call, said):
+    with pytest.raises((ChromatellError, TypeError), match=rf"It is said once for all calls: {said}\.$"):
+        call(mdata)
+
+
+def test_no_keyword_of_ours_is_taken_for_that_of_another_library():
+    """A name that a model takes must not be answered with another one."""
+    options = {p for family in ("Dense", "XChrom", "AtacFormer", "Nascent") for p in own_options(family)}
+    assert not options & set(_ELSEWHERE)
+
+
+def own_options(family):
+    try:
+        getattr(ctl.models, family)(nope=1)
+    except ChromatellError as error:
+        return eval(str(error).split("it knows ")[1].split("]")[0] + "]", {"__builtins__": {}})
+    raise AssertionError(family)
 
 
 def test_the_name_of_a_model_is_no_path(mdata):

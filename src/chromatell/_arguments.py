@@ -14,8 +14,8 @@ from typing import Any, ParamSpec, TypeVar, Union, get_args, get_origin, get_typ
 import numpy as np
 import pandas as pd
 
-from chromatell._errors import ChromatellError
-from chromatell._nearest import nearest_keyword
+from chromatell._errors import ChromatellError, UnknownOption
+from chromatell._nearest import keyword_meant
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -40,13 +40,16 @@ _KINDS: dict[Any, tuple[tuple[type, ...], str]] = {
 }
 
 
-def arguments(function: Callable[_P, _R]) -> Callable[_P, _R]:
+def arguments(function: Callable[_P, _R], also: Sequence[str] = ()) -> Callable[_P, _R]:
     """Raise, before anything else is done, where an argument is of a type that the annotations do not name.
 
     What a number or a name must be is the function's own to check. So are dicts, and values of classes, such as MuData:
-    their errors say how to make one.
+    their errors say how to make one. An unknown keyword is answered with the one that was meant, of the function's own
+    and those in `also`, which a wrapper takes before it.
     """
     signature = _own_signature(function)
+    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    known = list(dict.fromkeys([*(name for name, p in signature.parameters.items() if p.kind in kinds), *also]))
     hints: dict[str, Any] = {}
 
     @functools.wraps(function)
@@ -57,11 +60,16 @@ def arguments(function: Callable[_P, _R]) -> Callable[_P, _R]:
             given = signature.bind(*args, **kwargs).arguments
         except TypeError as error:
             if "unexpected keyword" in str(error):  # which ``**more: Unpack[...]`` would let through
-                raise TypeError(f"{function.__name__}() {error}.{_meant(signature, kwargs)}") from None
+                raise TypeError(f"{function.__name__}() {error}.{_meant(known, kwargs)}") from None
             return function(*args, **kwargs)  # which raises it, in Python's own words
         for name, value in given.items():
             check(name, value, hints[name], signature.parameters[name].default)
-        return function(*args, **kwargs)
+        try:
+            return function(*args, **kwargs)
+        except UnknownOption as error:  # what a class does not know may be a keyword of the function that calls it
+            if error.name is not None and (meant := keyword_meant(error.name, known)):
+                error.args, error.name = (f"{error}{meant}",), None
+            raise
 
     return checked
 
@@ -111,12 +119,10 @@ def check(name: str, value: Any, hint: Any, default: Any) -> None:
             )
 
 
-def _meant(signature: inspect.Signature, given: Iterable[str]) -> str:
+def _meant(known: list[str], given: Iterable[str]) -> str:
     """Return what to say after an unknown keyword: the one that was meant, or all that there are."""
-    known = [name for name, p in signature.parameters.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     unknown = next(name for name in given if name not in known)
-    meant = nearest_keyword(unknown, known)
-    return f" Did you mean {meant}=?" if meant else f" It takes {', '.join(known) or 'none'}."
+    return keyword_meant(unknown, known, "{}=") or f" It takes {', '.join(known) or 'none'}."
 
 
 def _hint(annotation: Any, function: Callable[..., Any]) -> Any:

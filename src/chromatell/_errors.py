@@ -12,6 +12,16 @@ class ChromatellError(ValueError):
     __module__ = "chromatell._validate"  # what tracebacks, and filters of warnings, name
 
 
+class UnknownOption(ChromatellError):
+    """A keyword that the class of a model does not know; `name` is None once the message names what was meant."""
+
+    __module__ = "chromatell._validate"
+
+    def __init__(self, message: str, name: str | None) -> None:
+        super().__init__(message)
+        self.name = name
+
+
 class ChromatellWarning(UserWarning):
     """What was given can be used, but the user should know something about it."""
 

@@ -36,20 +36,45 @@ _ELSEWHERE = {
     "num_epochs": ("max_epochs",),
     "use_gpu": ("accelerator",),
     "device": ("accelerator",),
+    "gpus": ("accelerator",),
     "n_neighbors": ("k",),
     "n_comps": ("n_components", "n_pcs"),
     "use_rep": ("embedding",),
-    "cluster_key": ("groupby",),
-    "obs_key": ("groupby",),
+    "cluster_key": ("groupby", "labels"),
+    "obs_key": ("groupby", "labels"),
+    "groupby": ("labels", "by"),
+    "cell_type_key": ("labels", "groupby", "by"),
+    "labels_key": ("labels", "groupby", "by"),
     "groups": ("groupby",),
+    "metrics": ("views",),
+    "metric": ("views",),
+    "key": ("key_added",),
+    "name": ("key_added",),
+    "inplace": ("copy",),
+    "use_raw": ("layer",),
+    "adata": ("mdata", "data"),
     "stratify": ("by",),
     "palette": ("cmap",),
     "color_map": ("cmap",),
-    "filename": ("path", "out"),
+    "filename": ("path", "out", "save"),
+    "savefig": ("save",),
+    "figsize": ("ax",),
     "output": ("out",),
     "genome": ("chrom_sizes", "fasta"),
     "bin_width": ("bin_size",),
     "resolution": ("bin_size",),
+}
+
+# what a keyword says elsewhere and a setting of the session says here
+_SETTINGS = {
+    "verbose": "ctl.settings.verbosity = 2",
+    "verbosity": "ctl.settings.verbosity = 2",
+    "progress_bar": "ctl.settings.verbosity = 2",
+    "n_jobs": "ctl.settings.n_jobs = 2",
+    "n_cpus": "ctl.settings.n_jobs = 2",
+    "random_state": "ctl.settings.seed = 0",
+    "seed": "ctl.settings.seed = 0",
+    "dpi": "matplotlib.rcParams['savefig.dpi'] = 300",
 }
 
 
@@ -65,6 +90,26 @@ def nearest_keyword(asked: str, known: Iterable[str]) -> str | None:
     known = list(known)
     of_peers = [name for name in _ELSEWHERE.get(asked, ()) if name in known]
     return of_peers[0] if of_peers else nearest(asked, known)
+
+
+def keyword_meant(asked: str, known: Iterable[str], form: str = "{!r}") -> str:
+    """Return a sentence for the end of a message about an unknown keyword, with a blank before it; '' where none helps.
+
+    It names the keyword of `known` that was meant, in this `form`, or what says the same for the whole session.
+
+    Examples
+    --------
+    >>> from chromatell._nearest import keyword_meant
+    >>> keyword_meant("learning_rate", ["lr", "warmup"])
+    " Did you mean 'lr'?"
+    >>> keyword_meant("n_jobs", ["lr"])
+    ' It is said once for all calls: ctl.settings.n_jobs = 2.'
+    """
+    known = list(known)
+    if asked in _SETTINGS and not any(name in known for name in (asked, *_ELSEWHERE.get(asked, ()))):
+        return f" It is said once for all calls: {_SETTINGS[asked]}."
+    name = nearest_keyword(asked, known)
+    return f" Did you mean {form.format(name)}?" if name is not None else ""
 
 
 def examples(values: Iterable[object], n: int = 3) -> str:

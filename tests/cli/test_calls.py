@@ -163,6 +163,8 @@ def test_an_error_names_the_option_for_a_keyword():
     )
     assert "--n-genes 5000" in as_typed("Run ctl.pp.select_features(mdata, n_genes=10), depth_key='a'.", options)
     assert as_typed("mdata.obs['a'] == 'b', x=3", options) == ""
+    given = {"depth_key": "b", "batch_key": "c", "input": "a"}  # the value that a message quotes names its option
+    assert as_typed("mdata.obs['a'] == 'b', x=3", options, given) == "\nOn the command line: --depth-key"
 
 
 def test_commands_in_cures_parse():

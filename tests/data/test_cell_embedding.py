@@ -130,9 +130,12 @@ def test_a_gene_that_training_never_saw_does_not_throw_a_cell_out(rna):
     assert np.abs(z[120:, spread < 0.5]).max() < 10  # z-scores of single genes at most, not rounding errors' inverse
 
 
-def test_fewer_components_than_asked_for(rna):
+def test_fewer_components_than_asked_for(rna, caplog):
     small = rna[:, :5].copy()
-    assert fit(small, n_pcs=32).n_components == 4
+    with caplog.at_level("INFO", logger="chromatell"):
+        assert fit(small, n_pcs=32).n_components == 4
+    assert "n_pcs=32: " in caplog.text
+    assert "x 5 genes have 4 components, which are read." in caplog.text
     assert fit(rna, n_pcs=32, rows=np.arange(9)).n_components == 8
 
 

@@ -66,7 +66,7 @@ def test_regions_are_located_in_bins_that_touch_them(tracks):
         ("chr3:1-5", "no chromosome 'chr3'; there: 'chr1', 'chr2'"),
         ("chr1:500-400", "must begin before it ends"),
         ("chr1:900-1,001", "beyond the end of chr1, at 1,000"),
-        (7, "does not parse"),
+        (7, "text is needed"),
     ],
 )
 def test_regions_that_are_none_say_so(tracks, region, cure):

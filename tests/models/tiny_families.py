@@ -83,7 +83,9 @@ def dense(**options):
 def xchrom(**options):
     mdata = sequences().copy()
     ctl.models.XChrom.setup_mudata(mdata)
-    tower = {"stem_filters": 8, "hidden_filters": 8, "n_embed": 4, "n_pcs": 4, "warm_epochs": 2}
+    tower = {"stem_filters": 8, "n_embed": 4, "n_pcs": 4, "warm_epochs": 2}
+    if options.get("preset") != "xchrom":
+        tower["hidden_filters"] = 8
     return ctl.models.XChrom(mdata, **{**tower, **options})
 
 

@@ -264,8 +264,14 @@ def test_warns_where_cell_type_explains_depth(simulated):
     mdata = simulated.copy()
     code = mdata.obs["cell_type"].astype("category").cat.codes.to_numpy()
     mdata["atac"].obs["n_fragments"] = np.exp(code + np.random.default_rng(0).normal(0, 0.5, 900))
-    with pytest.warns(ChromatellWarning, match="of the variance of log depth"):
+    with pytest.warns(ChromatellWarning, match="of the variance of log depth.* beside 'within_type'"):
         evaluate(mdata, "true", baselines=None, views=["depth_matched", "within_type"], n_bootstrap=0)
+    keep = np.flatnonzero(mdata.obs["ctl_split"] == "test")[::5]  # 45 cells: no type of 50
+    few = mdata[np.union1d(keep, np.flatnonzero(mdata.obs["ctl_split"] != "test"))].copy()
+    most = few.obs["cell_type"][few.obs["ctl_split"] == "test"].value_counts().iloc[0]
+    empty = f"beside 'profile', since 'within_type' needs a type of 50 scored cells and the largest has {most}"
+    with pytest.warns(ChromatellWarning, match=empty):
+        evaluate(few, "true", baselines=None, views=["depth_matched", "within_type"], n_bootstrap=0)
 
 
 def test_no_validation_cells_chooses_on_the_scored_ones(simulated):

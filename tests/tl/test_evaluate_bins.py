@@ -164,6 +164,11 @@ def test_a_baseline_that_is_ahead_on_the_scored_data_is_named_beside_the_gain():
     best = best_baselines("pairs", made_of({"svd": 0.1, "lsi_knn": 0.2}, 0))  # on validation data
     predictors = [Predictor(n, len, is_baseline=n != "mine") for n in ("mine", "svd", "lsi_knn")]
     about = PAIRS, {"split": "test", "pairs": "completion"}
+    strongest = dict.fromkeys(["mine", "lsi_knn", "svd", "mean"])
+    strongest.update(made_of({"mine": 0.35, "svd": 0.4, "lsi_knn": 0.3}, 0.001) | made_of({"mean": 0.45}, 0.2))
+    four = [*predictors, Predictor("mean", len, is_baseline=True)]
+    found = gain_table(strongest, four, best, *about).iloc[0]  # 'svd' is ahead by its interval, 'mean' by more without
+    assert (found["ahead"], found["gain_over_ahead"]) == ("mean", pytest.approx(-0.1))
     for spread, ahead in ((0.001, "svd"), (0.2, "")):  # paired: an interval of the difference without and with 0
         scores = made_of({"mine": 0.35, "svd": 0.4, "lsi_knn": 0.3}, spread)
         found = gain_table(scores, predictors, best, *about).iloc[0]

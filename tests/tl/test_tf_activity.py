@@ -220,7 +220,6 @@ def test_with_xchrom_it_is_the_change_of_what_the_model_predicts(monkeypatch):
     ctl.tl.xchrom(
         mdata,
         stem_filters=8,
-        filters=(8, 8),
         sequence_length=256,
         covariate_length=256,
         warm_epochs=1,

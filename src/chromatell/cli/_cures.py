@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from typing import Any
 
 _TRAIN = "chromatell train PAIRED.h5mu -o TRAINED.h5mu"
 # a call to what is typed
@@ -22,13 +23,21 @@ TYPED = {
     "ctl.tl.predict": "chromatell predict QUERY.h5ad --model TRAINED.h5mu -o PREDICTED.h5mu",
 }
 _CALL = re.compile(r"ctl\.\w+\.\w+(?=\()")
+_QUOTED = re.compile(r"'([^'\n]+)'")
 _KEYWORD = re.compile(r"(?<![\w.'\"])([a-z]\w*)=(?=[\w'\"(\[{.-])")
 
 
-def as_typed(message: str, options: Collection[str]) -> str:
+def as_typed(message: str, options: Collection[str], given: Mapping[str, Any] | None = None) -> str:
     r"""Return a line on the first call in a message that has its like on the command line, else on its keywords; or ''.
 
-    `options` are those of the command, such as '--depth-key'.
+    Where there is neither, the options are named whose values stand in the message.
+
+    Parameters
+    ----------
+    options
+        Those of the command, such as '--depth-key'.
+    given
+        Name of each option of the call, such as 'depth_key', and its value.
 
     Examples
     --------
@@ -42,4 +51,8 @@ def as_typed(message: str, options: Collection[str]) -> str:
     if not typed:
         named = dict.fromkeys("--" + found[1].replace("_", "-") for found in _KEYWORD.finditer(message))
         typed = [option for option in named if option in options]
+    if not typed:
+        quoted = set(_QUOTED.findall(message))
+        named = {"--" + name.replace("_", "-"): str(value) in quoted for name, value in (given or {}).items()}
+        typed = [option for option, is_said in named.items() if is_said and option in options]
     return f"\nOn the command line: {', '.join(typed)}" if typed else ""

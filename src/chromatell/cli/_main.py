@@ -47,7 +47,7 @@ def run(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains at its end
     except (ChromatellError, OSError, FloatingPointError) as error:
         options = commands_of(parser)[args.command]._option_string_actions
-        say_error(str(error) + as_typed(str(error), options))
+        say_error(str(error) + as_typed(str(error), options, vars(args)))
         return UNUSABLE
     finally:
         settings.verbosity = before

@@ -40,6 +40,8 @@ class Parser(argparse.ArgumentParser):
         meant = ""
         if choice := _CHOICE.search(message):  # Python 3.12 and later leave out the quotes of what there is
             meant = did_you_mean(choice[1], [one.strip(" '") for one in choice[2].split(",")])
+        if "expected 3 arguments" in message:
+            meant = " Divide them by blanks: --fractions 0.7 0.1 0.2."
         raise UsageError(f"{message[:1].upper()}{message[1:]}.{meant} See: {self.prog} --help")
 
     def parse_whole(self, argv: Sequence[str]) -> argparse.Namespace:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from chromatell._arguments import arguments
 from chromatell._keys import SPLITS
 from chromatell._nearest import names_there
 from chromatell._validate import ChromatellError
@@ -66,10 +67,12 @@ class TracksInfo:
         """Whether no value is left on disk."""
         return all(is_loaded(x) for x in sources_of((self._rows, *self._layers.values())))
 
+    @arguments
     def n_bins_of(self, chrom: str) -> int:
         """Return the number of bins of a chromosome, the last and shorter one among them."""
         return -(-self.chrom_sizes[self._chrom(chrom)] // self.bin_size)
 
+    @arguments
     def names_of(
         self, *, role: str | None = None, strand: str | None = None, sample: str | None = None, assay: str | None = None
     ) -> list[str]:
@@ -87,6 +90,7 @@ class TracksInfo:
             raise ChromatellError(missing_names(self.table, found, role if names is None else None))
         return [str(n) for n in found]
 
+    @arguments
     def usable(self, chrom: str, split: str | None = None) -> np.ndarray:
         """Return which bins of a chromosome are not masked, bool (bins,); with `split`, also in that part.
 
@@ -101,6 +105,7 @@ class TracksInfo:
             keep &= (self.splits[chrom] if self.splits else 0) == SPLITS.index(split)
         return keep
 
+    @arguments
     def locate(self, region: str) -> tuple[str, slice]:
         """Return the chromosome and the bins that hold a region, such as ``'chr21:35,000,000-35,200,000'``.
 

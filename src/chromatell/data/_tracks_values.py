@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from chromatell._arguments import arguments
 from chromatell._keys import RAW
 from chromatell._nearest import names_there
 from chromatell._validate import ChromatellError, examples, in_range
@@ -60,6 +61,7 @@ class TracksValues(TracksInfo):
 
     # Values
 
+    @arguments
     def values(
         self,
         chrom: str,
@@ -102,6 +104,7 @@ class TracksValues(TracksInfo):
 
     # Other tracks of the same
 
+    @arguments
     def select(
         self,
         names: str | Sequence[str] | None = None,
@@ -126,6 +129,7 @@ class TracksValues(TracksInfo):
         found.splits = {c: s for c, s in self.splits.items() if c in held}
         return found
 
+    @arguments
     def add(self, values: Mapping[str, Any], table: pd.DataFrame | Sequence[str], *, overwrite: bool = False) -> None:
         """Add tracks to these, such as predictions.
 
@@ -164,6 +168,7 @@ class TracksValues(TracksInfo):
         self.table = pd.concat([self.table, new])
         self._rows.update(rows)
 
+    @arguments
     def drop(self, names: str | Sequence[str]) -> None:
         """Remove tracks."""
         gone = set(self.check_names(names)) if len(names) else set()
@@ -175,6 +180,7 @@ class TracksValues(TracksInfo):
             if (kept := {n: r for n, r in rows.items() if n not in gone})
         }
 
+    @arguments
     def replace(self, values: Mapping[str, Any], names: Sequence[str], *, keep: str | None = RAW) -> None:
         """Put new values in the place of tracks; the former ones stay in layer `keep`, unless older ones are there.
 

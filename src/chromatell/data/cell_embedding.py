@@ -17,7 +17,7 @@ from chromatell._settings import logger
 from chromatell._validate import ChromatellError, examples, expressed, is_counts, nonnegative, values
 from chromatell.data.accessibility import selected
 from chromatell.data.cells import row_blocks, subset
-from chromatell.data.expression import Embedding, Expression
+from chromatell.data.expression import Embedding, Expression, components_there
 from chromatell.data.sparse_expression import projected
 from chromatell.data.stored import stored
 
@@ -78,6 +78,7 @@ class CellEmbedding:
             return cls(key, genes, mean, sd, components, gene_mean, kind=_kind(matrix(rna)))
         keep = selected(rna)
         x = subset(matrix(rna), rows, keep)
+        n_pcs = components_there(n_pcs, x.shape)
         if is_scaled(rna):
             return cls._fit_scaled(np.asarray(read(x), dtype=np.float32), rna.var_names[keep], n_pcs, seed)
         expression = Expression.fit(x, rna.var_names[keep], whole=matrix(rna)[rows])
@@ -94,7 +95,7 @@ class CellEmbedding:
         from sklearn.utils.extmath import randomized_svd
 
         centre = x.mean(axis=0)
-        _, _, vt = randomized_svd(x - centre, max(1, min(n_pcs, min(x.shape) - 1)), n_iter=4, random_state=seed)
+        _, _, vt = randomized_svd(x - centre, n_pcs, n_iter=4, random_state=seed)
         components = np.ascontiguousarray(vt.T, dtype=np.float32)
         mean, sd = _scale((x - centre) @ components)
         return cls("", genes, mean, sd, components, centre, kind="scaled")

@@ -247,6 +247,14 @@ class Expression(Standardiser):
         return replace(self, loadings=loadings, noise=noise)
 
 
+def components_there(asked: int, shape: tuple[int, ...]) -> int:
+    """Return how many components to take of cells x genes; where that is fewer than were asked for, say so."""
+    n = min(asked, max(1, min(shape) - 1))
+    if n < asked:
+        logger.info(f"n_pcs={asked}: {shape[0]} training cells x {shape[1]} genes have {n} components, which are read.")
+    return n
+
+
 @dataclass(frozen=True)
 class Embedding:
     """Principal components of the z-scored training expression.

@@ -44,7 +44,7 @@ def modalities(verb: Callable[_P, _R]) -> Callable[_P, _R]:
     is then carried into the user's object, under the user's names. With the names and matrices as they are nothing of
     this is done.
     """
-    checked = arguments(verb)
+    checked = arguments(verb, also=(RNA, ATAC, "layer"))
     first = next(iter(inspect.signature(verb).parameters))
 
     @wraps_with_keywords(verb)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from anndata import AnnData
 
+from chromatell._arguments import arguments
 from chromatell._validate import ChromatellError
 from chromatell.data._tracks_anndata import from_anndata, to_anndata
 from chromatell.data._tracks_store import open_store, write_store
@@ -71,6 +72,7 @@ class BinnedTracks(TracksValues):
     (2, 3)
     """
 
+    @arguments
     def to_anndata(
         self,
         region: str,
@@ -97,15 +99,18 @@ class BinnedTracks(TracksValues):
         return to_anndata(self, region, self.check_names(names, role))
 
     @classmethod
+    @arguments
     def from_anndata(cls, adata: AnnData) -> Self:
         """Return the tracks of an AnnData as :meth:`to_anndata` makes them; outside of it 0, and masked."""
         return from_anndata(cls, adata)
 
+    @arguments
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write a Zarr store (a folder, such as ``'tracks.zarr'``), compressed, chromosome by chromosome; no pickle."""
         write_store(self, Path(path), overwrite)
 
     @classmethod
+    @arguments
     def open(cls, path: str | os.PathLike[str], *, load: bool = False) -> Self:
         """Return tracks from a store that :meth:`save` wrote, checked as a stranger's before anything is read.
 

@@ -113,13 +113,11 @@ def input_gains(scores: Mapping[str, Scores], of: str, *said: str) -> pd.DataFra
 
 
 def _ahead(chosen: Score, rivals: Sequence[tuple[str, Score]]) -> str:
-    """Return the baseline that is best on the scored data, if it is above the chosen one by more than its interval."""
-    found, most = "", 0.0
-    for name, rival in rivals:
-        gain, low, _ = difference(rival, chosen)
-        if gain > most and low > 0:  # never without an interval
-            found, most = name, gain
-    return found
+    """Return the baseline that is best on the scored data, if any is above the chosen one by more than its interval."""
+    gains = {name: difference(rival, chosen) for name, rival in rivals}
+    if not any(low > 0 for _, low, _ in gains.values()):  # never without an interval
+        return ""
+    return max(gains, key=lambda name: gains[name][0])  # its own interval may hold 0
 
 
 def stacked(tables: list[pd.DataFrame], views: Sequence[str] | None = None) -> pd.DataFrame:

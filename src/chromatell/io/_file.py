@@ -52,7 +52,8 @@ def read_record_file(path: str | os.PathLike[str], key: str | None = None) -> Re
     'dense'
     """
     plain = isinstance(path, str) and path.isidentifier()  # a name rather than a path
-    path = existing(path, also=f" A model in a MuData is named so: model=mdata, key={path!r}." if plain else "")
+    also = f" A model in a MuData is named so: model=mdata, key={path!r}; mdata is the one that was trained on."
+    path = existing(path, also=also if plain else "")
     if path.suffix == ".safetensors" or (path / MODEL_FILE).is_file():
         return load_record(path)
     if path.is_dir():

@@ -16,6 +16,7 @@ from anndata import AnnData
 from mudata import MuData
 from torch.utils.data import DataLoader
 
+from chromatell._arguments import arguments
 from chromatell._keys import READS_REGION_ATAC, TRAIN, VAL
 from chromatell._settings import settings
 from chromatell._validate import ChromatellError, in_range
@@ -26,6 +27,7 @@ from chromatell.io._migrate import migrated
 from chromatell.io._record import FIRST_RELEASE, NEEDS, Record, content_hash, upgrade
 from chromatell.models._declared import Declared
 from chromatell.models._fingerprint import fingerprint, start_digest
+from chromatell.models._options import refuse_unknown
 from chromatell.models._support import (
     describe,
     first_rank_speaks,
@@ -33,7 +35,7 @@ from chromatell.models._support import (
     resolve_precision,
     rng_devices,
 )
-from chromatell.models._train_config import TrainConfig, refuse_unknown
+from chromatell.models._train_config import TrainConfig
 from chromatell.models._trained_on import COUNTS, counts, stored_cells, trained_cells
 from chromatell.nn.stored_module import module_arrays
 
@@ -153,6 +155,7 @@ class ChromatinModel(ABC):
 
     # ---- training
 
+    @arguments
     def train(
         self,
         max_epochs: int | None = None,
@@ -354,11 +357,13 @@ class ChromatinModel(ABC):
         """SHA-256 of the model's configuration, names and arrays."""
         return content_hash(self.to_record())
 
+    @arguments
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Save the model to a folder, as safetensors and JSON; the data is not saved."""
         save_record(self.to_record(), path, overwrite=overwrite)
 
     @classmethod
+    @arguments
     def load(cls, path: str | Path) -> Self:
         """Load a model from a folder, a `.h5mu` or a `.zarr`. Nothing in it is executed."""
         return cls.from_record(load_record(path))

@@ -12,6 +12,7 @@ import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
+from chromatell._arguments import arguments
 from chromatell._keys import ATAC, RNA
 from chromatell._validate import ChromatellError
 from chromatell.data.expression import Expression
@@ -43,6 +44,7 @@ class CellModel(ChromatinModel):
         """Names of the regions whose ATAC it was trained on."""
         return pd.Index(self.var_names.get(ATAC, []))
 
+    @arguments
     def predict(
         self,
         data: MuData | AnnData | None = None,
@@ -130,6 +132,7 @@ class CellModel(ChromatinModel):
         """What the model reads of a cell's expression, gene by gene; None where it reads none, or an embedding."""
         return None
 
+    @arguments
     def out_of_range(self, data: MuData | AnnData) -> np.ndarray | None:
         """Return how far each cell lies from the training cells in what the model reads of its expression.
 

@@ -18,6 +18,9 @@ from chromatell.models._train_config import TrainConfig
 TRAIN_LOSS, VALIDATION_LOSS = "train_loss", "validation_loss"
 _SAID = {TRAIN_LOSS: "training", VALIDATION_LOSS: "validation"}
 Show = Callable[[int, str], None]
+WORSE = (
+    5.0  # training losses that stay so many times above that of the first batch: one batch of few cells varies twofold
+)
 
 
 class Run(Callback):
@@ -51,6 +54,7 @@ class Run(Callback):
         self.weights: dict[str, Tensor] = {}
         self.lowest, self.waited = math.inf, 0  # what early stopping saw; it looks at epochs alone
         self.plateau: dict[str, Any] = {}  # state of that schedule
+        self.first: float | None = None  # loss of the first batch, before any step
         self.interrupted = False
 
     @property
@@ -83,8 +87,10 @@ class Run(Callback):
         if VALIDATION_LOSS in (found := pl_module.losses()):
             self._keep(found[VALIDATION_LOSS], -1, pl_module)
 
-    def on_train_batch_end(self, *args: Any, **kwargs: Any) -> None:
-        """Move the progress bar."""
+    def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, *args: Any, **kwargs: Any) -> None:
+        """Keep the loss of the first batch of all, and move the progress bar."""
+        if self.first is None:
+            self.first = float(outputs["loss"])
         if self.show is not None:
             self.show(1, "")
 
@@ -137,9 +143,16 @@ class Run(Callback):
             logger.info(text)
 
     def restore(self, module: Any) -> None:
-        """Put the best weights into a module."""
+        """Put the best weights into a module; warn where no epoch was better than the weights that came first."""
         if self.weights:
             module.load_state_dict(self.weights)
+        least = min(self.history.get(TRAIN_LOSS, ()), default=math.nan)
+        if self.first is not None and self.first > 0 and least > WORSE * self.first:
+            logger.warning(
+                f"The network did not learn: its lowest training loss, {least:.4g}, is above that of the first batch, "
+                f"{self.first:.4g}. Lower the learning rate: train(lr={self.config.lr / 10:.2g}), or clip harder: "
+                "train(gradient_clip=1)."
+            )
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Remember that the user stopped the run: Lightning would end the process."""
@@ -154,7 +167,7 @@ class Run(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a state keeps: tensors and plain values only."""
-        kept = ("identity", "history", "best", "best_epoch", "weights", "lowest", "waited", "plateau")
+        kept = ("identity", "history", "best", "best_epoch", "weights", "lowest", "waited", "plateau", "first")
         return {name: getattr(self, name) for name in kept}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

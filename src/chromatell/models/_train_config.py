@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
 
-from chromatell._nearest import nearest_keyword
 from chromatell._validate import ChromatellError, in_range, one_of
 
 OPTIMIZERS = ("adamw", "adam", "rmsprop")
@@ -57,23 +53,3 @@ class TrainConfig:
     def batch_for(self, n_train: int) -> int:
         """Return the cells in a batch, given the number of training cells."""
         return min(self.batch_size, max(32, n_train // self.min_steps))
-
-
-def refuse_unknown(owner: type | str, given: Mapping[str, Any], known: Collection[str]) -> None:
-    """Raise where an option is none of `known`, nor a keyword of the class; one of the training is shown its place."""
-    if not set(given) - set(known):
-        return
-    own = inspect.signature(owner.__init__).parameters.values() if isinstance(owner, type) else ()  # type: ignore[misc]
-    known = {*known, *(p.name for p in own if p.kind is p.KEYWORD_ONLY)}
-    unknown = sorted(set(given) - known)
-    training = {f.name for f in fields(TrainConfig)} - known
-    name = owner.__name__ if isinstance(owner, type) else owner
-    message = f"{name} knows no option {unknown}; it knows {sorted(known)}."
-    meant = {k: k if k in training else nearest_keyword(k, {*known, *training}) for k in unknown}
-    message += "".join(f" Did you mean {near!r}?" for option, near in meant.items() if near not in (None, option))
-    of_training = {near: given[option] for option, near in meant.items() if near in training}
-    if of_training:
-        said = ", ".join(f"{k}={v!r}" for k, v in of_training.items())
-        message += f" {', '.join(of_training)} is of the training: ctl.tl takes train_kwargs=dict({said}), a model "
-        message += f"train({said})."
-    raise ChromatellError(message)

@@ -42,7 +42,7 @@ class ShownModalities(Shown, Modalities, total=False):
 
 def plot(draw: Callable[_P, _R]) -> Callable[_P, _R]:
     """Honour `show` and `save` of a function that draws, and complete its docstring from `SHARED`."""
-    checked = arguments(draw)
+    checked = arguments(draw, also=("show", "save"))
 
     @wraps_with_keywords(draw)
     def drawn(*args: Any, show: bool | None = None, save: str | Path | None = None, **kwargs: Any) -> Any:

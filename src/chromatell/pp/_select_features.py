@@ -278,7 +278,8 @@ def _components(x: Any, cells: np.ndarray, kept: np.ndarray, seed: int) -> tuple
     # rows of length 1, so that depth does not lead; of six ways tried, cell types show most in these components
     tfidf = normalize(opened @ sp.diags(idf))
     k = max(1, min(_COMPONENTS, *(s - 1 for s in tfidf.shape)))
-    scores = TruncatedSVD(k, random_state=seed).fit_transform(tfidf)
+    with np.errstate(divide="ignore", invalid="ignore"):  # shares of a variance that is 0 where all are open
+        scores = TruncatedSVD(k, random_state=seed).fit_transform(tfidf)
     scores = scores - scores.mean(axis=0)
     sd = scores.std(axis=0)
     return scores / np.maximum(sd, 1e-12), sd**2 / max(float((sd**2).sum()), 1e-12)

@@ -93,7 +93,9 @@ def _coordinates(data: MuData | AnnData) -> tuple[str, np.ndarray]:
     from sklearn.decomposition import TruncatedSVD
 
     x = np.asarray(pred.X, dtype=np.float32)
-    return "components of the prediction", TruncatedSVD(2, random_state=0).fit_transform(x - x.mean(axis=0))
+    with np.errstate(divide="ignore", invalid="ignore"):  # shares of a variance that is 0 where all cells are alike
+        components = TruncatedSVD(2, random_state=0).fit_transform(x - x.mean(axis=0))
+    return "components of the prediction", components
 
 
 def _groups(ax: Axes, xy: np.ndarray, of: np.ndarray, name: str) -> None:

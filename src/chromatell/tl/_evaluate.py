@@ -11,7 +11,7 @@ from mudata import MuData
 
 from chromatell._dask import current_client
 from chromatell._keys import ATAC, EVALUATION, RNA
-from chromatell._nearest import nearest_keyword
+from chromatell._nearest import keyword_meant
 from chromatell._validate import ChromatellError
 from chromatell.data.named import Layer, modalities
 from chromatell.data.tracks import BinnedTracks
@@ -218,7 +218,6 @@ def evaluate(
         known = [*kind.own_options, *inspect.signature(evaluate).parameters]
         every = "; ".join(f"of {t.called}: {list(t.own_options)}" for t in TASKS if t.own_options)
         raise ChromatellError(
-            f"{unknown} are no options for {kind.called}. There are, {every}."
-            + (f" Did you mean {near!r}?" if (near := nearest_keyword(unknown[0], known)) else "")
+            f"{unknown} are no options for {kind.called}. There are, {every}.{keyword_meant(unknown[0], known)}"
         )
     return run(kind(mdata, request), mdata, request, key_added, copy=copy)

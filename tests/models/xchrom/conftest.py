@@ -67,11 +67,20 @@ def parts(rng, n):
     return pd.Categorical(rng.permutation(cut))
 
 
+def tiny_options(**options):
+    """Return options of a tiny model; those that its tower would not read are left out."""
+    motifs = options.get("kind") == "motifs"
+    return {
+        **{k: v for k, v in TINY.items() if not (motifs and k in ("filters", "last_filters", "gelu_after"))},
+        **options,
+    }
+
+
 def train_tiny(mdata, epochs=2, seed=0, setup=None, train=None, **options):
     """Return a tiny model, trained on a copy."""
     mdata = mdata.copy()
     ctl.models.XChrom.setup_mudata(mdata, **(setup or {}))
-    model = ctl.models.XChrom(mdata, **{**TINY, **options})
+    model = ctl.models.XChrom(mdata, **tiny_options(**options))
     model.train(max_epochs=epochs, seed=seed, **{**TRAIN, **(train or {})})
     return model
 

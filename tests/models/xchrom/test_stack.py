@@ -97,7 +97,7 @@ def test_round_trip(fit, small, setup, tmp_path):
     said = model.card["predicts"]
     assert said.startswith("known regions by ")
     assert said.endswith("; other regions by the network alone")
-    assert "loss in 12 validation cells" in said
+    assert "squared error in 12 validation cells" in said
 
 
 def test_false_and_no_validation_cells_give_the_network_alone(fit, small):

@@ -367,6 +367,6 @@ def test_the_share_is_kept_with_the_model(fit, small):
 
 def test_a_motif_tower_of_short_sequences_round_trips(fit, mdata):
     """Shorter than the poolings of the other kind would need; and with filters seeded."""
-    model = fit(mdata, epochs=8, kind="motifs", sequence_length=100, filters=(8,) * 6, stem_filters=8)
+    model = fit(mdata, epochs=8, kind="motifs", sequence_length=100, stem_filters=8)
     again = ctl.models.load(model.to_record())
     np.testing.assert_allclose(again.predict(mdata["rna"]), model.predict(mdata), atol=1e-6)

@@ -43,6 +43,7 @@ from chromatell.evaluation.tasks.splits import (
     KINDS,
     Block,
     asked_regions,
+    beside_matched,
     check_label_column,
     labels_or_none,
     read_splits,
@@ -277,7 +278,7 @@ class CellTask(Task):
             rng = self._rng[kind][1]
             scored = self._pairs(kind, self.request.split, self._blocks[kind], rng)
             if kind == self.kinds[0] and set(self.views) & set(view_names("pairs", needs="depth")):
-                warn_of_confounding(scored.labels, scored.depth, "read the depth-matched scores beside 'within_type'")
+                warn_of_confounding(scored.labels, scored.depth, beside_matched(scored.labels))
             yield Comparison(kind, {"pairs": kind}, scored, self._validation(kind, here), here, self.views, rng)
 
     def _validation(self, kind: str, here: Sequence[Predictor]) -> Pairs | None:

@@ -16,7 +16,8 @@ from chromatell._keys import ATAC_PRED, PREDICTABLE, SPLIT_HOW, TRAIN, UNS
 from chromatell._nearest import names_there
 from chromatell._settings import logger, settings
 from chromatell._validate import ChromatellError, examples, name_list, one_of, split_of, warn
-from chromatell.metrics.views import explained_by
+from chromatell.evaluation.views.pairs import MIN_TYPE_CELLS
+from chromatell.metrics.views import explained_by, label_codes
 from chromatell.models.baselines.parts import labels_of
 
 CROSS_CELL, CROSS_SAMPLE, CROSS_REGION, CROSS_BOTH = "cross-cell", "cross-sample", "cross-region", "cross-both"
@@ -188,6 +189,15 @@ def labels_or_none(mdata: MuData, key: str | None) -> np.ndarray | None:
         return labels_of(mdata, key).to_numpy(dtype=object)
     except ChromatellError:
         return None
+
+
+def beside_matched(labels: np.ndarray | None) -> str:
+    """Return what to read beside depth-matched scores, given the labels of the scored cells."""
+    count = label_codes(labels)[2] if labels is not None else np.zeros(0, dtype=int)
+    if (most := int(count.max(initial=0))) >= MIN_TYPE_CELLS:
+        return "read the depth-matched scores beside 'within_type'"
+    needed = f"'within_type' needs a type of {MIN_TYPE_CELLS} scored cells and the largest has {most}"
+    return f"read the depth-matched scores beside 'profile', since {needed}"
 
 
 def warn_of_confounding(labels: np.ndarray | None, depth: np.ndarray, instead: str) -> None:

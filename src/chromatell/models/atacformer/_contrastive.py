@@ -15,10 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from chromatell._nearest import did_you_mean
 from chromatell._validate import ChromatellError, in_range
 from chromatell.data.cells import row_blocks
 from chromatell.data.lsi import Lsi
+from chromatell.models._options import refuse_unknown
 from chromatell.models.atacformer._batch import Positive, SentenceBatch
 from chromatell.models.atacformer._decoders import ChromosomeDecoder, Encoded, RegionClassDecoder
 from chromatell.models.atacformer._sentences import Sentences, pack
@@ -66,12 +66,7 @@ def resolve_contrastive(chosen: bool | Mapping[str, Any] | Contrastive) -> Contr
     if chosen is False or chosen is None:
         return None
     if isinstance(chosen, Mapping):
-        known = [f.name for f in fields(Contrastive)]
-        unknown = sorted(set(map(str, chosen)) - set(known))
-        if unknown:
-            raise ChromatellError(
-                f"contrastive= knows no option {unknown}; it knows {known}.{did_you_mean(unknown[0], known)}"
-            )
+        refuse_unknown("contrastive=", {str(k): v for k, v in chosen.items()}, [f.name for f in fields(Contrastive)])
         c = Contrastive(**chosen)
     elif chosen is True or isinstance(chosen, Contrastive):
         c = Contrastive() if chosen is True else chosen

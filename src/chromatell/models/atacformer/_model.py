@@ -20,13 +20,14 @@ from chromatell.data.accessibility import selected
 from chromatell.data.expression import Expression
 from chromatell.models._cell_model import DEPTHS, CellModel
 from chromatell.models._declared import Declared
+from chromatell.models._options import refuse_unread
 from chromatell.models._query import Query
 from chromatell.models._train_config import TrainConfig
 from chromatell.models.atacformer._contrastive import Contrastive, ContrastiveHead, Positives, resolve_contrastive
 from chromatell.models.atacformer._data import atac_of, class_fractions, context_source, set_up
 from chromatell.models.atacformer._fitted import Fitted
 from chromatell.models.atacformer._module import AtacFormerConfig, AtacFormerModule
-from chromatell.models.atacformer._presets import preset_for, resolve_masking, resolve_network
+from chromatell.models.atacformer._presets import preset_for, readers, resolve_masking, resolve_network
 from chromatell.models.atacformer._reader import Reader, looked_for, named_columns, open_reader
 from chromatell.models.atacformer._sentences import Masking
 from chromatell.models.atacformer._start import loaded, lsi_vectors, new_module
@@ -137,6 +138,9 @@ class AtacFormer(CellModel):
         if decoder is not None:
             network["decoder"] = decoder
         self.network = resolve_network(type(self), base, network, pretrained=self.pretrained is not None)
+        if self._adata is not None:
+            named = {"start": start, "label_balance": label_balance, **network}
+            refuse_unread(named, base, readers(bool(setup.get("labels")), self.pretrained is not None))
         if self._adata is not None and self.network.decoder == "region_class":
             class_fractions(atac_of(self._adata), selected(atac_of(self._adata)))  # raises where there are none
         tokens = chosen.tokens_per_batch if tokens_per_batch is None else tokens_per_batch
@@ -153,6 +157,7 @@ class AtacFormer(CellModel):
         }
 
     @classmethod
+    @arguments
     def setup_anndata(
         cls,
         adata: AnnData,
@@ -183,6 +188,7 @@ class AtacFormer(CellModel):
         set_up(cls, adata, {"labels": labels, "context": context, "dna_key": dna_key, "depth_key": None})
 
     @classmethod
+    @arguments
     def setup_mudata(
         cls,
         mdata: MuData,
@@ -266,6 +272,7 @@ class AtacFormer(CellModel):
         """Whether predictions read the cell's own ATAC: where there is no context."""
         return self.network.n_context == 0
 
+    @arguments
     def embed(self, data: AnnData | MuData | None = None, *, sentence: bool = True) -> np.ndarray:
         """Return the embedding of each cell, its `<cls>`, float32 (n_cells, d).
 
@@ -284,6 +291,7 @@ class AtacFormer(CellModel):
         """
         return self._reader(data, sentence=sentence).cells()[0]
 
+    @arguments
     def predict_labels(self, data: AnnData | MuData | None = None, *, sentence: bool = True) -> dict[str, pd.DataFrame]:
         """Return for each label the probability of its classes, float32 (n_cells, n_classes); index `obs_names`.
 
@@ -327,6 +335,7 @@ class AtacFormer(CellModel):
 
     # ---- prediction of bins
 
+    @arguments
     def predict(
         self,
         data: AnnData | MuData | None = None,

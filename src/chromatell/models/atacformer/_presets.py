@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from chromatell._validate import ChromatellError, in_range, one_of
-from chromatell.models._train_config import TrainConfig, refuse_unknown
+from chromatell.models._options import refuse_unknown
+from chromatell.models._train_config import TrainConfig
 from chromatell.models.atacformer._decoders import DECODERS
 from chromatell.models.atacformer._module import AtacFormerConfig
 from chromatell.models.atacformer._sentences import Masking
@@ -79,6 +81,14 @@ def resolve_network(
         weights = options["class_weights"]
         options = {**options, "class_weights": tuple(weights) if isinstance(weights, list | tuple) else (weights,)}
     return checked(replace(base, **options))
+
+
+def readers(has_labels: bool, is_pretrained: bool) -> list[tuple[Collection[str], bool, str]]:
+    """Return which options are read with some data or networks alone, see `refuse_unread`."""
+    return [
+        (("label_weight", "label_balance"), has_labels, "data with labels, labels=[...]"),
+        (("start",), not is_pretrained, "a network of its own, without pretrained="),
+    ]
 
 
 def checked(c: AtacFormerConfig) -> AtacFormerConfig:

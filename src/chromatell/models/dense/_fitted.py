@@ -19,7 +19,7 @@ from chromatell.data.accessibility import fragment_counts, open_matrix, selected
 from chromatell.data.cells import subset
 from chromatell.data.covariates import Covariates
 from chromatell.data.depth import DepthModel
-from chromatell.data.expression import Embedding, Expression
+from chromatell.data.expression import Embedding, Expression, components_there
 from chromatell.data.inputs import Inputs
 from chromatell.data.smoothing import Smoothing, fit_smoothing
 from chromatell.data.sparse_expression import projected
@@ -70,7 +70,7 @@ class Fitted:
         if expression.kind == "normalised":
             logger.info("Expression is not integer: taken as already normalised (no size factor, no log1p).")
         reads_pcs = network.encoder in ("mlp", "autoencoder")
-        n_pcs = min(network.n_pcs, min(x.shape) - 1) if reads_pcs else 0
+        n_pcs = components_there(network.n_pcs, x.shape) if reads_pcs and network.n_pcs else 0
         embedding = Embedding.fit(expression, x, max(n_pcs, 50), seed=seed)
         expression = expression.filled_by(embedding).with_range(x, subset(matrix(rna), val, genes), seed)
         scores, sizes = projected(expression, x, embedding.components)

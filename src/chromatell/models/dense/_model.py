@@ -24,6 +24,7 @@ from chromatell.data.expression import Expression
 from chromatell.data.inputs import beside_expression
 from chromatell.data.sparse_expression import projected
 from chromatell.models._cell_model import DEPTHS, CellModel
+from chromatell.models._options import refuse_unread
 from chromatell.models._query import Query
 from chromatell.models._support import observed_atac
 from chromatell.models.dense._fit_stack import stack_of
@@ -146,6 +147,8 @@ class Dense(CellModel):
         self.network = resolve_network(type(self), chosen.network, encoder, likelihood, loss, linked_genes, network)
         if gene_sets is not None and not isinstance(gene_sets, Mapping):
             raise ChromatellError(f"gene_sets={gene_sets!r}: a dict is needed, such as {{'mine': ['GATA1']}}.")
+        shared = (("gene_sets",), self.network.encoder == "shared", "encoder='shared', after ctl.pp.link_genes")
+        refuse_unread({"gene_sets": sorted(gene_sets)} if gene_sets else {}, None, [shared])
         self.gene_sets = dict(gene_sets or {})
         self.stack = chosen.stack if stack is None else bool(stack)
         setup = dict(self.registry_.get("setup_args", {}))
@@ -158,6 +161,7 @@ class Dense(CellModel):
         }
 
     @classmethod
+    @arguments
     def setup_mudata(
         cls,
         mdata: MuData,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from chromatell._validate import ChromatellError
-from chromatell.models._train_config import TrainConfig, refuse_unknown
+from chromatell.models._options import refuse_unknown, refuse_unread
+from chromatell.models._train_config import TrainConfig
 from chromatell.models.dense._module import DenseConfig
 from chromatell.nn.losses import LossConfig
 
@@ -99,4 +101,16 @@ def resolve_network(
         network = replace(network, loss=replace(network.loss, name="poisson"))
     elif network.loss.name == "poisson":
         raise ChromatellError("loss='poisson' goes with likelihood='poisson'.")
+    refuse_unread(other, base, _readers(network))
     return network
+
+
+def _readers(c: DenseConfig) -> list[tuple[Collection[str], bool, str]]:
+    """Return which options some networks alone read, see `refuse_unread`."""
+    return [
+        (("n_pcs",), c.encoder in ("mlp", "autoencoder"), "encoder='mlp' or 'autoencoder'"),
+        (("reconstruction_weight",), c.encoder == "autoencoder", "encoder='autoencoder'"),
+        (("dropout_in",), c.encoder != "transformer", "other encoders than 'transformer'"),
+        (("depth_mix", "depth_shrink"), c.depth_hidden > 0, "a network of depth, depth_hidden=64"),
+        (("shared_head",), c.n_members > 1, "several networks, n_members=2"),
+    ]

@@ -78,11 +78,13 @@ def boost(
     device: str,
     state: Path | None = None,
     identity: Callable[[], dict[str, Any]] = dict,
+    called: str = "bins",
 ) -> tuple[Trees, dict[str, list[float]]]:
     """Return trees of every target, and a loss after each round that all of them had, the mean over targets.
 
     It is the RMSE, with 'logistic' 1 - average precision, with 'hinge' the share of wrong calls. `state` is the file
-    that a stopped run goes on from, written after each target; `identity` as for `fit_network`.
+    that a stopped run goes on from, written after each target; `identity` as for `fit_network`; `called` is what a log
+    line calls the rows that trees are grown on.
     """
     n = len(train[1])
     own = {} if state is None else identity()
@@ -94,7 +96,7 @@ def boost(
         rest = "nothing is trained" if len(found) == n else "training goes on"
         logger.info(f"{len(found)} of {n} targets are in {str(state.parent)!r}: {rest}.")
     if len(found) < n:
-        logger.info(f"Trees are grown on {train[1].shape[1]:,} bins, target by target.")
+        logger.info(f"Trees are grown on {train[1].shape[1]:,} {called}, target by target.")
     with progress("Training", total=n, unit="targets") as advance:
         advance(len(found))
         for i in range(len(found), n):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
 from chromatell._validate import ChromatellError, in_range, one_of
+from chromatell.models._options import refuse_unread
 from chromatell.models._train_config import TrainConfig
 from chromatell.models.nascent._losses import OF_NETWORKS, OF_TREES, TASKS
 
@@ -160,10 +162,30 @@ def options_for(architecture: str, preset: str, bin_size: int, changes: dict[str
     one_of(architecture, ARCHITECTURES, "architecture")
     one_of(preset, ARCHITECTURES[architecture], "preset")
     fixed: dict[str, Any] = {"architecture": architecture, "preset": preset, "bin_size": bin_size}
-    named = {**ARCHITECTURES[architecture][preset].options, **changes}
+    kind = ARCHITECTURES[architecture][preset]
+    named = {**kind.options, **changes}
+    refuse_unread(changes, NascentConfig(**fixed, **kind.options), _readers(architecture, kind))
     if isinstance(named.get("window"), str):
         named["window"] = window_bins(named["window"], bin_size)
     return NascentConfig(**fixed, **named)
+
+
+def _readers(architecture: str, kind: Architecture) -> list[tuple[Collection[str], bool, str]]:
+    """Return which options some architectures alone read, see `refuse_unread`."""
+    network = kind.network
+    return [
+        (("blend", "augment", "ranks"), architecture == "transfer", "architecture='transfer'"),
+        (
+            ("max_depth", "min_child_weight", "subsample", "colsample"),
+            network is None,
+            "trees, architecture='transfer' or 'xgboost'",
+        ),
+        (("dropout", "depth_jitter"), network is not None, "networks, architecture='dense' or 'cnn'"),
+        (("n_hidden", "n_layers"), network == "dense", "architecture='dense'"),
+        (("n_filters",), network == "dilated", "architecture='cnn'"),
+        (("stretch",), network is not None and not kind.by_window, "architecture='cnn'"),
+        (("max_bins",), network is None or kind.by_window, "trees and architecture='dense'"),
+    ]
 
 
 def window_bins(window: str, bin_size: int) -> int:

@@ -25,7 +25,7 @@ from chromatell.genome.genome import Genome
 from chromatell.models._base import ChromatinModel
 from chromatell.models._declared import Declared
 from chromatell.models._fingerprint import fingerprint
-from chromatell.models._train_config import refuse_unknown
+from chromatell.models._options import refuse_unknown
 from chromatell.models._trained_on import STRETCHES, trained_intervals
 from chromatell.models.nascent._batches import Source, interval_batches, window_batches
 from chromatell.models.nascent._bins import check_gap, draw_bins, most_bins, other_strands, scaled_inputs, target_scale
@@ -276,6 +276,7 @@ class Nascent(ChromatinModel):
 
     # ---- prediction
 
+    @arguments
     def predict(
         self,
         data: BinnedTracks | None = None,

@@ -86,6 +86,10 @@ class TreeBins:
             device="cuda" if gpu else "cpu",
             state=state,
             identity=identity,
+            called="bins"
+            if self.carried is None
+            else f"bins, {self.carried.plain:,} of them as they are and the "
+            "others as other depths and assays would see them",
         )
         if self.carried is None:
             return TreeModule(trees), history

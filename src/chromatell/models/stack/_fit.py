@@ -95,7 +95,8 @@ def fit_stack(
     logger.info(f"Predicts with {stack.described()}.")
     if loss[NETWORK] > FAILED * loss[DEPTH]:
         logger.warning(
-            f"The network did not learn: alone it is worse in {n_val} validation cells (loss {loss[NETWORK]:.5g}) than "
-            f"{WORDS[DEPTH]} ({loss[DEPTH]:.5g}). Try a lower learning rate, train_kwargs=dict(lr=...), or more epochs."
+            f"The network did not learn: alone it is worse in {n_val} validation cells (weighted squared "
+            f"error {loss[NETWORK]:.5g}) than {WORDS[DEPTH]} ({loss[DEPTH]:.5g}). Try a lower learning rate, "
+            "train_kwargs=dict(lr=...), or more epochs."
         )
     return stack

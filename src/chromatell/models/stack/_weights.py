@@ -89,7 +89,7 @@ class Stack:
         parts = [f"{weight:.2f} x {WORDS[member]}" for member, weight in sorted(self.weights.items(), key=_by_weight)]
         alone = f" (the network alone: {self.loss[NETWORK]:.5g})" if self.network_weight < 1 else ""
         said = parts[0].removeprefix("1.00 x ") + " alone" if len(parts) == 1 else " + ".join(parts)
-        return f"{said}; loss in {self.n_cells} validation cells {self.loss['stack']:.5g}{alone}"
+        return f"{said}; weighted squared error in {self.n_cells} validation cells {self.loss['stack']:.5g}{alone}"
 
     # ---- the record
 

@@ -147,6 +147,7 @@ class XChrom(CellModel):
         }
 
     @classmethod
+    @arguments
     def setup_mudata(
         cls,
         mdata: MuData,
@@ -265,6 +266,7 @@ class XChrom(CellModel):
             w += self.module.covariates.of_places(self.fitted.source.proximity(places), len(w))
         return w
 
+    @arguments
     def cell_vectors(self, data: Any, *, depth: str = "predicted", depth_key: str | None = None) -> np.ndarray:
         """Return the vector of each cell, float32 (n_cells, n_embed + 2): the embedding, 1, its log depth.
 
@@ -294,6 +296,7 @@ class XChrom(CellModel):
 
     # ---- prediction
 
+    @arguments
     def predict(
         self,
         data: MuData | AnnData | None = None,
@@ -353,6 +356,7 @@ class XChrom(CellModel):
         """Return the regions asked for, with sequences of new ones, as `predict` takes them: files are read once."""
         return resolve_regions(self.fitted.places, regions, fasta, self.sequence_length)
 
+    @arguments
     def denoise(self, data: MuData | AnnData | None = None, **kwargs: Any) -> np.ndarray | Path:
         """Return `predict` at the training mean of depth, so that cells differ by their state alone."""
         return self.predict(data, depth="fixed", **kwargs)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError
-from chromatell.models._train_config import TrainConfig, refuse_unknown
+from chromatell.models._options import refuse_unknown, refuse_unread
+from chromatell.models._train_config import TrainConfig
 from chromatell.models.xchrom._module import XChromConfig
 from chromatell.nn.sequence_tower import TowerConfig
 
@@ -82,9 +84,26 @@ def resolve_network(owner: type, base: XChromConfig, options: dict[str, Any]) ->
             f"Use longer windows, ctl.pp.add_sequence(mdata, fasta, width={tower.shortest}), or a smaller tower."
         )
     network = replace(network, tower=tower)
+    for own_base, of in ((base.tower, _TOWER_READERS[tower.kind]), (base, _readers(network))):
+        refuse_unread(options, own_base, of)
     if not network.learns_vectors:  # the published tower, trained on pairs, stands alone
         network = replace(network, covariate_length=0)
     return replace(network, tower=replace(tower, n_bottleneck=network.n_bottleneck))
+
+
+_TOWER_READERS: dict[str, list[tuple[Collection[str], bool, str]]] = {
+    "motifs": [(("filters", "kernel", "pool", "last_filters", "gelu_after"), False, "kind='basset', preset='xchrom'")],
+    "basset": [(("hidden_filters",), False, "kind='motifs', preset='small'")],
+}
+
+
+def _readers(c: XChromConfig) -> list[tuple[Collection[str], bool, str]]:
+    """Return which options some networks alone read, see `refuse_unread`."""
+    learns = "preset='small', where the tower learns the vectors of a first fit"
+    return [
+        (("freeze_cells",), c.warm_epochs > 0, "a first fit of the cell tower, warm_epochs=10"),
+        (("covariate_length",), c.learns_vectors, learns),
+    ]
 
 
 def scheduled(config: TrainConfig, n_regions: int) -> TrainConfig:
