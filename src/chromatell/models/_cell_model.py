@@ -40,9 +40,14 @@ class CellModel(ChromatinModel):
         """Yield (rows, columns, float32 block) until every row of a query, or of a part, and column is covered."""
 
     @property
+    def regions(self) -> pd.Index:
+        """Names of the model's own regions or bins."""
+        return pd.Index(self.var_names.get(ATAC, []))
+
+    @property
     def trained_regions(self) -> pd.Index:
         """Names of the regions whose ATAC it was trained on."""
-        return pd.Index(self.var_names.get(ATAC, []))
+        return self.regions
 
     @arguments
     def predict(

@@ -20,14 +20,13 @@ from chromatell.data.accessibility import selected
 from chromatell.data.expression import Expression
 from chromatell.models._cell_model import DEPTHS, CellModel
 from chromatell.models._declared import Declared
-from chromatell.models._options import refuse_unread
 from chromatell.models._query import Query
 from chromatell.models._train_config import TrainConfig
 from chromatell.models.atacformer._contrastive import Contrastive, ContrastiveHead, Positives, resolve_contrastive
 from chromatell.models.atacformer._data import atac_of, class_fractions, context_source, set_up
 from chromatell.models.atacformer._fitted import Fitted
 from chromatell.models.atacformer._module import AtacFormerConfig, AtacFormerModule
-from chromatell.models.atacformer._presets import preset_for, readers, resolve_masking, resolve_network
+from chromatell.models.atacformer._presets import check_read, preset_for, resolve_masking, resolve_network
 from chromatell.models.atacformer._reader import Reader, looked_for, named_columns, open_reader
 from chromatell.models.atacformer._sentences import Masking
 from chromatell.models.atacformer._start import loaded, lsi_vectors, new_module
@@ -139,8 +138,7 @@ class AtacFormer(CellModel):
             network["decoder"] = decoder
         self.network = resolve_network(type(self), base, network, pretrained=self.pretrained is not None)
         if self._adata is not None:
-            named = {"start": start, "label_balance": label_balance, **network}
-            refuse_unread(named, base, readers(bool(setup.get("labels")), self.pretrained is not None))
+            check_read({"start": start, "label_balance": label_balance, **network}, base, setup, self.pretrained)
         if self._adata is not None and self.network.decoder == "region_class":
             class_fractions(atac_of(self._adata), selected(atac_of(self._adata)))  # raises where there are none
         tokens = chosen.tokens_per_batch if tokens_per_batch is None else tokens_per_batch

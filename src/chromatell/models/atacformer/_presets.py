@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from chromatell._validate import ChromatellError, in_range, one_of
-from chromatell.models._options import refuse_unknown
+from chromatell.models._options import refuse_unknown, refuse_unread
 from chromatell.models._train_config import TrainConfig
 from chromatell.models.atacformer._decoders import DECODERS
 from chromatell.models.atacformer._module import AtacFormerConfig
@@ -83,12 +83,11 @@ def resolve_network(
     return checked(replace(base, **options))
 
 
-def readers(has_labels: bool, is_pretrained: bool) -> list[tuple[Collection[str], bool, str]]:
-    """Return which options are read with some data or networks alone, see `refuse_unread`."""
-    return [
-        (("label_weight", "label_balance"), has_labels, "data with labels, labels=[...]"),
-        (("start",), not is_pretrained, "a network of its own, without pretrained="),
-    ]
+def check_read(options: dict[str, Any], base: AtacFormerConfig, setup: Mapping[str, Any], pretrained: Any) -> None:
+    """Raise where an option is named that is read with other data, or by another network, alone."""
+    with_labels = (("label_weight", "label_balance"), bool(setup.get("labels")), "data with labels, labels=[...]")
+    anew = (("start",), pretrained is None, "a network of its own, without pretrained=")
+    refuse_unread(options, base, [with_labels, anew])
 
 
 def checked(c: AtacFormerConfig) -> AtacFormerConfig:

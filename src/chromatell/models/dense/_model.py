@@ -371,11 +371,6 @@ class Dense(CellModel):
         """Names of the genes read."""
         return self.fitted.genes
 
-    @property
-    def regions(self) -> pd.Index:
-        """Names of the regions predicted."""
-        return self.fitted.regions
-
     def _restore(self, var_names: dict[str, list[str]], arrays: dict[str, np.ndarray]) -> None:
         self.network = stored_config(self.config["network"], len(var_names[RNA]), len(var_names[ATAC]))
         self.smoothing, self.gene_sets = SmoothingConfig(**self.config["smoothing"]), {}

@@ -392,11 +392,6 @@ class XChrom(CellModel):
         """Names of the regions that were not held out: the others are known by their sequence alone."""
         return self.regions[self.fitted.seen]
 
-    @property
-    def regions(self) -> pd.Index:
-        """Names of the model's own regions."""
-        return self.fitted.regions
-
     def _arrays(self) -> dict[str, np.ndarray]:
         return {k: v for k, v in super()._arrays().items() if "num_batches" not in k}
 
