@@ -120,6 +120,8 @@ def test_unknown_regions_are_named(trained):
     model, mdata = trained
     with pytest.raises(ChromatellError, match=r"1 of the 1 regions are not among the 120 .*'chr1:1-2'"):
         model.predict(mdata, regions=["chr1:1-2"])
+    with pytest.raises(ChromatellError, match="regions= names no region"):
+        model.predict(mdata, regions=[])
 
 
 @pytest.mark.parametrize(
@@ -215,6 +217,11 @@ def test_batches_and_covariates(multiome):
     np.testing.assert_allclose(absent, unseen, atol=1e-6)
     with pytest.raises(ChromatellError, match="Did not find a column 'donor9'"):
         ctl.models.Dense.setup_mudata(mdata, batch_key="donor9")
+    with pytest.raises(ChromatellError, match=r"'age' has 900 values.*continuous_covariate_keys=\['age'\]"):
+        ctl.models.Dense.setup_mudata(mdata, batch_key="age")
+    one = mdata.copy()
+    ctl.models.Dense.setup_mudata(one, continuous_covariate_keys="age")  # one name is a list of one
+    assert ctl.models.Dense(one).config["setup"]["continuous_covariate_keys"] == ["age"]
 
 
 def test_early_stopping_keeps_the_best_weights(multiome):

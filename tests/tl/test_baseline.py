@@ -80,7 +80,9 @@ def test_a_models_prediction_is_never_written_over(mdata):
     [
         ({"kind": "mean"}, "kind='mean' is not known"),
         ({"kind": "knn", "key_added": "a/b"}, "cannot be stored"),
-        ({"kind": "celltype_mean", "labels": "nope"}, "Did not find mdata.obs\\['nope'\\]"),
+        ({"kind": "celltype_mean", "labels": "nope"}, "labels='nope' is no column of mdata.obs"),
+        ({"kind": "region_mean", "labels": "nope"}, "labels='nope' is no column of mdata.obs"),  # a slip, though unread
+        ({"kind": "region_mean", "motifs": "x.meme"}, "motifs= is read by the baseline 'motif_ridge'"),
         ({"kind": "gene_activity"}, "link_genes"),
         ({"kind": "region_mean_true_depth", "depth_key": "nope"}, "Did not find"),
     ],

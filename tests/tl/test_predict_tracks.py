@@ -109,6 +109,8 @@ def test_models_of_cells_say_so(files):
     mdata = ctl.datasets.simulate_multiome(80, 20, 30, seed=0)
     ctl.pp.split_cells(mdata, seed=0)
     ctl.tl.dense(mdata, train_kwargs={"max_epochs": 1}, seed=0)
+    with pytest.raises(ChromatellError, match="overwrite= is for the files of bigwig="):
+        ctl.tl.predict(mdata, mdata, overwrite=True)
     with pytest.raises(ChromatellError, match="bigwig= is for models that read tracks"):
         ctl.tl.predict(mdata, mdata, bigwig="folder")
     with pytest.raises(ChromatellError, match="reads cells, not tracks"):

@@ -123,6 +123,8 @@ class CellModel(ChromatinModel):
                 "table, need a model that reads sequence: XChrom."
             )
         columns = pd.Index(regions)
+        if not len(columns):
+            raise ChromatellError("regions= names no region. Name some, or leave regions= out for all of them.")
         missing = columns.difference(names)
         if len(missing):
             raise ChromatellError(

@@ -11,6 +11,8 @@ from chromatell._errors import ChromatellError, UnknownOption
 from chromatell._nearest import keyword_meant, nearest_keyword
 from chromatell.models._train_config import TrainConfig
 
+Readers = Iterable[tuple[Collection[str], bool, str]]  # options, whether they are read, and with which choices
+
 
 def refuse_unknown(owner: type | str, given: Mapping[str, Any], known: Collection[str]) -> None:
     """Raise where an option is none of `known`, nor a keyword of the class; one of the training is shown its place."""
@@ -40,7 +42,7 @@ def _keywords(function: Any) -> set[str]:
     return {p.name for p in parameters if p.kind is p.KEYWORD_ONLY}
 
 
-def refuse_unread(given: Mapping[str, Any], base: Any, readers: Iterable[tuple[Collection[str], bool, str]]) -> None:
+def refuse_unread(given: Mapping[str, Any], base: Any, readers: Readers) -> None:
     """Raise where an option is named that nothing would read: the user would think that it did something.
 
     Parameters
@@ -59,3 +61,13 @@ def refuse_unread(given: Mapping[str, Any], base: Any, readers: Iterable[tuple[C
                 raise ChromatellError(
                     f"{name}={asked!r} would be read by nothing: it is for {needed}. Take that, or leave {name}= out."
                 )
+
+
+def training_readers(c: TrainConfig) -> Readers:
+    """Return which options of a network's training are read with some choices alone."""
+    return [
+        (("patience",), c.early_stopping, "early_stopping=True"),
+        (("warmup",), c.schedule == "cosine", "schedule='cosine'"),
+        (("betas",), c.optimizer != "rmsprop", "optimizer='adam' or 'adamw'"),
+        (("block_cells",), c.order != "cells", "order='blocks'"),
+    ]

@@ -21,6 +21,8 @@ from chromatell.data.covariates import find_obs
 from chromatell.data.tracks import BinnedTracks
 from chromatell.models._support import type_of
 
+_FEW = 20  # batches may be as many as half of the cells up to here
+
 
 @cache
 def scvi_class(family: type) -> Any:
@@ -92,5 +94,11 @@ def covariate_fields(mdata: MuData, batch_key: str | None, continuous: list[str]
     if batch_key is not None:
         source = mdata if batch_mod is None else mdata.mod[batch_mod]
         labelled(source.obs[batch_key], batch_key, "mdata" if batch_mod is None else called(batch_mod))
+        n = int(source.obs[batch_key].nunique())
+        if n > max(_FEW, len(source.obs) / 2):
+            raise ChromatellError(
+                f"batch_key={batch_key!r} has {n:,} values in {len(source.obs):,} cells, so that hardly one is seen "
+                f"twice. Numbers go to continuous_covariate_keys=[{batch_key!r}]; or name a column of batches."
+            )
     numbers = [fields.MuDataNumericalObsField(key, key, mod_key=find_obs(mdata, key)) for key in continuous]
     return [fields.MuDataCategoricalObsField("batch", batch_key, mod_key=batch_mod), *numbers]

@@ -12,10 +12,11 @@ from chromatell._dask import current_client, in_order, shared
 from chromatell._docs import documented
 from chromatell._keys import ATAC, BASELINE, HELD_OUT_DIGEST, READS_REGION_ATAC, RNA, USES_TARGET_ASSAY
 from chromatell._settings import settings
-from chromatell._validate import one_of, paired
+from chromatell._validate import ChromatellError, one_of, paired
 from chromatell.data.named import Layer, modalities
 from chromatell.data.predictions import check_regions, write_prediction, written_together
 from chromatell.data.tracks import BinnedTracks
+from chromatell.evaluation.tasks.splits import check_label_column
 from chromatell.evaluation.views.registry import view_names
 from chromatell.genome.motifs import Motifs
 from chromatell.models._trained_on import trained_cells
@@ -129,7 +130,12 @@ def baseline(
     one_of(kind, BASELINES, "kind")
     one_of(view, view_names("pairs"), "view")
     key = kind if key_added is None else key_added
+    if motifs is not None and kind != "motif_ridge":
+        raise ChromatellError(
+            f"motifs= is read by the baseline 'motif_ridge', and this is {kind!r}. Leave motifs= out."
+        )
     paired(mdata)
+    check_label_column(mdata, labels)
     regions = target_regions(mdata)
     replaceable(mdata, key, BASELINE)
     check_regions(mdata, regions, key)

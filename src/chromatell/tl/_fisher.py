@@ -15,7 +15,7 @@ from scipy.stats import fisher_exact
 
 from chromatell._keys import FISHER, SPLITS, TRAIN, UNS, USES_TARGET_ASSAY, VAL
 from chromatell._settings import logger, settings
-from chromatell._validate import ChromatellError, one_of, paired, region_split_of, split_of
+from chromatell._validate import ChromatellError, name_list, one_of, paired, region_split_of, split_of
 from chromatell.data.accessibility import open_matrix
 from chromatell.data.named import Modalities, modalities
 from chromatell.data.predictions import predicted_regions, prediction_keys, read_prediction
@@ -40,7 +40,7 @@ def fisher(
     *,
     threshold: float | Literal["f1"] = "f1",
     split: str = "test",
-    baselines: Literal["all"] | Sequence[str] = "all",
+    baselines: str | Sequence[str] = "all",
     labels: str | None = "cell_type",
     depth_key: str | None = None,
     n_bootstrap: int = 200,
@@ -185,12 +185,12 @@ def _baselines(
             labels = None
     fitter = BaselineFitter(mdata, regions, labels_key=labels, depth_key=depth_key, seed=seed, views=())
     available = fitter.available()
-    if isinstance(baselines, str):
-        one_of(baselines, ["all"], "baselines")
+    if isinstance(baselines, str) and baselines == "all":
         return fitter, [kind for kind in available if kind not in SEQUENCE_BASELINES]
-    for kind in baselines:
+    kinds = name_list(baselines, "baselines")
+    for kind in kinds:
         one_of(kind, available, "baselines")
-    return fitter, list(baselines)
+    return fitter, kinds
 
 
 def _truth(atac: Any, rows: np.ndarray, cols: np.ndarray, split: str) -> sp.csr_matrix:

@@ -137,6 +137,11 @@ def predict(
         return predict_tracks(data, loaded, key or loaded.family, chroms=regions, **asked)
     if bigwig is not None:
         raise ChromatellError("bigwig= is for models that read tracks. Leave it out; out= writes a store.")
+    if overwrite:
+        raise ChromatellError(
+            "overwrite= is for the files of bigwig=, and a store is never replaced. Name another out=, or leave "
+            "overwrite= out."
+        )
     source, cells, reads = _query(loaded, data)
     name = model_key(key or loaded.family, BASELINES)
     mapped = _mapped(loaded, regions, out, top_k)

@@ -105,7 +105,7 @@ def xchrom(
     >>> import chromatell as ctl
     >>> mdata = ctl.datasets.simulate_sequence_multiome(n_cells=200, n_regions=120, seed=0)
     >>> ctl.pp.split_cells(mdata, seed=0)
-    >>> ctl.tl.xchrom(mdata, stem_filters=8, filters=(8, 8), train_kwargs={"max_epochs": 1})
+    >>> ctl.tl.xchrom(mdata, stem_filters=8, train_kwargs={"max_epochs": 1})
     >>> mdata.mod["atac"].varm["X_xchrom"].shape
     (120, 32)
     """

@@ -17,7 +17,16 @@ from chromatell._arguments import arguments
 from chromatell._keys import ATAC, RNA, TRAIN
 from chromatell._rows import matrix, read
 from chromatell._settings import logger
-from chromatell._validate import ChromatellError, expressed, nonnegative, one_of, paired, query_expression, split_of
+from chromatell._validate import (
+    ChromatellError,
+    expressed,
+    name_list,
+    nonnegative,
+    one_of,
+    paired,
+    query_expression,
+    split_of,
+)
 from chromatell.data.accessibility import selected, true_depth
 from chromatell.data.cells import CellBatch, CellDataset, CellInput, cell_loader, row_blocks, subset
 from chromatell.data.expression import Expression
@@ -206,7 +215,7 @@ class Dense(CellModel):
                 raise ChromatellError(
                     f"mdata.mod[{name!r}].var['ctl_selected'] selects nothing. Run ctl.pp.select_features(mdata)."
                 )
-        continuous = list(continuous_covariate_keys or [])
+        continuous = name_list(continuous_covariate_keys, "continuous_covariate_keys")
         also = covariate_fields(mdata, batch_key, continuous)
         setup_args = {"batch_key": batch_key, "continuous_covariate_keys": continuous, "depth_key": depth_key}
         if beside:

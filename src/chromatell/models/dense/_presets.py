@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from chromatell._validate import ChromatellError
-from chromatell.models._options import refuse_unknown, refuse_unread
+from chromatell.models._options import Readers, refuse_unknown, refuse_unread
 from chromatell.models._train_config import TrainConfig
 from chromatell.models.dense._module import DenseConfig
 from chromatell.nn.losses import LossConfig
@@ -105,7 +104,7 @@ def resolve_network(
     return network
 
 
-def _readers(c: DenseConfig) -> list[tuple[Collection[str], bool, str]]:
+def _readers(c: DenseConfig) -> Readers:
     """Return which options some networks alone read, see `refuse_unread`."""
     return [
         (("n_pcs",), c.encoder in ("mlp", "autoencoder"), "encoder='mlp' or 'autoencoder'"),

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from chromatell._validate import ChromatellError, in_range, one_of
-from chromatell.models._options import refuse_unread
+from chromatell.models._options import Readers, refuse_unread
 from chromatell.models._train_config import TrainConfig
 from chromatell.models.nascent._losses import OF_NETWORKS, OF_TREES, TASKS
 
@@ -170,7 +169,7 @@ def options_for(architecture: str, preset: str, bin_size: int, changes: dict[str
     return NascentConfig(**fixed, **named)
 
 
-def _readers(architecture: str, kind: Architecture) -> list[tuple[Collection[str], bool, str]]:
+def _readers(architecture: str, kind: Architecture) -> Readers:
     """Return which options some architectures alone read, see `refuse_unread`."""
     network = kind.network
     return [
@@ -185,6 +184,16 @@ def _readers(architecture: str, kind: Architecture) -> list[tuple[Collection[str
         (("n_filters",), network == "dilated", "architecture='cnn'"),
         (("stretch",), network is not None and not kind.by_window, "architecture='cnn'"),
         (("max_bins",), network is None or kind.by_window, "trees and architecture='dense'"),
+    ]
+
+
+def tree_readers(c: TrainConfig) -> Readers:
+    """Return which options of the training trees read, see `refuse_unread`."""
+    read = ("max_epochs", "lr", "early_stopping", "patience")
+    others = [f.name for f in fields(TrainConfig) if f.name not in read]
+    return [
+        (others, False, "networks, architecture='dense' or 'cnn'"),
+        (("patience",), c.early_stopping, "early_stopping=True"),
     ]
 
 

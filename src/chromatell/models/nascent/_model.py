@@ -25,13 +25,14 @@ from chromatell.genome.genome import Genome
 from chromatell.models._base import ChromatinModel
 from chromatell.models._declared import Declared
 from chromatell.models._fingerprint import fingerprint
-from chromatell.models._options import refuse_unknown
+from chromatell.models._options import Readers, refuse_unknown, training_readers
+from chromatell.models._train_config import TrainConfig
 from chromatell.models._trained_on import STRETCHES, trained_intervals
 from chromatell.models.nascent._batches import Source, interval_batches, window_batches
 from chromatell.models.nascent._bins import check_gap, draw_bins, most_bins, other_strands, scaled_inputs, target_scale
 from chromatell.models.nascent._build import build_network
 from chromatell.models.nascent._carry import Densities, Sample, assays_of
-from chromatell.models.nascent._config import NascentConfig, options_for
+from chromatell.models.nascent._config import NascentConfig, options_for, tree_readers
 from chromatell.models.nascent._evaluation import (
     Predictor,
     network_predictor,
@@ -215,7 +216,9 @@ class Nascent(ChromatinModel):
             super()._fit(data, seed, state=state, **kwargs)
             return
         if kwargs.get("devices") not in ("auto", 1, "1") or "strategy" in kwargs:
-            raise ChromatellError("architecture='xgboost' trains in one process: leave devices= and strategy out.")
+            raise ChromatellError(
+                f"architecture={self.options.architecture!r} trains in one process: leave devices= and strategy out."
+            )
         bins = TreeBins.draw(self._source(data), assays_of(self.config["input_tracks"]), seed)
         self.config["training_bins"] = bins.used
         self.module, self.history_ = bins.grow(
@@ -247,6 +250,9 @@ class Nascent(ChromatinModel):
             at, _ = draw_bins(data, split, most_bins(self.options, split), draw)
             return window_batches(source, at, split, self.train_config, seed)
         return interval_batches(source, split, self.train_config, seed)
+
+    def _training_readers(self, c: TrainConfig) -> Readers:
+        return training_readers(c) if not self.trees else tree_readers(c)
 
     @property
     def trees(self) -> bool:

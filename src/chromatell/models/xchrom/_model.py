@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 
 from chromatell._arguments import arguments
 from chromatell._keys import ATAC, DNA, X_PCA
-from chromatell._validate import in_range, one_of
+from chromatell._validate import in_range, name_list, one_of
 from chromatell.data.expression import Expression
 from chromatell.genome.motifs import Motifs
 from chromatell.models._cell_model import DEPTHS, CellModel
@@ -103,7 +103,7 @@ class XChrom(CellModel):
     >>> mdata = ctl.datasets.simulate_sequence_multiome(n_cells=200, n_regions=120, seed=0)
     >>> ctl.pp.split_cells(mdata, seed=0)
     >>> ctl.models.XChrom.setup_mudata(mdata)
-    >>> model = ctl.models.XChrom(mdata, stem_filters=8, filters=(8, 8))
+    >>> model = ctl.models.XChrom(mdata, stem_filters=8)
     >>> model.train(max_epochs=1)
     >>> model.predict(mdata).shape
     (200, 120)
@@ -188,7 +188,7 @@ class XChrom(CellModel):
         from chromatell.models._scvi import covariate_fields, register_paired
 
         setup_args: dict[str, Any] = {"embedding": checked_setup(mdata, embedding, sequence), "sequence": sequence}
-        continuous = list(continuous_covariate_keys or [])
+        continuous = name_list(continuous_covariate_keys, "continuous_covariate_keys")
         setup_args |= {"depth_key": depth_key, "batch_key": batch_key, "continuous_covariate_keys": continuous}
         register_paired(cls, mdata, setup_args, covariate_fields(mdata, batch_key, continuous))
 

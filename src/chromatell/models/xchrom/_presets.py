@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError
-from chromatell.models._options import refuse_unknown, refuse_unread
+from chromatell.models._options import Readers, refuse_unknown, refuse_unread
 from chromatell.models._train_config import TrainConfig
 from chromatell.models.xchrom._module import XChromConfig
 from chromatell.nn.sequence_tower import TowerConfig
@@ -91,13 +90,13 @@ def resolve_network(owner: type, base: XChromConfig, options: dict[str, Any]) ->
     return replace(network, tower=replace(tower, n_bottleneck=network.n_bottleneck))
 
 
-_TOWER_READERS: dict[str, list[tuple[Collection[str], bool, str]]] = {
+_TOWER_READERS: dict[str, Readers] = {
     "motifs": [(("filters", "kernel", "pool", "last_filters", "gelu_after"), False, "kind='basset', preset='xchrom'")],
     "basset": [(("hidden_filters",), False, "kind='motifs', preset='small'")],
 }
 
 
-def _readers(c: XChromConfig) -> list[tuple[Collection[str], bool, str]]:
+def _readers(c: XChromConfig) -> Readers:
     """Return which options some networks alone read, see `refuse_unread`."""
     learns = "preset='small', where the tower learns the vectors of a first fit"
     return [
