@@ -166,7 +166,8 @@ def test_a_baseline_that_is_ahead_on_the_scored_data_is_named_beside_the_gain():
     about = PAIRS, {"split": "test", "pairs": "completion"}
     strongest = dict.fromkeys(["mine", "lsi_knn", "svd", "mean"])
     strongest.update(made_of({"mine": 0.35, "svd": 0.4, "lsi_knn": 0.3}, 0.001) | made_of({"mean": 0.45}, 0.2))
-    four = [*predictors, Predictor("mean", len, is_baseline=True)]
+    strongest |= made_of({"lsi": np.nan}, 0)
+    four = [*predictors, *(Predictor(name, len, is_baseline=True) for name in ("lsi", "mean"))]
     found = gain_table(strongest, four, best, *about).iloc[0]  # 'svd' is ahead by its interval, 'mean' by more without
     assert (found["ahead"], found["gain_over_ahead"]) == ("mean", pytest.approx(-0.1))
     for spread, ahead in ((0.001, "svd"), (0.2, "")):  # paired: an interval of the difference without and with 0

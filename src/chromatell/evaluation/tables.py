@@ -114,7 +114,7 @@ def input_gains(scores: Mapping[str, Scores], of: str, *said: str) -> pd.DataFra
 
 def _ahead(chosen: Score, rivals: Sequence[tuple[str, Score]]) -> str:
     """Return the baseline that is best on the scored data, if any is above the chosen one by more than its interval."""
-    gains = {name: difference(rival, chosen) for name, rival in rivals}
+    gains = {name: difference(rival, chosen) for name, rival in rivals if not np.isnan(rival.value)}
     if not any(low > 0 for _, low, _ in gains.values()):  # never without an interval
         return ""
     return max(gains, key=lambda name: gains[name][0])  # its own interval may hold 0
