@@ -115,7 +115,9 @@ def evaluate(
         `model`, `baseline`, `split`, `pairs`, `view`, `metric`, `gain`, `ci_low`, `ci_high`, `n`: model minus the
         baseline that is best on the *validation* pairs in that view and metric, which are the scored ones with 'val'
         in place of `split`; positive is better (`ece` and `brier` are turned round). References, which read the
-        target assay, are shown but never chosen.
+        target assay, are shown but never chosen. `ahead` is the baseline that is best on the scored pairs where any is
+        above the chosen one by its interval, else ''; `gain_over_ahead` is what is left of the gain over that one (NaN
+        where there is none): few validation cells may choose a baseline that another beats.
     ``mdata.uns['ctl']['input_gains']`` : pandas.DataFrame
         Where a scored model reads other modalities beside expression (``ctl.tl.dense(inputs=...)``), what each adds
         in new cells: `input`, `split`, `pairs`, `view`, `metric`, `with_it`, `without_it`, `gain`, `ci_low`,
