@@ -46,7 +46,7 @@ def test_a_network_that_did_not_learn_is_told(log, monkeypatch):
     for lr, told in ((100.0, True), (2e-3, False)):
         log.clear()
         ctl.tl.dense(mdata, seed=0, train_kwargs={"max_epochs": 2, "lr": lr})
-        said = [line for line in log if line.startswith("The network did not learn")]
+        said = [line for line in log if line.startswith("The network did not learn: alone")]
         assert bool(said) == told
         assert all("lower learning rate" in line and "90 validation cells" in line for line in said)
 
@@ -278,7 +278,7 @@ def test_round_trip(trained, tmp_path, suffix):
         again = ctl.models.load(path)
     np.testing.assert_allclose(again.predict(mdata), expected, atol=1e-6)
     assert again.card["predicts"] == model.card["predicts"]
-    assert "loss in" in again.card["predicts"]
+    assert "squared error in" in again.card["predicts"]
 
 
 def test_an_older_record_predicts_with_its_network_alone(trained):

@@ -27,7 +27,7 @@ from chromatell.io._migrate import migrated
 from chromatell.io._record import FIRST_RELEASE, NEEDS, Record, content_hash, upgrade
 from chromatell.models._declared import Declared
 from chromatell.models._fingerprint import fingerprint, start_digest
-from chromatell.models._options import Readers, refuse_unknown, refuse_unread, training_readers
+from chromatell.models._options import Readers, refuse_unknown, refuse_unread
 from chromatell.models._support import (
     describe,
     first_rank_speaks,
@@ -149,9 +149,9 @@ class ChromatinModel(ABC):
         """Names of the variables in use, by modality."""
         return self.fitted.var_names
 
-    def _training_readers(self, c: TrainConfig) -> Readers:
-        """Return which options of the training are read with some choices alone, see `refuse_unread`."""
-        return training_readers(c)
+    def _training_readers(self) -> Readers:
+        """Return which options of the training are not read by this model, see `refuse_unread`."""
+        return ()
 
     def _describe(self, data: Any) -> dict[str, Any]:
         """Return what the model's card says of its training data, JSON-able."""
@@ -215,7 +215,7 @@ class ChromatinModel(ABC):
         changes = {k: v for k, v in {"max_epochs": max_epochs, **train_config}.items() if v is not None}
         refuse_unknown("train()", changes, asdict(self.train_config))
         before, self.train_config = self.train_config, replace(self.train_config, **changes)
-        refuse_unread(changes, before, self._training_readers(self.train_config))
+        refuse_unread(changes, before, self._training_readers())
         in_range(self.train_config.max_epochs, 1, 10**9, "max_epochs")  # 0 would store a model that was never trained
         seed = settings.resolve_seed(seed)
         self._made = copy.deepcopy(self.config) if self._made is None else self._made

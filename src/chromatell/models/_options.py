@@ -61,13 +61,3 @@ def refuse_unread(given: Mapping[str, Any], base: Any, readers: Readers) -> None
                 raise ChromatellError(
                     f"{name}={asked!r} would be read by nothing: it is for {needed}. Take that, or leave {name}= out."
                 )
-
-
-def training_readers(c: TrainConfig) -> Readers:
-    """Return which options of a network's training are read with some choices alone."""
-    return [
-        (("patience",), c.early_stopping, "early_stopping=True"),
-        (("warmup",), c.schedule == "cosine", "schedule='cosine'"),
-        (("betas",), c.optimizer != "rmsprop", "optimizer='adam' or 'adamw'"),
-        (("block_cells",), c.order != "cells", "order='blocks'"),
-    ]

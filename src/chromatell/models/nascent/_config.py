@@ -187,14 +187,14 @@ def _readers(architecture: str, kind: Architecture) -> Readers:
     ]
 
 
-def tree_readers(c: TrainConfig) -> Readers:
-    """Return which options of the training trees read, see `refuse_unread`."""
-    read = ("max_epochs", "lr", "early_stopping", "patience")
-    others = [f.name for f in fields(TrainConfig) if f.name not in read]
-    return [
-        (others, False, "networks, architecture='dense' or 'cnn'"),
-        (("patience",), c.early_stopping, "early_stopping=True"),
-    ]
+_READ_BY_TREES = ("max_epochs", "lr", "early_stopping", "patience")
+UNREAD_BY_TREES: Readers = [
+    (
+        [f.name for f in fields(TrainConfig) if f.name not in _READ_BY_TREES],
+        False,
+        "the training of networks, architecture='dense' or 'cnn'",
+    )
+]
 
 
 def window_bins(window: str, bin_size: int) -> int:

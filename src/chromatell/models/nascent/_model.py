@@ -25,14 +25,13 @@ from chromatell.genome.genome import Genome
 from chromatell.models._base import ChromatinModel
 from chromatell.models._declared import Declared
 from chromatell.models._fingerprint import fingerprint
-from chromatell.models._options import Readers, refuse_unknown, training_readers
-from chromatell.models._train_config import TrainConfig
+from chromatell.models._options import Readers, refuse_unknown
 from chromatell.models._trained_on import STRETCHES, trained_intervals
 from chromatell.models.nascent._batches import Source, interval_batches, window_batches
 from chromatell.models.nascent._bins import check_gap, draw_bins, most_bins, other_strands, scaled_inputs, target_scale
 from chromatell.models.nascent._build import build_network
 from chromatell.models.nascent._carry import Densities, Sample, assays_of
-from chromatell.models.nascent._config import NascentConfig, options_for, tree_readers
+from chromatell.models.nascent._config import UNREAD_BY_TREES, NascentConfig, options_for
 from chromatell.models.nascent._evaluation import (
     Predictor,
     network_predictor,
@@ -251,8 +250,8 @@ class Nascent(ChromatinModel):
             return window_batches(source, at, split, self.train_config, seed)
         return interval_batches(source, split, self.train_config, seed)
 
-    def _training_readers(self, c: TrainConfig) -> Readers:
-        return training_readers(c) if not self.trees else tree_readers(c)
+    def _training_readers(self) -> Readers:
+        return UNREAD_BY_TREES if self.trees else ()
 
     @property
     def trees(self) -> bool:
