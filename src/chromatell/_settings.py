@@ -43,7 +43,7 @@ def _check_number(name: str, value: Any) -> None:
     if isinstance(value, kind) and not isinstance(value, bool) and value >= least or (name == "seed" and value is None):
         return
     needed = f"a {'whole number' if kind is Integral else 'number'} from {least}{' or None' if name == 'seed' else ''}"
-    raise ChromatellError(f"ctl.settings.{name}={value!r}: {needed} is needed.")
+    raise ChromatellError(f"ctl.settings.{name}={value!r}: {needed} is needed, such as ctl.settings.{name} = {least}.")
 
 
 @dataclass(repr=False)

@@ -47,7 +47,11 @@ def concat_tracks(parts: Sequence[BinnedTracks], *, samples: Sequence[str] | Non
     """
     parts = list(parts)
     if not parts or not all(isinstance(p, BinnedTracks) for p in parts):
-        raise ChromatellError("parts must be a list of ctl.data.BinnedTracks, at least one.")
+        kinds = sorted({type(p).__name__ for p in parts}) or "none"
+        raise ChromatellError(
+            f"parts must be a list of ctl.data.BinnedTracks, at least one; got {kinds}. Open stored ones: "
+            "parts = [ctl.data.BinnedTracks.open(path) for path in parts]."
+        )
     sizes = _sizes(parts)
     tables = _tables(parts, samples)
     joined = parts[0]._like(pd.concat(tables).loc[lambda t: ~t.index.duplicated()], sizes)
@@ -81,7 +85,7 @@ def _sizes(parts: Sequence[BinnedTracks]) -> dict[str, int]:
     bins = sorted({p.bin_size for p in parts})
     if len(bins) > 1:
         raise ChromatellError(
-            f"The parts have bins of {bins} bp; bin them alike: ctl.pp.bin_tracks(files, bin_size=...)."
+            f"The parts have bins of {bins} bp; bin them alike: ctl.pp.bin_tracks(files, bin_size={bins[0]})."
         )
     sizes: dict[str, int] = {}
     for part in parts:

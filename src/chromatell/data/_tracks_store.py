@@ -177,8 +177,8 @@ def open_store(cls: type[Tracks], path: Path) -> Tracks:
         raise ChromatellError(f"{str(path)!r} is not a Zarr store. Write tracks with tracks.save('tracks.zarr').")
     if not _is_ours(path / "zarr.json"):
         raise ChromatellError(
-            f"{str(path)!r} is a Zarr store, but not of tracks. Open a MuData or AnnData with ctl.io.read; write "
-            "tracks with tracks.save('tracks.zarr')."
+            f"{str(path)!r} is a Zarr store, but not of tracks. Read a MuData or an AnnData with "
+            f"ctl.io.read({str(path)!r}); tracks are written by tracks.save."
         )
     check_store(path, _TracksBudget(str(path), model=True, max_bytes=_MAX_BYTES))
     if step_into(path, MODELS) is not None:  # these are read at once

@@ -59,7 +59,7 @@ def modalities(verb: Callable[_P, _R]) -> Callable[_P, _R]:
         if not isinstance(data, MuData | AnnData):
             raise ChromatellError(
                 f"rna=, atac= and layer= are for a MuData or an AnnData, got {type(data).__name__}. A file is read "
-                "first: ctl.io.read(path)."
+                "first: mdata = ctl.io.read(path)."
             )
         if copied := bool(kwargs.get("copy")):
             data, kwargs["copy"] = data.copy(), False

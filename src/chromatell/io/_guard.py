@@ -113,7 +113,7 @@ def read(path: str | os.PathLike[str], *, max_bytes: int | None = None) -> MuDat
     except Exception as err:  # whatever the readers raise on a damaged file, the user gets one clear error
         raise ChromatellError(
             f"{path} is no MuData or AnnData that can be read ({type(err).__name__}: {str(err)[:200]}). "
-            "Write it again with ctl.io.write(mdata, path), or copy it again if it is cut short."
+            "Write it anew, ctl.io.write(mdata, 'new.h5mu'), or copy it again if it is cut short."
         ) from err
     check_sparse_parts(data, str(path))
     for name, adata in data.mod.items() if isinstance(data, MuData) else ():

@@ -279,7 +279,9 @@ def prediction_reference(path: str | os.PathLike[str]) -> dict[str, str]:
     'predictions.zarr'
     """
     if not (Path(path) / ROOT).is_file():
-        raise ChromatellError(f"{path} is not a store that ctl.io.PredictionWriter wrote. Write it first.")
+        raise ChromatellError(
+            f"{path} is not a store that ctl.io.PredictionWriter wrote. Write one: ctl.tl.predict(..., out=path)."
+        )
     return {"path": Path(path).name, "hash": sha256(Path(path) / ROOT)}
 
 

@@ -224,7 +224,7 @@ def _record(model: Any) -> Record:
         return model.to_record()
     raise ChromatellError(
         "method='xchrom' needs model=: a trained ctl.models.XChrom, its record or the path of a file with one; got "
-        f"{type(model).__name__}."
+        f"{type(model).__name__}. Load it: model = ctl.models.load(mdata, key='xchrom')."
     )
 
 

@@ -123,7 +123,10 @@ def embed_sequence(
     n_components = in_range(n_components, 1, 4096, "n_components")
     max_unknown = in_range(max_unknown, 0, 1, "max_unknown", whole=False)
     if model is None and method != "kmer":
-        raise ChromatellError(f"method={method!r} needs model=: see its description.")
+        what = (
+            "a trained XChrom or its file, such as model='xchrom.h5mu'" if method == "xchrom" else "see its description"
+        )
+        raise ChromatellError(f"method={method!r} needs model=: {what}.")
     opened = regions_of(data)
     train = region_split_of(opened) == TRAIN
     source, table, how = _sequences(data, opened, fasta)

@@ -237,7 +237,7 @@ def _held_out_lsi(atac: AnnData, split: str | None, seed: int) -> tuple[str, np.
     if n < _MIN_REGIONS:
         raise ChromatellError(
             f"{n} of the {int(held.sum())} {'test' if name == HELD_OUT_SPACE else ''} regions are open in a cell; LSI "
-            f"needs {_MIN_REGIONS}. Hold out more regions, ctl.pp.split_regions(mdata)."
+            f"needs {_MIN_REGIONS}. Hold out more regions, ctl.pp.split_regions(mdata, fractions=(0.5, 0.1, 0.4))."
         )
     return name, Lsi.fit(truth, N_LSI, seed=seed).transform(truth)
 

@@ -114,9 +114,10 @@ class BinTask(Task):
         asked = self.request.baselines
         every = [kind for kinds in BASELINES_OF.values() for kind in kinds]
         if taken := [name for name in self.models if name in every]:
+            given = isinstance(self.request.models, Mapping)
+            it = f"models[{taken[0]!r}]" if given else f"ctl.models.load(adata, key={taken[0]!r})"
             raise ChromatellError(
-                f"The model {taken[0]!r} has the name of a baseline. Name it otherwise: models={{'mine': "
-                f"ctl.models.load(adata, key={taken[0]!r})}}."
+                f"The model {taken[0]!r} has the name of a baseline. Name it otherwise: models={{'mine': {it}}}."
             )
         if asked is None:
             return ()

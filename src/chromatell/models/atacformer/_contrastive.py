@@ -112,7 +112,7 @@ class Positives:
         if len(sentences) < 2:
             raise ChromatellError(
                 f"contrastive= needs neighbours, and there is {len(sentences)} training cell. Leave it out, or split "
-                "again: ctl.pp.split_cells(...)."
+                "again: ctl.pp.split_cells(adata)."
             )
         self.sentences, self.config = sentences, config
         z = Lsi.fit(sentences.binarized, _LSI, seed=seed).transform(sentences.binarized)

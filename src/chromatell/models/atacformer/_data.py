@@ -68,7 +68,9 @@ def set_up(family: Any, data: AnnData | MuData, setup_args: dict[str, Any]) -> N
     rows = np.flatnonzero(split_of(data) == TRAIN)
     keep = selected(atac)
     if not keep.any():
-        raise ChromatellError("var['ctl_selected'] selects no bin. Run ctl.pp.select_features again.")
+        cure = "Run ctl.pp.select_features(mdata)"
+        cure = cure if isinstance(data, MuData) else "Take all of them: del adata.var['ctl_selected']"
+        raise ChromatellError(f"var['ctl_selected'] selects no bin. {cure}.")
     region_table(atac)
     names = list(check_labels(data, setup_args["labels"], rows))
     if setup_args["context"] is not None:

@@ -68,7 +68,7 @@ class Sequences:
         if len(found[0].n_open) < MIN_REGIONS:
             raise ChromatellError(
                 f"{len(found[0].n_open)} training regions have a sequence; a baseline that reads sequence needs "
-                f"{MIN_REGIONS}. Run ctl.pp.split_regions(mdata) with a larger share for training, or leave it out."
+                f"{MIN_REGIONS}. Run ctl.pp.split_regions(mdata, fractions=(0.9, 0.05, 0.05)), or leave it out."
             )
         return found[0], found[1]
 

@@ -167,7 +167,7 @@ class Nascent(ChromatinModel):
     @classmethod
     def setup_mudata(cls, mdata: Any, **kwargs: Any) -> None:
         """Raise: this family trains on tracks, which need no set-up."""
-        raise ChromatellError("Nascent trains on tracks and needs no set-up: Nascent(ctl.pp.bin_tracks(files)).")
+        raise ChromatellError("Nascent needs no set-up, but tracks: ctl.models.Nascent(ctl.pp.bin_tracks(files)).")
 
     @classmethod
     def setup_anndata(cls, adata: Any, **kwargs: Any) -> None:

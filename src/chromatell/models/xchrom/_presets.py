@@ -80,7 +80,8 @@ def resolve_network(owner: type, base: XChromConfig, options: dict[str, Any]) ->
     if tower.sequence_length < tower.shortest:
         raise ChromatellError(
             f"sequence_length={tower.sequence_length} is too short: this tower needs at least {tower.shortest} bases. "
-            f"Use longer windows, ctl.pp.add_sequence(mdata, fasta, width={tower.shortest}), or a smaller tower."
+            f"Take sequence_length={tower.shortest} or more, of windows as long, ctl.pp.add_sequence(mdata, fasta, "
+            f"width={tower.shortest}), or a smaller tower."
         )
     network = replace(network, tower=tower)
     for own_base, of in ((base.tower, _TOWER_READERS[tower.kind]), (base, _readers(network))):

@@ -153,8 +153,8 @@ def checked_tokens(tokens: Any, width: int) -> np.ndarray:
     low, high = int(tokens.min()), int(tokens.max())
     if low < 0 or high > 4:
         raise ChromatellError(
-            f"Sequences hold tokens from {low} to {high}; A C G T N are 0 1 2 3 4. Make them from text with "
-            "ctl.genome.encode(sequences)."
+            f"Sequences hold tokens from {low} to {high}; A C G T N are 0 1 2 3 4. "
+            "ctl.pp.add_sequence(mdata, fasta) makes them; of text, ctl.genome.encode(sequences)."
         )
     return tokens.astype(np.int8, copy=False)
 
