@@ -6,7 +6,7 @@ import pytest
 
 import chromatell as ctl
 from chromatell import ChromatellError
-from chromatell._nearest import _ELSEWHERE, did_you_mean, names_there, nearest
+from chromatell._nearest import _ELSEWHERE, did_you_mean, names_there, nearest, nearest_keyword
 
 
 def test_the_nearest_whatever_the_case():
@@ -102,6 +102,12 @@ def test_a_keyword_without_a_like_is_answered_with_all():
 def test_an_option_of_the_training_is_shown_where_it_goes(mdata):
     with pytest.raises(ChromatellError, match=r"lr is of the training: ctl.tl takes train_kwargs=dict\(lr=0.1\)"):
         ctl.tl.dense(mdata, learning_rate=0.1)
+
+
+def test_a_meaning_that_is_not_to_be_had_is_no_guess():
+    assert nearest_keyword("train_size", ["batch_size", "lr"]) is None
+    assert nearest_keyword("name", ["names", "lr"]) == "names"
+    assert names_there(["_scvi_batch", "donor"], "batch") == "'donor'"  # a column that scvi-tools keeps for itself
 
 
 def test_use_gpu_names_an_accelerator_that_there_is(mdata):

@@ -21,6 +21,9 @@ def nearest(asked: object, known: Iterable[object]) -> str | None:
     return folded[found[0]] if found else None
 
 
+_OF_SCVI = "_scvi_"  # columns that scvi-tools keeps for itself
+
+
 # what scanpy, scikit-learn, Lightning and others call a keyword -> what the package may call it
 _ELSEWHERE = {
     "n_top_genes": ("n_genes",),
@@ -89,6 +92,8 @@ def nearest_keyword(asked: str, known: Iterable[str]) -> str | None:
     """
     known = list(known)
     of_peers = [name for name in _ELSEWHERE.get(asked, ()) if name in known]
+    if asked in _ELSEWHERE and not of_peers:  # it has a meaning, which is not to be had here: no guess
+        return next((name for name in known if name in (f"{asked}s", asked.removesuffix("s"))), None)
     return of_peers[0] if of_peers else nearest(asked, known)
 
 
@@ -136,7 +141,7 @@ def names_there(names: Iterable[object], asked: object, n: int = 12) -> str:
     >>> names_there(["batch", "cell_type"], "Celltype")
     "'batch', 'cell_type' (did you mean 'cell_type'?)"
     """
-    names = [str(name) for name in names]
+    names = [name for name in map(str, names) if not name.startswith(_OF_SCVI)]
     if not names:
         return "none"
     meant = nearest(next(iter(asked), "") if isinstance(asked, list) else asked, names)

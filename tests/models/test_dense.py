@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import anndata as ad
 import numpy as np
 import pytest
@@ -114,6 +116,23 @@ def test_depth_is_a_named_choice(trained):
         model.predict(mdata["rna"], depth="observed")
     with pytest.raises(ChromatellError, match="depth='true' is not known"):
         model.predict(mdata, depth="true")
+
+
+def test_a_call_starts_from_the_preset_and_one_that_is_refused_leaves_nothing_behind(multiome):
+    mdata = multiome.copy()
+    ctl.models.Dense.setup_mudata(mdata)
+    model = ctl.models.Dense(mdata, n_hidden=8, n_latent=4)
+    preset = model.train_config
+    for wrong in ({"lr": -1}, {"max_epochs": 0}, {"optimizer": "sgd"}):
+        with pytest.raises(ChromatellError):
+            model.train(**{"max_epochs": 1, "patience": 2, **wrong})
+    with pytest.raises(ChromatellError, match="trainer_kwargs=.'nonsense'. is not all for Lightning's Trainer"):
+        model.train(max_epochs=1, patience=2, trainer_kwargs={"nonsense": 1})
+    assert model.train_config == preset
+    model.train(max_epochs=1, patience=2, betas=np.array([0.5, 0.9]), seed=0)
+    assert model.train_config == dataclasses.replace(preset, max_epochs=1, patience=2, betas=(0.5, 0.9))
+    model.train(max_epochs=2, seed=0)
+    assert model.train_config == dataclasses.replace(preset, max_epochs=2)
 
 
 def test_unknown_regions_are_named(trained):

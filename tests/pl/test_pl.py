@@ -247,6 +247,8 @@ def test_leaderboard_panels_and_choices(mdata):
         pl.leaderboard(mdata, views="overall", ax=given)
     with pytest.raises(ChromatellError, match="No scores of \\[\\('profile', 'pearson'\\)\\]"):
         pl.leaderboard(mdata, views="profile")
+    with pytest.raises(ChromatellError, match="targets='x' would be read by nothing: it is for tracks"):
+        pl.leaderboard(mdata, targets="x")
 
 
 def test_leaderboard_without_intervals_gains_or_a_value(mdata):

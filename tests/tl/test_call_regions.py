@@ -127,6 +127,24 @@ def test_the_model_may_lie_elsewhere(trained):
     assert len(found) > 30
 
 
+def test_a_model_of_cells_is_told(trained):
+    cells = ctl.datasets.simulate_multiome(60, 10, 20, seed=0)
+    ctl.pp.split_cells(cells, seed=0)
+    ctl.tl.dense(cells, train_kwargs={"max_epochs": 1}, seed=0)
+    with pytest.raises(ctl.ChromatellError, match="of family 'dense', which reads cells, not tracks. Give"):
+        call_regions(trained, "mark_nascent", model=cells)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"threshold": 0.5, "shuffle": 500}, {"threshold": 0.5, "seed": 1}, {"threshold": 0.5, "fdr": 0.01}]
+    + [{"threshold": 0.5, "model": "a.zarr"}],
+)
+def test_what_a_given_threshold_would_not_read_is_refused(trained, options):
+    with pytest.raises(ctl.ChromatellError, match=rf"^{list(options)[1]}=.* would be read by nothing"):
+        call_regions(trained, "mark_nascent", **options)
+
+
 def with_sites():
     """A track of 40 humps of falling height on two chromosomes; sites are the upper 20, and 2 more."""
     heights = np.linspace(9, 1, 40)

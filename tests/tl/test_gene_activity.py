@@ -120,6 +120,34 @@ def test_what_cannot_be_used_is_said(mdata, arguments, message):
     assert set(mdata.mod) == {"rna", "atac", "atac_pred"}
 
 
+@pytest.mark.parametrize(
+    ("options", "needed"),
+    [({"upstream": 5}, "method='body'"), ({"method": "body", "half_distance": 9}, "method='distance'")],
+)
+def test_an_option_of_the_other_method_is_refused(mdata, options, needed):
+    with pytest.raises(ctl.ChromatellError, match=f"would be read by nothing: it is for {needed}"):
+        ctl.tl.gene_activity(mdata, GENES, **options)
+
+
+def test_another_time_with_fewer_genes_keeps_the_users_columns(mdata):
+    """Of what stands in ``mdata.var`` each row keeps its value, by hand."""
+    mdata = mdata.copy()
+    ctl.tl.gene_activity(mdata, GENES)
+    mdata.var["mine"] = [f"{i}" for i in range(mdata.n_vars)]
+    before = {name: dict(zip(a.var_names, mdata.var["mine"][place], strict=True)) for name, a, place in placed(mdata)}
+    ctl.tl.gene_activity(mdata, genes(("1", 10_000, 20_000, "A", "+")))
+    assert mdata.mod["gene_activity"].n_vars < len(before["gene_activity"])
+    for name, adata, place in placed(mdata):
+        assert mdata.var["mine"][place].tolist() == [before[name][v] for v in adata.var_names]
+
+
+def placed(mdata):
+    first = 0
+    for name, adata in mdata.mod.items():
+        yield name, adata, slice(first, first + adata.n_vars)
+        first += adata.n_vars
+
+
 def test_the_plot_shows_what_was_written(mdata):
     matplotlib = pytest.importorskip("matplotlib")
     matplotlib.use("agg")

@@ -91,6 +91,9 @@ def test_bad_input(mdata):
         ctl.tl.perturb(mdata, [])
     with pytest.raises(ChromatellError, match="columns there"):
         ctl.tl.perturb(mdata, "gene_1", groupby="nothing")
+    for unread in ({"fasta": "x.fa"}, {"pvalue": 1e-3}, {"n_shuffles": 2}):
+        with pytest.raises(ChromatellError, match="would be read by nothing: it is for transcription factors"):
+            ctl.tl.perturb(mdata, "gene_1", **unread)
     assert "perturbation" not in mdata.uns["ctl"]
     with pytest.raises(ChromatellError, match=r"Run ctl.tl.perturb\(mdata, targets\) first"):
         ctl.pl.perturb(mdata)

@@ -124,6 +124,11 @@ def check_data(path: Path | None, *, model: bool = False) -> None:
             f"There is no file or folder at {path}. Give the path of a {needed}."
             f"{did_you_mean(path.name, [one.name for one in beside])}"
         )
+    if path is not None and path.name.endswith((".tsv", ".tsv.gz", ".bed", ".bed.gz")):
+        raise ChromatellError(
+            f"{path} is a table, such as fragments. Cells x bins are made of those first: "
+            f"chromatell bin {path} --chrom-sizes hg38 -o cells.h5ad"
+        )
 
 
 def _check_store(store: Path, output: Path) -> None:

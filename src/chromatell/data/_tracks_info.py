@@ -140,7 +140,8 @@ class TracksInfo:
 
     def _chrom(self, chrom: str) -> str:
         if chrom not in self.chrom_sizes:
+            own = next((c for c in self.chroms if c.removeprefix("chr") == chrom.removeprefix("chr")), chrom)
             raise ChromatellError(
-                f"No chromosome {chrom!r} in these tracks; there: {names_there(self.chroms, chrom, 8)}."
+                f"No chromosome {chrom!r} in these tracks; there: {names_there(self.chroms, own, 8)}."
             )
         return chrom

@@ -95,6 +95,8 @@ class TracksValues(TracksInfo):
             No such chromosome, track, role or layer.
         """
         n = self.n_bins_of(chrom)
+        if not isinstance(bins, slice | None):
+            raise ChromatellError(f"bins= is of type {type(bins).__name__}; a slice is needed, such as slice(0, 100).")
         start, stop, step = (bins or slice(None)).indices(n)
         if step != 1:
             raise ChromatellError(f"bins={bins} must have a step of 1.")

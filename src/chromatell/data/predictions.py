@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -237,12 +237,13 @@ def attach(mdata: MuData, name: str, adata: AnnData) -> None:
     """Add or replace a modality and bring the shapes up to date; the user's own columns keep values and dtypes."""
     _up_to_date(mdata)
     obs, var = mdata.obs.copy(), mdata.var.copy()
+    before = {n: held.var_names for n, held in mdata.mod.items()}
     mdata.mod[name] = adata
     with no_pull():
         mdata.update()
     for column in obs:
         mdata.obs[column] = obs[column].reindex(mdata.obs_names)
-    rows = _rows_of_var(mdata, len(var), adata)
+    rows = _rows_of_var(mdata, before, name)
     for column in var:  # by place: the new modality comes last, and names may be shared between modalities
         old = var[column].reset_index(drop=True)
         filled = old.reindex(rows).set_axis(mdata.var_names)
@@ -263,18 +264,24 @@ def _up_to_date(mdata: MuData) -> None:
             mdata.update()
 
 
-def _rows_of_var(mdata: MuData, n_old: int, adata: AnnData) -> np.ndarray:
+def _rows_of_var(mdata: MuData, before: Mapping[str, pd.Index], name: str) -> np.ndarray:
     """Return the former row of ``mdata.var`` for each row that is there now, -1 where there is none.
 
-    A predicted region takes the values of the region itself: columns keep their dtypes, without a missing value.
+    `before` holds the former variables of each modality, of which `name` is new or another one. A predicted region
+    takes the values of the region itself: columns keep their dtypes, without a missing value.
     """
-    new = np.full(mdata.n_vars - n_old, -1)
-    if len(new) and ATAC in mdata.mod and REGION in adata.var:
-        names = list(mdata.mod)
-        first = sum(mdata.mod[name].n_vars for name in names[: names.index(ATAC)])
-        found = mdata.mod[ATAC].var_names.get_indexer(adata.var[REGION].astype(str))
-        new = np.where(found < 0, -1, found + first) if len(found) == len(new) else new
-    return np.concatenate([np.arange(n_old), new])
+    first = dict(zip(before, np.cumsum([0, *map(len, before.values())]), strict=False))
+    parts = []
+    for one, adata in mdata.mod.items():
+        found, source = np.arange(adata.n_vars), one  # as they were, though names may repeat
+        if one == name and not (one in before and adata.var_names.equals(before[one])):
+            source = one if one in before else ATAC
+            names = adata.var_names if one in before else adata.var.get(REGION, pd.Series(dtype=str)).astype(str)
+            known = before.get(source, pd.Index([]))
+            usable = known.is_unique and len(names) == adata.n_vars
+            found = known.get_indexer(pd.Index(names)) if usable else np.full(adata.n_vars, -1)
+        parts.append(np.where(found < 0, -1, found + first.get(source, 0)))
+    return np.concatenate(parts)
 
 
 def write_out_of_range(mdata: MuData, distance: np.ndarray | None, *, query: bool = False) -> None:

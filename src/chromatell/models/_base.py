@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader
 from chromatell._arguments import arguments
 from chromatell._keys import READS_REGION_ATAC, TRAIN, VAL
 from chromatell._settings import settings
+from chromatell._unread import Readers, refuse_unread
 from chromatell._validate import ChromatellError, in_range
 from chromatell.data.stored import check_complete, check_stored
 from chromatell.data.tracks import BinnedTracks
@@ -27,7 +28,7 @@ from chromatell.io._migrate import migrated
 from chromatell.io._record import FIRST_RELEASE, NEEDS, Record, content_hash, upgrade
 from chromatell.models._declared import Declared
 from chromatell.models._fingerprint import fingerprint, start_digest
-from chromatell.models._options import Readers, refuse_unknown, refuse_unread
+from chromatell.models._options import refuse_unknown
 from chromatell.models._support import (
     describe,
     first_rank_speaks,
@@ -77,6 +78,7 @@ class ChromatinModel(ABC):
     _adata: Any
     train_config: TrainConfig
     _made: dict[str, Any] | None = None  # the configuration before the first training
+    _trained_by: TrainConfig | None = None  # how it would be trained, before the first training
 
     @property
     def reads_beside(self) -> tuple[str, ...]:
@@ -213,10 +215,11 @@ class ChromatinModel(ABC):
                 f"{name}(mdata).train()."
             )
         changes = {k: v for k, v in {"max_epochs": max_epochs, **train_config}.items() if v is not None}
-        refuse_unknown("train()", changes, asdict(self.train_config))
-        before, self.train_config = self.train_config, replace(self.train_config, **changes)
+        before = self.train_config if self._trained_by is None else self._trained_by
+        refuse_unknown("train()", changes, asdict(before))
+        plan = replace(before, **changes)
         refuse_unread(changes, before, self._training_readers())
-        in_range(self.train_config.max_epochs, 1, 10**9, "max_epochs")  # 0 would store a model that was never trained
+        in_range(plan.max_epochs, 1, 10**9, "max_epochs")  # 0 would store a model that was never trained
         seed = settings.resolve_seed(seed)
         self._made = copy.deepcopy(self.config) if self._made is None else self._made
         self.config = {**copy.deepcopy(self._made), "seed": seed, READS_REGION_ATAC: self.declared.region_atac}
@@ -227,7 +230,8 @@ class ChromatinModel(ABC):
             **(trainer_kwargs or {}),
         }
         with torch.random.fork_rng(rng_devices(accelerator, devices)), quiet_lightning(), first_rank_speaks():
-            make_trainer(self.train_config, **trainer)  # raises before any work
+            make_trainer(plan, **trainer)  # raises before any work
+            self._trained_by, self.train_config = before, plan  # a call that is refused leaves nothing behind
             state = None if checkpoint_dir is None else prepare_folder(checkpoint_dir)
             torch.manual_seed(seed)
             self._fit_stats(self._adata, seed)

@@ -135,11 +135,16 @@ def make_trainer(
     options["plugins"] = [*_listed(options.get("plugins")), StateFile()]
     try:
         return Trainer(accelerator=accelerator, devices=devices, precision=precision, strategy=strategy, **options)
-    except (MisconfigurationException, ValueError, RuntimeError, TypeError) as error:
+    except TypeError as error:  # an option that Lightning's trainer does not know
+        said = str(error).strip().splitlines()[0].removeprefix("Trainer.__init__() ")
+        raise ChromatellError(
+            f"trainer_kwargs={sorted(kwargs)} is not all for Lightning's Trainer: {said}. Leave that out."
+        ) from error
+    except (MisconfigurationException, ValueError, RuntimeError) as error:
         raise ChromatellError(
             f"Training cannot be set up with accelerator={accelerator!r}, devices={devices!r}, precision={precision!r}"
-            f"{f', {sorted(kwargs)}' if kwargs else ''}: {str(error).strip().splitlines()[0]} Take accelerator='cpu', "
-            "devices=1 and precision='32-true', or leave them out."
+            f"{f', {sorted(kwargs)}' if kwargs else ''}: {str(error).strip().splitlines()[0].rstrip('.')}. Take "
+            "accelerator='cpu', devices=1 and precision='32-true', or leave them out."
         ) from error
 
 

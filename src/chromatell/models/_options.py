@@ -1,17 +1,15 @@
-"""Options that a user names: those that a class does not know, and those that nothing would read."""
+"""Options that a user names and a class does not know."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import fields
 from typing import Any
 
-from chromatell._errors import ChromatellError, UnknownOption
+from chromatell._errors import UnknownOption
 from chromatell._nearest import keyword_meant, nearest_keyword
 from chromatell.models._train_config import TrainConfig
-
-Readers = Iterable[tuple[Collection[str], bool, str]]  # options, whether they are read, and with which choices
 
 
 def refuse_unknown(owner: type | str, given: Mapping[str, Any], known: Collection[str]) -> None:
@@ -40,24 +38,3 @@ def _keywords(function: Any) -> set[str]:
     """Return what a function takes by keyword alone, `**more` left out."""
     parameters = () if function is None else inspect.signature(function).parameters.values()
     return {p.name for p in parameters if p.kind is p.KEYWORD_ONLY}
-
-
-def refuse_unread(given: Mapping[str, Any], base: Any, readers: Readers) -> None:
-    """Raise where an option is named that nothing would read: the user would think that it did something.
-
-    Parameters
-    ----------
-    given
-        Options that the user named.
-    base
-        The configuration without them: a value that stands there already says nothing new.
-    readers
-        Names of options, whether they are read, and in words with which choices they are.
-    """
-    for names, is_read, needed in readers:
-        for name in names:
-            asked = given.get(name)  # 0 and False ask for nothing
-            if not is_read and asked and asked != getattr(base, name, None):
-                raise ChromatellError(
-                    f"{name}={asked!r} would be read by nothing: it is for {needed}. Take that, or leave {name}= out."
-                )

@@ -150,8 +150,8 @@ class Run(Callback):
         if self.first is not None and self.first > 0 and least > WORSE * self.first:
             logger.warning(
                 f"The network did not learn: its lowest training loss, {least:.4g}, is above that of the first batch, "
-                f"{self.first:.4g}. Lower the learning rate: train(lr={self.config.lr / 10:.2g}), or clip harder: "
-                "train(gradient_clip=1)."
+                f"{self.first:.4g}. Lower the learning rate, lr={self.config.lr / 10:.2g}, or clip harder, "
+                "gradient_clip=1: ctl.tl takes both in train_kwargs=dict(...), a model in train(...)."
             )
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:

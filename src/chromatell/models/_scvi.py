@@ -16,7 +16,7 @@ from scvi.data import AnnDataManager, fields
 from scvi.model.base import BaseModelClass
 
 from chromatell._keys import ATAC, RNA
-from chromatell._validate import ChromatellError, called, labelled
+from chromatell._validate import ChromatellError, called, labelled, warn
 from chromatell.data.covariates import find_obs
 from chromatell.data.tracks import BinnedTracks
 from chromatell.models._support import type_of
@@ -95,6 +95,8 @@ def covariate_fields(mdata: MuData, batch_key: str | None, continuous: list[str]
         source = mdata if batch_mod is None else mdata.mod[batch_mod]
         labelled(source.obs[batch_key], batch_key, "mdata" if batch_mod is None else called(batch_mod))
         n = int(source.obs[batch_key].nunique())
+        if n == 1:
+            warn(f"batch_key={batch_key!r} has one value in all cells: there is nothing to correct.")
         if n > max(_FEW, len(source.obs) / 2):
             raise ChromatellError(
                 f"batch_key={batch_key!r} has {n:,} values in {len(source.obs):,} cells, so that hardly one is seen "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Real
 
 from chromatell._validate import ChromatellError, in_range, one_of
 
@@ -45,7 +46,7 @@ class TrainConfig:
         in_range(self.full_rate_at, 0, 10**9, "full_rate_at")
         for name in ("patience", "block_cells"):
             in_range(getattr(self, name), 1, 10**9, name)
-        betas = self.betas if isinstance(self.betas, list | tuple) else [self.betas]  # JSON knows lists only
+        betas = [self.betas] if isinstance(self.betas, Real | str) else list(self.betas)  # JSON knows lists only
         if len(betas) != 2:
             raise ChromatellError(f"betas={self.betas!r}: two numbers are needed, such as betas=(0.9, 0.999).")
         object.__setattr__(self, "betas", tuple(in_range(b, 0, 0.999999, "betas", whole=False) for b in betas))

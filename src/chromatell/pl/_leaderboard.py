@@ -15,6 +15,7 @@ from mudata import MuData
 from chromatell._docs import documented, example
 from chromatell._keys import COMPLETION, EVALUATION, OWN_ATAC
 from chromatell._nearest import names_there
+from chromatell._unread import refuse_unread, usual
 from chromatell._validate import ChromatellError
 from chromatell.data.tracks import BinnedTracks
 from chromatell.pl._plot import Shown, plot
@@ -86,6 +87,8 @@ def leaderboard(
     """
     if isinstance(mdata, BinnedTracks):
         return _of_tracks(TrackEvaluation(mdata, key), views, targets, resolution, models, ax)
+    of_tracks = (("targets", "resolution"), False, "tracks, and these are cells")
+    refuse_unread({"targets": targets, "resolution": resolution}, usual(leaderboard), [of_tracks])
     found = Evaluation(mdata, key, pairs)
     table = found.table if models is None else found.table[found.table["model"].isin(found.scored(models))]
     single = ax is not None and not isinstance(ax, Sequence | np.ndarray)
@@ -148,7 +151,8 @@ def _scores(table: pd.DataFrame, views: Any, *, single: bool, each_view: bool, c
         asked = next((view for view, _ in missing), "")
         raise ChromatellError(
             f"No scores of {missing or 'any view'} in uns['ctl']; there: {names_there(names, asked)}, by "
-            f"{', '.join(dict.fromkeys(metric for _, metric in there)) or 'no metric'}. Run {call} with those views."
+            f"{', '.join(dict.fromkeys(metric for _, metric in there)) or 'no metric'}. Name some, "
+            f"views=[...], or run {call} with others."
         )
     return wanted
 

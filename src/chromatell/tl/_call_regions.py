@@ -14,6 +14,7 @@ from anndata import AnnData
 from chromatell._arguments import arguments
 from chromatell._keys import BASELINE, CHROM, END, MODELS, PREDICTIONS, START, UNS
 from chromatell._settings import logger, settings
+from chromatell._unread import Readers, refuse_unread, usual
 from chromatell._validate import ChromatellError, in_range, warn
 from chromatell.data.tracks import BinnedTracks, as_tracks
 from chromatell.io._replace import check_target
@@ -146,6 +147,12 @@ def call_regions(
     """
     held = as_tracks(tracks)
     (name,) = held.check_names([name])
+    by_shuffling = {"fasta": fasta, "shuffle": shuffle, "n_shuffles": n_shuffles, "seed": seed, "model": model}
+    readers: Readers = [
+        (by_shuffling, calibrate is None and threshold is None, "the threshold that shuffled signal gives"),
+        (["fdr"], threshold is None, "a threshold that is looked for, and threshold= gives it"),
+    ]
+    refuse_unread({**by_shuffling, "fdr": fdr}, usual(call_regions), readers)
     share = in_range(fdr, 0, 1, "fdr", whole=False)
     width = in_range(sigma, 0, 100_000, "sigma", whole=False)
     lengths = [in_range(v, 0, 1_000_000_000, k) for k, v in (("min_length", min_length), ("gap", gap))]
@@ -200,6 +207,12 @@ def _predictor(tracks: BinnedTracks, name: str, model: Any, fasta: Any) -> tuple
     loaded: Any = (
         model if isinstance(model, ChromatinModel) else load(tracks, key=key) if model is None else load(model)
     )
+
+    if not loaded.declared.tracks:
+        raise ChromatellError(
+            f"The model is of family {loaded.family!r}, which reads cells, not tracks. Give the one that predicted "
+            f"{name!r}, model=tracks_that_were_trained_on, or leave model= out."
+        )
 
     def predict(inputs: BinnedTracks) -> dict[str, np.ndarray]:
         found = loaded.predict(inputs, depth=said.get("depth", "fixed"), suffix=key, fasta=fasta)

@@ -28,6 +28,7 @@ from chromatell._keys import (
 )
 from chromatell._rows import matrix, read
 from chromatell._settings import logger
+from chromatell._unread import Readers, refuse_unread, usual
 from chromatell._validate import ChromatellError, examples, in_range, is_counts, one_of, store_key, warn
 from chromatell.data.chosen import Accessibility, accessibility, coordinates
 from chromatell.data.named import Modalities, modalities
@@ -120,6 +121,11 @@ def gene_activity(
     True
     """
     one_of(method, METHODS, "method")
+    readers: Readers = [
+        (["half_distance"], method == "distance", "method='distance'"),
+        (["upstream"], method != "distance", "method='body'"),
+    ]
+    refuse_unread({"half_distance": half_distance, "upstream": upstream}, usual(gene_activity), readers)
     half_distance = in_range(half_distance, 1, 1_000_000, "half_distance")
     upstream = in_range(upstream, 0, 1_000_000, "upstream")
     found = accessibility(mdata, key)

@@ -24,7 +24,7 @@ _SITES_EACH = 2  # regions that hold more sites than that, on average, are sever
 
 def known_sites(tracks: BinnedTracks, calibrate: Any) -> dict[str, np.ndarray]:
     """Return the known sites in the bins to look at, int64 (sites, 2) of bins: first and behind; by chromosome."""
-    table = read_regions(calibrate, "calibrate")
+    table = read_regions(calibrate, "calibrate").drop_duplicates([CHROM, START, END])
     plain = normalise_chrom(table[CHROM])
     found, left = {}, 0
     for chrom in tracks.chroms:

@@ -16,6 +16,7 @@ from chromatell._docs import documented, example
 from chromatell._keys import ATAC, PERTURBATION, RNA, UNS
 from chromatell._progress import progress
 from chromatell._settings import settings
+from chromatell._unread import refuse_unread, usual
 from chromatell._validate import ChromatellError, examples, in_range, modality
 from chromatell.data.chosen import cell_labels
 from chromatell.data.named import Modalities, modalities
@@ -123,6 +124,8 @@ def perturb(
     (2, 4, 60)
     """
     result_key(key_added)
+    of_motifs = (("fasta", "pvalue", "n_shuffles"), motifs is not None, "transcription factors, motifs='JASPAR'")
+    refuse_unread({"fasta": fasta, "pvalue": pvalue, "n_shuffles": n_shuffles}, usual(perturb), [of_motifs])
     n_shuffles, pvalue = in_range(n_shuffles, 1, 1000, "n_shuffles"), in_range(pvalue, 0, 1, "pvalue", whole=False)
     n_cells = in_range(n_cells, 2, 1_000_000, "n_cells")
     seed = settings.resolve_seed(seed)

@@ -135,7 +135,7 @@ def predict(
             raise ChromatellError(f"{wrong[0]}= is of cells x regions; the model reads tracks. Leave it out.")
         asked = {"depth": depth, "fasta": fasta, "out": out, "bigwig": bigwig, "overwrite": overwrite}
         return predict_tracks(data, loaded, key or loaded.family, chroms=regions, **asked)
-    if bigwig is not None:
+    if bigwig is not None and not isinstance(data, BinnedTracks | Mapping):
         raise ChromatellError("bigwig= is for models that read tracks. Leave it out; out= writes a store.")
     if overwrite:
         raise ChromatellError(
@@ -144,6 +144,8 @@ def predict(
         )
     source, cells, reads = _query(loaded, data)
     name = model_key(key or loaded.family, BASELINES)
+    if isinstance(regions, str) and not loaded.declared.sequence and (parse_regions([regions])[START] >= 0).all():
+        regions = [regions]  # a name, and no file
     mapped = _mapped(loaded, regions, out, top_k)
     columns, wanted = _asked(loaded, regions if mapped is None else mapped.needed, fasta)
     groups = None if groupby is None else _groups(source, cells, groupby)

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from chromatell._unread import refuse_unread
 from chromatell._validate import ChromatellError, in_range, one_of
-from chromatell.models._options import refuse_unknown, refuse_unread
+from chromatell.models._options import refuse_unknown
 from chromatell.models._train_config import TrainConfig
 from chromatell.models.atacformer._decoders import DECODERS
 from chromatell.models.atacformer._module import AtacFormerConfig

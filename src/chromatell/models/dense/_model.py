@@ -17,6 +17,7 @@ from chromatell._arguments import arguments
 from chromatell._keys import ATAC, RNA, TRAIN
 from chromatell._rows import matrix, read
 from chromatell._settings import logger
+from chromatell._unread import refuse_unread
 from chromatell._validate import (
     ChromatellError,
     expressed,
@@ -33,7 +34,6 @@ from chromatell.data.expression import Expression
 from chromatell.data.inputs import beside_expression
 from chromatell.data.sparse_expression import projected
 from chromatell.models._cell_model import DEPTHS, CellModel
-from chromatell.models._options import refuse_unread
 from chromatell.models._query import Query
 from chromatell.models._support import observed_atac
 from chromatell.models.dense._fit_stack import stack_of

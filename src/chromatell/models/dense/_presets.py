@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from chromatell._unread import Readers, refuse_unread
 from chromatell._validate import ChromatellError
-from chromatell.models._options import Readers, refuse_unknown, refuse_unread
+from chromatell.models._options import refuse_unknown
 from chromatell.models._train_config import TrainConfig
 from chromatell.models.dense._module import DenseConfig
 from chromatell.nn.losses import LossConfig

@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from chromatell._unread import Readers, refuse_unread
 from chromatell._validate import ChromatellError, in_range, one_of
-from chromatell.models._options import Readers, refuse_unread
 from chromatell.models._train_config import TrainConfig
 from chromatell.models.nascent._losses import OF_NETWORKS, OF_TREES, TASKS
 

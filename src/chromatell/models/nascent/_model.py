@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader
 from chromatell._arguments import arguments
 from chromatell._docs import example
 from chromatell._keys import REGION_SPLIT_HOW, SPLITS, TRAIN
+from chromatell._unread import Readers
 from chromatell._validate import ChromatellError, one_of
 from chromatell.data._tracks_store import TracksWriter
 from chromatell.data._tracks_table import (
@@ -25,7 +26,7 @@ from chromatell.genome.genome import Genome
 from chromatell.models._base import ChromatinModel
 from chromatell.models._declared import Declared
 from chromatell.models._fingerprint import fingerprint
-from chromatell.models._options import Readers, refuse_unknown
+from chromatell.models._options import refuse_unknown
 from chromatell.models._trained_on import STRETCHES, trained_intervals
 from chromatell.models.nascent._batches import Source, interval_batches, window_batches
 from chromatell.models.nascent._bins import check_gap, draw_bins, most_bins, other_strands, scaled_inputs, target_scale
@@ -161,7 +162,10 @@ class Nascent(ChromatinModel):
         if self.options.context == "sequence":
             return open_genome(fasta, chroms)
         if fasta is not None:
-            raise ChromatellError("fasta= was given, but the model reads signal alone: context='sequence' reads both.")
+            raise ChromatellError(
+                "fasta= was given, but the model reads signal alone. Leave fasta= out, or train one that reads both: "
+                "ctl.tl.nascent(tracks, architecture='cnn', context='sequence', fasta=...)."
+            )
         return None
 
     @classmethod

@@ -86,10 +86,7 @@ class TreeBins:
             device="cuda" if gpu else "cpu",
             state=state,
             identity=identity,
-            called="bins"
-            if self.carried is None
-            else f"bins, {self.carried.plain:,} of them as they are and the "
-            "others as other depths and assays would see them",
+            called=self._called(),
         )
         if self.carried is None:
             return TreeModule(trees), history
@@ -97,6 +94,13 @@ class TreeBins:
         said = trees.predict(self.carried.features[:, plain])
         blend = Blend.of(self.options.blend, said, self.carried.log_signal[plain], self.carried.targets[:, plain])
         return BlendedTrees(trees, blend), history
+
+    def _called(self) -> str:
+        """Return what a log line calls the rows: those of 'transfer' may hold a bin several times."""
+        if self.carried is None or self.carried.plain == self.train[1].shape[1]:
+            return "bins"
+        plain = f"{self.carried.plain:,} of them as they are"
+        return f"bins, {plain} and the others as other depths and assays would see them"
 
     def _least_leaf(self) -> dict[str, Any]:
         """Return the least rows of a leaf, of 'transfer' so many more as its samples hold the same bins again."""

@@ -86,8 +86,10 @@ class Stack:
 
     def described(self) -> str:
         """What a model's card says of it."""
-        parts = [f"{weight:.2f} x {WORDS[member]}" for member, weight in sorted(self.weights.items(), key=_by_weight)]
-        alone = f" (the network alone: {self.loss[NETWORK]:.5g})" if self.network_weight < 1 else ""
+        weights = sorted(self.weights.items(), key=_by_weight)
+        parts = [f"{weight:.2f}".replace("0.00", f"{weight:.1g}") + f" x {WORDS[member]}" for member, weight in weights]
+        better = ", which is no clear gain in so few" if self.loss[NETWORK] < self.loss["stack"] else ""
+        alone = f" (the network alone: {self.loss[NETWORK]:.5g}{better})" if self.network_weight < 1 else ""
         said = parts[0].removeprefix("1.00 x ") + " alone" if len(parts) == 1 else " + ".join(parts)
         return f"{said}; weighted squared error in {self.n_cells} validation cells {self.loss['stack']:.5g}{alone}"
 

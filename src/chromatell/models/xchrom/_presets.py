@@ -6,8 +6,9 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from chromatell._settings import logger
+from chromatell._unread import Readers, refuse_unread
 from chromatell._validate import ChromatellError
-from chromatell.models._options import Readers, refuse_unknown, refuse_unread
+from chromatell.models._options import refuse_unknown
 from chromatell.models._train_config import TrainConfig
 from chromatell.models.xchrom._module import XChromConfig
 from chromatell.nn.sequence_tower import TowerConfig
