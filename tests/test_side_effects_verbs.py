@@ -127,7 +127,7 @@ def variant(m: md.MuData) -> pd.DataFrame:
     return pd.DataFrame({"chrom": [chrom], "pos": [(start + end) // 2 + 1], "ref": "ACGT"[token], "alt": "CGTA"[token]})
 
 
-SMALL_XCHROM: dict[str, Any] = {"stem_filters": 4, "filters": (4, 4)}
+SMALL_XCHROM: dict[str, Any] = {"stem_filters": 4}
 MOTIFS = {
     name: np.eye(4)[[*order, *order]] * 0.96 + 0.01 for name, order in {"F": [0, 1, 2, 3], "G": [3, 3, 0, 1]}.items()
 }

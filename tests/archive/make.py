@@ -41,7 +41,7 @@ def dense_elsewhere(mdata, folder: Path) -> None:
 def xchrom(folder: Path) -> None:
     mdata = ctl.datasets.simulate_sequence_multiome(n_cells=60, n_regions=16, n_genes=12, seed=0)
     ctl.pp.split_cells(mdata, seed=0)
-    ctl.tl.xchrom(mdata, stem_filters=4, filters=(4, 4), seed=0, train_kwargs=QUICK)
+    ctl.tl.xchrom(mdata, stem_filters=4, seed=0, train_kwargs=QUICK)
     del mdata.mod["atac"]
     mdata.update()
     mdata.write_h5mu(folder / "xchrom.h5mu", compression="gzip")

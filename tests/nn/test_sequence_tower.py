@@ -326,10 +326,10 @@ def test_numbers_become_pythons_own():
 
 
 def test_an_embedding_of_another_width_widens_the_bottleneck():
-    network = resolve_network(XChrom, PRESETS["small"].network, {"n_embed": 12, "filters": [8, 8], "stem_filters": 8})
+    network = resolve_network(XChrom, PRESETS["small"].network, {"n_embed": 12, "stem_filters": 8})
     assert network.tower.n_bottleneck == 14  # free: bias and depth slope are part of it
-    assert resolve_network(XChrom, PRESETS["xchrom"].network, {"n_embed": 12}).tower.n_bottleneck == 12
-    assert network.tower.filters == (8, 8)
+    published = resolve_network(XChrom, PRESETS["xchrom"].network, {"n_embed": 12, "filters": [8, 8]})
+    assert (published.tower.n_bottleneck, published.tower.filters) == (12, (8, 8))
     assert network.n_vector == 14
     with pytest.raises(ValueError, match="bottleneck"):
         XChromModule(XChromConfig(tower=SMALL, n_embed=5, n_inputs=3))

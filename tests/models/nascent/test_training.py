@@ -291,7 +291,7 @@ def test_sequence_that_is_missing_or_not_asked_for_is_refused(with_sequence, tmp
     tracks, fasta = with_sequence
     with pytest.raises(ctl.ChromatellError, match="pass fasta="):
         ctl.models.Nascent(tracks, architecture="cnn", context="sequence")
-    with pytest.raises(ctl.ChromatellError, match="context='sequence' reads both"):
+    with pytest.raises(ctl.ChromatellError, match="signal alone. Leave fasta= out, or train one that reads both"):
         ctl.models.Nascent(tracks, fasta=fasta)
     (tmp_path / "one.fa").write_text(">chr1\nACGT\n")
     with pytest.raises(ctl.ChromatellError, match="lacks 'chr2'"):
