@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # CrossMap 0.7.4, "CrossMap region", Python 3.11 to 3.13 (PYTHON names one): in an inverted piece of the chain a region turns its
 # strand if it lies in one block, and keeps it if there is a gap of any length in it. Start and end are right, so of two
-# promoters in one inversion one points to its gene and the other away from it. It is the command for large genomic regions (its help), which
-# mostly have a gap.
+# promoters in one inversion one points to its gene and the other away from it. The command is the one for large regions, as
+# the help has it, and those mostly have a gap.
 # Expected: each region of an inverted piece is on the other strand, as "CrossMap bed" says of all the parts of the same regions.
 # Seen: 1,700-1,900 on "+" comes out on "-", and 1,900-2,100 on "+", for ten bases more at 2,000. Of 400 random regions all that
 # lie in one block are turned and none of those with a gap; map_ratio is 1.0000 for each. No warning, exit status 0.
