@@ -12,7 +12,7 @@ from chromatell._keys import SPLITS
 from chromatell._nearest import names_there
 from chromatell._validate import ChromatellError
 from chromatell.data._tracks_rows import Layer, is_loaded, sources_of
-from chromatell.data._tracks_table import ROLES, missing_names, one_region
+from chromatell.data._tracks_table import ROLES, missing_names, one_region, own_chrom
 from chromatell.genome.builds import identify
 
 # why a bin is masked; reasons add up
@@ -140,7 +140,7 @@ class TracksInfo:
 
     def _chrom(self, chrom: str) -> str:
         if chrom not in self.chrom_sizes:
-            own = next((c for c in self.chroms if c.removeprefix("chr") == chrom.removeprefix("chr")), chrom)
+            own = own_chrom(chrom, self.chroms)
             raise ChromatellError(
                 f"No chromosome {chrom!r} in these tracks; there: {names_there(self.chroms, own, 8)}."
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -181,6 +181,14 @@ def missing_names(table: pd.DataFrame, wanted: Sequence[Any], role: str | None) 
     return f"Tracks are named more than once: {examples(wanted, 8)}. Name each once."
 
 
+def own_chrom(chrom: str, there: Collection[str]) -> str:
+    """Return what a chromosome is called there, since `1` and `chr1` are the same; as it is where it is not there."""
+    if chrom in there:
+        return chrom
+    known = dict(zip(normalise_chrom(pd.Series(list(there), dtype=object)), there, strict=True))
+    return known.get(normalise_chrom(pd.Series([chrom], dtype=object)).iloc[0], chrom)
+
+
 def one_region(region: str, chrom_sizes: Mapping[str, int]) -> tuple[str, int, int]:
     """Return chromosome, start and end of a region in text, which must lie on a chromosome that is there."""
     text = str(region).strip()
@@ -192,9 +200,7 @@ def one_region(region: str, chrom_sizes: Mapping[str, int]) -> tuple[str, int, i
             f"region={region!r} does not parse. Needed: 'chrom:start-end', such as 'chr21:35,000,000-35,200,000' "
             f"(0-based, half-open), or one of {examples(chrom_sizes, 8)}."
         )
-    if chrom not in chrom_sizes:  # `1` and `chr1` are the same
-        known = dict(zip(normalise_chrom(pd.Series(list(chrom_sizes), dtype=object)), chrom_sizes, strict=True))
-        chrom = known.get(normalise_chrom(pd.Series([chrom], dtype=object)).iloc[0], chrom)
+    chrom = own_chrom(chrom, chrom_sizes)
     if chrom not in chrom_sizes:
         raise ChromatellError(
             f"region={region!r}: no chromosome {chrom!r}; there: {names_there(chrom_sizes, chrom, 8)}."

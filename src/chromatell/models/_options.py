@@ -21,9 +21,10 @@ def refuse_unknown(owner: type | str, given: Mapping[str, Any], known: Collectio
     training = ({f.name for f in fields(TrainConfig)} | _keywords(getattr(owner, "train", None))) - known
     name = owner.__name__ if isinstance(owner, type) else owner
     message = f"{name} knows no option {unknown}; it knows {sorted(known)}."
-    meant = {k: k if k in training else nearest_keyword(k, {*known, *training}) for k in unknown}
-    said = [keyword_meant(k, {*known, *training}) for k in unknown if k not in training]
-    message += "".join(said)
+    every = known | training
+    meant = {k: k if k in training else nearest_keyword(k, every) for k in unknown}
+    said = "".join(keyword_meant(k, every) for k in unknown if k not in training)
+    message += said
     of_training = {near: given[option] for option, near in meant.items() if near in training}
     if not isinstance(of_training.get("accelerator", ""), str):
         of_training["accelerator"] = "gpu"  # use_gpu=True
@@ -31,7 +32,7 @@ def refuse_unknown(owner: type | str, given: Mapping[str, Any], known: Collectio
         shown = ", ".join(f"{k}={v!r}" for k, v in of_training.items())
         message += f" {', '.join(of_training)} is of the training: ctl.tl takes train_kwargs=dict({shown}), a model "
         message += f"train({shown})."
-    raise UnknownOption(message, None if of_training or any(said) else unknown[0])
+    raise UnknownOption(message, None if of_training or said else unknown[0])
 
 
 def _keywords(function: Any) -> set[str]:

@@ -139,10 +139,12 @@ def _scores(table: pd.DataFrame, views: Any, *, single: bool, each_view: bool, c
         if each_view and not single:
             wanted = [(view, first[view]) for view in dict.fromkeys(v for v, _ in there)]
     else:
-        usual = {view: m if (view, m := _FIRST_METRIC.get(view, "auroc")) in there else first[view] for view in first}
+        metric_of = {
+            view: m if (view, m := _FIRST_METRIC.get(view, "auroc")) in there else first[view] for view in first
+        }
         listed = [views] if isinstance(views, str) else list(views)
         wanted = [
-            (v, usual.get(v, _FIRST_METRIC.get(v, "auroc"))) if isinstance(v, str) else (str(v[0]), str(v[1]))
+            (v, metric_of.get(v, _FIRST_METRIC.get(v, "auroc"))) if isinstance(v, str) else (str(v[0]), str(v[1]))
             for v in listed
         ]
     missing = [p for p in wanted if p not in there]
