@@ -57,7 +57,7 @@ def test_info_breaks_no_word_on_a_terminal_of_80_columns(by_api, tmp_path, capsy
         ctl.io.content_hash(model)[:8],
         "region_mean_depth",
     } <= words
-    assert set(scores["view"].astype(str)) | set(scores["metric"].astype(str)) <= words
+    assert set(scores[["model", "view", "metric"]].astype(str).to_numpy().ravel()) <= words
     row = scores.iloc[0]
     assert f"{row['value']:.4f}" in words
     assert f"{row['ci_low']:.4f} to {row['ci_high']:.4f}" in said
