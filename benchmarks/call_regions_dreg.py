@@ -26,11 +26,11 @@ from _data import save
 from nascent_transfer import CHANGED, STRANDS, load, otherwise, peak_file
 
 import chromatell as ctl
+from chromatell.data._tracks_smooth import smooth
 from chromatell.models.nascent._augment import changed
 from chromatell.models.nascent._carry import assays_of, sample_scale
 from chromatell.models.nascent._signal import input_values
 from chromatell.tl._known_sites import exact_interval, stretches, touch
-from chromatell.tl._shuffled_tracks import smooth
 
 NAMES = ("H3K4me3", "H3K27ac", "dREG")
 CALLED = {name: (name,) for name in NAMES} | {

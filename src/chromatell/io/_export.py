@@ -34,6 +34,7 @@ CARD_FIELDS = (
     "split",
     "scores",
     "validation",
+    "smoothing",
     "out_of_range",
     "versions",
     NEEDS,

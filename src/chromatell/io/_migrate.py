@@ -25,7 +25,11 @@ STEPS: dict[str, dict[int, Plain]] = {
             "network": {"covariate_length": 0, "n_motifs": 0, "motif_width": 0},
         },
     },
-    "nascent": {2: {"options": {"augment": False, "blend": 0.0}}, 3: {"options": {"ranks": False}}},
+    "nascent": {
+        2: {"options": {"augment": False, "blend": 0.0}},
+        3: {"options": {"ranks": False}},
+        4: {"options": {"smooth": False}},
+    },
 }
 
 

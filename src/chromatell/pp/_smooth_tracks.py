@@ -18,11 +18,11 @@ from chromatell._settings import logger
 from chromatell._validate import in_range
 from chromatell.data._tracks_anndata import update_anndata
 from chromatell.data._tracks_rows import check_memory
+from chromatell.data._tracks_smooth import smooth
 from chromatell.data._tracks_store import TracksWriter
 from chromatell.data._tracks_table import SIGMA
 from chromatell.data.tracks import BinnedTracks, as_tracks
 
-TRUNCATE = 3.0  # smoothing widths: a bin's value depends on no bin further away
 _MAX_SIGMA = 100_000  # bins
 
 
@@ -119,13 +119,5 @@ def smooth_tracks(
 
 def _smooth(tracks: BinnedTracks, chrom: str, name: str, sigma: float) -> np.ndarray:
     """Return one track smoothed, float32 (bins,), from its raw values where those were kept."""
-    from scipy.ndimage import gaussian_filter1d
-
-    def smoothed(x: np.ndarray) -> np.ndarray:
-        return gaussian_filter1d(x, sigma, mode="constant", cval=0.0, truncate=TRUNCATE, output=np.float64)
-
     raw = tracks.values(chrom, [name], layer=RAW if RAW in tracks.layers else None)[0]
-    known = ~np.isnan(raw)
-    weight = smoothed(known.astype(np.float32))  # below 1 beside NaN and the chromosome's ends
-    total = smoothed(np.where(known, raw, np.float32(0)))
-    return np.divide(total, weight, out=np.full(raw.shape, np.nan), where=known).astype(np.float32)
+    return smooth(raw, np.ones(raw.size, dtype=bool), sigma)

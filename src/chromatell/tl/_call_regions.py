@@ -16,13 +16,14 @@ from chromatell._keys import BASELINE, CHROM, END, MODELS, PREDICTIONS, START, U
 from chromatell._settings import logger, settings
 from chromatell._unread import Readers, refuse_unread, usual
 from chromatell._validate import ChromatellError, in_range, warn
+from chromatell.data._tracks_smooth import smooth
 from chromatell.data.tracks import BinnedTracks, as_tracks
 from chromatell.io._replace import check_target
 from chromatell.io._write import beside
 from chromatell.models import load
 from chromatell.models._base import ChromatinModel
 from chromatell.tl._known_sites import Beside, calibrated, stretches
-from chromatell.tl._shuffled_tracks import shuffled_inputs, smooth
+from chromatell.tl._shuffled_tracks import shuffled_inputs
 
 Predict = Callable[[BinnedTracks], dict[str, np.ndarray]]
 

@@ -12,10 +12,10 @@ import pandas as pd
 from chromatell._keys import CHROM, END, START, TRAIN, VAL
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, examples, warn
+from chromatell.data._tracks_smooth import smooth
 from chromatell.data.tracks import BinnedTracks
 from chromatell.genome.bed import read_regions
 from chromatell.genome.regions import normalise_chrom
-from chromatell.tl._shuffled_tracks import smooth
 
 _FEWEST_SITES = 10
 _STEPS = 400  # thresholds that are tried

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import pytest
+from tests.models.nascent.made_run_on import TRAIN, made, tracks_of
 
 import chromatell as ctl
 from chromatell.io import Record
@@ -14,28 +14,6 @@ from chromatell.models.nascent._carry import Densities, Sample, assays_of, n_car
 from chromatell.models.nascent._transfer import Blend
 
 BOTH = [{"assay": "PRO", "strand": "+"}, {"assay": "PRO", "strand": "-"}]
-TRAIN = {"max_epochs": 30, "seed": 0}
-
-
-def made(seed=0, n=4000, level=2.0):
-    """Start sites where polymerases part, each with a mark; background and genes without one."""
-    rng = np.random.default_rng(seed)
-    sites = np.zeros(n, dtype=bool)
-    sites[rng.choice(np.arange(40, n - 40), n // 80, replace=False)] = True
-    rate = np.full((2, n), 0.05)
-    for at in np.flatnonzero(sites):
-        rate[0, at : at + 4] += level
-        rate[1, at - 3 : at + 1] += level
-    for at in rng.choice(n - 60, n // 200, replace=False):
-        rate[rng.integers(2), at : at + 60] += level / 2
-    mark = np.convolve(sites, np.ones(7), mode="same") > 0
-    return np.stack([*rng.poisson(rate), 50.0 * mark]).astype(np.float32)
-
-
-def tracks_of(values, names=("plus", "minus", "mark")):
-    table = pd.DataFrame({"name": names, "assay": ["PRO", "PRO", "mark"][: len(names)]})
-    table["strand"], table["role"] = ["+", "-", "."][: len(names)], ["input", "input", "target"][: len(names)]
-    return ctl.data.BinnedTracks({"chr1": values}, table, chrom_sizes={"chr1": 50 * values.shape[1]})
 
 
 @pytest.fixture(scope="module")
@@ -203,29 +181,31 @@ def test_a_target_that_does_not_rise_with_the_signal_has_none_of_it():
 
 def test_blend_and_scale_of_a_record_are_checked(model):
     record = model.to_record()
-    assert record.schema == 3
+    assert record.schema == 4
     changes = {
         "weights.blend.share": np.array([2.0]),
         "weights.blend.slope": np.array([np.nan]),
         "weights.blend.level": np.zeros(2),
+        "weights.blend.width": np.array([-1.0]),
         "scaling.sample": np.zeros((1, 3)),
         "scaling.ranks": -record.arrays["scaling.ranks"],
     }
     for name, value in changes.items():
-        broken = Record(record.family, 3, record.config, {**record.arrays, name: value}, record.var_names)
+        broken = Record(record.family, 4, record.config, {**record.arrays, name: value}, record.var_names)
         with pytest.raises(ctl.ChromatellError, match="Ask for the file again"):
             ctl.models.load(broken)
-    broken = Record(record.family, 3, {**record.config, "signal": {"reads": "x"}}, record.arrays, record.var_names)
+    broken = Record(record.family, 4, {**record.config, "signal": {"reads": "x"}}, record.arrays, record.var_names)
     with pytest.raises(ctl.ChromatellError, match="says of its signal"):
         ctl.models.load(broken)
 
 
 def test_a_record_of_before_ranks_predicts_as_it_did():
-    model = ctl.models.Nascent(tracks_of(made()), window=51, min_child_weight=5, ranks=False)
+    options = {"ranks": False, "smooth": False}
+    model = ctl.models.Nascent(tracks_of(made()), window=51, min_child_weight=5, **options)
     model.train(max_epochs=3, seed=0)
     expected, record = model.predict(tracks_of(made(2))).values("chr1"), model.to_record()
     assert "scaling.ranks" not in record.arrays
-    options = {k: v for k, v in record.config["options"].items() if k != "ranks"}
+    options = {k: v for k, v in record.config["options"].items() if k not in options}
     older = Record(record.family, 2, {**record.config, "options": options}, record.arrays, record.var_names)
     np.testing.assert_array_equal(ctl.models.load(older).predict(tracks_of(made(2))).values("chr1"), expected)
 

@@ -112,16 +112,26 @@ def most_bins(options: NascentConfig, split: str) -> int:
 
 
 def draw_bins(
-    data: BinnedTracks, split: str, most: int, seed: np.random.SeedSequence, *, say: bool = True
+    data: BinnedTracks, split: str, most: int, seed: np.random.SeedSequence, *, piece: int = 1, say: bool = True
 ) -> tuple[dict[str, np.ndarray], int]:
-    """Return usable bins of a part on each chromosome that has any, at most so many in all, and how many there are."""
+    """Return usable bins of a part on each chromosome that has any, at most so many in all, and how many there are.
+
+    They are drawn one by one, or by pieces of so many bins in a row.
+    """
     at = {c: np.flatnonzero(data.usable(c, split)) for c in data.chroms}
     n = sum(x.size for x in at.values())
     if n > most and say:
         logger.info("%s: %s of %s bins, drawn at random.", split, f"{most:,}", f"{n:,}")
     if n > most:
-        chosen = np.zeros(n, dtype=bool)
-        chosen[np.random.default_rng(seed).choice(n, most, replace=False)] = True
+        rng, chosen = np.random.default_rng(seed), np.zeros(n, dtype=bool)
+        if piece == 1:
+            chosen[rng.choice(n, most, replace=False)] = True
+        else:
+            places = [(i << 40) + x // piece for i, x in enumerate(at.values())]
+            _, of, size = np.unique(np.concatenate(places), return_inverse=True, return_counts=True)
+            order = rng.permutation(size.size)
+            kept = order[np.cumsum(size[order]) <= most]
+            chosen[np.isin(of, kept if kept.size else order[:1])] = True
         ends = np.cumsum([x.size for x in at.values()])
         at = {c: x[part] for (c, x), part in zip(at.items(), np.split(chosen, ends[:-1]), strict=True)}
     return {c: bins for c, bins in at.items() if bins.size}, n

@@ -95,6 +95,7 @@ class NascentConfig:
     augment: bool = True  # 'transfer' also trains on the signal as other depths and assays would see it
     blend: float = 0.35  # share of the smoothed log signal in the predictions of 'transfer'
     ranks: bool = True  # 'transfer' also reads how high a bin ranks among those of its sample
+    smooth: bool = True  # 'transfer' smooths what it predicts, over a width that validation bins choose
     max_depth: int = 6  # depth of a tree; 4 for 'transfer'
     min_child_weight: float = 100.0  # least bins in a leaf
     subsample: float = 0.8  # share of the bins that a tree sees
@@ -131,7 +132,7 @@ class NascentConfig:
         in_range(self.dropout, 0, 0.95, "dropout", whole=False)
         in_range(self.blend, 0, 1, "blend", whole=False)
         in_range(self.depth_jitter, 0, 5, "depth_jitter", whole=False)
-        for name in ("multi_task", "strand_flip", "augment", "ranks"):
+        for name in ("multi_task", "strand_flip", "augment", "ranks", "smooth"):
             one_of(str(getattr(self, name)), ("True", "False"), name)
         if self.window % 2 == 0:
             raise ChromatellError(
@@ -173,7 +174,7 @@ def _readers(architecture: str, kind: Architecture) -> Readers:
     """Return which options some architectures alone read, see `refuse_unread`."""
     network = kind.network
     return [
-        (("blend", "augment", "ranks"), architecture == "transfer", "architecture='transfer'"),
+        (("blend", "augment", "ranks", "smooth"), architecture == "transfer", "architecture='transfer'"),
         (
             ("max_depth", "min_child_weight", "subsample", "colsample"),
             network is None,

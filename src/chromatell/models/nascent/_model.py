@@ -18,9 +18,7 @@ from chromatell._keys import REGION_SPLIT_HOW, SPLITS, TRAIN
 from chromatell._unread import Readers
 from chromatell._validate import ChromatellError, one_of
 from chromatell.data._tracks_store import TracksWriter
-from chromatell.data._tracks_table import (
-    ASSAY,
-)
+from chromatell.data._tracks_table import ASSAY, SIGMA
 from chromatell.data.tracks import BinnedTracks, as_tracks
 from chromatell.genome.genome import Genome
 from chromatell.models._base import ChromatinModel
@@ -64,10 +62,10 @@ class Nascent(ChromatinModel):
         'transfer': boosted trees, one model a target, for other cells, assays and depths: on densities of the signal at
         nine widths up to 25 kb, clipped where the sample's highest bins are and shrunk by one read, their ratios, and
         how the strands lie in them; on how high the smoothed signal ranks in its sample (`ranks`); trained on the
-        signal as it is, thinned to 10, 3 and 1%, and changed as PRO-cap and GRO-seq would see it; and blended with the
-        smoothed log signal (`blend`). 'xgboost': boosted trees, one model a target, on sums of the signal: six single
-        bins on each side of the centre,
-        then stretches that double in width up to the window's ends; log(1 + sum) of each strand. 'dense': five dense
+        signal as it is, thinned to 10, 3 and 1%, and changed as PRO-cap and GRO-seq would see it; blended with the
+        smoothed log signal (`blend`); and smoothed (`smooth`). 'xgboost': boosted trees, one model a target, on sums of
+        the signal: six single bins on each side of the centre, then stretches that double in width up to the window's
+        ends; log(1 + sum) of each strand. 'dense': five dense
         layers with ReLU on log(1 + signal) of each bin and strand, on windows drawn at random. 'cnn': logarithms of
         sums over 1, 3, 9, ... 243 bins, then residual dilated convolutions up to the window's ends, all targets at
         once, trained on stretches of thousands of bins; a chromosome is predicted in long stretches, each bin computed
@@ -102,9 +100,11 @@ class Nascent(ChromatinModel):
     at 400,000 whatever `max_bins` says. There is no external memory. Trees train on a GPU where there is one.
 
     'transfer' reads no mean of training: each sample is scaled by its own clipped mean, in reads, so that the unit of
-    the files does not matter. ``card['validation']`` says of each target how well the validation bins are predicted,
-    and whether that is enough to have the mark at all. A query with over 20 times fewer reads than training, or whose
-    reads are concentrated otherwise, is told by a warning.
+    the files does not matter. What it predicts is smoothed by a Gaussian of 0 to 1,000 bp, of each target that with the
+    least loss in validation bins as all these samples see them (none that loses in the sample as it is), or without
+    any half of what the target was smoothed over; ``card['smoothing']`` says it in bp. ``card['validation']`` says of
+    each target how well the validation bins are predicted, and whether that is enough to have the mark at all. A query
+    with over 20 times fewer reads than training, or whose reads are concentrated otherwise, is told by a warning.
 
     ``preset='stanford2019'``, one network a target. CNN: published are the window of 2,561 bins, one input channel, a
     convolution of 16 filters of width 5, dropout, max pooling by 2, six more convolutions, 512 numbers flattened, one
@@ -129,7 +129,7 @@ class Nascent(ChromatinModel):
     """
 
     family: ClassVar[str] = "nascent"
-    schema: ClassVar[int] = 3  # 2: 'transfer', 'augment' and 'blend'; 3: 'ranks'
+    schema: ClassVar[int] = 4  # 2: 'transfer', 'augment' and 'blend'; 3: 'ranks'; 4: 'smooth'
     # in bfloat16 on a CPU a fifth faster, and single bins are told less well
     declared: ClassVar[Declared] = Declared(tracks=True, bf16_on_cpu=False)
     fitted: Fitted
@@ -226,6 +226,7 @@ class Nascent(ChromatinModel):
         self.config["training_bins"] = bins.used
         self.module, self.history_ = bins.grow(
             self.train_config,
+            sigmas=[x[SIGMA] for x in self.config["target_tracks"]],
             seed=seed,
             accelerator=kwargs.get("accelerator"),
             state=state,
@@ -279,9 +280,14 @@ class Nascent(ChromatinModel):
         )
         return {
             **({"validation": said} if said else {}),
+            **({"smoothing": self._smoothed_over(data.bin_size)} if self.options.carries else {}),
             "data": {"bins": counts, "bin_size": data.bin_size, "build": data.build, "tracks": self.var_names},
             "split": {"by": str(how.get("by", "")) or "none", "gap": int(how.get("gap", 0))},
         }
+
+    def _smoothed_over(self, bin_size: int) -> dict[str, float]:
+        """Return over how many bp the prediction of each target is smoothed."""
+        return {t: float(w) * bin_size for t, w in zip(self.targets, self.module.blend.width, strict=True)}
 
     # ---- prediction
 

@@ -51,9 +51,7 @@ def module_from(
         trees.check(n_features(options, inputs), n_targets)
         if not options.carries:
             return TreeModule(trees)
-        blend = Blend(**_part(arrays, _BLEND))
-        blend.check(n_targets)
-        return BlendedTrees(trees, blend)
+        return BlendedTrees(trees, Blend.from_arrays(_part(arrays, _BLEND), n_targets))
     state = {name: torch.from_numpy(w.copy()) for name, w in _part(arrays, _NETWORK).items()}
     if any(w.dtype != torch.float32 for w in state.values()):
         raise ChromatellError("The stored weights are not float32. Ask for the file again.")

@@ -1,14 +1,15 @@
-"""``architecture='transfer'``: trees trained on samples that might have been, blended with the smoothed log signal."""
+"""``architecture='transfer'``: trees of samples that might have been, blended with the log signal and smoothed."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
+from chromatell._keys import TRAIN
 from chromatell._validate import ChromatellError
 from chromatell.data._tracks_table import STRAND
 from chromatell.models.nascent._augment import KINDS, changed
@@ -16,20 +17,23 @@ from chromatell.models.nascent._bins import draw_bins
 from chromatell.models.nascent._carry import Assay, Densities, Sample
 from chromatell.models.nascent._losses import to_value
 from chromatell.models.nascent._signal import input_values
+from chromatell.models.nascent._smoothing import MOST, PIECE, chosen_widths, smoothed_predictor, tried_widths
 from chromatell.models.nascent._trees import TreeModule, Trees
 
 if TYPE_CHECKING:
     from chromatell.data.tracks import BinnedTracks
     from chromatell.models.nascent._batches import Source
+    from chromatell.models.nascent._config import NascentConfig
     from chromatell.models.nascent._evaluation import Predictor
 
 _RISES = 0.05  # least correlation of a target with the log signal that it is blended with
 _ENOUGH = 4_000_000  # bins of chromosomes that one changed sample is made of
+_WEIGHED = 200_000  # validation bins that choose the width
 
 
 @dataclass(frozen=True)
 class Blend:
-    """How much of the smoothed log signal is in a prediction, float64.
+    """How much of the smoothed log signal is in a prediction, and over what that is smoothed, float64.
 
     Attributes
     ----------
@@ -39,12 +43,15 @@ class Blend:
         (1,) mean of the log signal in training.
     level, slope
         (targets,) what the log signal at its mean stands for, and one more of it: it varies as the trees do.
+    width
+        (targets,) standard deviation, in bins, of the Gaussian that smooths the prediction; 0 smooths nothing.
     """
 
     share: np.ndarray
     centre: np.ndarray
     level: np.ndarray
     slope: np.ndarray
+    width: np.ndarray
 
     @classmethod
     def of(cls, share: float, trees: np.ndarray, log_signal: np.ndarray, targets: np.ndarray) -> Blend:
@@ -56,20 +63,27 @@ class Blend:
         slope = trees.astype(np.float64).std(axis=1) / spread if spread > 0 else np.zeros(len(trees))
         centre = np.array([log_signal.mean()])
         shares = [share if _correlation(y, log_signal) > _RISES else 0.0 for y in targets]
-        return cls(np.array(shares), centre, trees.mean(axis=1, dtype=np.float64), slope)
+        return cls(np.array(shares), centre, trees.mean(axis=1, dtype=np.float64), slope, np.zeros(len(trees)))
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Return the fields by name."""
-        return {f.name: getattr(self, f.name) for f in fields(self)}
+        """Return the fields by name, the width only where it smooths: releases before it know none."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "width" or self.width.any()}
 
-    def check(self, n_targets: int) -> None:
-        """Raise where the arrays are none of so many targets."""
-        shapes = {"share": (n_targets,), "centre": (1,), "level": (n_targets,), "slope": (n_targets,)}
-        for name, shape in shapes.items():
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray], n_targets: int) -> Blend:
+        """Return it of stored fields; raise where they are none of so many targets."""
+        blend = cls(**{"width": np.zeros(n_targets), **arrays})
+        blend._check(n_targets)
+        return blend
+
+    def _check(self, n_targets: int) -> None:
+        for name in (f.name for f in fields(self)):
+            shape = (1,) if name == "centre" else (n_targets,)
             array = getattr(self, name)
             if array.shape != shape or array.dtype != np.float64 or not np.isfinite(array).all():
                 raise ChromatellError(f"The stored blend has a wrong {name!r}. Ask for the file again, or train anew.")
-        if (self.share < 0).any() or (self.share > 1).any() or (self.slope < 0).any():
+        low = min(self.share.min(), self.slope.min(), self.width.min())
+        if low < 0 or self.share.max() > 1 or self.width.max() > MOST:
             raise ChromatellError("The stored blend is out of range. Ask for the file again, or train anew.")
 
     def apply(self, trees: np.ndarray, log_signal: np.ndarray) -> np.ndarray:
@@ -90,7 +104,7 @@ class BlendedTrees(TreeModule):
 def blended_predictor(module: BlendedTrees, signal: Densities, kind: str) -> Predictor:
     """Return what predicts some bins of one chromosome."""
 
-    def predict(columns: slice) -> np.ndarray:
+    def blended(columns: slice) -> np.ndarray:
         alike = signal.silent(columns)
         alone = np.flatnonzero(~alike)
         if alike.any():  # one bin without any signal stands for all of them
@@ -99,20 +113,44 @@ def blended_predictor(module: BlendedTrees, signal: Densities, kind: str) -> Pre
         block = np.empty((found.shape[0], alike.size), dtype=np.float32)
         block[:, alike] = found[:, -1:]
         block[:, alone] = found
-        blended = module.blend.apply(block, signal.log_signal(columns))
-        return to_value(kind, torch.from_numpy(blended)).numpy()
+        return _value(kind, module.blend.apply(block, signal.log_signal(columns)))
 
-    return predict
+    return smoothed_predictor(blended, module.blend.width, signal.n_bins)
+
+
+def _value(kind: str, output: np.ndarray) -> np.ndarray:
+    return to_value(kind, torch.from_numpy(output)).numpy()
 
 
 @dataclass(frozen=True)
 class CarriedBins:
-    """Features (features, bins), scaled targets (targets, bins) and log signal (bins,); the first `plain` unchanged."""
+    """Bins of samples that might have been.
+
+    Attributes
+    ----------
+    features, targets, log_signal
+        (features, bins), (targets, bins), scaled, and (bins,).
+    at
+        int64 (bins,): where each lies; those with the same ``at // PIECE`` are of one sample and chromosome.
+    plain
+        How many of the first are unchanged.
+    """
 
     features: np.ndarray
     targets: np.ndarray
     log_signal: np.ndarray
+    at: np.ndarray
     plain: int
+
+    def smoothing(self, trees: Trees, blend: Blend, options: NascentConfig, seed: np.random.SeedSequence) -> np.ndarray:
+        """Return the width of each target with the least loss in these bins, or in some pieces of them."""
+        piece = self.at // PIECE
+        unchanged = np.unique(piece[: self.plain])
+        others = np.random.default_rng(seed).permutation(np.setdiff1d(piece, unchanged))
+        rows = np.flatnonzero(np.isin(piece, np.concatenate([unchanged, others])[: _WEIGHED // PIECE]))
+        output = blend.apply(trees.predict(self.features[:, rows]), self.log_signal[rows])
+        found, tried = _value(options.loss, output), tried_widths(options.bin_size)
+        return chosen_widths(found, self.targets[:, rows], self.at[rows], rows < self.plain, tried, options.loss)
 
 
 def carried_bins(
@@ -120,16 +158,16 @@ def carried_bins(
 ) -> CarriedBins | None:
     """Return bins of a part as several samples that might have been see them; None where the part has none.
 
-    Each kind draws bins of its own, and at most `most` are drawn in all. A sample is made of chromosomes in a random
-    order until they hold enough bins, so that memory does not grow with the genome.
+    Each kind draws bins of its own, validation bins in pieces, and at most `most` are drawn in all. A sample is made of
+    chromosomes in a random order until they hold enough bins, so that memory does not grow with the genome.
     """
     data, options, sample = source.data, source.options, source.sample
     if sample is None:
         raise ChromatellError("The scale of the sample is not known: fit it first.")
     strands = [str(s) for s in data.table.loc[list(source.inputs), STRAND]]
     kinds = KINDS if options.augment else KINDS[:1]
-    parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
-    plain = 0
+    parts: list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]] = []
+    plain = first = 0
     for kind, stream in zip(kinds, seed.spawn(len(kinds)), strict=True):
         rng = np.random.default_rng(stream)
         chroms = _some(data, split, rng)
@@ -144,15 +182,17 @@ def carried_bins(
             continue  # so few reads that nothing is left
         scale = Sample.of(((v, usable[c]) for c, v in values.items()), assays, options.window, options.ranks)
         share = max(most // len(kinds), 1)
-        at, _ = draw_bins(data.select(chroms=chroms), split, share, stream.spawn(1)[0], say=False)
+        piece = 1 if split == TRAIN else PIECE
+        at, _ = draw_bins(data.select(chroms=chroms), split, share, stream.spawn(1)[0], piece=piece, say=False)
         for chrom, bins in at.items():
             signal = Densities(values.pop(chrom), assays, scale, options.window)
-            parts.append((signal.features(bins), source.y(chrom)[:, bins], signal.log_signal(bins)))
+            parts.append((signal.features(bins), source.y(chrom)[:, bins], signal.log_signal(bins), first + bins))
             plain += bins.size if kind == KINDS[0] else 0
+            first += -(-signal.n_bins // PIECE) * PIECE
     if not parts:
         return None
-    features, targets, log_signal = (np.concatenate([p[i] for p in parts], axis=-1) for i in range(3))
-    return CarriedBins(features, targets, log_signal, plain)
+    features, targets, log_signal, places = (np.concatenate([p[i] for p in parts], axis=-1) for i in range(4))
+    return CarriedBins(features, targets, log_signal, places, plain)
 
 
 def _correlation(y: np.ndarray, x: np.ndarray) -> float:

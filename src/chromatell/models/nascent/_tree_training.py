@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from chromatell._keys import TRAIN, VAL
+from chromatell._keys import SPLITS, TRAIN, VAL
 from chromatell._validate import ChromatellError
 from chromatell.models._train_config import TrainConfig
 from chromatell.models.nascent._batches import Source, tree_bins
 from chromatell.models.nascent._bins import draw_bins, most_bins
 from chromatell.models.nascent._carry import Assay
 from chromatell.models.nascent._config import NascentConfig
+from chromatell.models.nascent._smoothing import unchosen_widths
 from chromatell.models.nascent._transfer import Blend, BlendedTrees, CarriedBins, carried_bins
 from chromatell.models.nascent._trees import TreeModule
 
@@ -33,8 +34,8 @@ class TreeBins:
         Training bins, and those on which growing stops; without validation bins the latter are empty.
     used
         How many training bins are used, and of how many.
-    carried
-        The training bins of 'transfer'.
+    carried, held
+        The training and the validation bins of 'transfer'; the latter None without any.
     """
 
     options: NascentConfig
@@ -42,6 +43,7 @@ class TreeBins:
     val: Bins
     used: dict[str, int]
     carried: CarriedBins | None = None
+    held: CarriedBins | None = None
 
     @classmethod
     def draw(cls, source: Source, assays: Sequence[Assay], seed: int) -> TreeBins:
@@ -56,8 +58,8 @@ class TreeBins:
                 raise ChromatellError("No usable bin is marked 'train'. Run ctl.pp.split_regions(tracks, by='blocks').")
             n = sum(int(source.data.usable(c, TRAIN).sum()) for c in source.data.chroms)
             none = np.empty((0, 0), dtype=np.float32)
-            held = (none, none) if val is None else (val.features, val.targets)
-            return cls(options, (train.features, train.targets), held, {"used": train.plain, "of": n}, train)
+            stop = (none, none) if val is None else (val.features, val.targets)
+            return cls(options, (train.features, train.targets), stop, {"used": train.plain, "of": n}, train, val)
         found = [draw_bins(source.data, s, most_bins(options, s), d) for s, d in zip((TRAIN, VAL), draws, strict=True)]
         n = found[0][1]
         used = {"used": min(n, options.max_bins), "of": n}
@@ -67,12 +69,16 @@ class TreeBins:
         self,
         plan: TrainConfig,
         *,
+        sigmas: Sequence[float],
         seed: int,
         accelerator: str | None,
         state: Path | None,
         identity: Callable[[], dict[str, Any]],
     ) -> tuple[TreeModule | BlendedTrees, dict[str, list[float]]]:
-        """Return the trees, and the losses after each round; `state` and `identity` as for `boost`."""
+        """Return the trees, and the losses after each round; `state` and `identity` as for `boost`.
+
+        `sigmas` are the bins that each target was smoothed over.
+        """
         from chromatell.models.nascent._boosting import boost, tree_options
 
         gpu = accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
@@ -93,6 +99,11 @@ class TreeBins:
         plain = slice(0, self.carried.plain)
         said = trees.predict(self.carried.features[:, plain])
         blend = Blend.of(self.options.blend, said, self.carried.log_signal[plain], self.carried.targets[:, plain])
+        if self.options.smooth and self.held is None:
+            blend = replace(blend, width=unchosen_widths(sigmas))
+        elif self.options.smooth and self.held is not None:
+            draw = np.random.SeedSequence([seed, SPLITS.index(VAL)])
+            blend = replace(blend, width=self.held.smoothing(trees, blend, self.options, draw))
         return BlendedTrees(trees, blend), history
 
     def _called(self) -> str:
