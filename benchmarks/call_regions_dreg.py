@@ -26,10 +26,9 @@ from _data import save
 from nascent_transfer import CHANGED, STRANDS, load, otherwise, peak_file
 
 import chromatell as ctl
+from chromatell.data._other_assays import one_read
+from chromatell.data._tracks_inputs import input_values
 from chromatell.data._tracks_smooth import smooth
-from chromatell.models.nascent._augment import changed
-from chromatell.models.nascent._carry import assays_of, sample_scale
-from chromatell.models.nascent._signal import input_values
 from chromatell.tl._known_sites import exact_interval, stretches, touch
 
 NAMES = ("H3K4me3", "H3K27ac", "dREG")
@@ -71,17 +70,15 @@ def trained(tracks: Tracks, left_out: int | None, max_bins: int | None) -> ctl.m
 
 def versions(tracks: Tracks) -> dict[str, Tracks]:
     """The signal of chr21 as it is, and as PRO-cap would see it."""
-    values = input_values(tracks, "chr21", STRANDS)
-    read = float(sample_scale([values], assays_of([{"assay": "a", "strand": s} for s in "+-"]))[0, 2])
-    found = {}
-    for title in VERSIONS:
-        kind, seed = CHANGED[title]
-        rng = np.random.default_rng([2026, seed])
-        own = otherwise(values, read, rng) if kind == "otherwise" else None
-        own = changed(values, kind, "+-", read, tracks.bin_size, rng) if own is None else own
-        found[title] = tracks.select(STRANDS)
-        found[title].masks = tracks.masks
-        found[title].replace({"chr21": own}, STRANDS, keep=None)
+    signal = tracks.select(STRANDS)
+    found = {"as it is": signal}
+    for title, assay in (("as PRO-cap", "PRO-cap"), ("as sharper PRO-cap", "sharp PRO-cap")):
+        found[title] = ctl.pp.simulate_assay(signal, assay, seed=CHANGED[title][1])
+    values = input_values(signal, "chr21", STRANDS)
+    read = one_read(values[:, signal.usable("chr21")].sum(axis=0))
+    own = otherwise(values, read, np.random.default_rng([2026, CHANGED[VERSIONS[3]][1]]))
+    found[VERSIONS[3]] = tracks.select(STRANDS)
+    found[VERSIONS[3]].replace({"chr21": own}, STRANDS, keep=None)
     return found
 
 

@@ -22,7 +22,8 @@ from _data import data_dir, save
 from sklearn.metrics import average_precision_score
 
 import chromatell as ctl
-from chromatell.models.nascent._signal import Signal, input_values, mean_signal
+from chromatell.data._tracks_inputs import input_values
+from chromatell.models.nascent._signal import Signal, mean_signal
 
 ARTEFACT = {"chr21": ["chr21:9,820,000-9,840,000"]}
 NARROW = 101  # bins: 5 kb

@@ -19,10 +19,10 @@ from _data import data_dir, save
 from nascent_numbers import load
 
 import chromatell as ctl
+from chromatell.data._tracks_inputs import input_values
 from chromatell.models.nascent._build import build_network
 from chromatell.models.nascent._config import options_for
 from chromatell.models.nascent._evaluation import network_predictor
-from chromatell.models.nascent._signal import input_values
 
 WINDOWS = 512  # of the slow way
 CHROM = "chr21"

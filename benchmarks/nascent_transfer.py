@@ -6,12 +6,13 @@ K562, hg19; average precision in bins of 200 bp, positive where half and more li
 peaks: narrow ones, which cover 0.8 to 6% of chr21 (not of H3K27ac), and wide ones, which cover 9 to 16%; the latter
 alone are there on chr22, and also of GM12878. A model is trained on both, a target each.
 
-`folds`: the signal of chr21 as it is, thinned, and changed as PRO-cap and GRO-seq would see it (`_augment.changed`,
-with seeds that training does not draw; `otherwise` is a simulator of PRO-cap that training does not have); trained on
-one half of its 1-Mb blocks, a fifth of which validates, scored on the other, both ways. `carried`: trained on PRO-seq
-of chr21, a tenth of which validates, applied to PRO-cap of chr22; and of the bins there in peaks of one cell line only,
-whether those of K562 are told from those of GM12878. `not smoothed`: the same model before its predictions are
-smoothed. `card`: which marks cannot be had from this signal, as the model itself says. Choose by `folds` alone.
+`folds`: the signal of chr21 as it is, thinned, and changed as PRO-cap and GRO-seq would see it
+(`_other_assays.changed`, with seeds that training does not draw; `otherwise` is a simulator of PRO-cap that training
+does not have); trained on one half of its 1-Mb blocks, a fifth of which validates, scored on the other, both ways.
+`carried`: trained on PRO-seq of chr21, a tenth of which validates, applied to PRO-cap of chr22; and of the bins there
+in peaks of one cell line only, whether those of K562 are told from those of GM12878. `not smoothed`: the same model
+before its predictions are smoothed. `card`: which marks cannot be had from this signal, as the model itself says.
+Choose by `folds` alone.
 """
 
 from __future__ import annotations
@@ -28,10 +29,10 @@ from scipy.ndimage import gaussian_filter1d, uniform_filter1d
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 import chromatell as ctl
+from chromatell.data._other_assays import changed
+from chromatell.data._tracks_inputs import input_values
 from chromatell.data._tracks_smooth import smooth
-from chromatell.models.nascent._augment import changed
 from chromatell.models.nascent._carry import Densities, Sample, assays_of, sample_scale
-from chromatell.models.nascent._signal import input_values
 
 ARTEFACT = {"chr21": ["chr21:9,820,000-9,840,000"]}
 STRANDS = ("plus", "minus")
@@ -72,7 +73,7 @@ def training_tracks() -> ctl.data.BinnedTracks:
 
 
 def otherwise(values: np.ndarray, read: float, rng: np.random.Generator) -> np.ndarray:
-    """PRO-cap as `_augment` does not make it: bins far above 10 kb around, by 300 bp of unlike efficiency."""
+    """PRO-cap as training does not make it: bins far above 10 kb around, by 300 bp of unlike efficiency."""
     reads = values.astype(float) / read
     near, around = (uniform_filter1d(reads, n, axis=1) for n in (7, 201))
     fold = near / (around + 0.05)

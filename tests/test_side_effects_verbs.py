@@ -148,6 +148,7 @@ CALLS: dict[str, Call] = {
         lambda d: ctl.pp.select_features(d["m"], n_regions=5),
         ("mod/rna/var/ctl_", "mod/atac/var/ctl_"),
     ),
+    "pp.simulate_assay": ("binned", lambda d: ctl.pp.simulate_assay(d["m"], share=0.5, seed=0), ()),
     "pp.smooth_tracks": ("binned", lambda d: ctl.pp.smooth_tracks(d["m"], sigma=1, copy=True), ()),
     "pp.split_cells": ("cells", lambda d: ctl.pp.split_cells(d["m"], seed=1), ("obs/ctl_split", UNS + "split")),
     "pp.split_regions": (

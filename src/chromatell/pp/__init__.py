@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from chromatell.pp._mask_bins import mask_bins
     from chromatell.pp._match_regions import match_regions
     from chromatell.pp._select_features import select_features
+    from chromatell.pp._simulate_assay import simulate_assay
     from chromatell.pp._smooth_tracks import smooth_tracks
     from chromatell.pp._split_cells import split_cells
     from chromatell.pp._split_regions import split_regions
@@ -34,6 +35,7 @@ __all__ = [
     "mask_bins",
     "match_regions",
     "select_features",
+    "simulate_assay",
     "smooth_tracks",
     "split_cells",
     "split_regions",

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import chromatell as ctl
-from chromatell.models.nascent._signal import Signal, input_values, mean_signal, segments
+from chromatell.data._tracks_inputs import input_values
+from chromatell.models.nascent._signal import Signal, mean_signal, segments
 
 
 @pytest.mark.parametrize("window", [1, 3, 13, 15, 201, 2561])

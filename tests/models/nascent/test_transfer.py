@@ -7,8 +7,8 @@ import pytest
 from tests.models.nascent.made_run_on import TRAIN, made, tracks_of
 
 import chromatell as ctl
+from chromatell.data._other_assays import KINDS, changed
 from chromatell.io import Record
-from chromatell.models.nascent._augment import KINDS, changed
 from chromatell.models.nascent._bins import most_bins
 from chromatell.models.nascent._carry import Densities, Sample, assays_of, n_carried, sample_scale
 from chromatell.models.nascent._transfer import Blend

@@ -253,7 +253,7 @@ class TrackBaselines(Data):
 
     def signal(self, chrom: str) -> np.ndarray:
         """Return the inputs over their mean in the training bins, float32 (inputs, bins)."""
-        from chromatell.models.nascent._signal import input_values
+        from chromatell.data._tracks_inputs import input_values
 
         return input_values(self.tracks, chrom, self.inputs) / self._scale
 

@@ -11,9 +11,9 @@ import numpy as np
 from chromatell._keys import RAW, REGION_SPLIT_HOW, TRAIN
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, examples
+from chromatell.data._tracks_inputs import input_values
 from chromatell.data._tracks_table import ASSAY, STRAND
 from chromatell.data.tracks import BinnedTracks
-from chromatell.models.nascent._signal import input_values
 
 if TYPE_CHECKING:
     from chromatell.models.nascent._config import NascentConfig

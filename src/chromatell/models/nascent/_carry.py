@@ -9,11 +9,12 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
 from chromatell._validate import ChromatellError
+from chromatell.data._other_assays import one_read
 from chromatell.data._tracks_table import ASSAY, STRAND
 
 WIDTHS = (1, 3, 5, 11, 21, 51, 101, 201, 501)  # bins
 _STRANDED = 201  # bins: wider stretches say nothing more of the strands
-_TOP, _FEW = 0.9, 0.1  # quantiles of the bins with signal: where they are clipped, and what one read is
+_TOP = 0.9  # quantile of the bins with signal where they are clipped
 _SMOOTH = 20.0  # bins: standard deviation of the smoothed log signal
 _RANKED, _RANKED_STRANDS = (2, 6, 20, 60), (3, 10)  # bins: standard deviations of what is ranked, of strands alone
 _TAILS = np.arange(0, 5.01, 0.125)  # -log10 of the share of bins that are as high or higher
@@ -160,7 +161,7 @@ def sample_scale(values: Iterable[np.ndarray], assays: Sequence[Assay]) -> np.nd
         if not signal.size:
             raise ChromatellError("An assay has no signal in the usable bins. Check the files, the mask and the split.")
         cut = float(np.quantile(signal, _TOP))
-        found[i] = cut, float(np.minimum(all_bins, cut).mean()), float(np.quantile(signal, _FEW))
+        found[i] = cut, float(np.minimum(all_bins, cut).mean()), one_read(signal)
     return found
 
 

@@ -17,6 +17,7 @@ from chromatell._docs import example
 from chromatell._keys import REGION_SPLIT_HOW, SPLITS, TRAIN
 from chromatell._unread import Readers
 from chromatell._validate import ChromatellError, one_of
+from chromatell.data._tracks_inputs import input_values
 from chromatell.data._tracks_store import TracksWriter
 from chromatell.data._tracks_table import ASSAY, SIGMA
 from chromatell.data.tracks import BinnedTracks, as_tracks
@@ -41,7 +42,7 @@ from chromatell.models.nascent._evaluation import (
 from chromatell.models.nascent._fitted import Fitted
 from chromatell.models.nascent._sample import SIGNAL, describe_signal, validated, warn_unlike
 from chromatell.models.nascent._sequence import MARGIN, bin_tokens, open_genome
-from chromatell.models.nascent._signal import choose_tracks, find_inputs, input_values, mean_signal
+from chromatell.models.nascent._signal import choose_tracks, find_inputs, mean_signal
 from chromatell.models.nascent._store import module_arrays, module_from, n_features
 from chromatell.models.nascent._transfer import BlendedTrees, blended_predictor
 from chromatell.models.nascent._tree_training import TreeBins

@@ -10,10 +10,10 @@ import numpy as np
 from chromatell._keys import VAL
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, warn
+from chromatell.data._other_assays import one_read
+from chromatell.data._tracks_inputs import input_values
 from chromatell.data.tracks import BinnedTracks
 from chromatell.metrics import average_precision
-from chromatell.models.nascent._carry import _FEW
-from chromatell.models.nascent._signal import input_values
 
 SIGNAL, READS, TOP, BINS = "signal", "reads", "top", "bins"
 _SHALLOW = 20.0  # times fewer reads than in training
@@ -39,7 +39,7 @@ def describe_signal(tracks: BinnedTracks, names: Sequence[str], split: str | Non
         return {BINS: float(signal.size), READS: 0.0, TOP: 0.0}
     k = max(1, signal.size // 1000)
     top = np.partition(signal, signal.size - k)[-k:].sum() / signal.sum()
-    read = np.quantile(signal[signal > 0], _FEW)
+    read = one_read(signal)
     return {BINS: float(signal.size), READS: float(signal.mean() / read), TOP: float(top)}
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from chromatell._validate import ChromatellError, examples
-from chromatell.data._tracks_info import BLACKLIST
+from chromatell.data._tracks_inputs import input_values
 from chromatell.data._tracks_table import ASSAY, INPUT, ROLE, SAMPLE, SIGMA, STAT, STRAND, TARGET, check_words
 from chromatell.data.tracks import BinnedTracks
 
@@ -32,19 +32,6 @@ def segments(window: int) -> list[tuple[int, int]]:
     right = list(zip(edges[:-1], edges[1:], strict=True))
     left = [(1 - b, 1 - a) for a, b in reversed(right)]
     return [*left, (0, 1), *right]
-
-
-def input_values(tracks: BinnedTracks, chrom: str, names: Sequence[str]) -> np.ndarray:
-    """Return input tracks of a chromosome, a copy, float32 (tracks, bins): 0 where unknown or blacklisted."""
-    values = np.nan_to_num(tracks.values(chrom, names), nan=0.0, posinf=0.0, neginf=0.0, copy=True)
-    if values.size and values.min() < 0:
-        raise ChromatellError(
-            f"An input of {list(names)} is negative on {chrom} ({values.min():g}); models read counts or coverage. "
-            "ctl.pp.bin_tracks(files) takes the absolute values of a minus strand."
-        )
-    if chrom in tracks.masks:
-        values[:, (tracks.masks[chrom] & BLACKLIST) > 0] = 0
-    return values
 
 
 def mean_signal(

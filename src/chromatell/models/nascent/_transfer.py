@@ -11,12 +11,12 @@ import torch
 
 from chromatell._keys import TRAIN
 from chromatell._validate import ChromatellError
+from chromatell.data._other_assays import KINDS, changed
+from chromatell.data._tracks_inputs import input_values
 from chromatell.data._tracks_table import STRAND
-from chromatell.models.nascent._augment import KINDS, changed
 from chromatell.models.nascent._bins import draw_bins
 from chromatell.models.nascent._carry import Assay, Densities, Sample
 from chromatell.models.nascent._losses import to_value
-from chromatell.models.nascent._signal import input_values
 from chromatell.models.nascent._smoothing import MOST, PIECE, chosen_widths, smoothed_predictor, tried_widths
 from chromatell.models.nascent._trees import TreeModule, Trees
 
