@@ -7,7 +7,7 @@ import json
 import numpy as np
 
 import chromatell as ctl
-from chromatell.cli import main
+from chromatell.cli import _console, main
 
 
 def said(path, capsys) -> dict:
@@ -39,6 +39,29 @@ def test_info_names_data_split_models_predictions_and_scores(by_api, tmp_path, c
     shown = capsys.readouterr().out
     for word in ("Models", "dense", "atac_pred", "region_mean", record.family):
         assert word in shown
+
+
+def test_info_breaks_no_word_on_a_terminal_of_80_columns(by_api, tmp_path, capsys, monkeypatch):
+    mdata = by_api.copy()
+    ctl.tl.evaluate(mdata, baselines=["region_mean_depth"], views=["overall"], labels=None, n_bootstrap=20, seed=0)
+    ctl.io.write(mdata, tmp_path / "a.h5mu")
+    monkeypatch.setattr(_console, "_WIDTH", 80)
+    assert main(["info", str(tmp_path / "a.h5mu")]) == 0
+    said = capsys.readouterr().out
+    words = set(said.split())
+    model = ctl.io.read_record(mdata, "dense")
+    scores = mdata.uns["ctl"]["evaluation"]
+    assert {
+        model.card["date"][:10],
+        model.card["package"],
+        ctl.io.content_hash(model)[:8],
+        "region_mean_depth",
+    } <= words
+    assert set(scores[["model", "view", "metric"]].astype(str).to_numpy().ravel()) <= words
+    row = scores.iloc[0]
+    assert f"{row['value']:.4f}" in words
+    assert f"{row['ci_low']:.4f} to {row['ci_high']:.4f}" in said
+    assert "Scores, split test, pairs cross-cell" in said
 
 
 def test_info_of_one_modality_of_tracks_and_of_a_model(shared, simulated, tmp_path, capsys):

@@ -248,5 +248,5 @@ def test_a_gpu_that_is_not_there_is_told(cells, refused):
 
 
 def test_names_of_variants_are_told_from_files():
-    with pytest.raises(ctl.ChromatellError, match="got list; names, such as 'rs123', are not looked up"):
+    with pytest.raises(ctl.ChromatellError, match="1 of 1 variants are not named .*'rs123' are not looked up"):
         read_variants(["rs123"])

@@ -81,9 +81,7 @@ def test_values_that_are_not_finite(dense):
     rna.X = rna.X.toarray() if dense else rna.X
     values = rna.X if dense else rna.X.data
     values.reshape(-1)[:3] = [np.nan, np.inf, -np.inf]
-    scope = cure(
-        "ctl._validate.nonnegative(mdata.mod['rna'], 'rna')", {"mdata": md.MuData({"rna": rna})}, "3 NaN or inf"
-    )
+    scope = cure("ctl._values.nonnegative(mdata.mod['rna'], 'rna')", {"mdata": md.MuData({"rna": rna})}, "3 NaN or inf")
     assert np.isfinite(scope["mdata"].mod["rna"].X.sum())
 
 
@@ -92,7 +90,19 @@ def test_negative_values_beside_counts():
     rna = mdata.mod["rna"]
     rna.layers["counts"] = rna.X.copy()
     rna.X = rna.X.toarray() - 3
-    cure("ctl._validate.nonnegative(mdata.mod['rna'], 'rna')", {"mdata": mdata}, "negative values")
+    cure("ctl._values.nonnegative(mdata.mod['rna'], 'rna')", {"mdata": mdata}, "negative values")
+
+
+def test_negative_values_beside_raw():
+    """Scanpy's tutorials keep log-normalised values of more genes in .raw before sc.pp.scale."""
+    mdata = paired()
+    rna = mdata.mod["rna"]
+    rna.X = np.log1p(rna.X.toarray() * np.float32(1.3))
+    kept = rna.X.copy()
+    rna.raw = rna.copy()
+    rna.X = rna.X - 3
+    scope = cure("ctl._values.nonnegative(mdata.mod['rna'], 'rna')", {"mdata": mdata}, "negative values")
+    np.testing.assert_array_equal(scope["mdata"].mod["rna"].X, kept)
 
 
 def test_names_that_repeat():
@@ -106,7 +116,7 @@ def test_cells_without_expression():
     x = mdata.mod["rna"].X.toarray()
     x[3] = 0
     mdata.mod["rna"].X = sp.csr_matrix(x)
-    call = "ctl._validate.expressed(mdata.mod['rna'])"
+    call = "ctl._values.expressed(mdata.mod['rna'])"
     scope = cure(call, {"mdata": mdata, "rna": mdata.mod["rna"]}, "1 of 12 cells have no expression")
     assert scope["mdata"].n_obs == 11
 
@@ -155,7 +165,7 @@ def test_cells_given_as_a_path(tmp_path):
 
 
 def test_values_that_are_no_numbers_or_no_counts():
-    call = "ctl._validate.nonnegative(mdata.mod['rna'], 'rna')"
+    call = "ctl._values.nonnegative(mdata.mod['rna'], 'rna')"
     mdata = paired()
     counts = mdata.mod["rna"].X
     mdata.mod["rna"].X = counts.toarray().astype(object)

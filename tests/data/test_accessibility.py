@@ -9,7 +9,7 @@ import pytest
 import scipy.sparse as sp
 
 from chromatell import ChromatellError, ChromatellWarning
-from chromatell._validate import nonnegative
+from chromatell._values import nonnegative
 from chromatell.data.accessibility import fragment_counts, open_matrix, true_depth
 from chromatell.data.smoothing import Smoothing, fit_smoothing, neighbor_graph
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from chromatell import ChromatellError
-from chromatell._validate import query_expression
+from chromatell._values import query_expression
 from chromatell.data.expression import Expression
 
 GENES = pd.Index([f"ENSG{i:011d}" for i in range(12)])

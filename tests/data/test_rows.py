@@ -15,7 +15,7 @@ from tests.helpers import in_halves
 import chromatell as ctl
 from chromatell import ChromatellError, _row_sources
 from chromatell._rows import DiskMatrix, as_rows, matrix, read
-from chromatell._validate import is_counts, nonnegative
+from chromatell._values import is_counts, nonnegative
 
 KINDS = ("h5ad", "h5ad dense", "zarr", "zarr dense", "dask sparse", "dask dense", "dask columns", "lazy")
 

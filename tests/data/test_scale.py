@@ -97,6 +97,28 @@ def test_corrected_counts_for_a_model_of_counts_and_the_cure(counts):
     expression.align(rna)
 
 
+@pytest.mark.parametrize("where", ["layer", "raw"])
+def test_a_query_that_keeps_its_counts_under_another_name(counts, where):
+    """Scanpy's users keep counts in a layer of any name or in .raw, with more genes and in another order."""
+    expression = Expression.fit(sp.csr_matrix(counts), GENES)
+    var = pd.DataFrame(index=GENES)
+    counts = counts.toarray()
+    rna = ad.AnnData(np.log1p(counts / counts.sum(1, keepdims=True) * 1e4), var=var)
+    if where == "layer":
+        rna.layers["a_sum"] = counts * 0.5  # no counts
+        rna.layers["umi"] = counts.copy()
+    else:
+        more = np.column_stack([np.ones(len(counts), dtype=np.float32), counts[:, ::-1]])
+        rna.raw = ad.AnnData(more, var=pd.DataFrame(index=["other", *GENES[::-1]]))
+    with pytest.raises(ChromatellError, match="the query's X holds") as caught:
+        expression.align(rna)
+    line = re.search(r"rna\.X = .*?\.copy\(\)", str(caught.value)).group()
+    exec(line, {"rna": rna})
+    np.testing.assert_array_equal(rna.X, counts)
+    sc.pp.normalize_total(rna)
+    np.testing.assert_array_equal(rna.layers["umi"] if where == "layer" else rna.raw[:, GENES].X, counts)
+
+
 def test_values_that_follow_no_scale_are_named_or_refused(counts, rng):
     """Smoothed values: their totals say nothing, but the training cells' totals and largest value are known."""
     smooth = scaled(counts, 1e3, log=True).X.toarray()

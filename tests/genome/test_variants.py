@@ -160,3 +160,35 @@ def test_bad_frames_and_paths(tmp_path):
         read_variants(pd.DataFrame({"chrom": [], "pos": [], "ref": [], "alt": []}))
     with pytest.raises(ChromatellError, match="1 of 2 variants have no position \\(such as '-1'\\).*from 0 on"):
         read_variants(pd.DataFrame({"chrom": "chr1", "start": [5, -1], "ref": "A", "alt": "C"}))
+
+
+@pytest.mark.parametrize("name", ["chr1:2250:C>G", "chr1:2250C>G", "chr1:g.2250C>G", "chr1-2250-C-G", "chr1:2250:c:g"])
+def test_names_as_people_write_them(name):
+    for given in (name, [name], pd.Series([name])):
+        assert read_variants(given).to_numpy().tolist() == [["chr1", 2250, name, "C", "G"]]
+
+
+def test_names_of_odd_chromosomes_and_alleles():
+    table = read_variants(["HLA-A*01:01:01-12-AT-A", "2L:5:A>G,T", "17:43044295:G>GA"])
+    assert table[["chrom", "pos", "ref", "alt"]].to_numpy().tolist() == [
+        ["HLA-A*01:01:01", 12, "AT", "A"],
+        ["2L", 5, "A", "G"],
+        ["2L", 5, "A", "T"],
+        ["17", 43044295, "G", "GA"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["chr1:2250:C>G", "rs7"], "1 of 2 variants are not named .*such as 'rs7'.*Needed: 'chr1:2250:C>G'"),
+        (["chr1:2250"], r"1 of 1 variants.*pd\.DataFrame"),
+        ("rs7", "No file of variants at 'rs7'; a variant's name is 'chr1:2250:C>G'"),
+        ([], "the list of variants holds no variant"),
+        (["chr1:0:C>G"], "no position"),
+        (3, "got int. Names are"),
+    ],
+)
+def test_names_that_are_none(given, message):
+    with pytest.raises(ChromatellError, match=message):
+        read_variants(given)

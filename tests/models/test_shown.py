@@ -14,6 +14,8 @@ import pytest
 import rich.console
 
 import chromatell as ctl
+from chromatell.models._fit_network import make_trainer
+from chromatell.models._train_config import TrainConfig
 
 CALL = {"train_kwargs": {"max_epochs": 2}, "seed": 0, "n_hidden": 4, "n_members": 1}
 
@@ -82,3 +84,18 @@ def test_a_notebook_without_ipywidgets_warns_of_nothing(cells, monkeypatch, caps
     assert not [str(w.message) for w in said if "ipywidgets" in str(w.message)]  # tqdm's and rich's both name it
     assert not [line for line in log if line.startswith("Epoch")]  # it would keep every line
     assert "Epoch" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "cure"),
+    [
+        ({"limit_train_batches": -3, "min_epochs": 1}, "Leave 'limit_train_batches' out of trainer_kwargs."),
+        ({"precision": "8", "accelerator": "cpu"}, "Take precision='32-true'."),
+        ({"devices": -1}, "Take devices=1."),
+        ({"accelerator": "tpuu", "min_epochs": 1}, "Take accelerator='cpu'."),
+    ],
+)
+def test_only_the_option_that_is_wrong_is_to_be_changed(options, cure):
+    with pytest.raises(ctl.ChromatellError, match="Training cannot be set up with") as caught:
+        make_trainer(TrainConfig(), **options)
+    assert str(caught.value).endswith(f". {cure}")

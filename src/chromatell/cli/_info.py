@@ -15,6 +15,8 @@ from chromatell.cli._console import output
 from chromatell.cli._files import check_data
 
 _MOST = 40  # rows of scores
+_NUMBERS = ("value", "ci_low", "ci_high", "n", "is_baseline", USES_TARGET_ASSAY)  # shown together, or in --json alone
+_ALWAYS = ("model", "view", "metric")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -28,9 +30,9 @@ def run(args: argparse.Namespace) -> None:
     console = output()
     console.print(Text(f"{args.input}: {found['kind']}", style="bold"))
     for title, name in (("Data", "data"), ("Split", "split"), ("Models", "models"), ("Predictions", "predictions")):
-        _print(console, title, found[name])
+        _print(console, title, [_short(row) for row in found[name]])
     scores = found["scores"]
-    _print(console, "Scores", scores[:_MOST])
+    _print(console, *_short_scores(scores, _MOST))
     if len(scores) > _MOST:
         console.print(Text(f"... and {len(scores) - _MOST} more; --json lists all.", style="dim"))
 
@@ -156,6 +158,27 @@ def _one(value: Any) -> Any:
     return value if isinstance(value, int | float | bool | None) else str(value)
 
 
+def _short(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row with the day of a date and the first digits of a hash; --json has them whole."""
+    cut = {"date": 10, "hash": 8}
+    return {name: value[: cut[name]] if name in cut else value for name, value in row.items()}
+
+
+def _short_scores(rows: list[dict[str, Any]], most: int) -> tuple[str, list[dict[str, Any]]]:
+    """Return a title with what all rows share, and `most` rows that 80 characters hold; --json has them whole."""
+    ids = [name for name in dict.fromkeys(name for row in rows for name in row) if name not in _NUMBERS]
+    shared = [name for name in ids if name not in _ALWAYS and len({row.get(name) for row in rows}) == 1]
+    title = ", ".join(["Scores", *(f"{name} {_shown(rows[0].get(name))}" for name in shared if rows[0].get(name))])
+    short = []
+    for row in rows[:most]:
+        low, high = row.get("ci_low"), row.get("ci_high")
+        interval = "" if low is None or high is None else f"{low:.4f} to {high:.4f}"
+        value = row.get("value")
+        numbers = {"value": "" if value is None else f"{value:.4f}", "95% interval": interval}
+        short.append({name: row.get(name) for name in ids if name not in shared} | numbers)
+    return title, short
+
+
 def _print(console: Any, title: str, rows: list[dict[str, Any]]) -> None:
     if not rows:
         console.print(Text(f"\n{title}: none", style="bold"))
@@ -167,7 +190,8 @@ def _print(console: Any, title: str, rows: list[dict[str, Any]]) -> None:
     table = new_table(f"\n{title}", "")
     for name in columns:
         number = all(isinstance(row.get(name), int | float | None) for row in rows)
-        table.add_column(Text(name), justify="right" if number else "left", overflow="fold")
+        one_word = not number and not any(" " in str(row.get(name)) for row in rows)
+        table.add_column(Text(name), justify="right" if number else "left", overflow="fold", no_wrap=one_word)
     for row in rows:
         table.add_row(*(Text(_shown(row.get(name))) for name in columns))
     console.print(table)

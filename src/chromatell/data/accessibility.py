@@ -13,7 +13,8 @@ from anndata import AnnData
 from chromatell._keys import N_FRAGMENTS, SELECTED
 from chromatell._rows import DiskMatrix, matrix
 from chromatell._settings import logger
-from chromatell._validate import ChromatellError, column, examples, values
+from chromatell._validate import ChromatellError, column, examples
+from chromatell._values import values
 
 _LOOKED_AT = 5_000_000
 _DEPTH_COLUMNS = (N_FRAGMENTS, "atac_fragments", "nCount_ATAC")

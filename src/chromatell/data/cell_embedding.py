@@ -14,7 +14,8 @@ from anndata import AnnData
 from chromatell._keys import RNA, X_PCA
 from chromatell._rows import DiskMatrix, matrix, read
 from chromatell._settings import logger
-from chromatell._validate import ChromatellError, examples, expressed, is_counts, nonnegative, values
+from chromatell._validate import ChromatellError, examples
+from chromatell._values import expressed, is_counts, nonnegative, values
 from chromatell.data.accessibility import selected
 from chromatell.data.cells import row_blocks, subset
 from chromatell.data.expression import Embedding, Expression, components_there

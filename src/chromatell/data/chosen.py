@@ -14,7 +14,8 @@ from mudata import MuData
 
 from chromatell._keys import ATAC, ATAC_PRED, RNA
 from chromatell._nearest import names_there
-from chromatell._validate import ChromatellError, modality, nonnegative
+from chromatell._validate import ChromatellError, modality
+from chromatell._values import nonnegative
 from chromatell.data.accessibility import open_matrix
 from chromatell.data.predictions import predicted_regions, prediction_keys, read_prediction
 from chromatell.genome.regions import region_table

@@ -14,7 +14,8 @@ from anndata import AnnData
 from chromatell._dask import current_client, over_rows
 from chromatell._rows import BLOCK, DiskMatrix, columns, matrix, read
 from chromatell._settings import logger
-from chromatell._validate import ChromatellError, examples, is_counts, one_of, warn
+from chromatell._validate import ChromatellError, examples, one_of, warn
+from chromatell._values import is_counts, kept_counts
 from chromatell.data.gene_names import cure_of_names
 from chromatell.data.out_of_range import TrainingRange
 from chromatell.data.scale import MOST_LOGGED, Scale, far_off, find_scale
@@ -194,14 +195,12 @@ class Expression(Standardiser):
         x = columns(matrix(rna), position[present])
         kind = "counts" if is_counts(x) else "normalised"
         if kind != self.kind:
-            kept = "rna.X = rna.layers['counts']" if "counts" in rna.layers else "Put the counts into rna.X"
-            if find_scale(matrix(rna)) is None:  # not the logarithms of counts, which rounded would be taken for counts
-                kept += "; where its decimals are corrected counts, round them: rna.X = np.rint(rna.X)"
-            cure = (
-                kept
-                if self.kind == "counts"
-                else (self.scale or Scale(True, 0.0)).recipe().replace("rna.X = rna.layers['counts']; ", "")
-            )
+            if self.kind == "counts":
+                cure = kept_counts(rna, "rna") or "Put the counts into rna.X"
+                if find_scale(matrix(rna)) is None:  # logarithms of counts, when rounded, would be taken for counts
+                    cure += "; where its decimals are corrected counts, round them: rna.X = np.rint(rna.X)"
+            else:
+                cure = (self.scale or Scale(True, 0.0)).recipe()
             raise ChromatellError(
                 f"The model was trained on {_VALUES[self.kind]}; the query's X holds {_VALUES[kind]}. {cure}."
             )
@@ -221,7 +220,7 @@ class Expression(Standardiser):
                     else known.to(wanted, x)
                 )
         mass = float(self.share[present].sum())
-        off = far_off(x, mass, self.library_mean, self.library_sd, self.scale, counts=self.kind == "counts")
+        off = far_off(x, rna, mass, self.library_mean, self.library_sd, self.scale, counts=self.kind == "counts")
         if off is not None:
             message, hopeless = off
             if hopeless:

@@ -15,7 +15,8 @@ from mudata import MuData
 from chromatell._keys import ATAC, ATAC_PRED, RNA
 from chromatell._rows import compact, matrix, pieces, read
 from chromatell._sparse import check_sparse
-from chromatell._validate import ChromatellError, examples, is_counts, modality, one_of, same_names, values, warn
+from chromatell._validate import ChromatellError, called, examples, modality, one_of, same_names, warn
+from chromatell._values import is_counts, kept_counts, values
 from chromatell.data.accessibility import selected
 from chromatell.data.stored import stored
 
@@ -131,7 +132,7 @@ class Input:
             raise ChromatellError(
                 f"The model was trained on {wanted} of {name!r}; mdata.mod[{name!r}].X of the query holds {found}. "
                 + (
-                    f"Set mdata.mod[{name!r}].X = mdata.mod[{name!r}].layers['counts']."
+                    f"Put the counts there: {kept_counts(adata, called(name)) or called(name) + '.X = ...'}."
                     if self.how != GIVEN
                     else "Normalise it as the training cells were."
                 )

@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+from anndata import AnnData
 
 from chromatell._rows import read
+from chromatell._values import kept_counts
 
 _LOOKED_AT = 1000  # cells, evenly spread
 _CONSTANT = 2e-3  # spread of the totals, over their mean, that rounding leaves
@@ -49,7 +51,7 @@ class Scale:
 
     def recipe(self) -> str:
         """Return the calls that bring counts to this scale."""
-        calls = "rna.X = rna.layers['counts']; sc.pp.normalize_total(rna"
+        calls = "sc.pp.normalize_total(rna"
         calls += f", target_sum={self.total:g})" if self.total else ")"
         return calls + ("; sc.pp.log1p(rna)" if self.log or not self.total else "")
 
@@ -80,7 +82,7 @@ def find_scale(x: Any) -> Scale | None:
 
 
 def far_off(
-    x: Any, mass: float, mean: float, sd: float, scale: Scale | None, *, counts: bool
+    x: Any, rna: AnnData, mass: float, mean: float, sd: float, scale: Scale | None, *, counts: bool
 ) -> tuple[str, bool] | None:
     """Return what is wrong with a query's scale, and whether it is beyond use; None where nothing is.
 
@@ -88,6 +90,8 @@ def far_off(
     ----------
     x
         The model's genes that are there, (cells, present); some cells are looked at.
+    rna
+        The query, which may keep its counts beside X.
     mass
         Share of the training total in these genes.
     mean, sd
@@ -118,7 +122,8 @@ def far_off(
     beyond = float(np.mean(v > 1.25 * scale.largest)) if scale is not None and v.size else 0.0
     if abs(off) < WARN and beyond < _BEYOND:
         return None
-    cure = (scale or Scale(True, 0.0)).recipe()
+    kept = kept_counts(rna, "rna") or "rna.X = the counts"
+    cure = f"{kept}; {(scale or Scale(True, 0.0)).recipe()}"
     looks = " It looks not log-transformed: sc.pp.log1p(rna)." if beyond >= _BEYOND and off > 0 else ""
     return (
         f"The query is not on the scale of the training cells: its values sum to {told} ({abs(off):.0f} sd of theirs), "

@@ -6,7 +6,7 @@ import csv
 import gzip
 import os
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -16,6 +16,7 @@ import pandas as pd
 from chromatell._keys import CHROM, START
 from chromatell._validate import ChromatellError, examples, warn
 from chromatell.genome.odd_rows import OddLines, find_column, keep_rows, split_row
+from chromatell.genome.variant_names import FORM, is_variant_name, named_variants
 
 COLUMNS = (CHROM, "pos", "id", "ref", "alt")
 _VCF = ["#CHROM", "POS", "ID", "REF", "ALT"]
@@ -40,7 +41,7 @@ _CURE = (
 )
 
 
-def read_variants(source: str | Path | pd.DataFrame) -> pd.DataFrame:
+def read_variants(source: str | Path | pd.DataFrame | Sequence[str]) -> pd.DataFrame:
     """Variants, one row an alternative allele.
 
     Parameters
@@ -49,6 +50,7 @@ def read_variants(source: str | Path | pd.DataFrame) -> pd.DataFrame:
         - VCF: the first five columns are read, genotypes passed over.
         - A table with a header (tab or comma), or a DataFrame: `chrom`, `pos` (1-based, as in VCF) or `start`
           (0-based), `ref`, `alt`, and `id` if there.
+        - Names, one or a list: ``'chr1:2250:C>G'``, ``'chr1:g.2250C>G'`` or ``'chr1-2250-C-G'``, 1-based.
 
         Plain text, gzip or bgzip, told by content and not by suffix. Several alternative alleles, ``A,T``, become a row
         each.
@@ -80,16 +82,19 @@ def read_variants(source: str | Path | pd.DataFrame) -> pd.DataFrame:
     """
     if isinstance(source, pd.DataFrame):
         table, where = _of_frame(source), "the table of variants"
+    elif isinstance(source, str) and is_variant_name(source) and not Path(source).exists():
+        table, where = _of_frame(named_variants([source])), "the variant"
+    elif isinstance(source, list | tuple | np.ndarray | pd.Series | pd.Index):
+        table, where = _of_frame(named_variants(source)), "the list of variants"
     elif not isinstance(source, str | os.PathLike):
         raise ChromatellError(
-            f"Expected a file or a table of variants, got {type(source).__name__}; names, such as 'rs123', are not "
-            f"looked up. {_CURE}"
+            f"Expected a file, a table or names of variants, got {type(source).__name__}. Names are {FORM}. {_CURE}"
         )
     else:
         path = Path(source)
         where = repr(str(path))
         if not path.is_file():
-            raise ChromatellError(f"No file of variants at {where}. {_CURE}")
+            raise ChromatellError(f"No file of variants at {where}; a variant's name is {FORM}. {_CURE}")
         try:
             table = _of_file(path)
         except (UnicodeDecodeError, EOFError, csv.Error, gzip.BadGzipFile, zlib.error) as error:

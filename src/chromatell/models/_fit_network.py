@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -24,6 +25,7 @@ from chromatell.models._plan import Loaders, Plan
 from chromatell.models._run import Run
 from chromatell.models._train_config import TrainConfig
 
+_PLAIN = {"accelerator": "cpu", "devices": 1, "precision": "32-true"}  # what every machine has
 _DDP = ("ddp", "ddp_find_unused_parameters_true", "ddp_find_unused_parameters_false")
 _MODULE = "module."  # how a state names the weights of what `Plan` fits
 
@@ -53,7 +55,8 @@ def fit_network(
     """
     identity = cache(identity)
     train, val = loaders
-    run = Run(config, path=state, start_counts=starts_fitted and val is not None)
+    objective = getattr(module, "training_objective", "")
+    run = Run(config, path=state, start_counts=starts_fitted and val is not None, objective=objective)
     if state is not None:
         run.identity = identity()
         if state.exists():
@@ -135,17 +138,24 @@ def make_trainer(
     options["plugins"] = [*_listed(options.get("plugins")), StateFile()]
     try:
         return Trainer(accelerator=accelerator, devices=devices, precision=precision, strategy=strategy, **options)
-    except TypeError as error:  # an option that Lightning's trainer does not know
-        said = str(error).strip().splitlines()[0].removeprefix("Trainer.__init__() ")
-        raise ChromatellError(
-            f"trainer_kwargs={sorted(kwargs)} is not all for Lightning's Trainer: {said}. Leave that out."
-        ) from error
-    except (MisconfigurationException, ValueError, RuntimeError) as error:
-        raise ChromatellError(
-            f"Training cannot be set up with accelerator={accelerator!r}, devices={devices!r}, precision={precision!r}"
-            f"{f', {sorted(kwargs)}' if kwargs else ''}: {str(error).strip().splitlines()[0].rstrip('.')}. Take "
-            "accelerator='cpu', devices=1 and precision='32-true', or leave them out."
-        ) from error
+    except (MisconfigurationException, TypeError, ValueError, RuntimeError) as error:
+        said = str(error).strip().splitlines()[0].removeprefix("Trainer.__init__() ").rstrip(".!")
+        asked = {"accelerator": accelerator, "devices": devices, "precision": precision}
+        raise ChromatellError(_not_set_up(said, asked, kwargs)) from error
+
+
+def _not_set_up(said: str, asked: dict[str, Any], others: dict[str, Any]) -> str:
+    """Return what Lightning said, with the options that can be at fault: those it names, else all that were given."""
+    others = {name: value for name, value in others.items() if name != "callbacks" or name in said}
+    given = {name: value for name, value in asked.items() if value != _PLAIN[name]} | others
+    blamed = [name for name in given if re.search(rf"\b{name}\b", said)] or list(given)
+    plain = [f"{name}={_PLAIN[name]!r}" for name in blamed if name in _PLAIN]
+    cures = [f"take {', '.join(plain)}"] if plain else []
+    if other := [name for name in blamed if name not in _PLAIN]:
+        cures.append(f"leave {', '.join(map(repr, other))} out of trainer_kwargs")
+    cure = ", and ".join(cures) or "update lightning: pip install -U lightning"
+    shown = ", ".join(f"{name}={value!r}" for name, value in (asked | others).items())
+    return f"Training cannot be set up with {shown[:400]}: {said}. {cure[0].upper()}{cure[1:]}."
 
 
 def _listed(value: Any) -> list[Any]:

@@ -34,6 +34,8 @@ class Run(Callback):
         Where the state is kept; None keeps none.
     start_counts
         The weights that training starts from are a candidate for the best: they were fitted by other means.
+    objective
+        What the training loss is where the validation loss is another: it is said once.
     show
         Takes the number of steps done and a text, for a progress bar; None writes a log line an epoch.
     """
@@ -45,10 +47,11 @@ class Run(Callback):
         identity: Mapping[str, Any] | None = None,
         path: Path | None = None,
         start_counts: bool = False,
+        objective: str = "",
         show: Show | None = None,
     ) -> None:
         self.config, self.identity, self.path = config, dict(identity or {}), path
-        self.start_counts, self.show = start_counts, show
+        self.start_counts, self.objective, self.show = start_counts, objective, show
         self.history: dict[str, list[float]] = {}
         self.best, self.best_epoch = math.inf, -1
         self.weights: dict[str, Tensor] = {}
@@ -137,6 +140,8 @@ class Run(Callback):
         text = ", ".join(f"{name} loss {value:.4g}" for name, value in losses.items() if value is not None)
         best = " (best)" if self.best_epoch == self.n_epochs - 1 and self.weights else ""
         text = f"Epoch {self.n_epochs}/{self.config.max_epochs}: {text}{best}"
+        if self.n_epochs == 1 and self.objective:
+            logger.info(f"The two losses are of different kinds; training: {self.objective}.")
         if self.show is not None:
             self.show(0, text)
         elif "ipykernel" not in sys.modules:  # a notebook would keep every line

@@ -19,7 +19,8 @@ from chromatell._dask import current_client
 from chromatell._keys import ATAC, CHROM, END, START, UNS
 from chromatell._rows import matrix, pieces
 from chromatell._settings import logger
-from chromatell._validate import ChromatellError, examples, in_range, nonnegative, one_of
+from chromatell._validate import ChromatellError, examples, in_range, one_of
+from chromatell._values import nonnegative
 from chromatell.genome.bed import read_regions
 from chromatell.genome.builds import ChromSizes, chromosome_sizes
 from chromatell.genome.regions import region_table

@@ -15,7 +15,8 @@ from chromatell._docs import documented
 from chromatell._keys import ATAC, LINKS, RNA, SCORE, SELECTED, UNS
 from chromatell._rows import matrix, read
 from chromatell._settings import logger, settings
-from chromatell._validate import ChromatellError, is_counts, nonnegative, one_of, paired, split_of
+from chromatell._validate import ChromatellError, one_of, paired, split_of
+from chromatell._values import is_counts, nonnegative
 from chromatell.data.named import Modalities, modalities
 
 Method = Literal["variance", "lasso", "random_forest", "proximity"]

@@ -29,7 +29,8 @@ from chromatell._keys import (
 from chromatell._rows import matrix, read
 from chromatell._settings import logger
 from chromatell._unread import Readers, refuse_unread, usual
-from chromatell._validate import ChromatellError, examples, in_range, is_counts, one_of, store_key, warn
+from chromatell._validate import ChromatellError, examples, in_range, one_of, store_key, warn
+from chromatell._values import is_counts
 from chromatell.data.chosen import Accessibility, accessibility, coordinates
 from chromatell.data.named import Modalities, modalities
 from chromatell.data.predictions import attach

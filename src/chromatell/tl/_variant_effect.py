@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -36,7 +37,7 @@ _ROUNDING = 1e-5  # share of the largest random effect: effects that are this cl
 @example("sequence model")
 def variant_effect(
     mdata: MuData,
-    variants: str | Path | pd.DataFrame,
+    variants: str | Path | pd.DataFrame | Sequence[str],
     *,
     fasta: str | Path | Any = None,
     key: str = "xchrom",
@@ -62,7 +63,8 @@ def variant_effect(
         Modality `rna` and a model that reads DNA.
     variants
         A VCF, plain or gzip, or a table (path or DataFrame) with `chrom`, `pos` (1-based, as in VCF) or `start`
-        (0-based), `ref`, `alt`, and `id` if there. Several alternative alleles become a row each.
+        (0-based), `ref`, `alt`, and `id` if there; or names, one or a list: ``'chr1:2250:C>G'`` or ``'chr1-2250-C-G'``
+        (1-based). Several alternative alleles become a row each.
     fasta
         Path of the genome, or a `chromatell.genome.Genome`: the window is centred on the variant, for an insertion or
         deletion on the middle of each allele. None: substitutions only, in the window (``atac.varm['dna_code']``) of

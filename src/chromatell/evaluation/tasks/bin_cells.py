@@ -14,7 +14,8 @@ from mudata import MuData
 
 from chromatell._keys import ATAC, RNA, SPLIT
 from chromatell._settings import logger
-from chromatell._validate import ChromatellError, examples, modality, nonnegative, split_of, unique_names
+from chromatell._validate import ChromatellError, examples, modality, split_of, unique_names
+from chromatell._values import nonnegative
 from chromatell.data.accessibility import open_matrix, selected
 from chromatell.io._uns_store import model_keys
 from chromatell.metrics.views import label_codes

@@ -14,17 +14,8 @@ from mudata import MuData
 from chromatell._keys import ATAC, REGION_CLASS_FRACTION, RNA, TRAIN, X_PCA
 from chromatell._nearest import names_there
 from chromatell._settings import logger
-from chromatell._validate import (
-    ChromatellError,
-    examples,
-    expressed,
-    modality,
-    name_list,
-    nonnegative,
-    paired,
-    split_of,
-    warn,
-)
+from chromatell._validate import ChromatellError, examples, modality, name_list, paired, split_of, warn
+from chromatell._values import expressed, nonnegative
 from chromatell.data.accessibility import open_matrix, selected
 from chromatell.data.cell_embedding import embedding_of, is_scaled
 from chromatell.genome.regions import region_table

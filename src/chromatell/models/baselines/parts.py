@@ -16,7 +16,8 @@ from scipy.special import expit, logit
 
 from chromatell._keys import CHROM
 from chromatell._rows import matrix, read
-from chromatell._validate import ChromatellError, column, is_counts, paired
+from chromatell._validate import ChromatellError, column, paired
+from chromatell._values import is_counts
 from chromatell.data.accessibility import open_matrix
 from chromatell.data.cells import row_blocks
 from chromatell.data.lsi import Lsi

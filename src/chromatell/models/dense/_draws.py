@@ -17,7 +17,8 @@ from anndata import AnnData
 from mudata import MuData
 from torch import Tensor, nn
 
-from chromatell._validate import ChromatellError, in_range, one_of, query_expression
+from chromatell._validate import ChromatellError, in_range, one_of
+from chromatell._values import query_expression
 from chromatell.data.cells import CellBatch
 from chromatell.models.dense._module import DenseModule
 

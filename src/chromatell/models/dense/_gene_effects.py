@@ -10,7 +10,7 @@ import torch
 from anndata import AnnData
 from mudata import MuData
 
-from chromatell._validate import query_expression
+from chromatell._values import query_expression
 from chromatell.data.cells import CellBatch
 
 if TYPE_CHECKING:

@@ -18,16 +18,8 @@ from chromatell._keys import ATAC, RNA, TRAIN
 from chromatell._rows import matrix, read
 from chromatell._settings import logger
 from chromatell._unread import refuse_unread
-from chromatell._validate import (
-    ChromatellError,
-    expressed,
-    name_list,
-    nonnegative,
-    one_of,
-    paired,
-    query_expression,
-    split_of,
-)
+from chromatell._validate import ChromatellError, name_list, one_of, paired, split_of
+from chromatell._values import expressed, nonnegative, query_expression
 from chromatell.data.accessibility import selected, true_depth
 from chromatell.data.cells import CellBatch, CellDataset, CellInput, cell_loader, row_blocks, subset
 from chromatell.data.expression import Expression

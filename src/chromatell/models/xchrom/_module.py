@@ -91,6 +91,15 @@ class XChromModule(RegionSide):
 
     # ---- training
 
+    @property
+    def training_objective(self) -> str:
+        """What the training loss is where the validation loss is another; '' where it is the same."""
+        c = self.config
+        beside_covariates = bool(c.warm_epochs) and c.tower.kind == "motifs" and self.covariates is not None
+        if not (beside_covariates or c.learns_vectors):
+            return ""
+        return "the squared error of the regions' vectors, in logits; validation: the cross entropy over cells"
+
     def forward(self, batch: RegionBatch) -> Tensor:
         """Return the logits, (regions, cells), float32."""
         return (self.regions(batch.tokens, batch.said) @ self._cells(batch).T).float()

@@ -9,7 +9,8 @@ from mudata import MuData
 
 from chromatell._keys import ATAC, RNA, X_PCA
 from chromatell._settings import logger
-from chromatell._validate import ChromatellError, expressed, nonnegative, paired, region_split_of, split_of
+from chromatell._validate import ChromatellError, paired, region_split_of, split_of
+from chromatell._values import expressed, nonnegative
 from chromatell.data.accessibility import selected
 from chromatell.data.cell_embedding import embedding_of, is_scaled
 from chromatell.models.xchrom._module import XChromConfig
