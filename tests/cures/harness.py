@@ -16,7 +16,8 @@ import scipy
 import chromatell as ctl
 from chromatell import ChromatellError
 
-_NAMES = "ctl|np|pd|mdata|adata|atac|rna|keep|shared|tracks|table|del|measured|mudata|barcodes|prediction|matches|parts"
+_NAMES = "ctl|np|pd|mdata|adata|atac|rna|keep|shared|tracks|table|del|measured|query"
+_NAMES += "|mudata|barcodes|prediction|matches|parts"
 _START = re.compile(rf"\b(?:{_NAMES})\b(?:[.,\[]| =| [a-z]+[.\[])")
 _OFFER = re.compile(r"\b(such as|[Tt]ry|[Tt]ake|[Uu]se|give|one of|there:|reads) (?=['\"(\[{\d.-])")
 _OPTION = re.compile(r"(?<![\w.])([a-z_]+)=(?=[\w'\"(\[{-])")

@@ -188,3 +188,15 @@ def test_both_cures_of_a_copy_of_a_file_work(plain, tmp_path):
     finally:
         mdata.file.close()
     assert (tmp_path / "cells.h5mu").read_bytes() == bytes_before
+
+
+def test_names_of_modalities_for_what_has_none():
+    tracks = ctl.data.BinnedTracks({"chr1": np.ones((1, 10))}, ["plus"], chrom_sizes={"chr1": 500})
+    with pytest.raises(
+        ctl.ChromatellError, match=r"^rna=, layer= is for a MuData .*got BinnedTracks\. Leave it out\.$"
+    ):
+        ctl.tl.evaluate(tracks, rna="gex", layer="counts")
+    with pytest.raises(
+        ctl.ChromatellError, match=r"^atac= is for .*got str\. A file is read first: mdata = ctl\.io\.read"
+    ):
+        ctl.tl.evaluate("cells.h5mu", atac="peaks")

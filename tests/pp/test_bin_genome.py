@@ -313,7 +313,7 @@ def test_bins_that_do_not_fit(path):
 
     refused("1 of the 2 overlap the one before .such as 'a', 'b'", good.assign(start=[0, 499]))
     refused("lacks the columns 'end'", good.drop(columns="end"))
-    refused("bins is a list", ["chr1:0-500"])
+    refused("regions have no coordinates .such as 'gene1'", ["chr1:0-500", "gene1"])
     refused("blacklist does not go with bins", good, blacklist=["chr1:0-5"])
     refused(
         "1 of the 2 bins lie on chromosomes that chrom_sizes lacks",
@@ -357,3 +357,16 @@ def test_bins_beside_expression_go_through_the_pipeline(data_dir):
     ctl.tl.evaluate(mdata, baselines=None, views=["overall"], labels=None, n_bootstrap=5, seed=0)
     table = mdata.uns["ctl"]["evaluation"].set_index("metric")["value"]
     assert table["auroc"] > 0.7
+
+
+def test_bins_by_the_names_that_a_model_knows():
+    data = AnnData(
+        sp.csr_matrix(np.array([[1, 0, 2], [0, 3, 0]], dtype=np.float32)),
+        var=pd.DataFrame(index=["chr1:100-200", "chr1:450-550", "chr2:0-80"]),
+    )
+    for names in (["chr1:400-600", "chr2:0-100", "chr1:0-400"], pd.Index(["chr1:400-600", "chr2:0-100", "chr1:0-400"])):
+        binned = ctl.pp.bin_genome(data, bins=names)
+        assert binned.var_names.tolist() == list(names)
+        np.testing.assert_array_equal(binned.X.toarray(), [[0, 2, 1], [3, 0, 0]])
+    with pytest.raises(ChromatellError, match="bins is a int; .*bins=model.regions"):
+        ctl.pp.bin_genome(data, bins=3)

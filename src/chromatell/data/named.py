@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import re
 from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any, ParamSpec, TypedDict, TypeVar, cast
@@ -57,9 +58,12 @@ def modalities(verb: Callable[_P, _R]) -> Callable[_P, _R]:
         check("atac", atac, str, ATAC)
         data, *rest = args if args else (kwargs.pop(first),)
         if not isinstance(data, MuData | AnnData):
+            is_path = isinstance(data, str | os.PathLike)
+            set_here = {"rna=": rna != RNA, "atac=": atac != ATAC, "layer=": layer is not None}
+            given = ", ".join(name for name, is_set in set_here.items() if is_set)
             raise ChromatellError(
-                f"rna=, atac= and layer= are for a MuData or an AnnData, got {type(data).__name__}. A file is read "
-                "first: mdata = ctl.io.read(path)."
+                f"{given} is for a MuData or an AnnData, got {type(data).__name__}. "
+                + ("A file is read first: mdata = ctl.io.read(path)." if is_path else "Leave it out.")
             )
         if copied := bool(kwargs.get("copy")):
             data, kwargs["copy"] = data.copy(), False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -42,7 +42,7 @@ def bin_genome(
     count: Literal["fragments", "cut_sites"] = "fragments",
     assign: Literal["midpoint", "overlap"] = "midpoint",
     blacklist: Any = None,
-    bins: AnnData | pd.DataFrame | None = None,
+    bins: AnnData | pd.DataFrame | Sequence[str] | pd.Index | None = None,
     drop_empty: bool = True,
     client: Any = None,
 ) -> AnnData:
@@ -79,7 +79,8 @@ def bin_genome(
         Bins that overlap any of these regions are dropped: a BED file, a table, or names such as ``chr1:100-600``.
     bins
         Take these bins instead, in their order and under their names, all of them: those of another data set, as an
-        AnnData or its `var`; a trained model needs the ones it knows. They need not be of one size; `size`, `blacklist`
+        AnnData or its `var`, or as names, ``chr1:5000-10000``: ``bins=model.regions`` are those that a trained model
+        knows. They need not be of one size; `size`, `blacklist`
         and `drop_empty` do not apply. `chrom_sizes` is that of the AnnData where this function made it.
     drop_empty
         Leave out the bins that are open in none of the cells: the names of 600,000 bins take more memory than many a

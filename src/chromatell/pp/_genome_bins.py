@@ -167,9 +167,12 @@ def _table(bins: Any) -> pd.DataFrame:
         if lacking:
             raise ChromatellError(f"bins lacks the columns {examples(lacking)}. Give the var of an AnnData of bins.")
         table = region_table(AnnData(obs=pd.DataFrame(index=["cell"]), var=bins[[CHROM, START, END]]))
+    elif isinstance(bins, pd.Index | pd.Series | np.ndarray | list | tuple):
+        table = region_table(AnnData(obs=pd.DataFrame(index=["cell"]), var=pd.DataFrame(index=[str(b) for b in bins])))
     else:
         raise ChromatellError(
-            f"bins is a {type(bins).__name__}; the AnnData whose bins to take, or its var, is needed: bins=binned."
+            f"bins is a {type(bins).__name__}; the AnnData whose bins to take, its var, or the names of a model's, "
+            "bins=model.regions, is needed: bins=binned."
         )
     if table.empty or not table.index.is_unique:
         raise ChromatellError(

@@ -58,7 +58,7 @@ class BinCells:
                 raise ChromatellError(
                     f"None of the {atac.n_vars:,} variables (such as {examples(names)}) is a bin of the model {key!r} "
                     f"(such as {examples(model.var_names[ATAC])}). Cells x bins are scored, in the model's bins: count "
-                    "them with ctl.pp.bin_genome(..., bins=...)."
+                    "them: adata = ctl.pp.bin_genome('fragments.tsv.gz', bins=model.regions)."
                 )
             keep = keep & known
         bins = np.flatnonzero(keep)

@@ -206,7 +206,8 @@ def align(atac: AnnData, bins: pd.Index) -> sp.csr_matrix:
         raise ChromatellError(
             f"The query holds {len(known)} of the model's {len(bins):,} bins (the model's: {examples(bins, 2)}; the "
             f"query's: {examples(atac.var_names, 2)}); a tenth at least is needed. Are they of the same genome build, "
-            "bin size and way of naming? Count the same bins: ctl.pp.bin_genome(...)."
+            "bin size and way of naming? Count the same bins: "
+            "query = ctl.pp.bin_genome('fragments.tsv.gz', bins=model.regions)."
         )
     if len(known) < 0.5 * len(bins):
         warn(f"The query holds {len(known):,} of the model's {len(bins):,} bins; the others are taken as closed.")

@@ -67,7 +67,8 @@ def continue_from(module: AtacFormerModule, fitted: Fitted, old: AtacFormerModul
         raise ChromatellError(
             f"pretrained= knows none of the {len(place):,} bins (such as {examples(fitted.vocabulary.bins, 2)}); its "
             f"own are such as {examples(known.vocabulary.bins, 2)}. Are they of the same genome build, bin size and "
-            "way of naming? Count its bins, ctl.pp.bin_genome(..., bins=...), or leave pretrained= out."
+            "way of naming? Count its bins, adata = "
+            "ctl.pp.bin_genome('fragments.tsv.gz', bins=model.regions), or leave pretrained= out."
         )
     logger.info(f"{n_known:,} of {len(place):,} bins are those of the pretrained model.")
     with torch.no_grad():

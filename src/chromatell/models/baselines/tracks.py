@@ -192,12 +192,14 @@ class TrackBaselines(Data):
         samples = tracks.table.loc[self.inputs, SAMPLE].unique()
         if len(samples) > 1:
             raise ChromatellError(
-                f"The inputs are of several samples ({examples(samples)}). Take one: tracks.select(sample=...)."
+                f"The inputs are of several samples ({examples(samples)}). Take one: "
+                f"tracks = tracks.select(sample={samples[0]!r})."
             )
         if not any(self._known(c, TRAIN).size for c in tracks.chroms):
             raise ChromatellError(
                 f"There is no usable training bin in which {examples(self.targets)} are known: nothing to fit a "
-                "baseline to. Run ctl.pp.split_regions(tracks, by='blocks'), or leave baselines out."
+                "baseline to. Split so that there is one, ctl.pp.split_regions(tracks, by='blocks'), name other "
+                "targets, targets=..., or leave the baselines out, baselines=None."
             )
         self.low = np.min([self._lowest(c) for c in tracks.chroms], axis=0)
 

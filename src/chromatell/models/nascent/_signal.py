@@ -69,7 +69,7 @@ def choose_tracks(
     if of_inputs[SAMPLE].nunique() > 1:
         raise ChromatellError(
             f"The inputs are of several samples ({examples(of_inputs[SAMPLE].unique())}). Train on one: "
-            "tracks.select(sample=...)."
+            f"tracks = tracks.select(sample={of_inputs[SAMPLE].iloc[0]!r})."
         )
     described = [{c: str(row[c]) for c in (ASSAY, STRAND, STAT)} for _, row in of_inputs.iterrows()]
     wanted = [{ASSAY: str(row[ASSAY]), SIGMA: float(row[SIGMA])} for _, row in of_targets.iterrows()]
