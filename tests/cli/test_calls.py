@@ -159,7 +159,7 @@ def test_an_error_names_the_option_for_a_keyword():
         "\nOn the command line: --lr"
     )
     assert as_typed("Name another: depth_key='...', or batch_key='donor'.", options).endswith(
-        "--depth-key, --batch-key"
+        "--depth-key, --batch-key donor"
     )
     assert "--n-genes 5000" in as_typed("Run ctl.pp.select_features(mdata, n_genes=10), depth_key='a'.", options)
     assert as_typed("mdata.obs['a'] == 'b', x=3", options) == ""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import re
+import shlex
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -23,8 +25,29 @@ TYPED = {
     "ctl.tl.predict": "chromatell predict QUERY.h5ad --model TRAINED.h5mu -o PREDICTED.h5mu",
 }
 _CALL = re.compile(r"ctl\.\w+\.\w+(?=\()")
+_VALUE = re.compile(r"""'[^']*'|"[^"]*"|\([^()]*\)|\[[^][]*\]|-?\d+(?:\.\d+)?(?:e-?\d+)?\b""")
+_OTHERWISE = {"by": "--split-regions", "holdout": "--test-chromosomes", "trainer_kwargs": ""}  # names that differ
 _QUOTED = re.compile(r"'([^'\n]+)'")
 _KEYWORD = re.compile(r"(?<![\w.'\"])([a-z]\w*)=(?=[\w'\"(\[{.-])")
+
+
+def _typed_value(text: str) -> str:
+    """Return the value that a text begins with, as it is typed in a shell; '' where it is none."""
+    found = _VALUE.match(text)
+    if found is None:
+        return ""
+    try:
+        value = ast.literal_eval(found[0])
+    except (SyntaxError, ValueError):  # a call, or '...'
+        return ""
+    parts = value if isinstance(value, tuple | list) else [value] if value not in ("", "...") else []
+    return " ".join(shlex.quote(str(part)) for part in parts)
+
+
+def _given(given: Mapping[str, Any] | None, option: str) -> str:
+    """Return the value that an option was given, as it is typed; '' where it was given none."""
+    value = (given or {}).get(option.strip("-").replace("-", "_"))
+    return "" if value is None else " ".join(map(str, value if isinstance(value, list | tuple) else [value]))
 
 
 def as_typed(message: str, options: Collection[str], given: Mapping[str, Any] | None = None) -> str:
@@ -46,13 +69,20 @@ def as_typed(message: str, options: Collection[str], given: Mapping[str, Any] | 
     '\nOn the command line: chromatell train PAIRED.h5mu -o TRAINED.h5mu'
     >>> as_typed("The loss became nan. Lower the learning rate: train(lr=...).", ["--lr", "--seed"])
     '\nOn the command line: --lr'
+    >>> as_typed("They sum to 0.8. Try fractions=(0.8, 0.1, 0.1), by='blocks'.", ["--fractions", "--split-regions"])
+    '\nOn the command line: --fractions 0.8 0.1 0.1, --split-regions blocks'
     """
     typed = [TYPED[found[0]] for found in _CALL.finditer(message) if found[0] in TYPED][:1]
     if not typed:
-        named = dict.fromkeys("--" + found[1].replace("_", "-") for found in _KEYWORD.finditer(message))
-        typed = [option for option in named if option in options]
+        named = {}
+        for found in _KEYWORD.finditer(message):
+            option = _OTHERWISE.get(found[1], "--" + found[1].replace("_", "-"))
+            if option in options:  # of several values the last: what was found wrong is told before what would do
+                value = _typed_value(message[found.end() :])
+                named[option] = "" if value == _given(given, option) else value
+        typed = [f"{option} {value}".rstrip() for option, value in named.items()]
     if not typed:
         quoted = set(_QUOTED.findall(message))
-        named = {"--" + name.replace("_", "-"): str(value) in quoted for name, value in (given or {}).items()}
-        typed = [option for option, is_said in named.items() if is_said and option in options]
+        said = ["--" + name.replace("_", "-") for name, value in (given or {}).items() if str(value) in quoted]
+        typed = [option for option in said if option in options]
     return f"\nOn the command line: {', '.join(typed)}" if typed else ""
