@@ -79,9 +79,10 @@ class DiskMatrix:
         if isinstance(self.source, HeldRows):
             return self._cut(self.source.x[wanted])
         distinct, back = np.unique(wanted, return_inverse=True)
-        parts = [self._cut(part) for part in self._read_sorted(distinct)]
-        if not parts:
-            found: Any = sp.csr_matrix((0, self.shape[1]), dtype=np.float32)
+        if isinstance(self.source, CsrRows) and self.cols is None and len(distinct):
+            found: Any = self._cut(self.source.read_spans(distinct, self._spans(distinct)))
+        elif not (parts := [self._cut(part) for part in self._read_sorted(distinct)]):
+            found = sp.csr_matrix((0, self.shape[1]), dtype=np.float32)
         elif sp.issparse(parts[0]):
             found = parts[0] if len(parts) == 1 else _stacked(parts)
         else:
@@ -94,7 +95,14 @@ class DiskMatrix:
         return part if self.change is None else self.change(part)
 
     def _read_sorted(self, rows: np.ndarray) -> Iterator[Any]:
-        """Yield the rows, which rise, in pieces: a stretch is read in one go where few rows of it are left out."""
+        """Yield the rows, which rise, a span after the other."""
+        for start, stop in self._spans(rows):
+            here = rows[np.searchsorted(rows, start) : np.searchsorted(rows, stop)]
+            block = self.source.read(start, stop)
+            yield block if len(here) == stop - start else block[here - start]
+
+    def _spans(self, rows: np.ndarray) -> Iterator[tuple[int, int]]:
+        """Yield where to read, first row and behind: in one go where few rows of a span are left out."""
         if not len(rows):
             return
         most = int(max(1, _PIECE // max(self.source.row_bytes(), 1)))
@@ -103,9 +111,7 @@ class DiskMatrix:
             while len(run):
                 n = int(np.searchsorted(run, run[0] + most))
                 here, run = run[:n], run[n:]
-                start, stop = int(here[0]), int(here[-1]) + 1
-                block = self.source.read(start, stop)
-                yield block if len(here) == stop - start else block[here - start]
+                yield int(here[0]), int(here[-1]) + 1
 
     def blocks(self, size: int = BLOCK) -> Iterator[tuple[slice, Any]]:
         """Yield (rows, block in memory) in order."""
