@@ -13,7 +13,7 @@ from chromatell._keys import CHROM, END, START
 from chromatell._nearest import did_you_mean, names_there
 from chromatell._validate import ChromatellError, examples
 from chromatell.genome.builds import ChromSizes, chromosome_sizes
-from chromatell.genome.regions import normalise_chrom, parse_regions
+from chromatell.genome.regions import normalise_chrom, parse_regions, plain_chrom
 
 NAME, ASSAY, STRAND, ROLE, SAMPLE, STAT, SIGMA = "name", "assay", "strand", "role", "sample", "stat", "sigma"
 INPUT, TARGET, PREDICTION = "input", "target", "prediction"
@@ -185,8 +185,8 @@ def own_chrom(chrom: str, there: Collection[str]) -> str:
     """Return what a chromosome is called there, since `1` and `chr1` are the same; as it is where it is not there."""
     if chrom in there:
         return chrom
-    known = dict(zip(normalise_chrom(pd.Series(list(there), dtype=object)), there, strict=True))
-    return known.get(normalise_chrom(pd.Series([chrom], dtype=object)).iloc[0], chrom)
+    known = dict(zip(normalise_chrom(there), there, strict=True))
+    return known.get(plain_chrom(chrom), chrom)
 
 
 def one_region(region: str, chrom_sizes: Mapping[str, int]) -> tuple[str, int, int]:

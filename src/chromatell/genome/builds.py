@@ -194,7 +194,7 @@ def _gathered(rows: Iterable[tuple[Any, int]], where: str) -> dict[str, int]:
 
 def normalised(sizes: Mapping[str, int]) -> dict[str, int]:
     """Return the lengths under names in one style: ``1`` and ``chr1`` meet."""
-    names = normalise_chrom(pd.Series(list(sizes), dtype=object))
+    names = normalise_chrom(sizes)
     return {str(name): int(length) for name, length in zip(names, sizes.values(), strict=True)}
 
 

@@ -18,7 +18,7 @@ from chromatell._keys import CHROM, END, START
 from chromatell._settings import cache_folder, file_name, logger
 from chromatell._validate import ChromatellError, examples
 from chromatell.genome.builds import identify
-from chromatell.genome.regions import normalise_chrom, parse_regions, region_table
+from chromatell.genome.regions import normalise_chrom, parse_regions, plain_chrom, region_table
 from chromatell.genome.sequence import UNKNOWN, count_unknown
 from chromatell.genome.token_cache import TokenCache, open_cache, write_cache
 
@@ -110,7 +110,7 @@ class Genome:
         """Return the FASTA's own name of a chromosome, ``1`` for ``chr1`` or the other way; None if it is not there."""
         if chrom in self.chromosomes:
             return chrom
-        return self._by_style.get(_style(chrom))
+        return self._by_style.get(plain_chrom(chrom))
 
     def fetch(self, chrom: str, start: int, end: int) -> np.ndarray:
         """Tokens of one stretch.
@@ -199,7 +199,7 @@ class Genome:
         lengths = np.array(list(self.chromosomes.values()), dtype=np.int64)
         self._lengths, self._offsets = lengths, np.cumsum(lengths) - lengths
         self._number = {name: i for i, name in enumerate(self.chromosomes)}
-        styles = normalise_chrom(pd.Series(list(self.chromosomes), dtype=object))
+        styles = normalise_chrom(self.chromosomes)
         self._by_style = dict(zip(reversed(styles.tolist()), reversed(list(self.chromosomes)), strict=True))
 
     def _names(self) -> str:
@@ -296,10 +296,6 @@ def as_regions(regions: pd.DataFrame | AnnData | Sequence[str]) -> pd.DataFrame:
         )
     names = pd.Index(list(regions), dtype=object)
     return region_table(SimpleNamespace(var=parse_regions(names), var_names=names))
-
-
-def _style(chrom: str) -> str:
-    return str(normalise_chrom(pd.Series([chrom], dtype=object)).iloc[0])
 
 
 def _writable(folder: Path) -> bool:

@@ -171,7 +171,7 @@ def one_based(table: pd.DataFrame, start: np.ndarray, end: np.ndarray) -> bool:
     return False
 
 
-def normalise_chrom(names: pd.Series) -> pd.Series:
+def normalise_chrom(names: pd.Series | Iterable[str]) -> pd.Series:
     """Return chromosome names in one style, so that a name meets itself with and without ``chr``, in any species.
 
     ``1``, ``Chr1`` and ``Chr01`` become ``chr1``, ``2L`` becomes ``chr2L``, ``MT`` and ``mitochondrion_genome``
@@ -185,6 +185,7 @@ def normalise_chrom(names: pd.Series) -> pd.Series:
     >>> normalise_chrom(pd.Series(["1", "Chr01", "2L", "III", "MT", "Pt", "GL000205.2"])).tolist()
     ['chr1', 'chr1', 'chr2L', 'chrIII', 'chrM', 'chrC', 'GL000205.2']
     """
+    names = names if isinstance(names, pd.Series) else pd.Series(list(names), dtype=object)
     codes, found = pd.factorize(names.astype(object).astype(str))  # a million regions lie on few chromosomes
     text = pd.Series(found, dtype=object)
     bare = text.str.replace(r"^chr(?=.)", "", regex=True, case=False)
@@ -194,6 +195,11 @@ def normalise_chrom(names: pd.Series) -> pd.Series:
     bare = bare.str.replace(r"^0+(?=[1-9]\d*[A-Za-z]?$)", "", regex=True)  # Chr01 of rice and maize, 01A of wheat
     plain = bare.where(bare.str.contains(".", regex=False) | bare.isin(["", "chr"]), "chr" + bare)
     return pd.Series(plain.to_numpy(dtype=object)[codes], index=names.index, name=names.name, dtype=object)
+
+
+def plain_chrom(name: str) -> str:
+    """Return one chromosome's name in the style of `normalise_chrom`."""
+    return str(normalise_chrom([name])[0])
 
 
 def same_names(theirs: Iterable[str], ours: Iterable[str], where: str) -> dict[str, str]:
@@ -215,8 +221,8 @@ def same_names(theirs: Iterable[str], ours: Iterable[str], where: str) -> dict[s
     {'1': 'chr1', 'X': 'chrX'}
     """
     there, here = list(dict.fromkeys(map(str, theirs))), list(dict.fromkeys(map(str, ours)))
-    own = dict(zip(normalise_chrom(pd.Series(here, dtype=object)), here, strict=True))
-    plain = normalise_chrom(pd.Series(there, dtype=object))
+    own = dict(zip(normalise_chrom(here), here, strict=True))
+    plain = normalise_chrom(there)
     found = {name: own[p] for name, p in zip(there, plain, strict=True) if p in own}
     found = {name: mine for name, mine in found.items() if name not in here and mine not in there}
     if found:

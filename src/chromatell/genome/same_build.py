@@ -89,7 +89,7 @@ def _held(name: str, table: pd.DataFrame, known: Mapping[str, int]) -> Ends:
 
 
 def _check_names(name: str, theirs: list[str], ours: list[str]) -> None:
-    if not set(normalise_chrom(pd.Series(theirs, dtype=object))) & set(normalise_chrom(pd.Series(ours, dtype=object))):
+    if not set(normalise_chrom(theirs)) & set(normalise_chrom(ours)):
         raise ChromatellError(
             f"{name} has none of the regions' chromosomes ({examples(ours, 6)}); it has {examples(theirs, 6)}. Give "
             "the annotation of the regions' species and build."

@@ -148,7 +148,7 @@ class _Layout:
     """Where regions lie: stretches that do not overlap, in a bigWig's order, and which regions make up each."""
 
     def __init__(self, regions: pd.DataFrame, sizes: dict[str, int], kind: str) -> None:
-        own = {normalise_chrom(pd.Series([name], dtype=object))[0]: name for name in sizes}
+        own = dict(zip(normalise_chrom(sizes), sizes, strict=True))
         chrom = normalise_chrom(regions[CHROM]).map(own)
         known = chrom.notna().to_numpy()
         if not known.any():

@@ -171,7 +171,7 @@ def check_bins(trained: Any, tracks: BinnedTracks, chroms: Sequence[str], *, tar
     if not used or not trained:
         return 0
     stretches = _stretches(trained, used, name)
-    plain = normalise_chrom(pd.Series(list(chroms), dtype=object))
+    plain = normalise_chrom(chroms)
     n = total = 0
     where = []
     for chrom, key in zip(chroms, plain, strict=True):
@@ -203,7 +203,7 @@ def _stretches(trained: Any, used: Sequence[str], name: str) -> dict[str, list[t
     try:
         for part in used:
             chroms = list(trained[part])
-            for key, chrom in zip(normalise_chrom(pd.Series(chroms, dtype=object)), chroms, strict=True):
+            for key, chrom in zip(normalise_chrom(chroms), chroms, strict=True):
                 pairs = [(int(start), int(end)) for start, end in trained[part][chrom]]
                 if any(not 0 <= start < end for start, end in pairs):
                     raise ValueError(f"a stretch of {chrom!r} does not begin before it ends")

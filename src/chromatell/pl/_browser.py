@@ -20,7 +20,7 @@ from chromatell._settings import logger
 from chromatell._validate import in_range
 from chromatell.data.named import Modalities, modalities
 from chromatell.genome.gene_bodies import read_gene_bodies
-from chromatell.genome.regions import normalise_chrom
+from chromatell.genome.regions import normalise_chrom, plain_chrom
 from chromatell.pl._region import Window, window_of
 from chromatell.pl._region import region as picture
 
@@ -120,7 +120,7 @@ def configuration(found: Window, annotation: Any = None) -> dict[str, Any]:
 
 def _genes(annotation: Any, found: Window) -> list[dict[str, Any]]:
     genes = read_gene_bodies(annotation)
-    plain = normalise_chrom(pd.Series([found.chrom], dtype=object))[0]
+    plain = plain_chrom(found.chrom)
     low = min(int(places[START].min()) for _, places, _ in found.layers)
     high = max(int(places[END].max()) for _, places, _ in found.layers)
     here = (normalise_chrom(genes[CHROM]) == plain) & (genes[START] < high) & (genes[END] > low)

@@ -11,7 +11,7 @@ import pandas as pd
 
 from chromatell._keys import CHROM, END, START
 from chromatell.genome.gene_bodies import read_gene_bodies
-from chromatell.genome.regions import normalise_chrom
+from chromatell.genome.regions import normalise_chrom, plain_chrom
 from chromatell.pl._style import INK, font_size
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def place_genes(
 ) -> Placed:
     """Return the genes of a window, each in the first lane in which it and its name have room."""
     genes = read_gene_bodies(annotation)
-    plain = normalise_chrom(pd.Series([chrom], dtype=object))[0]
+    plain = plain_chrom(chrom)
     here = (normalise_chrom(genes[CHROM]) == plain) & (genes[START] < end) & (genes[END] > start)
     genes = genes[here.to_numpy()].drop_duplicates([START, END, "name"]).sort_values([START, END], ignore_index=True)
     letter = 0.62 * points / 72 / max(inches * 0.8, 0.1) * (end - start)  # bp as wide as a letter

@@ -18,7 +18,7 @@ from chromatell._validate import ChromatellError, examples
 from chromatell.data.chosen import Accessibility, accessibility, cell_labels, coordinates
 from chromatell.data.named import modalities
 from chromatell.data.predictions import prediction_keys
-from chromatell.genome.regions import normalise_chrom, parse_regions
+from chromatell.genome.regions import normalise_chrom, parse_regions, plain_chrom
 from chromatell.pl._gene_row import name_rows, place_genes
 from chromatell.pl._plot import ShownModalities, plot
 from chromatell.pl._sequence_view import axes_size
@@ -147,7 +147,7 @@ def _layers(
     if key is not None or prediction_keys(mdata):
         sources.append(("predicted", accessibility(mdata, key)))
     out = []
-    plain = normalise_chrom(pd.Series([place[CHROM]], dtype=object))[0]
+    plain = plain_chrom(place[CHROM])
     for label, found in sources:
         table = coordinates(mdata, found.regions)
         here = (normalise_chrom(table[CHROM]) == plain) & (table[START] < place[END]) & (table[END] > place[START])

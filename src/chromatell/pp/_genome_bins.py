@@ -109,7 +109,7 @@ class GenomeBins:
 
     def code_of(self, chroms: pd.Series | pd.Index) -> np.ndarray:
         """Return the code of each chromosome's name, int64, -1 where it is not among these; `1` and `chr1` meet."""
-        plain = normalise_chrom(pd.Series(chroms, dtype=object))
+        plain = normalise_chrom(chroms)
         return plain.map(self.codes).fillna(-1).to_numpy(dtype=np.int64)
 
     def assign(self, chrom: np.ndarray, start: np.ndarray, end: np.ndarray, how: str) -> tuple[np.ndarray, np.ndarray]:

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from chromatell._keys import TEST, VAL
 from chromatell._nearest import names_there
@@ -33,7 +32,7 @@ def held_out(holdout: Any, chrom: np.ndarray) -> dict[str, list[str]]:
     as_list = {part: [names] if isinstance(names, str) else list(names) for part, names in holdout.items()}
     if not as_list or not all(as_list.values()):
         raise ChromatellError(f"holdout={holdout!r} names no chromosome. Leave it out for a split at random.")
-    held = {part: normalise_chrom(pd.Series(names, dtype=object)).tolist() for part, names in as_list.items()}
+    held = {part: normalise_chrom(names).tolist() for part, names in as_list.items()}
     there = sorted(set(chrom))
     lacking = [name for names in held.values() for name in names if name not in there]
     if lacking:

@@ -108,7 +108,7 @@ def mask_bins(
 def mark_regions(masks: dict[str, np.ndarray], tracks: BinnedTracks, regions: Any, code: int, argument: str) -> None:
     """Add a code to the bins that regions touch: a BED file, a table or names like 'chr1:100-600'."""
     table = read_regions(regions, argument)
-    own = dict(zip(normalise_chrom(pd.Series(tracks.chroms, dtype=object)), tracks.chroms, strict=True))
+    own = dict(zip(normalise_chrom(tracks.chroms), tracks.chroms, strict=True))
     marked = 0
     known = {plain: tracks.chrom_sizes[chrom] for plain, chrom in own.items()}
     cure = f"Give that of {tracks.build or 'the build of the tracks'}."

@@ -68,7 +68,7 @@ class PeakFile:
         self.path = Path(path)
         self.name = repr(str(self.path))
         table = read_bed(self.path, "the peaks", extra=True)
-        known = dict(zip(normalise_chrom(pd.Series(list(sizes), dtype=object)), sizes.values(), strict=True))
+        known = dict(zip(normalise_chrom(sizes), sizes.values(), strict=True))
         length = normalise_chrom(table[CHROM]).map(known).to_numpy(dtype=np.float64)
         ends = Ends("peaks", "the tracks", sizes, "Give those of their build.")
         within(table, length, ends)

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from anndata import AnnData
 
 from chromatell._keys import REGION_SPLIT_HOW, SPLITS
@@ -46,7 +45,7 @@ def split_tracks(
     apart, leaky = _gap(target, by, width, gap, allow_leaky)
     resolved = settings.resolve_seed(seed)
     rng = np.random.default_rng(np.random.SeedSequence(resolved))
-    plain = normalise_chrom(pd.Series(target.chroms, dtype=object)).to_numpy(dtype=object)
+    plain = normalise_chrom(target.chroms).to_numpy(dtype=object)
     held = held_out(holdout, plain)
     for part in held:
         parts[SPLITS.index(part)] = 0.0

@@ -12,7 +12,7 @@ from chromatell._settings import logger
 from chromatell._validate import ChromatellError
 from chromatell.data._tracks_table import INPUT, ROLE, SAMPLE, STRAND
 from chromatell.genome.gene_bodies import read_gene_bodies
-from chromatell.genome.regions import normalise_chrom
+from chromatell.genome.regions import normalise_chrom, plain_chrom
 
 
 class StrandCheck:
@@ -53,7 +53,7 @@ class StrandCheck:
             self.same[sample] &= bool(np.array_equal(plus, minus))
             if self.genes is None:
                 continue
-            genes = self.genes[self.genes[CHROM] == normalise_chrom(pd.Series([chrom]))[0]]
+            genes = self.genes[self.genes[CHROM] == plain_chrom(chrom)]
             low = np.minimum(genes[START].to_numpy() // self.bin_size, plus.size)
             high = np.minimum(-(-genes[END].to_numpy() // self.bin_size), plus.size)
             upto = [np.concatenate([[0], np.cumsum(x, dtype=np.float64)]) for x in (plus, minus)]

@@ -237,7 +237,7 @@ def check_pairs(table: pd.DataFrame) -> None:
 
 
 def _plain(names: Iterable[str]) -> list[str]:
-    return normalise_chrom(pd.Series(list(names), dtype=object)).astype(str).tolist()
+    return normalise_chrom(names).astype(str).tolist()
 
 
 def _natural(name: str) -> list[tuple[int, str]]:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from chromatell._keys import CHROM, END, START, TRAIN, VAL
 from chromatell._settings import logger
@@ -15,7 +14,7 @@ from chromatell._validate import ChromatellError, examples, warn
 from chromatell.data._tracks_smooth import smooth
 from chromatell.data.tracks import BinnedTracks
 from chromatell.genome.bed import read_regions
-from chromatell.genome.regions import normalise_chrom
+from chromatell.genome.regions import normalise_chrom, plain_chrom
 
 _FEWEST_SITES = 10
 _STEPS = 400  # thresholds that are tried
@@ -28,7 +27,7 @@ def known_sites(tracks: BinnedTracks, calibrate: Any) -> dict[str, np.ndarray]:
     plain = normalise_chrom(table[CHROM])
     found, left = {}, 0
     for chrom in tracks.chroms:
-        mine = table[(plain == normalise_chrom(pd.Series([chrom]))[0]).to_numpy()]
+        mine = table[(plain == plain_chrom(chrom)).to_numpy()]
         if not len(mine):
             continue
         bins = np.column_stack([mine[START] // tracks.bin_size, -(-mine[END] // tracks.bin_size)])
