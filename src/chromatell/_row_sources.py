@@ -121,7 +121,7 @@ class CsrRows:
         """Return `rows`, which rise and lie in the spans: read into their place, so that few are there twice."""
         counts = np.diff(self.indptr)[rows]
         total = int(counts.sum())
-        value, index = np.empty(total, dtype=self.dtype), np.empty(total, dtype=self.indices.dtype)
+        value, index = np.empty(total, dtype=self.dtype), np.empty(total, dtype=self._index)
         at = first = 0
         for start, stop in spans:
             low, high = int(self.indptr[start]), int(self.indptr[stop])
@@ -136,7 +136,7 @@ class CsrRows:
                 value[at:end], index[at:end] = self.data[low:high][wanted], self.indices[low:high][wanted]
             at, first = end, last
         indptr = np.concatenate([[0], np.cumsum(counts)])
-        return self._checked(_float(value), index.astype(self._index, copy=False), indptr)
+        return self._checked(_float(value), index, indptr)
 
     def _checked(self, value: np.ndarray, index: np.ndarray, indptr: np.ndarray) -> sp.csr_matrix:
         block = sp.csr_matrix((value, index, indptr), shape=(len(indptr) - 1, self.shape[1]))
