@@ -13,7 +13,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from chromatell._errors import ChromatellError, ChromatellWarning
-from chromatell._sparse import check_indptr, check_sparse, summed
+from chromatell._sparse import check_index, check_indptr, check_sparse, summed
 
 _CHUNK = 64 * 1024**2  # bytes of a chunk from which a few rows cost too much: all of it is unpacked for them
 _said_of: set[str] = set()  # files whose chunks were spoken of
@@ -114,8 +114,7 @@ class CsrRows:
         low, high = int(self.indptr[start]), int(self.indptr[stop])
         with opened(self.x):
             value, index = self.data[low:high], self.indices[low:high]
-        arrays = (_float(np.asarray(value)), np.asarray(index).astype(self._index, copy=False))
-        return self._checked(*arrays, self.indptr[start : stop + 1] - low)
+        return self._checked(_float(np.asarray(value)), self._narrow(index), self.indptr[start : stop + 1] - low)
 
     def read_spans(self, rows: np.ndarray, spans: Iterable[tuple[int, int]]) -> sp.csr_matrix:
         """Return `rows`, which rise and lie in the spans: read into their place, so that few are there twice."""
@@ -133,10 +132,18 @@ class CsrRows:
                 wanted = np.repeat(keep, np.diff(self.indptr[start : stop + 1]))
             end = at + int(counts[first:last].sum())
             with opened(self.x):
-                value[at:end], index[at:end] = self.data[low:high][wanted], self.indices[low:high][wanted]
+                found = self.data[low:high], self._narrow(self.indices[low:high])
+            value[at:end], index[at:end] = found[0][wanted], found[1][wanted]
             at, first = end, last
         indptr = np.concatenate([[0], np.cumsum(counts)])
         return self._checked(_float(value), index, indptr)
+
+    def _narrow(self, index: Any) -> np.ndarray:
+        """Return column indices in 32 bits where all columns can be told so; one that is too large does not wrap."""
+        index = np.asarray(index)
+        if index.dtype.itemsize > np.dtype(self._index).itemsize:
+            check_index(index, self.shape[1], "X, on disk,")
+        return index.astype(self._index, copy=False)
 
     def _checked(self, value: np.ndarray, index: np.ndarray, indptr: np.ndarray) -> sp.csr_matrix:
         block = sp.csr_matrix((value, index, indptr), shape=(len(indptr) - 1, self.shape[1]))

@@ -80,6 +80,11 @@ def check_indptr(indptr: np.ndarray, n_rows: int, n_values: int, where: str) -> 
     _raise(_bad_indptr(indptr, n_rows, n_values), where)
 
 
+def check_index(index: np.ndarray, n_columns: int, where: str) -> None:
+    """Raise where column indices of a matrix on disk point outside of it."""
+    _raise(_outside(index, n_columns, "an index"), where)
+
+
 def _raise(found: str, where: str) -> None:
     if found:
         raise ChromatellError(

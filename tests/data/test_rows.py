@@ -203,3 +203,18 @@ def test_rows_out_of_order_are_no_entries_twice(x):
         backwards.indices[part], backwards.data[part] = x.indices[part][::-1], x.data[part][::-1]
     backwards.has_sorted_indices = backwards.has_canonical_format = False
     assert as_rows(backwards) is backwards
+
+
+@pytest.mark.parametrize("step", [1, 2])
+def test_an_index_of_64_bits_that_is_too_large_does_not_wrap(x, step, tmp_path):
+    """2**32 + 1 cut to 32 bits would be column 1."""
+    path = tmp_path / "a.h5ad"
+    ad.AnnData(sp.csr_matrix(x)).write_h5ad(path)
+    with h5py.File(path, "a") as f:
+        index = f["X/indices"][...].astype(np.int64)
+        index[0] += 2**32
+        del f["X/indices"]
+        f["X"].create_dataset("indices", data=index)
+    backed = ad.read_h5ad(path, backed="r")
+    with pytest.raises(ChromatellError, match=r"X, on disk, is a sparse matrix that does not fit itself: an index is"):
+        matrix(backed)[::step].read()
