@@ -9,6 +9,7 @@ from scipy import stats
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from chromatell.metrics import calibration, ranking
+from chromatell.metrics._sorted_scores import binned_ap
 from chromatell.metrics._sorting import ordered_ranks, rank_rows
 
 
@@ -45,3 +46,15 @@ def test_ranks_in_order_are_scipys(rng):
     np.testing.assert_array_equal(found.reshape(6, 50), expected)
     np.testing.assert_array_equal(rank_rows(values), expected.astype(np.float32))
     assert (np.diff(values.ravel()[order], axis=1) >= 0).all()
+
+
+def test_counted_average_precision_is_sklearns_of_scores_in_steps(rng):
+    p = (rng.lognormal(-4, 1, (60, 50)) * rng.choice([1, -1], (60, 50), p=[0.9, 0.1])).astype(np.float32)
+    p[3], p[4, :9] = 0.25, 0
+    y = rng.random(p.shape) < np.clip(5 * p, 0.02, 1)
+    where = np.flatnonzero(y)
+    stepped = (p.view(np.uint32) & np.uint32(0xFFFFF800)).view(np.float32)  # 12 bits behind the leading one
+    assert binned_ap(where, p) == pytest.approx(average_precision_score(y.ravel(), stepped.ravel()), abs=1e-12)
+    assert binned_ap(where, p) == pytest.approx(average_precision_score(y.ravel(), p.ravel()), abs=2e-4)
+    assert np.isnan(binned_ap(where[:0], p))
+    assert np.isnan(binned_ap(np.arange(p.size), p))

@@ -70,16 +70,35 @@ def test_columns_are_cut_anew_only_where_others_are_asked_for():
     assert len(pickle.dumps(columns)) < 200  # nothing is sent to a worker
 
 
-@pytest.mark.parametrize("k", [1, 2, 3, 40])
-@pytest.mark.parametrize("dense", [1, 10_000])
-def test_sums_over_neighbours_are_those_of_a_loop(rng, monkeypatch, k, dense):
-    monkeypatch.setattr(neighbours, "_DENSE", dense)
-    monkeypatch.setattr(neighbours, "_QUERIES", 3)
-    truth = sp.random(40, 9, 0.3, format="csr", dtype=np.float32, random_state=0)
+@pytest.mark.parametrize("k", [1, 2, 3, 70, 300])
+@pytest.mark.parametrize("together", [3, 64])
+def test_sums_over_neighbours_are_those_of_a_loop(rng, monkeypatch, k, together):
+    monkeypatch.setattr(neighbours, "_QUERIES", together)
+    truth = sp.random(300, 9, 0.3, format="csr", dtype=np.float32, random_state=0)
     truth.data[:] = 1
-    near = np.stack([rng.permutation(40)[:k] for _ in range(8)]).astype(np.int32)
+    # three groups of queries, each with cells of its own near
+    near = np.stack([(100 * (i % 3) + rng.permutation(300 if k > 100 else 100))[:k] % 300 for i in range(40)])
     expected = np.stack([truth.toarray()[row].sum(axis=0) for row in near])
-    np.testing.assert_array_equal(neighbours.neighbour_sum(near, truth), expected)
+    found = neighbours.neighbour_sum(near.astype(np.uint16), truth)
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, expected)
+    assert neighbours.neighbour_sum(near[:0], truth).shape == (0, 9)
+
+
+@pytest.mark.parametrize("far", [slice(1, None, 2), np.arange(3000) % 16 > 0])
+def test_few_among_many_are_found_from_a_bound_and_without_one(rng, far):
+    n = 3000
+    space = np.round(4 * rng.normal(size=(n, 3))).astype(np.float32) / 4  # many tie, and distances are exact
+    space[far] += 50  # a sample of each 16th row sees none of these
+    queries = np.concatenate([space[:20], space[1:40:2]])
+    own = np.concatenate([np.arange(20), np.full(20, -1)])
+    exact = np.square(queries[:, None].astype(float) - space[None].astype(float)).sum(axis=2)
+    exact[np.arange(20), own[:20]] = np.inf
+    for k in (1, 5, 60):
+        found = neighbours.nearest(space, queries, k, own)
+        np.testing.assert_array_equal(found, np.argsort(exact, axis=1, kind="stable")[:, :k])
+        anyhow = neighbours.nearest(space, queries, k, own, ordered=False)
+        np.testing.assert_array_equal(np.sort(anyhow, axis=1), np.sort(found, axis=1))
 
 
 def test_neighbours_are_sought_once_for_every_number_of_them(rng):
@@ -95,6 +114,30 @@ def test_neighbours_are_sought_once_for_every_number_of_them(rng):
     assert len(asked) == 1
     means.mean("other", lambda: asked.append(1) or space, rows, (2,), truth, prior)
     assert len(asked) == 2
+
+
+def test_neighbours_that_are_held_serve_fewer_of_them_where_they_are_in_order(rng):
+    space = rng.normal(size=(40, 3)).astype(np.float32)
+    truth = sp.csr_matrix(rng.random((40, 4)) < 0.4, dtype=np.float32)
+    asked, rows, prior = [], np.array([3, 12]), np.full(4, 0.5, dtype=np.float32)
+
+    def sums(means, *ks):
+        return means.mean("one", lambda: asked.append(ks) or space, rows, ks, truth, prior) * (ks[0] + 1) - prior
+
+    def expected(k):
+        near = [np.argsort(np.linalg.norm(space - space[r], axis=1) + 1e9 * (np.arange(40) == r))[:k] for r in rows]
+        return np.stack([truth.toarray()[at].sum(axis=0) for at in near])
+
+    means = neighbours.NeighbourMeans(np.arange(40))
+    np.testing.assert_allclose(sums(means, 5, 20), expected(5), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(sums(means, 9), expected(9), rtol=1e-5, atol=1e-5)
+    assert asked == [(5, 20)]
+    np.testing.assert_allclose(sums(means, 25), expected(25), rtol=1e-5, atol=1e-5)  # more than are held
+    np.testing.assert_allclose(sums(means, 25), expected(25), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(sums(means, 7), expected(7), rtol=1e-5, atol=1e-5)  # the 25 are in no order
+    np.testing.assert_allclose(sums(means, 39, 60), expected(39), rtol=1e-5, atol=1e-5)  # all but itself
+    np.testing.assert_allclose(sums(means, 39, 70), expected(39), rtol=1e-5, atol=1e-5)
+    assert asked == [(5, 20), (25,), (7,), (39, 60)]
 
 
 def test_what_was_asked_for_longest_ago_is_let_go_and_nothing_is_sent_to_a_worker(monkeypatch):

@@ -7,6 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from chromatell.metrics._sorting import ordered_bits
+
+_SHIFT = 11  # 21 leading bits of a float32: 4,096 steps for each doubling of the score
+
 
 @dataclass(frozen=True)
 class SortedScores:
@@ -63,3 +67,26 @@ class SortedScores:
         held = count > 0
         total = np.add.reduceat(self.ranked, cuts[:-1][held], dtype=np.float64)
         return np.stack([total / count[held], positive[held] / count[held], count[held]])
+
+
+def binned_ap(where: np.ndarray, score: np.ndarray) -> float:
+    """Return the average precision over all pairs, scores within 0.02% of each other being ties; NaN without positives.
+
+    Counting takes a tenth of the time of sorting. For choices between predictions; :class:`SortedScores` is exact.
+
+    Parameters
+    ----------
+    where
+        int (k,): places of the positives in the flattened scores.
+    score
+        float32, of any shape; finite.
+    """
+    step = ordered_bits(score).ravel() >> np.uint32(_SHIFT)
+    step -= step.min()
+    pairs = np.bincount(step)
+    positive = np.bincount(step[where], minlength=pairs.size)
+    if where.size in (0, step.size):
+        return float("nan")
+    used = np.flatnonzero(positive)[::-1]
+    above, hits = np.cumsum(pairs[::-1])[::-1], np.cumsum(positive[used])
+    return float((positive[used] * (hits / above[used])).sum() / where.size)

@@ -186,11 +186,6 @@ class Histograms:
             positive[1:] += (opened.T @ np.ascontiguousarray(w.T, dtype=np.float32)).T  # few are open
         return cls(positive, pairs, total / np.maximum(pairs[0], 1))
 
-    @property
-    def average_precision(self) -> float:
-        """AP over all pairs, to the width of a bin."""
-        return float(_binned(self.positive[:1], self.pairs[:1])[1][0])
-
     def ranking_change(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Change of overall AUROC, AP and prevalence in each replicate, each (replicates,)."""
         area, ap, prevalence = _binned(self.positive, self.pairs)

@@ -23,11 +23,11 @@ from chromatell.data.inputs import Inputs, beside_expression
 from chromatell.genome.motifs import Motifs, read_motifs
 from chromatell.metrics import views
 from chromatell.metrics._comparing import MatchedPairs
-from chromatell.metrics.bootstrap import Histograms
+from chromatell.metrics._sorted_scores import binned_ap
 from chromatell.metrics.delong import region_auroc
-from chromatell.metrics.ranking import auroc, average_precision
+from chromatell.metrics.ranking import auroc, flat_positives
 from chromatell.models.baselines.neighbours import Recent
-from chromatell.models.baselines.parts import EPS, labels_of
+from chromatell.models.baselines.parts import EPS, blocks, labels_of
 from chromatell.models.baselines.protocol import EVERY, Baseline, Data, Losses, Option, reference_rows
 
 PANEL = 100  # up to this many genes ridge may use all of them
@@ -35,7 +35,6 @@ _COMPONENTS = 50
 _TUNE_CELLS, _TUNE_REGIONS = 1_000, 5_000
 _RANKED_CELLS, _RANKED_REGIONS = 300, 500  # at most so many of them where each is sorted
 _MOST_PAIRS = 8_000_000  # at most so many pairs of cells of one depth are listed: 100 MB
-_SORTED_PAIRS = 1 << 20  # up to so many pairs are sorted for the overall AP, which takes no longer than a table of bins
 PURPOSES = (
     "calibration",
     "overall",
@@ -200,7 +199,10 @@ class CellData(Data):
         cols = EVERY if sample.cols.size == self.cols.size else sample.cols
 
         def predicted(option: Option) -> np.ndarray:
-            return np.ascontiguousarray(baseline.predict(sample.rows, cols, option), dtype=np.float32)
+            found = np.empty((sample.rows.size, sample.cols.size), dtype=np.float32)
+            for block in blocks(sample.rows.size):  # those of `predict`, so that neighbours that are kept serve it too
+                found[block] = baseline.predict(sample.rows[block], cols, option)
+            return found
 
         def losses(option: Option) -> Mapping[str, float]:
             return _Asked(sample, lambda: predictions.get(option, lambda: predicted(option)), self.purposes)
@@ -218,7 +220,8 @@ class Tuning:
     """Validation cells and regions, of bounded number, on which baselines are tuned.
 
     Losses are named after the views that they stand for, the Brier score ('calibration') first; of 'overall' it is the
-    average precision, of 'profile' Pearson's correlation of the deviation from the mean over labels.
+    average precision (scores within 0.02% of each other count as ties), of 'profile' Pearson's correlation of the
+    deviation from the mean over labels.
 
     Parameters
     ----------
@@ -234,7 +237,7 @@ class Tuning:
         self, rows: np.ndarray, cols: np.ndarray, truth: sp.csr_matrix, depth: np.ndarray, labels: np.ndarray | None
     ) -> None:
         self.rows, self.cols = rows, cols
-        self._sparse, self._dense = truth, truth.toarray()
+        self._positives, self._dense = flat_positives(truth), truth.toarray()
         self._open = views.most_open(truth, _RANKED_REGIONS)
         self._by_region, self._first_cells = truth[:, self._open].tocsc(), truth[:_RANKED_CELLS]
         self._strata = views.depth_strata(depth)
@@ -252,19 +255,12 @@ class Tuning:
             return self._matched.auroc(ranked)
         return region_auroc(self._by_region, ranked, self._strata, by_size=True, influence=False).mean
 
-    def _average_precision(self, p: np.ndarray) -> float:
-        if p.size <= _SORTED_PAIRS:
-            return float(average_precision(self._sparse, p))
-        return Histograms.fit(
-            self._sparse, p, np.zeros((0, len(p)), dtype=np.float32), n_bins=1 << 16
-        ).average_precision
-
     def loss(self, purpose: str, p: np.ndarray) -> float:
         """Return one loss of a prediction, float32 (cells, regions); NaN where it cannot be computed."""
         if purpose == "calibration":
             return float(np.mean((p - self._dense) ** 2))
         if purpose == "overall":
-            return -self._average_precision(p)
+            return -binned_ap(self._positives, p)
         if purpose == "per_cell":
             return -_mean(auroc(self._first_cells, p[:_RANKED_CELLS], axis=1))
         if purpose == "profile":

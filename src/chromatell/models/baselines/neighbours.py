@@ -1,4 +1,4 @@
-"""Neighbours of cells: the one search, what is kept of it for the next option, and sums by the faster product."""
+"""Neighbours of cells: the one search, what is kept of it for the next option, and sums over them."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ import numpy as np
 import scipy.sparse as sp
 
 _DISTANCES = 1 << 18  # distances of a block: 2 MB, which stay in the cache
-_FEWEST_ROWS = 8  # of a block
+_FEWEST_ROWS = 32  # of a block: the product with fewer reads the space too often
 _KEPT = 32_000_000  # bytes of arrays that are kept for the next option
 _KEPT_NEAR = 64_000_000  # of neighbours and sums over them
 _MOST_SUM = 24_000_000  # a larger sum is not kept
 _FEWEST = 3  # of which so many are kept however large they are
-_DENSE = 30  # from a share of one in so many of the cells on, the product with dense weights is faster
-_QUERIES = 64  # rows of dense weights at a time
+_QUERIES = 32  # whose neighbours are summed at a time, from the cells that any of them has near
+_PIVOTS, _LOOKED_AT = 16, 64  # queries that others are compared with, by so many neighbours
+_SAMPLED, _FEW = 16, 4  # one distance in so many is a sample; a bound is looked for where it is below a fourth of them
 NEIGHBOUR_PRIOR = 1.0  # training cells' worth of region mean: no probability is 0
 
 
@@ -36,9 +37,10 @@ class Recent(Generic[T]):
         self._most = most
         self._held: dict[Hashable, T] = {}
 
-    def get(self, key: Hashable, make: Callable[[], T]) -> T:
-        """Return what is held under a key, or make and hold it; what was asked for longest ago is let go."""
-        value = self._held.pop(key) if key in self._held else make()
+    def get(self, key: Hashable, make: Callable[[], T], serves: Callable[[T], bool] = lambda held: True) -> T:
+        """Return what is held under a key, if it serves, or make and hold it; the one asked longest ago is let go."""
+        held = self._held.pop(key, None)
+        value = held if held is not None and serves(held) else make()
         self._held[key] = value
         while len(self._held) > _FEWEST and sum(v.nbytes for v in self._held.values()) > self._most:
             del self._held[next(iter(self._held))]
@@ -71,12 +73,19 @@ class Neighbourhood:
     ----------
     near
         int (cells, k): places of the neighbours.
+    ordered
+        Whether the nearest come first; if not, only the sum over all of them is one over the nearest.
     """
 
-    def __init__(self, near: np.ndarray) -> None:
-        self._near, self._k = near, 0
+    def __init__(self, near: np.ndarray, *, ordered: bool = True) -> None:
+        self._near, self._ordered, self._k = near, ordered, 0
         self._truth: sp.csr_matrix | None = None
         self._total: np.ndarray | None = None
+
+    def holds(self, k: int) -> bool:
+        """Return whether the `k` nearest are known."""
+        n = self._near.shape[1]
+        return n == k or (n > k and self._ordered)
 
     @property
     def nbytes(self) -> int:
@@ -147,9 +156,12 @@ class NeighbourMeans:
             place = np.full(len(cells), -1)
             place[self._among] = np.arange(self._among.size)
             ordered = len(set(ks)) > 1
-            return Neighbourhood(nearest(cells[self._among], cells[rows], max(ks), place[rows], ordered=ordered))
+            near = nearest(cells[self._among], cells[rows], max(ks), place[rows], ordered=ordered)
+            return Neighbourhood(near, ordered=ordered)
 
-        total, k = self._recent.get((name, rows.tobytes(), max(ks)), found).total(ks[0], truth)
+        most = min(max(ks), self._among.size - 1)
+        held = self._recent.get((name, rows.tobytes()), found, lambda near: near.holds(most))
+        total, k = held.total(ks[0], truth)
         return (total + NEIGHBOUR_PRIOR * mean) / (k + NEIGHBOUR_PRIOR)
 
 
@@ -174,7 +186,6 @@ def nearest(space: np.ndarray, queries: np.ndarray, k: int, own: np.ndarray, *, 
     k = min(k, max(n - int((own >= 0).any()), 1))
     # A distance is a float64 of 52 bits; its last ones hold the place, so that one array of whole numbers is sorted.
     last = np.uint64((1 << max((n - 1).bit_length(), 1)) - 1)
-    places = np.arange(n, dtype=np.uint64)
     among = space.astype(np.float64)
     norm, twice = np.square(among).sum(axis=1), -2 * among.T
     found = np.empty((len(queries), k), dtype=np.uint16 if n <= 1 << 16 else np.int32)
@@ -187,13 +198,39 @@ def nearest(space: np.ndarray, queries: np.ndarray, k: int, own: np.ndarray, *, 
         np.maximum(distance, 0, out=distance)  # rounding may leave it below; the bits of what is positive are in order
         itself = np.flatnonzero(own[rows] >= 0)
         distance[itself, own[rows][itself]] = np.inf
-        key = distance.view(np.uint64)
-        key &= ~last
-        key |= places
+        key = _candidates(distance, k, last)
         key.partition(k - 1, axis=1)
         near = key[:, :k]
         found[rows] = (np.sort(near, axis=1) if ordered else near) & last
     return found
+
+
+def _candidates(distance: np.ndarray, k: int, last: np.uint64) -> np.ndarray:
+    """Return what may be among the `k` nearest, uint64 (queries, >= k): leading bits of a distance, then its place.
+
+    Where a few are sought among many, these are the distances below one that a sample of them says is large enough: one
+    pass over all of them, in place of a partition. All of them where it was not.
+    """
+    m, n = distance.shape
+    share = k / _SAMPLED
+    at = int(share + 4 * np.sqrt(share) + 4)
+    sample = distance[:, ::_SAMPLED].copy()
+    if _FEW * at < sample.shape[1]:
+        sample.partition(at, axis=1)
+        bound = (sample[:, at].copy().view(np.uint64) | last).view(np.float64)  # with all that tie with it
+        where = np.flatnonzero(distance <= bound[:, None])
+        starts = np.searchsorted(where, np.arange(m + 1) * n)
+        count = np.diff(starts)
+        if count.min() >= k:
+            row = np.repeat(np.arange(m), count)
+            key = np.full((m, count.max()), np.iinfo(np.uint64).max)
+            leading = distance.ravel()[where].view(np.uint64) & ~last
+            key[row, np.arange(where.size) - starts[row]] = leading | (where - row * n).astype(np.uint64)
+            return key
+    key = distance.view(np.uint64)
+    key &= ~last
+    key |= np.arange(n, dtype=np.uint64)
+    return key
 
 
 def neighbour_sum(near: np.ndarray, truth: sp.csr_matrix, *, mean: bool = False) -> np.ndarray:
@@ -202,23 +239,41 @@ def neighbour_sum(near: np.ndarray, truth: sp.csr_matrix, *, mean: bool = False)
     Parameters
     ----------
     near
-        int (queries, k): places of the neighbours among the cells.
+        int (queries, k): places of the neighbours among the cells, at most 65,535.
+    truth
+        1 where open; with `mean` any values.
     mean
-        Return the mean; for values that are no whole numbers, which are added in the order of the neighbours.
+        Return the mean, whose terms are added in the order of the neighbours.
 
     Returns
     -------
     numpy.ndarray, of the type of `truth`, (queries, regions)
-        A sum of whole numbers is exact, by either product.
+        A sum is exact.
     """
     n, k = truth.shape[0], near.shape[1]
-    if mean or k * _DENSE < n:
-        starts = np.arange(0, near.size + 1, k)
-        weight = np.full(near.size, 1 / k if mean else 1, dtype=truth.dtype)
+    if mean:
+        starts, weight = np.arange(0, near.size + 1, k), np.full(near.size, 1 / k, dtype=truth.dtype)
         return (sp.csr_matrix((weight, near.ravel().astype(np.int32), starts), shape=(len(near), n)) @ truth).toarray()
+    # Short numbers: the product takes as long as the memory that it goes through.
+    counted = sp.csr_matrix((truth.data.astype(np.uint16), truth.indices, truth.indptr), shape=truth.shape)
     total = np.empty((len(near), truth.shape[1]), dtype=truth.dtype)
-    for rows in (slice(i, i + _QUERIES) for i in range(0, len(near), _QUERIES)):
-        weight = np.zeros((len(near[rows]), n), dtype=truth.dtype)
-        np.put_along_axis(weight, near[rows].astype(np.int64), 1, axis=1)
-        total[rows] = (truth.T @ np.ascontiguousarray(weight.T)).T
+    order, place = _alike(near, n), np.empty(n, dtype=np.int64)
+    for some in (order[i : i + _QUERIES] for i in range(0, len(near), _QUERIES)):
+        held = np.zeros(n, dtype=bool)
+        held[near[some]] = True
+        used = np.flatnonzero(held) if 3 * np.count_nonzero(held) < n else np.arange(n)
+        place[used] = np.arange(used.size)
+        weight = np.zeros((used.size, some.size), dtype=np.uint16)
+        weight[place[near[some].T], np.arange(some.size)] = 1
+        total[some] = ((counted if used.size == n else counted[used]).T @ weight).T
     return total
+
+
+def _alike(near: np.ndarray, n: int) -> np.ndarray:
+    """Return an order of the queries in which those stand together that share neighbours with the same few of them."""
+    if len(near) <= _QUERIES:
+        return np.arange(len(near))
+    some = near[:: max(1, len(near) // _PIVOTS), :_LOOKED_AT]
+    member = np.zeros((n, len(some)), dtype=np.uint8)
+    member[some.T, np.arange(len(some))] = 1
+    return np.argsort(member[near[:, :_LOOKED_AT]].sum(axis=1).argmax(axis=1), kind="stable")
