@@ -51,6 +51,13 @@ def test_variant_is_that_of_the_api(trained, file, variants, tmp_path, capsys):
     assert "variant_effect" in ctl.io.read(out).uns["ctl"]
     assert main([*words, "--csv", "-", "--groupby", "none"]) == 0
     assert capsys.readouterr().out.count("\n") == 4
+    rows = [line.split("\t") for line in variants.read_text().splitlines()[2:]]
+    names = ",".join(f"{chrom}-{pos}-{ref}-{alt}" for chrom, pos, _, ref, alt, *_ in rows)
+    again = [names if word == str(variants) else word for word in words]
+    assert main([*again, "--csv", str(csv), "--overwrite"]) == 0
+    named = pd.read_csv(csv, keep_default_na=False)
+    assert ",".join(named["id"].unique()) == names
+    np.testing.assert_allclose(named["effect"], expected["effect"], rtol=1e-5, atol=1e-7)
 
 
 def test_ism_is_that_of_the_api(trained, file, tmp_path, capsys):

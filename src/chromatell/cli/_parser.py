@@ -282,7 +282,7 @@ def _variant(parser: argparse.ArgumentParser) -> None:
         type=Path,
         required=True,
         metavar="X.vcf",
-        help="VCF, plain or gzip, or a table: chrom, pos, ref, alt",
+        help="VCF, plain or gzip, a table (chrom, pos, ref, alt), or names joined by commas, such as chr1-2250-C-G",
     )
     parser.add_argument("--n-null", type=positive, metavar="N", help="random variants beside them (default: 1000)")
     seed(parser)

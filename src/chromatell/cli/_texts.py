@@ -143,6 +143,7 @@ VARIANT_EPILOG = f"""\
 examples:
   chromatell variant shared.h5mu --variants snps.vcf.gz --fasta hg38.fa --csv effects.csv
   chromatell variant cells.h5mu --model xchrom_model --variants snps.vcf --fasta hg38.fa --groupby none --csv -
+  chromatell variant shared.h5mu --variants chr1-2250-C-G,chr2-90-A-T --fasta hg38.fa --csv -
 
 {EXIT_CODES}"""
 
