@@ -81,6 +81,13 @@ _SETTINGS = {
 }
 
 
+# what other libraries gather in a keyword of its own
+_GATHERED = {
+    "model_kwargs": "Options of the network are keywords of the call itself, such as n_hidden=64.",
+    "plan_kwargs": "Options of the training are train_kwargs=dict(lr=1e-3).",
+}
+
+
 def nearest_keyword(asked: str, known: Iterable[str]) -> str | None:
     """Return the keyword of `known` that `asked` is elsewhere, or is most like; None where none is.
 
@@ -91,6 +98,8 @@ def nearest_keyword(asked: str, known: Iterable[str]) -> str | None:
     'lr'
     """
     known = list(known)
+    if asked in _GATHERED and asked not in known:
+        return None
     of_peers = [name for name in _ELSEWHERE.get(asked, ()) if name in known]
     if asked in _ELSEWHERE and not of_peers:  # it has a meaning, which is not to be had here: no guess
         return next((name for name in known if name in (f"{asked}s", asked.removesuffix("s"))), None)
@@ -111,6 +120,8 @@ def keyword_meant(asked: str, known: Iterable[str], form: str = "{!r}") -> str:
     ' It is said once for all calls: ctl.settings.n_jobs = 2.'
     """
     known = list(known)
+    if asked in _GATHERED and asked not in known:
+        return f" {_GATHERED[asked]}"
     if asked in _SETTINGS and not any(name in known for name in (asked, *_ELSEWHERE.get(asked, ()))):
         return f" It is said once for all calls: {_SETTINGS[asked]}."
     name = nearest_keyword(asked, known)
@@ -130,10 +141,10 @@ def did_you_mean(asked: object, known: Iterable[object]) -> str:
     return f" Did you mean {name!r}?" if name is not None else ""
 
 
-def names_there(names: Iterable[object], asked: object, n: int = 12) -> str:
+def names_there(names: Iterable[object], asked: object, n: int = 12, guesses: Iterable[str] | None = None) -> str:
     """Return the first `n` names, quoted, for a message, and the one that is nearest to `asked`; 'none' of none.
 
-    Of a list of what was asked, the first counts.
+    Of a list of what was asked, the first counts. None of the names but `guesses`, where given, is what was meant.
 
     Examples
     --------
@@ -144,5 +155,6 @@ def names_there(names: Iterable[object], asked: object, n: int = 12) -> str:
     names = [name for name in map(str, names) if not name.startswith(_OF_SCVI)]
     if not names:
         return "none"
-    meant = nearest(next(iter(asked), "") if isinstance(asked, list) else asked, names)
+    likely = names if guesses is None else list(guesses)
+    meant = nearest(next(iter(asked), "") if isinstance(asked, list) else asked, likely)
     return examples(names, n) + (f" (did you mean {meant!r}?)" if meant is not None else "")

@@ -95,7 +95,7 @@ class Settings:
     @verbosity.setter
     def verbosity(self, level: int) -> None:
         if level not in (0, 1, 2, 3):
-            raise ValueError(f"settings.verbosity is {level!r}; it must be 0, 1, 2 or 3.")
+            raise ChromatellError(f"settings.verbosity is {level!r}; it must be 0, 1, 2 or 3.")
         self._verbosity = level
         logger.setLevel((logging.ERROR, logging.WARNING, logging.INFO, logging.DEBUG)[level])
 

@@ -72,7 +72,13 @@ def modality(mdata: MuData, name: str) -> AnnData:
 
 def _no_modality(mdata: MuData, name: str) -> str:
     """Return that a modality is not there, and how to say which it is; by its variables where that can be told."""
-    there = f"The MuData has no modality {name!r}; it has {names_there(sorted(mdata.mod), name)}."
+    others = [n for n in sorted(mdata.mod) if n not in _OWN_NAMES]
+    there = f"The MuData has no modality {name!r}; it has {names_there(sorted(mdata.mod), name, guesses=others)}."
+    if name == ATAC and ATAC_PRED in mdata.mod and not others:
+        return (
+            f"The MuData has no modality 'atac'; {ATAC_PRED!r} is what was predicted, and measured ATAC of these cells "
+            f"is needed: mdata = MuData({{'atac': measured, **mdata.mod}})."
+        )
     own = next(
         (n for n, a in mdata.mod.items() if n not in _OWN_NAMES and are_regions(a.var_names) == (name == ATAC)), None
     )

@@ -64,7 +64,7 @@ def nonnegative(adata: AnnData, name: str, *, smoothed: bool = False) -> None:
             mass += float(np.abs(flat).sum(dtype=np.float64))
     floor = -0.05 * high if low < 0 and smoothed and not is_counts(x) else 0.0
     if low < floor or below > _NEGATIVE * mass:
-        n_negative = sum(int((flat < 0).sum()) for flat in _stretches(x))
+        n_negative = negative_values(x)
     if n_nan:
         raise ChromatellError(
             f"{where}.X holds {n_nan} NaN or infinite values; every value must be a finite number. "
@@ -99,6 +99,11 @@ def is_counts(x: Any) -> bool:
     if v.size > 10_000_000:
         v = v[:: v.size // 10_000_000 + 1]
     return _whole(v)
+
+
+def negative_values(x: Any) -> int:
+    """Return how many values of a matrix are below 0."""
+    return sum(int((flat < 0).sum()) for flat in _stretches(x))
 
 
 def _whole(v: np.ndarray) -> bool:

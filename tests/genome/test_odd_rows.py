@@ -36,7 +36,7 @@ def test_one_in_a_hundred(n, odd, kept):
 def test_a_breakend_at_a_telomere_goes_with_its_allele(tmp_path):
     path = tmp_path / "v.vcf"
     path.write_text(VCF + "chr1\t0\tb\tN\t.[chr2:5[\t.\t.\t.\nchr1\t100\trs\tA\tC\t.\t.\t.\n")
-    with pytest.warns(ChromatellWarning, match="1 of 2 alleles .* are symbolic, missing, REF itself or over"):
+    with pytest.warns(ChromatellWarning, match="1 of 2 alleles .* are symbolic, missing, with N, REF itself or over"):
         assert read_variants(path).to_numpy().tolist() == [["chr1", 100, "rs", "A", "C"]]
 
 

@@ -8,8 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from chromatell import ChromatellError
-from chromatell._validate import ChromatellWarning
+from chromatell import ChromatellError, ChromatellWarning
 from chromatell.genome import variants as module
 from chromatell.genome.variants import read_variants
 
@@ -192,3 +191,16 @@ def test_names_of_odd_chromosomes_and_alleles():
 def test_names_that_are_none(given, message):
     with pytest.raises(ChromatellError, match=message):
         read_variants(given)
+
+
+def test_an_allele_with_n_is_no_sequence():
+    """N is no base that a model could be asked about: left out and counted, and refused where it is all there is."""
+    with pytest.warns(ChromatellWarning, match=r"1 of 2 alleles .* are symbolic, missing, with N, .*such as 'T>N'"):
+        assert read_variants(["chr1:5:T>N", "chr1:5:T>A"])["alt"].tolist() == ["A"]
+    with pytest.raises(ChromatellError, match="None of the 1 alleles"):
+        read_variants("chr1:5:N>A")
+
+
+def test_a_position_below_zero_is_no_name():
+    with pytest.raises(ChromatellError, match="1 of 1 variants are not named"):
+        read_variants(["chr1:-5:A>C"])

@@ -370,3 +370,15 @@ def test_bins_by_the_names_that_a_model_knows():
         np.testing.assert_array_equal(binned.X.toarray(), [[0, 2, 1], [3, 0, 0]])
     with pytest.raises(ChromatellError, match="bins is a int; .*bins=model.regions"):
         ctl.pp.bin_genome(data, bins=3)
+
+
+def test_bins_of_a_table_without_names_are_named_by_their_places():
+    data = AnnData(sp.csr_matrix(np.float32([[1, 2]])), var=pd.DataFrame(index=["chr1:100-200", "chr1:450-550"]))
+    table = pd.DataFrame({"chrom": ["chr1", "chr1"], "start": [400, 0], "end": [600, 400]})
+    binned = ctl.pp.bin_genome(data, bins=table)
+    assert binned.var_names.tolist() == ["chr1:400-600", "chr1:0-400"]
+    assert binned.X.toarray().tolist() == [[2, 1]]
+    with pytest.raises(ChromatellError, match="bins is empty; at least one bin is needed"):
+        ctl.pp.bin_genome(data, bins=table.iloc[:0])
+    with pytest.raises(ChromatellError, match="^size=1000 would be read by nothing: it is for bins that are made here"):
+        ctl.pp.bin_genome(data, bins=table, size=1000)

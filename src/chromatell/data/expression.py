@@ -15,7 +15,7 @@ from chromatell._dask import current_client, over_rows
 from chromatell._rows import BLOCK, DiskMatrix, columns, matrix, read
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, examples, one_of, warn
-from chromatell._values import is_counts, kept_counts
+from chromatell._values import is_counts, kept_counts, negative_values
 from chromatell.data.gene_names import cure_of_names
 from chromatell.data.out_of_range import TrainingRange
 from chromatell.data.scale import MOST_LOGGED, Scale, far_off, find_scale
@@ -184,7 +184,7 @@ class Expression(Standardiser):
             raise ChromatellError(
                 f"The query holds {int(present.sum())} of the model's {len(self.genes)} genes ({present.mean():.0%}; "
                 f"at least {floor:.0%} are needed). The model's names look like {examples(self.genes)}, the query's "
-                f"like {examples(rna.var_names)}. {cure_of_names(rna, self.genes, floor)}"
+                f"like {examples(rna.var_names)}. {self._in_raw(rna, floor) or cure_of_names(rna, self.genes, floor)}"
             )
         if n_missing and not quiet:
             warn(
@@ -193,6 +193,11 @@ class Expression(Standardiser):
                 f"{'set to the training mean' if self.loadings is None else 'estimated from the others'}."
             )
         x = columns(matrix(rna), position[present])
+        if self.kind == "counts" and (n_negative := negative_values(x)):
+            raise ChromatellError(
+                f"The model was trained on counts; the query's X holds {n_negative} negative values. "
+                f"{kept_counts(rna, 'rna') or 'Put the counts into rna.X'}."
+            )
         kind = "counts" if is_counts(x) else "normalised"
         if kind != self.kind:
             if self.kind == "counts":
@@ -205,6 +210,13 @@ class Expression(Standardiser):
                 f"The model was trained on {_VALUES[self.kind]}; the query's X holds {_VALUES[kind]}. {cure}."
             )
         return self._on_scale(x, rna, present, quiet=quiet), present
+
+    def _in_raw(self, rna: AnnData, floor: float) -> str:
+        """Return what to do where ``.raw`` holds the genes that were left out of X, as scanpy's users keep them."""
+        if rna.raw is None or self.genes.isin(rna.raw.var_names).mean() < floor:
+            return ""
+        n_held = int(self.genes.isin(rna.raw.var_names).sum())
+        return f"rna.raw holds {n_held} of them: rna = rna.raw.to_adata()."
 
     def _on_scale(self, x: Any, rna: AnnData, present: np.ndarray, *, quiet: bool) -> Any:
         """Return a query's values on the scale of training where that is exact; say, or refuse, what is not."""

@@ -6,6 +6,7 @@ import gzip
 import io
 import os
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, Any
 
@@ -112,6 +113,11 @@ def read_regions(source: Any, what: str) -> pd.DataFrame:
     """Return `chrom`, `start`, `end` of a BED, a table, or names such as 'chr21:9,820,000-9,840,000'."""
     if isinstance(source, str | os.PathLike | pd.DataFrame):
         return read_bed(Path(source) if isinstance(source, os.PathLike) else source, what)
+    if not isinstance(source, Iterable) or isinstance(source, bytes):
+        raise ChromatellError(
+            f"{what} is of type {type(source).__name__}; needed: a BED, a table with chrom, start and end, or names "
+            "like 'chr21:9,820,000-9,840,000'."
+        )
     names = [str(name) for name in source]
     table = parse_regions(names).reset_index(drop=True)[[CHROM, START, END]]
     bad = (table[START] < 0) | (table[END] <= table[START])

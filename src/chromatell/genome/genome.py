@@ -83,6 +83,8 @@ class Genome:
     """
 
     def __init__(self, fasta: str | Path, *, cache_dir: str | Path | None = None) -> None:
+        if not isinstance(fasta, str | os.PathLike):
+            raise ChromatellError(f"fasta={fasta!r} is of type {type(fasta).__name__}; the path of a FASTA is needed.")
         self.path = Path(fasta).expanduser().absolute()
         if not self.path.is_file():
             what = "is a folder" if self.path.is_dir() else "is not there"

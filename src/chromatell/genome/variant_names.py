@@ -12,7 +12,7 @@ from chromatell._keys import CHROM
 from chromatell._nearest import examples
 
 FORM = "'chr1:2250:C>G' or 'chr1-2250-C-G' (chromosome, 1-based position, REF and ALT)"
-_NAME = re.compile(r"(.+)[:-](?:g\.)?([0-9]{1,18})[:-]?([A-Za-z]+)[>:-]([A-Za-z]+(?:,[A-Za-z]+)*)")
+_NAME = re.compile(r"(.*[^:-])[:-](?:g\.)?([0-9]{1,18})[:-]?([A-Za-z]+)[>:-]([A-Za-z]+(?:,[A-Za-z]+)*)")
 
 
 def is_variant_name(text: str) -> bool:

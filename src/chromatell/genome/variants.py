@@ -59,7 +59,7 @@ def read_variants(source: str | Path | pd.DataFrame | Sequence[str]) -> pd.DataF
     -------
     pandas.DataFrame
         `chrom`, as in the source; `pos`, int64, 1-based position of the first base of `ref`; `id` (``''`` where none);
-        `ref` and `alt`, upper case, of A, C, G, T and N.
+        `ref` and `alt`, upper case, of A, C, G and T.
 
     Raises
     ------
@@ -225,7 +225,7 @@ def _alleles(table: pd.DataFrame, where: str) -> pd.DataFrame:
     table = table.assign(alt=table["alt"].str.split(",")).explode("alt", ignore_index=True)
     usable = np.ones(len(table), dtype=bool)
     for name in ("ref", "alt"):
-        usable &= table[name].str.fullmatch(f"[ACGTN]{{1,{_MAX_ALLELE}}}").to_numpy(dtype=bool)
+        usable &= table[name].str.fullmatch(f"[ACGT]{{1,{_MAX_ALLELE}}}").to_numpy(dtype=bool)
     usable &= (table["ref"] != table["alt"]).to_numpy(dtype=bool)
     if not usable.any():
         raise ChromatellError(
@@ -235,8 +235,8 @@ def _alleles(table: pd.DataFrame, where: str) -> pd.DataFrame:
     if not usable.all():
         left = table.loc[~usable, ["ref", "alt"]].agg(">".join, axis=1).str.slice(0, 40)
         warn(
-            f"{int((~usable).sum())} of {len(table)} alleles of {where} are symbolic, missing, REF itself or over "
-            f"{_MAX_ALLELE:,} bases (such as {examples(left)}); they are left out."
+            f"{int((~usable).sum())} of {len(table)} alleles of {where} are symbolic, missing, with N, REF itself or "
+            f"over {_MAX_ALLELE:,} bases (such as {examples(left)}); they are left out."
         )
     # a breakend at a telomere has position 0 or one past the end: with its allele it is gone
     nowhere = (table[CHROM] == "").to_numpy()[usable]

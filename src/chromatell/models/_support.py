@@ -140,7 +140,10 @@ def rng_devices(accelerator: str, devices: Any) -> list[int]:
     n = torch.cuda.device_count() if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available() else 0
     if isinstance(devices, list):
         return [i for i in devices if i < n]
-    wanted = 1 if devices == "auto" else int(devices)
+    try:
+        wanted = 1 if devices == "auto" else int(devices)
+    except (TypeError, ValueError):  # Lightning says what is wrong with it
+        return []
     return list(range(n if wanted < 0 else min(wanted, n)))
 
 

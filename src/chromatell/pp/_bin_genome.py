@@ -19,6 +19,7 @@ from chromatell._dask import current_client
 from chromatell._keys import ATAC, CHROM, END, START, UNS
 from chromatell._rows import matrix, pieces
 from chromatell._settings import logger
+from chromatell._unread import Readers, refuse_unread, usual
 from chromatell._validate import ChromatellError, examples, in_range, one_of
 from chromatell._values import nonnegative
 from chromatell.genome.bed import read_regions
@@ -154,6 +155,8 @@ def bin_genome(
         raise ChromatellError(
             f"min_fragments={min_fragments!r} is for a fragments file without barcodes=, where the cells are not known."
         )
+    readers: Readers = [(["size", "drop_empty"], bins is None, "bins that are made here, and bins= gives them")]
+    refuse_unread({"size": size, "drop_empty": drop_empty}, usual(bin_genome), readers)
     sizes, places = _bins(bins, chrom_sizes, size, blacklist)
     dropped = _blacklisted(places, blacklist)
     how = {

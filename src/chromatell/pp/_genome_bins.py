@@ -166,7 +166,11 @@ def _table(bins: Any) -> pd.DataFrame:
         lacking = [c for c in (CHROM, START, END) if c not in bins]
         if lacking:
             raise ChromatellError(f"bins lacks the columns {examples(lacking)}. Give the var of an AnnData of bins.")
-        table = region_table(AnnData(obs=pd.DataFrame(index=["cell"]), var=bins[[CHROM, START, END]]))
+        named = bins[[CHROM, START, END]]
+        if isinstance(named.index, pd.RangeIndex):  # no names: what is read from a BED
+            places = named[CHROM].astype(str) + ":" + named[START].astype(str) + "-" + named[END].astype(str)
+            named = named.set_axis(pd.Index(places, dtype=object))
+        table = region_table(AnnData(obs=pd.DataFrame(index=["cell"]), var=named))
     elif isinstance(bins, pd.Index | pd.Series | np.ndarray | list | tuple):
         table = region_table(AnnData(obs=pd.DataFrame(index=["cell"]), var=pd.DataFrame(index=[str(b) for b in bins])))
     else:
@@ -174,9 +178,11 @@ def _table(bins: Any) -> pd.DataFrame:
             f"bins is a {type(bins).__name__}; the AnnData whose bins to take, its var, or the names of a model's, "
             "bins=model.regions, is needed: bins=binned."
         )
-    if table.empty or not table.index.is_unique:
+    if table.empty:
+        raise ChromatellError("bins is empty; at least one bin is needed, such as those of a model: model.regions.")
+    if not table.index.is_unique:
         raise ChromatellError(
-            f"bins names {examples(table.index[table.index.duplicated()]) or 'nothing'}"
-            f"{' more than once' if len(table) else ''}; each bin needs a name of its own: var_names_make_unique()."
+            f"bins names {examples(table.index[table.index.duplicated()])} more than once; each bin needs a name of "
+            "its own: var_names_make_unique()."
         )
     return table

@@ -15,7 +15,7 @@ from chromatell._arguments import arguments
 from chromatell._keys import BASELINE, CHROM, END, MODELS, PREDICTIONS, START, UNS
 from chromatell._settings import logger, settings
 from chromatell._unread import Readers, refuse_unread, usual
-from chromatell._validate import ChromatellError, in_range, warn
+from chromatell._validate import ChromatellError, examples, in_range, warn
 from chromatell.data._tracks_smooth import smooth
 from chromatell.data.tracks import BinnedTracks, as_tracks
 from chromatell.io._replace import check_target
@@ -161,6 +161,8 @@ def call_regions(
     piece = in_range(shuffle, held.bin_size, 1_000_000_000, "shuffle") // held.bin_size
     n_shuffles = in_range(n_shuffles, 1, 1000, "n_shuffles")
     chroms = held.select(chroms=regions).chroms
+    if not chroms:
+        raise ChromatellError(f"regions={regions!r} names no chromosome; there: {examples(held.chroms)}. Leave it out.")
     file = None if path is None else Path(path)
     if file is not None:
         check_target(file, "text", overwrite=overwrite)
@@ -168,9 +170,8 @@ def call_regions(
         raise ChromatellError("calibrate= finds the threshold, and threshold= gives it. Leave one of the two out.")
     if calibrate_on is not None and calibrate is None:
         raise ChromatellError("calibrate_on= holds the track beside known sites. Give them too, calibrate=...")
-    beside = [held] if calibrate_on is None else calibrate_on
-    beside = [beside] if isinstance(beside, BinnedTracks) else list(beside)
-    known = [] if calibrate is None else [Beside.read(as_tracks(t), name, calibrate, width) for t in beside]
+    beside = [held] if calibrate_on is None else _listed(calibrate_on)
+    known = [] if calibrate is None else [Beside.read(t, name, calibrate, width) for t in beside]
     smoothed = {c: smooth(held.values(c, name)[0], held.usable(c), width) for c in chroms}
     calibration = None
     if known:
@@ -192,6 +193,16 @@ def call_regions(
     if file is not None:
         _write_bed(table, file, overwrite)
     return table
+
+
+def _listed(calibrate_on: Any) -> list[BinnedTracks]:
+    """Return the tracks of `calibrate_on`, one or a list; raise where there is none, or something else."""
+    several = calibrate_on if isinstance(calibrate_on, list | tuple) else [calibrate_on]
+    if not several:
+        raise ChromatellError(
+            "calibrate_on= is an empty list. Give the tracks in which the sites are known, or leave calibrate_on= out."
+        )
+    return [as_tracks(one) for one in several]
 
 
 def _predictor(tracks: BinnedTracks, name: str, model: Any, fasta: Any) -> tuple[Any, Predict]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Unpack
@@ -142,6 +142,7 @@ def predict(
             "overwrite= is for the files of bigwig=, and a store is never replaced. Name another out=, or leave "
             "overwrite= out."
         )
+    _check_regions(regions)
     source, cells, reads = _query(loaded, data)
     name = model_key(key or loaded.family, BASELINES)
     if isinstance(regions, str) and not loaded.declared.sequence and (parse_regions([regions])[START] >= 0).all():
@@ -208,6 +209,19 @@ def _with_query(source: MuData | AnnData, cells: AnnData, reads: str, beside: Se
         for column in source.obs.columns:
             result.obs[column] = source.obs[column].reindex(result.obs_names)
     return result
+
+
+def _check_regions(regions: Any) -> None:
+    """Raise where regions are neither names nor something that holds regions, or sequences."""
+    if isinstance(regions, str | Path | pd.DataFrame | AnnData | MuData | None) or getattr(regions, "ndim", 1) == 2:
+        return
+    names = list(regions) if isinstance(regions, Iterable) else [regions]
+    if not all(isinstance(name, str) for name in names):
+        shown = " ".join(repr(regions).split())[:80]
+        raise ChromatellError(
+            f"regions={shown} holds no names. Needed: names such as 'chr1:100-600', a table with chrom, start and end, "
+            "an AnnData of regions, or the path of a BED."
+        )
 
 
 def _asked(model: Any, regions: Any, fasta: Any) -> tuple[pd.Index, Any]:

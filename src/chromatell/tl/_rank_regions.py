@@ -129,7 +129,7 @@ def rank_regions(
     if split is not None:
         one_of(split, SPLITS, "split")
         codes = np.where(split_of(mdata, (split,)) == split, codes, -1)
-    codes, names = _with_cells(codes, names, groupby)
+    codes, names = _with_cells(codes, names, groupby, split)
     chosen = _chosen(names, groups, reference, groupby)
     samples, n_samples = _samples(mdata, sample_key, codes)
     test = one_of(test or ("cells" if samples is None else "donors"), TESTS, "test")
@@ -180,14 +180,14 @@ def rank_regions(
     return target if copy else None
 
 
-def _with_cells(codes: np.ndarray, names: list[str], groupby: str) -> tuple[np.ndarray, list[str]]:
+def _with_cells(codes: np.ndarray, names: list[str], groupby: str, split: str | None) -> tuple[np.ndarray, list[str]]:
     """Leave out groups of under two cells."""
     n = np.bincount(codes[codes >= 0], minlength=len(names))
     keep = np.flatnonzero(n >= 2)
     if keep.size < 2:
         raise ChromatellError(
-            f"mdata.obs[{groupby!r}] has {keep.size} groups of two or more cells; two are needed. Name another column, "
-            "or leave split= out."
+            f"mdata.obs[{groupby!r}] has {keep.size} groups of two or more cells; two are needed. Name another column"
+            f"{', or leave split= out' if split is not None else ''}."
         )
     if keep.size < len(names):
         logger.info("Under two cells, left out: %s.", examples(np.array(names)[n < 2], 5))

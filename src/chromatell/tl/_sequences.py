@@ -149,18 +149,23 @@ def _load(source: Any, key: str) -> Any:
             raise first from None  # which says what the source holds
 
 
-def group_vectors(mdata: MuData, model: Any, groupby: str | None, cells: Any) -> tuple[list[str], np.ndarray]:
-    """Return the groups and the mean vector of each one's cells, float32 (groups, K), at the training mean of depth."""
+def group_vectors(
+    mdata: MuData, model: Any, groupby: str | None, cells: Any, *, option: str = "groupby"
+) -> tuple[list[str], np.ndarray]:
+    """Return the groups and the mean vector of each one's cells, float32 (groups, K), at the training mean of depth.
+
+    `option` is what the caller calls the column.
+    """
     rna = modality(mdata, RNA)
     chosen = _cells(rna.obs_names, cells)
     if groupby is None:
         labels = pd.Series(ALL, index=rna.obs_names[chosen], dtype=object)
     else:
-        labels = _labels(mdata, groupby).iloc[chosen]
+        labels = _labels(mdata, groupby, option).iloc[chosen]
     groups = [str(g) for g in sorted(pd.unique(labels.dropna()))]
     if not groups:
         raise ChromatellError(
-            f"None of the {chosen.size} cells has a label in obs[{groupby!r}]. Choose other cells=, or groupby=None "
+            f"None of the {chosen.size} cells has a label in obs[{groupby!r}]. Choose other cells=, or {option}=None "
             "for their mean."
         )
     labels = labels.dropna()
@@ -173,7 +178,7 @@ def group_vectors(mdata: MuData, model: Any, groupby: str | None, cells: Any) ->
     return groups, (sums / np.bincount(codes, minlength=len(groups))[:, None]).astype(np.float32)
 
 
-def _labels(mdata: MuData, key: str) -> pd.Series:
+def _labels(mdata: MuData, key: str, option: str) -> pd.Series:
     """Return a column of `obs`, by the barcodes of `rna`."""
     rna = mdata.mod[RNA]
     for obs in (mdata.obs, rna.obs, mdata.mod[ATAC].obs if ATAC in mdata.mod else rna.obs):
@@ -183,7 +188,7 @@ def _labels(mdata: MuData, key: str) -> pd.Series:
     there = [*mdata.obs.columns, *(c for c in rna.obs.columns if c not in mdata.obs)]
     raise ChromatellError(
         f"Did not find mdata.obs[{key!r}]; columns there: {names_there(there, key)}. Name one of them with "
-        "groupby=, or take the mean of all cells with groupby=None."
+        f"{option}=, or take the mean of all cells with {option}=None."
     )
 
 

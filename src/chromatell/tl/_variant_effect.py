@@ -126,7 +126,7 @@ def variant_effect(
     result_key(key_added)
     n_null = in_range(n_null, 0, 10_000_000, "n_null")  # 0 for no p-values
     loaded = sequence_model(mdata, key, model)
-    groups, vectors = group_vectors(mdata, loaded, per, cells)
+    groups, vectors = group_vectors(mdata, loaded, per, cells, option="per")
     source = _source(mdata, loaded, fasta)
     table = read_variants(variants)
     table = source.place(table.assign(at=table["pos"] - 1))

@@ -114,6 +114,9 @@ class RidgePath:
             self._components = None
             # the columns of d sum to 0, so that the regions need not be centred
             self._moment = np.asarray((truth.T @ d.astype(np.float32)).T, dtype=np.float32)
+        elif truth.shape[1] == 1:  # one region is its own component
+            self._components = np.ones((1, 1), dtype=np.float32)
+            self._moment = np.asarray((truth.T @ d.astype(np.float32)).T, dtype=np.float32)
         else:
             with np.errstate(divide="ignore", invalid="ignore"):  # shares of a variance that is 0 where all are open
                 found = TruncatedSVD(self.rank, random_state=seed).fit(truth)
