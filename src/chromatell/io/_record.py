@@ -19,6 +19,7 @@ FORMAT = "chromatell-model"
 # The release that first reads each schema of a family; a record above the newest was written by a later version.
 # 2: missing genes are estimated, predicted depth has a range, cells out of range are told (Dense, XChrom, AtacFormer).
 # 3: what is linear in GC, CpG, distance to a start site and motifs (XChrom); what stands beside the network (Dense).
+# 4: over what width the predictions of each target are smoothed (Nascent).
 FIRST_RELEASE = {1: "0.1.0", 2: "0.2.0", 3: "0.2.0", 4: "0.2.0"}
 NEWEST_SCHEMA = max(FIRST_RELEASE)
 NEEDS = "needs"  # in the card: the release that reads the record
