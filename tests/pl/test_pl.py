@@ -111,6 +111,15 @@ def test_history(mdata):
     assert ax.get_ylabel().startswith("Loss")
 
 
+def test_losses_of_two_kinds_have_an_axis_each():
+    history = {"train_loss": [1.7, 0.5], "validation_loss": [0.9, 0.4]}
+    assert len(pl.history(SimpleNamespace(history=history, family="dense")).figure.axes) == 1
+    ax = pl.history(SimpleNamespace(history=history, family="xchrom"))
+    left, right = ax.figure.axes
+    assert [left.lines[0].get_ydata().tolist(), right.lines[0].get_ydata().tolist()] == list(history.values())
+    assert (left.get_ylabel(), right.get_ylabel()) == ("Training loss", "Validation loss")
+
+
 def test_history_of_a_model_and_bad_keys(mdata):
     cells = AnnData(np.zeros((2, 2)), uns={"ctl": mdata.uns["ctl"]})
     np.testing.assert_allclose(pl.history(cells).lines[0].get_ydata(), pl.history(mdata).lines[0].get_ydata())

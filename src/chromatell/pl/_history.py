@@ -14,6 +14,7 @@ from chromatell._keys import MODELS, UNS
 from chromatell._nearest import names_there
 from chromatell._validate import ChromatellError, examples
 from chromatell.data.tracks import BinnedTracks
+from chromatell.io._uns_store import read_record
 from chromatell.pl._plot import Shown, plot
 from chromatell.pl._style import BASELINE, OKABE_ITO, finish, font_size, legend, new_axes
 
@@ -47,8 +48,8 @@ def history(
     -------
     matplotlib.axes.Axes
         A line for each loss; a dot marks the lowest validation loss. Where the two are further apart than either
-        changes, as where training weighs or regularises what validation does not, the validation loss has an axis of
-        its own on the right.
+        changes, as where training weighs or regularises what validation does not, or are of two kinds, as those of
+        `XChrom`, the validation loss has an axis of its own on the right.
 
     Raises
     ------
@@ -65,7 +66,7 @@ def history(
     """
     losses = _losses(data, key)
     ax = new_axes(ax)
-    apart = _apart(losses)
+    apart = len(losses) == 2 and (_of_two_kinds(data, key) or _apart(losses))
     right = ax.twinx() if apart else ax
     for name, (label, colour, style) in _LINES.items():
         if name in losses:
@@ -99,6 +100,15 @@ def history(
         axis.yaxis.label.set_color(_LINES[name][1])
         axis.tick_params(axis="y", labelcolor=_LINES[name][1])
     return finish(ax, "Epoch", "Training loss")
+
+
+def _of_two_kinds(data: Any, key: str | None) -> bool:
+    """Return whether the two losses are of different kinds, which one axis would compare: those of `XChrom`."""
+    if not isinstance(data, MuData | AnnData | BinnedTracks):
+        return getattr(data, "family", "") == "xchrom"
+    stored = data.uns[UNS][MODELS]
+    name = next(iter(stored)) if key is None else key
+    return "manifest" in stored[name] and read_record(data, name).family == "xchrom"
 
 
 def _apart(losses: dict[str, np.ndarray]) -> bool:
