@@ -10,6 +10,7 @@ import scipy.sparse as sp
 from anndata import AnnData
 from mudata import MuData
 
+from chromatell._compat import layer_names
 from chromatell._errors import ChromatellError
 from chromatell._keys import ATAC, RNA
 from chromatell._nearest import examples
@@ -155,7 +156,7 @@ def kept_counts(adata: AnnData, where: str) -> str | None:
     `where` is what the user calls the object. Layers are looked at first, 'counts' before others, then ``.raw``. What
     is put there is a copy: scanpy normalises X in place, which would change the kept counts too.
     """
-    for name in sorted(adata.layers, key=lambda layer: (layer != "counts", str(layer))):
+    for name in sorted(layer_names(adata), key=lambda layer: (layer != "counts", str(layer))):
         if _numbers(adata.layers[name]) and is_counts(as_rows(adata.layers[name])):
             return f"{where}.X = {where}.layers[{name!r}].copy()"
     raw = adata.raw
