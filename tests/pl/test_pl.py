@@ -15,6 +15,8 @@ from tests.helpers import assert_legible
 
 import chromatell.pl as pl
 from chromatell import ChromatellError
+from chromatell.models._declared import Declared
+from chromatell.models.xchrom import XChrom
 from chromatell.pl import _style
 
 CALLS = {
@@ -113,8 +115,8 @@ def test_history(mdata):
 
 def test_losses_of_two_kinds_have_an_axis_each():
     history = {"train_loss": [1.7, 0.5], "validation_loss": [0.9, 0.4]}
-    assert len(pl.history(SimpleNamespace(history=history, family="dense")).figure.axes) == 1
-    ax = pl.history(SimpleNamespace(history=history, family="xchrom"))
+    assert len(pl.history(SimpleNamespace(history=history, declared=Declared())).figure.axes) == 1
+    ax = pl.history(SimpleNamespace(history=history, declared=XChrom.declared))
     left, right = ax.figure.axes
     assert [left.lines[0].get_ydata().tolist(), right.lines[0].get_ydata().tolist()] == list(history.values())
     assert (left.get_ylabel(), right.get_ylabel()) == ("Training loss", "Validation loss")

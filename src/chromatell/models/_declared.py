@@ -22,6 +22,8 @@ class Declared:
         It says something of cells beside their regions: an embedding, labels.
     bf16_on_cpu
         bfloat16 trains it faster on a CPU that has the instructions, and as well.
+    two_losses
+        The loss that it is trained by and the one that validates it are of different kinds.
     """
 
     tracks: bool = False
@@ -29,3 +31,4 @@ class Declared:
     sequence: bool = False
     cell_columns: bool = False
     bf16_on_cpu: bool = True
+    two_losses: bool = False

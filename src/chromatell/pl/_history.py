@@ -15,6 +15,7 @@ from chromatell._nearest import names_there
 from chromatell._validate import ChromatellError, examples
 from chromatell.data.tracks import BinnedTracks
 from chromatell.io._uns_store import read_record
+from chromatell.models import FAMILIES, family_class
 from chromatell.pl._plot import Shown, plot
 from chromatell.pl._style import BASELINE, OKABE_ITO, finish, font_size, legend, new_axes
 
@@ -103,12 +104,15 @@ def history(
 
 
 def _of_two_kinds(data: Any, key: str | None) -> bool:
-    """Return whether the two losses are of different kinds, which one axis would compare: those of `XChrom`."""
+    """Return whether the two losses are of different kinds, which one axis would compare."""
     if not isinstance(data, MuData | AnnData | BinnedTracks):
-        return getattr(data, "family", "") == "xchrom"
+        return bool(getattr(getattr(data, "declared", None), "two_losses", False))
     stored = data.uns[UNS][MODELS]
     name = next(iter(stored)) if key is None else key
-    return "manifest" in stored[name] and read_record(data, name).family == "xchrom"
+    if "manifest" not in stored[name]:
+        return False
+    family = read_record(data, name).family
+    return family in FAMILIES and family_class(family).declared.two_losses
 
 
 def _apart(losses: dict[str, np.ndarray]) -> bool:

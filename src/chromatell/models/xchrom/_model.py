@@ -111,7 +111,7 @@ class XChrom(CellModel):
 
     family: ClassVar[str] = "xchrom"
     schema: ClassVar[int] = 3
-    declared: ClassVar[Declared] = Declared(region_atac=False, sequence=True)
+    declared: ClassVar[Declared] = Declared(region_atac=False, sequence=True, two_losses=True)
     module: XChromModule
     fitted: Fitted
 
