@@ -193,15 +193,14 @@ class Expression(Standardiser):
                 f"{'set to the training mean' if self.loadings is None else 'estimated from the others'}."
             )
         x = columns(matrix(rna), position[present])
-        if self.kind == "counts" and (n_negative := negative_values(x)):
-            raise ChromatellError(
-                f"The model was trained on counts; the query's X holds {n_negative} negative values. "
-                f"{kept_counts(rna, 'rna') or 'Put the counts into rna.X'}."
-            )
         kind = "counts" if is_counts(x) else "normalised"
         if kind != self.kind:
             if self.kind == "counts":
                 cure = kept_counts(rna, "rna") or "Put the counts into rna.X"
+                if n_negative := negative_values(x):
+                    raise ChromatellError(
+                        f"The model was trained on counts; the query's X holds {n_negative} negative values. {cure}."
+                    )
                 if find_scale(matrix(rna)) is None:  # logarithms of counts, when rounded, would be taken for counts
                     cure += "; where its decimals are corrected counts, round them: rna.X = np.rint(rna.X)"
             else:

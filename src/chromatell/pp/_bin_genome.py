@@ -81,8 +81,8 @@ def bin_genome(
     bins
         Take these bins instead, in their order and under their names, all of them: those of another data set, as an
         AnnData or its `var`, or as names, ``chr1:5000-10000``: ``bins=model.regions`` are those that a trained model
-        knows. They need not be of one size; `size`, `blacklist`
-        and `drop_empty` do not apply. `chrom_sizes` is that of the AnnData where this function made it.
+        knows. They need not be of one size; `size`, `blacklist` and `drop_empty` do not apply. `chrom_sizes` is that of
+        the AnnData where this function made it.
     drop_empty
         Leave out the bins that are open in none of the cells: the names of 600,000 bins take more memory than many a
         data set.
