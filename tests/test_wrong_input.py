@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
+import h5py
 import mudata as md
 import numpy as np
 import pandas as pd
@@ -122,3 +125,74 @@ def test_predictions_are_not_taken_for_what_was_measured(trained):
 def test_what_scvi_tools_gathers_in_a_keyword(cells):
     with pytest.raises(ChromatellError, match=r"keywords of the call itself, such as n_hidden=64\.$"):
         ctl.tl.dense(cells.copy(), model_kwargs={"n_latent": 4})
+
+
+@pytest.mark.parametrize("option", ["shared_head", "depth_term"])
+def test_a_switch_of_dense_given_as_text(cells, option):
+    with pytest.raises(ChromatellError, match=rf"^{option}='False': True or False is needed\.$"):
+        ctl.tl.dense(cells.copy(), **{option: "False"})
+
+
+def test_switches_and_numbers_of_every_network():
+    """Each field that is a switch refuses text, and NumPy's values become Python's own, of which a record is made."""
+    from chromatell.models._train_config import TrainConfig
+    from chromatell.models.dense._module import DenseConfig
+    from chromatell.models.nascent._config import NascentConfig
+    from chromatell.models.xchrom._module import XChromConfig
+    from chromatell.nn.sequence_tower import TowerConfig
+
+    seen = []
+    for config in (DenseConfig, XChromConfig, TowerConfig, NascentConfig, TrainConfig):
+        for field in fields(config):
+            if field.type == "bool":
+                seen.append(field.name)
+                with pytest.raises(ChromatellError, match=rf"^{field.name}='True': True or False is needed"):
+                    config(**{field.name: "True"})
+                before = getattr(config(), field.name)
+                assert getattr(config(**{field.name: np.bool_(before)}), field.name) is before
+    assert {"shared_head", "freeze_cells", "reverse_complement", "smooth", "early_stopping"} <= set(seen)
+    assert type(TrainConfig(patience=np.int64(5)).patience) is int
+
+
+@pytest.mark.parametrize(
+    ("name", "reader"),
+    [
+        ("g.fa", "ctl.pp.add_sequence("),
+        ("fragments.tsv.gz", "ctl.pp.bin_genome("),
+        ("plus.bw", "ctl.pp.bin_tracks("),
+        ("snps.vcf.gz", "ctl.tl.variant_effect("),
+    ],
+)
+def test_a_file_that_another_call_reads(cells, tmp_path, name, reader):
+    path = tmp_path / name
+    path.write_text("chr1\t1\t2\n")
+    for call in (lambda: ctl.io.read(path), lambda: ctl.tl.predict(cells.mod["rna"], str(path))):
+        with pytest.raises(ChromatellError, match="is no .h5ad, .h5mu, .zarr or exported model") as error:
+            call()
+        assert reader in str(error.value)
+
+
+def test_a_matrix_of_cell_ranger_is_read_elsewhere(tmp_path):
+    with h5py.File(tmp_path / "m.h5", "w") as file:
+        file.create_group("matrix")
+    with pytest.raises(ChromatellError, match=r"ctl\.datasets\.multiome_10x\("):
+        ctl.io.read(tmp_path / "m.h5")
+
+
+def test_dna_is_added_before_training(cells):
+    with pytest.raises(ChromatellError, match=r"ctl\.tl\.xchrom\(mdata\), after ctl\.pp\.add_sequence\(mdata, 'genome"):
+        ctl.tl.dense(cells.copy(), fasta="genome.fa")
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        (5, "The query is 5, of type int"),
+        ([], "The query names no region"),
+        (["chr1:600-100"], "1 of 1 regions of the query end where they start, or before it"),
+        (["peak_1"], "1 of 1 regions of the query have no coordinates"),
+    ],
+)
+def test_regions_that_match_nothing(query, message):
+    with pytest.raises(ChromatellError, match=f"{message}.* Needed: names like 'chr1:100-600'"):
+        ctl.pp.match_regions(query, ["chr1:100-600"])

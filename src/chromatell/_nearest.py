@@ -81,10 +81,11 @@ _SETTINGS = {
 }
 
 
-# what other libraries gather in a keyword of its own
-_GATHERED = {
+# what is said in another way here
+_ELSEHOW = {
     "model_kwargs": "Options of the network are keywords of the call itself, such as n_hidden=64.",
     "plan_kwargs": "Options of the training are train_kwargs=dict(lr=1e-3).",
+    "fasta": "DNA is read by ctl.tl.xchrom(mdata), after ctl.pp.add_sequence(mdata, 'genome.fa').",
 }
 
 
@@ -98,7 +99,7 @@ def nearest_keyword(asked: str, known: Iterable[str]) -> str | None:
     'lr'
     """
     known = list(known)
-    if asked in _GATHERED and asked not in known:
+    if asked in _ELSEHOW and asked not in known:
         return None
     of_peers = [name for name in _ELSEWHERE.get(asked, ()) if name in known]
     if asked in _ELSEWHERE and not of_peers:  # it has a meaning, which is not to be had here: no guess
@@ -120,8 +121,8 @@ def keyword_meant(asked: str, known: Iterable[str], form: str = "{!r}") -> str:
     ' It is said once for all calls: ctl.settings.n_jobs = 2.'
     """
     known = list(known)
-    if asked in _GATHERED and asked not in known:
-        return f" {_GATHERED[asked]}"
+    if asked in _ELSEHOW and asked not in known:
+        return f" {_ELSEHOW[asked]}"
     if asked in _SETTINGS and not any(name in known for name in (asked, *_ELSEWHERE.get(asked, ()))):
         return f" It is said once for all calls: {_SETTINGS[asked]}."
     name = nearest_keyword(asked, known)

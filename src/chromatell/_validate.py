@@ -7,6 +7,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from contextvars import ContextVar
+from dataclasses import fields
 from numbers import Integral, Real
 from typing import Any
 
@@ -240,6 +241,20 @@ def in_range(value: Any, low: float, high: float, argument: str, *, whole: bool 
         kind = "whole number" if whole else "number"
         raise ChromatellError(f"{argument}={value!r} is out of range: a {kind} from {low:,} to {high:,} is needed.")
     return int(value) if whole else float(value)
+
+
+def own_types(config: Any) -> None:
+    """Turn NumPy's numbers in a dataclass into Python's own, and raise where a switch is neither True nor False.
+
+    Text such as 'False' would be taken as true, and a record in JSON holds no number of NumPy's.
+    """
+    for field in fields(config):
+        value = getattr(config, field.name)
+        if isinstance(value, np.generic):
+            value = value.item()
+            object.__setattr__(config, field.name, value)  # as for a frozen one
+        if field.type == "bool" and not isinstance(value, bool):
+            raise ChromatellError(f"{field.name}={value!r}: True or False is needed.")
 
 
 def split_fractions(fractions: Sequence[float], usual: tuple[float, float, float], of: str) -> np.ndarray:

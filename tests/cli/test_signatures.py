@@ -85,7 +85,7 @@ def test_what_is_typed_reaches_training(cells, monkeypatch):
     monkeypatch.setattr(ctl.tl, "dense", lambda mdata, **options: found.update(options))
     store = cells.with_name("p.zarr")
     words = ["--no-stack", "--linked-genes", "--covariates", "a,b", "--batch-key", "c", "--set", "n_latent=9"]
-    words += ["--out", str(store), "--key", "k"]
+    words += ["--predictions", str(store), "--key", "k"]
     assert main(["train", str(cells), "-o", str(cells.with_name("out.h5mu")), *words]) == 0
     assert {k: found[k] for k in ("stack", "linked_genes", "batch_key", "n_latent", "key_added")} == {
         "stack": False, "linked_genes": True, "batch_key": "c", "n_latent": 9, "key_added": "k",

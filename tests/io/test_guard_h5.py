@@ -231,7 +231,7 @@ def test_foreign_files(tmp_path):
             call(tmp_path / "nowhere.h5mu")
     with pytest.raises(ChromatellError, match="There is no model in"):
         read_record_file(tmp_path / "other.h5")
-    with pytest.raises(ChromatellError, match="no MuData or AnnData that can be read"):
+    with pytest.raises(ChromatellError, match="is no .h5ad, .h5mu or .zarr. ctl.datasets.multiome_10x"):
         read(tmp_path / "other.h5")
 
 

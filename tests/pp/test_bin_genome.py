@@ -321,7 +321,7 @@ def test_bins_that_do_not_fit(path):
         chrom_sizes=SIZES,
     )
     refused("bins lie off the end", good.assign(end=[500, 50_000]), chrom_sizes=SIZES)
-    refused("regions have no coordinates", good.assign(start=[0, 900]))
+    refused("1 of 2 regions end where they start, or before it .such as .b.", good.assign(start=[0, 900]))
     refused("none of its chromosomes", good.assign(chrom="chr19"))
     refused("'a' more than once", AnnData(np.ones((1, 2), "float32"), var=good.set_axis(["a", "a"])))
 

@@ -134,7 +134,7 @@ def test_a_chain_lifts_regions(tmp_path):
         (["chr9:100-200"], "no chromosome in common"),
         (["peak_1"], "1 of 1 regions of the query have no coordinates"),
         (["chr1:100-200", "chr1:100-200"], "more than once"),
-        ([], "have no coordinates"),
+        ([], "names no region"),
     ],
 )
 def test_what_does_not_match_is_refused(query, message):

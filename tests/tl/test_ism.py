@@ -261,7 +261,7 @@ def test_bad_input_changes_nothing(sequenced, linear, change, call, message):
 def test_other_bad_input(sequenced, linear, fasta, monkeypatch):
     with pytest.raises(ChromatellError, match="Expected a MuData.*AnnData"):
         ism(sequenced.mod["rna"], NAMES, model=linear)
-    with pytest.raises(ChromatellError, match="1 regions have no coordinates \\(such as 'peak7'\\)"):
+    with pytest.raises(ChromatellError, match="1 of 1 regions have no coordinates \\(such as 'peak7'\\)"):
         ism(sequenced, ["peak7"], model=linear, fasta=fasta)
     with pytest.raises(ChromatellError, match="chromosomes that genome.fa does not have \\('chr9'\\)"):
         ism(sequenced, ["chr9:10-20"], model=linear, fasta=fasta)

@@ -26,7 +26,7 @@ TYPED = {
 }
 _CALL = re.compile(r"ctl\.\w+\.\w+(?=\()")
 _VALUE = re.compile(r"""'[^']*'|"[^"]*"|\([^()]*\)|\[[^][]*\]|-?\d+(?:\.\d+)?(?:e-?\d+)?\b""")
-_OTHERWISE = {"by": "--split-regions", "holdout": "--test-chromosomes"}  # names that differ
+_OTHERWISE = {"by": "--split-regions", "holdout": "--test-chromosomes", "out": "--predictions"}  # names that differ
 _QUOTED = re.compile(r"'([^'\n]+)'")
 _KEYWORD = re.compile(r"(?<![\w.'\"])([a-z]\w*)=(?=[\w'\"(\[{.-])")
 

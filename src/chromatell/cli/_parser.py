@@ -203,7 +203,7 @@ def _predict(parser: argparse.ArgumentParser) -> None:
     tracks.add_argument(
         "--bigwig", type=Path, metavar="DIR", help="write a bigWig of each predicted target into this folder"
     )
-    predictions_store(parser, "--out-store", "--out")
+    predictions_store(parser, "--out-store", "--predictions")
     add_keywords(parser, keywords("tl.predict").values(), option_names(parser))
 
 

@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "bins will do; for nascent, a store of tracks: .zarr"
     )
     files(parser, "IN", what, needs_output=True, needs_input=False)
-    predictions_store(parser, "--predictions", "--out")
+    predictions_store(parser, "--predictions")
     parser.add_argument(
         "--family",
         default="dense",

@@ -111,8 +111,9 @@ def add_keywords(group: Any, found: Iterable[Keyword], known: set[str]) -> None:
 
 
 def option_names(parser: argparse.ArgumentParser) -> set[str]:
-    """Return the names of a parser's options as Python would have them."""
-    return {o.removeprefix("--").replace("-", "_") for a in parser._actions for o in a.option_strings}
+    """Return the names of a parser's options as Python would have them; --predictions is `out`."""
+    names = {o.removeprefix("--").replace("-", "_") for a in parser._actions for o in a.option_strings}
+    return names | {"out" for name in names if name == "predictions"}
 
 
 def listed(text: str) -> list[str]:

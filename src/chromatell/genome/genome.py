@@ -114,6 +114,11 @@ class Genome:
             return chrom
         return self._by_style.get(plain_chrom(chrom))
 
+    def length_said(self, chrom: str) -> str:
+        """Return how long a chromosome is, for a message about a place that it does not have; '' where it is absent."""
+        name = self.name_of(chrom)
+        return "" if name is None else f"; {name} ends at {self.chromosomes[name]:,}"
+
     def fetch(self, chrom: str, start: int, end: int) -> np.ndarray:
         """Tokens of one stretch.
 

@@ -61,6 +61,14 @@ def parse_regions(names: pd.Index | list[str]) -> pd.DataFrame:
     )
 
 
+def unplaced(table: pd.DataFrame, n: int = 3) -> str:
+    """Return which regions have no place, for a message: 'chr1:600-100' ends before it starts, 'peak_1' names none."""
+    shown, end = examples(table.index, n), table[END].to_numpy()
+    if len(table) and (end >= 0).all() and (table[CHROM] != "").all():
+        return f"end where they start, or before it (such as {shown})"
+    return f"have no coordinates (such as {shown})"
+
+
 def _whole(text: str) -> int:
     """Return a position; -1 where ``1.5e+00`` is no whole number."""
     if "e" not in text:
@@ -91,10 +99,9 @@ def region_table(atac: AnnData) -> pd.DataFrame:
     table, good = _coordinates(atac)
     if not good.all():
         raise ChromatellError(
-            f"{int((~good).sum())} of {len(table)} regions have no coordinates (such as "
-            f"{examples(table.index[~good])}). Needed: var['chrom'], var['start'], var['end'] (0-based, "
-            "half-open), or names like 'chr1:100-600'. Keep the others: "
-            "atac = atac[:, ctl.genome.has_coordinates(atac)].copy(); in a MuData that is mdata.mod['atac'], and the "
+            f"{int((~good).sum())} of {len(table)} regions {unplaced(table[~good])}. Needed: var['chrom'], "
+            "var['start'], var['end'] (0-based, half-open), or names like 'chr1:100-600'. Keep the others: atac = "
+            "atac[:, ctl.genome.has_coordinates(atac)].copy(); in a MuData that is mdata.mod['atac'], and the "
             "MuData is updated then."
         )
     return table

@@ -20,6 +20,7 @@ from chromatell._sparse import check_sparse_parts
 from chromatell.io._child import open_in_child
 from chromatell.io._h5_guard import check_group, group_at, open_h5
 from chromatell.io._limits import REFUSED, Budget
+from chromatell.io._other_files import what_reads
 from chromatell.io._text_columns import as_this_stack, check_columns
 from chromatell.io._zarr_guard import check_store, is_zarr, step_into
 
@@ -111,6 +112,8 @@ def read(path: str | os.PathLike[str], *, max_bytes: int | None = None) -> MuDat
                     whole = "mod" in file
                 data = mudata.read_h5mu(path) if whole else anndata.read_h5ad(path)
     except Exception as err:  # whatever the readers raise on a damaged file, the user gets one clear error
+        if found := what_reads(path):
+            raise ChromatellError(f"{path} is no .h5ad, .h5mu or .zarr. {found}") from err
         raise ChromatellError(
             f"{path} is no MuData or AnnData that can be read ({type(err).__name__}: {str(err)[:200]}). "
             "Write it anew, ctl.io.write(mdata, 'new.h5mu'), or copy it again if it is cut short."

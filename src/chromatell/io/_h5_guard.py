@@ -16,6 +16,7 @@ from h5py import h5a, h5d, h5g, h5l, h5o, h5r, h5t, h5z
 
 from chromatell._errors import ChromatellError
 from chromatell.io._limits import NOT_FLAT, REFUSED, Budget
+from chromatell.io._other_files import what_reads
 
 # HDF5's own filters that NumPy data are stored with, and the common plug-ins where they are installed.
 _DEFLATE, _SHUFFLE, _FLETCHER32, _LZF = 1, 2, 3, 32000
@@ -42,6 +43,8 @@ def open_h5(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
     except ChromatellError:
         raise
     except (OSError, RuntimeError, KeyError, ValueError, TypeError, UnicodeError) as err:
+        if found := what_reads(path):
+            raise ChromatellError(f"{path} is no .h5ad, .h5mu, .zarr or exported model. {found}") from err
         what = str(err).splitlines()[0][:160] if str(err) else type(err).__name__
         raise ChromatellError(
             f"{path} cannot be read as an HDF5 file ({what}). It is cut short, damaged or of another format: "

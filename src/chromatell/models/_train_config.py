@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from numbers import Real
 
-from chromatell._validate import ChromatellError, in_range, one_of
+from chromatell._validate import ChromatellError, in_range, one_of, own_types
 
 OPTIMIZERS = ("adamw", "adam", "rmsprop")
 ORDERS = ("auto", "cells", "blocks")
@@ -33,6 +33,7 @@ class TrainConfig:
     block_cells: int = 64  # neighbouring cells that 'blocks' reads together
 
     def __post_init__(self) -> None:
+        own_types(self)
         one_of(self.optimizer, OPTIMIZERS, "optimizer")
         one_of(self.schedule, SCHEDULES, "schedule")
         one_of(self.order, ORDERS, "order")
@@ -41,8 +42,6 @@ class TrainConfig:
         for name, low, high in (("lr", 1e-12, 1e6), ("weight_decay", 0, 1e6), ("gradient_clip", 0, 1e9)):
             object.__setattr__(self, name, in_range(getattr(self, name), low, high, name, whole=False))
         in_range(self.warmup, 0, 1, "warmup", whole=False)
-        if not isinstance(self.early_stopping, bool):
-            raise ChromatellError(f"early_stopping={self.early_stopping!r}: True or False is needed.")
         in_range(self.full_rate_at, 0, 10**9, "full_rate_at")
         for name in ("patience", "block_cells"):
             in_range(getattr(self, name), 1, 10**9, name)

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from chromatell._validate import in_range, one_of
+from chromatell._validate import in_range, one_of, own_types
 from chromatell.nn import ranks
 from chromatell.nn.batch import Batch
 
@@ -75,6 +75,7 @@ class LossConfig:
     dice_smooth: float = 1.0
 
     def __post_init__(self) -> None:
+        own_types(self)
         one_of(self.name, LOSSES, "loss")
         for name, most in (("focal_gamma", 100), ("dice_weight", 1e6), ("dice_smooth", 1e6)):
             in_range(getattr(self, name), 0, most, name, whole=False)

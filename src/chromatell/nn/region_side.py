@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from chromatell._validate import in_range
+from chromatell._validate import in_range, own_types
 from chromatell.nn.region_covariates import RegionCovariates
 from chromatell.nn.sequence_tower import TowerConfig, augment, centre, one_hot, reverse_complement, sequence_tower
 
@@ -27,6 +27,7 @@ class RegionSideConfig:
     motif_width: int = 0
 
     def __post_init__(self) -> None:
+        own_types(self)
         for name, low in _LIMITS:
             object.__setattr__(self, name, in_range(getattr(self, name), low, 1_000_000, name))
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from chromatell._validate import ChromatellError, in_range, one_of
+from chromatell._validate import ChromatellError, in_range, one_of, own_types
 from chromatell.nn.ranks import BatchNorm
 
 POOLS = ("max", "mean")
@@ -50,6 +50,7 @@ class TowerConfig:
     reverse_complement: bool = True  # training draws the strand; prediction averages both
 
     def __post_init__(self) -> None:
+        own_types(self)
         one_of(self.kind, TOWERS, "kind")
         one_of(self.pool, POOLS, "pool")
         for name, low, high in _LIMITS:

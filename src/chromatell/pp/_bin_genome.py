@@ -177,8 +177,9 @@ def bin_genome(
         counted = _count_peaks(source, places, wanted, assign)
     x, var = _columns(counted.x, places, dropped, drop_empty)
     how |= {"n_read": counted.n_read, "n_used": counted.n_used}
-    numbers = (f"{n:,}" for n in (*x.shape, counted.n_used, counted.n_read))
-    logger.info("%s cells x %s bins; used %s of %s %s.", *numbers, "fragments" if is_file else "peaks")
+    numbers = (f"{int(n):,}" for n in (*x.shape, x.sum(), counted.n_used, counted.n_read))
+    what = "fragments are of these cells and chromosomes" if is_file else "peaks are used"
+    logger.info("%s cells x %s bins hold %s counts; %s of %s %s.", *numbers, what)
     return AnnData(x, obs=counted.obs, var=var, obsm=counted.obsm, uns={UNS: {BINNED: how}})
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,9 @@ from chromatell._validate import ChromatellError, examples, in_range, warn
 from chromatell.genome.bed import read_regions
 from chromatell.genome.liftover import lift, read_chain
 from chromatell.genome.overlaps import overlaps
-from chromatell.genome.regions import normalise_chrom, parse_regions, region_table
+from chromatell.genome.regions import normalise_chrom, parse_regions, region_table, unplaced
 
+_NEEDED = "Needed: names like 'chr1:100-600', a table with chrom, start, end, BED, or an AnnData or MuData of regions."
 _FEW = 20  # regions, under which a shift cannot be told
 _SAME_SHIFT = 0.5  # share of regions with one and the same distance, from which on it is a shift
 
@@ -173,13 +174,16 @@ def _table(source: Any, what: str) -> pd.DataFrame:
         if isinstance(source, pd.DataFrame) and source.index.dtype.kind == "O" and len(source) == len(table):
             names = source.index
         table = table[[CHROM, START, END]].set_axis(names)
-    else:
+    elif isinstance(source, Iterable):
         table = parse_regions(pd.Index(list(source)).astype(str))
+    else:
+        raise ChromatellError(f"The {what} is {source!r}, of type {type(source).__name__}. {_NEEDED}")
+    if table.empty:
+        raise ChromatellError(f"The {what} names no region. {_NEEDED}")
     bad = (table[START] < 0) | (table[END] <= table[START])
-    if bad.any() or table.empty:
+    if bad.any():
         raise ChromatellError(
-            f"{int(bad.sum())} of {len(table)} regions of the {what} have no coordinates (such as "
-            f"{examples(table.index[bad])}). Needed: names like 'chr1:100-600', a table with chrom, start, end, or BED."
+            f"{int(bad.sum())} of {len(table)} regions of the {what} {unplaced(table[bad])}. {_NEEDED}"
         )
     if not table.index.is_unique:
         raise ChromatellError(

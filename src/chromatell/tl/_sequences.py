@@ -15,7 +15,7 @@ from chromatell._keys import ATAC, CHROM, DNA, END, RNA, START, UNS
 from chromatell._nearest import names_there
 from chromatell._settings import check_fits
 from chromatell._validate import ChromatellError, examples, modality, store_key
-from chromatell.genome.regions import parse_regions, region_table
+from chromatell.genome.regions import parse_regions, region_table, unplaced
 from chromatell.io._uns_store import model_keys
 from chromatell.models import load
 
@@ -247,9 +247,10 @@ def region_windows(mdata: MuData, regions: Regions, model: Any, fasta: Any) -> W
         tokens[unread] = open_genome(fasta).windows(centred, length)[0]
     empty = (tokens == N).all(axis=1)
     if empty.any():
+        ends = "" if fasta is None else open_genome(fasta).length_said(str(chrom[empty][0]))
         raise ChromatellError(
-            f"{int(empty.sum())} of {len(names)} regions have no known base (such as {examples(names[empty])}). Leave "
-            "them out, or check that the FASTA is of their build."
+            f"{int(empty.sum())} of {len(names)} regions have no known base (such as {examples(names[empty])}{ends}). "
+            "Leave them out, or check that the FASTA is of their build."
         )
     return Windows(names.to_numpy(dtype=object), chrom, middle - length // 2, tokens)
 
@@ -315,8 +316,8 @@ def _coordinates(names: pd.Index, table: pd.DataFrame | None, atac: Any, fasta: 
     bad = (table[START] < 0) | (table[END] <= table[START])
     if bad.any():
         raise ChromatellError(
-            f"{int(bad.sum())} regions have no coordinates (such as {examples(table.index[bad])}). Use names of "
-            "mdata.mod['atac'], or 'chrom:start-end' (0-based, half-open)."
+            f"{int(bad.sum())} of {len(table)} regions {unplaced(table[bad])}. Use names of mdata.mod['atac'], or "
+            "'chrom:start-end' (0-based, half-open)."
         )
     return table
 

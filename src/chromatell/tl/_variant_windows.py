@@ -128,7 +128,7 @@ class VariantWindows(ABC):
         rows = np.flatnonzero(bad)
         shown = [
             f"{variants[CHROM].iloc[i]}:{variants['pos'].iloc[i]} REF {variants['ref'].iloc[i][:20]}, "
-            f"found {found[i][:20] or 'nothing'}"
+            f"found {found[i][:40] or 'nothing'}"
             for i in rows[:3]
         ]
         raise ChromatellError(
@@ -176,7 +176,11 @@ class GenomeWindows(VariantWindows):
             for c, p, r in zip(variants["contig"], variants["at"], variants["ref"], strict=True)
         ]
         bad = np.array([_differs(r, f) for r, f in zip(variants["ref"], found, strict=True)])
-        bad |= variants["at"].to_numpy() + variants["ref"].str.len().to_numpy() > np.array(lengths)[number[keep]]
+        length = np.array(lengths)[number[keep]]
+        beyond = variants["at"].to_numpy() + variants["ref"].str.len().to_numpy() > length
+        for i in np.flatnonzero(beyond):
+            found[i] = f"the end of {variants['contig'].iloc[i]}, at {length[i]:,}"
+        bad |= beyond
         self.misfits(variants, bad, found, self.genome.path.name)
         region = np.full(len(variants), "", dtype=object)
         if self.table is not None:

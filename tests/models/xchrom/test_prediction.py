@@ -235,10 +235,10 @@ def test_regions_that_cannot_be_predicted(trained, mdata, regions, message):
 @pytest.mark.parametrize(
     ("regions", "message"),
     [
-        (["peak_a"], r"1 regions have no coordinates \(such as 'peak_a'\)"),
-        (["chr1:90-90"], "1 regions have no coordinates"),
+        (["peak_a"], r"1 of 1 regions have no coordinates \(such as 'peak_a'\)"),
+        (["chr1:90-90"], "1 of 1 regions end where they start"),
         (["chr9:100-220"], "'chr9'.*it has 'chr1', 'chr2'"),
-        (["chr1:900000-900120"], r"'chr1:900000-900120'\) have no sequence in the FASTA"),
+        (["chr1:900000-900120"], r"'chr1:900000-900120'; chr1 ends at [\d,]+\) have no sequence in the FASTA"),
     ],
     ids=["no coordinates", "empty", "no chromosome", "off the end"],
 )

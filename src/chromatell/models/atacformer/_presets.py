@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from chromatell._unread import refuse_unread
-from chromatell._validate import ChromatellError, in_range, one_of
+from chromatell._validate import ChromatellError, in_range, one_of, own_types
 from chromatell.models._options import refuse_unknown
 from chromatell.models._train_config import TrainConfig
 from chromatell.models.atacformer._decoders import DECODERS
@@ -93,6 +93,7 @@ def check_read(options: dict[str, Any], base: AtacFormerConfig, setup: Mapping[s
 
 def checked(c: AtacFormerConfig) -> AtacFormerConfig:
     """Return a network whose sizes are those of a model that can be."""
+    own_types(c)
     one_of(c.decoder, DECODERS, "decoder")
     one_of(c.eos, ("inside", "outside", "both"), "eos")
     for name, high in (("k", 4096), ("d", 16_384), ("n_layers", 256), ("n_heads", 1024), ("n_hidden", 65_536)):

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from chromatell._validate import in_range, one_of
+from chromatell._validate import in_range, one_of, own_types
 from chromatell.data.cells import CellBatch
 from chromatell.nn import ranks
 from chromatell.nn.blocks import MLP, GeneAttention, LinkedGenes
@@ -68,6 +68,7 @@ class DenseConfig:
     loss: LossConfig = field(default_factory=LossConfig)
 
     def __post_init__(self) -> None:
+        own_types(self)
         for name, allowed in _CHOICES.items():
             one_of(getattr(self, name), allowed, name)
         for name, low, high in _LIMITS:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from chromatell._unread import Readers, refuse_unread
-from chromatell._validate import ChromatellError, in_range, one_of
+from chromatell._validate import ChromatellError, in_range, one_of, own_types
 from chromatell.models._train_config import TrainConfig
 from chromatell.models.nascent._losses import OF_NETWORKS, OF_TREES, TASKS
 
@@ -106,6 +106,7 @@ class NascentConfig:
     dropout: float = 0.1
 
     def __post_init__(self) -> None:
+        own_types(self)
         one_of(self.architecture, ARCHITECTURES, "architecture")
         one_of(self.preset, ARCHITECTURES[self.architecture], "preset")
         one_of(self.task, TASKS, "task")
@@ -132,8 +133,6 @@ class NascentConfig:
         in_range(self.dropout, 0, 0.95, "dropout", whole=False)
         in_range(self.blend, 0, 1, "blend", whole=False)
         in_range(self.depth_jitter, 0, 5, "depth_jitter", whole=False)
-        for name in ("multi_task", "strand_flip", "augment", "ranks", "smooth"):
-            one_of(str(getattr(self, name)), ("True", "False"), name)
         if self.window % 2 == 0:
             raise ChromatellError(
                 f"window={self.window} bins has no bin in its middle. Take an odd number: window={self.window + 1}."

@@ -14,7 +14,7 @@ from mudata import MuData
 
 from chromatell._keys import CHROM, END, START
 from chromatell._validate import ChromatellError, examples
-from chromatell.genome.regions import normalise_chrom, parse_regions, region_table
+from chromatell.genome.regions import normalise_chrom, parse_regions, region_table, unplaced
 from chromatell.genome.sequence import UNKNOWN
 
 Regions: TypeAlias = Sequence[str] | pd.Index | pd.DataFrame | np.ndarray | str | Path | None
@@ -81,8 +81,8 @@ def resolve_regions(places: pd.DataFrame, regions: Regions | Asked, fasta: Any, 
     bad = (table[START] < 0) | (table[END] <= table[START])
     if bad.any():
         raise ChromatellError(
-            f"{int(bad.sum())} regions have no coordinates (such as {examples(table.index[bad])}); names like "
-            "'chr1:100-600' are needed, or a BED file."
+            f"{int(bad.sum())} of {len(names)} regions {unplaced(table[bad])}. Needed: names like 'chr1:100-600' "
+            "(0-based, half-open), or a BED file."
         )
     from chromatell.genome.genome import Genome
 
@@ -91,8 +91,9 @@ def resolve_regions(places: pd.DataFrame, regions: Regions | Asked, fasta: Any, 
     empty = tokens.min(axis=1) == UNKNOWN
     if empty.any():
         raise ChromatellError(
-            f"{int(empty.sum())} regions (such as {examples(table.index[empty])}) have no sequence in the FASTA, which "
-            f"holds {examples(genome.chromosomes, 5)}. Check chromosome names and build, or leave them out."
+            f"{int(empty.sum())} regions (such as {examples(table.index[empty])}"
+            f"{genome.length_said(table[CHROM][empty].iloc[0])}) have no sequence in the FASTA. Check their build, or "
+            "leave them out."
         )
     return Asked(names, known, tokens, table)
 

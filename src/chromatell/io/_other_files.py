@@ -1,0 +1,25 @@
+"""Files that hold no cells or models, and what reads them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_READERS = {
+    (".fa", ".fasta", ".fna"): "ctl.pp.add_sequence(mdata, 'PATH') reads a genome, as does ctl.genome.Genome",
+    (".tsv", ".bed"): "ctl.pp.bin_genome('PATH', chrom_sizes='hg38') reads fragments, regions= and bins= a BED file",
+    (".bw", ".bigwig"): "ctl.pp.bin_tracks({'plus': 'PATH'}) reads a bigWig",
+    (".vcf",): "ctl.tl.variant_effect(mdata, 'PATH') reads a VCF",
+    (".gtf", ".gff", ".gff3"): "annotation='PATH' reads it, where a call takes one",
+    (".h5",): "ctl.datasets.multiome_10x('PATH') reads Cell Ranger's matrices",
+    (".mtx",): "scanpy.read_10x_mtx reads its folder",
+    (".loom",): "anndata.io.read_loom reads it",
+    (".csv", ".txt"): "scanpy.read_csv or pandas.read_csv reads a table",
+    (".bam", ".cram", ".sam"): "it holds reads: sinto makes fragments of them, deepTools bigWigs",
+}
+
+
+def what_reads(path: Path) -> str:
+    """Return a sentence that names what reads a file of this suffix; '' where none is known."""
+    suffix = Path(path.name.lower().removesuffix(".gz").removesuffix(".bgz")).suffix
+    found = next((text for suffixes, text in _READERS.items() if suffix in suffixes), "")
+    return found.replace("PATH", str(path)) + "." if found else ""
