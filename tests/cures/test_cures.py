@@ -49,9 +49,7 @@ def test_code_is_found_in_a_message():
 @pytest.mark.parametrize("bad", ["chr1:1e-05-100500", "peak_7", "chr1:900-100", "chr1:nan-5"])
 def test_regions_without_coordinates(bad):
     mdata = paired(regions=["chr1:0-500", bad, "2:200-700", "chr3:200-700"])
-    scope = cure(
-        "table = ctl.genome.region_table(atac)", {"atac": mdata.mod["atac"]}, "1 of 4 regions (have no coordinates|end where they start)"
-    )
+    scope = cure("table = ctl.genome.region_table(atac)", {"atac": mdata.mod["atac"]}, "1 of 4 regions (have|end)")
     assert scope["table"]["chrom"].tolist() == ["chr1", "2", "chr3"]
 
 
