@@ -1,6 +1,6 @@
 """Nascent carried over: other depths and assays on folds of chr21, and PRO-cap of chr22, beside the log signal.
 
-    python benchmarks/nascent_transfer.py [--part folds card carried] [--models transfer xgboost cnn] [--max-bins N]
+    python benchmarks/nascent_transfer.py [--part folds card carried same] [--models transfer xgboost cnn] [--max-bins N]
 
 K562, hg19; average precision in bins of 200 bp, positive where half and more lies in a peak. There are two lists of
 peaks: narrow ones, which cover 0.8 to 6% of chr21 (not of H3K27ac), and wide ones, which cover 9 to 16%; the latter
@@ -11,8 +11,9 @@ alone are there on chr22, and also of GM12878. A model is trained on both, a tar
 does not have); trained on one half of its 1-Mb blocks, a fifth of which validates, scored on the other, both ways.
 `carried`: trained on PRO-seq of chr21, a tenth of which validates, applied to PRO-cap of chr22; and of the bins there
 in peaks of one cell line only, whether those of K562 are told from those of GM12878. `not smoothed`: the same model
-before its predictions are smoothed. `card`: which marks cannot be had from this signal, as the model itself says.
-Choose by `folds` alone.
+before its predictions are smoothed; `trees alone`: without its CNN. `card`: which marks cannot be had from this signal,
+as the model itself says. `same`: halves of chr22, by its own PRO-cap and signals. r is of smoothed targets in bins of
+50 bp, on either half; `blend=0` is without the log signal. Choose by `folds` alone.
 """
 
 from __future__ import annotations
@@ -107,16 +108,67 @@ def trained(tracks: ctl.data.BinnedTracks, name: str, options: dict) -> ctl.mode
     return model
 
 
+def plain(model: ctl.models.Nascent, tracks: ctl.data.BinnedTracks, **changes: np.ndarray) -> np.ndarray:
+    """Predictions of all targets, (targets, bins), before they are smoothed, of a blend that is changed."""
+    module = model.module
+    blend, network = module.blend, module.network
+    module.blend = replace(blend, width=np.zeros_like(blend.width), **changes)
+    module.network = network if module.blend.network.any() else None
+    found = model.predict(tracks, depth="predicted").values(tracks.chroms[0])
+    module.blend, module.network = blend, network
+    return found
+
+
+def variants(
+    model: ctl.models.Nascent, tracks: ctl.data.BinnedTracks, name: str, **more: dict
+) -> dict[str, np.ndarray]:
+    """Predictions (targets, bins) of 'transfer', as it is, and of a changed blend; not smoothed, also."""
+    blend = model.module.blend
+    found = {f"{name}, not smoothed": plain(model, tracks)}
+    for say, changes in {"trees alone": {"network": np.zeros_like(blend.network)}, **more}.items():
+        found[f"{name}, {say}"] = plain(model, tracks, **changes)
+    known = np.ones(tracks.n_bins, dtype=bool)
+
+    def smoothed(values: np.ndarray) -> np.ndarray:
+        return np.stack([smooth(x, known, w) for x, w in zip(values, blend.width, strict=True)])
+
+    first = f"{name}, not smoothed"
+    return {name: smoothed(found[first]), first: found.pop(first), **{k: smoothed(v) for k, v in found.items()}}
+
+
 def applied(model: ctl.models.Nascent, tracks: ctl.data.BinnedTracks, name: str) -> dict[str, np.ndarray]:
-    """Predictions of all targets, (targets, scored bins), of 'transfer' also before they are smoothed."""
-    blend = getattr(model.module, "blend", None)
-    if blend is None:
+    """Predictions of all targets, (targets, scored bins), of 'transfer' also not smoothed and without its CNN."""
+    if not hasattr(model.module, "blend"):
         return {name: by_four(model.predict(tracks, depth="predicted").values(tracks.chroms[0]))}
-    model.module.blend = replace(blend, width=np.zeros_like(blend.width))
-    plain = model.predict(tracks, depth="predicted").values(tracks.chroms[0])
-    model.module.blend, known = blend, np.ones(plain.shape[1], dtype=bool)
-    smoothed = np.stack([smooth(x, known, w) for x, w in zip(plain, blend.width, strict=True)])
-    return {name: by_four(smoothed), f"{name}, not smoothed": by_four(plain)}
+    return {k: by_four(v) for k, v in variants(model, tracks, name).items()}
+
+
+def same_sample(model: ctl.models.Nascent, tracks: ctl.data.BinnedTracks, name: str) -> dict[str, list[float]]:
+    """r of each target with its smoothed values in the test bins, of all variants."""
+    chrom, targets = tracks.chroms[0], tracks.names_of(role="target")
+    test, no_signal = tracks.usable(chrom, "test"), {"share": np.zeros(len(targets))}
+    sample = tracks.select(STRANDS)
+    sample.masks = tracks.masks
+    found = variants(model, sample, name, **{"blend=0": no_signal}) if hasattr(model.module, "blend") else {}
+    truth = tracks.values(chrom, targets)[:, test]
+    return {
+        say: [float(np.corrcoef(y, v)[0, 1]) for y, v in zip(truth, value[:, test], strict=True)]
+        for say, value in found.items()
+    }
+
+
+def halves_of(tracks: ctl.data.BinnedTracks) -> list[np.ndarray]:
+    """The split of each half: its 1-Mb blocks train, a fifth of them validates, the other half is tested."""
+    ctl.pp.split_regions(tracks, by="blocks", fractions=(0.4, 0.1, 0.5), seed=0)
+    first = tracks.splits[tracks.chroms[0]].copy()
+    fifth = (np.arange(first.size) // BLOCK % 5 == 0).astype(first.dtype)
+    return [first, np.where(first == 2, fifth, np.where(np.isin(first, (0, 1)), 2, first).astype(first.dtype))]
+
+
+def correlations(title: str, found: list[dict[str, list[float]]], targets: list[str]) -> list[str]:
+    """A table of r, of both halves."""
+    rows = {say: {t: [half[say][i] for half in found] for i, t in enumerate(targets)} for say in found[0]}
+    return table(title, rows, targets)
 
 
 def table(title: str, rows: dict[str, dict[str, list[float]]], columns: list[str]) -> list[str]:
@@ -156,7 +208,7 @@ def folds(names: list[str], options: dict) -> list[str]:
     tracks, chrom = training_tracks(), "chr21"
     targets = tracks.names_of(role="target")
     positive = by_four((tracks.values(chrom, targets, layer="raw") > 0).astype(float)) >= 0.5
-    ctl.pp.split_regions(tracks, by="blocks", fractions=(0.4, 0.1, 0.5), seed=0)
+    halves, correlated = halves_of(tracks), []
     samples = {}
     values = input_values(tracks, chrom, STRANDS)
     read = float(sample_scale([values], assays_of([{"assay": "a", "strand": s} for s in "+-"]))[0, 2])
@@ -169,15 +221,13 @@ def folds(names: list[str], options: dict) -> list[str]:
         sample.replace({chrom: own}, STRANDS, keep=None)
         samples[title] = sample
     found = {t: {k: by_four(v) for k, v in log_signals(s, chrom).items()} for t, s in samples.items()}
-    first = tracks.splits[chrom].copy()
-    fifth = (np.arange(first.size) // BLOCK % 5 == 0).astype(first.dtype)
-    halves = [first, np.where(first == 2, fifth, np.where(np.isin(first, (0, 1)), 2, first).astype(first.dtype))]
     scored = [by_four((h == 2) & tracks.usable(chrom)) == 1 for h in halves]
     for name in names:
         for half, test in zip(halves, scored, strict=True):
             tracks.splits[chrom] = half
             model = trained(tracks, name, options.get(name, {}))
-            print(model.card.get("smoothing"), flush=True)
+            print(model.card.get("smoothing"), model.card.get("cnn_share"), flush=True)
+            correlated.append(same_sample(model, tracks, name))
             for title, sample in samples.items():
                 for say, values in applied(model, sample, name).items():
                     whole = found[title].setdefault(say, np.zeros(positive.shape))
@@ -189,7 +239,18 @@ def folds(names: list[str], options: dict) -> list[str]:
         for title, of in found.items():
             rows = compared({k: v[..., test] for k, v in of.items()}, targets, truth, kind)
             lines += table(f"chr21, {title}, {say} peaks:", rows, list(truth))
-    return lines
+    return lines + correlations("chr21 as it is, r on the first half / on the second:", correlated, targets)
+
+
+def same(names: list[str], options: dict) -> list[str]:
+    """Halves of chr22, each predicted by a model of the other: PRO-cap, and signals of the same cells."""
+    folder, found = data_dir() / "nascent" / "k562_chr22", []
+    tracks = load("chr22", {t: folder / f"{t}.bw" for t in ("H3K4me3", "H3K27ac", "DNase")})
+    ctl.pp.smooth_tracks(tracks, sigma=10)
+    for half in halves_of(tracks):
+        tracks.splits["chr22"] = half
+        found.append(same_sample(trained(tracks, "transfer", options.get("transfer", {})), tracks, "transfer"))
+    return correlations("chr22 as it is (PRO-cap), r on either half:", found, tracks.names_of(role="target"))
 
 
 def carried(names: list[str], options: dict) -> list[str]:
@@ -235,9 +296,12 @@ def card(names: list[str], options: dict) -> list[str]:
     return lines
 
 
+PARTS = {"folds": folds, "card": card, "carried": carried, "same": same}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--part", nargs="+", default=["folds", "card", "carried"], choices=["folds", "card", "carried"])
+    parser.add_argument("--part", nargs="+", default=list(PARTS), choices=list(PARTS))
     parser.add_argument("--models", nargs="+", default=["transfer"])
     parser.add_argument("--max-bins", type=int, help="training bins of trees")
     parser.add_argument("--name", default="nascent_transfer", help="of the file of results")
@@ -245,7 +309,7 @@ def main() -> None:
     options = {"transfer": {"max_bins": args.max_bins}, "xgboost": {"max_bins": args.max_bins}} if args.max_bins else {}
     lines = ["# Nascent carried over", *("\n" + part.replace("\n", " ") for part in (__doc__ or "").split("\n\n")[2:])]
     for part in args.part:
-        lines += {"folds": folds, "card": card, "carried": carried}[part](args.models, options)
+        lines += PARTS[part](args.models, options)
         save(args.name, "\n".join(lines))
 
 

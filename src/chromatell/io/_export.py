@@ -35,6 +35,7 @@ CARD_FIELDS = (
     "scores",
     "validation",
     "smoothing",
+    "cnn_share",
     "out_of_range",
     "versions",
     NEEDS,

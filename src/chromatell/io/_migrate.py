@@ -29,6 +29,7 @@ STEPS: dict[str, dict[int, Plain]] = {
         2: {"options": {"augment": False, "blend": 0.0}},
         3: {"options": {"ranks": False}},
         4: {"options": {"smooth": False}},
+        5: {"options": {"cnn": False}},
     },
 }
 

@@ -68,7 +68,7 @@ def nascent(
     copy
         Return new tracks; those that were given stay as they are.
     model_kwargs
-        Passed to `Nascent`: `window`, `task`, `loss`, `context`, `max_bins`, `max_depth`, ...
+        Passed to `Nascent`: `window`, `task`, `loss`, `context`, `max_bins`, ...; ``cnn=False``: trees alone.
 
     Returns
     -------
@@ -89,10 +89,10 @@ def nascent(
     Notes
     -----
     With bins marked 'val' training stops when their loss does not fall any more. Peak memory of trees: 4 bytes a
-    feature ('transfer' 45, 'xgboost' 94 for two strands) and bin, 150 MB for 400,000 training bins at most, twice that
-    while XGBoost works, and about 100 bytes a bin of one chromosome; there is no external memory: more bins are drawn
-    at random, `max_bins`. The CNN holds inputs and targets of the chromosomes that train, 4 bytes a number, and about
-    100 MB for a batch.
+    feature ('transfer' 57, 'xgboost' 94 for two strands) and bin, 150 MB for 400,000 training bins at most, twice that
+    while XGBoost works or the CNN of 'transfer' is fitted, and about 100 bytes a bin of one chromosome; there is no
+    external memory: more bins are drawn at random, `max_bins`. The CNN of ``architecture='cnn'`` holds inputs and
+    targets of the chromosomes that train, 4 bytes a number, and about 100 MB for a batch.
 
     References
     ----------

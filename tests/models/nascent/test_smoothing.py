@@ -13,7 +13,7 @@ import chromatell as ctl
 from chromatell.io import Record
 from chromatell.models.nascent import _evaluation
 from chromatell.models.nascent._bins import draw_bins
-from chromatell.models.nascent._smoothing import PIECE, chosen_widths, smoothed_predictor, tried_widths
+from chromatell.models.nascent._smoothing import PIECE, chosen, smoothed_predictor, tried_widths, width_losses
 
 
 def by_scipy(values, sigma):
@@ -23,6 +23,11 @@ def by_scipy(values, sigma):
     ones = np.ones(values.shape[-1])
     found, weight = (gaussian_filter1d(x.astype(float), sigma, mode="constant", truncate=3) for x in (values, ones))
     return found / weight
+
+
+def chosen_widths(found, targets, at, plain, tried, loss):
+    """The width of each target that its losses choose."""
+    return np.array(tried)[chosen(*width_losses(found, targets, at, plain, tried, loss))]
 
 
 def split(tracks):

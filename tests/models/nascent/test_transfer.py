@@ -181,20 +181,21 @@ def test_a_target_that_does_not_rise_with_the_signal_has_none_of_it():
 
 def test_blend_and_scale_of_a_record_are_checked(model):
     record = model.to_record()
-    assert record.schema == 4
+    assert record.schema == 5
     changes = {
         "weights.blend.share": np.array([2.0]),
         "weights.blend.slope": np.array([np.nan]),
         "weights.blend.level": np.zeros(2),
         "weights.blend.width": np.array([-1.0]),
+        "weights.blend.network": np.array([1.5]),
         "scaling.sample": np.zeros((1, 3)),
         "scaling.ranks": -record.arrays["scaling.ranks"],
     }
     for name, value in changes.items():
-        broken = Record(record.family, 4, record.config, {**record.arrays, name: value}, record.var_names)
+        broken = Record(record.family, 5, record.config, {**record.arrays, name: value}, record.var_names)
         with pytest.raises(ctl.ChromatellError, match="Ask for the file again"):
             ctl.models.load(broken)
-    broken = Record(record.family, 4, {**record.config, "signal": {"reads": "x"}}, record.arrays, record.var_names)
+    broken = Record(record.family, 5, {**record.config, "signal": {"reads": "x"}}, record.arrays, record.var_names)
     with pytest.raises(ctl.ChromatellError, match="says of its signal"):
         ctl.models.load(broken)
 

@@ -31,6 +31,8 @@ def mean_loss(kind: str, output: Tensor, y: Tensor, share: Tensor) -> Tensor:
         each = rate - y * rate.log()
     elif kind == "logistic":
         each = F.binary_cross_entropy_with_logits(output, y, reduction="none")
+    elif kind == "hinge":
+        each = F.relu(1 - (2 * y - 1) * output)
     else:
         each = (output - y).square()
     if kind == "weighted_mse":  # bins with signal and bins without weigh the same in sum
@@ -50,4 +52,6 @@ def to_output(kind: str, value: Tensor) -> Tensor:
     """Return the output that means a value, such as the mean that training starts from."""
     if kind == "poisson":
         return torch.log(torch.expm1(value.clamp(min=1e-4)))
+    if kind == "hinge":
+        return 2 * value - 1
     return torch.logit(value, eps=1e-4) if kind == "logistic" else value

@@ -28,23 +28,17 @@ from chromatell.models._fingerprint import fingerprint
 from chromatell.models._options import refuse_unknown
 from chromatell.models._trained_on import STRETCHES, trained_intervals
 from chromatell.models.nascent._batches import Source, interval_batches, window_batches
-from chromatell.models.nascent._bins import check_gap, draw_bins, most_bins, other_strands, scaled_inputs, target_scale
+from chromatell.models.nascent._bins import check_gap, draw_bins, most_bins, other_strands, target_scale
 from chromatell.models.nascent._build import build_network
-from chromatell.models.nascent._carry import Densities, Sample, assays_of
+from chromatell.models.nascent._carry import Sample, assays_of
 from chromatell.models.nascent._config import UNREAD_BY_TREES, NascentConfig, options_for
-from chromatell.models.nascent._evaluation import (
-    Predictor,
-    network_predictor,
-    predicted_chromosomes,
-    prediction_table,
-    tree_predictor,
-)
+from chromatell.models.nascent._evaluation import Predictor, predicted_chromosomes, prediction_table
 from chromatell.models.nascent._fitted import Fitted
+from chromatell.models.nascent._predictor import chromosome_predictor
 from chromatell.models.nascent._sample import SIGNAL, describe_signal, validated, warn_unlike
-from chromatell.models.nascent._sequence import MARGIN, bin_tokens, open_genome
+from chromatell.models.nascent._sequence import MARGIN, open_genome
 from chromatell.models.nascent._signal import choose_tracks, find_inputs, mean_signal
 from chromatell.models.nascent._store import module_arrays, module_from, n_features
-from chromatell.models.nascent._transfer import BlendedTrees, blended_predictor
 from chromatell.models.nascent._tree_training import TreeBins
 
 _SCALED_BY = 4_000_000  # bins that tell the scale of a sample; of more, each so-manieth
@@ -64,7 +58,8 @@ class Nascent(ChromatinModel):
         nine widths up to 25 kb, clipped where the sample's highest bins are and shrunk by one read, their ratios, and
         how the strands lie in them; on how high the smoothed signal ranks in its sample (`ranks`); trained on the
         signal as it is, thinned to 10, 3 and 1%, and changed as PRO-cap and GRO-seq would see it; blended with the
-        smoothed log signal (`blend`); and smoothed (`smooth`). 'xgboost': boosted trees, one model a target, on sums of
+        smoothed log signal (`blend`); the mean of that and of a small CNN on the same features, of the same samples
+        (`cnn`); and smoothed (`smooth`). 'xgboost': boosted trees, one model a target, on sums of
         the signal: six single bins on each side of the centre, then stretches that double in width up to the window's
         ends; log(1 + sum) of each strand. 'dense': five dense
         layers with ReLU on log(1 + signal) of each bin and strand, on windows drawn at random. 'cnn': logarithms of
@@ -101,11 +96,15 @@ class Nascent(ChromatinModel):
     at 400,000 whatever `max_bins` says. There is no external memory. Trees train on a GPU where there is one.
 
     'transfer' reads no mean of training: each sample is scaled by its own clipped mean, in reads, so that the unit of
-    the files does not matter. What it predicts is smoothed by a Gaussian of 0 to 1,000 bp, of each target that with the
-    least loss in validation bins as all these samples see them (none that loses in the sample as it is), or without
-    any half of what the target was smoothed over; ``card['smoothing']`` says it in bp. ``card['validation']`` says of
-    each target how well the validation bins are predicted, and whether that is enough to have the mark at all. A query
-    with over 20 times fewer reads than training, or whose reads are concentrated otherwise, is told by a warning.
+    the files does not matter. Its CNN is fitted on pieces of 512 bins, twice `max_bins` in all, and reads 31 more on
+    each side: 24 filters, five residual convolutions dilated by 1 to 16, all targets at once; `max_epochs`, `lr` and
+    `accelerator` are of the trees. What is predicted is smoothed by a Gaussian of 0 to 1,000 bp. Of each target that
+    width, and the CNN or none of it, are taken that have the least loss in validation bins as all these samples see
+    them (nothing that loses in the sample as it is); without any the CNN is half, and the width half of what the target
+    was smoothed over; of fewer than 32 unchanged pieces there is no CNN. ``card['smoothing']`` (bp) and
+    ``card['cnn_share']`` say it. ``card['validation']`` says of each target how well the validation bins are predicted,
+    and whether that is enough to have the mark at all. A query with over 20 times fewer reads than training, or whose
+    reads are concentrated otherwise, is told by a warning.
 
     ``preset='stanford2019'``, one network a target. CNN: published are the window of 2,561 bins, one input channel, a
     convolution of 16 filters of width 5, dropout, max pooling by 2, six more convolutions, 512 numbers flattened, one
@@ -130,7 +129,7 @@ class Nascent(ChromatinModel):
     """
 
     family: ClassVar[str] = "nascent"
-    schema: ClassVar[int] = 4  # 2: 'transfer', 'augment' and 'blend'; 3: 'ranks'; 4: 'smooth'
+    schema: ClassVar[int] = 5  # 2: 'transfer', 'augment' and 'blend'; 3: 'ranks'; 4: 'smooth'; 5: 'cnn'
     # in bfloat16 on a CPU a fifth faster, and single bins are told less well
     declared: ClassVar[Declared] = Declared(tracks=True, bf16_on_cpu=False)
     fitted: Fitted
@@ -281,14 +280,10 @@ class Nascent(ChromatinModel):
         )
         return {
             **({"validation": said} if said else {}),
-            **({"smoothing": self._smoothed_over(data.bin_size)} if self.options.carries else {}),
+            **(self.module.blend.described(self.targets, data.bin_size) if self.options.carries else {}),
             "data": {"bins": counts, "bin_size": data.bin_size, "build": data.build, "tracks": self.var_names},
             "split": {"by": str(how.get("by", "")) or "none", "gap": int(how.get("gap", 0))},
         }
-
-    def _smoothed_over(self, bin_size: int) -> dict[str, float]:
-        """Return over how many bp the prediction of each target is smoothed."""
-        return {t: float(w) * bin_size for t, w in zip(self.targets, self.module.blend.width, strict=True)}
 
     # ---- prediction
 
@@ -382,20 +377,8 @@ class Nascent(ChromatinModel):
         self, tracks: BinnedTracks, chrom: str, inputs: list[str], scale: np.ndarray | Sample, genome: Genome | None
     ) -> Predictor:
         """Return what predicts some bins of a chromosome, in standard deviations."""
-        window = self.options.window
-        if isinstance(scale, Sample):
-            values = input_values(tracks, chrom, inputs)
-            signal = Densities(values, assays_of(self.config["input_tracks"]), scale, window)
-            assert isinstance(self.module, BlendedTrees)  # what is scaled by its sample
-            return blended_predictor(self.module, signal, self.options.loss)
-        scaled = scaled_inputs(tracks, chrom, inputs, scale)
-        if self.trees:
-            return tree_predictor(self.module.trees, scaled, window, self.options.loss)
-
-        def tokens(first: int, behind: int) -> np.ndarray | None:
-            return None if genome is None else bin_tokens(genome, chrom, first, behind, self.options.bin_size)
-
-        return network_predictor(self.module, scaled, window, self.device, tokens)
+        own = self.module, self.options, self.config["input_tracks"]
+        return chromosome_predictor(*own, tracks, chrom, inputs, scale, genome, self.device)
 
     # ---- the record
 

@@ -35,12 +35,23 @@ def unchosen_widths(sigmas: Sequence[float]) -> np.ndarray:
     return _UNCHOSEN * np.array(sigmas, dtype=np.float64)
 
 
-def chosen_widths(
-    found: np.ndarray, targets: np.ndarray, at: np.ndarray, plain: np.ndarray, tried: Sequence[float], loss: str
-) -> np.ndarray:
-    """Return of each target the width with the least loss in validation bins, float64 (targets,), in bins.
+def chosen(every: np.ndarray, unchanged: np.ndarray) -> np.ndarray:
+    """Return of each target which choice has the least loss, the first of equal ones, int64 (targets,).
 
-    One that loses in the sample as it is, beside no smoothing, is not taken.
+    One that loses in the sample as it is, beside the first choice, is not taken.
+
+    Parameters
+    ----------
+    every, unchanged
+        (targets, choices): losses in all samples, and in the one as it is.
+    """
+    return np.where(unchanged > unchanged[:, :1], np.inf, every).argmin(axis=1)
+
+
+def width_losses(
+    found: np.ndarray, targets: np.ndarray, at: np.ndarray, plain: np.ndarray, tried: Sequence[float], loss: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the loss of validation bins with each width, in all samples and in the one as it is, (targets, widths).
 
     Parameters
     ----------
@@ -53,7 +64,7 @@ def chosen_widths(
     plain
         bool (bins,): which are of the sample as it is.
     tried
-        Widths, 0 first; the first of equal ones is taken.
+        Widths, in bins.
     loss
         'mse', 'logistic' or 'hinge'.
     """
@@ -69,8 +80,7 @@ def chosen_widths(
             losses = [_loss(smooth(whole, known, w)[place][of], y[of], loss) for w in tried]
             every[i] += losses
             unchanged[i] += np.array(losses) * plain[rows[0]]
-    every[unchanged > unchanged[:, :1]] = np.inf
-    return np.array(tried)[every.argmin(axis=1)]
+    return every, unchanged
 
 
 def _loss(value: np.ndarray, y: np.ndarray, loss: str) -> float:

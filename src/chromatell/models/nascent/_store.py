@@ -11,6 +11,7 @@ import torch
 from chromatell._validate import ChromatellError
 from chromatell.data._tracks_table import ASSAY, SIGMA, STAT, STRAND
 from chromatell.models.nascent._build import build_network
+from chromatell.models.nascent._carried_network import CarriedNetwork
 from chromatell.models.nascent._carry import _TAILS, Sample, n_carried, ranked_of
 from chromatell.models.nascent._config import NascentConfig
 from chromatell.models.nascent._networks import TrackNetwork
@@ -18,7 +19,7 @@ from chromatell.models.nascent._signal import segments
 from chromatell.models.nascent._transfer import Blend, BlendedTrees
 from chromatell.models.nascent._trees import TreeModule, Trees
 
-_TREES, _BLEND, _NETWORK = "weights.trees.", "weights.blend.", "weights.network."
+_TREES, _BLEND, _CNN, _NETWORK = "weights.trees.", "weights.blend.", "weights.cnn.", "weights.network."
 
 
 def n_features(options: NascentConfig, inputs: Sequence[Mapping[str, str]]) -> int:
@@ -32,10 +33,11 @@ def module_arrays(module: torch.nn.Module) -> dict[str, np.ndarray]:
     """Return the arrays of trees or of a network."""
     if isinstance(module, BlendedTrees):
         trees = {_TREES + name: array for name, array in module.trees.arrays().items()}
-        return trees | {_BLEND + name: array for name, array in module.blend.arrays().items()}
+        blend = {_BLEND + name: array for name, array in module.blend.arrays().items()}
+        return trees | blend | ({} if module.network is None else _weights(module.network, _CNN))
     if isinstance(module, TreeModule):
         return {_TREES + name: array for name, array in module.trees.arrays().items()}
-    return {_NETWORK + name: w.detach().cpu().numpy() for name, w in module.state_dict().items()}
+    return _weights(module, _NETWORK)
 
 
 def module_from(
@@ -51,7 +53,12 @@ def module_from(
         trees.check(n_features(options, inputs), n_targets)
         if not options.carries:
             return TreeModule(trees)
-        return BlendedTrees(trees, Blend.from_arrays(_part(arrays, _BLEND), n_targets))
+        blend = Blend.from_arrays(_part(arrays, _BLEND), n_targets)
+        if not blend.network.any():
+            return BlendedTrees(trees, blend)
+        return BlendedTrees(
+            trees, blend, CarriedNetwork.from_arrays(_part(arrays, _CNN), n_features(options, inputs), n_targets)
+        )
     state = {name: torch.from_numpy(w.copy()) for name, w in _part(arrays, _NETWORK).items()}
     if any(w.dtype != torch.float32 for w in state.values()):
         raise ChromatellError("The stored weights are not float32. Ask for the file again.")
@@ -98,6 +105,10 @@ def stored_sample(arrays: Mapping[str, np.ndarray], n_assays: int, options: Nasc
         if not fit or not ((array > 0).all() if name == "scaling.sample" else (np.diff(array) >= 0).all()):
             raise ChromatellError("The stored scale of the sample is not usable. Ask for the file again.")
     return Sample(arrays["scaling.sample"], arrays.get("scaling.ranks"))
+
+
+def _weights(module: torch.nn.Module, prefix: str) -> dict[str, np.ndarray]:
+    return {prefix + name: w.detach().cpu().numpy() for name, w in module.state_dict().items()}
 
 
 def _part(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:

@@ -1,9 +1,9 @@
-"""``architecture='transfer'``: trees of samples that might have been, blended with the log signal and smoothed."""
+"""``architecture='transfer'``: trees of samples that might have been, blended with the log signal, a CNN, smoothed."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,9 +15,10 @@ from chromatell.data._other_assays import KINDS, changed
 from chromatell.data._tracks_inputs import input_values
 from chromatell.data._tracks_table import STRAND
 from chromatell.models.nascent._bins import draw_bins
+from chromatell.models.nascent._carried_network import REACH, CarriedNetwork, Pieces, around, drawn_starts
 from chromatell.models.nascent._carry import Assay, Densities, Sample
 from chromatell.models.nascent._losses import to_value
-from chromatell.models.nascent._smoothing import MOST, PIECE, chosen_widths, smoothed_predictor, tried_widths
+from chromatell.models.nascent._smoothing import MOST, PIECE, chosen, smoothed_predictor, tried_widths, width_losses
 from chromatell.models.nascent._trees import TreeModule, Trees
 
 if TYPE_CHECKING:
@@ -26,25 +27,29 @@ if TYPE_CHECKING:
     from chromatell.models.nascent._config import NascentConfig
     from chromatell.models.nascent._evaluation import Predictor
 
+NETWORK_SHARE = 0.5  # of the CNN in a prediction, where it is there
+_PIECES = 2  # pieces that train the CNN hold so many times the bins of trees, in half precision
 _RISES = 0.05  # least correlation of a target with the log signal that it is blended with
 _ENOUGH = 4_000_000  # bins of chromosomes that one changed sample is made of
-_WEIGHED = 200_000  # validation bins that choose the width
+_WEIGHED = 200_000  # validation bins that choose width and share
 
 
 @dataclass(frozen=True)
 class Blend:
-    """How much of the smoothed log signal is in a prediction, and over what that is smoothed, float64.
+    """How much of the smoothed log signal and of the CNN is in a prediction, and over what it is smoothed, float64.
 
     Attributes
     ----------
     share
-        (targets,) from 0, trees alone, to 1.
+        (targets,) of the log signal beside trees: from 0, trees alone, to 1.
     centre
         (1,) mean of the log signal in training.
     level, slope
         (targets,) what the log signal at its mean stands for, and one more of it: it varies as the trees do.
     width
         (targets,) standard deviation, in bins, of the Gaussian that smooths the prediction; 0 smooths nothing.
+    network
+        (targets,) share of the CNN beside both others, from 0 to 1.
     """
 
     share: np.ndarray
@@ -52,6 +57,7 @@ class Blend:
     level: np.ndarray
     slope: np.ndarray
     width: np.ndarray
+    network: np.ndarray
 
     @classmethod
     def of(cls, share: float, trees: np.ndarray, log_signal: np.ndarray, targets: np.ndarray) -> Blend:
@@ -63,16 +69,18 @@ class Blend:
         slope = trees.astype(np.float64).std(axis=1) / spread if spread > 0 else np.zeros(len(trees))
         centre = np.array([log_signal.mean()])
         shares = [share if _correlation(y, log_signal) > _RISES else 0.0 for y in targets]
-        return cls(np.array(shares), centre, trees.mean(axis=1, dtype=np.float64), slope, np.zeros(len(trees)))
+        none = np.zeros(len(trees))
+        return cls(np.array(shares), centre, trees.mean(axis=1, dtype=np.float64), slope, none, none.copy())
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Return the fields by name, the width only where it smooths: releases before it know none."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "width" or self.width.any()}
+        """Return the fields by name, width and share of a CNN only where there is any: older releases know none."""
+        found = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {name: x for name, x in found.items() if name not in ("width", "network") or x.any()}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray], n_targets: int) -> Blend:
         """Return it of stored fields; raise where they are none of so many targets."""
-        blend = cls(**{"width": np.zeros(n_targets), **arrays})
+        blend = cls(**{"width": np.zeros(n_targets), "network": np.zeros(n_targets), **arrays})
         blend._check(n_targets)
         return blend
 
@@ -82,23 +90,33 @@ class Blend:
             array = getattr(self, name)
             if array.shape != shape or array.dtype != np.float64 or not np.isfinite(array).all():
                 raise ChromatellError(f"The stored blend has a wrong {name!r}. Ask for the file again, or train anew.")
-        low = min(self.share.min(), self.slope.min(), self.width.min())
-        if low < 0 or self.share.max() > 1 or self.width.max() > MOST:
+        low = min(x.min() for x in (self.share, self.slope, self.width, self.network))
+        if low < 0 or max(self.share.max(), self.network.max()) > 1 or self.width.max() > MOST:
             raise ChromatellError("The stored blend is out of range. Ask for the file again, or train anew.")
 
-    def apply(self, trees: np.ndarray, log_signal: np.ndarray) -> np.ndarray:
-        """Return float32 (targets, bins)."""
+    def described(self, targets: Sequence[str], bin_size: int) -> dict[str, dict[str, float]]:
+        """Return of each target over how many bp its prediction is smoothed, and the share of the CNN in it."""
+        said = {"smoothing": self.width * bin_size, "cnn_share": self.network}
+        return {name: dict(zip(targets, x.tolist(), strict=True)) for name, x in said.items()}
+
+    def apply(self, trees: np.ndarray, log_signal: np.ndarray, network: np.ndarray | None = None) -> np.ndarray:
+        """Return float32 (targets, bins) of what trees and the network say of each."""
         simple = self.level[:, np.newaxis] + self.slope[:, np.newaxis] * (log_signal - self.centre)
         share = self.share[:, np.newaxis]
-        return ((1 - share) * trees + share * simple).astype(np.float32)
+        found = (1 - share) * trees + share * simple
+        if network is not None:
+            beside = self.network[:, np.newaxis]
+            found = (1 - beside) * found + beside * network
+        return found.astype(np.float32)
 
 
 class BlendedTrees(TreeModule):
-    """Trees and their blend, where the other architectures hold a network."""
+    """Trees, their blend and perhaps a CNN, where the other architectures hold a network."""
 
-    def __init__(self, trees: Trees, blend: Blend) -> None:
+    def __init__(self, trees: Trees, blend: Blend, network: CarriedNetwork | None = None) -> None:
         super().__init__(trees)
         self.blend = blend
+        self.network = network if blend.network.any() else None
 
 
 def blended_predictor(module: BlendedTrees, signal: Densities, kind: str) -> Predictor:
@@ -109,11 +127,17 @@ def blended_predictor(module: BlendedTrees, signal: Densities, kind: str) -> Pre
         alone = np.flatnonzero(~alike)
         if alike.any():  # one bin without any signal stands for all of them
             alone = np.append(alone, np.flatnonzero(alike)[0])
-        found = module.trees.predict(signal.features(columns.start + alone))
+        said = None
+        if module.network is None:
+            features = signal.features(columns.start + alone)
+        else:
+            features = signal.features(around(columns, signal.n_bins))
+            said, features = module.network.output(features), features[:, REACH + alone]
+        found = module.trees.predict(features)
         block = np.empty((found.shape[0], alike.size), dtype=np.float32)
         block[:, alike] = found[:, -1:]
         block[:, alone] = found
-        return _value(kind, module.blend.apply(block, signal.log_signal(columns)))
+        return _value(kind, module.blend.apply(block, signal.log_signal(columns), said))
 
     return smoothed_predictor(blended, module.blend.width, signal.n_bins)
 
@@ -134,6 +158,8 @@ class CarriedBins:
         int64 (bins,): where each lies; those with the same ``at // PIECE`` are of one sample and chromosome.
     plain
         How many of the first are unchanged.
+    network
+        What the CNN says of these bins, (targets, bins), where there is one.
     """
 
     features: np.ndarray
@@ -141,58 +167,106 @@ class CarriedBins:
     log_signal: np.ndarray
     at: np.ndarray
     plain: int
+    network: np.ndarray | None = None
 
-    def smoothing(self, trees: Trees, blend: Blend, options: NascentConfig, seed: np.random.SeedSequence) -> np.ndarray:
-        """Return the width of each target with the least loss in these bins, or in some pieces of them."""
+    def chosen(self, trees: Trees, blend: Blend, options: NascentConfig, seed: np.random.SeedSequence) -> Blend:
+        """Return a blend with the share of the CNN and the width that have the least loss in these bins, or some."""
         piece = self.at // PIECE
         unchanged = np.unique(piece[: self.plain])
         others = np.random.default_rng(seed).permutation(np.setdiff1d(piece, unchanged))
         rows = np.flatnonzero(np.isin(piece, np.concatenate([unchanged, others])[: _WEIGHED // PIECE]))
-        output = blend.apply(trees.predict(self.features[:, rows]), self.log_signal[rows])
-        found, tried = _value(options.loss, output), tried_widths(options.bin_size)
-        return chosen_widths(found, self.targets[:, rows], self.at[rows], rows < self.plain, tried, options.loss)
+        said, signal = trees.predict(self.features[:, rows]), self.log_signal[rows]
+        network = None if self.network is None else self.network[:, rows]
+        widths = tried_widths(options.bin_size) if options.smooth else [0.0]
+        losses, tried = [], []
+        for share in (0.0,) if network is None else (0.0, NETWORK_SHARE):
+            shares = np.full(len(said), share)
+            found = _value(options.loss, replace(blend, network=shares).apply(said, signal, network))
+            plain = rows < self.plain
+            losses.append(width_losses(found, self.targets[:, rows], self.at[rows], plain, widths, options.loss))
+            tried += [(share, width) for width in widths]
+        every, unchanged = (np.concatenate(x, axis=1) for x in zip(*losses, strict=True))
+        best = np.array(tried)[chosen(every, unchanged)]
+        return replace(blend, network=best[:, 0], width=best[:, 1])
 
 
-def carried_bins(
-    source: Source, assays: Sequence[Assay], split: str, most: int, seed: np.random.SeedSequence
-) -> CarriedBins | None:
-    """Return bins of a part as several samples that might have been see them; None where the part has none.
+def samples(
+    source: Source, assays: Sequence[Assay], split: str, seed: np.random.SeedSequence
+) -> Iterator[tuple[str, np.random.SeedSequence, dict[str, np.ndarray], Sample]]:
+    """Yield samples that might have been: kind, seed, inputs of each chromosome (inputs, bins), and their scale.
 
-    Each kind draws bins of its own, validation bins in pieces, and at most `most` are drawn in all. A sample is made of
-    chromosomes in a random order until they hold enough bins, so that memory does not grow with the genome.
+    A sample is made of chromosomes with usable bins of a part, in a random order until they hold enough bins, so that
+    memory does not grow with the genome. One with so few reads that nothing is left of an assay is left out.
     """
     data, options, sample = source.data, source.options, source.sample
     if sample is None:
         raise ChromatellError("The scale of the sample is not known: fit it first.")
     strands = [str(s) for s in data.table.loc[list(source.inputs), STRAND]]
     kinds = KINDS if options.augment else KINDS[:1]
-    parts: list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]] = []
-    plain = first = 0
     for kind, stream in zip(kinds, seed.spawn(len(kinds)), strict=True):
         rng = np.random.default_rng(stream)
-        chroms = _some(data, split, rng)
-        if not chroms:
-            return None
         values = {}
-        for chrom in chroms:
+        for chrom in _some(data, split, rng):
             own = input_values(data, chrom, source.inputs)
             values[chrom] = changed(own, kind, strands, sample.scale[0, 2], data.bin_size, rng)
         usable = {c: data.usable(c, split) for c in values}
         if any(not sum(v[list(a.rows)][:, usable[c]].sum() for c, v in values.items()) > 0 for a in assays):
-            continue  # so few reads that nothing is left
+            continue
         scale = Sample.of(((v, usable[c]) for c, v in values.items()), assays, options.window, options.ranks)
-        share = max(most // len(kinds), 1)
-        piece = 1 if split == TRAIN else PIECE
-        at, _ = draw_bins(data.select(chroms=chroms), split, share, stream.spawn(1)[0], piece=piece, say=False)
+        yield kind, stream, values, scale
+
+
+def carried_bins(
+    source: Source,
+    assays: Sequence[Assay],
+    split: str,
+    most: int,
+    seed: np.random.SeedSequence,
+    *,
+    pieces: Pieces | None = None,
+    network: CarriedNetwork | None = None,
+) -> CarriedBins | None:
+    """Return bins of a part as several samples that might have been see them; None where the part has none.
+
+    Each kind draws bins of its own, validation bins in pieces, and at most `most` are drawn in all. `pieces` takes up
+    pieces of the same samples, which train the CNN; `network` is one that says what it makes of the bins.
+    """
+    data, options = source.data, source.options
+    parts: list[tuple[np.ndarray, ...]] = []
+    plain = first = 0
+    share = max(most // (len(KINDS) if options.augment else 1), 1)
+    for kind, stream, values, scale in samples(source, assays, split, seed):
+        own, piece = data.select(chroms=list(values)), 1 if split == TRAIN else PIECE
+        at, _ = draw_bins(own, split, share, stream.spawn(1)[0], piece=piece, say=False)
+        usable = {c: data.usable(c, split) for c in at}
+        starts: dict[str, list[int]] = {}
+        if pieces is not None:
+            starts = drawn_starts(usable, _PIECES * share, np.random.default_rng(stream.spawn(1)[0]))
         for chrom, bins in at.items():
-            signal = Densities(values.pop(chrom), assays, scale, options.window)
-            parts.append((signal.features(bins), source.y(chrom)[:, bins], signal.log_signal(bins), first + bins))
+            signal, y = Densities(values.pop(chrom), assays, scale, options.window), source.y(chrom)
+            if pieces is not None:
+                pieces.add(signal, y, usable[chrom], starts[chrom])
+            said = () if network is None else (_said(network, signal, bins),)
+            parts.append((signal.features(bins), y[:, bins], signal.log_signal(bins), first + bins, *said))
             plain += bins.size if kind == KINDS[0] else 0
             first += -(-signal.n_bins // PIECE) * PIECE
+        if pieces is not None and kind == KINDS[0]:
+            pieces.plain = len(pieces.x)
     if not parts:
         return None
-    features, targets, log_signal, places = (np.concatenate([p[i] for p in parts], axis=-1) for i in range(4))
-    return CarriedBins(features, targets, log_signal, places, plain)
+    joined = [np.concatenate(part, axis=-1) for part in zip(*parts, strict=True)]
+    features, targets, log_signal, places = joined[:4]
+    return CarriedBins(features, targets, log_signal, places, plain, joined[4] if network is not None else None)
+
+
+def _said(network: CarriedNetwork, signal: Densities, bins: np.ndarray) -> np.ndarray:
+    """Return what the network says of some bins, which lie in pieces, float32 (targets, bins)."""
+    found = []
+    for piece in np.unique(bins // PIECE):
+        columns = slice(piece * PIECE, min((piece + 1) * PIECE, signal.n_bins))
+        own = bins[bins // PIECE == piece] - columns.start
+        found.append(network.output(signal.features(around(columns, signal.n_bins)))[:, own])
+    return np.concatenate(found, axis=1)
 
 
 def _correlation(y: np.ndarray, x: np.ndarray) -> float:

@@ -1,4 +1,4 @@
-"""Trees of a `Nascent` model: the bins that they are grown on, and how they are grown."""
+"""Trees of a `Nascent` model, and the CNN beside them: the bins that they are fitted on, and how."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from chromatell._validate import ChromatellError
 from chromatell.models._train_config import TrainConfig
 from chromatell.models.nascent._batches import Source, tree_bins
 from chromatell.models.nascent._bins import draw_bins, most_bins
+from chromatell.models.nascent._carried_network import CarriedNetwork, Pieces, fitted_network
 from chromatell.models.nascent._carry import Assay
 from chromatell.models.nascent._config import NascentConfig
 from chromatell.models.nascent._smoothing import unchosen_widths
-from chromatell.models.nascent._transfer import Blend, BlendedTrees, CarriedBins, carried_bins
+from chromatell.models.nascent._transfer import NETWORK_SHARE, Blend, BlendedTrees, CarriedBins, carried_bins
 from chromatell.models.nascent._trees import TreeModule
 
 Bins = tuple[np.ndarray, np.ndarray]  # features (features, bins) and scaled targets (targets, bins)
@@ -36,6 +37,8 @@ class TreeBins:
         How many training bins are used, and of how many.
     carried, held
         The training and the validation bins of 'transfer'; the latter None without any.
+    network
+        The CNN beside the trees of 'transfer'; None where it has none.
     """
 
     options: NascentConfig
@@ -44,22 +47,25 @@ class TreeBins:
     used: dict[str, int]
     carried: CarriedBins | None = None
     held: CarriedBins | None = None
+    network: CarriedNetwork | None = None
 
     @classmethod
     def draw(cls, source: Source, assays: Sequence[Assay], seed: int) -> TreeBins:
-        """Draw the bins; `assays` are those of the inputs."""
+        """Draw the bins, and fit the CNN of 'transfer' on pieces; `assays` are those of the inputs."""
         options, draws = source.options, np.random.SeedSequence(seed).spawn(2)
         if options.carries:
-            train, val = (
-                carried_bins(source, assays, split, most_bins(options, split), draw)
-                for split, draw in zip((TRAIN, VAL), draws, strict=True)
-            )
+            pieces = Pieces() if options.cnn else None
+            train = carried_bins(source, assays, TRAIN, most_bins(options, TRAIN), draws[0], pieces=pieces)
             if train is None:
                 raise ChromatellError("No usable bin is marked 'train'. Run ctl.pp.split_regions(tracks, by='blocks').")
+            network = None if pieces is None else fitted_network(pieces, options.loss, draws[0].spawn(1)[0])
+            del pieces  # not in memory beside the validation bins
+            val = carried_bins(source, assays, VAL, most_bins(options, VAL), draws[1], network=network)
             n = sum(int(source.data.usable(c, TRAIN).sum()) for c in source.data.chroms)
             none = np.empty((0, 0), dtype=np.float32)
             stop = (none, none) if val is None else (val.features, val.targets)
-            return cls(options, (train.features, train.targets), stop, {"used": train.plain, "of": n}, train, val)
+            used = {"used": train.plain, "of": n}
+            return cls(options, (train.features, train.targets), stop, used, train, val, network)
         found = [draw_bins(source.data, s, most_bins(options, s), d) for s, d in zip((TRAIN, VAL), draws, strict=True)]
         n = found[0][1]
         used = {"used": min(n, options.max_bins), "of": n}
@@ -99,12 +105,13 @@ class TreeBins:
         plain = slice(0, self.carried.plain)
         said = trees.predict(self.carried.features[:, plain])
         blend = Blend.of(self.options.blend, said, self.carried.log_signal[plain], self.carried.targets[:, plain])
-        if self.options.smooth and self.held is None:
-            blend = replace(blend, width=unchosen_widths(sigmas))
-        elif self.options.smooth and self.held is not None:
-            draw = np.random.SeedSequence([seed, SPLITS.index(VAL)])
-            blend = replace(blend, width=self.held.smoothing(trees, blend, self.options, draw))
-        return BlendedTrees(trees, blend), history
+        if self.held is not None:
+            blend = self.held.chosen(trees, blend, self.options, np.random.SeedSequence([seed, SPLITS.index(VAL)]))
+        else:
+            width = unchosen_widths(sigmas) if self.options.smooth else blend.width
+            share = 0.0 if self.network is None else NETWORK_SHARE
+            blend = replace(blend, width=width, network=np.full(width.size, share))
+        return BlendedTrees(trees, blend, self.network), history
 
     def _called(self) -> str:
         """Return what a log line calls the rows: those of 'transfer' may hold a bin several times."""
