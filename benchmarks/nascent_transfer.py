@@ -1,6 +1,6 @@
 """Nascent carried over: other depths and assays on folds of chr21, and PRO-cap of chr22, beside the log signal.
 
-    python benchmarks/nascent_transfer.py [--part folds card carried same] [--models transfer xgboost cnn] [--max-bins N]
+    python benchmarks/nascent_transfer.py [--part folds card carried same] [--models transfer xgboost] [--max-bins N]
 
 K562, hg19; average precision in bins of 200 bp, positive where half and more lies in a peak. There are two lists of
 peaks: narrow ones, which cover 0.8 to 6% of chr21 (not of H3K27ac), and wide ones, which cover 9 to 16%; the latter
@@ -144,7 +144,7 @@ def applied(model: ctl.models.Nascent, tracks: ctl.data.BinnedTracks, name: str)
 
 
 def same_sample(model: ctl.models.Nascent, tracks: ctl.data.BinnedTracks, name: str) -> dict[str, list[float]]:
-    """r of each target with its smoothed values in the test bins, of all variants."""
+    """Pearson of each target with its smoothed values in the test bins, of all variants."""
     chrom, targets = tracks.chroms[0], tracks.names_of(role="target")
     test, no_signal = tracks.usable(chrom, "test"), {"share": np.zeros(len(targets))}
     sample = tracks.select(STRANDS)
