@@ -58,6 +58,11 @@ class DiskMatrix:
         """Type of the stored values."""
         return self.source.dtype
 
+    @property
+    def n_bytes(self) -> float:
+        """About how many bytes it takes once read, as if its entries were spread evenly over the columns."""
+        return self.source.row_bytes() * self.shape[0] * self.shape[1] / max(self.source.shape[1], 1)
+
     def __len__(self) -> int:
         return self.shape[0]
 

@@ -61,7 +61,8 @@ def in_memory(cells):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_training_and_prediction_equal_those_in_memory(cells, in_memory, kind, tmp_path):
+def test_training_and_prediction_equal_those_in_memory(cells, in_memory, kind, tmp_path, monkeypatch):
+    monkeypatch.setattr("chromatell.data.cells._CACHE_BYTES", 0)  # as of data too large to be held
     mdata = run(stored(cells, kind, tmp_path))
     assert not isinstance(mdata.mod["atac"].X, np.ndarray | sp.spmatrix)  # nothing of the user's was read into memory
     for name in ("rna", "atac"):
@@ -75,6 +76,15 @@ def test_training_and_prediction_equal_those_in_memory(cells, in_memory, kind, t
     for key in ("dense", "svd_ridge"):
         found, wanted = (ctl.data.predictions.read_prediction(m, key) for m in (mdata, in_memory))
         np.testing.assert_allclose(found, wanted, atol=1e-4)
+
+
+def test_few_cells_on_disk_are_drawn_as_in_memory(cells, tmp_path):
+    """What is small is held: the same order of cells, so the same weights, to the last bit."""
+    weights = []
+    for mdata in (cells.copy(), stored(cells, "h5mu", tmp_path)):
+        ctl.tl.dense(mdata, n_pcs=5, seed=0, train_kwargs={"max_epochs": 2}, stack=False)
+        weights.append(load(mdata, key="dense").to_record().arrays["weights.weight"])
+    np.testing.assert_array_equal(*weights)
 
 
 def test_evaluation_of_cells_on_disk(cells, in_memory, tmp_path):

@@ -22,7 +22,7 @@ from chromatell.data.targets import BlockedRows, sparse_target
 from chromatell.nn.batch import Batch
 from chromatell.nn.losses import SparseTarget
 
-_CACHE_BYTES = 1024**3  # encoder inputs of all cells are kept in memory up to this size
+_CACHE_BYTES = 1024**3  # encoder inputs of all cells are kept in memory up to this size, targets up to half of it
 
 
 @dataclass
@@ -96,6 +96,11 @@ class CellInput:
     def __len__(self) -> int:
         return self.x.shape[0]
 
+    @property
+    def on_disk(self) -> bool:
+        """Whether each batch is read from disk."""
+        return self._cache is None and isinstance(self.x, DiskMatrix)
+
     def _read(self, rows: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return (x, sizes, genes) of some cells; without the genes where nobody reads them."""
         raw = self._raw(rows)
@@ -117,7 +122,7 @@ class CellInput:
 
     def fill(self, buffer: np.ndarray) -> None:
         """Read the rows, sorted, that the next batches are taken from, where they are on disk and not cached."""
-        if self._cache is not None or not isinstance(self.x, DiskMatrix):
+        if not self.on_disk:
             return
         if self._buffer is None or not np.array_equal(self._buffer[0], buffer):
             self._buffer = None
@@ -146,7 +151,8 @@ class CellDataset(Dataset):
     Parameters
     ----------
     targets
-        float32 (cells, regions), CSR or on disk: 1 where open, or counts.
+        float32 (cells, regions), CSR or on disk: 1 where open, or counts. What is on disk is read once and held where
+        it takes up to 512 MB, else a buffer of cells at a time.
     block
         Regions at a time in the loss.
     smoothing
@@ -157,6 +163,8 @@ class CellDataset(Dataset):
         self, inputs: CellInput, targets: Any, depth: np.ndarray, block: int, smoothing: Smoothing | None = None
     ):
         self.inputs, self.depth, self.block, self.smoothing = inputs, depth, block, smoothing
+        if isinstance(targets, DiskMatrix) and targets.n_bytes <= _CACHE_BYTES // 2:
+            targets = targets.read()
         self.targets: Any = targets
         self._buffer: tuple[np.ndarray, Any] | None = None
         self._blocked: BlockedRows | None = None
@@ -169,6 +177,11 @@ class CellDataset(Dataset):
 
     def __len__(self) -> int:
         return len(self.inputs)
+
+    @property
+    def on_disk(self) -> bool:
+        """Whether each buffer of cells is read from disk."""
+        return isinstance(self.targets, DiskMatrix) or self.inputs.on_disk
 
     def __getitem__(self, rows: Any) -> CellBatch:
         if isinstance(rows, Pick):
@@ -192,9 +205,8 @@ class CellDataset(Dataset):
 
     def _fill(self, buffer: np.ndarray) -> None:
         """Read the rows of a buffer, once: its batches follow each other."""
-        if not isinstance(self.targets, DiskMatrix):
-            return
-        if self._buffer is None or not np.array_equal(self._buffer[0], buffer):
+        new = self._buffer is None or not np.array_equal(self._buffer[0], buffer)
+        if isinstance(self.targets, DiskMatrix) and new:
             self._buffer = None  # the old one is let go before the new one is read
             y = self.targets[buffer].read()
             self._buffer = (buffer, BlockedRows(y, self.block) if self.smoothing is None else y)
@@ -205,9 +217,8 @@ def cell_loader(
     dataset: CellDataset, batch_size: int, *, shuffle: bool, seed: int, order: str = "auto", block: int = BLOCK
 ) -> DataLoader:
     """Return a loader of batches; `order` is that of `TrainConfig`."""
-    on_disk = isinstance(dataset.targets, DiskMatrix)
     batches: EpochSampler
-    if shuffle and (order == "blocks" or (order == "auto" and on_disk)):
+    if shuffle and (order == "blocks" or (order == "auto" and dataset.on_disk)):
         batches = BlockBatches(len(dataset), batch_size, seed=seed, block=block)
     else:
         batches = RowBatches(len(dataset), batch_size, shuffle=shuffle, seed=seed)

@@ -29,7 +29,9 @@ class TrainConfig:
     gradient_clip: float = 0.0  # largest norm of the gradient; 0 leaves it
     early_stopping: bool = True
     patience: int = 8
-    order: str = "auto"  # cells come as 'cells', each at random; 'blocks', from disk; 'auto': 'blocks' where on disk
+    order: str = (
+        "auto"  # cells come as 'cells', each at random; 'blocks', of a file; 'auto': 'blocks' of what is not held
+    )
     block_cells: int = 64  # neighbouring cells that 'blocks' reads together
 
     def __post_init__(self) -> None:
