@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 LENGTH = 512  # bins of a piece that trains
 _WIDTH, _DILATIONS = 24, (1, 2, 4, 8, 16)
 REACH = sum(_DILATIONS)  # bins: what is said of one depends on none further away
-_BATCH = 16  # pieces
-_STEPS, _PASSES = 700, 8  # at most
+_BATCH = 8  # pieces
+_STEPS, _PASSES = 2000, 10  # at most
 _LR, _WEIGHT_DECAY = 3e-3, 1e-3
 _FEWEST = 32  # unchanged pieces, 0.8 Mb in bins of 50 bp: of fewer no network is fitted
 _KNOWN = 0.3  # least share of a piece's bins that train
