@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import anndata as ad
 import mudata as md
 import numpy as np
@@ -190,9 +192,12 @@ def test_a_region_of_tracks_in_a_users_words(tracks):
 
 
 def test_blocks_that_are_shorter_than_their_gap_say_so(tracks):
-    with pytest.raises(ChromatellError, match="blocks of 10,000 bp lie 64,025 bp apart .* Name the window .*width="):
+    with pytest.raises(ChromatellError, match="blocks of 10,000 bp lie 64,025 bp apart .*") as error:
         ctl.pp.split_regions(tracks, by="blocks", block=10_000)
-    with pytest.raises(ChromatellError, match="blocks of 100,000 bp lie 525 bp apart .* Take smaller blocks"):
+    said = {name: int(value) for name, value in re.findall(r"(block|width)=(\d+)", str(error.value))}
+    ctl.pp.split_regions(tracks, by="blocks", **said)
+    assert all((tracks.splits["chr21"] == part).any() for part in range(3))
+    with pytest.raises(ChromatellError, match=r"blocks of 100,000 bp lie 525 bp apart .* Take block=\d+, width=1050"):
         ctl.pp.split_regions(tracks, by="blocks", block=100_000, width=1050)
 
 

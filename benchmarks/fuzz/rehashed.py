@@ -135,6 +135,28 @@ class NascentCnn(Nascent):
     name, file = "rehashed nascent cnn", "nascent_cnn.safetensors"
 
 
+class NascentTransfer(Nascent):
+    """Trees, blend, widths, a CNN: so many bins that a CNN is fitted, and a target that it may serve."""
+
+    architecture = "transfer"
+    name, file = "rehashed nascent transfer", "nascent_transfer.safetensors"
+
+    def query(self) -> Any:
+        return Nascent.tracks().select(["plus"])
+
+    @staticmethod
+    def tracks() -> Any:
+        import chromatell as ctl
+
+        rng = np.random.default_rng(0)
+        high = np.repeat(rng.random(2_000) < 0.1, 16).astype(np.float32)
+        signal = rng.poisson(0.2 + 2 * high).astype(np.float32)
+        tracks = ctl.data.BinnedTracks({"chr1": [signal, high]}, ["plus", "mark"], chrom_sizes={"chr1": 1_600_000})
+        tracks.table.loc["plus", "role"] = "input"
+        ctl.pp.split_regions(tracks, by="blocks", fractions=(0.8, 0.1, 0.1), block=100_000, width=250, seed=0)
+        return tracks
+
+
 class XChrom(Rehashed):
     name, file = "rehashed xchrom", "xchrom.safetensors"
 
@@ -166,4 +188,4 @@ class XChrom(Rehashed):
         return anndata.read_h5ad(self.seed.parent / "xchrom_query.h5ad")
 
 
-KINDS = (Dense, AtacFormer, Nascent, NascentDense, NascentCnn, XChrom)
+KINDS = (Dense, AtacFormer, Nascent, NascentDense, NascentCnn, NascentTransfer, XChrom)

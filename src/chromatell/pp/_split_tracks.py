@@ -21,6 +21,7 @@ from chromatell.pp._held_out import DRAWS, MAX_BP, USUAL, draw_parts, held_out
 
 WIDEST = 2561  # bins: the widest window of the package's models
 REACH = 3  # smoothing widths
+_PIECES = 20  # blocks that are offered where those asked for are too few
 
 
 def split_tracks(
@@ -59,10 +60,9 @@ def split_tracks(
     if not rest:
         raise ChromatellError(f"holdout={holdout!r} holds out every chromosome; none is left to train on. Name fewer.")
     splits |= _draw(target, rest, by, parts / parts.sum(), block, apart, rng)
-    how = f"blocks of {block:,} bp lie {apart:,} bp apart for windows of {width:,} bp" if by == "blocks" else ""
-    longer = "Name the window of your model, width=... (bp), for a smaller gap, or take longer blocks, block=..."
-    cure = longer if apart >= block else "Take smaller blocks, block=..., or a smaller gap: width=... (bp)"
-    _check_parts(target, splits, parts, f": {how}. {cure}" if how else ". Use by='blocks'")
+    _check_parts(
+        target, splits, parts, _fitting(target, rest, block, apart, width) if by == "blocks" else ". Use by='blocks'"
+    )
 
     target.splits = {c: splits[c] for c in target.chroms}
     target.uns = {
@@ -166,6 +166,16 @@ def _blocks(
             code[max(0, border - half) : border + half] = NO_SPLIT
         found[chrom] = code
     return found
+
+
+def _fitting(tracks: BinnedTracks, chroms: list[str], block: int, gap: int, width: int) -> str:
+    """Return how blocks lie, and sizes of blocks and windows with which each part gets bins."""
+    usable = sum(int(tracks.usable(c).sum()) for c in chroms) * tracks.bin_size
+    size = max(usable // _PIECES // tracks.bin_size, 1) * tracks.bin_size
+    return (
+        f": blocks of {block:,} bp lie {gap:,} bp apart for windows of {width:,} bp, and {usable:,} bp are usable. "
+        f"Take block={min(size, block)}, width={min(size, width)} (bp), for a model whose window is no wider"
+    )
 
 
 def _check_parts(tracks: BinnedTracks, splits: Mapping[str, np.ndarray], parts: np.ndarray, why: str) -> None:
