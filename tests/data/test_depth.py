@@ -141,3 +141,11 @@ def test_a_record_without_detected_genes_reads_the_library_alone(smoothed, rng):
         bad = {**new.arrays(), f"scaling.depth_{name}": value}
         with pytest.raises(ChromatellError, match=r"scaling\.depth_.*Ask for the file again"):
             DepthModel.from_arrays(30, bad)
+
+
+def test_a_record_that_reads_more_sizes_than_there_are(smoothed, rng):
+    """As a stranger's file may, whose expression is called another kind."""
+    scores, library, _, depth = smoothed
+    model = DepthModel.fit(scores, np.column_stack([library, rng.normal(size=2000)]), depth)
+    with pytest.raises(ChromatellError, match="depth model reads 2 sizes of a cell, and the stored expression gives 1"):
+        model.predict(scores, library)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from chromatell._errors import ChromatellError
 from chromatell.data.stored import stored
 
 NOISE = 0.05  # sd of a gene: what smoothing, rounding or another version of a pipeline may change of its value
@@ -114,7 +115,13 @@ class DepthModel:
 
     def from_score(self, score: np.ndarray, sizes: np.ndarray) -> np.ndarray:
         """Return the same, where the product of the z-scored genes and their weights, (cells,), is known."""
-        of_sizes = _columns(sizes)[:, : self.n_sizes] @ self.coef[-self.n_sizes :]
+        read = _columns(sizes)[:, : self.n_sizes]
+        if read.shape[1] < self.n_sizes:  # a record whose parts do not fit each other
+            raise ChromatellError(
+                f"The stored depth model reads {self.n_sizes} sizes of a cell, and the stored expression gives "
+                f"{read.shape[1]}. Ask for the file again, or train anew."
+            )
+        of_sizes = read @ self.coef[-self.n_sizes :]
         return self.within((score + of_sizes + self.intercept).astype(np.float32))
 
     def within(self, depth: np.ndarray) -> np.ndarray:
