@@ -62,8 +62,7 @@ def trained(tracks: Tracks, left_out: int | None, max_bins: int | None) -> ctl.m
     block = np.arange(mine.values("chr21").shape[1]) // BLOCK
     part = np.where(block % 10 == (5 if left_out is None else (left_out + 5) % 10), 1, 0)  # some choose the trees
     mine.splits["chr21"] = np.where(block % 2 == left_out, 2, part).astype(np.int8)
-    options = {"cnn": False}  # trees alone, of which the table in results/ is
-    model = ctl.models.Nascent(mine, **options, **({} if max_bins is None else {"max_bins": max_bins}))
+    model = ctl.models.Nascent(mine, **({} if max_bins is None else {"max_bins": max_bins}))
     model.train(seed=0)
     print(f"trained, {time.process_time():.0f} s of the processor", flush=True)
     return model

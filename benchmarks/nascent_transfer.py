@@ -1,6 +1,6 @@
 """Nascent carried over: other depths and assays on folds of chr21, and PRO-cap of chr22, beside the log signal.
 
-    python benchmarks/nascent_transfer.py [--part folds card carried same] [--models transfer xgboost] [--max-bins N]
+    python benchmarks/nascent_transfer.py [--part folds card carried same] [--models transfer] [--cnn]
 
 K562, hg19; average precision in bins of 200 bp, positive where half and more lies in a peak. There are two lists of
 peaks: narrow ones, which cover 0.8 to 6% of chr21 (not of H3K27ac), and wide ones, which cover 9 to 16%; the latter
@@ -11,9 +11,9 @@ alone are there on chr22, and also of GM12878. A model is trained on both, a tar
 does not have); trained on one half of its 1-Mb blocks, a fifth of which validates, scored on the other, both ways.
 `carried`: trained on PRO-seq of chr21, a tenth of which validates, applied to PRO-cap of chr22; and of the bins there
 in peaks of one cell line only, whether those of K562 are told from those of GM12878. `not smoothed`: the same model
-before its predictions are smoothed; `trees alone`: without its CNN. `card`: which marks cannot be had from this signal,
-as the model itself says. `same`: halves of chr22, by its own PRO-cap and signals. r is of smoothed targets in bins of
-50 bp, on either half; `blend=0` is without the log signal. Choose by `folds` alone.
+before its predictions are smoothed; `trees alone`: of one with a CNN, `--cnn`, without it. `card`: which marks cannot
+be had from this signal, as the model itself says. `same`: halves of chr22, by its own PRO-cap and signals. r is of
+smoothed targets in bins of 50 bp, on either half; `blend=0` is without the log signal. Choose by `folds` alone.
 """
 
 from __future__ import annotations
@@ -125,7 +125,8 @@ def variants(
     """Predictions (targets, bins) of 'transfer', as it is, and of a changed blend; not smoothed, also."""
     blend = model.module.blend
     found = {f"{name}, not smoothed": plain(model, tracks)}
-    for say, changes in {"trees alone": {"network": np.zeros_like(blend.network)}, **more}.items():
+    alone = {"trees alone": {"network": np.zeros_like(blend.network)}} if blend.network.any() else {}
+    for say, changes in {**alone, **more}.items():
         found[f"{name}, {say}"] = plain(model, tracks, **changes)
     known = np.ones(tracks.n_bins, dtype=bool)
 
@@ -304,9 +305,11 @@ def main() -> None:
     parser.add_argument("--part", nargs="+", default=list(PARTS), choices=list(PARTS))
     parser.add_argument("--models", nargs="+", default=["transfer"])
     parser.add_argument("--max-bins", type=int, help="training bins of trees")
+    parser.add_argument("--cnn", action="store_true", help="'transfer' with its CNN")
     parser.add_argument("--name", default="nascent_transfer", help="of the file of results")
     args = parser.parse_args()
-    options = {"transfer": {"max_bins": args.max_bins}, "xgboost": {"max_bins": args.max_bins}} if args.max_bins else {}
+    most = {"max_bins": args.max_bins} if args.max_bins else {}
+    options = {"transfer": {**most, "cnn": args.cnn}, "xgboost": most}
     lines = ["# Nascent carried over", *("\n" + part.replace("\n", " ") for part in (__doc__ or "").split("\n\n")[2:])]
     for part in args.part:
         lines += PARTS[part](args.models, options)

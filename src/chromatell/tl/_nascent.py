@@ -68,7 +68,7 @@ def nascent(
     copy
         Return new tracks; those that were given stay as they are.
     model_kwargs
-        Passed to `Nascent`: `window`, `task`, `loss`, `context`, `max_bins`, ...; ``cnn=False``: trees alone.
+        Passed to `Nascent`: `window`, `task`, `loss`, `context`, `max_bins`, ...; ``cnn=True``: trees and a CNN.
 
     Returns
     -------

@@ -24,7 +24,7 @@ from chromatell.models.nascent._carried_network import (
 )
 from chromatell.models.nascent._carry import Densities, assays_of
 
-OPTIONS = {"window": 51, "min_child_weight": 5}
+OPTIONS = {"window": 51, "min_child_weight": 5, "cnn": True}
 TRAIN = {"max_epochs": 5, "seed": 0}
 
 
@@ -108,7 +108,7 @@ def test_blocks_storage_and_file_change_nothing(model, tmp_path, monkeypatch):
 
 
 def test_validation_bins_are_predicted_better_for_it_and_it_can_be_left_out(tracks, model):
-    alone = ctl.models.Nascent(tracks, cnn=False, **OPTIONS)
+    alone = ctl.models.Nascent(tracks, **{**OPTIONS, "cnn": False})
     alone.train(**TRAIN)
     assert alone.card["cnn_share"] == {"mark": 0.0}
     assert alone.module.network is None

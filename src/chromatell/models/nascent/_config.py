@@ -96,7 +96,7 @@ class NascentConfig:
     blend: float = 0.35  # share of the smoothed log signal in the predictions of 'transfer'
     ranks: bool = True  # 'transfer' also reads how high a bin ranks among those of its sample
     smooth: bool = True  # 'transfer' smooths what it predicts, over a width that validation bins choose
-    cnn: bool = True  # 'transfer' predicts the mean of its trees and of a small CNN, where validation bins gain by it
+    cnn: bool = False  # 'transfer' predicts the mean of its trees and a small CNN where validation bins gain by it
     max_depth: int = 6  # depth of a tree; 4 for 'transfer'
     min_child_weight: float = 100.0  # least bins in a leaf
     subsample: float = 0.8  # share of the bins that a tree sees

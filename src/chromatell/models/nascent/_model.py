@@ -58,14 +58,14 @@ class Nascent(ChromatinModel):
         nine widths up to 25 kb, clipped where the sample's highest bins are and shrunk by one read, their ratios, and
         how the strands lie in them; on how high the smoothed signal ranks in its sample (`ranks`); trained on the
         signal as it is, thinned to 10, 3 and 1%, and changed as PRO-cap and GRO-seq would see it; blended with the
-        smoothed log signal (`blend`); the mean of that and of a small CNN on the same features, of the same samples
-        (`cnn`); and smoothed (`smooth`). 'xgboost': boosted trees, one model a target, on sums of
-        the signal: six single bins on each side of the centre, then stretches that double in width up to the window's
-        ends; log(1 + sum) of each strand. 'dense': five dense
-        layers with ReLU on log(1 + signal) of each bin and strand, on windows drawn at random. 'cnn': logarithms of
-        sums over 1, 3, 9, ... 243 bins, then residual dilated convolutions up to the window's ends, all targets at
-        once, trained on stretches of thousands of bins; a chromosome is predicted in long stretches, each bin computed
-        once, as window by window to float rounding.
+        smoothed log signal (`blend`); with ``cnn=True`` the mean of that and of a small CNN on the same features, of
+        the same samples, for samples of the same assay; and smoothed (`smooth`). 'xgboost': boosted trees, one model a
+        target, on sums of the signal: six single bins on each side of the centre, then stretches that double in width
+        up to the window's ends; log(1 + sum) of each strand. 'dense': five dense layers with ReLU on log(1 + signal) of
+        each bin and strand, on windows drawn at random. 'cnn': logarithms of sums over 1, 3, 9, ... 243 bins, then
+        residual dilated convolutions up to the window's ends, all targets at once, trained on stretches of thousands of
+        bins; a chromosome is predicted in long stretches, each bin computed once, as window by window to float
+        rounding.
     preset
         'default', or for 'dense' and 'cnn' 'stanford2019', the published networks, below.
     inputs, targets
@@ -96,15 +96,15 @@ class Nascent(ChromatinModel):
     at 400,000 whatever `max_bins` says. There is no external memory. Trees train on a GPU where there is one.
 
     'transfer' reads no mean of training: each sample is scaled by its own clipped mean, in reads, so that the unit of
-    the files does not matter. Its CNN is fitted on pieces of 512 bins, twice `max_bins` in all, and reads 31 more on
-    each side: 24 filters, five residual convolutions dilated by 1 to 16, all targets at once; `max_epochs`, `lr` and
-    `accelerator` are of the trees. What is predicted is smoothed by a Gaussian of 0 to 1,000 bp. Of each target that
-    width, and the CNN or none of it, are taken that have the least loss in validation bins as all these samples see
-    them (nothing that loses in the sample as it is); without any the CNN is half, and the width half of what the target
-    was smoothed over; of fewer than 32 unchanged pieces there is no CNN. ``card['smoothing']`` (bp) and
-    ``card['cnn_share']`` say it. ``card['validation']`` says of each target how well the validation bins are predicted,
-    and whether that is enough to have the mark at all. A query with over 20 times fewer reads than training, or whose
-    reads are concentrated otherwise, is told by a warning.
+    the files does not matter. Its CNN, with ``cnn=True``, is fitted on pieces of 512 bins, twice `max_bins` in all, and
+    reads 31 more on each side: 24 filters, five residual convolutions dilated by 1 to 16, all targets at once;
+    `max_epochs`, `lr` and `accelerator` are of the trees. What is predicted is smoothed by a Gaussian of 0 to 1,000 bp.
+    Of each target that width, and the CNN or none of it, are taken that have the least loss in validation bins as all
+    these samples see them (nothing that loses in the sample as it is); without any the CNN is half, and the width half
+    of what the target was smoothed over; of fewer than 32 unchanged pieces there is no CNN. ``card['smoothing']`` (bp)
+    and ``card['cnn_share']`` say it. ``card['validation']`` says of each target how well the validation bins are
+    predicted, and whether that is enough to have the mark at all. A query with over 20 times fewer reads than training,
+    or whose reads are concentrated otherwise, is told by a warning.
 
     ``preset='stanford2019'``, one network a target. CNN: published are the window of 2,561 bins, one input channel, a
     convolution of 16 filters of width 5, dropout, max pooling by 2, six more convolutions, 512 numbers flattened, one
