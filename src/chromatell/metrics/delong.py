@@ -12,7 +12,7 @@ import scipy.sparse as sp
 
 from chromatell._validate import ChromatellError
 from chromatell.metrics._comparing import compared_ap, compared_auroc, few_open
-from chromatell.metrics._sorting import sort_rows
+from chromatell.metrics._ranked_regions import RankedRegions
 from chromatell.metrics.ranking import BLOCK, auroc, auroc_and_ap, finite
 
 _STRATA_A_BLOCK = 10
@@ -104,43 +104,11 @@ def region_auroc(
         return _finish(found, change, cells, np.shape(y)[0])
     if strata is None and left_out is None and not influence:
         return RegionScores(auroc(y, np.asarray(score, dtype=np.float32), axis=0), None)
-    total, uncentred = np.zeros(cells.size), np.zeros(cells.size)
-    scores = [np.zeros(0)]
-    block = BLOCK * max(1, (starts.size - 1) // _STRATA_A_BLOCK)  # many small strata are slow in small blocks
+    block = _IN_CACHE * max(1, (starts.size - 1) // _STRATA_A_BLOCK)  # many small strata are slow in small blocks
     others = itertools.repeat(None) if left_out is None else _region_labels(left_out, cells, block)
-    for (labels, values), out in zip(_region_blocks(y, score, cells, block), others, strict=left_out is not None):
-        component = np.zeros(labels.shape, dtype=np.float64)
-        weight = np.zeros(labels.shape, dtype=np.float64)
-        held = np.zeros(len(labels))
-        summed = np.zeros(len(labels))
-        for a, b in zip(starts[:-1], starts[1:], strict=True):
-            gone = None if out is None else out[:, a:b]
-            area, component[:, a:b] = _components(labels[:, a:b], values[:, a:b], gone)
-            k = labels[:, a:b].sum(axis=1)
-            n_closed = b - a - k - (0 if gone is None else gone.sum(axis=1))
-            both = (k > 0) & (n_closed > 0)
-            share = np.where(both, k * n_closed / np.maximum(k + n_closed, 1) if by_size else 1.0, 0.0)
-            held += share
-            summed += np.where(both, share * area, 0.0)
-            if influence:
-                size = np.where(labels[:, a:b], k[:, None], n_closed[:, None])
-                compared = share[:, None] if gone is None else share[:, None] * ~gone
-                weight[:, a:b] = compared / np.maximum(size, 1)
-        total_share = np.where(held > 0, held, 1.0)
-        mean = np.where(held > 0, summed / total_share, np.nan)
-        scores.append(mean)
-        if influence:
-            k = (labels & (weight > 0)).sum(axis=1)
-            weight *= np.where(labels, np.sqrt(k / np.maximum(k - 1, 1))[:, None], 1.0) / total_share[:, None]
-            lone = k == 1
-            centre = np.where(lone | (held == 0), 0.0, mean)
-            total += ((component - centre[:, None]) * weight).sum(axis=0)
-            uncentred += weight[lone].sum(axis=0)
-    result = np.concatenate(scores)
-    if not influence:
-        return RegionScores(result, None)
-    overall = RegionScores(result, None).mean
-    return _finish(result, total - np.nan_to_num(overall) * uncentred, cells, np.shape(y)[0])
+    blocks = zip(_region_blocks(y, score, cells, block), others, strict=left_out is not None)
+    found = [RankedRegions(*block, starts, out).auroc(by_size=by_size, influence=influence) for block, out in blocks]
+    return _auroc_of(found, cells, np.shape(y)[0], influence=influence)
 
 
 def region_ap(y: Any, score: np.ndarray, *, influence: bool = True) -> RegionScores:
@@ -161,29 +129,10 @@ def region_ap(y: Any, score: np.ndarray, *, influence: bool = True) -> RegionSco
     if (opened := few_open(y, score, cells, starts)) is not None:
         found, change = compared_ap(opened, score, influence=influence)
         return _finish(found, change, cells, np.shape(y)[0])
-    total = np.zeros(cells.size)
-    scores = [np.zeros(0)]
-    for labels, values in _region_blocks(y, score, cells):
-        order, ranked, first, last = sort_rows(values, labels)
-        n = labels.shape[1]
-        seen = np.cumsum(ranked, axis=1)
-        k = seen[:, -1:]
-        both = ((k > 0) & (k < n)).ravel()
-        above = (n - first).astype(np.float64)  # cells at or above
-        hits = k - _before(seen, first)  # open ones among them
-        precision = hits / above
-        denominator = np.maximum(k, 1)
-        ap = (ranked * precision).sum(axis=1, keepdims=True) / denominator
-        scores.append(np.where(both, ap.ravel(), np.nan))
-        if not influence:
-            continue
-        gain = np.take_along_axis(np.cumsum(ranked / above, axis=1), last, axis=1)
-        loss = np.take_along_axis(np.cumsum(ranked * precision / above, axis=1), last, axis=1)
-        change = (ranked * (precision - ap + gain) - loss) / denominator * np.sqrt(k / np.maximum(k - 1, 1))
-        scattered = np.empty_like(change)
-        np.put_along_axis(scattered, order, change, axis=1)
-        total += scattered[both].sum(axis=0)
-    return _finish(np.concatenate(scores), total if influence else None, cells, np.shape(y)[0])
+    found = [
+        RankedRegions(*block, starts).ap(influence=influence) for block in _region_blocks(y, score, cells, _IN_CACHE)
+    ]
+    return _ap_of(found, cells, np.shape(y)[0], influence=influence)
 
 
 def region_areas(y: Any, score: np.ndarray, *, influence: bool = True) -> tuple[RegionScores, RegionScores]:
@@ -203,42 +152,12 @@ def region_areas(y: Any, score: np.ndarray, *, influence: bool = True) -> tuple[
     if not influence:
         area, ap = auroc_and_ap(y, np.asarray(score, dtype=np.float32), axis=0)
         return RegionScores(area, None), RegionScores(ap, None)
-    found = [np.zeros((2, 0))]
-    totals, of_lone = np.zeros((2, n)), np.zeros(n)
-    for labels, values in _region_blocks(y, score, cells, _IN_CACHE):
-        order, ranked, first, last = sort_rows(values, labels)
-        below, upto = _counts(ranked, first, last)
-        middle = (below + upto) / 2  # positives below, ties by half
-        k = ranked.sum(axis=1)
-        both = (k > 0) & (k < n)
-        n_open, n_closed = np.maximum(k, 1), np.maximum(n - k, 1)
-        unit = np.where(both, np.sqrt(k / np.maximum(k - 1, 1)) / n_open, 0.0)  # what an open cell's share counts
-        row, place = np.nonzero(ranked)  # few are open: what is of them alone is computed of them alone
-        above = n - first[row, place]  # cells at or above
-        won = ((first[row, place] + last[row, place] + 1) / 2 - middle[row, place]) / n_closed[row]
-        precision = (k[row] - below[row, place]) / above
-        area, ap = (np.bincount(row, x, minlength=len(k)) / n_open for x in (won, precision))
-
-        lone = both & (k == 1)
-        centre = np.where(lone, 0.0, area)
-        change = ((1 - centre) * both / n_closed)[:, None] - (both / n_open / n_closed)[:, None] * middle
-        change[row, place] = (won - centre[row]) * unit[row]
-        totals[0] += np.bincount(order.ravel(), change.ravel(), minlength=n)
-        weight = np.where(ranked[lone], unit[lone, None], 1 / n_closed[lone, None])
-        of_lone += np.bincount(order[lone].ravel(), weight.ravel(), minlength=n)
-
-        # sums over the first open cells of a region, from none to all of them
-        gain, loss = np.zeros((2, len(k), int(k.max(initial=0)) + 1))
-        nth = np.arange(row.size) - (np.cumsum(k) - k)[row] + 1
-        gain[row, nth], loss[row, nth] = 1 / above, precision / above
-        gain, loss = np.cumsum(gain, axis=1), np.cumsum(loss, axis=1)
-        change = -unit[:, None] * np.take(loss, upto + (np.arange(len(k)) * loss.shape[1])[:, None])
-        change[row, place] += (precision - ap[row] + gain[row, upto[row, place]]) * unit[row]
-        totals[1] += np.bincount(order.ravel(), change.ravel(), minlength=n)
-        found.append(np.where(both, np.stack([area, ap]), np.nan))
-    area, ap = np.concatenate(found, axis=1)
-    totals[0] -= np.nan_to_num(RegionScores(area, None).mean) * of_lone
-    return _finish(area, totals[0], cells, n), _finish(ap, totals[1], cells, n)
+    areas, aps = [], []
+    for block in _region_blocks(y, score, cells, _IN_CACHE):
+        ranked = RankedRegions(*block, starts)
+        areas.append(ranked.auroc(by_size=False, influence=True))
+        aps.append(ranked.ap(influence=True))
+    return _auroc_of(areas, cells, n, influence=True), _ap_of(aps, cells, n, influence=True)
 
 
 def paired_auroc_test(
@@ -278,11 +197,12 @@ def paired_auroc_test(
     """
     from scipy import stats
 
-    cells, _ = _layout(None, np.shape(y)[0])
+    cells, starts = _layout(None, np.shape(y)[0])
     gains, ps = [np.zeros(0)], [np.zeros(0)]
     for (labels, a), (_, b) in zip(_region_blocks(y, score, cells), _region_blocks(y, other, cells), strict=True):
-        (area_a, part_a), (area_b, part_b) = _components(labels, a), _components(labels, b)
-        gain = area_a - area_b
+        one, two = (RankedRegions(labels, x, starts) for x in (a, b))
+        gain = np.where(one.both, one.area - two.area, np.nan).ravel()
+        part_a, part_b = one.components(), two.components()
         n_open = labels.sum(axis=1)
         n_closed = labels.shape[1] - n_open
         off = (part_a - part_b - np.nan_to_num(gain)[:, None]) ** 2
@@ -295,6 +215,27 @@ def paired_auroc_test(
         ps.append(np.where(testable, stats.t.sf(t, np.maximum(k - 1, 1)), 1.0))
         gains.append(gain)
     return np.concatenate(gains), np.concatenate(ps)
+
+
+def _auroc_of(found: list[Any], cells: np.ndarray, n_cells: int, *, influence: bool) -> RegionScores:
+    """Return what blocks of regions give together; a region of one open cell is centred at the mean over all."""
+    score, total, alone = _together(found, 3, cells.size)
+    if influence:
+        total = total - np.nan_to_num(RegionScores(score, None).mean) * alone
+    return _finish(score, total if influence else None, cells, n_cells)
+
+
+def _ap_of(found: list[Any], cells: np.ndarray, n_cells: int, *, influence: bool) -> RegionScores:
+    score, total = _together(found, 2, cells.size)
+    return _finish(score, total if influence else None, cells, n_cells)
+
+
+def _together(found: list[Any], parts: int, n: int) -> tuple[np.ndarray, ...]:
+    """Return the scores of all blocks, and the sums over them of what is there for each cell."""
+    if not found:
+        return np.zeros(0), *(np.zeros(n) for _ in range(parts - 1))
+    scores, *sums = zip(*found, strict=True)
+    return np.concatenate(scores), *(np.sum(x, axis=0) for x in sums)
 
 
 def _finish(score: np.ndarray, total: np.ndarray | None, cells: np.ndarray, n_cells: int) -> RegionScores:
@@ -346,48 +287,3 @@ def _region_labels(y: Any, cells: np.ndarray, block: int = BLOCK) -> Iterator[np
 def _all(cells: np.ndarray, n: int) -> bool:
     """Return whether these are all cells in their order, which spares a copy."""
     return cells.size == n and bool((np.diff(cells) == 1).all())
-
-
-def _before(seen: np.ndarray, first: np.ndarray) -> np.ndarray:
-    """Return the number of positives before each place's run of ties, given their running count."""
-    return np.where(first > 0, np.take_along_axis(seen, np.maximum(first - 1, 0), axis=1), 0)
-
-
-def _counts(ranked: np.ndarray, first: np.ndarray, last: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the number of positives below each place's run of ties, and up to its end, int32 (m, n)."""
-    upto = np.cumsum(ranked, axis=1, dtype=np.int32)
-    below = upto - ranked
-    tied = np.flatnonzero((first != last).any(axis=1))
-    if tied.size:
-        seen = upto[tied]
-        below[tied] = _before(seen, first[tied])
-        upto[tied] = np.take_along_axis(seen, last[tied], axis=1)
-    return below, upto
-
-
-def _components(
-    labels: np.ndarray, values: np.ndarray, left_out: np.ndarray | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """AUROC (m,) and DeLong's structural components (m, n); NaN and 0 where a class is absent."""
-    m, n = labels.shape
-    if n == 0:
-        return np.full(m, np.nan), np.zeros((m, 0))
-    n_out = np.zeros((m, 1), dtype=np.int32)
-    if left_out is not None:  # sorted below all others, whose ranks are then too high by their number
-        values, n_out = np.where(left_out, -np.inf, values), left_out.sum(axis=1, keepdims=True)
-    order, ranked, first, last = sort_rows(values, labels)
-    below, upto = _counts(ranked, first, last)
-    k = upto[:, -1:]
-    both = ((k > 0) & (k < n - n_out)).ravel()
-    middle = (below + upto) / 2  # positives below, ties by half
-    n_open, n_closed = np.maximum(k, 1), np.maximum(n - n_out - k, 1)
-    row, place = np.nonzero(ranked)  # few are open: what is of them alone is computed of them alone
-    won = (first[row, place] + last[row, place] + 1) / 2 - n_out[row, 0] - middle[row, place]
-    won /= n_closed[row, 0]
-    area = np.where(both, np.bincount(row, won, minlength=m) / n_open.ravel(), np.nan)
-    value = np.subtract(1, middle / n_open)
-    value[row, place] = won
-    component = np.empty_like(value)
-    component.reshape(-1)[order + (np.arange(m) * n)[:, None]] = value
-    component[~both] = 0.0
-    return area, component
