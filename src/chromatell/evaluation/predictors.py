@@ -71,9 +71,11 @@ class Predictor:
         """Return what predicts in which views: a baseline that is tuned may predict otherwise in each."""
         if self.option is None:
             return [(self, tuple(views))]
+        options = {view: self.option(view) for view in views}
         groups: dict[Any, list[str]] = {}
-        for view in views:
-            groups.setdefault(self.option(view), []).append(view)
+        # what takes longest to change is last in an option: those that share it follow each other
+        for view in sorted(views, key=lambda v: repr(options[v][::-1])):
+            groups.setdefault(options[view], []).append(view)
         return [
             (replace(self, predict=partial(self.predict, view=some[0]), option=None), tuple(some))
             for some in groups.values()

@@ -145,36 +145,6 @@ def compared_auroc(
     return mean, change - (mean[known].mean() if known.any() else 0.0) * alone
 
 
-def compared_ap(opened: sp.csr_matrix, score: np.ndarray, *, influence: bool) -> tuple[np.ndarray, np.ndarray | None]:
-    """Average precision of each region and the summed influence of the cells, as `region_ap`; no strata."""
-    n, m = opened.shape
-    ap, total = np.full(m, np.nan), np.zeros(n)
-    for a in range(0, m, _REGIONS):
-        cols = slice(a, min(a + _REGIONS, m))
-        part = opened[:, cols].tocsr()
-        region, cell = part.indices, np.repeat(np.arange(n), np.diff(part.indptr))
-        k = np.bincount(region, minlength=part.shape[1]).astype(np.float64)
-        both = (k > 0) & (k < n)
-        blocks = _columns(part, finite(score[:, cols]))
-        above, hits = np.zeros(part.nnz), np.zeros(part.nnz)
-        for at, own, values, labels in blocks():
-            reach = values >= own
-            above[at], hits[at] = reach.sum(axis=0), (reach & labels).sum(axis=0)
-        precision = hits / np.maximum(above, 1)
-        found = np.bincount(region, precision, minlength=k.size) / np.maximum(k, 1)
-        ap[cols] = np.where(both, found, np.nan)
-        if not influence:
-            continue
-        unit = np.where(both, np.sqrt(k / np.maximum(k - 1, 1)) / np.maximum(k, 1), 0.0)[region]
-        gain, loss = unit / np.maximum(above, 1), unit * precision / np.maximum(above, 1)
-        total += np.bincount(cell, unit * (precision - found[region]), minlength=n)
-        for at, own, values, labels in blocks():
-            reach = values >= own
-            total -= reach.astype(np.float32) @ loss[at].astype(np.float32)
-            total += (reach & labels).astype(np.float32) @ gain[at].astype(np.float32)
-    return ap, total if influence else None
-
-
 def _wins(
     part: sp.csr_matrix,
     out: sp.csr_matrix | None,
@@ -207,22 +177,6 @@ def _wins(
             higher += np.float32(0.5) * (others == own)
             higher *= closed[:, region]
             yield s, at, slice(first, last), higher
-
-
-def _columns(part: sp.csr_matrix, score: np.ndarray) -> Any:
-    """Return a function that yields (places of open entries, their scores, scores and labels of all cells there)."""
-    values = np.asfortranarray(score, dtype=np.float32)
-    labels = np.asfortranarray(part.toarray() != 0)
-    row = np.repeat(np.arange(part.shape[0]), np.diff(part.indptr))
-    step = max(1, _VALUES // max(part.shape[0], 1))
-
-    def blocks() -> Iterator[tuple[slice, np.ndarray, np.ndarray, np.ndarray]]:
-        for a in range(0, part.nnz, step):
-            at = slice(a, min(a + step, part.nnz))
-            region = part.indices[at]
-            yield at, values[row[at], region], values[:, region], labels[:, region]
-
-    return blocks
 
 
 def _over_closed(weight: np.ndarray, part: sp.csr_matrix, out: sp.csr_matrix | None, stratum: np.ndarray) -> np.ndarray:

@@ -65,7 +65,8 @@ class SortedScores:
         )
         count, positive = np.diff(cuts), np.diff(of_positive)
         held = count > 0
-        total = np.add.reduceat(self.ranked, cuts[:-1][held], dtype=np.float64)
+        bins = zip(cuts[:-1][held], cuts[1:][held], strict=True)
+        total = np.array([self.ranked[a:b].sum(dtype=np.float64) for a, b in bins])
         return np.stack([total / count[held], positive[held] / count[held], count[held]])
 
 

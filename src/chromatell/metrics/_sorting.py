@@ -14,44 +14,22 @@ def ordered_bits(values: np.ndarray) -> np.ndarray:
     return bits
 
 
-def sort_rows(
-    values: np.ndarray, labels: np.ndarray | None = None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def sort_rows(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Sort each row of float32 `values` (m, n).
 
     Returns
     -------
     order : int64 (m, n)
         Places in the row, in ascending order of the value.
-    ranked : bool (m, n)
-        `labels` in that order; all False without labels.
-    first, last : int32 (m, n)
+    first, last : int64 (m, n)
         For each place in that order, the first and last place with the same value.
     """
     m, n = values.shape
-    key = ordered_bits(values).astype(np.uint64)
-    key <<= np.uint64(32)
-    low = np.arange(n, dtype=np.uint64) << np.uint64(1)
-    key |= low if labels is None else low | labels
-    key.sort(axis=1)  # sorting value, place and label as one number is several times faster than argsort
-    order = ((key & np.uint64(0xFFFFFFFF)) >> np.uint64(1)).view(np.int64)
-    ranked = (key & np.uint64(1)).astype(bool)
-    key >>= np.uint64(32)
-    place = np.arange(n, dtype=np.int32)
-    rise = key[:, 1:] != key[:, :-1]
-    first = np.empty((m, n), dtype=np.int32)
-    last = np.empty((m, n), dtype=np.int32)
-    first[:], last[:] = place, place
-    tied = np.flatnonzero(~rise.all(axis=1))
-    if tied.size:
-        rise = rise[tied]
-        run = np.zeros((tied.size, n), dtype=np.int32)
-        np.maximum.accumulate(np.where(rise, place[1:], 0), axis=1, out=run[:, 1:])
-        first[tied] = run
-        run = np.full((tied.size, n), n - 1, dtype=np.int32)
-        run[:, :-1] = np.minimum.accumulate(np.where(rise, place[:-1], n - 1)[:, ::-1], axis=1)[:, ::-1]
-        last[tied] = run
-    return order, ranked, first, last
+    order, ranks = ordered_ranks(values)
+    order -= (np.arange(m) * n)[:, None]
+    new = np.diff(ranks, axis=1, prepend=-1) != 0
+    first = np.maximum.accumulate(np.where(new, np.arange(n), 0), axis=1)
+    return order, first, (2 * ranks).astype(np.int64) - first  # the rank of a run is the mean of its ends
 
 
 def ordered_ranks(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -265,7 +265,7 @@ def _mean_weighted(w: np.ndarray, pairs: Iterable[tuple[np.ndarray, np.ndarray]]
 
 def _weighted_ranks(values: np.ndarray, w: np.ndarray) -> Iterator[np.ndarray]:
     """Yield for each row of `values` its ranks (replicates, regions) where region i is there ``w[:, i]`` times."""
-    order, _, first, last = sort_rows(values)
+    order, first, last = sort_rows(values)
     for i in range(len(values)):
         below = np.zeros((len(w), values.shape[1] + 1))
         np.cumsum(w[:, order[i]], axis=1, out=below[:, 1:])

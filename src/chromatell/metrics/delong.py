@@ -11,7 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from chromatell._validate import ChromatellError
-from chromatell.metrics._comparing import compared_ap, compared_auroc, few_open
+from chromatell.metrics._comparing import compared_auroc, few_open
 from chromatell.metrics._ranked_regions import RankedRegions
 from chromatell.metrics.ranking import BLOCK, auroc, auroc_and_ap, finite
 
@@ -107,8 +107,8 @@ def region_auroc(
     block = _IN_CACHE * max(1, (starts.size - 1) // _STRATA_A_BLOCK)  # many small strata are slow in small blocks
     others = itertools.repeat(None) if left_out is None else _region_labels(left_out, cells, block)
     blocks = zip(_region_blocks(y, score, cells, block), others, strict=left_out is not None)
-    found = [RankedRegions(*block, starts, out).auroc(by_size=by_size, influence=influence) for block, out in blocks]
-    return _auroc_of(found, cells, np.shape(y)[0], influence=influence)
+    areas = [RankedRegions(*block, starts, out).auroc(by_size=by_size, influence=influence) for block, out in blocks]
+    return _auroc_of(areas, cells, np.shape(y)[0], influence=influence)
 
 
 def region_ap(y: Any, score: np.ndarray, *, influence: bool = True) -> RegionScores:
@@ -126,13 +126,9 @@ def region_ap(y: Any, score: np.ndarray, *, influence: bool = True) -> RegionSco
     [0.8333]
     """
     cells, starts = _layout(None, np.shape(y)[0])
-    if (opened := few_open(y, score, cells, starts)) is not None:
-        found, change = compared_ap(opened, score, influence=influence)
-        return _finish(found, change, cells, np.shape(y)[0])
-    found = [
-        RankedRegions(*block, starts).ap(influence=influence) for block in _region_blocks(y, score, cells, _IN_CACHE)
-    ]
-    return _ap_of(found, cells, np.shape(y)[0], influence=influence)
+    blocks = _region_blocks(y, score, cells, _IN_CACHE)
+    aps = [RankedRegions(*block, starts).ap(influence=influence) for block in blocks]
+    return _ap_of(aps, cells, np.shape(y)[0], influence=influence)
 
 
 def region_areas(y: Any, score: np.ndarray, *, influence: bool = True) -> tuple[RegionScores, RegionScores]:
@@ -147,8 +143,6 @@ def region_areas(y: Any, score: np.ndarray, *, influence: bool = True) -> tuple[
     """
     n = np.shape(y)[0]
     cells, starts = _layout(None, n)
-    if few_open(y, score, cells, starts) is not None:
-        return region_auroc(y, score, influence=influence), region_ap(y, score, influence=influence)
     if not influence:
         area, ap = auroc_and_ap(y, np.asarray(score, dtype=np.float32), axis=0)
         return RegionScores(area, None), RegionScores(ap, None)

@@ -15,7 +15,7 @@ from chromatell.metrics._sorting import ordered_bits
 
 BLOCK = 1 << 18  # values sorted at a time: they stay in the cache
 N_POINTS = 200  # of a precision-recall curve
-_SHORT = 2048  # scores of a row up to which rows are looked up together
+_SHORT = 6000  # scores of a row up to which rows are looked up together
 
 
 @documented("ranking")

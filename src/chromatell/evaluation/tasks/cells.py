@@ -62,6 +62,7 @@ from chromatell.models.baselines.cells import (
 
 _PLACES = {CROSS_CELL: 0, CROSS_SAMPLE: 0, CROSS_REGION: 1, CROSS_BOTH: 2}
 _FALSE_DISCOVERY = 0.05
+_CHOSEN_ON = 2_000  # cells on which the best baseline is chosen
 _TRAINING_REGIONS = frozenset(KINDS) - frozenset(HELD_OUT)
 
 
@@ -187,13 +188,17 @@ class CellTask(Task):
         return [k for k in kinds if k not in HELD_OUT]
 
     def _validation_block(self, kind: str, block: Block) -> Block:
-        """Return the pairs on which the best baseline is chosen: those scored, with 'val' in place of the split."""
+        """Return the pairs on which the best baseline is chosen: those scored, with 'val' in place of the split.
+
+        Of more than 2,000 cells these are drawn at random.
+        """
         found = self.splits.block(kind, VAL, np.arange(len(self.regions)))
+        rows = block.rows if kind == CROSS_REGION else found.rows
+        if rows.size > _CHOSEN_ON:
+            rows = np.sort(np.random.default_rng(self._seed).choice(rows, _CHOSEN_ON, replace=False))
         if kind not in HELD_OUT:
-            return Block(found.rows, block.cols)
-        if kind == CROSS_REGION:
-            found = Block(block.rows, found.cols)
-        return thinned(found, kind, self.request.max_regions, self._rng[kind][0])
+            return Block(rows, block.cols)
+        return thinned(Block(rows, found.cols), kind, self.request.max_regions, self._rng[kind][0])
 
     # ---- predictors
 
@@ -341,10 +346,13 @@ class CellTask(Task):
         """Test which regions are predictable; return what each input adds, where there are several."""
         if self._own is None:
             return {}
-        self._gain = predictable(self._own, self._x_key)
+        own = self._own.comparison
+        if own.validation is not None:
+            every = Block(np.flatnonzero(self.splits.cells == VAL), self._blocks[own.name].cols)
+            pairs = self._pairs(own.name, VAL, every, None)
+            self._gain = predictable(self._own, pairs, self._x_key)
         if not self._ridges:
             return {}
-        own = self._own.comparison
         scores = {name: score_by_view(own.scored, ridge, own.views) for name, ridge in self._ridges.items()}
         return {INPUT_GAINS: input_gains(scores, own.scored.of, self.request.split, own.name)}
 
@@ -374,12 +382,11 @@ class CellTask(Task):
         put(pred.var, PREDICTABLE, pairs.cols, passed, False)
 
 
-def predictable(compared: Compared, x_key: str) -> tuple[np.ndarray, np.ndarray] | None:
-    """Return on validation cells the gain of each region, and whether it stands up to a false-discovery rate of 5%."""
+def predictable(compared: Compared, pairs: Pairs, x_key: str) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return the gain of each region, and whether it stands up to a false-discovery rate of 5%; on validation cells."""
     by_name = {p.name: p for p in compared.comparison.predictors}
-    pairs: Any = compared.comparison.validation
     best = compared.best.get(("per_region", 0, "auroc"))
-    if pairs is None or best is None or x_key not in by_name or by_name[x_key].is_baseline:
+    if best is None or x_key not in by_name or by_name[x_key].is_baseline:
         return None
     both = [by_name[name].by_view(["per_region"])[0][0] for name in (x_key, best)]
     gain, p = paired_auroc_test(pairs.by_region, *(pairs.read(predictor).values for predictor in both))

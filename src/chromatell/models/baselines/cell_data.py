@@ -26,7 +26,7 @@ from chromatell.metrics._comparing import MatchedPairs
 from chromatell.metrics._sorted_scores import binned_ap
 from chromatell.metrics.delong import region_auroc
 from chromatell.metrics.ranking import auroc, flat_positives
-from chromatell.models.baselines.neighbours import Recent
+from chromatell.models.baselines.neighbours import NeighbourMeans, Recent
 from chromatell.models.baselines.parts import EPS, blocks, labels_of
 from chromatell.models.baselines.protocol import EVERY, Baseline, Data, Losses, Option, reference_rows
 
@@ -123,6 +123,11 @@ class CellData(Data):
     def reference_open(self) -> sp.csr_matrix:
         """Open regions of the cells between which neighbours are sought."""
         return self.binarized if self.reference.size == self.train.size else self.binarized[self.reference]
+
+    @cached_property
+    def means(self) -> NeighbourMeans:
+        """Means over nearest training cells; one, so that what it keeps is bounded for all baselines together."""
+        return NeighbourMeans(self.train[self.reference])
 
     @cached_property
     def true_ratio(self) -> np.ndarray:

@@ -13,7 +13,7 @@ import scipy.sparse as sp
 from chromatell._validate import ChromatellError
 from chromatell.data.accessibility import open_matrix
 from chromatell.models.baselines.cell_data import CellData
-from chromatell.models.baselines.neighbours import LastColumns, NeighbourMeans
+from chromatell.models.baselines.neighbours import LastColumns
 from chromatell.models.baselines.parts import (
     LinkedExpression,
     OtherChromosomes,
@@ -108,13 +108,13 @@ class Knn(CellBaseline):
         return Axis.up_to(NEIGHBOURS, most, 50), Axis(LIBRARY, 1.0, (True, True))
 
     @cached_property
-    def _means(self) -> tuple[NeighbourMeans, LastColumns]:
-        return NeighbourMeans(self.data.train[self.data.reference]), LastColumns()
+    def _columns(self) -> LastColumns:
+        return LastColumns()
 
     def predict(self, rows: np.ndarray, cols: Any, option: Any) -> np.ndarray:
         """Return the mean over the neighbours."""
-        data, (k, library), (means, columns) = self.data, option, self._means
-        truth = data.reference_open if cols is EVERY else columns(data.reference_open, cols)
+        data, (k, library) = self.data, option
+        truth = data.reference_open if cols is EVERY else self._columns(data.reference_open, cols)
         if self.chosen:
             next_ks = [other for other, weight in self.chosen.values() if weight == library]
         else:  # it is being tuned
@@ -125,7 +125,7 @@ class Knn(CellBaseline):
             found[:, -1] *= library
             return found
 
-        return means.mean(library, space, rows, (k, *next_ks), truth, data.mean[cols])
+        return data.means.mean(library, space, rows, (k, *next_ks), truth, data.mean[cols])
 
 
 class RidgeBaseline(CellBaseline):
@@ -249,8 +249,7 @@ class KnnAtac(CellBaseline):
     @cached_property
     def _others(self) -> OtherChromosomes:
         data = self.data
-        means = NeighbourMeans(data.train[data.reference])
-        return OtherChromosomes(data.atac, data.train, data.cols, means, data.seed)
+        return OtherChromosomes(data.atac, data.train, data.cols, data.means, data.seed)
 
     def axes(self) -> Sequence[Axis]:
         """Numbers of neighbours."""

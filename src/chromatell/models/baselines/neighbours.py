@@ -11,8 +11,9 @@ import scipy.sparse as sp
 _DISTANCES = 1 << 18  # distances of a block: 2 MB, which stay in the cache
 _FEWEST_ROWS = 32  # of a block: the product with fewer reads the space too often
 _KEPT = 32_000_000  # bytes of arrays that are kept for the next option
-_KEPT_NEAR = 64_000_000  # of neighbours and sums over them
-_MOST_SUM = 24_000_000  # a larger sum is not kept
+_KEPT_NEAR = 96_000_000  # of neighbours, for other numbers of them
+_MOST_SUM = 24_000_000  # a larger sum over them is not kept
+_SUMS = 4  # sums that are kept, from which the next one goes on
 _FEWEST = 3  # of which so many are kept however large they are
 _QUERIES = 32  # whose neighbours are summed at a time, from the cells that any of them has near
 _PIVOTS, _LOOKED_AT = 16, 64  # queries that others are compared with, by so many neighbours
@@ -89,8 +90,12 @@ class Neighbourhood:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the neighbours and of the sum."""
-        return self._near.nbytes + (0 if self._total is None else self._total.nbytes)
+        """Bytes of the neighbours."""
+        return self._near.nbytes
+
+    def forget(self) -> None:
+        """Let the sum go."""
+        self._truth = self._total = None
 
     def total(self, k: int, truth: sp.csr_matrix) -> tuple[np.ndarray, int]:
         """Return the sum of `truth`, of whole numbers, over the `k` nearest, and how many there are; not to be changed.
@@ -124,6 +129,11 @@ class NeighbourMeans:
     def __init__(self, among: np.ndarray) -> None:
         self._among = among
         self._recent: Recent[Neighbourhood] = Recent(_KEPT_NEAR)
+        self._summed: list[Neighbourhood] = []  # the last ones
+        self._last: Any = (None, None, None)  # name of a space, its cells, and those that are searched
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_summed": [], "_last": (None, None, None)}
 
     def mean(
         self,
@@ -152,26 +162,50 @@ class NeighbourMeans:
         """
 
         def found() -> Neighbourhood:
-            cells = space()
+            if self._last[0] != name:
+                cells = space()
+                self._last = name, cells, Searched(cells[self._among])
+            _, cells, searched = self._last
             place = np.full(len(cells), -1)
             place[self._among] = np.arange(self._among.size)
             ordered = len(set(ks)) > 1
-            near = nearest(cells[self._among], cells[rows], max(ks), place[rows], ordered=ordered)
-            return Neighbourhood(near, ordered=ordered)
+            return Neighbourhood(nearest(searched, cells[rows], max(ks), place[rows], ordered=ordered), ordered=ordered)
 
         most = min(max(ks), self._among.size - 1)
         held = self._recent.get((name, rows.tobytes()), found, lambda near: near.holds(most))
         total, k = held.total(ks[0], truth)
+        self._summed = [held, *(one for one in self._summed if one is not held)]
+        for old in self._summed[_SUMS:]:
+            old.forget()
+        del self._summed[_SUMS:]
         return (total + NEIGHBOUR_PRIOR * mean) / (k + NEIGHBOUR_PRIOR)
 
 
-def nearest(space: np.ndarray, queries: np.ndarray, k: int, own: np.ndarray, *, ordered: bool = True) -> np.ndarray:
+class Searched:
+    """Cells among which the nearest are sought, (n, d), as the other side of one product that gives all distances."""
+
+    def __init__(self, space: np.ndarray) -> None:
+        self.n = len(space)
+        among = space.astype(np.float64)
+        self._side = np.vstack([-2 * among.T, np.square(among).sum(axis=1), np.ones(self.n)])
+
+    def distances(self, queries: np.ndarray) -> np.ndarray:
+        """Return squared distances, float64 (queries, n)."""
+        query = queries.astype(np.float64)
+        norm = np.square(query).sum(axis=1)
+        found = np.column_stack([query, np.ones(len(query)), norm]) @ self._side
+        return np.maximum(found, 0, out=found)  # rounding may leave it below; the bits of what is positive are in order
+
+
+def nearest(
+    space: np.ndarray | Searched, queries: np.ndarray, k: int, own: np.ndarray, *, ordered: bool = True
+) -> np.ndarray:
     """Return the `k` nearest rows of `space` to each query, near in Euclidean distance; never the query itself.
 
     Parameters
     ----------
     space, queries
-        (n, d) and (m, d).
+        (n, d), or what was made of it for several calls, and (m, d).
     own
         Place of each query in `space`, -1 for one that is not in it.
     ordered
@@ -182,20 +216,15 @@ def nearest(space: np.ndarray, queries: np.ndarray, k: int, own: np.ndarray, *, 
     numpy.ndarray, uint16, or int32 where places need it (queries, <= k)
         Of rows equally far away that of the lower place is nearer.
     """
-    n = len(space)
+    searched = space if isinstance(space, Searched) else Searched(space)
+    n = searched.n
     k = min(k, max(n - int((own >= 0).any()), 1))
     # A distance is a float64 of 52 bits; its last ones hold the place, so that one array of whole numbers is sorted.
     last = np.uint64((1 << max((n - 1).bit_length(), 1)) - 1)
-    among = space.astype(np.float64)
-    norm, twice = np.square(among).sum(axis=1), -2 * among.T
     found = np.empty((len(queries), k), dtype=np.uint16 if n <= 1 << 16 else np.int32)
     size = max(_FEWEST_ROWS, _DISTANCES // n)
     for rows in (slice(i, i + size) for i in range(0, len(queries), size)):
-        query = queries[rows].astype(np.float64)
-        distance = query @ twice
-        distance += norm
-        distance += np.square(query).sum(axis=1, keepdims=True)
-        np.maximum(distance, 0, out=distance)  # rounding may leave it below; the bits of what is positive are in order
+        distance = searched.distances(queries[rows])
         itself = np.flatnonzero(own[rows] >= 0)
         distance[itself, own[rows][itself]] = np.inf
         key = _candidates(distance, k, last)

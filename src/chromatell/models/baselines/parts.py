@@ -286,7 +286,7 @@ class OtherChromosomes:
             if here.size and known.any():
                 space_of = partial(self._lsi.__getitem__, 1 - half)
                 truth_here = self._last[half](truth, here)
-                part[known] = self._means.mean(half, space_of, rows[known], ks, truth_here, mean[here])
+                part[known] = self._means.mean(("atac", half), space_of, rows[known], ks, truth_here, mean[here])
             out[:, side == half] = part
         return out
 
