@@ -50,7 +50,7 @@ def test_places_beyond_two_bytes_are_told(rng):
 
 @pytest.mark.parametrize("most", [0, 1 << 20])
 def test_sums_go_on_from_the_last_number_up_and_down(rng, monkeypatch, most):
-    monkeypatch.setattr(neighbours, "_MOST_SUM", most)
+    monkeypatch.setattr(neighbours, "_KEPT_SUMS", most)
     truth, other = (sp.csr_matrix(rng.random((40, 9)) < 0.3, dtype=np.float32) for _ in range(2))
     near = np.stack([rng.permutation(40)[:30] for _ in range(8)]).astype(np.uint16)
     held = neighbours.Neighbourhood(near)
@@ -80,7 +80,7 @@ def test_sums_over_neighbours_are_those_of_a_loop(rng, monkeypatch, k, together)
     near = np.stack([(100 * (i % 3) + rng.permutation(300 if k > 100 else 100))[:k] % 300 for i in range(40)])
     expected = np.stack([truth.toarray()[row].sum(axis=0) for row in near])
     found = neighbours.neighbour_sum(near.astype(np.uint16), truth)
-    assert found.dtype == np.float32
+    assert found.dtype == np.uint16
     np.testing.assert_array_equal(found, expected)
     assert neighbours.neighbour_sum(near[:0], truth).shape == (0, 9)
 

@@ -214,6 +214,7 @@ def _scored_alone(c: Comparison, i: int, stream: np.random.Generator) -> tuple[S
         prediction.threshold = threshold
         prediction.rng = None if predictor.is_baseline else stream
         found.update(score(c.scored, prediction, views))
+        del prediction  # before the next one is made
     return found, known if candidate and c.validation is not None else None
 
 

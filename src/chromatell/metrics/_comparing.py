@@ -67,7 +67,7 @@ class MatchedPairs:
         return float(np.einsum("p,p->", won, self.weight, dtype=np.float64))
 
 
-def few_open(y: Any, score: np.ndarray, cells: np.ndarray, starts: np.ndarray) -> sp.csr_matrix | None:
+def few_open(y: Any, cells: np.ndarray, starts: np.ndarray, regions: Any) -> sp.csr_matrix | None:
     """Return the labels of these cells as CSR where so few are open that comparing is faster than sorting, else None.
 
     Parameters
@@ -76,10 +76,12 @@ def few_open(y: Any, score: np.ndarray, cells: np.ndarray, starts: np.ndarray) -
         Labels, (cells, regions); only sparse ones are taken.
     cells, starts
         Places of the cells, sorted by stratum, and where each stratum starts (with the end).
+    regions
+        Places of the regions, or a slice.
     """
-    if not sp.issparse(y) or np.shape(y) != np.shape(score) or not cells.size:
+    if not sp.issparse(y) or not cells.size:
         return None
-    opened = sp.csr_matrix(y, dtype=np.float32)[cells]
+    opened = sp.csr_matrix(y[:, regions], dtype=np.float32)[cells]
     opened.sum_duplicates()
     opened.eliminate_zeros()
     sizes = np.diff(starts)
@@ -92,16 +94,17 @@ def compared_auroc(
     score: np.ndarray,
     cells: np.ndarray,
     starts: np.ndarray,
+    regions: np.ndarray,
     left_out: Any,
     *,
     by_size: bool,
     influence: bool,
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """AUROC of each region, float64 (regions,), and the summed influence of the cells in their sorted order.
+    """AUROC of each of some regions, float64 (regions,), and the summed influence of the cells in their sorted order.
 
     Parameters and result are those of :func:`chromatell.metrics.delong.region_auroc`; `opened` from :func:`few_open`.
     """
-    gone = None if left_out is None else sp.csr_matrix(left_out)[cells].astype(bool)
+    gone = None if left_out is None else sp.csr_matrix(left_out)[:, regions][cells].astype(bool)
     n, m = opened.shape
     member = sp.csr_matrix((np.ones(n), np.arange(n), starts), shape=(starts.size - 1, n))
     stratum = np.repeat(np.arange(starts.size - 1), np.diff(starts))
@@ -121,11 +124,11 @@ def compared_auroc(
         per_open, per_closed = share / np.maximum(k, 1), share / np.maximum(n_closed, 1)
         entry_region, entry_cell = part.indices, np.repeat(np.arange(n), np.diff(part.indptr))
         won = np.zeros(part.nnz)  # share of the closed cells of its stratum that lie below each open cell
-        for s, at, where, higher in _wins(part, out, score[:, cols], cells, starts, both):
+        for s, at, where, higher in _wins(part, out, score, regions[cols], cells, starts, both):
             region = entry_region[at]
-            won[at] = higher.sum(axis=0) / n_closed[s, region]
+            won[at] = higher.sum(axis=1) / n_closed[s, region]
             if influence:
-                change[where] += higher @ (per_closed[s, region] / k[s, region]).astype(np.float32)
+                change[where] += (per_closed[s, region] / k[s, region]).astype(np.float32) @ higher
         weight = per_open[stratum[entry_cell], entry_region]
         area = np.bincount(entry_region, weight * won, minlength=k.shape[1])
         mean[cols] = np.where(held, area, np.nan)
@@ -149,11 +152,12 @@ def _wins(
     part: sp.csr_matrix,
     out: sp.csr_matrix | None,
     score: np.ndarray,
+    regions: np.ndarray,
     cells: np.ndarray,
     starts: np.ndarray,
     both: np.ndarray,
 ) -> Iterator[tuple[int, np.ndarray, slice, np.ndarray]]:
-    """Yield stratum, places of open entries, its cells, float32 (cells, entries): 1 where a closed cell lies below."""
+    """Yield stratum, places of open entries, its cells, float32 (entries, cells): 1 where a closed cell lies below."""
     not_closed = [
         (x, np.repeat(np.arange(x.shape[0]), np.diff(x.indptr))) for x in (part, *(() if out is None else (out,)))
     ]
@@ -162,20 +166,22 @@ def _wins(
         entries = entries[both[s, part.indices[entries]]]
         if not entries.size:
             continue
-        values = finite(np.ascontiguousarray(score[cells[first:last]], dtype=np.float32))
+        values = score[cells[first:last]]
+        values = (values if regions.size == values.shape[1] else values[:, regions]).T
+        values = finite(np.ascontiguousarray(values, dtype=np.float32))
         closed = np.ones(values.shape, dtype=bool)
         for one, row_of in not_closed:
             here = slice(one.indptr[first], one.indptr[last])
-            closed[row_of[here] - first, one.indices[here]] = False
+            closed[one.indices[here], row_of[here] - first] = False
         row = not_closed[0][1][entries] - first
         step = max(1, _VALUES // (last - first))
         for a in range(0, entries.size, step):
             at = entries[a : a + step]
             region = part.indices[at]
-            own, others = values[row[a : a + step], region], values[:, region]
+            own, others = values[region, row[a : a + step], None], values[region]
             higher = (others < own).astype(np.float32)
             higher += np.float32(0.5) * (others == own)
-            higher *= closed[:, region]
+            higher *= closed[region]
             yield s, at, slice(first, last), higher
 
 

@@ -90,8 +90,9 @@ class RankedRegions:
         if new.all():
             return opened, opened, opened + 1, np.ones(opened.size, dtype=np.int64)
         first = np.append(np.flatnonzero(new), flat.size)
-        run, hits = np.unique(np.searchsorted(first, opened, side="right") - 1, return_counts=True)
-        return opened, first[run], first[run + 1], hits
+        run = np.searchsorted(first, opened, side="right") - 1
+        at = np.flatnonzero(np.diff(run, prepend=-1))
+        return opened, first[run[at]], first[run[at] + 1], np.diff(at, append=run.size)
 
     def _placed(self, tied: np.ndarray, after: np.ndarray, opened: np.ndarray) -> np.ndarray:
         """Return float64 (m * n,), sorted, from what closed cells have within each run and after it, and open ones."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -13,10 +12,11 @@ import scipy.sparse as sp
 from chromatell._validate import ChromatellError
 from chromatell.metrics._comparing import compared_auroc, few_open
 from chromatell.metrics._ranked_regions import RankedRegions
-from chromatell.metrics.ranking import BLOCK, auroc, auroc_and_ap, finite
+from chromatell.metrics.ranking import auroc, auroc_and_ap, finite
 
 _STRATA_A_BLOCK = 10
 _IN_CACHE = 1 << 16  # values of a block of which many numbers are computed
+_COLUMNS = 64  # regions whose scores are gathered together
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,7 @@ def region_auroc(
     *,
     by_size: bool = False,
     left_out: Any = None,
+    regions: np.ndarray | None = None,
     influence: bool = True,
 ) -> RegionScores:
     """AUROC of each region over cells; with strata, the mean over the strata that hold both classes.
@@ -72,6 +73,8 @@ def region_auroc(
     left_out
         Pairs of cell and region that are not compared, such as those that were read: as `y`, None for none. None of
         them is open in `y`.
+    regions
+        int, ascending: score these alone, the others are NaN; None scores all.
     influence
         Compute the influence of the cells.
 
@@ -98,17 +101,25 @@ def region_auroc(
     >>> region_auroc(y, s).score.tolist(), region_auroc(y, s[::-1], np.array([0, 0, 1, 1])).score.tolist()
     ([0.75], [0.0])
     """
-    cells, starts = _layout(strata, np.shape(y)[0])
-    if (opened := few_open(y, score, cells, starts)) is not None:
-        found, change = compared_auroc(opened, score, cells, starts, left_out, by_size=by_size, influence=influence)
-        return _finish(found, change, cells, np.shape(y)[0])
-    if strata is None and left_out is None and not influence:
+    n, m = _same_shape(y, score)
+    cells, starts = _layout(strata, n)
+    held = np.arange(m) if regions is None else regions
+    full = np.full(m, np.nan)
+    if (opened := few_open(y, cells, starts, slice(None) if regions is None else regions)) is not None:
+        how = {"by_size": by_size, "influence": influence}
+        full[held], change = compared_auroc(opened, score, cells, starts, held, left_out, **how)
+        return _finish(full, change, cells, n)
+    if strata is None and left_out is None and regions is None and not influence:
         return RegionScores(auroc(y, np.asarray(score, dtype=np.float32), axis=0), None)
     block = _IN_CACHE * max(1, (starts.size - 1) // _STRATA_A_BLOCK)  # many small strata are slow in small blocks
-    others = itertools.repeat(None) if left_out is None else _region_labels(left_out, cells, block)
-    blocks = zip(_region_blocks(y, score, cells, block), others, strict=left_out is not None)
-    areas = [RankedRegions(*block, starts, out).auroc(by_size=by_size, influence=influence) for block, out in blocks]
-    return _auroc_of(areas, cells, np.shape(y)[0], influence=influence)
+    blocks = _region_blocks(y, score, cells, block, held, left_out)
+    areas = [
+        RankedRegions(labels, values, starts, out).auroc(by_size=by_size, influence=influence)
+        for labels, values, out in blocks
+    ]
+    found = _auroc_of(areas, cells, n, influence=influence)
+    full[held] = found.score
+    return RegionScores(full, found.influence)
 
 
 def region_ap(y: Any, score: np.ndarray, *, influence: bool = True) -> RegionScores:
@@ -127,7 +138,7 @@ def region_ap(y: Any, score: np.ndarray, *, influence: bool = True) -> RegionSco
     """
     cells, starts = _layout(None, np.shape(y)[0])
     blocks = _region_blocks(y, score, cells, _IN_CACHE)
-    aps = [RankedRegions(*block, starts).ap(influence=influence) for block in blocks]
+    aps = [RankedRegions(labels, values, starts).ap(influence=influence) for labels, values, _ in blocks]
     return _ap_of(aps, cells, np.shape(y)[0], influence=influence)
 
 
@@ -147,8 +158,8 @@ def region_areas(y: Any, score: np.ndarray, *, influence: bool = True) -> tuple[
         area, ap = auroc_and_ap(y, np.asarray(score, dtype=np.float32), axis=0)
         return RegionScores(area, None), RegionScores(ap, None)
     areas, aps = [], []
-    for block in _region_blocks(y, score, cells, _IN_CACHE):
-        ranked = RankedRegions(*block, starts)
+    for labels, values, _ in _region_blocks(y, score, cells, _IN_CACHE):
+        ranked = RankedRegions(labels, values, starts)
         areas.append(ranked.auroc(by_size=False, influence=True))
         aps.append(ranked.ap(influence=True))
     return _auroc_of(areas, cells, n, influence=True), _ap_of(aps, cells, n, influence=True)
@@ -193,7 +204,9 @@ def paired_auroc_test(
 
     cells, starts = _layout(None, np.shape(y)[0])
     gains, ps = [np.zeros(0)], [np.zeros(0)]
-    for (labels, a), (_, b) in zip(_region_blocks(y, score, cells), _region_blocks(y, other, cells), strict=True):
+    for (labels, a, _), (_, b, _) in zip(
+        *(_region_blocks(y, x, cells, _IN_CACHE) for x in (score, other)), strict=True
+    ):
         one, two = (RankedRegions(labels, x, starts) for x in (a, b))
         gain = np.where(one.both, one.area - two.area, np.nan).ravel()
         part_a, part_b = one.components(), two.components()
@@ -253,29 +266,53 @@ def _layout(strata: np.ndarray | None, n: int) -> tuple[np.ndarray, np.ndarray]:
     return cells, np.append(np.flatnonzero(np.diff(codes, prepend=-1)), codes.size)
 
 
-def _region_blocks(
-    y: Any, score: np.ndarray, cells: np.ndarray, block: int = BLOCK
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield labels (bool) and scores (float32) of a block of regions, both (regions, cells)."""
+def _same_shape(y: Any, score: np.ndarray) -> tuple[int, int]:
     if np.shape(y) != np.shape(score):
         raise ChromatellError(
             f"y has shape {np.shape(y)} and score {np.shape(score)}; they must be the same. Align them first."
         )
-    step = max(1, block // max(cells.size, 1))
-    for i, labels in enumerate(_region_labels(y, cells, block)):
-        values = score[:, i * step : (i + 1) * step]
-        values = values if _all(cells, len(score)) else values[cells]
-        yield labels, finite(np.ascontiguousarray(values.T, dtype=np.float32))
+    n, m = np.shape(y)
+    return n, m
 
 
-def _region_labels(y: Any, cells: np.ndarray, block: int = BLOCK) -> Iterator[np.ndarray]:
-    """Yield labels, bool (regions, cells), of a block of regions."""
-    labels = sp.csc_matrix(y) if sp.issparse(y) else np.asarray(y)
+def _region_blocks(
+    y: Any,
+    score: np.ndarray,
+    cells: np.ndarray,
+    block: int,
+    regions: np.ndarray | None = None,
+    left_out: Any = None,
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray | None]]:
+    """Yield labels (bool), scores (float32) and what is left out (bool) of blocks of regions, (regions, cells)."""
+    n, m = _same_shape(y, score)
+    regions = np.arange(m) if regions is None else regions
     step = max(1, block // max(cells.size, 1))
-    for start in range(0, labels.shape[1], step):
-        part = labels[:, start : start + step]
-        dense = part.toarray() if isinstance(part, sp.csc_matrix) else np.asarray(part)
-        yield np.ascontiguousarray((dense if _all(cells, labels.shape[0]) else dense[cells]).T != 0)
+    together = step * max(1, _COLUMNS // step)  # columns that lie beside each other are read at once
+    place = np.full(n, -1)
+    place[cells] = np.arange(cells.size)
+    y, left_out = (sp.csc_matrix(x) if sp.issparse(x) else x for x in (y, left_out))
+    for a in range(0, regions.size, together):
+        some = regions[a : a + together]
+        cols = slice(some[0], some[-1] + 1) if some[-1] - some[0] == some.size - 1 else some
+        values = score[:, cols] if _all(cells, n) else score[:, cols][cells]
+        values = finite(np.ascontiguousarray(values.T, dtype=np.float32))
+        labels, out = (None if x is None else _labels(x, some, place, cells) for x in (y, left_out))
+        assert labels is not None
+        for i in range(0, some.size, step):
+            here = slice(i, i + step)
+            yield labels[here], values[here], None if out is None else out[here]
+
+
+def _labels(y: Any, regions: np.ndarray, place: np.ndarray, cells: np.ndarray) -> np.ndarray:
+    """Return labels, bool (regions, cells); `y` is CSC or dense, `place` each cell's among `cells`, -1 for none."""
+    if not sp.issparse(y):
+        return np.ascontiguousarray(np.asarray(y)[:, regions][cells].T != 0)
+    part = y[:, regions]
+    found = np.zeros((regions.size, cells.size), dtype=bool)
+    row, at = np.repeat(np.arange(regions.size), np.diff(part.indptr)), place[part.indices]
+    held = (at >= 0) & (part.data != 0)
+    found[row[held], at[held]] = True
+    return found
 
 
 def _all(cells: np.ndarray, n: int) -> bool:

@@ -176,26 +176,7 @@ def depth_matched_auroc(
     (0.5, 0.5)
     """
     strata = depth_strata(depth, within)
-    return auroc_in_strata(y, score, most_open(y, top), strata, by_size=True, influence=influence)
-
-
-def auroc_in_strata(
-    y: Any,
-    score: np.ndarray,
-    regions: np.ndarray,
-    strata: np.ndarray | None,
-    *,
-    by_size: bool = False,
-    influence: bool = True,
-) -> RegionScores:
-    """Return :func:`~chromatell.metrics.delong.region_auroc` of some regions, NaN for the others."""
-    if regions.size == np.shape(y)[1]:
-        return region_auroc(y, score, strata, by_size=by_size, influence=influence)
-    labels = sp.csc_matrix(y)[:, regions] if sp.issparse(y) else np.asarray(y)[:, regions]
-    part = region_auroc(labels, score[:, regions], strata, by_size=by_size, influence=influence)
-    full = np.full(np.shape(y)[1], np.nan)
-    full[regions] = part.score
-    return RegionScores(full, part.influence)
+    return region_auroc(y, score, strata, by_size=True, regions=most_open(y, top), influence=influence)
 
 
 def explained_by(labels: np.ndarray, values: np.ndarray) -> float:

@@ -204,12 +204,11 @@ def depth_matched(pairs: Pairs, prediction: Prediction) -> Found:
     """Per region, AUROC over pairs of cells whose true depths differ by at most 3%; over the `top` regions."""
     p, by_cell = prediction.values, pairs.cells_resampled
     regions, strata = views.most_open(pairs.every_open(), pairs.top), views.depth_strata(pairs.depth)
+    found = region_auroc(
+        pairs.by_region, p, strata, by_size=True, left_out=pairs.left_out, regions=regions, influence=by_cell
+    )
     if pairs.left_out is None:
-        found = views.auroc_in_strata(pairs.by_region, p, regions, strata, by_size=True, influence=by_cell)
         yield Curve("depth_matched", found.score, stored=False)
-    else:
-        seen, removed = (sp.csc_matrix(x)[:, regions] for x in (pairs.left_out, pairs.truth))
-        found = region_auroc(removed, p[:, regions], strata, by_size=True, left_out=seen, influence=by_cell)
     yield _mean_over_regions(pairs, "depth_matched", "auroc", found)
 
 
@@ -229,7 +228,7 @@ def _stratified(pairs: Pairs, prediction: Prediction, name: str, depth: np.ndarr
     strata = views.type_strata(_labels(pairs), depth, min_cells=MIN_TYPE_CELLS)
     regions = views.most_open(pairs.by_region, pairs.top)
     p, by_cell = prediction.values, pairs.cells_resampled
-    found = views.auroc_in_strata(pairs.by_region, p, regions, strata, by_size=depth is not None, influence=by_cell)
+    found = region_auroc(pairs.by_region, p, strata, by_size=depth is not None, regions=regions, influence=by_cell)
     return _mean_over_regions(pairs, name, "auroc", found)
 
 

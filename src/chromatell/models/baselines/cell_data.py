@@ -121,8 +121,9 @@ class CellData(Data):
 
     @cached_property
     def reference_open(self) -> sp.csr_matrix:
-        """Open regions of the cells between which neighbours are sought."""
-        return self.binarized if self.reference.size == self.train.size else self.binarized[self.reference]
+        """Open regions of the cells between which neighbours are sought, of short whole numbers to be summed."""
+        held = self.binarized if self.reference.size == self.train.size else self.binarized[self.reference]
+        return sp.csr_matrix((held.data.astype(np.uint16), held.indices, held.indptr), held.shape)
 
     @cached_property
     def means(self) -> NeighbourMeans:

@@ -12,8 +12,7 @@ _DISTANCES = 1 << 18  # distances of a block: 2 MB, which stay in the cache
 _FEWEST_ROWS = 32  # of a block: the product with fewer reads the space too often
 _KEPT = 32_000_000  # bytes of arrays that are kept for the next option
 _KEPT_NEAR = 96_000_000  # of neighbours, for other numbers of them
-_MOST_SUM = 24_000_000  # a larger sum over them is not kept
-_SUMS = 4  # sums that are kept, from which the next one goes on
+_KEPT_SUMS = 40_000_000  # of sums over them, from which the next one goes on; a larger one is not kept
 _FEWEST = 3  # of which so many are kept however large they are
 _QUERIES = 32  # whose neighbours are summed at a time, from the cells that any of them has near
 _PIVOTS, _LOOKED_AT = 16, 64  # queries that others are compared with, by so many neighbours
@@ -93,6 +92,11 @@ class Neighbourhood:
         """Bytes of the neighbours."""
         return self._near.nbytes
 
+    @property
+    def sum_bytes(self) -> int:
+        """Bytes of the sum that is kept."""
+        return 0 if self._total is None else self._total.nbytes
+
     def forget(self) -> None:
         """Let the sum go."""
         self._truth = self._total = None
@@ -113,7 +117,7 @@ class Neighbourhood:
             return self._total, k
         total = neighbour_sum(self._near[:, :k], truth)
         self._k, self._truth = k, truth
-        self._total = total if total.nbytes <= _MOST_SUM else None
+        self._total = total if total.nbytes <= _KEPT_SUMS else None
         return total, k
 
 
@@ -175,10 +179,11 @@ class NeighbourMeans:
         held = self._recent.get((name, rows.tobytes()), found, lambda near: near.holds(most))
         total, k = held.total(ks[0], truth)
         self._summed = [held, *(one for one in self._summed if one is not held)]
-        for old in self._summed[_SUMS:]:
-            old.forget()
-        del self._summed[_SUMS:]
-        return (total + NEIGHBOUR_PRIOR * mean) / (k + NEIGHBOUR_PRIOR)
+        while sum(one.sum_bytes for one in self._summed) > _KEPT_SUMS:
+            self._summed.pop().forget()
+        share = total + (NEIGHBOUR_PRIOR * mean).astype(np.float32)
+        share /= k + NEIGHBOUR_PRIOR
+        return share
 
 
 class Searched:
@@ -270,22 +275,22 @@ def neighbour_sum(near: np.ndarray, truth: sp.csr_matrix, *, mean: bool = False)
     near
         int (queries, k): places of the neighbours among the cells, at most 65,535.
     truth
-        1 where open; with `mean` any values.
+        1 where open, uint16 is fastest; with `mean` any values.
     mean
         Return the mean, whose terms are added in the order of the neighbours.
 
     Returns
     -------
-    numpy.ndarray, of the type of `truth`, (queries, regions)
-        A sum is exact.
+    numpy.ndarray, (queries, regions)
+        A sum is exact, uint16; a mean is of the type of `truth`.
     """
     n, k = truth.shape[0], near.shape[1]
     if mean:
         starts, weight = np.arange(0, near.size + 1, k), np.full(near.size, 1 / k, dtype=truth.dtype)
         return (sp.csr_matrix((weight, near.ravel().astype(np.int32), starts), shape=(len(near), n)) @ truth).toarray()
     # Short numbers: the product takes as long as the memory that it goes through.
-    counted = sp.csr_matrix((truth.data.astype(np.uint16), truth.indices, truth.indptr), shape=truth.shape)
-    total = np.empty((len(near), truth.shape[1]), dtype=truth.dtype)
+    counted = truth if truth.dtype == np.uint16 else truth.astype(np.uint16)
+    total = np.empty((len(near), truth.shape[1]), dtype=np.uint16)
     order, place = _alike(near, n), np.empty(n, dtype=np.int64)
     for some in (order[i : i + _QUERIES] for i in range(0, len(near), _QUERIES)):
         held = np.zeros(n, dtype=bool)
