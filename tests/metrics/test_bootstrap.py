@@ -156,3 +156,15 @@ def test_profiles_over_resampled_regions_equal_scipy(rng):
     assert np.isfinite(one[:, :2]).all()
     assert np.isnan(one[:, 2:]).all()  # one type has no mean to deviate from
     assert np.isnan(profile_resampled(np.ones((2, 60)), predicted[:2], weights)).all()
+
+
+def test_bins_of_scores_do_not_hang_on_the_signs_of_a_block(rng, monkeypatch):
+    score = rng.normal(size=(40, 30)).astype(np.float32)
+    score[:20] = np.abs(score[:20])
+    score[3, 4] = -0.0
+    y, weights = sp.csr_matrix(rng.random(score.shape) < 0.2, dtype=np.float32), bootstrap.resample(40, 5)
+    whole = bootstrap.Histograms.fit(y, score, weights, 64)
+    monkeypatch.setattr(bootstrap, "_HELD", 640)  # blocks of ten cells, two of which have no score below 0
+    parts = bootstrap.Histograms.fit(y, score, weights, 64)
+    np.testing.assert_array_equal(parts.pairs, whole.pairs)
+    np.testing.assert_array_equal(parts.positive, whole.positive)

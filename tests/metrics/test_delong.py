@@ -251,3 +251,22 @@ def test_areas_of_one_sort_are_those_of_two(rng, monkeypatch, steps, share, spar
                 np.testing.assert_allclose(got.influence, known.influence, atol=1e-15)
             else:
                 assert got.influence is None
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("few", [False, True])
+def test_some_regions_are_scored_as_among_all(rng, monkeypatch, sparse, few):
+    monkeypatch.setattr(delong, "_COLUMNS", 4)
+    monkeypatch.setattr(delong, "_IN_CACHE", 200)
+    y = rng.random((120, 20)) < (0.02 if few else 0.3)
+    s, strata = np.round(rng.normal(size=y.shape) + y, 1).astype(np.float32), rng.integers(-1, 5, 120)
+    labels = sp.csc_matrix(y, dtype=np.float32) if sparse else y
+    if sparse:
+        labels.data[::7] = 0  # stored zeros are closed
+        y = labels.toarray() != 0
+    for regions in (np.array([1, 2, 3, 9, 14]), np.arange(6, 13)):
+        got = region_auroc(labels, s, strata, regions=regions)
+        alone = region_auroc(y[:, regions], s[:, regions], strata)
+        np.testing.assert_allclose(got.score[regions], alone.score, atol=1e-12)
+        assert np.isnan(np.delete(got.score, regions)).all()
+        np.testing.assert_allclose(got.influence, alone.influence, atol=1e-7)

@@ -12,7 +12,9 @@ from chromatell._settings import settings
 from chromatell._validate import ChromatellError, ChromatellWarning
 from chromatell.data.predictions import write_prediction
 from chromatell.datasets._simulate_multiome import simulate_multiome
+from chromatell.evaluation import run
 from chromatell.evaluation.tables import EVALUATION_COLUMNS, GAIN_COLUMNS
+from chromatell.evaluation.tasks import cells
 from chromatell.evaluation.views import view_names
 from chromatell.pp._split_cells import split_cells
 from chromatell.tl._baseline import baseline
@@ -168,6 +170,34 @@ def test_noise_makes_no_region_predictable(simulated):
     table = mdata.uns["ctl"]["evaluation"]
     assert set(table["view"]) == {"per_region"}
     assert table["ci_low"].isna().all()
+
+
+def test_the_best_baseline_is_chosen_on_some_validation_cells_and_regions_are_tested_on_all(simulated, monkeypatch):
+    def found():
+        mdata, chosen_on = simulated.copy(), []
+        compare = run.compare
+
+        def noted(comparison, *args):
+            chosen_on.append(comparison.validation.rows)
+            return compare(comparison, *args)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(run, "compare", noted)
+            evaluate(mdata, baselines=["region_mean", "celltype_mean"], n_bootstrap=0, seed=3)
+        return mdata, chosen_on[0]
+
+    whole, every = found()
+    monkeypatch.setattr(cells, "_CHOSEN_ON", 90)
+    part, some = found()
+    again = found()[1]
+    val = np.flatnonzero(whole.obs["ctl_split"] == "val")
+    np.testing.assert_array_equal(every, val)
+    assert some.size == 90
+    assert set(some) < set(val)
+    np.testing.assert_array_equal(some, again)
+    for column in ("ctl_gain", "ctl_predictable"):
+        np.testing.assert_array_equal(part["atac_pred"].var[column], whole["atac_pred"].var[column])
+    pd.testing.assert_frame_equal(part.uns["ctl"]["evaluation"], whole.uns["ctl"]["evaluation"])
 
 
 @pytest.mark.parametrize("suffix", ["h5mu", "zarr"])

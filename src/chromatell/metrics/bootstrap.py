@@ -13,7 +13,7 @@ from chromatell.metrics._sorting import ordered_bits, sort_rows
 N_BINS = 2048
 _SHIFT = 14  # 18 leading bits of a float32: 512 steps for each doubling of the score
 _MIN_PERCENTILE = 100
-_HELD = 1 << 21  # values looked at at a time
+_HELD = 1 << 20  # values looked at at a time
 
 
 def resample(
@@ -275,7 +275,12 @@ def _weighted_ranks(values: np.ndarray, w: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def _prefix(score: np.ndarray) -> np.ndarray:
-    return (ordered_bits(score) >> np.uint32(_SHIFT)).astype(np.int64)
+    if score.min(initial=0) < 0:
+        return (ordered_bits(score) >> np.uint32(_SHIFT)).astype(np.int64)
+    bits = (score + np.float32(0)).view(np.uint32)  # the same, in fewer passes: a sign bit is all that differs
+    bits >>= np.uint32(_SHIFT)
+    bits |= np.uint32(1 << (31 - _SHIFT))
+    return bits.astype(np.int64)
 
 
 def _binned(positive: np.ndarray, pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

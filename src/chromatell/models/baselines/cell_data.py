@@ -32,7 +32,8 @@ from chromatell.models.baselines.protocol import EVERY, Baseline, Data, Losses, 
 
 PANEL = 100  # up to this many genes ridge may use all of them
 _COMPONENTS = 50
-_TUNE_CELLS, _TUNE_REGIONS = 1_000, 5_000
+_TUNE_CELLS, _TUNE_REGIONS = 1_000, 2_000  # of validation, drawn at random, on which options are chosen
+_FIT_CELLS, _FIT_REGIONS = 1_000, 5_000  # of training, on which a map is fitted
 _RANKED_CELLS, _RANKED_REGIONS = 300, 500  # at most so many of them where each is sorted
 _MOST_PAIRS = 8_000_000  # at most so many pairs of cells of one depth are listed: 100 MB
 PURPOSES = (
@@ -218,8 +219,8 @@ class CellData(Data):
     def sample(self, regions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return positions of training cells and of some of these regions, of bounded number, to fit a map on."""
         cells, cols = (np.random.default_rng(s) for s in np.random.SeedSequence(self.seed + 1).spawn(2))
-        rows = np.sort(cells.permutation(self.train.size)[:_TUNE_CELLS])
-        return rows, np.sort(cols.permutation(regions)[:_TUNE_REGIONS])
+        rows = np.sort(cells.permutation(self.train.size)[:_FIT_CELLS])
+        return rows, np.sort(cols.permutation(regions)[:_FIT_REGIONS])
 
 
 class Tuning:

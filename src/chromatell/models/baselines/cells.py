@@ -65,7 +65,7 @@ class BaselineFitter(CellData):
     Notes
     -----
     Everything is fitted on the training cells. Neighbours and the weight of library size, components, rank and penalty
-    are chosen on at most 1,000 validation cells x 5,000 regions, for each view by its own score
+    are chosen on at most 1,000 validation cells x 2,000 regions, for each view by its own score
     (:class:`~chromatell.models.baselines.cell_data.Tuning`). A choice at the end of a grid is a warning. The neighbour
     and label means hold a few cells' worth of the region mean (1 and 5), so that no probability is 0 and a rare label
     is not noise. `region_mean_depth` scales the Poisson rate of a count above zero, which keeps probabilities under 1.
