@@ -170,7 +170,8 @@ def evaluate(
     Held-out regions are scored for predictions that were made without their ATAC: not for `Dense`, nor for one that
     was stored before ``pp.split_regions``, where that is known. Another tool's are taken on trust.
 
-    Peak memory: one prediction for what is scored at a time, float32, about four times over.
+    Peak memory: one prediction for what is scored at a time, float32, about three times over, and up to 0.2 GB of
+    neighbours and sums over them, which serve the next option of a baseline.
 
     References
     ----------
