@@ -6,8 +6,8 @@
 # be disjoint.
 # Expected: of reads at 100-180, 120-200 and 5,000-5,080 and the peak 4,900-5,100 the piece 5,000-5,080, of 80 bases.
 # Seen: 120-180 too, and 140 bases. Of 300 random pairs of sets of seven intervals that may overlap, 5 have the bases that both
-# have; of 300 pairs of disjoint sets all pieces and all counts are right, and unique_intersect and get_boolean_mask of the same
-# module are right in both. No error, no warning. No report of it was found.
+# have; of 300 pairs of disjoint sets all pieces and all counts are right, and get_boolean_mask of the same module is right in
+# both. No error, no warning. No report of it was found.
 set -euo pipefail
 for python in "${PYTHON:-python3}" python3.11 python3.12 python3.13 "$HOME"/.pyenv/versions/3.1[123]*/bin/python none; do
   if "$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; then break; fi
