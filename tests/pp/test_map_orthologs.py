@@ -210,7 +210,7 @@ def test_other_wrong_input(rna, table, mdata):
     with pytest.raises(ChromatellError, match="Expected an AnnData or a MuData with 'rna', got DataFrame"):
         ctl.pp.map_orthologs(rna.var, table)
     ctl.pp.map_orthologs(rna, table, **NAMES)
-    with pytest.raises(ChromatellError, match="mapped already .*adata.var_names = adata.var.pop"):
+    with pytest.raises(ChromatellError, match="mapped already .*rna = adata; rna.var_names = rna.var.pop"):
         ctl.pp.map_orthologs(rna, table, **NAMES)
     rna.var_names = rna.var.pop("ortholog_of")  # as the error says
     del rna.var["ctl_ortholog"]

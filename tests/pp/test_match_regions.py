@@ -170,3 +170,18 @@ def test_a_dense_predicts_other_regions_through_it(trained, tmp_path):
         ctl.tl.predict(trained, trained, regions=bed, out=tmp_path / "x.zarr")
     with pytest.raises(ctl.ChromatellError, match="not among the 60"):
         ctl.tl.predict(trained, trained, regions=["peak_1"])
+
+
+def test_bases_that_several_regions_cover_count_once(rng):
+    found = ctl.pp.match_regions(["chr1:0-1000"], ["chr1:0-300", "chr1:10-310", "chr1:900-950"], min_matched=0)
+    assert (float(found.covered[0]), bool(found.matched[0])) == (0.36, False)
+    starts = rng.integers(0, 5000, (2, 200))
+    names = [
+        [f"chr{1 + s % 2}:{s}-{s + w}" for s, w in zip(of, rng.integers(1, 400, 200), strict=True)] for of in starts
+    ]
+    query, target = (list(dict.fromkeys(of)) for of in names)
+    covered = ctl.pp.match_regions(query, target).covered
+    tables = [ctl.genome.regions.parse_regions(of) for of in (query, target)]
+    bases = {(c, i) for c, a, b in tables[1].itertuples(index=False) for i in range(a, b)}
+    by_hand = [np.mean([(c, i) in bases for i in range(a, b)]) for c, a, b in tables[0].itertuples(index=False)]
+    np.testing.assert_allclose(covered, by_hand, atol=1e-12)

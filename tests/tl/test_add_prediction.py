@@ -185,3 +185,13 @@ def test_a_table_is_matched_by_its_names(mdata, values):
         add_prediction(mdata, table.rename(index={mdata.obs_names[0]: "another"}), key="lacking")
     with pytest.raises(ChromatellError, match="key=3 is of type int; text is needed"):
         add_prediction(mdata, values, key=3)
+
+
+def test_a_prediction_that_concat_took_the_uns_of_is_said_to_be():
+    mdata = ctl.datasets.simulate_multiome(40, 10, 12, seed=0)
+    ctl.tl.add_prediction(mdata, np.full((40, 12), 0.1, dtype=np.float32), key="mine")
+    mdata.mod["atac_pred"].uns.clear()
+    with pytest.raises(
+        ctl.ChromatellError, match=r"has lost its \.uns.*Predict again.*ctl\.tl\.predict\(mdata, model="
+    ):
+        ctl.get.prediction(mdata)

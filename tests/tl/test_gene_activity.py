@@ -162,3 +162,18 @@ def test_the_plot_shows_what_was_written(mdata):
     ax = ctl.pl.gene_activity(mdata)
     assert sum(bar.get_height() for bar in ax.patches) == 2
     matplotlib.pyplot.close("all")
+
+
+def test_two_places_of_one_symbol_are_told_apart_by_id(mdata):
+    """As `var_names_make_unique` leaves them: each gene has the regions of its own id, by body as by distance."""
+    rna = mdata.mod["rna"]
+    rna.var_names = ["A", "A-1", "B"]
+    rna.var["gene_ids"] = ["ENSG1", "ENSG2", "ENSG3.7"]
+    mdata.update()
+    table = genes(("1", 9_000, 9_600, "A", "+"), ("1", 15_000, 15_600, "A", "+"), ("1", 69_000, 70_000, "B", "-"))
+    table["gene_id"] = ["ENSG1.2", "ENSG2", "ENSG3"]
+    for options in ({"method": "body", "upstream": 0}, {"method": "distance", "half_distance": 20}):
+        ctl.tl.gene_activity(mdata, table, **options)
+        found = mdata.mod["gene_activity"]
+        assert found.var["gene"].tolist() == ["A", "A-1", "B"]
+        np.testing.assert_allclose(found.X, P[:, :3], rtol=1e-6)

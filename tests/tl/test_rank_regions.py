@@ -272,3 +272,9 @@ def test_the_plot_shows_the_first_regions_of_a_group(mdata):
     with pytest.raises(ctl.ChromatellError, match=r"No group 'z'.*'a', 'b', 'c'"):
         ctl.pl.rank_regions(mdata, "z")
     matplotlib.pyplot.close("all")
+
+
+def test_groups_that_are_numbers(mdata):
+    mdata.obs["cluster"] = (mdata.obs_names.argsort() % 2).astype(int)
+    ctl.tl.rank_regions(mdata, "cluster", groups=[0], n_bootstrap=2, seed=0)
+    assert mdata.uns["ctl"]["rank_regions"]["table"]["group"].unique().tolist() == ["0"]

@@ -85,6 +85,23 @@ def test_a_split_made_after_training_is_refused_with_the_number_of_cells(trained
     ctl.tl.evaluate(mdata, split="train", **QUICK)  # whoever asks for training cells gets them
 
 
+def test_what_is_said_of_unseen_cells_is_of_unseen_cells(trained):
+    """Calibrated intervals, agreement on test cells, correlation over test cells: each as an evaluation."""
+    mdata = split_again(trained)
+    with pytest.raises(ChromatellError, match=r"of the \d+ 'val' cells .* 'dense' was trained"):
+        ctl.tl.uncertainty(mdata, "cell_type", seed=0, n_draws=2)
+    with pytest.raises(ChromatellError, match=r"of the \d+ 'test' cells .* 'dense' was trained"):
+        ctl.tl.rank_regions(mdata, "cell_type", split="test", n_bootstrap=2, seed=0)
+    with pytest.warns(ChromatellWarning, match=r"over all cells, those of training too: .* 'dense' was trained"):
+        ctl.tl.gene_activity(mdata)
+    assert mdata.mod["gene_activity"].uns["ctl"]["correlated"] == "all cells"
+    same = trained.copy()
+    ctl.tl.uncertainty(same, "cell_type", seed=0, n_draws=2)
+    ctl.tl.rank_regions(same, "cell_type", split="test", n_bootstrap=2, seed=0)
+    ctl.tl.gene_activity(same)
+    assert same.mod["gene_activity"].uns["ctl"]["correlated"] == "test cells"
+
+
 def test_stored_baselines_too_and_another_tools_output_on_trust(trained):
     mdata = simulated()
     ctl.tl.baseline(mdata, "knn")

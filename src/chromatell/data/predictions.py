@@ -103,7 +103,14 @@ def _names_of(pred: AnnData) -> pd.Index:
     """
     names = pred.var_names.astype(str)
     prefixed = bool(len(names)) and bool(names.str.startswith(PRED_PREFIX).all())
-    if X_KEY not in pred.uns.get(UNS, {}) or not (REGION in pred.var or prefixed):
+    named = REGION in pred.var or prefixed
+    if named and X_KEY not in pred.uns.get(UNS, {}):
+        raise ChromatellError(
+            "mdata.mod['atac_pred'] has lost its .uns, which names its predictions and says what they were trained on: "
+            "concat drops it. Predict again, from the file that holds the model: del mdata.mod['atac_pred']; "
+            "mdata.update(); mdata = ctl.tl.predict(mdata, model='trained.h5mu')."
+        )
+    if not named:
         raise ChromatellError(
             "mdata.mod['atac_pred'] is not of this package, which keeps its predictions there. Rename yours: "
             "mdata.mod['other'] = mdata.mod.pop('atac_pred'); mdata.update()."

@@ -31,7 +31,8 @@ def read_gene_bodies(source: str | os.PathLike[str] | pd.DataFrame) -> pd.DataFr
     Returns
     -------
     pandas.DataFrame
-        `chrom`, as in the source; `start`, `end`, int64, 0-based, half-open; `name`; `strand`, '+', '-' or '.'.
+        `chrom`, as in the source; `start`, `end`, int64, 0-based, half-open; `name`; `strand`, '+', '-' or '.';
+        `gene_id`, ``''`` where none.
 
     Raises
     ------
@@ -44,7 +45,7 @@ def read_gene_bodies(source: str | os.PathLike[str] | pd.DataFrame) -> pd.DataFr
     >>> from chromatell.genome.gene_bodies import read_gene_bodies
     >>> table = pd.DataFrame({"chrom": ["chr1"], "start": [100], "end": [900], "name": ["A"], "strand": ["-"]})
     >>> read_gene_bodies(table).to_dict("list")
-    {'chrom': ['chr1'], 'start': [100], 'end': [900], 'name': ['A'], 'strand': ['-']}
+    {'chrom': ['chr1'], 'start': [100], 'end': [900], 'name': ['A'], 'strand': ['-'], 'gene_id': ['']}
     """
     if isinstance(source, pd.DataFrame):
         return _bodies(source, "the table")
@@ -62,7 +63,8 @@ def _table(lines: Iterator[str], path: Path) -> pd.DataFrame:
         rows = [fields, *(line.split("\t") for line in lines if line and not line.startswith(("#", "track")))]
         rows = same_length(rows, len(fields), path, _CURE)
         table = pd.DataFrame([[*r[:3], r[3].split("|")[0], r[5]] for r in rows])
-        return table.set_axis([CHROM, START, END, "name", "strand"], axis=1)
+        table = table.set_axis([CHROM, START, END, "name", "strand"], axis=1)
+        return table.assign(gene_id=table["name"].where(table["name"].str.startswith("ENS"), ""))
     sep = "\t" if "\t" in first else ","
     header = [h.strip() for h in split_row(first.lstrip("#"), sep)]
     rows = [split_row(line, sep) for line in lines if line and not line.startswith("#")]
@@ -80,18 +82,19 @@ def _gtf(first: str, lines: Iterator[str], path: Path) -> pd.DataFrame:
             END: [int(r[4]) for r in rows],
             "name": [gene_name(r[8]) or i for r, i in zip(rows, ids, strict=True)],
             "strand": [r[6] for r in rows],
-            "id": ids,
+            "gene_id": ids,
         }
     )
     if kind == "gene":  # each line is one, also where an id comes at two places
         return table
-    keys = ["id", CHROM, "name", "strand"]
+    keys = ["gene_id", CHROM, "name", "strand"]
     return table.groupby(keys, sort=False).agg({START: "min", END: "max"}).reset_index() if rows else table
 
 
 def _bodies(table: pd.DataFrame, where: str) -> pd.DataFrame:
     lower = [str(c).lower() for c in table.columns]
-    found = {k: table.iloc[:, at] for k in (CHROM, START, END, "gene", "strand") if (at := _find(lower, k)) is not None}
+    keys = (CHROM, START, END, "gene", "gene_id", "strand")
+    found = {k: table.iloc[:, at] for k in keys if (at := _find(lower, k)) is not None}
     if "gene" not in found and table.index.dtype.kind not in "iuf":
         found["gene"] = pd.Series(table.index, index=table.index)
     if not {CHROM, START, END, "gene", "strand"} <= set(found) or len(table) == 0:
@@ -106,6 +109,7 @@ def _bodies(table: pd.DataFrame, where: str) -> pd.DataFrame:
             END: place[END],
             "name": _text(found["gene"], "name", where),
             "strand": np.where(np.isin(strand, ["+", "-"]), strand, "."),
+            "gene_id": _text(found["gene_id"], "gene_id", where) if "gene_id" in found else "",
         }
     )
     return bodies[keep].reset_index(drop=True)

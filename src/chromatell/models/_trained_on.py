@@ -120,10 +120,10 @@ def check_cells(
         warn(f"{what}: leave them out, unless they are other cells with the same barcodes.")
         return n
     raise ChromatellError(
-        f"{what}, so its scores would be too high: {object_name}.obs['ctl_split'] has changed since. Split as then, "
-        f"ctl.pp.split_cells({object_name}, seed=...), or train again with this split, or leave it out with models=. "
-        f"If they are other cells with the same barcodes, rename them: {object_name}.obs_names = "
-        f"{object_name}.obs_names + '_2'."
+        f"{what}, so its scores would be too high: {object_name}.obs['ctl_split'] has changed since. Split "
+        f"all the cells of then in their order, ctl.pp.split_cells({object_name}, seed=...), or train again with this "
+        "split, or, in an evaluation, leave it out with models=. If they are other cells with the same barcodes, "
+        f"rename them: {object_name}.obs_names = {object_name}.obs_names + '_2'."
     )
 
 

@@ -109,9 +109,11 @@ def map_orthologs(
     unique_names(rna, RNA)
     check_uns(adata)
     if ORTHOLOG in rna.var:
+        whole = isinstance(adata, MuData)
+        own, all_ = ("rna = mdata.mod['rna']; ", "; mdata.update()") if whole else ("rna = adata; ", "")
         raise ChromatellError(
-            f"The genes were mapped already (var[{ORTHOLOG!r}]). Give them their own names back first: "
-            f"adata.var_names = adata.var.pop({ORTHOLOG_OF!r}); del adata.var[{ORTHOLOG!r}]."
+            f"The genes were mapped already (var[{ORTHOLOG!r}]). Give them their own names back first: {own}"
+            f"rna.var_names = rna.var.pop({ORTHOLOG_OF!r}); del rna.var[{ORTHOLOG!r}]{all_}."
         )
     rows = _read(table)
     source, keys = _source(rna, rows, from_column)

@@ -139,7 +139,7 @@ def match_regions(
     length = np.ones(len(wanted))
     length[lifted] = (place[END] - place[START]).to_numpy()
     shared = np.bincount(row, weights=bases, minlength=len(wanted))
-    covered = np.minimum(1.0, shared / length)
+    covered = _union(place, known, row, col, len(wanted), lifted) / length
     matched = (covered >= min_overlap) & (shared > 0)
     keep = matched[row]
     values = (bases[keep] / shared[row[keep]]).astype(np.float32)
@@ -155,6 +155,20 @@ def match_regions(
             "They are matched as they lie. Mend the coordinates, or use the target's own names."
         )
     return RegionMap(weights, pd.Index(names), pd.Index(known.index), covered, matched, lifted, shift)
+
+
+def _union(
+    place: pd.DataFrame, known: pd.DataFrame, row: np.ndarray, col: np.ndarray, n: int, lifted: np.ndarray
+) -> np.ndarray:
+    """Return how many bases of each region the others cover, each base once where they overlap; float64 (n,)."""
+    at = np.cumsum(lifted)[row] - 1  # the row of `place`
+    low = np.maximum(place[START].to_numpy()[at], known[START].to_numpy()[col])
+    high = np.minimum(place[END].to_numpy()[at], known[END].to_numpy()[col])
+    order = np.lexsort((low, row))
+    low, high, row = low[order], high[order], row[order]
+    apart = (int(high.max(initial=0)) + 1) * row  # regions lie one behind the other
+    before = np.concatenate([[0], np.maximum.accumulate(high + apart)[:-1]]) if row.size else low
+    return np.bincount(row, weights=np.maximum(high + apart - np.maximum(low + apart, before), 0), minlength=n)
 
 
 def _table(source: Any, what: str) -> pd.DataFrame:

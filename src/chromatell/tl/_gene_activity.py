@@ -34,7 +34,8 @@ from chromatell._values import is_counts
 from chromatell.data.chosen import Accessibility, accessibility, coordinates
 from chromatell.data.named import Modalities, modalities
 from chromatell.data.predictions import attach
-from chromatell.genome.annotation import read_genes, strip_version
+from chromatell.evaluation.predictors import refuse_trained
+from chromatell.genome.annotation import read_genes
 from chromatell.genome.gene_bodies import read_gene_bodies
 from chromatell.genome.overlaps import overlaps
 from chromatell.models._support import check_dense
@@ -137,7 +138,7 @@ def gene_activity(
         site, row = _match(mdata.mod[RNA], genes)
         weights = _by_distance(site, genes.iloc[row], regions, mdata.mod[RNA].n_vars, half_distance)
     else:
-        weights = _by_body(mdata.mod[RNA], genes, annotation, regions, upstream)
+        weights = _by_body(mdata.mod[RNA], annotation, regions, upstream)
     has_region = np.diff(weights.indptr) > 0
     if not has_region.any():
         raise ChromatellError(
@@ -153,7 +154,7 @@ def gene_activity(
     values = _sums(found, weights)
 
     var = pd.DataFrame({GENE: names, "n_regions": np.diff(weights.indptr)}, index=f"{key_added}:" + names)
-    cells, said = _scored_cells(mdata)
+    cells, said = _scored_cells(mdata, found)
     var[PEARSON] = _correlation(mdata.mod[RNA], has_region, values, cells)
     if not found.measured and ATAC in mdata.mod and found.regions.isin(mdata.mod[ATAC].var_names).all():
         own = accessibility(mdata, ATAC)
@@ -203,11 +204,7 @@ def _by_distance(
 
 
 def _by_body(
-    rna: AnnData,
-    genes: pd.DataFrame,
-    annotation: str | Path | pd.DataFrame | None,
-    regions: pd.DataFrame,
-    upstream: int,
+    rna: AnnData, annotation: str | Path | pd.DataFrame | None, regions: pd.DataFrame, upstream: int
 ) -> sp.csr_matrix:
     if annotation is None:
         raise ChromatellError(
@@ -218,18 +215,10 @@ def _by_body(
     forward, backward = (bodies["strand"] == s for s in "+-")
     bodies[START] = (bodies[START] - upstream * forward).clip(lower=0)
     bodies[END] = bodies[END] + upstream * backward
-    names = pd.Series(rna.var_names.astype(str))
-    known = names.isin(bodies["name"])
-    ids = rna.var["gene_id"] if "gene_id" in rna.var else rna.var.get("gene_ids", pd.Series(rna.var_names))
-    by_id = pd.Series(genes["gene"].to_numpy(), index=strip_version(genes["gene_id"])).groupby(level=0).first()
-    through = strip_version(pd.Series(ids.astype(str).to_numpy())).map(by_id.drop("", errors="ignore"))
-    names = names.where(known, through)
-    gene = {name: i for i, name in enumerate(names) if isinstance(name, str)}
-    row, region, _ = overlaps(bodies, regions)
-    position = bodies["name"].map(gene).to_numpy(dtype=np.float64)[row]
-    here = np.isfinite(position)
-    pairs = (position[here].astype(np.int64), region[here])
-    weights = sp.csr_matrix((np.ones(here.sum(), np.float32), pairs), shape=(rna.n_vars, len(regions)))
+    gene, body = _match(rna, bodies.rename(columns={"name": "gene"}))
+    row, region, _ = overlaps(bodies.iloc[body], regions)
+    pairs = (gene[row], region)
+    weights = sp.csr_matrix((np.ones(row.size, np.float32), pairs), shape=(rna.n_vars, len(regions)))
     weights.sum_duplicates()
     weights.data[:] = 1.0  # a region counts once where several bodies have one name
     return weights
@@ -245,9 +234,17 @@ def _sums(found: Accessibility, weights: sp.csr_matrix) -> np.ndarray:
     return out
 
 
-def _scored_cells(mdata: MuData) -> tuple[np.ndarray, str]:
+def _scored_cells(mdata: MuData, found: Accessibility) -> tuple[np.ndarray, str]:
+    """Return test cells, where there are some that the model has not seen, else all."""
     if SPLIT in mdata.obs and (mdata.obs[SPLIT] == TEST).any():
-        return np.flatnonzero(mdata.obs[SPLIT] == TEST), "test cells"
+        cells = np.flatnonzero(mdata.obs[SPLIT] == TEST)
+        try:
+            if not found.measured:
+                refuse_trained(mdata, found.key, mdata.obs_names[cells], TEST)
+        except ChromatellError as error:
+            warn(f"ctl_pearson is over all cells, those of training too: {error}")
+        else:
+            return cells, "test cells"
     return np.arange(mdata.n_obs), "all cells"
 
 

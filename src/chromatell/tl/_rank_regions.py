@@ -17,6 +17,7 @@ from chromatell._validate import ChromatellError, examples, in_range, modality, 
 from chromatell.data.accessibility import fragment_counts
 from chromatell.data.chosen import Accessibility, accessibility, cell_labels, indicator
 from chromatell.data.named import Modalities, modalities
+from chromatell.evaluation.predictors import refuse_trained
 from chromatell.io._uns_store import model_keys
 from chromatell.models import load
 from chromatell.tl._measured_tests import MIN_CELLS, TESTS, by_cells, by_deseq2, by_donors, false_discovery
@@ -102,7 +103,8 @@ def rank_regions(
     Raises
     ------
     ChromatellError
-        No such prediction, column or group, groups of under two cells, or under two donors.
+        No such prediction, column or group, groups of under two cells, under two donors, or a `split` of
+        which the model was trained on cells.
 
     Notes
     -----
@@ -129,6 +131,8 @@ def rank_regions(
     if split is not None:
         one_of(split, SPLITS, "split")
         codes = np.where(split_of(mdata, (split,)) == split, codes, -1)
+        if not found.measured:
+            refuse_trained(mdata, found.key, mdata.obs_names[codes >= 0], split)
     codes, names = _with_cells(codes, names, groupby, split)
     chosen = _chosen(names, groups, reference, groupby)
     samples, n_samples = _samples(mdata, sample_key, codes)
@@ -197,7 +201,7 @@ def _with_cells(codes: np.ndarray, names: list[str], groupby: str, split: str | 
 
 
 def _chosen(names: list[str], groups: Sequence[str] | None, reference: str, groupby: str) -> list[int]:
-    asked = list(names if groups is None else [groups] if isinstance(groups, str) else groups)
+    asked = names if groups is None else [groups] if isinstance(groups, str) else list(map(str, groups))
     unknown = [g for g in [*asked, *([] if reference == "rest" else [reference])] if g not in names]
     if unknown:
         raise ChromatellError(

@@ -18,6 +18,7 @@ from chromatell.data.accessibility import open_matrix
 from chromatell.data.chosen import cell_labels, indicator
 from chromatell.data.named import Modalities, modalities
 from chromatell.data.predictions import prediction_keys
+from chromatell.models._trained_on import check_cells
 from chromatell.tl._link_regions import dense_model
 from chromatell.tl._sequences import result_key
 
@@ -89,7 +90,8 @@ def uncertainty(
     Raises
     ------
     ChromatellError
-        No such model or column, a model of another family, or groups of under ten cells alone.
+        No such model or column, a model of another family, groups of under ten cells alone, or measured validation or
+        test cells that the model was trained on.
 
     Notes
     -----
@@ -125,6 +127,9 @@ def uncertainty(
     regions = pd.Index(model.regions)
     splits = _splits(mdata, codes, len(names))
     observed = _observed(mdata, regions, splits, len(names))
+    for part in (VAL, TEST):
+        if part in observed:
+            check_cells(model.trained_cells, mdata.obs_names[splits[part] >= 0], name=key, part=part)
     calibrated = VAL in observed
     if not calibrated:
         warn(
