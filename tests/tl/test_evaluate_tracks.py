@@ -225,6 +225,37 @@ def test_without_validation_bins_it_is_chosen_on_training_bins_with_a_warning():
     )
 
 
+def test_a_target_that_no_validation_bin_knows_is_chosen_on_training_bins_alone_with_a_warning():
+    tracks = make()
+    known = {c: tracks.values(c, tracks.names).copy() for c in tracks.chroms}
+    for c in tracks.chroms:
+        known[c][tracks.names.index("noise"), tracks.usable(c, "val")] = np.nan
+    lacking = ctl.data.BinnedTracks(known, tracks.table, chrom_sizes=tracks.chrom_sizes)
+    lacking.masks, lacking.splits = tracks.masks, tracks.splits
+    noise = {c: tracks.values(c, "noise") + 0.1 * tracks.values(c, "plus") for c in tracks.chroms}
+    added = pd.DataFrame({"name": ["noise_good"], "assay": "noise", "role": "prediction"})
+    expected = ctl.data.BinnedTracks(known, tracks.table, chrom_sizes=tracks.chrom_sizes)
+    expected.masks = tracks.masks
+    expected.splits = {c: np.where(x == 1, 255, x).astype(x.dtype) for c, x in tracks.splits.items()}
+    for one in (lacking, expected):
+        one.add(noise, added)
+    options = {"block": BLOCK, "n_bootstrap": 0, "resolutions": (50,)}
+    with pytest.warns(ctl._validate.ChromatellWarning, match="'noise' is unknown in the validation bins"):
+        ctl.tl.evaluate(lacking, **options)
+    with pytest.warns(ctl._validate.ChromatellWarning, match="There is no validation bin"):
+        ctl.tl.evaluate(expected, **options)
+    for name in ("evaluation", "gains"):
+        found, other = (x.uns["ctl"][name] for x in (lacking, expected))
+        found, other = (x[x["target"] == "noise"].reset_index(drop=True) for x in (found, other))
+        assert len(found)
+        pd.testing.assert_frame_equal(found, other)
+    cut = row(lacking, view="peaks", metric="threshold").value  # of the others as ever
+    peak, y = bins(lacking, "H3K4me3", "val") > 0, bins(lacking, "H3K4me3_good", "val")
+    assert f1_score(peak, y > cut) == pytest.approx(
+        max(f1_score(peak, y > c) for c in [cut, *np.quantile(y, np.arange(0, 1, 0.01))])
+    )
+
+
 def test_few_blocks_give_no_interval():
     tracks = make()
     ctl.tl.evaluate(tracks, baselines=None, views="smoothed", n_bootstrap=20)  # blocks of 1 Mb: one a chromosome

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -40,6 +42,13 @@ SMALL = {"_FEWEST": 8, "_STEPS": 40, "_BATCH": 6}
 def small(monkeypatch):
     for name, value in SMALL.items():
         monkeypatch.setattr(_carried_network, name, value)
+
+
+@pytest.fixture
+def logged(caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("chromatell"), "propagate", True)
+    with caplog.at_level("INFO", logger="chromatell"):
+        yield caplog
 
 
 @pytest.fixture(scope="module")
@@ -156,15 +165,52 @@ def test_one_strand_or_none(strand):
     assert np.isfinite(model.predict(one).values("chr1")).all()
 
 
-def test_few_pieces_have_no_cnn_and_without_validation_bins_it_is_half(monkeypatch, tracks):
+def test_few_pieces_have_no_cnn_and_without_validation_bins_it_is_half(monkeypatch, tracks, logged):
     few = ctl.models.Nascent(tracks_of(made(n=3000)), **OPTIONS)
     few.train(max_epochs=2, seed=0)
+    assert "needs 8 pieces of 512 bins in a row, and the training bins hold 6. Train on more of the" in logged.text
     assert few.module.network is None
     assert few.card["cnn_share"] == {"mark": 0.0}
     enough = ctl.models.Nascent(tracks_of(made(n=12_000)), augment=False, **OPTIONS)
     monkeypatch.setattr(_carried_network, "_PASSES", 1)
     enough.train(max_epochs=2, seed=0)
     assert enough.card["cnn_share"] == {"mark": 0.5}
+
+
+@pytest.mark.parametrize("augment", [True, False])
+def test_too_few_bins_drawn_are_told_with_the_number_that_does(tracks, logged, augment):
+    options = {**OPTIONS, "augment": augment}
+    few = ctl.models.Nascent(tracks, max_bins=2000, **options)
+    few.train(max_epochs=1, seed=0)
+    assert few.module.network is None
+    enough = int(re.search(r"max_bins=2000 draws \d of \d+. Draw more: max_bins=(\d+)", logged.text)[1])
+    logged.clear()
+    for most, there in ((enough - 1, False), (enough, True)):
+        model = ctl.models.Nascent(tracks, max_bins=most, **options)
+        model.train(max_epochs=1, seed=0)
+        assert (model.module.network is not None) is there
+    assert logged.text.count("No CNN was fitted") == 1
+
+
+def test_the_gap_that_is_asked_for_holds_what_the_cnn_reads(logged):
+    tracks = tracks_of(made(n=12_000))
+    sizes = {"by": "blocks", "block": 60_000, "fractions": (0.6, 0.2, 0.2), "seed": 0}
+    ctl.pp.split_regions(tracks, width=2550, **sizes)
+    ctl.models.Nascent(tracks, **{**OPTIONS, "cnn": False})._fit_stats(tracks, 0)
+    assert "Blocks of the split" not in logged.text
+    ctl.models.Nascent(tracks, **OPTIONS)._fit_stats(tracks, 0)
+    assert f"reads {(25 + REACH) * 50} bp on each side" in logged.text
+    width = int(re.search(r"width=(\d+)\)", logged.text)[1])
+    logged.clear()
+    ctl.pp.split_regions(tracks, width=width - 200, **sizes)
+    ctl.models.Nascent(tracks, **OPTIONS)._fit_stats(tracks, 0)
+    assert "Blocks of the split" in logged.text
+    logged.clear()
+    ctl.pp.split_regions(tracks, width=width, **sizes)
+    ctl.models.Nascent(tracks, **OPTIONS)._fit_stats(tracks, 0)
+    assert "Blocks of the split" not in logged.text
+    train, test = (np.flatnonzero(tracks.usable("chr1", part)) for part in ("train", "test"))
+    assert np.abs(train[:, None] - test[None, :]).min() > 25 + REACH
 
 
 def test_pieces_hold_training_bins_alone():

@@ -162,13 +162,26 @@ class TrackTask(Task):
         """Yield the targets."""
         for target, stream in zip(self.targets, self.request.streams(len(self.targets)), strict=True):
             scored = self._bins(target, self.chroms, self.request.split, self.request.n_bootstrap, stream)
-            chosen = self._bins(target, self._chosen_on, self._chosen_in, 0, stream)
+            chosen = self._choosing(target, stream)
             if PEAKS in self.views and not chosen.peak.any():
                 logger.info("%s has no peak in the %s bins: no threshold was chosen.", target, chosen.split)
             views = tuple(v for v in self.views if v != SMOOTHED or is_smoothed(self.tracks, target))
             here = [p for p in self.predictors if p.stands_in(target)]
             rng = np.random.default_rng(stream)
             yield Comparison(target, {"target": target}, scored, chosen, here, views, rng)
+
+    def _choosing(self, target: str, stream: np.random.SeedSequence) -> TrackBins:
+        """Return the bins that choose; of a target that no validation bin knows, training bins, with a warning."""
+        found = self._bins(target, self._chosen_on, self._chosen_in, 0, stream)
+        if found.peak.size or not any(self.tracks.usable(c, TRAIN).any() for c in self.tracks.chroms):
+            return found
+        training = self._bins(target, _enough(self.tracks, TRAIN), TRAIN, 0, stream)
+        if training.peak.size:
+            warn(
+                f"{target!r} is unknown in the validation bins: its threshold and best baseline are chosen on training "
+                "bins. Split so that some are known, ctl.pp.split_regions(tracks, by='blocks', seed=...)."
+            )
+        return training
 
     def _bins(
         self, target: str, chroms: Sequence[str], split: str, n_bootstrap: int, stream: np.random.SeedSequence

@@ -81,15 +81,16 @@ def classifies(options: NascentConfig) -> bool:
     return options.task == "classification"
 
 
-def check_gap(data: BinnedTracks, window: int, margin: int) -> None:
+def check_gap(data: BinnedTracks, window: int, margin: int, beyond: int = 0) -> None:
     """Say where the blocks of the split lie nearer to each other than half of what a bin is predicted from.
 
-    `window` is that of the signal, `margin` the sequence on each side of a bin, 0 where none is read; both in bins.
+    `window` is that of the signal, `margin` the sequence on each side of a bin, 0 where none is read, and `beyond` how
+    far away, on each side, lie bins whose windows are read too; all in bins.
     """
     how = data.uns.get(REGION_SPLIT_HOW, {})
     if how.get("by") != "blocks" or how.get("leaky"):
         return
-    reach = max(window // 2, margin) * data.bin_size
+    reach = max(window // 2 + beyond, margin) * data.bin_size
     if reach > int(how.get("gap", 0)) + data.bin_size:  # the middle bin counts to both sides
         logger.warning(
             "Blocks of the split lie %d bp apart, and the model reads %d bp on each side of a bin: training reaches "

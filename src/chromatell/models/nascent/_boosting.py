@@ -82,7 +82,8 @@ def boost(
 ) -> tuple[Trees, dict[str, list[float]]]:
     """Return trees of every target, and a loss after each round that all of them had, the mean over targets.
 
-    It is the RMSE, with 'logistic' 1 - average precision, with 'hinge' the share of wrong calls. `state` is the file
+    It is the RMSE, with 'logistic' 1 - average precision, with 'hinge' the share of wrong calls. A target of which the
+    validation bins have no such loss is grown for all rounds, and is not in the mean of it. `state` is the file
     that a stopped run goes on from, written after each target; `identity` as for `fit_network`; `called` is what a log
     line calls the rows that trees are grown on.
     """
@@ -100,7 +101,9 @@ def boost(
     with progress("Training", total=n, unit="targets") as advance:
         advance(len(found))
         for i in range(len(found), n):
-            parts = {k: _matrix(part, i) for k, part in (("train", train), ("val", val)) if part is not None}
+            parts = {"train": _matrix(train, i)}
+            if val is not None and has_loss(val[1][i], loss):
+                parts["val"] = _matrix(val, i)
             found.append(_boost_one(parts, config, options, loss=loss, seed=seed, device=device))
             if state is not None:
                 StateFile().save_checkpoint({"identity": own, "targets": [x.plain() for x in found]}, state)
@@ -108,9 +111,17 @@ def boost(
             name, losses = list(found[-1].losses.items())[-1]
             part = "validation" if name == "val" else "training"
             logger.info(f"Trees of target {i + 1} of {n}: lowest {part} loss {losses.min():.4g}.")
-    names = {"train": "train_loss", "val": "validation_loss"}
-    history = {names[k]: _mean([x.losses[k] for x in found]) for k in found[0].losses}
+    history = {}
+    for part, name in (("train", "train_loss"), ("val", "validation_loss")):
+        if each := [x.losses[part] for x in found if part in x.losses]:
+            history[name] = _mean(each)
     return joined_trees([x.trees for x in found]), history
+
+
+def has_loss(y: np.ndarray, loss: str) -> bool:
+    """Return whether bins of a target (bins,), NaN where unknown, say when to stop: some known, of classes both."""
+    known = y[np.isfinite(y)]
+    return known.size > 0 and (loss != "logistic" or known.min() < known.max())
 
 
 def _boost_one(

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from chromatell._keys import TRAIN
 from chromatell._progress import progress
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError
@@ -18,6 +19,7 @@ from chromatell.models.nascent._losses import mean_loss, to_output
 from chromatell.models.nascent._networks import DilatedBlock
 
 if TYPE_CHECKING:
+    from chromatell.data.tracks import BinnedTracks
     from chromatell.models.nascent._carry import Densities
 
 LENGTH = 512  # bins of a piece that trains
@@ -26,6 +28,7 @@ REACH = sum(_DILATIONS)  # bins: what is said of one depends on none further awa
 _BATCH = 8  # pieces
 _STEPS, _PASSES = 2000, 10  # at most
 _LR, _WEIGHT_DECAY = 3e-3, 1e-3
+PIECES_HOLD = 2  # pieces hold so many times the bins of trees, in half precision
 _FEWEST = 32  # unchanged pieces, 0.8 Mb in bins of 50 bp: of fewer no network is fitted
 _KNOWN = 0.3  # least share of a piece's bins that train
 
@@ -139,6 +142,26 @@ def fitted_network(pieces: Pieces, loss: str, seed: np.random.SeedSequence) -> C
             advance(1)
     logger.info(f"The CNN of 'transfer' was fitted in {steps} steps: loss {np.mean(losses[-50:]):.4g}.")
     return network.eval()
+
+
+def warn_too_few(pieces: Pieces, data: BinnedTracks, most: int, n_samples: int) -> None:
+    """Say that no network was fitted, why, and what would let one be: more bins drawn, or more there to draw.
+
+    `most` bins were to be drawn at most in `n_samples` samples.
+    """
+    usable = {c: data.usable(c, TRAIN) for c in data.chroms}
+    every = LENGTH * sum(map(len, usable.values()))
+    there = sum(map(len, drawn_starts(usable, every, np.random.default_rng(0)).values()))
+    if there < _FEWEST:
+        bins = f"{_FEWEST * LENGTH * data.bin_size / 1e6:.3g} Mb"
+        cure = f"the training bins hold {there}. Train on more of the genome, at least {bins}, or leave cnn= out."
+    else:
+        enough = n_samples * -(-_FEWEST * LENGTH // PIECES_HOLD)
+        cure = f"max_bins={most} draws {pieces.plain} of {there}. Draw more: max_bins={enough}, or leave cnn= out."
+    logger.warning(
+        "No CNN was fitted, the model is trees alone: it needs %d pieces of %d bins in a row, and %s",
+        _FEWEST, LENGTH, cure,
+    )  # fmt: skip
 
 
 def _start(network: CarriedNetwork, pieces: Pieces, loss: str) -> None:

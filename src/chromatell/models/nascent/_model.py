@@ -30,6 +30,7 @@ from chromatell.models._trained_on import STRETCHES, trained_intervals
 from chromatell.models.nascent._batches import Source, interval_batches, window_batches
 from chromatell.models.nascent._bins import check_gap, draw_bins, most_bins, other_strands, target_scale
 from chromatell.models.nascent._build import build_network
+from chromatell.models.nascent._carried_network import REACH
 from chromatell.models.nascent._carry import Sample, assays_of
 from chromatell.models.nascent._config import UNREAD_BY_TREES, NascentConfig, options_for
 from chromatell.models.nascent._evaluation import Predictor, predicted_chromosomes, prediction_table
@@ -100,10 +101,12 @@ class Nascent(ChromatinModel):
     reads 31 more on each side: 24 filters, five residual convolutions dilated by 1 to 16, all targets at once;
     `max_epochs`, `lr` and `accelerator` are of the trees. What is predicted is smoothed by a Gaussian of 0 to 1,000 bp.
     Of each target that width, and the CNN or none of it, are taken that have the least loss in validation bins as all
-    these samples see them (nothing that loses in the sample as it is); without any the CNN is half, and the width half
-    of what the target was smoothed over; of fewer than 32 unchanged pieces there is no CNN. ``card['smoothing']`` (bp)
-    and ``card['cnn_share']`` say it. ``card['validation']`` says of each target how well the validation bins are
-    predicted, and whether that is enough to have the mark at all. A query with over 20 times fewer reads than training,
+    these samples see them (nothing that loses in the sample as it is); without any, or of a target that is known in
+    none, the CNN is half, and the width half of what the target was smoothed over, and trees are not stopped early; of
+    fewer than 32 unchanged pieces (`max_bins` under 65,536, ``augment=False`` 8,192) there is no CNN, and a log line
+    says so. ``card['smoothing']`` (bp) and ``card['cnn_share']`` say it. ``card['validation']`` says of each target how
+    well the validation bins are predicted, and whether that is enough to have the mark at all; None where no bin of the
+    target tells, because none is known or they are all alike. A query with over 20 times fewer reads than training,
     or whose reads are concentrated otherwise, is told by a warning.
 
     ``preset='stanford2019'``, one network a target. CNN: published are the window of 2,561 bins, one input channel, a
@@ -199,7 +202,8 @@ class Nascent(ChromatinModel):
             self._sample(data, self.inputs) if self.options.carries else None,
         )
         self.config[SIGNAL] = describe_signal(data, self.inputs, TRAIN)
-        check_gap(data, self.options.window, MARGIN if self.options.context == "sequence" else 0)
+        margin = MARGIN if self.options.context == "sequence" else 0
+        check_gap(data, self.options.window, margin, REACH if self.options.carries and self.options.cnn else 0)
         self.config[STRETCHES] = trained_intervals(data, self.targets)
 
     def _build(self) -> None:
@@ -226,7 +230,7 @@ class Nascent(ChromatinModel):
         self.config["training_bins"] = bins.used
         self.module, self.history_ = bins.grow(
             self.train_config,
-            sigmas=[x[SIGMA] for x in self.config["target_tracks"]],
+            sigmas={t: x[SIGMA] for t, x in zip(self.targets, self.config["target_tracks"], strict=True)},
             seed=seed,
             accelerator=kwargs.get("accelerator"),
             state=state,

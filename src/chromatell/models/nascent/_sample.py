@@ -83,6 +83,8 @@ def validated(
 ) -> dict[str, dict[str, Any]]:
     """Return of each target how well validation bins are predicted, and whether the mark is to be had; {} without any.
 
+    Both are None of a target whose validation bins do not tell: none is known, or they are all alike.
+
     Parameters
     ----------
     observed
@@ -107,12 +109,18 @@ def validated(
         return {}
     both = np.concatenate(y, axis=1), np.concatenate(found, axis=1)
     said = {t: _verdict(a[np.isfinite(a)], b[np.isfinite(a)], classes) for t, a, b in zip(targets, *both, strict=True)}
-    lost = [f"{t} ({x[SCORE[classes]]:.2f})" for t, x in said.items() if not x["predictable"]]
+    lost = [f"{t} ({x[SCORE[classes]]:.2f})" for t, x in said.items() if x["predictable"] is False]
     if lost:
         what = "average precision" if classes else "r"
         logger.warning(
             "By the validation bins these cannot be had from this signal (%s): %s. The model's card says so.",
             what, ", ".join(lost),
+        )  # fmt: skip
+    if untold := [t for t, x in said.items() if x["predictable"] is None]:
+        why = [f"{t} ({'all are alike' if said[t]['bins'] else 'none is known'})" for t in untold]
+        logger.warning(
+            "Validation bins do not tell whether these can be had from this signal: %s. The model's card says None.",
+            ", ".join(why),
         )  # fmt: skip
     return said
 
@@ -121,15 +129,17 @@ SCORE = {False: "pearson", True: "average_precision"}
 
 
 def _verdict(y: np.ndarray, found: np.ndarray, classes: bool) -> dict[str, Any]:
-    flat = y.size < 2 or y.std() == 0 or found.std() == 0
     said: dict[str, Any] = {"bins": int(y.size)}
     if classes:
-        share = float(y.mean()) if y.size else 0.0
+        said["prevalence"] = round(float(y.mean()), 4) if y.size else None
+    if y.size < 2 or y.min() == y.max():
+        return {**said, SCORE[classes]: None, "predictable": None}
+    flat = found.std() == 0
+    if classes:
+        share = float(y.mean())
         value = share if flat else float(average_precision(y > 0, found))
-        good = share < 1 and (value - share) / (1 - share) >= _LEAST_GAIN
-        said |= {SCORE[True]: round(value, 4), "prevalence": round(share, 4)}
+        good = (value - share) / (1 - share) >= _LEAST_GAIN
     else:
         value = 0.0 if flat else float(np.corrcoef(y, found)[0, 1])
         good = value >= _LEAST_R
-        said[SCORE[False]] = round(value, 4)
-    return {**said, "predictable": bool(good)}
+    return {**said, SCORE[classes]: round(value, 4), "predictable": bool(good)}

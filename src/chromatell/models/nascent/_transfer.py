@@ -15,7 +15,14 @@ from chromatell.data._other_assays import KINDS, changed
 from chromatell.data._tracks_inputs import input_values
 from chromatell.data._tracks_table import STRAND
 from chromatell.models.nascent._bins import draw_bins
-from chromatell.models.nascent._carried_network import REACH, CarriedNetwork, Pieces, around, drawn_starts
+from chromatell.models.nascent._carried_network import (
+    PIECES_HOLD,
+    REACH,
+    CarriedNetwork,
+    Pieces,
+    around,
+    drawn_starts,
+)
 from chromatell.models.nascent._carry import Assay, Densities, Sample
 from chromatell.models.nascent._losses import to_value
 from chromatell.models.nascent._smoothing import MOST, PIECE, chosen, smoothed_predictor, tried_widths, width_losses
@@ -28,7 +35,6 @@ if TYPE_CHECKING:
     from chromatell.models.nascent._evaluation import Predictor
 
 NETWORK_SHARE = 0.5  # of the CNN in a prediction, where it is there
-_PIECES = 2  # pieces that train the CNN hold so many times the bins of trees, in half precision
 _RISES = 0.05  # least correlation of a target with the log signal that it is blended with
 _ENOUGH = 4_000_000  # bins of chromosomes that one changed sample is made of
 _WEIGHED = 200_000  # validation bins that choose width and share
@@ -170,7 +176,10 @@ class CarriedBins:
     network: np.ndarray | None = None
 
     def chosen(self, trees: Trees, blend: Blend, options: NascentConfig, seed: np.random.SeedSequence) -> Blend:
-        """Return a blend with the share of the CNN and the width that have the least loss in these bins, or some."""
+        """Return a blend with the share of the CNN and the width that have the least loss in these bins, or some.
+
+        Of a target that is known in none of them both stay as they are.
+        """
         piece = self.at // PIECE
         unchanged = np.unique(piece[: self.plain])
         others = np.random.default_rng(seed).permutation(np.setdiff1d(piece, unchanged))
@@ -187,7 +196,15 @@ class CarriedBins:
             tried += [(share, width) for width in widths]
         every, unchanged = (np.concatenate(x, axis=1) for x in zip(*losses, strict=True))
         best = np.array(tried)[chosen(every, unchanged)]
+        told = np.isfinite(self.targets[:, rows]).any(axis=1)
+        kept = np.stack([blend.network, blend.width], axis=1)
+        best = np.where(told[:, np.newaxis], best, kept)
         return replace(blend, network=best[:, 0], width=best[:, 1])
+
+
+def samples_of(options: NascentConfig) -> int:
+    """Return how many samples that might have been share the bins."""
+    return len(KINDS) if options.augment else 1
 
 
 def samples(
@@ -234,14 +251,14 @@ def carried_bins(
     data, options = source.data, source.options
     parts: list[tuple[np.ndarray, ...]] = []
     plain = first = 0
-    share = max(most // (len(KINDS) if options.augment else 1), 1)
+    share = max(most // samples_of(options), 1)
     for kind, stream, values, scale in samples(source, assays, split, seed):
         own, piece = data.select(chroms=list(values)), 1 if split == TRAIN else PIECE
         at, _ = draw_bins(own, split, share, stream.spawn(1)[0], piece=piece, say=False)
         usable = {c: data.usable(c, split) for c in at}
         starts: dict[str, list[int]] = {}
         if pieces is not None:
-            starts = drawn_starts(usable, _PIECES * share, np.random.default_rng(stream.spawn(1)[0]))
+            starts = drawn_starts(usable, PIECES_HOLD * share, np.random.default_rng(stream.spawn(1)[0]))
         for chrom, bins in at.items():
             signal, y = Densities(values.pop(chrom), assays, scale, options.window), source.y(chrom)
             if pieces is not None:

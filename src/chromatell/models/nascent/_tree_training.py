@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,15 +11,23 @@ import numpy as np
 import torch
 
 from chromatell._keys import SPLITS, TRAIN, VAL
-from chromatell._validate import ChromatellError
+from chromatell._settings import logger
+from chromatell._validate import ChromatellError, examples
 from chromatell.models._train_config import TrainConfig
 from chromatell.models.nascent._batches import Source, tree_bins
 from chromatell.models.nascent._bins import draw_bins, most_bins
-from chromatell.models.nascent._carried_network import CarriedNetwork, Pieces, fitted_network
+from chromatell.models.nascent._carried_network import CarriedNetwork, Pieces, fitted_network, warn_too_few
 from chromatell.models.nascent._carry import Assay
 from chromatell.models.nascent._config import NascentConfig
 from chromatell.models.nascent._smoothing import unchosen_widths
-from chromatell.models.nascent._transfer import NETWORK_SHARE, Blend, BlendedTrees, CarriedBins, carried_bins
+from chromatell.models.nascent._transfer import (
+    NETWORK_SHARE,
+    Blend,
+    BlendedTrees,
+    CarriedBins,
+    carried_bins,
+    samples_of,
+)
 from chromatell.models.nascent._trees import TreeModule
 
 Bins = tuple[np.ndarray, np.ndarray]  # features (features, bins) and scaled targets (targets, bins)
@@ -59,6 +67,8 @@ class TreeBins:
             if train is None:
                 raise ChromatellError("No usable bin is marked 'train'. Run ctl.pp.split_regions(tracks, by='blocks').")
             network = None if pieces is None else fitted_network(pieces, options.loss, draws[0].spawn(1)[0])
+            if pieces is not None and network is None:
+                warn_too_few(pieces, source.data, most_bins(options, TRAIN), samples_of(options))
             del pieces  # not in memory beside the validation bins
             val = carried_bins(source, assays, VAL, most_bins(options, VAL), draws[1], network=network)
             n = sum(int(source.data.usable(c, TRAIN).sum()) for c in source.data.chroms)
@@ -75,7 +85,7 @@ class TreeBins:
         self,
         plan: TrainConfig,
         *,
-        sigmas: Sequence[float],
+        sigmas: Mapping[str, float],
         seed: int,
         accelerator: str | None,
         state: Path | None,
@@ -83,10 +93,13 @@ class TreeBins:
     ) -> tuple[TreeModule | BlendedTrees, dict[str, list[float]]]:
         """Return the trees, and the losses after each round; `state` and `identity` as for `boost`.
 
-        `sigmas` are the bins that each target was smoothed over.
+        `sigmas` says of each target the bins that it was smoothed over.
         """
-        from chromatell.models.nascent._boosting import boost, tree_options
+        from chromatell.models.nascent._boosting import boost, has_loss, tree_options
 
+        if self.val[0].size:
+            told = (has_loss(y, self.options.loss) for y in self.val[1])
+            self._say_untold([name for name, is_told in zip(sigmas, told, strict=True) if not is_told], plan)
         gpu = accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
         trees, history = boost(
             self.train,
@@ -105,13 +118,21 @@ class TreeBins:
         plain = slice(0, self.carried.plain)
         said = trees.predict(self.carried.features[:, plain])
         blend = Blend.of(self.options.blend, said, self.carried.log_signal[plain], self.carried.targets[:, plain])
+        width = unchosen_widths(list(sigmas.values())) if self.options.smooth else blend.width
+        share = 0.0 if self.network is None else NETWORK_SHARE
+        blend = replace(blend, width=width, network=np.full(width.size, share))  # where no validation bin says which
         if self.held is not None:
             blend = self.held.chosen(trees, blend, self.options, np.random.SeedSequence([seed, SPLITS.index(VAL)]))
-        else:
-            width = unchosen_widths(sigmas) if self.options.smooth else blend.width
-            share = 0.0 if self.network is None else NETWORK_SHARE
-            blend = replace(blend, width=width, network=np.full(width.size, share))
         return BlendedTrees(trees, blend, self.network), history
+
+    def _say_untold(self, names: Sequence[str], plan: TrainConfig) -> None:
+        """Say which targets have no validation bins that tell when to stop."""
+        if names:
+            side = " or they are on one side of the threshold" if self.options.loss == "logistic" else ""
+            logger.info(
+                "No validation bin of %s is known%s: trees of all %d rounds are kept, as without validation bins.",
+                examples(names), side, plan.max_epochs,
+            )  # fmt: skip
 
     def _called(self) -> str:
         """Return what a log line calls the rows: those of 'transfer' may hold a bin several times."""
