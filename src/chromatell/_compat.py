@@ -76,6 +76,23 @@ def either_zarr() -> Iterator[None]:
         yield
 
 
+def text_of(values: Any) -> Any:
+    """Return an array of text as NumPy's fixed-width str, whatever dtype of text its reader gave it.
+
+    anndata reads text of Zarr stores as NumPy's variable-width `StringDType`, which ``astype(str)`` refuses.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> text_of(np.array(["chr1", "chr22"], dtype=np.dtypes.StringDType())).dtype
+    dtype('<U5')
+    """
+    import numpy as np
+
+    found = np.asarray(values)
+    return (found.astype(object) if found.dtype.kind == "T" else found).astype(str)
+
+
 def own_text_dtype() -> bool:
     """Return whether pandas keeps text in a dtype of its own unless told otherwise, as pandas 3 does."""
     import pandas as pd

@@ -21,6 +21,7 @@ from chromatell._errors import ChromatellWarning as ChromatellWarning
 from chromatell._keys import ATAC, ATAC_PRED, RNA, SPLIT, SPLITS, TRAIN
 from chromatell._nearest import did_you_mean, names_there
 from chromatell._nearest import examples as examples
+from chromatell._settings import file_name
 from chromatell._sparse import check_sparse
 
 _REGION = re.compile(r".+[:_-][\d,]+[-_][\d,]+")
@@ -50,6 +51,35 @@ def heard(function: Callable[..., Any], *arguments: Any) -> tuple[Any, list[str]
         return function(*arguments), texts
     finally:
         _heard.reset(before)
+
+
+def check_writable(data: MuData | AnnData) -> None:
+    """Raise where `data` is a view of cells whose matrices lie in a file: anndata and mudata let none be written."""
+    if not (isinstance(data, MuData | AnnData) and data.is_view and data.isbacked):
+        return
+    file = file_name(data.filename or "")
+    if isinstance(data, AnnData):
+        raise ChromatellError(
+            f"adata is a view of cells whose matrices lie in a file ({file}), and nothing can be written into such a "
+            "view. Read its part of the file first: adata = adata.to_memory()."
+        )
+    raise ChromatellError(
+        f"mdata is a view of cells whose matrices lie in a file ({file}), and nothing can be written into such a view. "
+        "Give it a file of its own first: mdata = mdata.copy(filename='part.h5mu')."
+    )
+
+
+def check_tables(data: Any) -> None:
+    """Raise, before any work, where a modality, into whose tables a verb writes, is a view of matrices in a file."""
+    held = data.mod.items() if isinstance(data, MuData) else ()
+    views = [name for name, adata in held if adata.is_view and adata.isbacked]
+    if views:
+        lines = "; ".join(f"mdata.mod[{name!r}] = mdata.mod[{name!r}].to_memory()" for name in views)
+        raise ChromatellError(
+            f"mdata.mod[{views[0]!r}] is a view of cells whose matrices lie in a file "
+            f"({file_name(data.mod[views[0]].filename or '')}), and nothing can be written into such a view. Read its "
+            f"part of the file first: {lines}."
+        )
 
 
 def modality(mdata: MuData, name: str) -> AnnData:

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from chromatell._compat import text_of
 from chromatell._keys import ISM, UNS
 from chromatell._settings import settings
 from chromatell.cli._console import output
@@ -46,12 +47,12 @@ def long_table(found: dict[str, Any]) -> pd.DataFrame:
     r, g, b, i = r[keep], g[keep], b[keep], i[keep]
     names = np.array(list("ACGTN"))
     columns = {
-        "region": np.asarray(found["regions"]).astype(str)[r],
-        "chrom": np.asarray(found["chrom"]).astype(str)[r],
+        "region": text_of(found["regions"])[r],
+        "chrom": text_of(found["chrom"])[r],
         "pos": np.asarray(found["start"])[r] + i + 1,
         "ref": names[tokens[r, i]],
         "alt": names[b],
-        "group": np.asarray(found["groups"]).astype(str)[g],
+        "group": text_of(found["groups"])[g],
         "effect": effect[r, g, b, i],
     }
     return pd.DataFrame(columns)

@@ -18,7 +18,7 @@ from chromatell._docs import TEXTS, completed
 from chromatell._keys import ATAC, RNA
 from chromatell._nearest import names_there
 from chromatell._settings import file_name
-from chromatell._validate import SWAP, ChromatellError, examples
+from chromatell._validate import SWAP, ChromatellError, check_writable, examples
 from chromatell.data.predictions import attach
 
 Layer = str | Mapping[str, str] | None
@@ -46,10 +46,12 @@ def modalities(verb: Callable[_P, _R]) -> Callable[_P, _R]:
     this is done.
     """
     checked = arguments(verb, also=(RNA, ATAC, "layer"))
-    first = next(iter(inspect.signature(verb).parameters))
+    first, writes = next(iter(inspect.signature(verb).parameters)), "copy" in inspect.signature(verb).parameters
 
     @wraps_with_keywords(verb)
     def named(*args: Any, rna: str = RNA, atac: str = ATAC, layer: Layer = None, **kwargs: Any) -> Any:
+        if writes:
+            _make_writable(args[0] if args else kwargs.get(first))
         if kwargs.get("copy"):
             _copyable(args[0] if args else kwargs.get(first))
         if (rna, atac) == (RNA, ATAC) and layer is None:
@@ -82,6 +84,16 @@ def modalities(verb: Callable[_P, _R]) -> Callable[_P, _R]:
     parameters = list(inspect.signature(named).parameters)
     named.__doc__ = completed(inspect.getdoc(verb) or "", parameters, TEXTS["modalities"])
     return cast("Callable[_P, _R]", named)  # `rna`, `atac` and `layer` stand in the signature of `verb`
+
+
+def _make_writable(data: Any) -> None:
+    """Make a view of a MuData an object of its own, before any work; raise for one of cells in a file.
+
+    mudata would do so at the first write into it, but not where a modality is added, which breaks the view.
+    """
+    check_writable(data)
+    if isinstance(data, MuData) and data.is_view:
+        data.obs = data.obs.copy()
 
 
 def _copyable(data: Any) -> None:

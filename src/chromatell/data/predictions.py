@@ -71,6 +71,8 @@ def write_prediction(
     else:
         check_regions(mdata, regions, key)
         current = pred.uns[UNS][X_KEY]
+        if pred.isbacked and (main or current == key or pred.is_view):  # the file stays as it is, also opened with "r+"
+            pred = mdata.mod[ATAC_PRED] = pred.to_memory()
         if current == key:
             pred.X = values
         elif main:
@@ -148,7 +150,10 @@ def written_together(data: MuData | AnnData) -> Iterator[None]:
             _put_back(getattr(owner, name), value)
         _put_back(data.uns, uns)
         if pred is not None:
-            pred.X = x
+            if isinstance(data, MuData) and data.mod[ATAC_PRED] is not pred:
+                data.mod[ATAC_PRED] = pred
+            if not pred.isbacked:
+                pred.X = x
             _put_back(pred.uns, said)
         raise
 

@@ -13,7 +13,7 @@ from mudata import MuData
 from chromatell._arguments import arguments
 from chromatell._compat import either_zarr, layer_names, no_pull, plain_axis, plain_strings
 from chromatell._settings import file_name, logger
-from chromatell._validate import ChromatellError
+from chromatell._validate import ChromatellError, check_tables, check_writable
 from chromatell.io._child import known
 from chromatell.io._h5_sink import H5Sink, h5_sink
 from chromatell.io._replace import check_target
@@ -78,6 +78,8 @@ def write(
             f"path={str(path)!r} does not fit a {type(data).__name__}: it must end in {fitting} or .zarr, such as "
             f"path={str(path.parent / (path.stem or 'data')) + fitting!r}."
         )
+    check_writable(data)
+    check_tables(data)
     check_target(path, "data", overwrite=overwrite)
     backing = data.filename if data.isbacked else None
     if backing is not None and path.exists() and path.samefile(backing):

@@ -10,7 +10,7 @@ import numpy as np
 from chromatell._arguments import arguments
 from chromatell._keys import MODELS, UNS
 from chromatell._nearest import names_there
-from chromatell._validate import ChromatellError, store_key
+from chromatell._validate import ChromatellError, check_writable, store_key
 from chromatell.io._record import NAMES, RESAVE, Record, content_hash, dump_json, join_name, split_name, verified
 
 TEXTS = ("manifest", "hash", "card")
@@ -56,6 +56,7 @@ def write_record(mdata: HasUns, key: str, record: Record) -> None:
     ['dense']
     """
     store_key(key)
+    check_writable(mdata)
     own = mdata.uns.get(UNS, {})
     if not isinstance(own, Mapping) or not isinstance(own.get(MODELS, {}), Mapping):
         raise ChromatellError(f"uns[{UNS!r}] is not a dict of this package; remove it first: del mdata.uns[{UNS!r}].")

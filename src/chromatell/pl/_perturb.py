@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Unpack
 import numpy as np
 from mudata import MuData
 
+from chromatell._compat import text_of
 from chromatell._docs import documented, example
 from chromatell._keys import PERTURBATION
 from chromatell._nearest import names_there
@@ -69,7 +70,7 @@ def perturb(
             f"mdata.uns['ctl'][{key!r}] was not written by ctl.tl.perturb. Run {call}, or name another with key=."
         )
     effect = np.asarray(found["effect"])
-    names, groups, regions = (np.asarray(found[n]).astype(str) for n in ("targets", "groups", "regions"))
+    names, groups, regions = (text_of(found[n]) for n in ("targets", "groups", "regions"))
     largest = f" (largest of {len(names)} targets)" if target is None and len(names) > 1 else ""
     if target is None:
         target = str(names[np.nanargmax(np.nanmax(np.abs(effect), axis=(1, 2)))])

@@ -12,7 +12,7 @@ from mudata import MuData
 
 from chromatell._keys import ATAC, CHROM, DNA, HAS_SEQUENCE, UNKNOWN_SHARE, UNS
 from chromatell._settings import logger
-from chromatell._validate import ChromatellError, examples, store_key
+from chromatell._validate import ChromatellError, check_tables, examples, store_key
 from chromatell.data.named import Modalities, modalities
 from chromatell.genome.builds import ChromSizes, chromosome_sizes, identify, normalised
 from chromatell.genome.genome import Genome
@@ -109,6 +109,7 @@ def add_sequence(
     >>> atac.varm["dna_code"].shape[1], bool(atac.var["ctl_has_sequence"].all())
     (200, True)
     """
+    check_tables(mdata)
     _check_arguments(width, max_unknown, key_added)
     atac = regions_of(mdata)
     if fasta is None:

@@ -24,7 +24,7 @@ from chromatell._keys import (
     UNS,
 )
 from chromatell._settings import logger
-from chromatell._validate import ChromatellError, examples, in_range
+from chromatell._validate import ChromatellError, check_tables, examples, in_range
 from chromatell.data.named import Modalities, modalities
 from chromatell.genome.builds import ChromSizes, chromosome_sizes
 from chromatell.genome.homer import match_peaks
@@ -159,6 +159,7 @@ def annotate_regions(
     >>> atac.var["tss_distance"].tolist()
     [-6500, -2000, 550, 83500]
     """
+    check_tables(data)
     windows = {"promoter": _window(promoter, "promoter"), "tts": _window(tts, "tts")}
     precedence = _order(precedence, classes)
     atac = regions_of(data)

@@ -13,7 +13,7 @@ from mudata import MuData
 
 from chromatell._keys import ORTHOLOG, ORTHOLOG_OF, RNA, UNS
 from chromatell._settings import logger
-from chromatell._validate import ChromatellError, column, examples, modality, unique_names, warn
+from chromatell._validate import ChromatellError, check_tables, column, examples, modality, unique_names, warn
 from chromatell.data.named import Modalities, modalities
 from chromatell.genome.annotation import strip_version
 from chromatell.pp._region_data import check_uns
@@ -103,6 +103,7 @@ def map_orthologs(
     >>> rna.var_names.tolist()
     ['Actb', 'Gapdh', 'no_ortholog:H19', 'no_ortholog:SOX2']
     """
+    check_tables(adata)
     rna = modality(adata, RNA) if isinstance(adata, MuData) else adata
     if not isinstance(rna, AnnData):
         raise ChromatellError(f"Expected an AnnData or a MuData with 'rna', got {type(adata).__name__}.")

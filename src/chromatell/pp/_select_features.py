@@ -10,12 +10,13 @@ import scipy.sparse as sp
 from anndata import AnnData
 from mudata import MuData
 
+from chromatell._compat import text_of
 from chromatell._dask import current_client, over_rows
 from chromatell._docs import documented
 from chromatell._keys import ATAC, LINKS, RNA, SCORE, SELECTED, UNS
 from chromatell._rows import matrix, read
 from chromatell._settings import logger, settings
-from chromatell._validate import ChromatellError, one_of, paired, split_of
+from chromatell._validate import ChromatellError, check_tables, one_of, paired, split_of
 from chromatell._values import is_counts, nonnegative
 from chromatell.data.named import Modalities, modalities
 
@@ -100,6 +101,7 @@ def select_features(
     ----------
     Ranking genes and regions by variance follows the published expression-to-accessibility recipe (Wizel et al., 2025).
     """
+    check_tables(mdata)
     one_of(method, ("variance", "lasso", "random_forest", "proximity"), "method")
     if not 0 <= min_open < 1:
         raise ChromatellError(f"min_open={min_open!r} must be a share of cells, from 0 to below 1, such as 0.005.")
@@ -235,7 +237,7 @@ def _near(mdata: MuData, rna: AnnData, atac: AnnData, kept: np.ndarray) -> np.nd
             "Did not find mdata.uns['ctl']['links']. "
             "Run ctl.pp.link_genes(mdata, annotation) before method='proximity'."
         )
-    row, col = rna.var_names.get_indexer(links["gene"]), atac.var_names.get_indexer(links["region"])
+    row, col = (a.var_names.get_indexer(text_of(links[of])) for a, of in ((rna, "gene"), (atac, "region")))
     distance = sp.coo_matrix(links["distance"])
     gene, region = row[distance.row], col[distance.col]
     there = (gene >= 0) & (region >= 0)

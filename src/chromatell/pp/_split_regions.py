@@ -14,7 +14,7 @@ from mudata import MuData
 from chromatell._docs import documented
 from chromatell._keys import ATAC, CHROM, DNA, END, REGION_SPLIT_HOW, SPLIT, SPLITS, START, UNS
 from chromatell._settings import logger, settings
-from chromatell._validate import ChromatellError, in_range, one_of, split_fractions, store_key
+from chromatell._validate import ChromatellError, check_tables, in_range, one_of, split_fractions, store_key
 from chromatell.data._tracks_anndata import is_tracks
 from chromatell.data.named import Modalities, modalities
 from chromatell.data.tracks import BinnedTracks
@@ -128,6 +128,7 @@ def split_regions(
     >>> [int((tracks.splits["chr1"] == code).sum()) for code in (0, 2, -1)]
     [37, 37, 6]
     """
+    check_tables(mdata)
     if isinstance(mdata, BinnedTracks) or is_tracks(mdata):
         if key_added != SPLIT:
             raise ChromatellError(f"key_added={key_added!r} is for regions; the split of tracks is tracks.splits.")

@@ -12,7 +12,7 @@ from mudata import MuData
 from chromatell._docs import documented
 from chromatell._keys import ATAC, RNA
 from chromatell._rows import with_tables
-from chromatell._validate import ChromatellError, modality, one_of, paired, unique_names
+from chromatell._validate import ChromatellError, check_tables, modality, one_of, paired, unique_names
 from chromatell.data.named import Layer, modalities
 from chromatell.data.predictions import write_cell_columns, write_out_of_range, written_together
 from chromatell.io._uns_store import write_record
@@ -116,6 +116,7 @@ def atacformer(
     >>> adata.obsm["X_atacformer"].shape
     (300, 32)
     """
+    check_tables(data)
     model_key(key_added, {**BASELINES, **COMPLETIONS, **LABELLERS, **EMBEDDERS})
     one_of(depth, DEPTHS, "depth")
     how = training(seed, train_kwargs)

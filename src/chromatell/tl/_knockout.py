@@ -32,7 +32,11 @@ def log_odds_of(model: Any, data: Any, **options: Any) -> np.ndarray:
 
 def cells_of(mdata: MuData, name: str, rows: np.ndarray) -> AnnData:
     """Return some cells of a modality, copied, with the columns of ``mdata.obs``: batches that a model reads."""
-    cells = mdata.mod[name][mdata.obs_names[rows]].copy()
+    held = mdata.mod[name]
+    if held.isbacked and held.is_view:  # of which anndata gives no part
+        held = held.to_memory()
+    part = held[mdata.obs_names[rows]]
+    cells = part.to_memory() if part.isbacked else part.copy()
     for column in mdata.obs:
         cells.obs[column] = mdata.obs[column].iloc[rows]
     return cells

@@ -10,6 +10,7 @@ import pandas as pd
 import scipy.sparse as sp
 from mudata import MuData
 
+from chromatell._compat import text_of
 from chromatell._docs import documented, example
 from chromatell._keys import CHROM, LINKS, REGION_LINKS, RNA, UNS
 from chromatell._progress import progress
@@ -197,7 +198,7 @@ def _links(mdata: MuData, own: pd.Index, regions: pd.Index, genes: Sequence[str]
     links = mdata.uns.get(UNS, {}).get(LINKS)
     if links is None:
         raise ChromatellError("Did not find mdata.uns['ctl']['links']. Run ctl.pp.link_genes(mdata, annotation) first.")
-    named = [pd.Index(np.asarray(links[part]).astype(str)) for part in ("gene", "region")]
+    named = [pd.Index(text_of(links[part])) for part in ("gene", "region")]
     row, col = named[0].get_indexer(own), named[1].get_indexer(regions)
     known = sp.coo_matrix(sp.csr_matrix(links["distance"])[np.maximum(row, 0)][:, np.maximum(col, 0)])
     keep = (row[known.row] >= 0) & (col[known.col] >= 0)

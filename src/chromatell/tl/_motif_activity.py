@@ -13,7 +13,7 @@ from chromatell._docs import documented
 from chromatell._keys import ATAC, DNA, MOTIF_ACTIVITY, RNA, UNS
 from chromatell._progress import progress
 from chromatell._settings import logger, settings
-from chromatell._validate import ChromatellError, examples, in_range, warn
+from chromatell._validate import ChromatellError, check_tables, examples, in_range, warn
 from chromatell.data.chosen import Accessibility, accessibility, coordinates
 from chromatell.data.named import Modalities, modalities
 from chromatell.genome.motifs import Motifs, read_motifs, scan, score_threshold, vertebrate_motifs
@@ -113,6 +113,7 @@ def motif_activity(
     >>> mdata.mod["rna"].obsm["motif_activity"].shape
     (100, 2)
     """
+    check_tables(mdata)
     result_key(key_added)
     n_backgrounds = in_range(n_backgrounds, 2, 10_000, "n_backgrounds")
     seed = settings.resolve_seed(seed)

@@ -14,7 +14,7 @@ from chromatell._docs import documented, example
 from chromatell._keys import ATAC, RNA, TF_ACTIVITY, TRAIN, UNS
 from chromatell._progress import progress
 from chromatell._settings import logger, settings
-from chromatell._validate import ChromatellError, examples, in_range, modality, one_of, region_split_of
+from chromatell._validate import ChromatellError, check_tables, examples, in_range, modality, one_of, region_split_of
 from chromatell.data.named import Modalities, modalities
 from chromatell.genome.motifs import Motifs, consensus, read_motifs, sample_sites, vertebrate_motifs
 from chromatell.genome.sequence import UNKNOWN
@@ -109,6 +109,7 @@ def tf_activity(
     >>> mdata.mod["rna"].obsm["tf_activity"].shape
     (100, 2)
     """
+    check_tables(mdata)
     one_of(site, SITES, "site")
     n_backgrounds = in_range(n_backgrounds, 1, 100_000, "n_backgrounds")
     model = sequence_model(mdata, key, model)

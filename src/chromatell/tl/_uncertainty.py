@@ -13,7 +13,7 @@ from scipy import stats
 from chromatell._docs import documented, example
 from chromatell._keys import ATAC, ATAC_PRED, REGION, SPLIT, TEST, TRAIN, UNCERTAINTY, UNS, VAL
 from chromatell._settings import logger, settings
-from chromatell._validate import ChromatellError, in_range, one_of, split_of, warn
+from chromatell._validate import ChromatellError, check_tables, in_range, one_of, split_of, warn
 from chromatell.data.accessibility import open_matrix
 from chromatell.data.chosen import cell_labels, indicator
 from chromatell.data.named import Modalities, modalities
@@ -113,6 +113,7 @@ def uncertainty(
     >>> mdata.uns["ctl"]["uncertainty"]["coverage"]["split"].unique().tolist()
     ['val', 'test']
     """
+    check_tables(mdata)
     one_of(method, ("auto", "members", "dropout"), "method")
     result_key(key_added)
     level = in_range(level, 0.01, 0.999, "level", whole=False)

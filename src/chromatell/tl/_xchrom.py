@@ -11,6 +11,7 @@ from mudata import MuData
 
 from chromatell._docs import documented
 from chromatell._keys import ATAC, DNA, RNA, X_PCA, X_XCHROM
+from chromatell._validate import check_tables
 from chromatell.data.named import Layer, modalities
 from chromatell.genome.motifs import Motifs
 from chromatell.models import family_class
@@ -109,6 +110,7 @@ def xchrom(
     >>> mdata.mod["atac"].varm["X_xchrom"].shape
     (120, 32)
     """
+    check_tables(mdata)
     name = X_XCHROM if key_added == "xchrom" else f"X_{key_added}"
 
     def embeddings(model: Any, inner: MuData) -> dict[tuple[str, str, str], np.ndarray]:

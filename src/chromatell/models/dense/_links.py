@@ -10,6 +10,7 @@ import scipy.sparse as sp
 import torch
 from mudata import MuData
 
+from chromatell._compat import text_of
 from chromatell._keys import LINKS, UNS
 from chromatell._settings import logger
 from chromatell._sparse import check_sparse
@@ -31,8 +32,8 @@ def linked_pairs(mdata: MuData, genes: pd.Index, regions: pd.Index) -> tuple[np.
     links = mdata.uns.get(UNS, {}).get(LINKS)
     if links is None:
         raise ChromatellError("Did not find mdata.uns['ctl']['links']. Run ctl.pp.link_genes(mdata, annotation) first.")
-    gene_row = pd.Index(np.asarray(links["gene"]).astype(str)).get_indexer(genes)
-    region_col = pd.Index(np.asarray(links["region"]).astype(str)).get_indexer(regions)
+    gene_row = pd.Index(text_of(links["gene"])).get_indexer(genes)
+    region_col = pd.Index(text_of(links["region"])).get_indexer(regions)
     if (gene_row < 0).any() or (region_col < 0).any():
         raise ChromatellError(
             "mdata changed after ctl.pp.link_genes: some features have no entry. Run ctl.pp.link_genes(mdata, ...) "
