@@ -115,7 +115,7 @@ def test_a_gap_that_is_too_small_is_refused_without_leave(tracks):
         ({"by": "bins"}, "by='bins' is not known"),
         ({"fractions": (0.5, 0.5)}, "three numbers"),
         ({"by": "blocks", "block": 0}, "block=0 is out of range"),
-        ({"by": "blocks", "block": 2000}, "No usable bin is left.*smaller gap"),
+        ({"by": "blocks", "block": 2000}, "No usable bin is left.*Take block=2000, width=2000 "),
         ({"key_added": "mine"}, "key_added='mine' is for regions"),
         ({"width": 0}, "width=0 is out of range: a whole number from 1"),
         ({"holdout": "chr9"}, "no region lies on 'chr9'"),
@@ -176,3 +176,8 @@ def test_the_gap_covers_what_a_model_with_sequence_reads(rng, caplog):
         logging.getLogger("chromatell").propagate = False
     ctl.pp.split_regions(tracks, by="blocks", fractions=(0.5, 0, 0.5), block=150_000, width=850, seed=0)
     assert tracks.uns["region_split"]["gap"] == 425
+
+
+def test_the_sizes_that_are_printed_fit(tracks):
+    ctl.pp.split_regions(tracks, by="blocks", block=2000, width=2000)
+    assert all(any((of == part).any() for of in tracks.splits.values()) for part in range(3))

@@ -174,7 +174,7 @@ def _fitting(tracks: BinnedTracks, chroms: list[str], block: int, gap: int, widt
     size = max(usable // _PIECES // tracks.bin_size, 1) * tracks.bin_size
     return (
         f": blocks of {block:,} bp lie {gap:,} bp apart for windows of {width:,} bp, and {usable:,} bp are usable. "
-        f"Take block={min(size, block)}, width={min(size, width)} (bp), for a model whose window is no wider"
+        f"Take block={min(size, block)}, width={min(size, block, width)} (bp), for a model whose window is no wider"
     )
 
 
