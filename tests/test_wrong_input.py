@@ -196,3 +196,12 @@ def test_dna_is_added_before_training(cells):
 def test_regions_that_match_nothing(query, message):
     with pytest.raises(ChromatellError, match=f"{message}.* Needed: names like 'chr1:100-600'"):
         ctl.pp.match_regions(query, ["chr1:100-600"])
+
+
+def test_a_file_that_is_cut_short_is_no_other_file(tmp_path):
+    with h5py.File(tmp_path / "m.h5", "w") as file:
+        file["matrix"] = np.arange(20_000)
+    whole = (tmp_path / "m.h5").read_bytes()
+    (tmp_path / "m.h5").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ChromatellError, match="It is cut short, damaged or of another format"):
+        ctl.io.read(tmp_path / "m.h5")

@@ -43,7 +43,7 @@ def open_h5(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
     except ChromatellError:
         raise
     except (OSError, RuntimeError, KeyError, ValueError, TypeError, UnicodeError) as err:
-        if found := what_reads(path):
+        if not h5py.is_hdf5(path) and (found := what_reads(path)):  # one that begins as HDF5 does is cut short
             raise ChromatellError(f"{path} is no .h5ad, .h5mu, .zarr or exported model. {found}") from err
         what = str(err).splitlines()[0][:160] if str(err) else type(err).__name__
         raise ChromatellError(
