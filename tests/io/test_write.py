@@ -326,3 +326,18 @@ def test_rights_that_are_missed_only_on_writing(tmp_path):
 def test_an_unknown_kind(tmp_path):
     with pytest.raises(ChromatellError, match="kind='cells' is not known"):
         check_target(tmp_path / "x", "cells")
+
+
+def test_tables_that_to_memory_leaves_as_views_are_written(tmp_path):
+    rna = ctl.datasets.simulate_multiome(20, 5, 6, seed=0).mod["rna"]
+    rna.varm["t"] = pd.DataFrame({"a": np.arange(5.0), "b": list("vwxyz")}, index=rna.var_names)
+    rna.obsm["t"] = pd.DataFrame({"a": ["x"] * 20}, index=rna.obs_names)
+    rna.write_h5ad(tmp_path / "rna.h5ad")
+    backed = anndata.read_h5ad(tmp_path / "rna.h5ad", backed="r")
+    part = backed[::-1].to_memory()
+    ctl.io.write(part, tmp_path / "part.h5ad")
+    found = ctl.io.read(tmp_path / "part.h5ad")
+    assert found.varm["t"]["a"].tolist() == [0, 1, 2, 3, 4]
+    assert found.varm["t"]["b"].astype(str).tolist() == list("vwxyz")
+    assert found.obsm["t"].index.tolist() == rna.obs_names[::-1].tolist()
+    backed.file.close()

@@ -138,6 +138,7 @@ def text_as_before(data: MuData | AnnData) -> Iterator[None]:
 
     The writers of anndata and mudata turn columns of text into categories in the user's own object, too.
     """
+    _own_tables(data)
     own = _tables(data)
     tables = [table.copy(deep=False) for table in own]
     uns = [(part, part.uns) for part in (data, *_mods(data))]
@@ -154,6 +155,15 @@ def text_as_before(data: MuData | AnnData) -> Iterator[None]:
 
 def _mods(data: MuData | AnnData) -> list[AnnData]:
     return list(data.mod.values()) if isinstance(data, MuData) else []
+
+
+def _own_tables(data: MuData | AnnData) -> None:
+    """Make tables of `obsm` and `varm` plain ones that are views still: so anndata's `to_memory()` leaves them."""
+    for part in (data, *_mods(data)):
+        for held in () if part.is_view else (part.obsm, part.varm):
+            for key, value in list(held.items()):
+                if isinstance(value, pd.DataFrame) and hasattr(value, "_view_args"):
+                    held[key] = pd.DataFrame(value)
 
 
 def _tables(data: MuData | AnnData) -> list[pd.DataFrame]:
