@@ -334,10 +334,10 @@ def test_tables_that_to_memory_leaves_as_views_are_written(tmp_path):
     rna.obsm["t"] = pd.DataFrame({"a": ["x"] * 20}, index=rna.obs_names)
     rna.write_h5ad(tmp_path / "rna.h5ad")
     backed = anndata.read_h5ad(tmp_path / "rna.h5ad", backed="r")
-    part = backed[::-1].to_memory()
+    part = backed[:12].to_memory()
     ctl.io.write(part, tmp_path / "part.h5ad")
     found = ctl.io.read(tmp_path / "part.h5ad")
     assert found.varm["t"]["a"].tolist() == [0, 1, 2, 3, 4]
     assert found.varm["t"]["b"].astype(str).tolist() == list("vwxyz")
-    assert found.obsm["t"].index.tolist() == rna.obs_names[::-1].tolist()
+    assert found.obsm["t"].index.tolist() == rna.obs_names[:12].tolist()
     backed.file.close()
