@@ -236,7 +236,7 @@ def test_a_target_that_no_validation_bin_knows_is_chosen_on_training_bins_alone_
     added = pd.DataFrame({"name": ["noise_good"], "assay": "noise", "role": "prediction"})
     expected = ctl.data.BinnedTracks(known, tracks.table, chrom_sizes=tracks.chrom_sizes)
     expected.masks = tracks.masks
-    expected.splits = {c: np.where(x == 1, 255, x).astype(x.dtype) for c, x in tracks.splits.items()}
+    expected.splits = {c: np.where(x == 1, -1, x).astype(x.dtype) for c, x in tracks.splits.items()}
     for one in (lacking, expected):
         one.add(noise, added)
     options = {"block": BLOCK, "n_bootstrap": 0, "resolutions": (50,)}

@@ -61,7 +61,7 @@ def test_it_is_grown_for_all_rounds_and_the_card_says_nothing_of_it(options, cap
     assert "cannot be had" not in caplog.text
     without, expected = trained(split(sigma=4, without=True), **options)
     np.testing.assert_array_equal(found, expected)  # of which the spread is that of the mark
-    assert found.std() > 0.5 * np.nanstd(tracks.values("chr1", "other")[0])
+    assert found.std() > 0.4 * np.nanstd(tracks.values("chr1", "other")[0])
     assert model.card["validation"]["other"] == {"bins": 0, "pearson": None, "predictable": None}
     assert model.card["validation"]["mark"]["predictable"] is True
     assert len(without.history["train_loss"]) == 25
