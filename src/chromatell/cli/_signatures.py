@@ -113,7 +113,7 @@ def add_keywords(group: Any, found: Iterable[Keyword], known: set[str]) -> None:
 def option_names(parser: argparse.ArgumentParser) -> set[str]:
     """Return the names of a parser's options as Python would have them; --predictions is `out`."""
     names = {o.removeprefix("--").replace("-", "_") for a in parser._actions for o in a.option_strings}
-    return names | {"out" for name in names if name == "predictions"}
+    return names | {"out"} if "predictions" in names else names
 
 
 def listed(text: str) -> list[str]:
