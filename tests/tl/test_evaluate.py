@@ -246,6 +246,18 @@ def test_stored_baselines_count_as_baselines_and_no_baselines_means_no_gains(sim
     assert list(back.columns) == list(GAIN_COLUMNS)
 
 
+@pytest.mark.filterwarnings("ignore:There is no validation cell")
+def test_test_cells_alone_have_their_scores_and_no_baselines(simulated):
+    evaluate(simulated, "noisy", baselines=None, views=["overall", "per_cell"], n_bootstrap=0)
+    want = simulated.uns["ctl"]["evaluation"]
+    alone = simulated[simulated.obs["ctl_split"] == "test"].copy()
+    for none in (None, []):
+        evaluate(alone, "noisy", baselines=none, views=["overall", "per_cell"], n_bootstrap=0)
+        pd.testing.assert_frame_equal(alone.uns["ctl"]["evaluation"], want)
+    with pytest.raises(ChromatellError, match=r"holds no 'train' cell.*evaluate\(mdata, baselines=None\)"):
+        evaluate(alone, "noisy", n_bootstrap=0)
+
+
 def test_key_added_keeps_the_others(simulated):
     mdata = simulated.copy()
     evaluate(mdata, "true", baselines=None, views=["overall"], n_bootstrap=0)

@@ -59,6 +59,10 @@ class Request:
         """Return `n` seeds."""
         return np.random.SeedSequence(settings.resolve_seed(self.seed)).spawn(n)
 
+    def kinds_of_baselines(self) -> list[str]:
+        """Return the kinds of baselines asked for, ``['all']`` for each that the data allows; none for None."""
+        return [] if self.baselines is None else listed(self.baselines)
+
     def views_of(self, kind: str) -> tuple[str, ...]:
         """Return the views asked for, checked."""
         every = view_names(kind)

@@ -111,7 +111,7 @@ class BinTask(Task):
     # ---- what is asked for, against what is there
 
     def _asked_baselines(self) -> tuple[str, ...]:
-        asked = self.request.baselines
+        asked = self.request.kinds_of_baselines()
         every = [kind for kinds in BASELINES_OF.values() for kind in kinds]
         if taken := [name for name in self.models if name in every]:
             given = isinstance(self.request.models, Mapping)
@@ -119,9 +119,7 @@ class BinTask(Task):
             raise ChromatellError(
                 f"The model {taken[0]!r} has the name of a baseline. Name it otherwise: models={{'mine': {it}}}."
             )
-        if asked is None:
-            return ()
-        return tuple(every if asked == "all" else [one_of(k, every, "baselines") for k in listed(asked)])
+        return tuple(every if asked == ["all"] else [one_of(k, every, "baselines") for k in asked])
 
     def _scored_bins(self) -> np.ndarray:
         """Return the places, among the bins that are read, of those that are scored."""

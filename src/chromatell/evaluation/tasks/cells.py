@@ -208,9 +208,14 @@ class CellTask(Task):
 
     def _baselines(self, cols: np.ndarray) -> list[Predictor]:
         """Return the baselines asked for beside the stored predictions; `cols` are all regions that are scored."""
-        asked = self.request.baselines
-        if asked is None:
+        asked = self.request.kinds_of_baselines()
+        if not asked:
             return []
+        if not (self.splits.cells == TRAIN).any():
+            raise ChromatellError(
+                "Baselines are fitted on training cells, and mdata.obs['ctl_split'] holds no 'train' cell. Give the "
+                "whole mdata, or score the predictions alone: ctl.tl.evaluate(mdata, baselines=None)."
+            )
         key = self.request.labels
         if key is not None and self.labels is None and labels_or_none(self.mdata, key) is None:
             key = None
@@ -228,9 +233,9 @@ class CellTask(Task):
             )
 
         fitter = fitter_of(self.inputs)
-        every = isinstance(asked, str) and asked == "all"
+        every = asked == ["all"]
         # on training regions the sequence baselines are far below svd_ridge: shown where they are asked for
-        seen = [k for k in fitter.available() if k not in SEQUENCE_BASELINES] if every else listed(asked)
+        seen = [k for k in fitter.available() if k not in SEQUENCE_BASELINES] if every else asked
         unseen = fitter.available(held_out=True) if every else [k for k in seen if k in UNSEEN]
         wanted = list(dict.fromkeys([*seen, *unseen]))
         if len(self.inputs) > 1:

@@ -140,7 +140,7 @@ class TrackTask(Task):
 
     def _baselines(self, tracks: BinnedTracks, taken: set[str]) -> list[Predictor]:
         """Return the baselines to compute: those that are stored already are scored as they are."""
-        asked = listed(self.request.baselines or ())
+        asked = self.request.kinds_of_baselines()
         if not asked:
             return []
         fitter = TrackBaselines(tracks, list(dict.fromkeys([*tracks.names_of(role=TARGET), *self.targets])))
