@@ -193,25 +193,28 @@ def test_too_few_bins_drawn_are_told_with_the_number_that_does(tracks, logged, a
     assert logged.text.count("No CNN was fitted") == 1
 
 
-def test_the_gap_that_is_asked_for_holds_what_the_cnn_reads(logged):
+@pytest.mark.parametrize("smooth", [False, True])
+def test_the_gap_that_is_asked_for_holds_what_the_cnn_and_smoothing_read(logged, smooth):
     tracks = tracks_of(made(n=12_000))
     sizes = {"by": "blocks", "block": 60_000, "fractions": (0.6, 0.2, 0.2), "seed": 0}
     ctl.pp.split_regions(tracks, width=2550, **sizes)
-    ctl.models.Nascent(tracks, **{**OPTIONS, "cnn": False})._fit_stats(tracks, 0)
+    ctl.models.Nascent(tracks, **{**OPTIONS, "cnn": False, "smooth": False})._fit_stats(tracks, 0)
     assert "Blocks of the split" not in logged.text
-    ctl.models.Nascent(tracks, **OPTIONS)._fit_stats(tracks, 0)
-    assert f"reads {(25 + REACH) * 50} bp on each side" in logged.text
+    options = {**OPTIONS, "smooth": smooth}
+    reach = 25 + REACH + (60 if smooth else 0)  # three times the widest, 1,000 bp
+    ctl.models.Nascent(tracks, **options)._fit_stats(tracks, 0)
+    assert f"reads {reach * 50} bp on each side" in logged.text
     width = int(re.search(r"width=(\d+)\)", logged.text)[1])
     logged.clear()
     ctl.pp.split_regions(tracks, width=width - 200, **sizes)
-    ctl.models.Nascent(tracks, **OPTIONS)._fit_stats(tracks, 0)
+    ctl.models.Nascent(tracks, **options)._fit_stats(tracks, 0)
     assert "Blocks of the split" in logged.text
     logged.clear()
     ctl.pp.split_regions(tracks, width=width, **sizes)
-    ctl.models.Nascent(tracks, **OPTIONS)._fit_stats(tracks, 0)
+    ctl.models.Nascent(tracks, **options)._fit_stats(tracks, 0)
     assert "Blocks of the split" not in logged.text
     train, test = (np.flatnonzero(tracks.usable("chr1", part)) for part in ("train", "test"))
-    assert np.abs(train[:, None] - test[None, :]).min() > 25 + REACH
+    assert np.abs(train[:, None] - test[None, :]).min() > reach
 
 
 def test_pieces_hold_training_bins_alone():

@@ -85,7 +85,7 @@ def check_gap(data: BinnedTracks, window: int, margin: int, beyond: int = 0) -> 
     """Say where the blocks of the split lie nearer to each other than half of what a bin is predicted from.
 
     `window` is that of the signal, `margin` the sequence on each side of a bin, 0 where none is read, and `beyond` how
-    far away, on each side, lie bins whose windows are read too; all in bins.
+    far away, on each side, lie bins whose windows are read too (`bins_beyond`); all in bins.
     """
     how = data.uns.get(REGION_SPLIT_HOW, {})
     if how.get("by") != "blocks" or how.get("leaky"):

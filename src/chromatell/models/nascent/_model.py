@@ -30,7 +30,6 @@ from chromatell.models._trained_on import STRETCHES, trained_intervals
 from chromatell.models.nascent._batches import Source, interval_batches, window_batches
 from chromatell.models.nascent._bins import check_gap, draw_bins, most_bins, other_strands, target_scale
 from chromatell.models.nascent._build import build_network
-from chromatell.models.nascent._carried_network import REACH
 from chromatell.models.nascent._carry import Sample, assays_of
 from chromatell.models.nascent._config import UNREAD_BY_TREES, NascentConfig, options_for
 from chromatell.models.nascent._evaluation import Predictor, predicted_chromosomes, prediction_table
@@ -40,6 +39,7 @@ from chromatell.models.nascent._sample import SIGNAL, describe_signal, validated
 from chromatell.models.nascent._sequence import MARGIN, open_genome
 from chromatell.models.nascent._signal import choose_tracks, find_inputs, mean_signal
 from chromatell.models.nascent._store import module_arrays, module_from, n_features
+from chromatell.models.nascent._transfer import bins_beyond
 from chromatell.models.nascent._tree_training import TreeBins
 
 _SCALED_BY = 4_000_000  # bins that tell the scale of a sample; of more, each so-manieth
@@ -203,7 +203,7 @@ class Nascent(ChromatinModel):
         )
         self.config[SIGNAL] = describe_signal(data, self.inputs, TRAIN)
         margin = MARGIN if self.options.context == "sequence" else 0
-        check_gap(data, self.options.window, margin, REACH if self.options.carries and self.options.cnn else 0)
+        check_gap(data, self.options.window, margin, bins_beyond(self.options, data.bin_size))
         self.config[STRETCHES] = trained_intervals(data, self.targets)
 
     def _build(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from chromatell._keys import TRAIN
 from chromatell._validate import ChromatellError
 from chromatell.data._other_assays import KINDS, changed
 from chromatell.data._tracks_inputs import input_values
+from chromatell.data._tracks_smooth import TRUNCATE
 from chromatell.data._tracks_table import STRAND
 from chromatell.models.nascent._bins import draw_bins
 from chromatell.models.nascent._carried_network import (
@@ -38,6 +40,14 @@ NETWORK_SHARE = 0.5  # of the CNN in a prediction, where it is there
 _RISES = 0.05  # least correlation of a target with the log signal that it is blended with
 _ENOUGH = 4_000_000  # bins of chromosomes that one changed sample is made of
 _WEIGHED = 200_000  # validation bins that choose width and share
+
+
+def bins_beyond(options: NascentConfig, bin_size: int) -> int:
+    """Return how far away on each side, in bins, others lie whose windows are read too: for the CNN and to smooth."""
+    if not options.carries:
+        return 0
+    widest = math.ceil(TRUNCATE * max(tried_widths(bin_size))) if options.smooth else 0
+    return widest + (REACH if options.cnn else 0)
 
 
 @dataclass(frozen=True)
