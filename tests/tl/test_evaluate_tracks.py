@@ -322,6 +322,24 @@ def test_no_baseline_reads_a_held_out_target():
         np.testing.assert_array_equal(*(TrackBaselines(t).predict(kind, "chr1") for t in (tracks, other)))
 
 
+def test_a_target_is_fitted_where_it_is_known_whatever_the_others_are():
+    whole = make()
+    values = {c: whole.values(c, "noise").copy() for c in N}
+    values["chr1"][:, whole.usable("chr1", "val")] = np.nan
+    values["chr2"][:] = np.nan  # 'noise' has no validation bin left
+    tracks = whole.copy()
+    tracks.replace(values, ["noise"])
+    known = np.isfinite(values["chr1"][0]) & tracks.usable("chr1", "train")
+    both, first, second = TrackBaselines(tracks), TrackBaselines(whole, "H3K4me3"), TrackBaselines(tracks, "noise")
+    mean = values["chr1"][0, known].mean(dtype=float)
+    assert both.predict("mean", "chr2")[1, 0] == pytest.approx(mean, rel=1e-6)
+    for kind in ("mean", "log_signal", "ridge"):
+        found = both.predict(kind, "chr1")
+        np.testing.assert_allclose(found[0], first.predict(kind, "chr1")[0], rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(found[1], second.predict(kind, "chr1")[0], rtol=1e-5, atol=1e-5)
+    assert both.chosen("ridge", "penalty") == {**first.chosen("ridge", "penalty"), "noise": 1e-4}
+
+
 def test_validation_bins_choose_the_penalty():
     tracks = make(seed=3)
     fitter = TrackBaselines(tracks)

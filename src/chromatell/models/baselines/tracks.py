@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any, ClassVar
@@ -49,12 +50,14 @@ class TrackBaseline(Baseline):
         return None
 
     def fit(self) -> None:
-        """Sum the products of features and targets over the training bins."""
+        """Sum the products of features and targets over the training bins in which a target is known."""
         self._moments = self.data.moments(self.features, TRAIN)
 
     def weights(self, option: Option) -> np.ndarray:
         """Return intercept and weights of each target, (targets, 1 + features), under one option."""
-        return _least_squares(self._moments, len(self.data.targets), option[0] if option else 0.0)
+        penalty = option[0] if option else 0.0
+        each = [_least_squares(m, len(of), penalty) for of, m in zip(self.data.together, self._moments, strict=True)]
+        return self.data.in_order(each)
 
     @cached_property
     def _chosen(self) -> np.ndarray:
@@ -134,9 +137,10 @@ class OtherTargets(TrackBaseline):
 
     def predict(self, rows: str, cols: Any, option: Any) -> np.ndarray:
         """Return the mean of the others, on the scale of each target in the training bins."""
-        stats, data = self._moments, self.data
-        mean = stats[0, 1:] / stats[0, 0]
-        deviation = np.sqrt(np.maximum(np.diag(stats)[1:] / stats[0, 0] - mean**2, 0))[:, np.newaxis]
+        data = self.data
+        mean = data.in_order([m[0, 1:] / m[0, 0] for m in self._moments])
+        square = data.in_order([np.diag(m)[1:] / m[0, 0] for m in self._moments])
+        deviation = np.sqrt(np.maximum(square - mean**2, 0))[:, np.newaxis]
         mean = mean[:, np.newaxis]
         scaled = (data.tracks.values(rows, data.targets)[:, cols] - mean) / np.maximum(deviation, 1e-12)
         known = np.isfinite(scaled)
@@ -169,14 +173,14 @@ class TrackBaselines(Data):
     Raises
     ------
     ChromatellError
-        No target, no usable training bin in which all targets are known, or inputs of several samples.
+        No target, a target that is known in no usable training bin, or inputs of several samples.
 
     Notes
     -----
-    The window of ridge is that for which the bins were split (``ctl.pp.split_regions(width=)``), at most 128 kb in bins
-    of 50 bp; its penalty is for each target the one with the least squared error on the validation bins, and a small
-    one without. Of
-    more than 500,000 training bins every second, third, ... gives the weights, since neighbours tell the same.
+    Each target is fitted where it is known, whatever the others are. The window of ridge is that for which the bins
+    were split (``ctl.pp.split_regions(width=)``), at most 128 kb in bins of 50 bp; its penalty is for each target the
+    one with the least squared error on the validation bins, and a small one without. Of more than 500,000 training
+    bins every second, third, ... gives the weights, since neighbours tell the same.
     Predictions do not fall below the least training value, as those of `Nascent`. Normal equations add up over blocks
     of bins: no matrix of bins x window is made. Peak memory: about 40 bytes a bin and input of one chromosome, and 4
     bytes a target and bin that is predicted.
@@ -195,9 +199,10 @@ class TrackBaselines(Data):
                 f"The inputs are of several samples ({examples(samples)}). Take one: "
                 f"tracks = tracks.select(sample={samples[0]!r})."
             )
-        if not any(self._known(c, TRAIN).size for c in tracks.chroms):
+        unknown = [t for t in self.targets if not any(self._known(c, TRAIN, t).size for c in tracks.chroms)]
+        if unknown:
             raise ChromatellError(
-                f"There is no usable training bin in which {examples(self.targets)} are known: nothing to fit a "
+                f"There is no usable training bin in which {examples(unknown)} are known: nothing to fit a "
                 "baseline to. Split so that there is one, ctl.pp.split_regions(tracks, by='blocks'), name other "
                 "targets, targets=..., or leave the baselines out, baselines=None."
             )
@@ -227,31 +232,60 @@ class TrackBaselines(Data):
         """Return the squared error of an option on the validation bins, by target."""
         assert isinstance(baseline, TrackBaseline)  # no other is registered for tracks
         moments = self.moments(baseline.features, VAL)
-        if not moments[0, 0]:
+        if not any(m[0, 0] for m in moments):
             return None
-        return lambda option: dict(
-            zip(self.targets, _squared_error(moments, baseline.weights(option)).tolist(), strict=True)
-        )
+
+        def losses(option: Option) -> dict[str, float]:
+            weights = baseline.weights(option)
+            each = [
+                _squared_error(m, weights[of]) if m[0, 0] else np.zeros(len(of))  # no bin chooses: the usual one stays
+                for of, m in zip(self.together, moments, strict=True)
+            ]
+            return dict(zip(self.targets, self.in_order(each).tolist(), strict=True))
+
+        return losses
 
     # ---- bins and features
 
-    def moments(self, features: Callable[[str], Features] | None, split: str) -> np.ndarray:
-        """Return the products of (1, features, targets) with themselves, summed over the bins of a part, float64."""
+    @cached_property
+    def together(self) -> list[list[int]]:
+        """Places of the targets, in groups that are known in the same bins."""
+        digests = [hashlib.sha256() for _ in self.targets]
+        for chrom in self.tracks.chroms:
+            for digest, known in zip(digests, np.isfinite(self.tracks.values(chrom, self.targets)), strict=True):
+                digest.update(np.packbits(known & self.tracks.usable(chrom)).tobytes())
+        groups: dict[bytes, list[int]] = {}
+        for i, digest in enumerate(digests):
+            groups.setdefault(digest.digest(), []).append(i)
+        return list(groups.values())
+
+    def in_order(self, each: Sequence[np.ndarray]) -> np.ndarray:
+        """Return the rows of each group of targets as rows of all targets."""
+        return np.concatenate(each)[np.argsort(np.concatenate(self.together))]
+
+    def moments(self, features: Callable[[str], Features] | None, split: str) -> list[np.ndarray]:
+        """Return the products of (1, features, targets) with themselves, summed over the bins of a part, float64.
+
+        There is one matrix for each group of targets, over the bins in which these are known.
+        """
+        return [self._moments(features, split, [self.targets[i] for i in group]) for group in self.together]
+
+    def _moments(self, features: Callable[[str], Features] | None, split: str, targets: list[str]) -> np.ndarray:
         total: np.ndarray | None = None
-        known = {c: self._known(c, split) for c in self.tracks.chroms}
+        known = {c: self._known(c, split, targets[0]) for c in self.tracks.chroms}
         step = 1 if features is None else max(1, -(-sum(at.size for at in known.values()) // _MOST))
         for chrom, every in known.items():
             at = every[::step]
             if at.size == 0:
                 continue
             read = None if features is None else features(chrom)
-            y = self.tracks.values(chrom, self.targets)
+            y = self.tracks.values(chrom, targets)
             for first in range(0, at.size, _BLOCK):
                 bins = at[first : first + _BLOCK]
                 x = [] if read is None else [read(bins)]
                 z = np.concatenate([np.ones((1, bins.size)), *x, y[:, bins]]).astype(np.float64)
                 total = z @ z.T if total is None else total + z @ z.T
-        return np.zeros((1 + len(self.targets),) * 2) if total is None else total
+        return np.zeros((1 + len(targets),) * 2) if total is None else total
 
     def signal(self, chrom: str) -> np.ndarray:
         """Return the inputs over their mean in the training bins, float32 (inputs, bins)."""
@@ -275,15 +309,13 @@ class TrackBaselines(Data):
         bins = max(1, min(bins, _WIDEST))
         return bins - 1 + bins % 2
 
-    def _known(self, chrom: str, split: str) -> np.ndarray:
+    def _known(self, chrom: str, split: str, target: str) -> np.ndarray:
         at = np.flatnonzero(self.tracks.usable(chrom, split))
-        if at.size == 0:
-            return at
-        return at[np.isfinite(self.tracks.values(chrom, self.targets)[:, at]).all(axis=0)]
+        return at[np.isfinite(self.tracks.values(chrom, [target])[0, at])] if at.size else at
 
     def _lowest(self, chrom: str) -> np.ndarray:
-        at = self._known(chrom, TRAIN)
-        return self.tracks.values(chrom, self.targets)[:, at].min(axis=1, initial=np.inf).astype(np.float64)
+        values = self.tracks.values(chrom, self.targets)[:, self.tracks.usable(chrom, TRAIN)]
+        return np.nanmin(values, axis=1, initial=np.inf).astype(np.float64)
 
 
 def _log_sums(values: np.ndarray, half: int) -> Features:
