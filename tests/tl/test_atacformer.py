@@ -56,6 +56,36 @@ def test_what_is_written_into_an_anndata(bins, tmp_path):
     np.testing.assert_allclose(ctl.models.load(again).embed(bins), done.obsm["X_atacformer"], atol=1e-6)
 
 
+def test_trained_again_the_labels_of_the_old_model_go_with_it(bins, multiome):
+    mine = np.arange(240)
+    for given in (bins, multiome):
+        data = given.copy()
+        cells = data if given is bins else data.mod["atac"]
+        cells.obs["donor_other"] = mine
+        ctl.tl.atacformer(data, labels=["cell_type", "donor"], **TINY)
+        ctl.tl.atacformer(data, labels="donor", key_added="other_atacformer", **TINY)
+        ctl.tl.atacformer(data, labels="cell_type", **TINY)
+        kept = {"cell_type_atacformer", "donor_other_atacformer"}
+        assert {c for c in cells.obs if c.endswith("atacformer")} == kept
+        assert set(cells.obsm) == kept | {"X_atacformer", "X_other_atacformer"}
+        np.testing.assert_array_equal(cells.obs["donor_other"], mine)
+
+
+def test_bins_are_found_by_coordinates_where_names_differ(bins, caplog, monkeypatch):
+    monkeypatch.setattr(ctl._settings.logger, "propagate", True)
+    model = ctl.models.load(ctl.tl.atacformer(bins, copy=True, **TINY))
+    wanted = model.embed(bins)
+    renamed = (lambda n: n.replace(":", "-"), lambda n: n.removeprefix("chr"), lambda n: f"peak of {n}")
+    for rename in renamed:
+        query = bins[:, ::-1].copy()
+        query.var_names = [rename(n) for n in query.var_names]
+        for var in (query.var, query.var.iloc[:, :0])[: 1 if rename is renamed[2] else 2]:
+            other = anndata.AnnData(query.X, obs=query.obs, var=var)
+            caplog.clear()
+            np.testing.assert_allclose(model.embed(other), wanted, atol=1e-6)
+            assert "found by their coordinates" in caplog.text
+
+
 def test_what_is_written_into_a_mudata_without_context(multiome):
     mdata = multiome.copy()
     assert ctl.tl.atacformer(mdata, key_added="mine", **TINY) is None
@@ -127,7 +157,8 @@ def test_bad_input_names_the_cure_and_changes_nothing(bins, multiome):
     for data, options, message in (
         (bins, {"labels": "none"}, "did not find 'none' in obs"),
         (bins, {"context": "X_none"}, r"did not find adata.obsm\['X_none'\]"),
-        (bins, {"out": "x.zarr"}, "out= is for predictions from a context"),
+        (bins, {"out": "x.zarr"}, "out='x.zarr' would be read by nothing: it is for predictions from context="),
+        (multiome, {"depth": "observed"}, "depth='observed' would be read by nothing"),
         (bins, {"key_added": "a/b"}, "cannot be stored"),
         (bins, {"max_length": 3}, "leaves no room for bins"),
         (genes, {}, "have no coordinates"),

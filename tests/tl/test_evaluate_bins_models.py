@@ -61,6 +61,17 @@ def test_models_in_the_object_are_found_and_scored(trained):
     assert ctl.pl.pr_curve(trained, ax=Figure().subplots()).get_title(loc="left") == "removed bins"
 
 
+def test_a_model_that_a_modality_carries_is_named(trained):
+    mdata = md.MuData({"atac": trained})
+    for call in (
+        lambda: ctl.models.load(mdata, key="atacformer"),
+        lambda: ctl.tl.perturb(mdata, "r", key="atacformer"),
+    ):
+        with pytest.raises(ChromatellError, match=r"mdata\.mod\['atac'\] carries 'atacformer': give it in place"):
+            call()
+    assert ctl.models.load(mdata.mod["atac"], key="atacformer").family == "atacformer"
+
+
 def test_a_mudata_with_such_models(bins, trained):
     rna = ctl.datasets.simulate_multiome(240, 20, 90, n_types=3, depth=25.0, seed=1).mod["rna"]
     mdata = md.MuData({"rna": rna, "atac": bins.copy()})

@@ -16,7 +16,7 @@ from chromatell._settings import logger
 from chromatell.data.predictions import read_prediction
 from chromatell.models.baselines.cells import BaselineFitter
 from chromatell.tl import _fisher as module
-from chromatell.tl._fisher import fisher
+from chromatell.tl._fisher import fisher, log_odds
 
 COLUMNS = [
     "model",
@@ -199,11 +199,25 @@ def test_degenerate_tables(mdata):
     assert table["tp"].tolist() == [0, 0]
     assert table["p_value"].tolist() == [1, 1]
     assert np.isnan(table["precision"]).all()
-    assert np.isfinite(table[["ci_low", "ci_high"]]).all(axis=None)
+    said_nothing = ["odds_ratio", "log_odds_ratio", "ci_low", "ci_high"]
+    assert table[said_nothing].isna().all(axis=None)
     fisher(mdata, "oracle", threshold=0.0, baselines=[], n_bootstrap=5)
     table = mdata.uns["ctl"]["fisher"]
     assert len(table) == 1
     assert table["recall"].iloc[0] == 1
+    assert table[said_nothing].isna().all(axis=None)
+
+
+def test_a_half_is_added_where_one_count_is_0_and_nothing_said_where_a_margin_is():
+    tables = [[8, 2, 3, 7], [8, 0, 3, 7], [0, 0, 3, 7], [8, 2, 0, 0], [8, 0, 3, 0], [0, 2, 0, 7]]
+    wanted = [np.log(8 * 7 / 6), np.log(8.5 * 7.5 / (0.5 * 3.5)), *[np.nan] * 4]
+    np.testing.assert_allclose(log_odds(np.array(tables)), wanted)
+
+
+def test_a_threshold_out_of_a_float32_prediction_is_taken(mdata):
+    value = np.float32(mdata.mod["atac_pred"].X.mean())
+    tables = [fisher(mdata, threshold=t, baselines=[], n_bootstrap=5, copy=True) for t in (value, float(value))]
+    pd.testing.assert_frame_equal(*(t.uns["ctl"]["fisher"] for t in tables))
 
 
 def test_only_the_table_is_written_and_the_warning_is_logged(mdata, caplog, monkeypatch):
@@ -241,7 +255,8 @@ def no_validation(mdata):
     [
         (None, {"model": "nope"}, "No prediction 'nope'"),
         (None, {"threshold": "best"}, "threshold='best' is not known"),
-        (None, {"threshold": 1.5}, "give 'f1' or a probability"),
+        (None, {"threshold": 1.5}, "threshold=1.5 is out of range"),
+        (None, {"threshold": True}, "threshold=True"),
         (None, {"split": "held"}, "split='held' is not known"),
         (None, {"n_bootstrap": 0}, "n_bootstrap=0"),
         (None, {"baselines": ["nope"]}, "baselines='nope' is not known"),

@@ -115,6 +115,18 @@ def test_the_same_seed_gives_the_same_and_nothing_else_is_touched(simulated, tmp
     np.testing.assert_array_equal(read.mod["rna"].obsm["motif_activity"], a)
 
 
+@pytest.mark.parametrize("missing", [np.nan, None, pd.NA])
+def test_a_missing_match_is_none(small, missing):
+    mdata, held, backgrounds = small
+    given = held.astype("boolean" if missing is pd.NA else object if missing is None else float).where(held, missing)
+    tables = []
+    for matches, others in ((held, backgrounds), (given, backgrounds.astype(float))):
+        ctl.tl.motif_activity(mdata, matches=matches, backgrounds=others)
+        tables.append(mdata.uns["ctl"]["motif_activity"]["motifs"])
+    assert dict(zip(tables[1]["motif"], tables[1]["n_regions"], strict=True)) == held.sum().to_dict()
+    pd.testing.assert_frame_equal(*tables)
+
+
 def test_what_cannot_be_used_is_said(small):
     mdata, held, backgrounds = small
     for arguments, message in (
@@ -124,6 +136,9 @@ def test_what_cannot_be_used_is_said(small):
         ({"matches": held & False}, "None of the 3 motifs occurs in any of the 60 regions"),
         ({"matches": held, "backgrounds": backgrounds[:5]}, r"shape \(5, 12\); \(60, n_backgrounds\) is needed"),
         ({"matches": held, "backgrounds": backgrounds + 5}, "positions a region, from 0 to 59"),
+        ({"matches": held, "backgrounds": backgrounds > 5}, "backgrounds is of dtype bool"),
+        ({"matches": held, "backgrounds": backgrounds + 0.5}, "whole numbers, are needed"),
+        ({"matches": held.astype(str)}, r"matches\['A'\] holds '(True|False)'; true and false, or numbers"),
         ({"matches": held, "n_backgrounds": 1}, "n_backgrounds=1 is out of range"),
         ({"matches": held, "key": "x"}, "No prediction 'x'"),
     ):

@@ -6,6 +6,7 @@ import mudata
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse as sp
 from sklearn.neighbors import NearestNeighbors
 
 import chromatell as ctl
@@ -74,6 +75,14 @@ def test_scores_equal_a_plain_loop(mdata):
     t = mdata.uns["ctl"]["neighbor_score"]
     assert (t.loc[t["space"] == "atac_held_out", "n"] == known.size).all()
     assert (t.loc[t["space"] != "atac_held_out", "n"] == 300).all()
+
+
+def test_a_sparse_embedding_is_read_as_the_dense_one(mdata):
+    ctl.tl.neighbor_score(mdata, n_neighbors=10, seed=3)
+    wanted = table(mdata)
+    mdata["rna"].obsm["X_xchrom"] = sp.csr_matrix(mdata["rna"].obsm["X_xchrom"])
+    ctl.tl.neighbor_score(mdata, n_neighbors=10, seed=3)
+    pd.testing.assert_series_equal(table(mdata), wanted)
 
 
 def _seed(seed):

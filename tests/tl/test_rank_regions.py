@@ -37,6 +37,36 @@ def mdata():
     return mdata
 
 
+def test_a_group_of_one_cell_is_in_the_rest_of_the_others_and_groups_named_twice_are_one(mdata):
+    kind = mdata.obs["kind"].astype(object)
+    kind.iloc[0], kind.iloc[1] = "alone", np.nan
+    mdata.obs["kind"] = kind
+    ctl.tl.rank_regions(mdata, "kind", groups=["b", "b", "c"], n_bootstrap=5)
+    table = mdata.uns["ctl"]["rank_regions"]["table"].set_index(["group", "region"])
+    assert len(table) == 2 * R
+    x, labelled, b = mdata.mod["atac"].X.toarray().astype(float), kind.notna(), kind.to_numpy() == "b"
+    total, rest = x[labelled].sum() / labelled.sum(), (labelled & ~b).to_numpy()  # with the cell that stands alone
+    inside, outside = (x[of].sum(axis=0) / x[of].sum() * total for of in (b, rest))
+    found = table.loc["b"].loc[mdata.mod["atac"].var_names]
+    np.testing.assert_allclose(found["measured_outside"], outside, rtol=1e-5)
+    np.testing.assert_allclose(found["measured_effect"], np.log2((inside + 1e-3) / (outside + 1e-3)), atol=1e-5)
+    np.testing.assert_allclose(
+        found["measured_pvalue"], by_cells(mdata.mod["atac"].X, np.flatnonzero(b), np.flatnonzero(rest)), rtol=1e-6
+    )
+
+
+def test_a_number_and_its_text_are_one_group(mdata):
+    mixed = mdata.obs["kind"].map({"a": 1, "b": "b", "c": "1"}).astype(object)
+    results = []
+    for column in (mixed, mixed.astype(str)):
+        mdata.obs["mixed"] = column
+        ctl.tl.rank_regions(mdata, "mixed", n_bootstrap=5, seed=0)
+        results.append(mdata.uns["ctl"]["rank_regions"]["table"])
+    assert set(results[0]["group"]) == {"1", "b"}
+    by = [t.sort_values(["group", "region"]).astype({"group": str}).reset_index(drop=True) for t in results]
+    np.testing.assert_allclose(by[0]["effect"], by[1]["effect"])
+
+
 def test_effects_are_the_log_ratios_of_means_at_the_mean_depth(mdata):
     ctl.tl.rank_regions(mdata, "kind", n_bootstrap=20, seed=0)
     table = mdata.uns["ctl"]["rank_regions"]["table"].set_index(["group", "region"])

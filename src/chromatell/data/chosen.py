@@ -128,10 +128,12 @@ def cell_labels(mdata: MuData | AnnData, groupby: str) -> tuple[np.ndarray, list
     if not isinstance(column.dtype, pd.CategoricalDtype):
         column = column.astype(object).where(column.notna()).astype("category")
     column = column.cat.remove_unused_categories()
-    names = [str(c) for c in column.cat.categories]
+    text = [str(c) for c in column.cat.categories]
+    names = list(dict.fromkeys(text))  # 1 and '1', after samples were joined, are one group
     if not names:
         raise ChromatellError(f"No cell has a label in mdata.obs[{groupby!r}]. Name another column.")
-    return column.cat.codes.to_numpy().astype(np.int64), names
+    place = np.array([*(names.index(t) for t in text), -1])
+    return place[column.cat.codes.to_numpy()], names
 
 
 def indicator(codes: np.ndarray, n_groups: int) -> sp.csr_matrix:

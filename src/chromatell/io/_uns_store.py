@@ -134,7 +134,7 @@ def read_record(mdata: HasUns, key: str | None = None) -> Record:
     {'n_hidden': 8}
     """
     keys = model_keys(mdata)
-    key = choose_key(keys, key, f"mdata.uns[{UNS!r}][{MODELS!r}]")
+    key = choose_key(keys, key, f"mdata.uns[{UNS!r}][{MODELS!r}]", in_modality(mdata, key))
     return from_entry(_mapping(mdata.uns[UNS][MODELS][key], key), f"the model {key!r} in mdata.uns")
 
 
@@ -154,16 +154,25 @@ def model_keys(mdata: HasUns) -> list[str]:
     return sorted(models) if isinstance(models, Mapping) else []
 
 
-def choose_key(keys: list[str], key: str | None, where: str) -> str:
-    """Return `key`, or the only one there is."""
+def in_modality(mdata: HasUns, key: str | None) -> str:
+    """Return which modality carries a model of this name, or any, and what to do then, for a message; else ''."""
+    for name, adata in getattr(mdata, "mod", {}).items():
+        if keys := [k for k in model_keys(adata) if key in (None, k)]:
+            return f" mdata.mod[{name!r}] carries {keys[0]!r}: give it in place of mdata, or as model=."
+    return ""
+
+
+def choose_key(keys: list[str], key: str | None, where: str, beside: str = "") -> str:
+    """Return `key`, or the only one there is; `beside` says where else there is one."""
     if not keys:
-        raise ChromatellError(
-            f"There is no model in {where}. Train one with ctl.tl.dense(mdata), or ctl.io.import_model(path, mdata)."
-        )
+        cure = beside or " Train one with ctl.tl.dense(mdata), or ctl.io.import_model(path, mdata)."
+        raise ChromatellError(f"There is no model in {where}.{cure}")
     if key is None and len(keys) > 1:
         raise ChromatellError(f"{where} holds {len(keys)} models: {sorted(keys)}. Name one: key={sorted(keys)[0]!r}.")
     if key is not None and key not in keys:
-        raise ChromatellError(f"There is no model {key!r} in {where}; choose one of {names_there(sorted(keys), key)}.")
+        raise ChromatellError(
+            f"There is no model {key!r} in {where}; choose one of {names_there(sorted(keys), key)}.{beside}"
+        )
     return keys[0] if key is None else key
 
 

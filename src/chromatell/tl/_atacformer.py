@@ -12,10 +12,12 @@ from mudata import MuData
 from chromatell._docs import documented
 from chromatell._keys import ATAC, RNA
 from chromatell._rows import with_tables
+from chromatell._settings import logger
+from chromatell._unread import refuse_unread, usual
 from chromatell._validate import ChromatellError, check_tables, modality, one_of, paired, unique_names
 from chromatell.data.named import Layer, modalities
 from chromatell.data.predictions import write_cell_columns, write_out_of_range, written_together
-from chromatell.io._uns_store import write_record
+from chromatell.io._uns_store import model_keys, read_record, write_record
 from chromatell.models import family_class
 from chromatell.models._cell_model import DEPTHS
 from chromatell.models._support import shared_view, type_of
@@ -122,8 +124,8 @@ def atacformer(
     how = training(seed, train_kwargs)
     inner = _shared(data)
     predicts = context is not None and isinstance(data, MuData)
-    if out is not None and not predicts:
-        raise ChromatellError("out= is for predictions from a context: give a MuData and context='X_pca'.")
+    given = {"depth": depth, "out": None if out is None else str(out)}
+    refuse_unread(given, usual(atacformer), [(given, predicts, "predictions from context='X_pca', of a MuData")])
     family: Any = family_class("atacformer")
     setup = family.setup_mudata if isinstance(inner, MuData) else family.setup_anndata
     setup(inner, labels=labels, context=context, dna_key=dna_key)
@@ -138,13 +140,36 @@ def atacformer(
         model.forget()
     target = data.copy() if copy else data
     record, origin = model.to_record(), provenance(model, depth)
+    cells = target.mod[ATAC] if isinstance(target, MuData) else target
     with written_together(target):
+        _remove_labels(cells, _label_columns(target, key_added))
         write_record(target, key_added, record)
         if regions is not None:
             store_prediction(target, key_added, values, regions, origin)
             write_out_of_range(target, distance)
-        write_cell_columns(target.mod[ATAC] if isinstance(target, MuData) else target, *said)
+        write_cell_columns(cells, *said)
     return target if copy else None
+
+
+def _label_columns(data: AnnData | MuData, key: str) -> list[str]:
+    """Return the columns of the labels of the model that is there under this key, which is about to be replaced."""
+    from chromatell.models.atacformer._reader import label_column
+
+    if key not in model_keys(data):
+        return []
+    try:
+        labels = read_record(data, key).config.get("labels", {})
+    except ChromatellError:  # damaged: nothing can be known of it
+        logger.info("The model %r that is replaced cannot be read: columns that it wrote stay.", key)
+        return []
+    return [label_column(label, key) for label in labels]
+
+
+def _remove_labels(adata: AnnData, columns: list[str]) -> None:
+    """Remove columns of `obs` with the probabilities of the same name, as a model wrote both."""
+    for name in columns:
+        if name in adata.obs and name in adata.obsm:
+            del adata.obs[name], adata.obsm[name]
 
 
 def _shared(data: AnnData | MuData) -> AnnData | MuData:

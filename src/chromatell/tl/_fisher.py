@@ -15,7 +15,7 @@ from scipy.stats import fisher_exact
 
 from chromatell._keys import FISHER, SPLITS, TRAIN, UNS, USES_TARGET_ASSAY, VAL
 from chromatell._settings import logger, settings
-from chromatell._validate import ChromatellError, name_list, one_of, paired, region_split_of, split_of
+from chromatell._validate import ChromatellError, in_range, name_list, one_of, paired, region_split_of, split_of
 from chromatell.data.accessibility import open_matrix
 from chromatell.data.named import Modalities, modalities
 from chromatell.data.predictions import predicted_regions, prediction_keys, read_prediction
@@ -88,8 +88,9 @@ def fisher(
         The model in the first row, then the baselines: `model`, `threshold`, `split`, `tp`, `fp`, `fn`, `tn` (pairs),
         `share_positive` (predicted), `precision`, `recall`, `odds_ratio`, `log_odds_ratio` (natural), `ci_low`,
         `ci_high` (of the log odds ratio, 95%), `p_value` (two-sided), `log10_p`, `is_baseline`, `uses_target_assay`
-        (a reference, not a baseline to beat). An earlier table is replaced. `odds_ratio` is infinite, or NaN, where a
-        margin is empty, as in SciPy; there the interval adds half a pair to each count.
+        (a reference, not a baseline to beat). An earlier table is replaced. `odds_ratio` is infinite where one count
+        is 0; there the interval adds half a pair to each. It is NaN, and so is the interval, where all pairs, or none,
+        are called.
 
     Raises
     ------
@@ -120,10 +121,11 @@ def fisher(
     _, opened = paired(mdata)
     one_of(split, SPLITS, "split")
     by_f1 = threshold == "f1"
-    if not by_f1 and not (isinstance(threshold, int | float) and 0 <= threshold <= 1):
-        raise ChromatellError(f"threshold={threshold!r} is not known; give 'f1' or a probability in [0, 1].")
-    if not isinstance(n_bootstrap, int | np.integer) or n_bootstrap < 1:
-        raise ChromatellError(f"n_bootstrap={n_bootstrap!r} must be a whole number of at least 1, such as 200.")
+    if not by_f1:
+        if isinstance(threshold, str):
+            raise ChromatellError(f"threshold={threshold!r} is not known; give 'f1' or a probability in [0, 1].")
+        threshold = in_range(threshold, 0, 1, "threshold", whole=False)
+    n_bootstrap = in_range(n_bootstrap, 1, 1_000_000, "n_bootstrap")
     splits = split_of(mdata, require=(VAL, split) if by_f1 else (split,))
     regions = predicted_regions(mdata)
     model = prediction_keys(mdata)[0] if model is None else model
@@ -294,7 +296,7 @@ def _row(
     fp, fn = called - tp, n_open - tp
     tn = total - tp - fp - fn
     resampled = log_odds(weights @ counts)
-    low, high = np.quantile(resampled, [0.025, 0.975])
+    low, high = np.nanquantile(resampled, [0.025, 0.975]) if np.isfinite(resampled).any() else (np.nan, np.nan)
     odds, p, log10_p = fisher_test(tp, fp, fn, tn)
     with np.errstate(divide="ignore"):
         log = float(np.log(odds))
@@ -321,10 +323,14 @@ def _row(
 
 
 def log_odds(counts: np.ndarray) -> np.ndarray:
-    """Return the log odds ratio of each row of tp, fp, fn, tn; half a pair is added to each where one is 0."""
+    """Return the log odds ratio of each row of tp, fp, fn, tn; half a pair is added to each where one is 0.
+
+    It is NaN where all pairs, or none, are called or open: such a table says nothing of the two.
+    """
     counts = np.asarray(counts, dtype=np.float64)
-    counts = counts + 0.5 * (counts <= 0).any(axis=1, keepdims=True)
-    return np.log(counts[:, 0]) + np.log(counts[:, 3]) - np.log(counts[:, 1]) - np.log(counts[:, 2])
+    tp, fp, fn, tn = (counts + 0.5 * (counts <= 0).any(axis=1, keepdims=True)).T
+    margins = [counts[:, i] + counts[:, j] for i, j in ((0, 1), (2, 3), (0, 2), (1, 3))]
+    return np.where(np.min(margins, axis=0) > 0, np.log(tp) + np.log(tn) - np.log(fp) - np.log(fn), np.nan)
 
 
 def fisher_test(tp: int, fp: int, fn: int, tn: int) -> tuple[float, float, float]:

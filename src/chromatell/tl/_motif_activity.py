@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Number
 from typing import Any, Unpack
 
 import numpy as np
@@ -61,8 +62,8 @@ def motif_activity(
     key
         Which prediction; 'atac' takes what was measured (open or closed), None the latest prediction.
     matches
-        In place of motifs and sequence: regions x motifs, true where the region holds the motif; rows are found by
-        name.
+        In place of motifs and sequence: regions x motifs, true or a number other than 0 where the region holds the
+        motif; a missing value is no match. Rows are found by name.
     pvalue
         p-value of a hit at one place on one strand.
     window
@@ -92,7 +93,8 @@ def motif_activity(
     Raises
     ------
     ChromatellError
-        No such prediction, neither sequences nor matches, backgrounds of another shape, or no motif in any region.
+        No such prediction, neither sequences nor matches, matches that are text, backgrounds of another shape or kind,
+        or no motif in any region.
 
     Notes
     -----
@@ -138,16 +140,9 @@ def motif_activity(
     gc = None if tokens is None else _gc(tokens)
     if backgrounds is None:
         backgrounds = matched_backgrounds(share, gc, n_backgrounds, np.random.default_rng(seed))
-    elif np.shape(backgrounds)[:1] != (len(share),) or np.ndim(backgrounds) != 2:
-        raise ChromatellError(
-            f"backgrounds has shape {np.shape(backgrounds)}; ({len(share)}, n_backgrounds) is needed, a row a region."
-        )
-    elif np.min(backgrounds) < 0 or np.max(backgrounds) >= len(share) or np.shape(backgrounds)[1] < 2:
-        raise ChromatellError(
-            f"backgrounds must hold two or more positions a region, from 0 to {len(share) - 1}; found "
-            f"{np.shape(backgrounds)[1]} from {np.min(backgrounds)} to {np.max(backgrounds)}."
-        )
-    activity = deviations(found, held.to_numpy(np.float32), share, np.asarray(backgrounds))
+    else:
+        backgrounds = _given_backgrounds(np.asarray(backgrounds), len(share))
+    activity = deviations(found, held.to_numpy(np.float32), share, backgrounds)
 
     table = pd.DataFrame(
         {"motif": held.columns, "n_regions": held.sum(axis=0).to_numpy(), "variability": activity.std(axis=0)}
@@ -155,7 +150,7 @@ def motif_activity(
     about = {
         "key": found.key,
         "matched": "mean" if gc is None else "gc and mean",
-        "n_backgrounds": int(np.shape(backgrounds)[1]),
+        "n_backgrounds": int(backgrounds.shape[1]),
         "seed": seed,
     }
     target = mdata.copy() if copy else mdata
@@ -259,7 +254,37 @@ def _given(matches: pd.DataFrame, regions: pd.Index, key: str | None) -> pd.Data
             "Its index must be the names of the regions; of rows in their order: matches.index = "
             f"list({names}.var_names)."
         )
-    return (matches.loc[regions] != 0).astype(np.float32)
+    return matches.loc[regions].apply(_held)
+
+
+def _held(column: pd.Series) -> pd.Series:
+    """Return where a column of matches says that a region holds the motif, float32; a missing value says no."""
+    known = column.notna()
+    if not all(isinstance(v, bool | np.bool_ | Number) for v in column[known]):
+        raise ChromatellError(
+            f"matches[{column.name!r}] holds {column[known].iloc[0]!r}; true and false, or numbers, are needed: "
+            "matches = matches == 'True'."
+        )
+    return (known & (column.astype(object).where(known, 0).astype(float) != 0)).astype(np.float32)
+
+
+def _given_backgrounds(backgrounds: np.ndarray, n_regions: int) -> np.ndarray:
+    """Return the positions that the user gave, int64 (regions, n)."""
+    if backgrounds.shape[:1] != (n_regions,) or backgrounds.ndim != 2:
+        raise ChromatellError(
+            f"backgrounds has shape {backgrounds.shape}; ({n_regions}, n_backgrounds) is needed, a row a region."
+        )
+    if backgrounds.dtype.kind not in "iuf" or (backgrounds % 1 != 0).any():
+        raise ChromatellError(
+            f"backgrounds is of dtype {backgrounds.dtype}, and holds {backgrounds.flat[0]!r}; positions of regions, "
+            "whole numbers, are needed."
+        )
+    if backgrounds.shape[1] < 2 or backgrounds.min() < 0 or backgrounds.max() >= n_regions:
+        raise ChromatellError(
+            f"backgrounds must hold two or more positions a region, from 0 to {n_regions - 1}; found "
+            f"{backgrounds.shape[1]} from {backgrounds.min(initial=0)} to {backgrounds.max(initial=0)}."
+        )
+    return backgrounds.astype(np.int64)
 
 
 def _scanned(

@@ -7,6 +7,7 @@ from typing import Any, Unpack
 
 import numpy as np
 import pandas as pd
+import scipy.sparse as sp
 from anndata import AnnData
 from mudata import MuData
 
@@ -201,7 +202,8 @@ def _embedding(obsm: Any, key: str) -> np.ndarray:
             f"Did not find mdata.mod['rna'].obsm[{key!r}]; there: {names_there(obsm, key)}. Train a model, "
             "ctl.tl.xchrom(mdata), or name another."
         )
-    values = np.asarray(obsm[key], dtype=np.float32)
+    held = obsm[key]
+    values = np.asarray(held.toarray() if sp.issparse(held) else held, dtype=np.float32)
     if values.ndim != 2 or not np.isfinite(values).all():
         raise ChromatellError(
             f"mdata.mod['rna'].obsm[{key!r}] has shape {values.shape} and {int((~np.isfinite(values)).sum())} NaN or "

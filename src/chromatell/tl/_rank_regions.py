@@ -65,7 +65,7 @@ def rank_regions(
     groups
         Which to compare; None takes all that have two cells. The others still count as the rest.
     reference
-        A group, or 'rest' for all other cells.
+        A group, or 'rest' for all other cells that have a label.
     sample_key
         Column of `obs` with the donor or sample of each cell: the interval and the test are over donors. Without it
         cells count as independent, which cells of one donor are not.
@@ -133,8 +133,8 @@ def rank_regions(
         codes = np.where(split_of(mdata, (split,)) == split, codes, -1)
         if not found.measured:
             refuse_trained(mdata, found.key, mdata.obs_names[codes >= 0], split)
-    codes, names = _with_cells(codes, names, groupby, split)
-    chosen = _chosen(names, groups, reference, groupby)
+    codes, names, enough = _with_cells(codes, names, groupby, split)
+    chosen = _chosen(names, enough, groups, reference, groupby)
     samples, n_samples = _samples(mdata, sample_key, codes)
     test = one_of(test or ("cells" if samples is None else "donors"), TESTS, "test")
     if test != "cells" and samples is None:
@@ -184,29 +184,37 @@ def rank_regions(
     return target if copy else None
 
 
-def _with_cells(codes: np.ndarray, names: list[str], groupby: str, split: str | None) -> tuple[np.ndarray, list[str]]:
-    """Leave out groups of under two cells."""
+def _with_cells(
+    codes: np.ndarray, names: list[str], groupby: str, split: str | None
+) -> tuple[np.ndarray, list[str], list[str]]:
+    """Return codes and names of the groups that have cells, and the names of those that have two and can be compared.
+
+    A group of one cell still counts to the rest of the others.
+    """
     n = np.bincount(codes[codes >= 0], minlength=len(names))
-    keep = np.flatnonzero(n >= 2)
-    if keep.size < 2:
+    enough = [name for name, cells in zip(names, n, strict=True) if cells >= 2]
+    if len(enough) < 2:
         raise ChromatellError(
-            f"mdata.obs[{groupby!r}] has {keep.size} groups of two or more cells; two are needed. Name another column"
+            f"mdata.obs[{groupby!r}] has {len(enough)} groups of two or more cells; two are needed. Name another column"
             f"{', or leave split= out' if split is not None else ''}."
         )
-    if keep.size < len(names):
-        logger.info("Under two cells, left out: %s.", examples(np.array(names)[n < 2], 5))
-    place = np.append(np.full(len(names), -1), -1)
+    if len(enough) < len(names):
+        logger.info("Under two cells, not compared: %s.", examples(np.array(names)[n < 2], 5))
+    keep = np.flatnonzero(n)
+    place = np.full(len(names) + 1, -1)
     place[keep] = np.arange(keep.size)
-    return place[codes], [names[g] for g in keep]
+    return place[codes], [names[g] for g in keep], enough
 
 
-def _chosen(names: list[str], groups: Sequence[str] | None, reference: str, groupby: str) -> list[int]:
-    asked = names if groups is None else [groups] if isinstance(groups, str) else list(map(str, groups))
-    unknown = [g for g in [*asked, *([] if reference == "rest" else [reference])] if g not in names]
+def _chosen(
+    names: list[str], enough: list[str], groups: Sequence[str] | None, reference: str, groupby: str
+) -> list[int]:
+    asked = enough if groups is None else [groups] if isinstance(groups, str) else list(dict.fromkeys(map(str, groups)))
+    unknown = [g for g in [*asked, *([] if reference == "rest" else [reference])] if g not in enough]
     if unknown:
         raise ChromatellError(
             f"No group {examples(unknown)} of two or more cells in mdata.obs[{groupby!r}]; there: "
-            f"{names_there(names, unknown[0], 20)}."
+            f"{names_there(enough, unknown[0], 20)}."
         )
     chosen = [names.index(g) for g in asked if g != reference]
     if not chosen:

@@ -16,7 +16,7 @@ from chromatell._nearest import names_there
 from chromatell._settings import check_fits
 from chromatell._validate import ChromatellError, examples, modality, store_key
 from chromatell.genome.regions import parse_regions, region_table, unplaced
-from chromatell.io._uns_store import model_keys
+from chromatell.io._uns_store import in_modality, model_keys
 from chromatell.models import load
 
 if TYPE_CHECKING:
@@ -115,8 +115,8 @@ def stored_model(mdata: MuData, key: str, train: str) -> Any:
     keys = model_keys(mdata)
     if key not in keys:
         raise ChromatellError(
-            f"There is no model {key!r} in mdata.uns['ctl']['models']; there: {names_there(keys, key)}. {train}, name "
-            "another with key=, or give one with model=."
+            f"There is no model {key!r} in mdata.uns['ctl']['models']; there: {names_there(keys, key)}."
+            f"{in_modality(mdata, key) or f' {train}, name another with key=, or give one with model=.'}"
         )
     return load(mdata, key=key)
 

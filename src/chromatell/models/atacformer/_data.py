@@ -18,7 +18,7 @@ from chromatell._validate import ChromatellError, examples, modality, name_list,
 from chromatell._values import expressed, nonnegative
 from chromatell.data.accessibility import open_matrix, selected
 from chromatell.data.cell_embedding import embedding_of, is_scaled
-from chromatell.genome.regions import region_table
+from chromatell.genome.regions import has_coordinates, normalise_chrom, parse_regions, region_table
 from chromatell.models._support import type_of
 
 FLOOR = 0.1  # share of the model's bins that a query must hold
@@ -191,8 +191,34 @@ def check_fractions(values: np.ndarray) -> None:
         )
 
 
+def _by_coordinates(atac: AnnData, bins: pd.Index) -> np.ndarray:
+    """Return where each bin of a query lies among the model's, int64, -1 for nowhere; say so where any does.
+
+    Names that are coordinates come first, then the columns of `var`.
+    """
+    ours, theirs = parse_regions(bins), parse_regions(atac.var_names)
+    places = np.full(atac.n_vars, -1)
+    if (theirs["start"] < 0).any() and has_coordinates(atac).all():
+        theirs = region_table(atac)
+    if (ours["start"] < 0).any() or (theirs["start"] < 0).any():
+        return places
+    own, asked = (
+        pd.MultiIndex.from_arrays([normalise_chrom(t["chrom"]), t["start"], t["end"]]) for t in (ours, theirs)
+    )
+    if own.is_unique and asked.is_unique:
+        places = own.get_indexer(asked)
+    if (first := np.flatnonzero(places >= 0)).size:
+        logger.info(
+            "The query's bins are found by their coordinates: %s is the model's %s.",
+            *(examples([x]) for x in (atac.var_names[first[0]], bins[places[first[0]]])),
+        )
+    return places
+
+
 def align(atac: AnnData, bins: pd.Index) -> sp.csr_matrix:
     """Return the open bins of a query in the model's order, CSR (cells, model's bins); a bin it lacks is closed.
+
+    Bins are found by name, or where hardly one is, by coordinates: others write 'chr1-0-500', or '1:0-500'.
 
     Raises
     ------
@@ -201,6 +227,8 @@ def align(atac: AnnData, bins: pd.Index) -> sp.csr_matrix:
     """
     nonnegative(atac, ATAC)
     place = bins.get_indexer(atac.var_names.astype(str))
+    if (place >= 0).sum() < max(1, FLOOR * len(bins)):
+        place = _by_coordinates(atac, bins)
     known = np.flatnonzero(place >= 0)
     if len(known) < max(1, FLOOR * len(bins)):
         raise ChromatellError(

@@ -176,6 +176,11 @@ def looked_for(fitted: Fitted, reader: Reader, data: Any, *, read: bool, depth: 
     return np.diff(align(observed_atac(data), fitted.vocabulary.bins).indptr).astype(np.float32)
 
 
+def label_column(label: str, key: str) -> str:
+    """Return the name under which the classes of a label, and their probabilities, are written."""
+    return "".join(c if c.isalnum() or c in "_.-" else "_" for c in f"{label}_{key}")  # '/' nests in a file
+
+
 def named_columns(
     key: str, embedding: np.ndarray, tables: dict[str, pd.DataFrame]
 ) -> tuple[dict[str, pd.Categorical], dict[str, np.ndarray]]:
@@ -183,7 +188,7 @@ def named_columns(
     obs = {}
     obsm = {X_ATACFORMER if key == "atacformer" else f"X_{key}": embedding}
     for label, table in tables.items():
-        name = "".join(c if c.isalnum() or c in "_.-" else "_" for c in f"{label}_{key}")  # '/' nests in a file
+        name = label_column(label, key)
         probability = table.to_numpy()
         obs[name] = pd.Categorical.from_codes(probability.argmax(axis=1), categories=list(table.columns))
         obsm[name] = probability
