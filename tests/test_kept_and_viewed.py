@@ -145,18 +145,42 @@ def test_a_second_model_of_cells_in_a_file(mode, stored, tmp_path):
     first = np.asarray(own.mod["atac_pred"].X)
     try:
         for data in (own, backed):
-            ctl.tl.dense(data, key_added="second", **SMALL)
+            ctl.tl.dense(data, key_added="second", stack=False, **SMALL)
             ctl.tl.baseline(data, "region_mean")
         assert backed.mod["rna"].isbacked
         np.testing.assert_array_equal(ctl.get.prediction(backed, key="dense").X, first)
         for key in ("second", "region_mean"):
             np.testing.assert_allclose(*(ctl.get.prediction(d, key=key).X for d in (own, backed)), atol=1e-5)
+        assert not np.array_equal(ctl.get.prediction(backed, key="second").X, first)
         kept = ctl.io.read(ctl.io.write(backed, tmp_path / "other.zarr"))
         assert ctl.io.model_keys(kept) == ["dense", "second"]
         np.testing.assert_array_equal(ctl.get.prediction(kept, key="dense").X, first)
     finally:
         backed.file.close()
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("named", [{"layer": "counts"}, {"rna": "gex", "atac": "peaks"}])
+def test_a_second_model_of_cells_in_a_file_under_other_names(named, stored, tmp_path):
+    own = stored["cells"]["m"].copy()
+    for name in ("rna", "atac"):
+        own.mod[name].layers["counts"] = own.mod[name].X.copy()
+    if "rna" in named:
+        mods = {{"rna": "gex", "atac": "peaks"}.get(name, name): adata for name, adata in own.mod.items()}
+        own, whole = md.MuData(mods), own
+        own.uns.update(whole.uns)
+        own.obs["ctl_split"] = whole.obs["ctl_split"]
+    first = np.asarray(own.mod["atac_pred"].X)
+    backed = md.read_h5mu(ctl.io.write(own, tmp_path / "named.h5mu"), backed="r")
+    try:
+        for data in (own, backed):
+            ctl.tl.dense(data, key_added="second", stack=False, **named, **SMALL)
+            np.testing.assert_array_equal(ctl.get.prediction(data, key="dense").X, first)
+        second, there = (ctl.get.prediction(d, key="second").X for d in (own, backed))
+        np.testing.assert_allclose(there, second, atol=1e-5)
+        assert not np.array_equal(there, first)
+    finally:
+        backed.file.close()
 
 
 def test_nothing_is_written_of_a_second_model_that_fails(stored, monkeypatch):

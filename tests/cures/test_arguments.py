@@ -59,7 +59,6 @@ OF_TRAINED: list[tuple[str, ...]] = [
     ("ctl.tl.evaluate(mdata, baselines=[], n_bootstrap=0, pairs='cells')", "is not known"),
     ("ctl.tl.evaluate(mdata, baselines='region_means', n_bootstrap=0)", "is not known"),
     ("ctl.tl.fisher(mdata, threshold='f2', n_bootstrap=1)", "give 'f1' or a probability"),
-    ("ctl.tl.fisher(mdata, n_bootstrap=0)", "must be a whole number of at least 1"),
     ("ctl.tl.fisher(mdata, split='tests', n_bootstrap=1)", "is not known"),
     ("ctl.tl.rank_regions(mdata, 'cell_type', test='donors', n_bootstrap=2)", "name their column"),
     ("ctl.tl.rank_regions(mdata, 'cell_type', test='cell', n_bootstrap=2)", "is not known"),
