@@ -37,8 +37,22 @@ def test_predict_may_replace_the_query_only_when_told_to(shared, simulated, tmp_
     assert set(ctl.io.read(path).mod) == {"rna", "atac_pred"}
 
 
-def test_predict_never_replaces_the_model_unasked(shared, query, capsys):
+def test_predict_never_replaces_the_model(shared, query, capsys):
     before = shared.read_bytes()
-    assert main(["predict", str(query), "--model", str(shared), "-o", str(shared)]) == 2
+    call = ["predict", str(query), "--model", str(shared), "-o", str(shared)]
+    assert main(call) == 2
     assert "is an input too" in capsys.readouterr().err
+    for read in (str(query), str(shared)):
+        assert main(["predict", read, *call[2:], "--overwrite"]) == 2
+        assert "is the file of the model, which would be lost" in capsys.readouterr().err
     assert shared.read_bytes() == before
+
+
+def test_a_store_is_not_the_output_and_is_never_replaced(shared, query, tmp_path, capsys):
+    call = ["predict", str(query), "--model", str(shared), "--overwrite", "-o"]
+    both = str(tmp_path / "both.zarr")
+    assert main([*call, both, "--out-store", both]) == 2
+    assert "is the output too" in capsys.readouterr().err
+    (tmp_path / "there.zarr").mkdir()
+    assert main([*call, both, "--out-store", str(tmp_path / "there.zarr")]) == 2
+    assert "--overwrite does not replace stores of predictions" in capsys.readouterr().err

@@ -23,12 +23,12 @@ def test_train_writes_the_same_prediction_and_model_as_the_api(shared, by_api, s
 
 
 def test_train_says_that_it_makes_a_split_and_what_to_do_next(cells, capsys):
-    out = cells.with_name("out.h5mu")
+    out = cells.with_name("my out.h5mu")
     assert main(["train", str(cells), "-o", str(out), "--seed", "5", "--key", "mine", *FAST]) == 0
     said = capsys.readouterr()
     assert "it has no obs['ctl_split'], so cells are split at random, seed 5" in one_line(said.err)
     assert "Cells: 112 train, 16 val, 32 test" in one_line(said.err)
-    assert f"chromatell evaluate {out}" in said.out
+    assert f"chromatell evaluate '{out}'\n" in said.out
     assert ctl.io.model_keys(ctl.io.read(out)) == ["mine"]
 
 

@@ -6,6 +6,7 @@ import argparse
 import gzip
 import zlib
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from chromatell._errors import ChromatellError
@@ -48,13 +49,14 @@ def run(args: argparse.Namespace) -> None:
     write(atac if rna is None else _joined(rna, atac), args.output)
     if settings.verbosity:
         more = "[--context X_pca] [--labels COLUMN]" if paired else "[--labels COLUMN]"
+        at = quote(str(args.output))
         trained = f"TRAINED{args.output.suffix}"
         lines = [
             f"Wrote {atac.n_obs:,} cells x {atac.n_vars:,} bins to {args.output}.",
-            f"Train:  chromatell train {args.output} -o {trained} --family atacformer {more}",
+            f"Train:  chromatell train {at} -o {trained} --family atacformer {more}",
         ]
         if args.bins is not None:
-            lines[1] = f"Apply a model of these bins:  chromatell predict {args.output} --model MODEL -o PREDICTED.h5mu"
+            lines[1] = f"Apply a model of these bins:  chromatell predict {at} --model MODEL -o PREDICTED.h5mu"
         output().print("\n".join(lines), soft_wrap=True, markup=False)
 
 

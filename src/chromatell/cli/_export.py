@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from shlex import quote
 
 from chromatell._settings import settings
 from chromatell.cli._console import output
@@ -26,6 +27,6 @@ def run(args: argparse.Namespace) -> None:
     if settings.verbosity:
         lines = [
             f"Wrote the model and its card, README.md, to {folder}; no cell goes with it.",
-            f"Apply it:  chromatell predict QUERY.h5ad --model {folder} -o PREDICTED.h5mu",
+            f"Apply it:  chromatell predict QUERY.h5ad --model {quote(str(folder))} -o PREDICTED.h5mu",
         ]
         output().print("\n".join(lines), soft_wrap=True, markup=False)

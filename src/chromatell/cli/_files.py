@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import os
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,11 +33,12 @@ def check_output(
     suffixes: Sequence[str] = SUFFIXES,
     kind: str = "data",
     store: Path | None = None,
+    model: Path | None = None,
 ) -> None:
     """Raise, before hours of work, where the result could not be written to `path`, or predictions beside it.
 
     What is there is replaced only with `overwrite`, and only where it is of the `kind` to be written (see
-    ``chromatell.io._replace.check_target``).
+    ``chromatell.io._replace.check_target``). The `model` that is read is never replaced: the output does not hold it.
 
     Raises
     ------
@@ -45,6 +47,10 @@ def check_output(
         that is no `.zarr`, does not lie beside the output, or is there already.
     """
     _check_file(path, inputs, overwrite, suffixes, kind)
+    if model is not None and model.exists() and path.exists() and path.samefile(model):
+        raise UsageError(
+            f"The output {str(path)!r} is the file of the model, which would be lost with all else in it. Name another."
+        )
     if store is not None:
         _check_store(store, path)
 
@@ -60,7 +66,9 @@ def _check_file(path: Path, inputs: Sequence[Path], overwrite: bool, suffixes: S
         raise UsageError(f"The output {str(path)!r} must end in {' or '.join(suffixes)}.")
     folder = path.absolute().parent
     if not folder.is_dir():
-        raise UsageError(f"The folder of the output, {folder}, does not exist. Make it first: mkdir -p {folder}")
+        raise UsageError(
+            f"The folder of the output, {folder}, does not exist. Make it first: mkdir -p {shlex.quote(str(folder))}"
+        )
     if not os.access(folder, os.W_OK):
         raise UsageError(f"The folder of the output, {folder}, is not writable. Name another with -o.")
     if not path.exists():
@@ -127,7 +135,7 @@ def check_data(path: Path | None, *, model: bool = False) -> None:
     if path is not None and path.name.endswith((".tsv", ".tsv.gz", ".bed", ".bed.gz")):
         raise ChromatellError(
             f"{path} is a table, such as fragments. Cells x bins are made of those first: "
-            f"chromatell bin {path} --chrom-sizes hg38 -o cells.h5ad"
+            f"chromatell bin {shlex.quote(str(path))} --chrom-sizes hg38 -o cells.h5ad"
         )
 
 
@@ -139,8 +147,13 @@ def _check_store(store: Path, output: Path) -> None:
             f"The store {str(store)!r} must lie in the folder of the output {str(output)!r}: the output knows it by "
             "its name beside it."
         )
-    if store.exists() or store == output:
-        raise UsageError(f"The store {str(store)!r} is there already. Remove it, or name another.")
+    if store.absolute() == output.absolute():
+        raise UsageError(f"The store {str(store)!r} is the output too: values and cells lie apart. Name another.")
+    if store.exists():
+        raise UsageError(
+            f"The store {str(store)!r} is there already, and --overwrite does not replace stores of predictions, which "
+            "other files may read. Remove it, or name another."
+        )
 
 
 def named_signal(args: argparse.Namespace) -> dict[str, Any]:
@@ -170,7 +183,7 @@ def write_tracks(tracks: BinnedTracks, path: Path) -> None:
     logger.debug("Wrote %s.", path)
 
 
-def check_tracks_output(path: Path, inputs: Sequence[Path], *, overwrite: bool) -> None:
+def check_tracks_output(path: Path, inputs: Sequence[Path], *, overwrite: bool, model: Path | None = None) -> None:
     """Raise, before any work, where a store of tracks could not be written; one that is there takes `overwrite`.
 
     Raises
@@ -178,7 +191,7 @@ def check_tracks_output(path: Path, inputs: Sequence[Path], *, overwrite: bool) 
     UsageError
         As :func:`check_output`, or there already.
     """
-    check_output(path, inputs, overwrite=overwrite, suffixes=(".zarr",), kind="tracks")
+    check_output(path, inputs, overwrite=overwrite, suffixes=(".zarr",), kind="tracks", model=model)
 
 
 def read_multiome(path: Path) -> MuData:

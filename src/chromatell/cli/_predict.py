@@ -50,7 +50,8 @@ def _cells(args: argparse.Namespace) -> None:
             raise UsageError(f"--{option} is of tracks; {str(args.input)!r} is none. Name a store of them, or --plus.")
     if args.output is None:
         raise UsageError("Name an output: -o PREDICTED.h5mu.")
-    check_output(args.output, [args.input, args.model], overwrite=args.overwrite, store=args.out_store)
+    inputs = [args.input, args.model]
+    check_output(args.output, inputs, overwrite=args.overwrite, store=args.out_store, model=args.model)
     if args.fasta is not None and args.regions is None:
         raise UsageError("--fasta is for regions that the model does not hold. Name them: --regions REGIONS.bed.")
     check_there(args.regions, "file of regions")
@@ -92,7 +93,7 @@ def _tracks(args: argparse.Namespace, files: dict[str, Any]) -> None:
     check_there(args.fasta, "FASTA")
     if args.output is not None:
         inputs = [path for path in (args.input, args.model) if path is not None]
-        check_tracks_output(args.output, inputs, overwrite=args.overwrite)
+        check_tracks_output(args.output, inputs, overwrite=args.overwrite, model=args.model)
     check_folder(args.bigwig, "--bigwig")
     check_data(args.model, model=True)
 

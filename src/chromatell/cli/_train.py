@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from functools import partial
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from chromatell._errors import ChromatellError
@@ -76,8 +77,8 @@ def run(args: argparse.Namespace) -> None:
         there = "" if args.predictions is None else f" and its predictions to {args.predictions}"
         lines = [
             f"Wrote the data with model {key!r} to {args.output}{there}.",
-            f"Score it:  chromatell evaluate {args.output}",
-            f"Apply it:  chromatell predict QUERY.h5ad --model {args.output} -o PREDICTED.h5mu",
+            f"Score it:  chromatell evaluate {quote(str(args.output))}",
+            f"Apply it:  chromatell predict QUERY.h5ad --model {quote(str(args.output))} -o PREDICTED.h5mu",
         ]
         if args.family == "xchrom":
             lines[-1] += " [--regions NEW.bed --fasta GENOME.fa]"

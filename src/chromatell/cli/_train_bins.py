@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from chromatell._keys import RNA
@@ -50,7 +51,8 @@ def _check(args: argparse.Namespace) -> None:
     if args.predictions is not None and args.context is None:
         raise UsageError("--predictions is for what is predicted from a context. Name one: --context X_pca.")
     suffixes = (".h5ad" if bins_only else ".h5mu", ".zarr")
-    check_output(args.output, [args.input], overwrite=args.overwrite, suffixes=suffixes, store=args.predictions)
+    how = {"suffixes": suffixes, "store": args.predictions, "model": args.pretrained}
+    check_output(args.output, [args.input], overwrite=args.overwrite, **how)
     if args.pretrained is not None and not args.pretrained.is_dir():
         check_there(args.pretrained, "model of --pretrained")
     if args.pretrained_key is not None and args.pretrained is None:
@@ -85,8 +87,8 @@ def _next(data: AnnData | MuData, key: str, args: argparse.Namespace) -> list[st
     lines = [f"Wrote the cells with model {key!r}, their embedding and labels to {args.output}."]
     query = "QUERY.h5ad"
     scored = args.context is None or paired  # a context of an AnnData predicts nothing yet
-    lines += [f"Score it:  chromatell evaluate {args.output}"] if scored else []
+    lines += [f"Score it:  chromatell evaluate {quote(str(args.output))}"] if scored else []
     if args.context is not None and paired:
         query = f"QUERY.h5ad (with {'expression' if (args.rna or RNA) in data.mod else 'the context'})"
-    lines.append(f"Apply it:  chromatell predict {query} --model {args.output} -o PREDICTED.h5mu")
+    lines.append(f"Apply it:  chromatell predict {query} --model {quote(str(args.output))} -o PREDICTED.h5mu")
     return lines

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from chromatell._settings import logger, settings
@@ -36,10 +37,11 @@ def run(args: argparse.Namespace, given: Any) -> None:
         )
     write_tracks(tracks, args.output)
     if settings.verbosity:
+        at = quote(str(args.output))
         lines = [
             f"Wrote the tracks with model {key!r} to {args.output}.",
-            f"Score it:  chromatell evaluate {args.output}",
-            f"Apply it:  chromatell predict --model {args.output} --plus PLUS.bw --minus MINUS.bw --bigwig FOLDER",
+            f"Score it:  chromatell evaluate {at}",
+            f"Apply it:  chromatell predict --model {at} --plus PLUS.bw --minus MINUS.bw --bigwig FOLDER",
         ]
         output().print("\n".join(lines), soft_wrap=True, markup=False)
 

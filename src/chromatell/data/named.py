@@ -71,13 +71,13 @@ def modalities(verb: Callable[_P, _R]) -> Callable[_P, _R]:
             data, kwargs["copy"] = data.copy(), False
         names = {rna: RNA, atac: ATAC}
         inner = _inner(data, rna, atac, layer)
-        given = dict(inner.mod) if isinstance(inner, MuData) else {}
+        before = dict(inner.mod) if isinstance(inner, MuData) else {}
         try:
             result = checked(inner, *rest, **kwargs)
         except ChromatellError as error:
             error.args = (_renamed(str(error), names),)
             raise
-        _carry(data, inner, {own: name for name, own in names.items()}, given)
+        _carry(data, inner, {own: name for name, own in names.items()}, before)
         if copied:
             return data
         return _result(result, data, names) if isinstance(result, MuData) else result
@@ -179,8 +179,8 @@ def with_matrix(adata: AnnData, x: Any, **more: Any) -> AnnData:
     )
 
 
-def _carry(data: Any, inner: Any, own: Mapping[str, str], given: Mapping[str, AnnData]) -> None:
-    """Write what is new in `inner` into the user's object; `given` are the modalities that `inner` had at first."""
+def _carry(data: Any, inner: Any, own: Mapping[str, str], before: Mapping[str, AnnData]) -> None:
+    """Write what is new in `inner` into the user's object; `before` are the modalities that `inner` had at first."""
     carry_table(data.obs, inner.obs)
     carry_mapping(data.uns, inner.uns)
     if isinstance(data, AnnData):
@@ -190,7 +190,7 @@ def _carry(data: Any, inner: Any, own: Mapping[str, str], given: Mapping[str, An
         target = data.mod.get(own.get(name, name))
         if target is None:
             attach(data, own.get(name, name), adata)
-        elif target is given[name] is not adata:  # another object, as where a backed one was read into memory
+        elif target is before[name] is not adata:  # another object, as where a backed one was read into memory
             data.mod[own.get(name, name)] = adata
         elif target is not adata:
             carry_table(target.obs, adata.obs)
