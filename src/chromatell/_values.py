@@ -17,7 +17,7 @@ from chromatell._nearest import examples
 from chromatell._rows import DiskMatrix, as_rows, matrix
 from chromatell._settings import logger
 from chromatell._sparse import check_sparse
-from chromatell._validate import are_regions, called, warn
+from chromatell._validate import are_regions, called, modality, warn
 
 MAX_VALUE = 2**31  # no count is larger, and no value normalised to a target sum
 _NEGATIVE = 0.05  # share of the sum of absolute values below zero from which a matrix was centred, not smoothed
@@ -144,7 +144,7 @@ def expressed(rna: AnnData, name: str = RNA) -> None:
 
 def query_expression(data: MuData | AnnData) -> AnnData:
     """Return the expression of a query, as a modality or by itself, once its values are checked."""
-    rna, name = (data.mod[RNA], RNA) if isinstance(data, MuData) else (data, "")
+    rna, name = (modality(data, RNA), RNA) if isinstance(data, MuData) else (data, "")
     nonnegative(rna, name, smoothed=True)
     expressed(rna, name)
     return rna

@@ -116,6 +116,39 @@ def test_a_copy_leaves_the_given_alone_and_has_its_names(named):
     np.testing.assert_array_equal(new.mod["gex"].X, named.mod["gex"].X)
 
 
+def test_a_modality_that_is_made_again_is_the_new_one(named, plain):
+    expected = plain.copy()
+    for half_distance in (2_000, 200_000):  # more genes meet a region the second time
+        ctl.tl.gene_activity(named, key="atac", half_distance=half_distance, **CALL)
+    ctl.tl.gene_activity(expected, key="atac", half_distance=200_000)
+    made, wanted = (m.mod["gene_activity"] for m in (named, expected))
+    np.testing.assert_array_equal(made.X, wanted.X)
+    assert list(made.var_names) == list(wanted.var_names)
+    assert made.uns["ctl"]["half_distance"] == 200_000
+    assert named.n_vars == expected.n_vars
+
+
+@pytest.mark.parametrize(
+    "how", [NAMES, {**NAMES, "layer": "counts"}, {"layer": {"rna": "counts"}}, {"layer": "counts"}]
+)
+def test_genes_are_renamed_under_other_names_and_with_a_layer(how, named, plain):
+    table = pd.DataFrame({"mouse": plain.mod["rna"].var_names[:20], "human": [f"HUMAN{i}" for i in range(20)]})
+    expected = plain.copy()
+    ctl.pp.map_orthologs(expected, table)
+    if "rna" not in how:
+        with no_pull():
+            named = md.MuData({"rna": named.mod["gex"], "atac": named.mod["peaks"]})
+    data = named.mod["rna"].copy() if how == {"layer": "counts"} else named  # an AnnData
+    ctl.pp.map_orthologs(data, table, **how)
+    rna = data if how == {"layer": "counts"} else data.mod[how.get("rna", "rna")]
+    wanted = expected.mod["rna"]
+    assert list(rna.var_names) == list(wanted.var_names)
+    for column in ("ctl_ortholog", "ortholog_of"):
+        assert rna.var[column].tolist() == wanted.var[column].tolist()
+    if data is named:
+        assert list(data.var_names) == list(expected.var_names)
+
+
 def test_one_layer_of_one_modality(plain):
     mdata = plain.copy()
     mdata.mod["rna"].layers["counts"], mdata.mod["rna"].X = mdata.mod["rna"].X, mdata.mod["rna"].X.sign()

@@ -262,7 +262,7 @@ def no_validation(mdata):
         (None, {"baselines": ["nope"]}, "baselines='nope' is not known"),
         (None, {"baselines": "some"}, "baselines='some'"),
         (closed, {}, "No region is open in any of the"),
-        (no_validation, {}, "holds no 'val' cell"),
+        (no_validation, {}, "holds no 'val' cell. Name the threshold that was chosen on all cells, threshold=0.5"),
         (lambda m: m.mod.pop("atac_pred"), {}, "Did not find mdata.mod\\['atac_pred'\\]"),
     ],
 )

@@ -148,6 +148,10 @@ def test_disagreement_of_members_widens_the_interval(mdata):
     ctl.tl.dense(mdata, seed=0, n_members=3, stack=False, train_kwargs={"max_epochs": 2})  # the network alone
     ctl.tl.rank_regions(mdata, "kind", n_bootstrap=100, seed=0)
     with_members = mdata.uns["ctl"]["rank_regions"]
+    without = mudata.MuData({"atac": mdata.mod["atac"], "atac_pred": mdata.mod["atac_pred"]})
+    without.uns, without.obs["kind"] = mdata.uns, mdata.obs["kind"]
+    ctl.tl.rank_regions(without, "kind", key="dense", n_bootstrap=5, key_added="without")
+    assert without.uns["ctl"]["without"]["settings"]["n_members"].iloc[0] == 0  # nothing for them to read
     assert with_members["settings"]["n_members"].iloc[0] == 3
     ctl.tl.add_prediction(mdata, np.asarray(mdata.mod["atac_pred"].X), key="same")
     ctl.tl.rank_regions(mdata, "kind", key="same", n_bootstrap=100, seed=0, key_added="cells")
@@ -258,6 +262,8 @@ def test_a_query_without_atac_has_effects_and_no_pvalue_and_goes_to_disk(mdata, 
     table = query.uns["ctl"]["rank_regions"]["table"]
     assert not [c for c in table if "measured" in c]
     assert "agreement" not in query.uns["ctl"]["rank_regions"]
+    with pytest.raises(ctl.ChromatellError, match="No prediction 'rna'.* What was measured is key='atac'"):
+        ctl.tl.rank_regions(query, "kind", key="rna", n_bootstrap=5)
     query.write(tmp_path / "x.h5mu")
     read = ctl.io.read(tmp_path / "x.h5mu").uns["ctl"]["rank_regions"]
     np.testing.assert_allclose(read["table"]["effect"], table["effect"])

@@ -80,8 +80,13 @@ def accessibility(mdata: MuData, key: str | None = None) -> Accessibility:
             )
         nonnegative(atac, ATAC)
         return Accessibility(open_matrix(atac), atac.var_names, ATAC, True)
-    regions = predicted_regions(mdata)
-    chosen = prediction_keys(mdata)[0] if key is None else key
+    regions, keys = predicted_regions(mdata), prediction_keys(mdata)
+    chosen = keys[0] if key is None else key
+    if chosen in mdata.mod and chosen not in keys:
+        raise ChromatellError(
+            f"No prediction {chosen!r} in mdata.mod['atac_pred']; there: {names_there(keys, chosen)}. What was "
+            "measured is key='atac', whatever the modality is called."
+        )
     return Accessibility(read_prediction(mdata, chosen), regions, chosen, False)
 
 

@@ -186,12 +186,12 @@ def _carry(data: Any, inner: Any, own: Mapping[str, str], before: Mapping[str, A
     if isinstance(data, AnnData):
         _carry_matrices(data, inner)
         return
+    if inner.mod.keys() == before.keys():
+        _carry_names(data.var, inner.var)
     for name, adata in inner.mod.items():
         target = data.mod.get(own.get(name, name))
-        if target is None:
+        if target is None or target is before[name] is not adata:  # new, or made anew
             attach(data, own.get(name, name), adata)
-        elif target is before[name] is not adata:  # another object, as where a backed one was read into memory
-            data.mod[own.get(name, name)] = adata
         elif target is not adata:
             carry_table(target.obs, adata.obs)
             carry_mapping(target.uns, adata.uns)
@@ -199,7 +199,14 @@ def _carry(data: Any, inner: Any, own: Mapping[str, str], before: Mapping[str, A
     carry_mapping(data.obsm, inner.obsm, leave=inner.mod)
 
 
+def _carry_names(target: pd.DataFrame, source: pd.DataFrame) -> None:
+    """Name the rows of `target` as those of `source` are, which are the same ones."""
+    if not target.index.equals(source.index):
+        target.index = source.index
+
+
 def _carry_matrices(target: AnnData, source: AnnData) -> None:
+    _carry_names(target.var, source.var)
     carry_table(target.var, source.var)
     for part in ("obsm", "varm", "obsp", "varp"):
         carry_mapping(getattr(target, part), getattr(source, part))

@@ -126,7 +126,13 @@ def fisher(
             raise ChromatellError(f"threshold={threshold!r} is not known; give 'f1' or a probability in [0, 1].")
         threshold = in_range(threshold, 0, 1, "threshold", whole=False)
     n_bootstrap = in_range(n_bootstrap, 1, 1_000_000, "n_bootstrap")
-    splits = split_of(mdata, require=(VAL, split) if by_f1 else (split,))
+    splits = split_of(mdata, require=(split,))
+    if by_f1 and not (splits == VAL).any():
+        raise ChromatellError(
+            "threshold='f1' is chosen on validation cells, and mdata.obs['ctl_split'] holds no 'val' cell. Name the "
+            "threshold that was chosen on all cells, threshold=0.5 or another; a new split would score cells that the "
+            "model was trained on."
+        )
     regions = predicted_regions(mdata)
     model = prediction_keys(mdata)[0] if model is None else model
     values = read_prediction(mdata, model)

@@ -10,7 +10,7 @@ import pandas as pd
 from mudata import MuData
 
 from chromatell._docs import documented, example
-from chromatell._keys import ATAC, RANK_REGIONS, SPLITS, UNS
+from chromatell._keys import ATAC, RANK_REGIONS, RNA, SPLITS, UNS
 from chromatell._nearest import names_there
 from chromatell._settings import logger, settings
 from chromatell._validate import ChromatellError, examples, in_range, modality, one_of, split_of, warn
@@ -246,6 +246,10 @@ def _wobble(mdata: MuData, found: Accessibility, codes: np.ndarray, n_groups: in
     config = getattr(model, "network", None)
     if model.family != "dense" or getattr(config, "n_members", 1) < 2:
         logger.info("%r has no members that could differ: intervals are of resampled cells alone.", found.key)
+        return None
+    if RNA not in mdata.mod:
+        logger.info("There is no modality 'rna' for the members of %r to read: intervals are of resampled cells alone.",
+                    found.key)  # fmt: skip
         return None
     from chromatell.models.dense._draws import draws_of_sets
 
