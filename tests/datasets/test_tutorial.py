@@ -11,7 +11,7 @@ import pytest
 
 import chromatell as ctl
 from chromatell import ChromatellError
-from chromatell.datasets._tabix import write_bgzf, write_index
+from chromatell.io._tabix import write_bgzf, write_index
 
 
 @pytest.fixture(scope="module")

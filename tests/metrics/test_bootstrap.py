@@ -14,6 +14,7 @@ from chromatell.metrics.bootstrap import (
     interval,
     linear_change,
     mean_change,
+    metric_range,
     profile_resampled,
     resample,
 )
@@ -44,6 +45,17 @@ def test_interval():
     assert few[0] == pytest.approx(1 - 1.96 * change[:60].std(ddof=1), rel=1e-4)
     assert np.isnan(interval(1.0, np.array([np.nan, 0.1]))).all()
     assert np.isnan(interval(np.nan, change)).all()
+
+
+def test_an_interval_ends_where_the_score_does():
+    change = np.linspace(-0.1, 0.1, 201)  # the middle 95% are +-0.095
+    for of in (change, np.array([-0.1, 0.1])):  # and 1.96 standard deviations of two +-0.277
+        half = 0.095 if of.size > 2 else 1.959964 * of.std(ddof=1)
+        assert interval(0.97, of, within=metric_range("precision")) == pytest.approx((0.97 - half, 1))
+        assert interval(0.01, of, within=metric_range("rmse")) == pytest.approx((0, 0.01 + half))
+        assert interval(-0.98, of, within=metric_range("deviation_pearson")) == pytest.approx((-1, -0.98 + half))
+        assert interval(0.01, of, within=metric_range("normalised_ap"))[0] == pytest.approx(0.01 - half)
+        assert interval(2.0, of, within=metric_range("one of the user's")) == pytest.approx((2 - half, 2 + half))
 
 
 def test_changes_by_hand():

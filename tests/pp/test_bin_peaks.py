@@ -101,3 +101,10 @@ def test_a_model_learns_peaks(tmp_path):
     found = model.predict(tracks).values("chr1")[0]
     assert found[rate > 2].mean() > 0.8
     assert found[rate <= 2].mean() < 0.1
+
+
+def test_a_width_of_peaks_without_peaks_is_refused(tmp_path):
+    signal = ctl.data.BinnedTracks({"chr1": np.ones((1, 21))}, ["me3"], chrom_sizes={"chr1": 1010})
+    path = ctl.io.bigwig.write(signal, tmp_path / "me3.bw")["me3"]
+    with pytest.raises(ctl.ChromatellError, match="peak_width=500 would be read by nothing: it is for lists of peaks"):
+        ctl.pp.bin_tracks({"me3": path}, peak_width=500)

@@ -62,6 +62,29 @@ def test_assays_by_what_names_share(names, strands, wanted):
     assert assays(names, strand=list(strands)) == wanted
 
 
+@pytest.mark.parametrize(
+    ("name", "sample", "wanted"),
+    [
+        ("K562_H3K4me3", "K562", "H3K4me3"),
+        ("H3K4me3.k562", "K562", "H3K4me3"),
+        ("PRO_K562_rep1", "K562", "PRO_rep1"),
+        ("H3K4me3", "K", "H3K4me3"),  # no word of its own
+        ("H3K4me3", "", "H3K4me3"),
+        ("T-47D (2) H3K4me3", "T-47D (2)", "H3K4me3"),
+        ("K562", "K562", "signal"),
+    ],
+)
+def test_a_sample_that_is_told_is_no_part_of_the_assay(name, sample, wanted):
+    assert assays([name], sample=[sample]) == [wanted]
+    assert assays([name], sample=[sample], assay=["mark"]) == ["mark"]
+
+
+def test_strands_of_several_samples_are_of_one_assay():
+    names = ["K562_plus", "K562_minus", "PRO_GM_fwd", "PRO_GM_rev"]
+    found = assays(names, strand=list("+-+-"), sample=["K562", "K562", "GM", "GM"])
+    assert found == ["signal", "signal", "PRO", "PRO"]
+
+
 def test_an_assay_that_is_given_stays():
     assert assays(["plus", "minus"], strand=["+", "-"], assay=["PRO", "CAP"]) == ["PRO", "CAP"]
     assert assays(["plus", "minus", "x"], strand=["+", "-", "."], assay=[None, "", "me3"]) == [

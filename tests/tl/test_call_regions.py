@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
+
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 
 import chromatell as ctl
+from chromatell.genome.bed import read_bed
 from chromatell.tl._call_regions import _threshold, call_regions
 
 N = 12_000
@@ -59,6 +62,27 @@ def test_the_bed_is_sorted_and_its_scores_are_whole_up_to_1000(tmp_path):
     none = call_regions(tracks, "me3", threshold=99, path=tmp_path / "peaks.bed", overwrite=True)
     assert len(none) == 0
     assert (tmp_path / "peaks.bed").read_text() == ""
+
+
+def test_a_bed_whose_name_says_so_is_packed_as_bgzip_does(tmp_path):
+    tracks = observed()
+    call = {"threshold": 1, "sigma": 0, "gap": 100}
+    ctl.tl.call_regions(tracks, "me3", **call, path=tmp_path / "peaks.bed")
+    ctl.tl.call_regions(tracks, "me3", **call, path=tmp_path / "peaks.bed.gz")
+    raw = (tmp_path / "peaks.bed.gz").read_bytes()
+    assert gzip.decompress(raw) == (tmp_path / "peaks.bed").read_bytes()
+    assert raw[:4] == b"\x1f\x8b\x08\x04"
+    assert raw[12:14] == b"BC"  # the extra field by which tabix knows BGZF
+    assert read_bed(tmp_path / "peaks.bed.gz")["start"].tolist() == [500, 3000, 4800]
+    with pytest.raises(ctl.ChromatellError, match="overwrite=True"):
+        call_regions(tracks, "me3", **call, path=tmp_path / "peaks.bed.gz")
+    call_regions(tracks, "me3", threshold=99, path=tmp_path / "peaks.bed.gz", overwrite=True)
+    assert gzip.decompress((tmp_path / "peaks.bed.gz").read_bytes()) == b""
+    cells = gzip.compress(b"\x93NUMPY\x00")
+    (tmp_path / "other.gz").write_bytes(cells)
+    with pytest.raises(ctl.ChromatellError, match="is not text"):
+        call_regions(tracks, "me3", threshold=1, path=tmp_path / "other.gz", overwrite=True)
+    assert (tmp_path / "other.gz").read_bytes() == cells
 
 
 def test_the_threshold_is_the_lowest_with_few_enough_shuffled_bins(rng):

@@ -16,6 +16,7 @@ from chromatell.evaluation import run
 from chromatell.evaluation.tables import EVALUATION_COLUMNS, GAIN_COLUMNS
 from chromatell.evaluation.tasks import cells
 from chromatell.evaluation.views import view_names
+from chromatell.metrics.bootstrap import metric_range
 from chromatell.pp._split_cells import split_cells
 from chromatell.tl._baseline import baseline
 from chromatell.tl._evaluate import evaluate
@@ -415,3 +416,13 @@ def test_bad_input_changes_nothing(simulated, spoil, kwargs, match):
     for name in mdata.mod:
         pd.testing.assert_frame_equal(mdata[name].var, before[name].var)
         pd.testing.assert_frame_equal(mdata[name].obs, before[name].obs)
+
+
+def test_intervals_end_where_each_score_does(evaluated):
+    table = evaluated.uns["ctl"]["evaluation"]
+    known = table[table["view"] != "self_expected"]  # without intervals
+    for metric, own in known.groupby("metric"):
+        low, high = metric_range(metric)
+        assert np.isfinite(high), metric
+        assert not (own["ci_low"] < low).any()
+        assert not (own["ci_high"] > high).any()

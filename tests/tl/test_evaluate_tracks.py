@@ -10,8 +10,10 @@ from sklearn.linear_model import Ridge
 from sklearn.metrics import average_precision_score, f1_score, precision_score, recall_score
 
 import chromatell as ctl
+from chromatell.metrics.bootstrap import metric_range
 from chromatell.metrics.tracks import track_scores
 from chromatell.models.baselines.tracks import TrackBaselines
+from chromatell.models.nascent._evaluation import prediction_table
 from chromatell.models.nascent._signal import Signal
 from chromatell.tl._baseline import baseline
 from chromatell.tl._evaluate import evaluate
@@ -140,6 +142,65 @@ def test_gains_are_over_the_baseline_that_is_best_on_validation_bins(scored):
         assert one.ci_low < one.gain < one.ci_high
     assert set(table.loc[table["uses_target_assay"], "model"]) == {"other_targets"}
     assert set(table.loc[table["is_baseline"], "model"]) == {"mean", "log_signal", "ridge", "other_targets"}
+
+
+def test_intervals_hold_what_a_score_can_be():
+    tracks = make()
+    near = {c: tracks.values(c, "H3K4me3", layer="raw") for c in N}
+    first = np.flatnonzero(near["chr1"][0] == 0)[::40]
+    near["chr1"][0, first] = 99.0  # some false calls, in a few of the blocks
+    tracks.add(near, pd.DataFrame({"name": ["near"], "assay": "H3K4me3", "role": "prediction"}))
+    evaluate(tracks, ["near", "good"], targets="H3K4me3", block=BLOCK, resolutions=(50,), n_bootstrap=20)
+    table, gains = (tracks.uns["ctl"][k] for k in ("evaluation", "gains"))
+    for metric, own in table[table["metric"] != "threshold"].groupby("metric"):
+        low, high = {"rmse": (0, np.inf), "pearson": (-1, 1), "spearman": (-1, 1)}.get(metric, (0, 1))
+        assert metric_range(metric) == (low, high)
+        assert own["ci_low"].min() >= low
+        assert own["ci_high"].max() <= high
+    assert (table["ci_high"] == 1).any()  # where it went beyond
+    shares = gains[gains["metric"].isin(["ap", "f1"])]
+    assert shares[["ci_low", "ci_high"]].abs().max().max() <= 1
+
+
+def test_a_mark_of_another_sample_is_found_by_its_assay_and_one_without_is_named():
+    tracks = make()
+    table = tracks.table.assign(sample="GM")
+    names = ["GM_plus", "GM_minus", "GM_H3K4me3", "GM_noise"]
+    table = table.iloc[:4].drop(columns=["assay", "stat", "sigma"]).assign(name=names)
+    other = ctl.data.BinnedTracks(
+        {c: tracks.values(c, tracks.names[:4]) for c in N}, table, chrom_sizes=tracks.chrom_sizes
+    )
+    other.splits = tracks.splits
+    own = {c: tracks.values(c, "H3K4me3_good") for c in N}
+    described = [{"assay": "H3K4me3"}]
+    other.add(own, prediction_table(other, ["GM_plus"], ["K562_H3K4me3"], described, "good"))
+    scoring = {"baselines": "mean", "block": BLOCK, "resolutions": (50,), "n_bootstrap": 0}
+    ctl.tl.evaluate(other, **scoring)
+    scores = other.uns["ctl"]["evaluation"]
+    assert set(scores.loc[scores["model"] == "K562_H3K4me3_good", "target"]) == {"GM_H3K4me3"}
+    wanted = scores[scores["model"] == "K562_H3K4me3_good"]["value"].to_numpy()
+
+    other.table.loc["K562_H3K4me3_good", "assay"] = "K562_H3K4me3"  # as before the sample was told apart
+    with pytest.warns(ctl.ChromatellWarning, match="predicts none of the targets: assay and sample") as caught:
+        ctl.tl.evaluate(other, **scoring)
+    assert set(other.uns["ctl"]["evaluation"]["model"]) == {"mean"}
+    for options in ({"models": "K562_H3K4me3_good"}, {"baselines": None}):
+        with pytest.raises(ctl.ChromatellError, match="predicts none of the targets"):
+            ctl.tl.evaluate(other, **(scoring | options))
+    cure = str(caught[0].message).split("say so: ")[1].removesuffix(".")
+    exec(cure, {"tracks": other})
+    ctl.tl.evaluate(other, **scoring)
+    scores = other.uns["ctl"]["evaluation"]
+    np.testing.assert_array_equal(scores[scores["model"] == "K562_H3K4me3_good"]["value"], wanted)
+
+
+def test_a_model_that_took_the_name_whole_predicts_the_track_of_that_name():
+    one = np.ones((2, 20), dtype=np.float32)
+    table = pd.DataFrame({"name": ["K562_plus", "K562_me3"], "sample": "K562", "role": ["input", "target"]})
+    tracks = ctl.data.BinnedTracks({"chr1": one}, table, chrom_sizes={"chr1": 1000})
+    for said, wanted in (("K562_me3", "me3"), ("H3K4me3", "H3K4me3")):
+        found = prediction_table(tracks, ["K562_plus"], ["K562_me3"], [{"assay": said}], "m")
+        assert found.loc["K562_me3_m", ["assay", "sample"]].tolist() == [wanted, "K562"]
 
 
 def test_paired_intervals_of_twins_have_no_width():
@@ -375,6 +436,7 @@ def test_a_baseline_becomes_tracks_that_say_what_they_are():
         ({"resolutions": (2_000_000,)}, "resolutions=2000000 is out of range"),
         ({"threshold": {"no": 1.0}}, "threshold names 'no'"),
         ({"threshold": "high"}, "threshold='high'"),
+        ({"threshold": 1.0, "views": ["raw"]}, "it is for the view 'peaks'"),
         ({"block": 10}, "block=10 is out of range"),
         ({"pairs": "cross-cell"}, r"\['pairs'\] are options for cells"),
         ({"key_added": "a/b"}, "cannot be stored"),

@@ -143,3 +143,20 @@ def test_the_plot_shows_the_coverage(mdata):
     table = out.uns["ctl"]["uncertainty"]["coverage"]
     np.testing.assert_allclose(ax.lines[2].get_ydata(), table[table["split"] == "test"]["covered"])
     matplotlib.pyplot.close("all")
+
+
+def test_groups_that_are_too_small_and_a_network_without_a_share_are_named(caplog):
+    mdata = ctl.datasets.simulate_multiome(200, 30, 60, seed=0)
+    ctl.pp.split_cells(mdata, seed=0)
+    ctl.tl.dense(mdata, seed=0, n_members=3, train_kwargs={"max_epochs": 1})
+    test = np.flatnonzero(mdata.obs["ctl_split"] == "test")
+    mdata.obs["k"] = "large"
+    mdata.obs.iloc[test[:9], mdata.obs.columns.get_loc("k")] = "nine"
+    with caplog.at_level("INFO", logger="chromatell"):
+        ctl.tl.uncertainty(mdata, "k")
+    table = mdata.uns["ctl"]["uncertainty"]["table"]
+    assert table["group"].unique().tolist() == ["large"]
+    assert table["n_cells"].unique().tolist() == [len(test) - 9]
+    assert "Under ten test cells, left out: 'nine'." in caplog.text
+    assert (table["spread"] < 1e-12).all()
+    assert "no share in the prediction" in caplog.text

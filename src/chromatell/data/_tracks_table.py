@@ -24,7 +24,8 @@ STRAND_WORDS = {
     **dict.fromkeys(("minus", "rev", "reverse", "neg"), "-"),
 }
 _STRAND_WORD = re.compile(rf"(?<![a-z])({'|'.join(STRAND_WORDS)})(?![a-z])", re.IGNORECASE)
-_SIGNAL = "signal"  # the assay of two strands that nothing names
+_EDGES = re.compile(r"^[\W_]+|[\W_]+$")  # what stands around the words of a name
+_SIGNAL = "signal"  # the assay that nothing names
 _MAX_TEXT = 512  # characters of a name
 _MAX_CHROM = 2_000_000_000  # bp; the longest known chromosomes are about as long
 
@@ -101,16 +102,27 @@ def with_own_columns(table: pd.DataFrame, tracks: pd.DataFrame, like: Sequence[s
 
 
 def _name_assays(table: pd.DataFrame, given: pd.Series) -> None:
-    """Fill in the assay where none is given: the name, and of two strands what their names share, so that they meet."""
-    table[ASSAY] = given.where(given != "", pd.Series(list(table.index), index=table.index))
+    """Fill in the assay where none is given: the name, and of two strands what their names share, so that they meet.
+
+    A sample that is told is no part of it, so that one mark of several samples is one assay.
+    """
+    own = [_without_sample(n, s) or _SIGNAL for n, s in zip(table.index, table[SAMPLE], strict=True)]
+    table[ASSAY] = given.where(given != "", pd.Series(own, index=table.index))
     lone = table[(given == "") & table[STRAND].isin(["+", "-"]) & (table[ROLE] != PREDICTION)]
-    stem = pd.Series([re.sub(r"^[\W_]+|[\W_]+$", "", _STRAND_WORD.sub("", name)) for name in lone.index], lone.index)
+    stem = pd.Series([_EDGES.sub("", _STRAND_WORD.sub("", name)) for name in lone[ASSAY]], lone.index)
     for _, sample in lone.groupby(SAMPLE):
         if sorted(sample[STRAND]) == ["+", "-"] and stem[sample.index].nunique() > 1:
             stem[sample.index] = _SIGNAL  # two strands and no other, whatever their names
         for name, pair in sample.groupby(stem[sample.index]):
             if sorted(pair[STRAND]) == ["+", "-"]:
                 table.loc[pair.index, ASSAY] = str(name) or _SIGNAL
+
+
+def _without_sample(name: str, sample: str) -> str:
+    """Return a name without the sample, where that stands in it as a word of its own."""
+    word = rf"(?<![^\W_]){re.escape(sample)}(?![^\W_])"
+    parts = re.split(word, name, flags=re.IGNORECASE) if sample else [name]
+    return name if len(parts) == 1 else "_".join(p for p in (_EDGES.sub("", part) for part in parts) if p)
 
 
 def check_sizes(values: Mapping[str, Any], chrom_sizes: ChromSizes) -> dict[str, int]:

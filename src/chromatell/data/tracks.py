@@ -29,7 +29,8 @@ class BinnedTracks(TracksValues):
         Bins start at 0; the last one is shorter where the length is no multiple of `bin_size`. NaN is unknown.
     table
         Names of the tracks, or a table with them as its index (or column `name`) and any of `assay` (default: the
-        name), `strand` ('+', '-', '.'), `role` ('input', 'target', 'prediction'), `sample` (default ``''``).
+        name without the sample), `strand` ('+', '-', '.'), `role` ('input', 'target', 'prediction'), `sample` (default
+        ``''``).
     bin_size
         In bp.
     chrom_sizes

@@ -13,7 +13,7 @@ import scipy.sparse as sp
 from mudata import MuData
 
 from chromatell._keys import ATAC, CHROM, END, RNA, START
-from chromatell.datasets._tabix import write_bgzf, write_index
+from chromatell.io._tabix import write_bgzf, write_index
 
 GENOME = "simulated"
 _BARCODE = 16  # letters

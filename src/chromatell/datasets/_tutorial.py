@@ -18,7 +18,7 @@ from chromatell.datasets._arc_folder import write_arc
 from chromatell.datasets._pbmc_example import pbmc_example
 from chromatell.datasets._run_on import write_run_on
 from chromatell.datasets._simulate_multiome import simulate_multiome
-from chromatell.datasets._tabix import write_bgzf
+from chromatell.io._tabix import write_bgzf
 from chromatell.io._write import beside
 
 _SAYS = "chromatell_tutorial.json"

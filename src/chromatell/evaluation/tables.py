@@ -11,7 +11,7 @@ import pandas as pd
 from chromatell._keys import USES_TARGET_ASSAY
 from chromatell.evaluation.predictors import Predictor
 from chromatell.evaluation.views.registry import Choice, Score, Scores, chooses, sign
-from chromatell.metrics.bootstrap import interval
+from chromatell.metrics.bootstrap import interval, metric_range
 
 PAIRS = ("split", "pairs", "view", "metric")  # what a row of cells is about
 TRACKS = ("split", "target", "chrom", "view", "resolution", "metric")  # and one of tracks
@@ -42,7 +42,9 @@ def score_table(
     rows = []
     for p in predictors:
         for score in scores[p.name].points.values():
-            low, high = (np.nan, np.nan) if score.change is None else interval(score.value, score.change)
+            low = high = np.nan
+            if score.change is not None:
+                low, high = interval(score.value, score.change, within=metric_range(score.metric))
             said = _about(score, about, fixed)
             rows.append((p.name, p.is_baseline, p.uses_target_assay, *said, score.value, low, high, score.n))
     return _typed(rows, (*_MODEL, *about, *_VALUE))
@@ -89,7 +91,8 @@ def difference(score: Score, other: Score) -> tuple[float, float, float]:
     gain = way * (score.value - other.value)
     if score.change is None or other.change is None:
         return gain, np.nan, np.nan
-    return gain, *interval(gain, way * (score.change - other.change))
+    low, high = metric_range(score.metric)
+    return gain, *interval(gain, way * (score.change - other.change), within=(low - high, high - low))
 
 
 def input_gains(scores: Mapping[str, Scores], of: str, *said: str) -> pd.DataFrame:

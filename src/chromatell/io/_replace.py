@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import re
 import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from chromatell.io._zarr_guard import NODE_FILES
 
 TRACKS_KIND = "chromatell-binned-tracks"  # `encoding-type` of a store of tracks
 PREDICTION_FILES = "ctl_files"  # attribute of a store of predictions: each file's size and SHA-256
+PACKED = (".gz", ".bgz")  # how the name of a text ends that is written as bgzip does
 CARD_SAYS = "A chromatell model of the family"
 _DATA_KINDS = frozenset({"anndata", "MuData", "mudata"})
 _SIDE_FILES = frozenset({".zattrs", ".zmetadata"})
@@ -136,7 +139,13 @@ def _is_card(path: Path) -> bool:
 
 
 def _is_text(path: Path) -> bool:
-    return path.is_file() and b"\x00" not in _starts(path, 4096)
+    if path.suffix.lower() not in PACKED or _starts(path, 2) != b"\x1f\x8b":
+        return path.is_file() and b"\x00" not in _starts(path, 4096)
+    try:
+        with gzip.open(path) as packed:
+            return b"\x00" not in packed.read(4096)
+    except (OSError, EOFError, zlib.error):  # cut short or damaged: not recognised
+        return False
 
 
 _RECOGNISED: dict[str, tuple[str, Callable[[Path], bool]]] = {

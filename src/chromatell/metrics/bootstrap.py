@@ -14,6 +14,16 @@ N_BINS = 2048
 _SHIFT = 14  # 18 leading bits of a float32: 512 steps for each doubling of the score
 _MIN_PERCENTILE = 100
 _HELD = 1 << 20  # values looked at at a time
+_SHARES = (
+    "auroc", "ap", "prevalence", "precision", "recall", "f1", "macro_f1", "accuracy", "knn_label", "ece", "brier"
+)  # fmt: skip
+_CORRELATIONS = ("pearson", "spearman", "deviation_pearson", "deviation_spearman")
+_RANGES = {
+    **dict.fromkeys(_SHARES, (0.0, 1.0)),
+    **dict.fromkeys(_CORRELATIONS, (-1.0, 1.0)),
+    "normalised_ap": (-np.inf, 1.0),  # below 0 where it is worse than chance
+    "rmse": (0.0, np.inf),
+}
 
 
 def resample(
@@ -60,7 +70,20 @@ def resample(
     return drawn[:, code].astype(np.float32)
 
 
-def interval(point: float, change: np.ndarray, *, level: float = 0.95) -> tuple[float, float]:
+def metric_range(metric: str) -> tuple[float, float]:
+    """Least and greatest value that a metric can take; without bounds where it is not known.
+
+    Examples
+    --------
+    >>> metric_range("spearman"), metric_range("rmse")
+    ((-1.0, 1.0), (0.0, inf))
+    """
+    return _RANGES.get(metric, (-np.inf, np.inf))
+
+
+def interval(
+    point: float, change: np.ndarray, *, level: float = 0.95, within: tuple[float, float] = (-np.inf, np.inf)
+) -> tuple[float, float]:
     """Bootstrap interval of a score from its changes under resampling.
 
     Parameters
@@ -71,6 +94,8 @@ def interval(point: float, change: np.ndarray, *, level: float = 0.95) -> tuple[
         (replicates,) score of each replicate minus the score; NaN are left out.
     level
         Share of replicates inside.
+    within
+        What the score can be, see `metric_range`: the interval ends there.
 
     Returns
     -------
@@ -85,6 +110,8 @@ def interval(point: float, change: np.ndarray, *, level: float = 0.95) -> tuple[
     >>> low, high = interval(0.5, np.linspace(-0.1, 0.1, 201))
     >>> round(low, 3), round(high, 3)
     (0.405, 0.595)
+    >>> interval(0.95, np.linspace(-0.1, 0.1, 201), within=metric_range("ap"))[1]
+    1.0
     """
     held = change[np.isfinite(change)]
     if held.size < 2 or not np.isfinite(point):
@@ -92,11 +119,12 @@ def interval(point: float, change: np.ndarray, *, level: float = 0.95) -> tuple[
     held = held - held.mean()
     if held.size >= _MIN_PERCENTILE:
         low, high = np.quantile(held, [(1 - level) / 2, (1 + level) / 2])
-        return float(point + low), float(point + high)
-    from scipy.stats import norm
+    else:
+        from scipy.stats import norm
 
-    half = float(norm.ppf((1 + level) / 2)) * float(held.std(ddof=1))
-    return point - half, point + half
+        high = norm.ppf((1 + level) / 2) * held.std(ddof=1)
+        low = -high
+    return float(max(point + low, within[0])), float(min(point + high, within[1]))
 
 
 def mean_change(values: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 
 from chromatell._validate import ChromatellError, in_range
-from chromatell.metrics.bootstrap import _binned, interval, resample
+from chromatell.metrics.bootstrap import _binned, interval, metric_range, resample
 
 RESOLUTIONS = (50, 1000, 10_000)  # bp
 _LEAST = 0.5  # share of a coarse bin's bins that must be usable
@@ -146,7 +146,8 @@ def track_scores(
         found = Observed(x, bins.where, weights).compare(y)
         if threshold is not None and resolution == min(resolutions):
             found |= peak_scores(x > threshold, y, threshold if cut is None else cut, bins.where, weights)
-        rows += [(name, resolution, point, *interval(point, change), x.size) for name, (point, change) in found.items()]
+        for name, (point, change) in found.items():
+            rows.append((name, resolution, point, *interval(point, change, within=metric_range(name)), x.size))
     names = ("metric", "resolution", "value", "ci_low", "ci_high", "n")
     return {name: np.array(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
 

@@ -17,6 +17,7 @@ from chromatell._dask import current_client, in_order, shared
 from chromatell._docs import documented
 from chromatell._progress import progress
 from chromatell._settings import settings
+from chromatell._unread import Readers, refuse_unread, usual
 from chromatell._validate import ChromatellError, examples, in_range, one_of
 from chromatell.data._tracks_info import OUTSIDE
 from chromatell.data._tracks_rows import check_memory
@@ -66,9 +67,9 @@ def bin_tracks(
         Name to path; or a table (list of dicts, DataFrame) with `name` and `path`, and any of `strand` ('+', '-',
         '.'), `role` ('input', 'target'), `assay`, `sample`. Where they are not said, a name with the word plus, pos,
         fwd or forward (minus, neg, rev or reverse) tells the strand, a stranded track is an input and any other a
-        target; two strands are of one assay, named by what their names share, or 'signal'. A path that ends in
-        ``.bed``, ``.narrowPeak`` or ``.broadPeak`` (``.gz`` or not) is a list of peaks or of other elements, and a
-        target: its value is the share of a bin's bases that is covered, whatever `stat` says.
+        target; the assay is the name without the sample, of two strands what their names share, or 'signal'. A path
+        that ends in ``.bed``, ``.narrowPeak`` or ``.broadPeak`` (``.gz`` or not) is a list of peaks or of other
+        elements, and a target: its value is the share of a bin's bases that is covered, whatever `stat` says.
     bin_size
         In bp. Bins start at 0 of each chromosome; the last one holds the bases that remain, and its mean is over those.
     chroms
@@ -153,6 +154,8 @@ def bin_tracks(
     table = file_table(files)
     check_pairs(table)
     paths = [str(p) for p in table.pop(PATH)]
+    of_peaks: Readers = [(["peak_width"], any(map(is_peaks, paths)), "lists of peaks, .bed or .narrowPeak")]
+    refuse_unread({"peak_width": peak_width}, usual(bin_tracks), of_peaks)
     table[STAT] = [SHARE if is_peaks(p) else stat for p in paths]
     with ExitStack() as stack:
         handles = open_files(table.assign(**{PATH: paths}), stack, chrom_sizes, peak_width)

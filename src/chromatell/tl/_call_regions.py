@@ -18,7 +18,8 @@ from chromatell._unread import Readers, refuse_unread, usual
 from chromatell._validate import ChromatellError, examples, in_range, warn
 from chromatell.data._tracks_smooth import smooth
 from chromatell.data.tracks import BinnedTracks, as_tracks
-from chromatell.io._replace import check_target
+from chromatell.io._replace import PACKED, check_target
+from chromatell.io._tabix import write_bgzf
 from chromatell.io._write import beside
 from chromatell.models import load
 from chromatell.models._base import ChromatinModel
@@ -92,7 +93,8 @@ def call_regions(
     n_shuffles
         How often; each costs a prediction.
     path
-        Write a BED file with six columns: sorted by chromosome and start, scores from 0 to 1000.
+        Write a BED file with six columns: sorted by chromosome and start, scores from 0 to 1000. One that ends in
+        ``.gz`` is packed as bgzip does, which gunzip, bedtools and tabix read.
     overwrite
         Replace what is at `path`.
     seed
@@ -288,5 +290,9 @@ def _write_bed(table: pd.DataFrame, path: Path, overwrite: bool) -> None:
     scores = np.zeros(len(table)) if top == 0 else 1000 * table["score"].clip(lower=0) / top
     bed = table[[CHROM, START, END, "name"]].assign(score=np.round(scores).astype(np.int64), strand=".")
     path.parent.mkdir(parents=True, exist_ok=True)
+    text = bed.sort_values([CHROM, START]).to_csv(sep="\t", header=False, index=False, lineterminator="\n").encode()
     with beside(path, overwrite=overwrite) as temporary:
-        bed.sort_values([CHROM, START]).to_csv(temporary, sep="\t", header=False, index=False)
+        if path.suffix.lower() in PACKED:
+            write_bgzf(temporary, text)
+        else:
+            temporary.write_bytes(text)

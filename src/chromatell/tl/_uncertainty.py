@@ -13,7 +13,7 @@ from scipy import stats
 from chromatell._docs import documented, example
 from chromatell._keys import ATAC, ATAC_PRED, REGION, SPLIT, TEST, TRAIN, UNCERTAINTY, UNS, VAL
 from chromatell._settings import logger, settings
-from chromatell._validate import ChromatellError, check_tables, in_range, one_of, split_of, warn
+from chromatell._validate import ChromatellError, check_tables, examples, in_range, one_of, split_of, warn
 from chromatell.data.accessibility import open_matrix
 from chromatell.data.chosen import cell_labels, indicator
 from chromatell.data.named import Modalities, modalities
@@ -75,8 +75,8 @@ def uncertainty(
 
     `table` : pandas.DataFrame
         A row a group and region: `group`, `region`, `n_cells`, `predicted`, `spread` (s), `low`, `high`, and
-        `observed`, the measured share of open cells, where there is one. From test cells where there are some, else of
-        all cells.
+        `observed`, the measured share of open cells, where there is one. From test cells where any group has ten, else
+        of all cells; groups of under ten of these are left out, which is logged.
     `coverage` : pandas.DataFrame
         Where measured: `split`, `level`, `covered`, the share of groups and regions whose interval holds the measured
         value, `width`, mean, and `n`. 'val' cells are those it was calibrated on, 'test' cells the check.
@@ -150,6 +150,10 @@ def uncertainty(
     cases = {s: _cases(parts[s], observed.get(s), splits[s], len(names)) for s in parts}
     scores = _scores(cases[VAL]) if calibrated else None
     table = _table(cases[shown], names, regions, _quantile(scores, level))
+    if few := [name for i, name in enumerate(names) if i not in cases[shown]["groups"]]:
+        logger.info("Under ten %scells, left out: %s.", "test " if shown == TEST else "", examples(few))
+    if model.fitted.stack is not None and model.fitted.stack.network_weight == 0:
+        logger.info("The network has no share in the prediction, so its draws do not differ and the spread is 0.")
     written: dict[str, Any] = {"table": table}
     rows = [_covered(cases[s], s, lv, _quantile(scores, lv)) for s in (VAL, TEST) if s in observed for lv in LEVELS]
     if rows:

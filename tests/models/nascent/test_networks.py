@@ -219,6 +219,16 @@ def test_options_that_do_not_go_together_are_refused():
         build_network(options_for("cnn", "stanford2019", 50, {"window": 101}), 2, 1, [1, 0])
 
 
+@pytest.mark.parametrize("architecture", ["transfer", "xgboost", "cnn"])
+def test_a_threshold_that_regression_would_not_read_is_refused(architecture):
+    with pytest.raises(
+        ctl.ChromatellError, match="threshold=5.0 would be read by nothing: it is for task='classificat"
+    ):
+        options_for(architecture, "default", 50, {"threshold": 5.0})
+    assert options_for(architecture, "default", 50, {"threshold": 5.0, "task": "classification"}).threshold == 5
+    assert options_for(architecture, "default", 50, {"threshold": 0.0}).threshold == 0  # as it is
+
+
 def test_a_window_in_bp_must_be_a_multiple_of_the_bins():
     assert window_bins("128kb", 50) == 2561
     assert window_bins("10 kb", 50) == 201

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from chromatell._keys import BASELINE, PREDICTIONS, TRAIN, UNS, USES_TARGET_ASSAY, VAL
-from chromatell._nearest import names_there
+from chromatell._nearest import names_there, nearest
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, examples, in_range, one_of, warn
 from chromatell.data._tracks_info import OUTSIDE
@@ -56,13 +56,16 @@ class TrackTask(Task):
         has_val = any(self.tracks.usable(c, VAL).any() for c in data.chroms)
         self._chosen_in = VAL if has_val else TRAIN
         self._chosen_on = _enough(self.tracks, self._chosen_in)
+        self._unmatched = _of_no_target(data, self.targets)
         stored = self._stored(data)
         self.predictors = [*stored, *self._baselines(data, {p.name for p in stored})]
         if not self.predictors:
-            raise ChromatellError(
-                "There is no prediction of these targets. Train a model first, ctl.tl.nascent(tracks), or name "
-                "baselines."
+            cure = next(
+                iter(self._unmatched.values()), "Train a model first, ctl.tl.nascent(tracks), or name baselines."
             )
+            raise ChromatellError(f"There is no prediction of these targets. {cure}")
+        for left_out in self._unmatched.values() if request.models is None else ():
+            warn(left_out)
         if not has_val and request.split != TRAIN:
             warn(
                 "There is no validation bin: thresholds and the best baseline are chosen on the training bins. Split "
@@ -96,6 +99,10 @@ class TrackTask(Task):
         return block, found
 
     def _checked_thresholds(self, tracks: BinnedTracks) -> dict[str, float]:
+        if PEAKS not in self.views and "threshold" in self.request.options:
+            raise ChromatellError(
+                "threshold= would be read by nothing: it is for the view 'peaks'. Take that, or leave threshold= out."
+            )
         threshold = self.request.options.get("threshold", 0.0)
         per_target = threshold if isinstance(threshold, Mapping) else dict.fromkeys(self.targets, threshold)
         unknown = [t for t in per_target if t not in tracks.names]
@@ -124,9 +131,10 @@ class TrackTask(Task):
         present = {p.name: p for p in stored_predictors(tracks, self.targets)}
         wanted = list(present) if models is None else listed(models)
         if missing := [m for m in wanted if m not in present]:
+            make = "Make them with ctl.tl.nascent(tracks, key_added=...) or tracks = ctl.tl.predict(tracks, model=...)."
             raise ChromatellError(
-                f"No predictions {examples(missing)} of these targets; there: {names_there(present, missing[0])}. Make "
-                "them with ctl.tl.nascent(tracks, key_added=...) or tracks = ctl.tl.predict(tracks, model=...)."
+                f"No predictions {examples(missing)} of these targets; there: {names_there(present, missing[0])}. "
+                f"{self._unmatched.get(missing[0], make)}"
             )
         entries = tracks.uns.get(UNS, {}).get(PREDICTIONS, {})
         for name in wanted:
@@ -208,6 +216,26 @@ def stored_predictors(tracks: BinnedTracks, targets: list[str]) -> list[Predicto
             for target, track in _matches(tracks, targets, [name]).items():
                 loose.setdefault(name.removeprefix(f"{target}_"), {})[target] = track
     return found + [_stored(tracks, key, of) for key, of in loose.items() if key not in entries]
+
+
+def _of_no_target(tracks: BinnedTracks, asked: list[str]) -> dict[str, str]:
+    """Return models and lone predictions that are of none of the tracks' targets, and what is to be done about it."""
+    targets = list(dict.fromkeys([*asked, *tracks.names_of(role=TARGET)]))
+    predicted = tracks.names_of(role=PREDICTION)
+    entries: dict[str, Mapping[str, Any]] = dict(tracks.uns.get(UNS, {}).get(PREDICTIONS, {}))
+    own = {key: [n for n in said.get("tracks", []) if n in predicted] for key, said in entries.items()}
+    own |= {n: [n] for n in predicted if not any(n in names for names in own.values())}
+    found = {}
+    for key, names in own.items():
+        if names and not _matches(tracks, targets, names):
+            target = nearest(names[0], targets) or targets[0]
+            there, meant = (tracks.table.loc[n, [ASSAY, SAMPLE]].tolist() for n in (names[0], target))
+            found[key] = (
+                f"{key!r} predicts none of the targets: assay and sample of {names[0]!r} are {there}, those of "
+                f"{target!r} are {meant}. Where both are the same, say so: tracks.table.loc[{names[0]!r}, "
+                f"['assay', 'sample']] = {meant}."
+            )
+    return found
 
 
 def _stored(

@@ -164,16 +164,18 @@ def options_for(architecture: str, preset: str, bin_size: int, changes: dict[str
     fixed: dict[str, Any] = {"architecture": architecture, "preset": preset, "bin_size": bin_size}
     kind = ARCHITECTURES[architecture][preset]
     named = {**kind.options, **changes}
-    refuse_unread(changes, NascentConfig(**fixed, **kind.options), _readers(architecture, kind))
+    classes = named.get("task") == "classification"
+    refuse_unread(changes, NascentConfig(**fixed, **kind.options), _readers(architecture, kind, classes))
     if isinstance(named.get("window"), str):
         named["window"] = window_bins(named["window"], bin_size)
     return NascentConfig(**fixed, **named)
 
 
-def _readers(architecture: str, kind: Architecture) -> Readers:
-    """Return which options some architectures alone read, see `refuse_unread`."""
+def _readers(architecture: str, kind: Architecture, classes: bool) -> Readers:
+    """Return which options some architectures, or classes, alone read, see `refuse_unread`."""
     network = kind.network
     return [
+        (("threshold",), classes, "task='classification'"),
         (("blend", "augment", "ranks", "smooth", "cnn"), architecture == "transfer", "architecture='transfer'"),
         (
             ("max_depth", "min_child_weight", "subsample", "colsample"),

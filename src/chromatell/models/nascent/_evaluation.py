@@ -103,12 +103,18 @@ def prediction_table(
     described: Sequence[dict[str, Any]],
     suffix: str,
 ) -> pd.DataFrame:
-    """Return the table of predicted tracks: the targets' assays and own columns, the inputs' sample."""
+    """Return the table of predicted tracks: the targets' assays and own columns, the inputs' sample.
+
+    An assay that nobody told is the target's name, which an earlier version took whole, the sample with it: of a track
+    of that name it is what the track says.
+    """
+    known = {t: str(x[ASSAY]) for t, x in zip(targets, described, strict=True)}
+    assays = [tracks.table.loc[t, ASSAY] if a == t and t in tracks.table.index else a for t, a in known.items()]
     table = track_table(
         pd.DataFrame(
             {
                 "name": [f"{name}_{suffix}" for name in targets],
-                ASSAY: [x[ASSAY] for x in described],
+                ASSAY: assays,
                 ROLE: PREDICTION,
                 SAMPLE: tracks.table.loc[inputs[0], SAMPLE],
             }
