@@ -4,10 +4,11 @@
 # which there is one more than rows, are sliced by the same negative numbers. So X is that of the cells one further down, beside
 # the names of the right ones. With one end counted from the end it raises, and a slice with step -1 loses a row.
 # Expected: the same rows as of the same table in memory, as a slice of a dense X in the same kind of file gives them.
-# Seen, 20 cells of which each has its number, 0 to 19, as count: [-8:-2] is c12 to c17 with 13 to 18, by to_memory() and by .X, and
-# alike of genes in a csc; [-5:] and [:-3] raise a ValueError of the "index pointer size"; of [::-1] .X has 19 rows beside 20 names.
-# Of all 171 slices [-i:-j] of two cells or more 18 raise, those with j = 1, and 153 give a table, none of them the right one; [12:18]
-# is right. No warning. No report of it was found; in 2019 issues 118 and 276 told of errors with such slices, in older code.
+# Seen, 20 cells of which each has its number, 0 to 19, as count: [-8:-2] is c12 to c17 with 13 to 18, by to_memory() and by .X,
+# and alike of genes in a csc; [-5:] and [:-3] raise a ValueError of the "index pointer size"; of [::-1] .X has 19 rows beside
+# 20 names. Of all 171 slices [-i:-j] of two cells or more 18 raise, those with j = 1, and 153 give a table, none of them the
+# right one; [12:18] is right. No warning. No report of it was found; in 2019 issues 118 and 276 told of errors with such
+# slices, in older code.
 set -euo pipefail
 for python in "${PYTHON:-python3}" python3.12 python3.13 python3.14 "$HOME"/.pyenv/versions/3.1[2-9]*/bin/python none; do
   if "$python" -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null; then break; fi

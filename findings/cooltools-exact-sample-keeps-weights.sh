@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# cooltools 0.7.1 (cooler 0.11.0), sample and random-sample, Python 3.11 to 3.13 (PYTHON names one): with exact=True the new file
-# keeps the balancing weights of the map that it was drawn from, so whatever asks for balanced contacts gets those of fewer reads
-# times the weights of all of them; with exact=False, its default, there are none. And cis_count is the number of contacts in cis
-# that is asked for, but the share that is drawn is that of the contacts which balancing looks at, without the first diagonals.
+# cooltools 0.7.1 (cooler 0.11.0), sample and random-sample, Python 3.11 to 3.13 (PYTHON names one): with exact=True the new
+# file keeps the balancing weights of the map that it was drawn from, so whatever asks for balanced contacts gets those of fewer
+# reads times the weights of all of them; with exact=False, its default, there are none. And cis_count is the number of contacts
+# in cis that is asked for, but the share that is drawn is that of the contacts which balancing looks at, without the first
+# diagonals.
 # Expected: weights that balance the new map, so that its rows sum to 1, or none, as issue 377 of 2022 asked for; and as many
 # contacts in cis as cis_count, "the target number of cis contacts in the sample".
 # Seen: the rows of half of a map sum to 0.5. Of 169,778 contacts in cis, of which a third lie on the first two diagonals,

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# oxbow 0.8.2, from_gff(coords="01"), Python 3.11 to 3.13 (PYTHON names one): "01", starts counted from 0 as in BED, is taken and
-# thrown away, so starts are those of the file, counted from 1, and regions="chr1:200-210" is read as counted from 1, its end
-# included. from_gtf beside it hands it on. Lengths that are taken as end - start are one short, and a start site is a base off.
-# Expected: by oxbow's guide "01" is a "0-based start, 1-based end" of any format, so 101-200 of the file is 100 and 200, as the same
-# line in a GTF is and as a BED of the same feature has it, and chr1:200-210 begins behind it.
-# Seen: 101 and 200, and chr1:200-210 holds the feature; of the GTF 100 and 200, and it does not. Of 300 random features none of the
-# GFF has the start of the BED and all of the GTF have it; with "11" both have those of the file. No error, no warning. coords
-# came in 2026 by pull request 173; no report of it was found.
+# oxbow 0.8.2, from_gff(coords="01"), Python 3.11 to 3.13 (PYTHON names one): "01", starts counted from 0 as in BED, is taken
+# and thrown away, so starts are those of the file, counted from 1, and regions="chr1:200-210" is read as counted from 1, its
+# end included. from_gtf beside it hands it on. Lengths that are taken as end - start are one short, and a start site is a base
+# off.
+# Expected: by oxbow's guide "01" is a "0-based start, 1-based end" of any format, so 101-200 of the file is 100 and 200, as the
+# same line in a GTF is and as a BED of the same feature has it, and chr1:200-210 begins behind it.
+# Seen: 101 and 200, and chr1:200-210 holds the feature; of the GTF 100 and 200, and it does not. Of 300 random features none of
+# the GFF has the start of the BED and all of the GTF have it; with "11" both have those of the file. No error, no warning.
+# coords came in 2026 by pull request 173; no report of it was found.
 set -euo pipefail
 for python in "${PYTHON:-python3}" python3.11 python3.12 python3.13 "$HOME"/.pyenv/versions/3.1[123]*/bin/python none; do
   if "$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; then break; fi
