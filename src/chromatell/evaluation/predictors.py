@@ -27,7 +27,7 @@ from chromatell._keys import (
 )
 from chromatell._validate import ChromatellError
 from chromatell.data.predictions import read_prediction
-from chromatell.io._uns_store import text_of
+from chromatell.io._uns_store import decoded
 from chromatell.models._trained_on import check_cells
 from chromatell.models.baselines.cells import ORACLES, BaselineFitter, held_out_digest
 
@@ -177,7 +177,7 @@ def origin_of(mdata: MuData, name: str) -> Any:
     record = {} if pred is None else pred.uns.get(UNS, {}).get(PROVENANCE, {})
     if name in record or (pred is not None and name in pred.layers):
         return record.get(name, {})
-    manifest = text_of(own.get(MODELS, {}).get(name, {}).get("manifest"))
+    manifest = decoded(own.get(MODELS, {}).get(name, {}).get("manifest"))
     family = {} if manifest is None else {"family": json.loads(manifest).get("family", "")}
     return {**family, **own.get(PREDICTIONS, {}).get(name, {}).get(PROVENANCE, {})}
 

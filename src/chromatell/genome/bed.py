@@ -17,7 +17,7 @@ from chromatell._keys import CHROM, END, START
 from chromatell._validate import ChromatellError, examples
 from chromatell.genome.column_meaning import is_bedpe
 from chromatell.genome.odd_rows import find_column, keep_rows
-from chromatell.genome.regions import WIDTHS, one_based, parse_regions
+from chromatell.genome.regions import WIDTHS, misplaced, one_based, parse_regions
 
 _MAX_LINE = 65_536
 _MAX_ROWS = 200_000_000
@@ -120,7 +120,7 @@ def read_regions(source: Any, what: str) -> pd.DataFrame:
         )
     names = [str(name) for name in source]
     table = parse_regions(names).reset_index(drop=True)[[CHROM, START, END]]
-    bad = (table[START] < 0) | (table[END] <= table[START])
+    bad = misplaced(table)
     if bad.any() or not names:
         found = (
             f"{int(bad.sum())} of {len(names)} are no regions, such as {names[int(np.argmax(bad))]!r}"

@@ -61,6 +61,11 @@ def parse_regions(names: pd.Index | list[str]) -> pd.DataFrame:
     )
 
 
+def misplaced(table: pd.DataFrame) -> np.ndarray:
+    """Return which regions have no coordinates, or end where they start or before it, bool (regions,)."""
+    return ((table[START] < 0) | (table[END] <= table[START])).to_numpy()
+
+
 def unplaced(table: pd.DataFrame, n: int = 3) -> str:
     """Return which regions have no place, for a message: 'chr1:600-100' ends before it starts, 'peak_1' names none."""
     shown, end = examples(table.index, n), table[END].to_numpy()

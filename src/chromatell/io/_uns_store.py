@@ -89,7 +89,7 @@ def from_entry(entry: Mapping[str, Any], where: str) -> Record:
         items = {part: value} if part == NAMES else {join_name(part, k): v for k, v in _mapping(value, where).items()}
         for name, array in items.items():
             arrays[name] = np.asarray(array)
-    texts = {t: text_of(entry.get(t)) for t in TEXTS}
+    texts = {t: decoded(entry.get(t)) for t in TEXTS}
     absent = [t for t, v in texts.items() if v is None] + [NAMES] * (NAMES not in arrays)
     if absent:
         raise ChromatellError(f"{where} is not a whole chromatell model: {', '.join(absent)} missing. {RESAVE}")
@@ -101,7 +101,7 @@ def as_bytes(text: str) -> np.ndarray:
     return np.frombuffer(text.encode(), dtype=np.uint8).copy()
 
 
-def text_of(value: Any) -> str | None:
+def decoded(value: Any) -> str | None:
     """Return what `as_bytes` made, or text as files of version 0.1 hold it; None for anything else."""
     if isinstance(value, np.ndarray) and value.dtype == np.uint8 and value.ndim == 1:
         return value.tobytes().decode("utf-8", "replace")

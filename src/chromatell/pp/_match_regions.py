@@ -20,7 +20,7 @@ from chromatell._validate import ChromatellError, examples, in_range, warn
 from chromatell.genome.bed import read_regions
 from chromatell.genome.liftover import lift, read_chain
 from chromatell.genome.overlaps import overlaps
-from chromatell.genome.regions import normalise_chrom, parse_regions, region_table, unplaced
+from chromatell.genome.regions import misplaced, normalise_chrom, parse_regions, region_table, unplaced
 
 _NEEDED = "Needed: names like 'chr1:100-600', a table with chrom, start, end, BED, or an AnnData or MuData of regions."
 _FEW = 20  # regions, under which a shift cannot be told
@@ -194,7 +194,7 @@ def _table(source: Any, what: str) -> pd.DataFrame:
         raise ChromatellError(f"The {what} is {source!r}, of type {type(source).__name__}. {_NEEDED}")
     if table.empty:
         raise ChromatellError(f"The {what} names no region. {_NEEDED}")
-    bad = (table[START] < 0) | (table[END] <= table[START])
+    bad = misplaced(table)
     if bad.any():
         raise ChromatellError(
             f"{int(bad.sum())} of {len(table)} regions of the {what} {unplaced(table[bad])}. {_NEEDED}"

@@ -15,7 +15,7 @@ from chromatell._keys import ATAC, CHROM, DNA, END, RNA, START, UNS
 from chromatell._nearest import names_there
 from chromatell._settings import check_fits
 from chromatell._validate import ChromatellError, examples, modality, store_key
-from chromatell.genome.regions import parse_regions, region_table, unplaced
+from chromatell.genome.regions import misplaced, parse_regions, region_table, unplaced
 from chromatell.io._uns_store import in_modality, model_keys
 from chromatell.models import load
 
@@ -313,7 +313,7 @@ def _coordinates(names: pd.Index, table: pd.DataFrame | None, atac: Any, fasta: 
             "or name the genome to read their sequence from: fasta='genome.fa'."
         )
     table = parse_regions(names) if table is None else table
-    bad = (table[START] < 0) | (table[END] <= table[START])
+    bad = misplaced(table)
     if bad.any():
         raise ChromatellError(
             f"{int(bad.sum())} of {len(table)} regions {unplaced(table[bad])}. Use names of mdata.mod['atac'], or "

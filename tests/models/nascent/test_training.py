@@ -228,6 +228,18 @@ def test_masked_poisson_and_weighted_losses_learn_too():
         cnn(below, 1, loss="poisson")
 
 
+def test_a_masked_loss_needs_validation_bins_with_signal():
+    tracks = tracks_of()
+    values = {c: tracks.values(c, "mark").copy() for c in tracks.chroms}
+    for c, x in values.items():
+        x[:, tracks.usable(c, "val")] = 0
+    assert any(tracks.usable(c, "val").any() for c in tracks.chroms)
+    tracks.replace(values, ["mark"])
+    with pytest.raises(ctl.ChromatellError, match="in the validation bins all are 0: no epoch would be better"):
+        cnn(tracks, 1, loss="masked_mse", targets="mark")
+    cnn(tracks, 1, loss="masked_mse", targets=["mark", "rare"])  # one that has signal there chooses for both
+
+
 def test_each_target_may_have_a_network_of_its_own():
     tracks = tracks_of()
     alone = cnn(tracks, 3, multi_task=False, targets=["mark"])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from chromatell._keys import RAW, REGION_SPLIT_HOW, TRAIN
+from chromatell._keys import RAW, REGION_SPLIT_HOW, TRAIN, VAL
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, examples
 from chromatell.data._tracks_inputs import input_values
@@ -41,6 +41,13 @@ class TargetScale:
     share: np.ndarray
 
 
+def _nonzero(data: BinnedTracks, targets: Sequence[str], split: str) -> bool:
+    """Return whether any target is known and not 0 in the usable bins of a part; true where there are no such bins."""
+    usable = {c: data.usable(c, split) for c in data.chroms}
+    held = {c: np.nan_to_num(data.values(c, targets)[:, at]) for c, at in usable.items() if at.any()}
+    return not held or any(values.any() for values in held.values())
+
+
 def target_scale(data: BinnedTracks, targets: Sequence[str], options: NascentConfig) -> TargetScale:
     """Return the scale of targets; raise where one cannot be learned."""
     if not any(data.usable(c, TRAIN).any() for c in data.chroms):
@@ -63,6 +70,12 @@ def target_scale(data: BinnedTracks, targets: Sequence[str], options: NascentCon
         raise ChromatellError(
             f"The targets {examples(flat)} {what} in the training bins: there is nothing to learn. Leave them "
             "out, targets=[...], or split otherwise."
+        )
+    if options.loss == "masked_mse" and not _nonzero(data, targets, VAL):
+        raise ChromatellError(
+            "loss='masked_mse' looks at targets that are not 0 alone, and in the validation bins all are 0: no epoch "
+            "would be better than another. Take loss='mse', or split otherwise: ctl.pp.split_regions(tracks, "
+            "by='blocks', seed=1)."
         )
     if options.loss == "poisson" and low.min() < 0:
         names = [name for name, x in zip(targets, low, strict=True) if x < 0]

@@ -14,7 +14,7 @@ from mudata import MuData
 
 from chromatell._keys import CHROM, END, START
 from chromatell._validate import ChromatellError, examples
-from chromatell.genome.regions import normalise_chrom, parse_regions, region_table, unplaced
+from chromatell.genome.regions import misplaced, normalise_chrom, parse_regions, region_table, unplaced
 from chromatell.genome.sequence import UNKNOWN
 
 Regions: TypeAlias = Sequence[str] | pd.Index | pd.DataFrame | np.ndarray | str | Path | None
@@ -78,7 +78,7 @@ def resolve_regions(places: pd.DataFrame, regions: Regions | Asked, fasta: Any, 
             "the model holds. Name the genome for their sequence: fasta='genome.fa'."
         )
     table = parse_regions(names[new])
-    bad = (table[START] < 0) | (table[END] <= table[START])
+    bad = misplaced(table)
     if bad.any():
         raise ChromatellError(
             f"{int(bad.sum())} of {len(names)} regions {unplaced(table[bad])}. Needed: names like 'chr1:100-600' "
