@@ -229,11 +229,11 @@ def test_masked_poisson_and_weighted_losses_learn_too():
 
 
 def test_a_masked_loss_needs_validation_bins_with_signal():
-    tracks = tracks_of()
+    tracks = tracks_of(chroms=("chr1", "chr2", "chr3"))
+    ctl.pp.split_regions(tracks, holdout={"test": "chr2", "val": "chr3"})
     values = {c: tracks.values(c, "mark").copy() for c in tracks.chroms}
     for c, x in values.items():
         x[:, tracks.usable(c, "val")] = 0
-    assert any(tracks.usable(c, "val").any() for c in tracks.chroms)
     tracks.replace(values, ["mark"])
     with pytest.raises(ctl.ChromatellError, match="in the validation bins all are 0: no epoch would be better"):
         cnn(tracks, 1, loss="masked_mse", targets="mark")
