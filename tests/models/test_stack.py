@@ -14,7 +14,6 @@ from sklearn.linear_model import Ridge
 import chromatell as ctl
 from chromatell import ChromatellError
 from chromatell.io import Record
-from chromatell.models.stack import _weights
 from chromatell.models.stack._regressions import (
     DEPTH,
     LOW_RANK,
@@ -100,8 +99,7 @@ def test_the_prediction_is_the_weighted_mean(trained):
 
 @pytest.mark.parametrize("on_depth", [(), (RIDGE,), (RIDGE, LOW_RANK)])
 @pytest.mark.parametrize("weights", [(0.1, 0.4, 0.3, 0.2), (0.0, 0.5, 0.5, 0.0)])
-@pytest.mark.parametrize("tile", [7, 256])
-def test_members_that_start_from_one_depth_share_it(rng, monkeypatch, on_depth, weights, tile):
+def test_members_that_start_from_one_depth_share_it(rng, on_depth, weights):
     mean, ratio = rng.uniform(0.01, 0.3, 30).astype(np.float32), rng.uniform(0.5, 2, 6)
     design = rng.normal(size=(6, 5)).astype(np.float32)
     beta, low, components = (0.02 * rng.normal(size=s).astype(np.float32) for s in ((5, 30), (5, 3), (3, 30)))
@@ -118,7 +116,6 @@ def test_members_that_start_from_one_depth_share_it(rng, monkeypatch, on_depth, 
         LOW_RANK: np.clip(base[LOW_RANK] + design @ low @ components[:, cols], 1e-6, 1 - 1e-6),
         NETWORK: network,
     }
-    monkeypatch.setattr(_weights, "_TILE", tile)
     given = network.copy() if NETWORK in held else None
     found = Stack(held, simple, {}, 0).combine(given, design, ratio, cols, None)
     assert given is None or found is given  # nothing is made anew

@@ -16,6 +16,7 @@ import chromatell as ctl
 from chromatell import ChromatellError
 from chromatell.data.predictions import read_prediction
 from chromatell.models import _outputs
+from chromatell.models.dense import _store
 
 CELLS, REGIONS = 1300, 80
 
@@ -87,6 +88,30 @@ def test_groups_are_means_of_their_cells(rna, model, whole, tmp_path):
     assert list(result.uns["ctl"]["predictions"]) == ["dense"]
     np.testing.assert_allclose(stored.X.compute(), expected, atol=1e-3)
     np.testing.assert_array_equal(stored.obs["n_cells"], [432, 433, 434])
+
+
+@pytest.mark.parametrize("tile", [7, 16])
+def test_regions_computed_few_at_a_time_are_joined(rna, model, whole, tile, tmp_path, monkeypatch):
+    monkeypatch.setattr(_store, "TILE", tile)
+    monkeypatch.setattr(_outputs, "CHUNKS", (512, 32))
+    widths, write = [], _outputs.Place.write
+
+    def written(self, rows, columns, values):
+        widths.append(values.shape[1])
+        write(self, rows, columns, values)
+
+    monkeypatch.setattr(_outputs.Place, "write", written)
+    ctl.tl.predict(rna, model, out=tmp_path / "p.zarr")
+    assert widths == 3 * ([28, 28, 24] if tile == 7 else [32, 32, 16])
+    np.testing.assert_allclose(ctl.io.open_prediction(tmp_path / "p.zarr", verify=True).X.compute(), whole, rtol=1e-6)
+    best = ctl.tl.predict(rna, model, top_k=REGIONS).mod["atac_pred"].X
+    np.testing.assert_allclose(best.toarray(), whole, rtol=1e-6)
+
+
+def test_what_float16_cannot_hold_is_told_with_its_cells():
+    blocks = [(slice(0, 512), slice(0, 2), np.full((512, 2), 1e6, dtype=np.float32))]
+    with pytest.raises(ChromatellError, match=r"rows slice\(512, 1024, None\) are not all finite in float16"):
+        _outputs._written_to(_outputs.Place("", (1024, 2), "float16"), slice(512, 1024), blocks)
 
 
 def test_float16_halves_the_store(rna, model, whole, tmp_path):

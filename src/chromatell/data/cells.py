@@ -231,6 +231,9 @@ def places_in(buffer: np.ndarray, rows: np.ndarray) -> np.ndarray | None:
     return place if place.max(initial=0) < len(buffer) and np.array_equal(buffer[place], rows) else None
 
 
+TILE = 512  # regions computed at a time: 512 cells of these stay in a core's cache
+
+
 def row_blocks(n: int, size: int) -> Iterator[slice]:
     """Yield slices that cover ``range(n)``."""
     for start in range(0, n, size):

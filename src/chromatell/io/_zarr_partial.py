@@ -20,7 +20,7 @@ from chromatell._validate import ChromatellError
 from chromatell.io._replace import check_target
 from chromatell.io._write import beside, is_running, place_folder, remove, this_process, written
 from chromatell.io._zarr_guard import INCOMPLETE
-from chromatell.io._zarr_writer import CHUNKS, checked_values, finish_or_stop, finish_store, make_store
+from chromatell.io._zarr_writer import CHUNKS, checked_values, finish_or_stop, finish_store, make_store, open_x
 
 _RUN = "ctl_run"  # attribute: the digest of what the run is
 
@@ -44,14 +44,12 @@ class Place:
 
     @cached_property
     def _x(self) -> Any:
-        import zarr
-
         if not Path(self.folder).is_dir():
             raise ChromatellError(
                 f"{self.folder} is not seen by this process: out= must lie on a disk that all workers share. Choose "
                 "such a path, or leave client= out."
             )
-        return zarr.open_group(self.folder, mode="r+")["X"]
+        return open_x(self.folder)
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in ("folder", "shape", "dtype", "per_cell")}
@@ -60,8 +58,8 @@ class Place:
         self.__dict__.update(state)
 
     def write(self, rows: slice, columns: slice, values: np.ndarray) -> None:
-        """Write a block of a dense matrix."""
-        self._x[rows, columns] = checked_values(values, self.dtype, rows)
+        """Write a block of a dense matrix; whole chunks are the fastest. The values are those of `checked_values`."""
+        self._x[rows, columns] = values
 
     def write_best(self, rows: slice, place: np.ndarray, value: np.ndarray) -> None:
         """Write the kept regions of some cells, (cells, `per_cell`)."""

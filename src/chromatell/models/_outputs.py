@@ -20,7 +20,7 @@ from chromatell._settings import check_fits
 from chromatell._validate import ChromatellError, in_range, one_of
 from chromatell.io._replace import check_suffix
 from chromatell.io._zarr_partial import Place, ResumableWriter
-from chromatell.io._zarr_writer import PredictionWriter
+from chromatell.io._zarr_writer import CHUNKS, PredictionWriter, checked_values
 from chromatell.models._query import Query
 from chromatell.models._support import STORE
 
@@ -128,8 +128,26 @@ def checked(blocks: Blocks) -> Blocks:
         yield block
 
 
+def joined(blocks: Blocks) -> Blocks:
+    """Yield the blocks, those beside each other joined up to the width of a chunk of a store."""
+    held: list[tuple[slice, slice, np.ndarray]] = []
+    for rows, cols, block in blocks:
+        beside = held and held[-1][:1] == (rows,) and held[-1][1].stop == cols.start
+        if held and not (beside and cols.stop - held[0][1].start <= CHUNKS[1]):
+            yield _one(held)
+            held = []
+        held.append((rows, cols, block))
+    if held:
+        yield _one(held)
+
+
+def _one(held: list[tuple[slice, slice, np.ndarray]]) -> tuple[slice, slice, np.ndarray]:
+    rows, cols, block = held[0]
+    return rows, slice(cols.start, held[-1][1].stop), block if len(held) == 1 else np.hstack([x for *_, x in held])
+
+
 def _best_of(k: int, rows: slice, blocks: Blocks) -> tuple[np.ndarray, np.ndarray]:
-    return _best(rows.stop - rows.start, k, checked(blocks))
+    return _best(rows.stop - rows.start, k, joined(checked(blocks)))
 
 
 def _sums_of(codes: np.ndarray, shape: tuple[int, int], rows: slice, blocks: Blocks) -> np.ndarray:
@@ -290,7 +308,7 @@ def _written_to(place: Place, rows: slice, blocks: Blocks) -> None:
     if place.per_cell:
         place.write_best(rows, *_best_of(place.per_cell, rows, blocks))
         return
-    for at, cols, block in blocks:
+    for at, cols, block in joined((at, cols, checked_values(x, place.dtype, rows)) for at, cols, x in blocks):
         place.write(slice(rows.start + at.start, rows.start + at.stop), cols, block)
 
 

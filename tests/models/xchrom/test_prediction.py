@@ -15,6 +15,7 @@ from tests.helpers import depth_weights, rows_of
 import chromatell as ctl
 from chromatell import ChromatellError, ChromatellWarning
 from chromatell.data.depth import choose_strength
+from chromatell.models.xchrom import _fitted as fitted_file
 from chromatell.models.xchrom import _stages as stages_file
 from chromatell.models.xchrom._fitted import SHRINK
 from chromatell.models.xchrom._regions import read_bed
@@ -98,6 +99,7 @@ def test_predictions_do_not_depend_on_blocks(trained, mdata, monkeypatch):
     np.testing.assert_allclose(trained.predict(mdata, regions=some), whole[:, [100, 3, 50]], atol=1e-6)
     monkeypatch.setattr(stages_file, "_ROWS", 17)
     monkeypatch.setattr(stages_file, "_COLUMNS", 31)
+    monkeypatch.setattr(fitted_file, "TILE", 7)
     np.testing.assert_allclose(trained.predict(mdata), whole, atol=1e-6)
     np.testing.assert_allclose(trained.predict(mdata, regions=some), whole[:, [100, 3, 50]], atol=1e-6)
 

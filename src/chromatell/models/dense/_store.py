@@ -9,13 +9,13 @@ import numpy as np
 import torch
 
 from chromatell._validate import ChromatellError
-from chromatell.data.cells import CellBatch, row_blocks
+from chromatell.data.cells import TILE, CellBatch, row_blocks
 from chromatell.data.stored import stored_index
 from chromatell.models.dense._module import N_SIZES, DenseConfig, DenseModule
 from chromatell.nn.losses import LossConfig
 from chromatell.nn.stored_module import stored_module
 
-_COLUMNS = 4096  # regions predicted at a time: 512 cells of these fit the cache, and are a chunk of a store
+_COLUMNS = 4096  # regions predicted at a time, where they are scattered or a GPU does it
 
 
 def stored_config(raw: Mapping[str, Any], n_genes: int, n_regions: int) -> DenseConfig:
@@ -59,7 +59,7 @@ def module_from(config: DenseConfig, arrays: Mapping[str, np.ndarray]) -> DenseM
 
 def decode_blocks(module: DenseModule, batch: CellBatch, position: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
     """Yield (columns, block) of the regions at the given positions, in runs that a block of the network covers."""
-    size = min(module.config.block, _COLUMNS)
+    size = _size(module, position)
     with torch.no_grad():
         latent = module.encode(batch)
         for cols in row_blocks(len(position), size):
@@ -83,5 +83,11 @@ def decode_blocks(module: DenseModule, batch: CellBatch, position: np.ndarray) -
 
 def not_asked(module: DenseModule, batch: CellBatch, position: np.ndarray) -> Iterator[tuple[slice, None]]:
     """Yield the columns that `decode_blocks` does, without what the network says: it has no weight in the stack."""
-    for cols in row_blocks(len(position), min(module.config.block, _COLUMNS)):
+    for cols in row_blocks(len(position), _size(module, position)):
         yield cols, None
+
+
+def _size(module: DenseModule, position: np.ndarray) -> int:
+    """Return how many regions are predicted at a time."""
+    in_cache = module.bias.device.type == "cpu" and bool((np.diff(position) == 1).all())
+    return min(module.config.block, TILE if in_cache else _COLUMNS)

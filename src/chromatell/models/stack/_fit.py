@@ -85,9 +85,10 @@ def fit_stack(
         moments.add(n_val + one.rows, one.cols, one.members, one.truth, len(simple.mean) / len(one.cols))
     design = simple.design_of(val)
     watched = Watched(simple.mean, val.truth, val.depth, len(MEMBERS)) if n_val >= FEW else None
+    truth = val.truth.tocsc()
     for cells, cols, block in network:
         predicted = [simple.predict(m, design[cells], val.ratio[cells], cols) for m in MEMBERS[:-1]]
-        moments.add(cells, cols, [*predicted, block], val.truth[cells][:, cols].toarray())
+        moments.add(cells, cols, [*predicted, block], truth[:, cols][cells].toarray())
         if watched is not None:
             watched.add(cells, cols, [*predicted, block])
     weights, loss = choose_weights(moments, watched)

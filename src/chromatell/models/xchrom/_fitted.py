@@ -13,6 +13,7 @@ from chromatell._keys import ATAC, RNA
 from chromatell._validate import ChromatellError
 from chromatell.data.accessibility import true_depth
 from chromatell.data.cell_embedding import CellEmbedding
+from chromatell.data.cells import TILE, row_blocks
 from chromatell.data.covariates import Covariates
 from chromatell.data.depth import DepthModel
 from chromatell.data.stored import stored
@@ -119,7 +120,8 @@ class Fitted:
         known = np.flatnonzero(place >= 0)
         if self.stack is None or design is None or ratio is None or not known.size:
             return network
-        network[:, known] = self.stack.combine(network[:, known], design, ratio, place[known], deeper)
+        for cols in (known[some] for some in row_blocks(known.size, TILE)):
+            network[:, cols] = self.stack.combine(network[:, cols], design, ratio, place[cols], deeper)
         return network
 
     def described(self, wanted: bool) -> str:
