@@ -5,6 +5,7 @@ from __future__ import annotations
 import anndata as ad
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 from tests.cures.harness import Cure
 from tests.cures.inputs import changed, tracks, trained
@@ -50,6 +51,13 @@ def stored(found):
 
 def no_train(found):
     found.splits["chr1"][:] = 2
+
+
+def one_unknown(found):
+    """A second target, unknown in all training bins."""
+    values = found.values("chr1", "mark").copy()
+    values[:, found.usable("chr1", "train")] = np.nan
+    found.add({"chr1": values}, pd.DataFrame({"name": ["other"], "assay": ["other"], "role": ["target"]}))
 
 
 def backed(mdata):
@@ -161,6 +169,20 @@ CURES = [
         "No usable bin is marked 'train'",
         tracks(no_train),
         fill=SPLIT,
+    ),
+    Cure(
+        "a target that no training bin knows",
+        NASCENT,
+        "The targets 'other' are unknown in the training bins",
+        tracks(one_unknown),
+        take=("targets",),
+    ),
+    Cure(
+        "a target that no training bin knows, for a baseline",
+        TRACK_SCORE,
+        "no usable training bin in which 'other' are known",
+        tracks(one_unknown, start="trained"),
+        take=("targets",),
     ),
     Cure(
         "no training bin for a baseline",

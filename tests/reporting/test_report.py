@@ -157,6 +157,34 @@ def test_what_is_missing_is_named_with_the_call_that_makes_it(tmp_path):
     assert "<h1>chromatell report: cells.h5mu</h1>" in from_file
 
 
+def test_a_map_without_groups_and_tracks_without_predictions_have_what_they_name(tmp_path):
+    mdata = ctl.datasets.simulate_multiome(80, 20, 30, n_types=2, seed=0)
+    for data in (mdata, *mdata.mod.values()):
+        data.obs.pop("cell_type")
+    ctl.pp.split_cells(mdata, seed=0)
+    ctl.tl.baseline(mdata, "svd_ridge", key_added="mine")
+
+    def said(data):
+        return " ".join(Page(ctl.io.report(data, tmp_path / "a.html", overwrite=True).read_text("utf-8")).texts)
+
+    missing = "Neither obs['cell_type'] nor scores of cells are there."
+    assert f"{missing} Name groups with groupby=, or run ctl.tl.evaluate(mdata)." in said(mdata)
+    ctl.tl.evaluate(mdata, baselines=["region_mean"], views="per_cell", n_bootstrap=0)
+    assert missing not in said(mdata)
+
+    rate = np.repeat(np.random.default_rng(0).gamma(0.3, 3, 200), 20)
+    values = np.stack([np.random.default_rng(1).poisson(rate), rate > 2]).astype("f4")
+    tracks = ctl.data.BinnedTracks({"chr1": values}, ["plus", "mark"], chrom_sizes={"chr1": 200_000})
+    tracks.table["role"] = ["input", "target"]
+    ctl.pp.split_regions(tracks, by="blocks", block=10_000, width=250, fractions=(0.5, 0.2, 0.3), seed=0)
+    ctl.tl.evaluate(tracks, baselines=["log_signal"], n_bootstrap=0)
+    missing = "No prediction of tracks is scored."
+    assert f"{missing} Run ctl.tl.nascent(tracks), ctl.tl.evaluate(tracks)." in said(tracks)
+    ctl.tl.nascent(tracks, architecture="xgboost", window=5, train_kwargs={"max_epochs": 2}, seed=0)
+    ctl.tl.evaluate(tracks, n_bootstrap=0)
+    assert missing not in said(tracks)
+
+
 def test_cells_by_bins_and_tracks(tmp_path):
     adata = ctl.datasets.simulate_multiome(200, 20, 80, n_types=2, seed=0).mod["atac"]
     ctl.pp.split_cells(adata, seed=0)

@@ -199,12 +199,12 @@ class TrackBaselines(Data):
                 f"The inputs are of several samples ({examples(samples)}). Take one: "
                 f"tracks = tracks.select(sample={samples[0]!r})."
             )
-        unknown = [t for t in self.targets if not any(self._known(c, TRAIN, t).size for c in tracks.chroms)]
-        if unknown:
+        if unknown := [t for t in self.targets if not known_in_training(tracks, t)]:
             raise ChromatellError(
                 f"There is no usable training bin in which {examples(unknown)} are known: nothing to fit a "
                 "baseline to. Split so that there is one, ctl.pp.split_regions(tracks, by='blocks'), name other "
-                "targets, targets=..., or leave the baselines out, baselines=None."
+                f"targets, targets={[t for t in self.targets if t not in unknown]}, or leave the baselines out, "
+                "baselines=None."
             )
         self.low = np.min([self._lowest(c) for c in tracks.chroms], axis=0)
 
@@ -272,7 +272,7 @@ class TrackBaselines(Data):
 
     def _moments(self, features: Callable[[str], Features] | None, split: str, targets: list[str]) -> np.ndarray:
         total: np.ndarray | None = None
-        known = {c: self._known(c, split, targets[0]) for c in self.tracks.chroms}
+        known = {c: _known(self.tracks, c, split, targets[0]) for c in self.tracks.chroms}
         step = 1 if features is None else max(1, -(-sum(at.size for at in known.values()) // _MOST))
         for chrom, every in known.items():
             at = every[::step]
@@ -309,13 +309,20 @@ class TrackBaselines(Data):
         bins = max(1, min(bins, _WIDEST))
         return bins - 1 + bins % 2
 
-    def _known(self, chrom: str, split: str, target: str) -> np.ndarray:
-        at = np.flatnonzero(self.tracks.usable(chrom, split))
-        return at[np.isfinite(self.tracks.values(chrom, [target])[0, at])] if at.size else at
-
     def _lowest(self, chrom: str) -> np.ndarray:
         values = self.tracks.values(chrom, self.targets)[:, self.tracks.usable(chrom, TRAIN)]
         return np.nanmin(values, axis=1, initial=np.inf).astype(np.float64)
+
+
+def known_in_training(tracks: BinnedTracks, target: str) -> bool:
+    """Return whether a target is known in any usable training bin."""
+    return any(_known(tracks, chrom, TRAIN, target).size for chrom in tracks.chroms)
+
+
+def _known(tracks: BinnedTracks, chrom: str, split: str, target: str) -> np.ndarray:
+    """Return the usable bins of a part in which a target is known."""
+    at = np.flatnonzero(tracks.usable(chrom, split))
+    return at[np.isfinite(tracks.values(chrom, [target])[0, at])] if at.size else at
 
 
 def _log_sums(values: np.ndarray, half: int) -> Features:

@@ -67,9 +67,12 @@ def target_scale(data: BinnedTracks, targets: Sequence[str], options: NascentCon
     flat = [name for name, d, m in zip(targets, deviation, mean, strict=True) if not d > 1e-6 * abs(m)]
     if flat:
         what = f"are on one side of threshold={options.threshold:g}" if classifies(options) else "do not vary"
+        if not n.all():
+            flat, what = [name for name, known in zip(targets, n, strict=True) if not known], "are unknown"
+        others = [name for name in targets if name not in flat]
         raise ChromatellError(
-            f"The targets {examples(flat)} {what} in the training bins: there is nothing to learn. Leave them "
-            "out, targets=[...], or split otherwise."
+            f"The targets {examples(flat)} {what} in the training bins: there is nothing to learn. "
+            f"{f'Take the others, targets={others}' if others else 'Name other targets'}, or split otherwise."
         )
     if options.loss == "masked_mse" and not _nonzero(data, targets, VAL):
         raise ChromatellError(
