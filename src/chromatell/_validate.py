@@ -18,7 +18,7 @@ from mudata import MuData
 
 from chromatell._errors import ChromatellError as ChromatellError
 from chromatell._errors import ChromatellWarning as ChromatellWarning
-from chromatell._keys import ATAC, ATAC_PRED, RNA, SPLIT, SPLITS, TRAIN
+from chromatell._keys import ATAC, ATAC_PRED, ENTRIES, RNA, SPLIT, SPLITS, TRAIN
 from chromatell._nearest import did_you_mean, names_there
 from chromatell._nearest import examples as examples
 from chromatell._settings import file_name
@@ -299,6 +299,13 @@ def split_fractions(fractions: Sequence[float], usual: tuple[float, float, float
     if parts[0] == 0:
         raise ChromatellError(f"fractions={fractions!r} leaves no {of} to train on. Try {usual}.")
     return parts
+
+
+def result_key(key: str, *own: str) -> str:
+    """Return a key for ``mdata.uns['ctl']``, or say why it cannot be one; `own` is what the verb itself keeps there."""
+    if store_key(key) in ENTRIES and key not in own:
+        raise ChromatellError(f"key_added={key!r} is what another tool of this package writes; choose another.")
+    return key
 
 
 def store_key(key: str) -> str:

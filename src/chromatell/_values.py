@@ -158,7 +158,7 @@ def kept_counts(adata: AnnData, where: str) -> str | None:
     """
     for name in sorted(layer_names(adata), key=lambda layer: (layer != "counts", str(layer))):
         if _numbers(adata.layers[name]) and is_counts(as_rows(adata.layers[name])):
-            return f"{where}.X = {where}.layers[{name!r}].copy()"
+            return f"{where}.X = {where}.layers[{name!r}]{_copied(adata.layers[name])}"
     raw = adata.raw
     if raw is not None and adata.var_names.isin(raw.var_names).all() and _numbers(raw.X) and is_counts(as_rows(raw.X)):
         return f"{where}.X = {where}.raw[:, {where}.var_names].X.copy()"
@@ -173,6 +173,11 @@ def kept_before_scaling(adata: AnnData, where: str) -> str | None:
         return counts
     least = min((float(flat.min(initial=0)) for flat in _stretches(as_rows(raw.X))), default=0.0)
     return f"{where}.X = {where}.raw[:, {where}.var_names].X.copy()" if least >= 0 else None
+
+
+def _copied(x: Any) -> str:
+    """Return what stands behind a matrix that is copied, or read where it lies on disk."""
+    return next((f".{name}()" for name in ("copy", "to_memory") if hasattr(x, name)), "[:]")
 
 
 def _numbers(x: Any) -> bool:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import anndata as ad
 import numpy as np
+import pandas as pd
 import pytest
+import scipy.sparse as sp
 
 import chromatell as ctl
 from chromatell import ChromatellError
+from chromatell._compat import layer_names
 from chromatell._rows import DiskMatrix, matrix
+from chromatell._values import kept_counts
 from chromatell.io import _shuffled, open_cells, write_shuffled
 
 
@@ -86,3 +90,64 @@ def test_other_cells_in_a_modality_are_named(cells, tmp_path):
     mdata = mudata.MuData({"rna": cells["rna"], "atac": cells["atac"][::-1].copy()})
     with pytest.raises(ChromatellError, match="not the 300 of mdata"):
         write_shuffled(mdata, tmp_path / "s.zarr")
+
+
+@pytest.fixture
+def kept(cells, tmp_path):
+    """Cells with two predictions, counts and genes beside X, neighbours; as a store and as a file."""
+    rng = np.random.default_rng(1)
+    for key in ("one", "two"):
+        ctl.tl.add_prediction(cells, rng.random(cells["atac"].shape).astype(np.float32), key=key)
+    rna = cells["rna"]
+    rna.layers["counts"] = rna.X.copy()
+    rna.raw = rna.copy()
+    rna.obsp["near"] = sp.random(300, 300, 0.01, format="csr", rng=rng)
+    cells["atac"].varp["near"] = sp.eye(30).tocsr()
+    cells.obsm["joint"] = rng.normal(size=(300, 2))
+    rna.X = np.log1p(rna.X)
+    ctl.io.write(cells, tmp_path / "kept.zarr")
+    ctl.io.write(cells, tmp_path / "kept.h5mu")
+    return cells
+
+
+def dense(x):
+    x = x.to_memory() if hasattr(x, "to_memory") else x[:] if not isinstance(x, np.ndarray) else x
+    return x.toarray() if sp.issparse(x) else np.asarray(x)
+
+
+@pytest.mark.parametrize("name", ["kept.zarr", "kept.h5mu", "again.zarr"])
+def test_what_stands_beside_x_is_opened_with_it(kept, tmp_path, name):
+    if name == "again.zarr":  # what was opened is written whole
+        ctl.io.write(open_cells(tmp_path / "kept.zarr"), tmp_path / name)
+    back = open_cells(tmp_path / name)
+    for mod, wanted in kept.mod.items():
+        found = back.mod[mod]
+        for layer in layer_names(wanted):
+            np.testing.assert_array_equal(dense(found.layers[layer]), dense(wanted.layers[layer]))
+        assert sorted(layer_names(found)) == sorted(layer_names(wanted))
+        assert sorted(found.obsp) == sorted(wanted.obsp)
+        assert sorted(found.varp) == sorted(wanted.varp)
+    np.testing.assert_array_equal(dense(back["rna"].raw.X), dense(kept["rna"].raw.X))
+    assert back["rna"].raw.var_names.equals(kept["rna"].raw.var_names)
+    assert (back["rna"].obsp["near"] != kept["rna"].obsp["near"]).nnz == 0
+    np.testing.assert_array_equal(back.obsm["joint"], kept.obsm["joint"])
+    if name.endswith(".zarr"):
+        assert not isinstance(back["atac_pred"].layers["two"], np.ndarray)  # not read
+        assert not sp.issparse(back["rna"].layers["counts"])
+    options = {"baselines": ["region_mean"], "n_bootstrap": 0}
+    ctl.tl.evaluate(back, **options)
+    ctl.tl.evaluate(kept, **options)
+    tables = [m.uns["ctl"]["evaluation"].drop(columns=["ci_low", "ci_high"]) for m in (back, kept)]
+    assert set(tables[0]["model"]) == {"one", "two", "region_mean"}
+    pd.testing.assert_frame_equal(*tables)
+
+
+def test_a_layer_of_a_store_is_read_in_place_of_x_and_the_line_that_puts_it_there_runs(kept, tmp_path):
+    found = []
+    for data in (kept, open_cells(tmp_path / "kept.zarr")):
+        ctl.pp.select_features(data, n_genes=10, layer={"rna": "counts"})
+        found.append(data["rna"].var["ctl_selected"].to_numpy())
+    np.testing.assert_array_equal(*found)
+    back = open_cells(tmp_path / "kept.zarr")
+    exec(kept_counts(back["rna"], "rna"), {"rna": back["rna"]})
+    np.testing.assert_array_equal(dense(back["rna"].X), dense(kept["rna"].layers["counts"]))

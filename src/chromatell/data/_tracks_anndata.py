@@ -10,14 +10,13 @@ import pandas as pd
 from anndata import AnnData
 
 from chromatell._compat import layer_names
-from chromatell._keys import CHROM, END, MASK, SPLIT, SPLITS, START, UNS
+from chromatell._keys import CHROM, END, MASK, SPLIT, SPLITS, START, STRETCH, UNS
 from chromatell._validate import ChromatellError
 from chromatell.data._tracks_info import NO_SPLIT, OUTSIDE
 from chromatell.data._tracks_rows import Row, check_memory
 from chromatell.data._tracks_table import track_table
 from chromatell.data._tracks_values import TracksValues
 
-_HOW = "tracks"
 _NAME_BYTES = 200  # bytes that a bin's name and coordinates take
 Tracks = TypeVar("Tracks", bound=TracksValues)
 
@@ -25,7 +24,7 @@ Tracks = TypeVar("Tracks", bound=TracksValues)
 def is_tracks(data: Any) -> bool:
     """Return whether something is tracks, or an AnnData of a stretch of them."""
     own = data.uns.get(UNS, {}) if isinstance(data, AnnData) else {}
-    return isinstance(data, TracksValues) or (isinstance(own, Mapping) and _HOW in own)
+    return isinstance(data, TracksValues) or (isinstance(own, Mapping) and STRETCH in own)
 
 
 def to_anndata(tracks: TracksValues, region: str, names: Sequence[str]) -> AnnData:
@@ -52,7 +51,7 @@ def to_anndata(tracks: TracksValues, region: str, names: Sequence[str]) -> AnnDa
         layers={k: np.array(tracks.values(chrom, names, bins=bins, layer=k)) for k in tracks.layers},
     )
     size = tracks.chrom_sizes[chrom]
-    adata.uns[UNS] = {_HOW: {"bin_size": tracks.bin_size, CHROM: chrom, "chrom_size": size}}
+    adata.uns[UNS] = {STRETCH: {"bin_size": tracks.bin_size, CHROM: chrom, "chrom_size": size}}
     return adata
 
 
@@ -102,7 +101,7 @@ def update_anndata(adata: AnnData, tracks: TracksValues) -> None:
 def _place(adata: AnnData) -> tuple[str, int, int, int]:
     """Return chromosome, its length, the bin size and the first bin, which `var` must agree with."""
     own = adata.uns.get(UNS, {})
-    how = own.get(_HOW) if isinstance(own, Mapping) else None
+    how = own.get(STRETCH) if isinstance(own, Mapping) else None
     if not isinstance(how, Mapping) or not {"bin_size", CHROM, "chrom_size"} <= set(how):
         raise ChromatellError(
             "This AnnData is not a stretch of tracks: did not find .uns['ctl']['tracks']. Make one with "

@@ -14,7 +14,7 @@ from mudata import MuData
 from chromatell._arguments import arguments
 from chromatell._compat import no_pull
 from chromatell._docs import documented
-from chromatell._keys import ATAC, CHROM, DNA, RNA, UNS
+from chromatell._keys import ATAC, CHROM, DNA, RNA, SIMULATION, UNS
 from chromatell._settings import settings
 from chromatell._validate import ChromatellError
 from chromatell.datasets._simulate_multiome import _check, _draw, _truth
@@ -32,7 +32,6 @@ from chromatell.datasets._simulated_windows import (
 from chromatell.genome.genome import Genome
 from chromatell.genome.motifs import Motifs, find_hits, read_motifs
 
-SIMULATION = "simulation"
 OCCUPANCY = "motif_occupancy"
 _DEFAULT = ("SPI1", "CEBPA", "EBF1", "CTCF", "POU2F2", "NFE2", "MEF2C", "STAT1")
 _EFFECT = 2.5  # log-rate that a bound site of a fully active factor adds

@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 
 from chromatell._dask import in_order, shared
-from chromatell._keys import CURVES, GAINS, PREVALENCE, SPLITS, UNS, sibling
+from chromatell._keys import CURVES, EVALUATION, GAINS, INPUT_GAINS, PREVALENCE, SPLITS, UNS, sibling
 from chromatell._progress import progress
 from chromatell._settings import logger, settings
-from chromatell._validate import ChromatellError, in_range, one_of, store_key
+from chromatell._validate import ChromatellError, in_range, one_of, result_key
 from chromatell.evaluation.predictors import Predictor
 from chromatell.evaluation.tables import (
     PAIRS,
@@ -149,7 +149,8 @@ class Task(ABC):
 
 def run(task: Task, data: Any, request: Request, key_added: str, *, copy: bool) -> Any:
     """Score the predictors of a task and write the tables; return the new object with `copy`, else None."""
-    store_key(key_added)
+    for name in (key_added, *(sibling(key_added, table) for table in (GAINS, CURVES, INPUT_GAINS))):
+        result_key(name, EVALUATION, *((GAINS, CURVES, INPUT_GAINS) if key_added == EVALUATION else ()))
     tables: list[pd.DataFrame] = []
     gains: list[pd.DataFrame] = []
     curves: dict[str, Any] = {}

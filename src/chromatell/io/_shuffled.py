@@ -28,7 +28,9 @@ _BLOCK, _BUFFER = 64, 16_384  # cells read together, cells shuffled together
 def open_cells(path: str | os.PathLike[str]) -> MuData | AnnData:
     """Return the data in a file or store with `X` left on disk, after `check_file`.
 
-    Every verb that reads cells takes what this returns: rows are read block by block, as they are needed.
+    Every verb that reads cells takes what this returns: rows are read block by block, as they are needed. The matrix of
+    `raw` stays on disk too, as do the layers of a `.zarr`; anndata reads the layers of a `.h5ad` or `.h5mu`. All else
+    is in memory.
 
     Parameters
     ----------
@@ -65,12 +67,15 @@ def open_cells(path: str | os.PathLike[str]) -> MuData | AnnData:
         root = zarr.open_group(str(path), mode="r")
         if "mod" not in root:
             return _lazy(root)
-        mdata = MuData({name: _lazy(root["mod"][name]) for name in _order(root["mod"])})
-    obs = anndata.io.read_elem(root["obs"])
-    for column in obs:
-        mdata.obs[column] = obs[column].reindex(mdata.obs_names)
-    if "uns" in root:
-        mdata.uns.update(anndata.io.read_elem(root["uns"]))
+        mods = {name: _lazy(root["mod"][name]) for name in _order(root["mod"])}
+        mdata = MuData(mods, axis=int(root.attrs.get("axis", 0)))
+    for part, names in (("obs", mdata.obs_names), ("var", mdata.var_names)):
+        table, own = anndata.io.read_elem(root[part]), getattr(mdata, part)
+        for column in table:
+            own[column] = table[column] if table.index.equals(names) else table[column].reindex(names)
+    for part in ("uns", "obsm", "varm", "obsp", "varp"):
+        held = anndata.io.read_elem(root[part]) if part in root else {}
+        getattr(mdata, part).update({name: value for name, value in held.items() if name not in mods or part == "uns"})
     return mdata
 
 
@@ -81,12 +86,21 @@ def _order(mods: Any) -> list[str]:
 def _lazy(group: Any) -> AnnData:
     import anndata
 
-    parts: dict[str, Any] = {
-        name: anndata.io.read_elem(group[name]) for name in ("obs", "var", "obsm", "varm", "uns") if name in group
-    }
-    x = group.get("X", None)
-    sparse = x is not None and str(x.attrs.get("encoding-type", "")) in ("csr_matrix", "csc_matrix")
-    return AnnData(anndata.io.sparse_dataset(x) if sparse else x, **parts)
+    def on_disk(x: Any) -> Any:
+        if x is None or hasattr(x, "shape"):
+            return x
+        sparse = str(x.attrs.get("encoding-type", "")) in ("csr_matrix", "csc_matrix")
+        return anndata.io.sparse_dataset(x) if sparse else anndata.io.read_elem(x)
+
+    in_memory = ("obs", "var", "obsm", "varm", "obsp", "varp", "uns")
+    parts: dict[str, Any] = {name: anndata.io.read_elem(group[name]) for name in in_memory if name in group}
+    if "layers" in group:
+        parts["layers"] = {name: on_disk(x) for name, x in group["layers"].members()}
+    raw = group.get("raw", None)
+    if raw is not None and "X" in raw:
+        tables = {name: anndata.io.read_elem(raw[name]) for name in ("var", "varm") if name in raw}
+        parts["raw"] = {"X": on_disk(raw["X"]), **tables}
+    return AnnData(on_disk(group.get("X", None)), **parts)
 
 
 @arguments
@@ -101,8 +115,8 @@ def write_shuffled(
 
     A file whose cells are sorted by donor or type gives batches of one kind when blocks are read; shuffled once, any
     stretch of it is a random draw. Blocks of 64 cells are drawn at random and 16,384 cells are shuffled together:
-    memory is that of these. `obs`, `obsm` and the matrices are permuted alike; `layers`, `obsp` and `varp` are left
-    out.
+    memory is that of these. `obs`, `obsm` and the matrices are permuted alike; `layers`, `raw`, `obsp` and `varp` are
+    left out, predictions in layers with them.
 
     Parameters
     ----------

@@ -10,9 +10,9 @@ import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
-from chromatell._keys import ATAC, CHROM, DNA, HAS_SEQUENCE, UNKNOWN_SHARE, UNS
+from chromatell._keys import ATAC, CHROM, DNA, HAS_SEQUENCE, SEQUENCE, UNKNOWN_SHARE, UNS
 from chromatell._settings import logger
-from chromatell._validate import ChromatellError, check_tables, examples, store_key
+from chromatell._validate import ChromatellError, check_tables, examples, result_key
 from chromatell.data.named import Modalities, modalities
 from chromatell.genome.builds import ChromSizes, chromosome_sizes, identify, normalised
 from chromatell.genome.genome import Genome
@@ -21,7 +21,6 @@ from chromatell.genome.same_build import check_ends
 from chromatell.genome.sequence import check_tokens, count_unknown
 from chromatell.pp._region_data import declared_build, regions_of
 
-_HOW = "sequence"
 _WIDTH = 1344
 _MIN_WIDTH = 16
 _ROWS = 4096
@@ -133,14 +132,14 @@ def add_sequence(
     written.var[UNKNOWN_SHARE] = unknown
     written.var[HAS_SEQUENCE] = has
     how = {"fasta": name, "build": build, "width": int(tokens.shape[1]), "max_unknown": float(max_unknown)}
-    target.uns[UNS] = {**target.uns.get(UNS, {}), (_HOW if key_added == DNA else key_added): how}
+    target.uns[UNS] = {**target.uns.get(UNS, {}), (SEQUENCE if key_added == DNA else key_added): how}
     source = name or f"varm[{key_added!r}], as it was"
     logger.info("Sequence: %d of %d regions have theirs, %d bp (%s).", has.sum(), has.size, tokens.shape[1], source)
     return target if copy else None
 
 
 def _check_arguments(width: int | None, max_unknown: float, key_added: str) -> None:
-    store_key(key_added)
+    result_key(key_added, SEQUENCE)
     whole = isinstance(width, (int, np.integer)) and not isinstance(width, bool)
     if width is not None and not (whole and width >= _MIN_WIDTH):
         raise ChromatellError(f"width={width!r} must be a whole number of bp, at least {_MIN_WIDTH}, such as {_WIDTH}.")

@@ -16,7 +16,7 @@ from mudata import MuData
 
 from chromatell._arguments import arguments
 from chromatell._dask import current_client
-from chromatell._keys import ATAC, CHROM, END, START, UNS
+from chromatell._keys import ATAC, BINNED, CHROM, END, START, UNS
 from chromatell._rows import matrix, pieces
 from chromatell._settings import logger
 from chromatell._unread import Readers, refuse_unread, usual
@@ -27,7 +27,7 @@ from chromatell.genome.builds import ChromSizes, chromosome_sizes
 from chromatell.genome.regions import region_table
 from chromatell.pp._bin_fragments import Counted, count_fragments, count_samples
 from chromatell.pp._genome_bins import GenomeBins, check_ends
-from chromatell.pp._region_data import BINNED, kept_sizes, regions_of
+from chromatell.pp._region_data import kept_sizes, regions_of
 
 MIN_FRAGMENTS = 1000
 

@@ -13,7 +13,7 @@ import pandas as pd
 from anndata import AnnData
 
 from chromatell._arguments import arguments
-from chromatell._keys import CHROM, END, START, UNS
+from chromatell._keys import CHROM, COUNTED, END, START, UNS
 from chromatell._progress import progress
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, examples, in_range, one_of
@@ -25,7 +25,6 @@ from chromatell.pp._bin_fragments import N_FRAGMENTS, Counted, PairCounts, count
 from chromatell.pp._bin_genome import MIN_FRAGMENTS, cells_wanted
 from chromatell.pp._genome_bins import ENDS_CURE, UNKNOWN, GenomeBins
 
-COUNTED = "count_regions"
 _MOST_LAYERS = 1000  # regions over one place
 _WAYS = {"fragments": "overlap", "cut_sites": "cut_sites"}
 

@@ -11,7 +11,7 @@ import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
-from chromatell._keys import ORTHOLOG, ORTHOLOG_OF, RNA, UNS
+from chromatell._keys import ORTHOLOG, ORTHOLOG_OF, ORTHOLOGS, RNA, UNS
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, check_tables, column, examples, modality, unique_names, warn
 from chromatell.data.named import Modalities, modalities
@@ -19,7 +19,6 @@ from chromatell.genome.annotation import strip_version
 from chromatell.pp._region_data import check_uns
 
 PREFIX = "no_ortholog:"
-_HOW = "orthologs"
 _ID_COLUMNS = ("gene_ids", "gene_id")
 _ONE2ONE = "ortholog_one2one"
 _FEW = 0.2  # share of the genes
@@ -134,7 +133,7 @@ def map_orthologs(
     names = np.where(mapped, new.to_numpy(dtype=object), PREFIX + old)
     _write(result, names, old, mapped)
     how = {"from_column": source, "to_column": target_column, "n_pairs": len(pairs), "n_mapped": int(mapped.sum())}
-    result.uns[UNS] = {**result.uns.get(UNS, {}), _HOW: how}
+    result.uns[UNS] = {**result.uns.get(UNS, {}), ORTHOLOGS: how}
     logger.info(
         "Orthologs: %d of %d genes renamed from %r to %r (%d pairs one to one; %d pairs that are not were left out).",
         mapped.sum(), rna.n_vars, source, target_column, len(pairs), n_left_out,

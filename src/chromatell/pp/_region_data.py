@@ -9,11 +9,9 @@ from typing import Any
 from anndata import AnnData
 from mudata import MuData
 
-from chromatell._keys import ATAC, UNS
+from chromatell._keys import ATAC, BINNED, UNS
 from chromatell._validate import ChromatellError, modality, unique_names
 from chromatell.genome.builds import build_name, chromosome_sizes, identify
-
-BINNED = "bin_genome"  # key of uns['ctl'] that says how an AnnData of bins was made
 
 
 def regions_of(data: Any) -> AnnData:

@@ -21,8 +21,8 @@ from chromatell._validate import (
     examples,
     labelled,
     paired,
+    result_key,
     split_fractions,
-    store_key,
     unique_names,
 )
 from chromatell.data.named import Modalities, modalities
@@ -85,7 +85,7 @@ def split_cells(
     {'train': 70, 'test': 20, 'val': 10}
     >>> ctl.pp.split_cells(mdata, by="cell_type", holdout="type_1", seed=0)
     """
-    store_key(key_added)
+    result_key(key_added, SPLIT_HOW)
     _check_object(mdata)
     parts = split_fractions(fractions, _USUAL, "cell")
     resolved = settings.resolve_seed(seed)

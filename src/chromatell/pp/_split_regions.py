@@ -14,7 +14,7 @@ from mudata import MuData
 from chromatell._docs import documented
 from chromatell._keys import ATAC, CHROM, DNA, END, REGION_SPLIT_HOW, SPLIT, SPLITS, START, UNS
 from chromatell._settings import logger, settings
-from chromatell._validate import ChromatellError, check_tables, in_range, one_of, split_fractions, store_key
+from chromatell._validate import ChromatellError, check_tables, in_range, one_of, result_key, split_fractions
 from chromatell.data._tracks_anndata import is_tracks
 from chromatell.data.named import Modalities, modalities
 from chromatell.data.tracks import BinnedTracks
@@ -146,7 +146,7 @@ def split_regions(
             "by='blocks' is for tracks. For regions use by='random', which keeps neighbours together."
         )
     one_of(by, ("chromosome", "random"), "by")
-    store_key(key_added)
+    result_key(key_added, REGION_SPLIT_HOW)
     atac = regions_of(mdata)
     parts = split_fractions(fractions, USUAL, "region")
     window = _window(atac, width)

@@ -17,9 +17,9 @@ from chromatell._docs import documented, example
 from chromatell._keys import ATTRIBUTION
 from chromatell._progress import progress
 from chromatell._settings import logger, settings
-from chromatell._validate import in_range, one_of, warn
+from chromatell._validate import in_range, one_of, result_key, warn
 from chromatell.data.named import Modalities, modalities
-from chromatell.tl._sequences import Asked, N, Regions, one_hot_of, result_key, tangermeme, write_result
+from chromatell.tl._sequences import Asked, N, Regions, one_hot_of, tangermeme, write_result
 
 METHODS = ("deep_lift_shap", "input_x_gradient")
 _REGIONS = 16  # regions of a chunk

@@ -13,6 +13,7 @@ from mudata import MuData
 
 from chromatell._keys import (
     ATAC,
+    ATAC_PRED,
     CHROM,
     DERIVED,
     END,
@@ -169,7 +170,8 @@ def gene_activity(
 
 
 def _check_target(mdata: MuData, key: str) -> None:
-    store_key(key)
+    if store_key(key) in (RNA, ATAC, ATAC_PRED):
+        raise ChromatellError(f"key_added={key!r} is a modality that other verbs read; choose another.")
     if RNA not in mdata.mod or not mdata.mod[RNA].obs_names.equals(mdata.obs_names):
         raise ChromatellError(
             "gene_activity takes the genes of mdata.mod['rna'], which must have the cells of mdata in their order; "

@@ -13,9 +13,9 @@ from chromatell._docs import documented, example
 from chromatell._keys import ISM
 from chromatell._progress import progress
 from chromatell._settings import logger
-from chromatell._validate import in_range
+from chromatell._validate import in_range, result_key
 from chromatell.data.named import Modalities, modalities
-from chromatell.tl._sequences import Asked, Regions, one_hot_of, result_key, tangermeme, write_result
+from chromatell.tl._sequences import Asked, Regions, one_hot_of, tangermeme, write_result
 
 _CHANGES = 50_000  # sequences of a chunk: their vectors are held at once
 

@@ -15,14 +15,14 @@ from chromatell._docs import documented, example
 from chromatell._keys import CHROM, LINKS, REGION_LINKS, RNA, UNS
 from chromatell._progress import progress
 from chromatell._settings import settings
-from chromatell._validate import ChromatellError, examples, in_range, modality, one_of
+from chromatell._validate import ChromatellError, examples, in_range, modality, one_of, result_key
 from chromatell.data.chosen import coordinates
 from chromatell.data.named import Modalities, modalities
 from chromatell.genome.regions import normalise_chrom
 from chromatell.models import load
 from chromatell.tl._knockout import PredictedEffects
 from chromatell.tl._measured_tests import false_discovery
-from chromatell.tl._sequences import result_key, stored_model
+from chromatell.tl._sequences import stored_model
 
 METHODS = ("knockout", "gradient")
 

@@ -14,11 +14,11 @@ from chromatell._docs import documented
 from chromatell._keys import ATAC, DNA, MOTIF_ACTIVITY, RNA, UNS
 from chromatell._progress import progress
 from chromatell._settings import logger, settings
-from chromatell._validate import ChromatellError, check_tables, examples, in_range, warn
+from chromatell._validate import ChromatellError, check_tables, examples, in_range, result_key, warn
 from chromatell.data.chosen import Accessibility, accessibility, coordinates
 from chromatell.data.named import Modalities, modalities
 from chromatell.genome.motifs import Motifs, read_motifs, scan, score_threshold, vertebrate_motifs
-from chromatell.tl._sequences import no_sequence, result_key
+from chromatell.tl._sequences import no_sequence
 
 _ROWS = 1024  # regions scanned at a time
 _NEAREST = 100  # regions from which the backgrounds of one are drawn

@@ -35,8 +35,8 @@ from chromatell._validate import (
     one_of,
     paired,
     region_split_of,
+    result_key,
     split_of,
-    store_key,
     warn,
 )
 from chromatell.data.accessibility import open_matrix, selected
@@ -142,7 +142,7 @@ def neighbor_score(
     ['mine neighbor rna', 'mine neighbor atac_held_out', 'mine label cell_type', 'X_pca neighbor atac_held_out',
      'X_pca label cell_type', 'random neighbor rna', 'random neighbor atac_held_out', 'random label cell_type']
     """
-    store_key(key_added)
+    result_key(key_added)
     several = n_neighbors if isinstance(n_neighbors, Iterable) else [n_neighbors]
     n_neighbors = [in_range(k, 1, 1_000_000, "n_neighbors") for k in several]
     if not n_neighbors:

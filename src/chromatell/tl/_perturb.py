@@ -17,13 +17,12 @@ from chromatell._keys import ATAC, PERTURBATION, RNA, UNS
 from chromatell._progress import progress
 from chromatell._settings import settings
 from chromatell._unread import refuse_unread, usual
-from chromatell._validate import ChromatellError, examples, in_range, modality
+from chromatell._validate import ChromatellError, examples, in_range, modality, result_key
 from chromatell.data.chosen import cell_labels
 from chromatell.data.named import Modalities, modalities
 from chromatell.genome.motifs import Motifs
 from chromatell.tl._knockout import MotifsOut, cells_of, log_odds_of, without
 from chromatell.tl._link_regions import any_model
-from chromatell.tl._sequences import result_key
 
 _MOST = 1000  # perturbations of one call
 

@@ -13,7 +13,7 @@ from chromatell._docs import documented, example
 from chromatell._keys import ATAC, RANK_REGIONS, RNA, SPLITS, UNS
 from chromatell._nearest import names_there
 from chromatell._settings import logger, settings
-from chromatell._validate import ChromatellError, examples, in_range, modality, one_of, split_of, warn
+from chromatell._validate import ChromatellError, examples, in_range, modality, one_of, result_key, split_of, warn
 from chromatell.data.accessibility import fragment_counts
 from chromatell.data.chosen import Accessibility, accessibility, cell_labels, indicator
 from chromatell.data.named import Modalities, modalities
@@ -22,7 +22,6 @@ from chromatell.io._uns_store import model_keys
 from chromatell.models import load
 from chromatell.tl._measured_tests import MIN_CELLS, TESTS, by_cells, by_deseq2, by_donors, false_discovery
 from chromatell.tl._resampling import Effects, cell_weights, group_effects
-from chromatell.tl._sequences import result_key
 
 _TOP = 100  # regions of the highest effect whose overlap is reported
 _FEWEST = 10  # open cells of a measured region, from which on its effect counts in the agreement

@@ -14,7 +14,7 @@ from mudata import MuData
 from chromatell._keys import ATAC, CHROM, DNA, END, RNA, START, UNS
 from chromatell._nearest import names_there
 from chromatell._settings import check_fits
-from chromatell._validate import ChromatellError, examples, modality, store_key
+from chromatell._validate import ChromatellError, examples, modality
 from chromatell.genome.regions import misplaced, parse_regions, region_table, unplaced
 from chromatell.io._uns_store import in_modality, model_keys
 from chromatell.models import load
@@ -336,15 +336,6 @@ def write_result(mdata: MuData, key: str, value: Any, *, copy: bool) -> MuData |
     target = mdata.copy() if copy else mdata
     target.uns[UNS] = {**target.uns.get(UNS, {}), key: value}
     return target if copy else None
-
-
-def result_key(key: str) -> str:
-    """Return a key for ``mdata.uns['ctl']``, or say why it cannot be one."""
-    from chromatell._keys import CURVES, EVALUATION, FISHER, GAINS, LINKS, MODELS, PREDICTIONS
-
-    if store_key(key) in (MODELS, LINKS, EVALUATION, GAINS, FISHER, CURVES, PREDICTIONS):
-        raise ChromatellError(f"key_added={key!r} is what another tool of this package writes; choose another.")
-    return key
 
 
 def tangermeme(module: str) -> Any:

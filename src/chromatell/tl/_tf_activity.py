@@ -14,12 +14,21 @@ from chromatell._docs import documented, example
 from chromatell._keys import ATAC, RNA, TF_ACTIVITY, TRAIN, UNS
 from chromatell._progress import progress
 from chromatell._settings import logger, settings
-from chromatell._validate import ChromatellError, check_tables, examples, in_range, modality, one_of, region_split_of
+from chromatell._validate import (
+    ChromatellError,
+    check_tables,
+    examples,
+    in_range,
+    modality,
+    one_of,
+    region_split_of,
+    result_key,
+)
 from chromatell.data.named import Modalities, modalities
 from chromatell.genome.motifs import Motifs, consensus, read_motifs, sample_sites, vertebrate_motifs
 from chromatell.genome.sequence import UNKNOWN
 from chromatell.genome.shuffle import dinucleotide_shuffle
-from chromatell.tl._sequences import group_vectors, no_sequence, result_key, sequence_model, stored_tokens, token_key
+from chromatell.tl._sequences import group_vectors, no_sequence, sequence_model, stored_tokens, token_key
 
 SITES = ("sampled", "consensus")
 

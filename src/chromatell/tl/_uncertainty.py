@@ -13,14 +13,13 @@ from scipy import stats
 from chromatell._docs import documented, example
 from chromatell._keys import ATAC, ATAC_PRED, REGION, SPLIT, TEST, TRAIN, UNCERTAINTY, UNS, VAL
 from chromatell._settings import logger, settings
-from chromatell._validate import ChromatellError, check_tables, examples, in_range, one_of, split_of, warn
+from chromatell._validate import ChromatellError, check_tables, examples, in_range, one_of, result_key, split_of, warn
 from chromatell.data.accessibility import open_matrix
 from chromatell.data.chosen import cell_labels, indicator
 from chromatell.data.named import Modalities, modalities
 from chromatell.data.predictions import prediction_keys
 from chromatell.models._trained_on import check_cells
 from chromatell.tl._link_regions import dense_model
-from chromatell.tl._sequences import result_key
 
 LEVELS = (0.5, 0.8, 0.9, 0.95)
 _FEWEST = 10  # cells of a group, in a split

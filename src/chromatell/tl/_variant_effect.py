@@ -14,14 +14,13 @@ from chromatell._docs import documented, example
 from chromatell._keys import ATAC, CHROM, VARIANT_EFFECT
 from chromatell._progress import progress
 from chromatell._settings import settings
-from chromatell._validate import in_range
+from chromatell._validate import in_range, result_key
 from chromatell.data.named import Modalities, modalities
 from chromatell.genome.variants import read_variants
 from chromatell.tl._sequences import (
     group_vectors,
     no_sequence,
     open_genome,
-    result_key,
     sequence_model,
     token_key,
     write_result,
