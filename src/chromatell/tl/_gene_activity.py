@@ -170,8 +170,7 @@ def gene_activity(
 
 
 def _check_target(mdata: MuData, key: str) -> None:
-    if store_key(key) in (RNA, ATAC, ATAC_PRED):
-        raise ChromatellError(f"key_added={key!r} is a modality that other verbs read; choose another.")
+    store_key(key)
     if RNA not in mdata.mod or not mdata.mod[RNA].obs_names.equals(mdata.obs_names):
         raise ChromatellError(
             "gene_activity takes the genes of mdata.mod['rna'], which must have the cells of mdata in their order; "
@@ -181,6 +180,8 @@ def _check_target(mdata: MuData, key: str) -> None:
         raise ChromatellError(
             f"mdata.mod[{key!r}] is there already, and not from this function. Choose another key_added=."
         )
+    if key in (RNA, ATAC, ATAC_PRED):
+        raise ChromatellError(f"key_added={key!r} is a modality that other verbs read; choose another.")
 
 
 def _genes(mdata: MuData, annotation: str | Path | pd.DataFrame | None) -> pd.DataFrame:
