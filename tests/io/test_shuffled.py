@@ -151,3 +151,16 @@ def test_a_layer_of_a_store_is_read_in_place_of_x_and_the_line_that_puts_it_ther
     back = open_cells(tmp_path / "kept.zarr")
     exec(kept_counts(back["rna"], "rna"), {"rna": back["rna"]})
     np.testing.assert_array_equal(dense(back["rna"].X), dense(kept["rna"].layers["counts"]))
+
+
+def test_what_goes_with_shuffled_cells_and_what_is_left_out_is_said(kept, tmp_path, caplog):
+    kept["rna"].obsm["few"] = sp.random(300, 5, 0.3, format="csr", rng=np.random.default_rng(2))
+    with caplog.at_level("INFO", logger="chromatell"):
+        back = open_cells(write_shuffled(kept, tmp_path / "s.zarr", seed=1))
+    where = kept.obs_names.get_indexer(back.obs_names)
+    np.testing.assert_array_equal(back.obsm["joint"], kept.obsm["joint"][where])
+    np.testing.assert_array_equal(back["rna"].obsm["few"].toarray(), kept["rna"].obsm["few"].toarray()[where])
+    assert caplog.messages == [
+        "Left out of the store: \"rna.layers['counts']\", \"rna.obsp['near']\", 'rna.raw', \"atac.layers['truth']\", "
+        "\"atac.varp['near']\", \"atac_pred.layers['two']\"."
+    ]

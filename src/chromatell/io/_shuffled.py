@@ -9,14 +9,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import scipy.sparse as sp
 from anndata import AnnData
 from mudata import MuData
 
 from chromatell._arguments import arguments
 from chromatell._compat import either_zarr, no_pull
 from chromatell._rows import DiskMatrix, as_rows, matrix, read
-from chromatell._settings import settings
-from chromatell._validate import ChromatellError
+from chromatell._settings import logger, settings
+from chromatell._validate import ChromatellError, examples
 from chromatell.io._guard import check_file, existing
 from chromatell.io._replace import check_suffix, check_target
 from chromatell.io._write import beside
@@ -116,7 +117,7 @@ def write_shuffled(
     A file whose cells are sorted by donor or type gives batches of one kind when blocks are read; shuffled once, any
     stretch of it is a random draw. Blocks of 64 cells are drawn at random and 16,384 cells are shuffled together:
     memory is that of these. `obs`, `obsm` and the matrices are permuted alike; `layers`, `raw`, `obsp` and `varp` are
-    left out, predictions in layers with them.
+    left out, predictions in layers with them, which is logged.
 
     Parameters
     ----------
@@ -160,12 +161,16 @@ def write_shuffled(
         for column in data.obs:
             out.obs[column] = data.obs[column].reindex(out.obs_names)
         out.uns.update(_plain(data.uns))
+        out.obsm.update({k: _rows(v, order) for k, v in data.obsm.items() if k not in data.mod})
     else:
         out = _permuted(data, order)
+    if left := _left_out(data):
+        logger.info("Left out of the store: %s.", examples(left, 8))
     target.parent.mkdir(parents=True, exist_ok=True)
     import dask
 
-    with beside(target, overwrite=overwrite) as temporary, dask.config.set(scheduler="synchronous"), either_zarr():
+    one_thread = dask.config.set(scheduler="synchronous")
+    with beside(target, overwrite=overwrite) as temporary, one_thread, either_zarr(), no_pull():
         out.write_zarr(temporary)
     return target
 
@@ -197,15 +202,32 @@ def _permuted(adata: AnnData, order: np.ndarray) -> AnnData:
         return read(lazy[rows]) if lazy is not None else x[rows]
 
     shuffled = da.map_blocks(block, chunks=(sizes, (adata.n_vars,)), dtype=first.dtype, meta=first[:0])
-    obsm = {k: v.iloc[order] if isinstance(v, pd.DataFrame) else np.asarray(v)[order] for k, v in adata.obsm.items()}
     return AnnData(
         shuffled,
         obs=adata.obs.iloc[order].copy(),
         var=adata.var.copy(),
-        obsm=obsm,
+        obsm={k: _rows(v, order) for k, v in adata.obsm.items()},
         varm=dict(adata.varm),
         uns=_plain(adata.uns),
     )
+
+
+def _rows(value: Any, order: np.ndarray) -> Any:
+    """Return rows of a table or matrix in memory."""
+    if isinstance(value, pd.DataFrame):
+        return value.iloc[order]
+    return value[order] if sp.issparse(value) else np.asarray(value)[order]
+
+
+def _left_out(data: MuData | AnnData) -> list[str]:
+    """Return what stands beside X and is not written, by the user's names."""
+    found = []
+    for name, adata in data.mod.items() if isinstance(data, MuData) else [("", data)]:
+        of = f"{name}." if name else ""
+        for part in ("layers", "obsp", "varp"):
+            found += [f"{of}{part}[{key!r}]" for key in getattr(adata, part) if key is not None]  # None: X
+        found += [f"{of}raw"] if adata.raw is not None else []
+    return found
 
 
 def _plain(uns: Any) -> dict[str, Any]:
