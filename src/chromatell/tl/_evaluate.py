@@ -12,7 +12,7 @@ from mudata import MuData
 from chromatell._dask import current_client
 from chromatell._keys import ATAC, EVALUATION, RNA
 from chromatell._nearest import keyword_meant
-from chromatell._validate import ChromatellError, check_tables
+from chromatell._validate import ChromatellError
 from chromatell.data.named import Layer, modalities
 from chromatell.data.tracks import BinnedTracks
 from chromatell.evaluation.run import Request, run
@@ -198,7 +198,6 @@ def evaluate(
     >>> table.groupby("pairs", sort=False)["model"].unique().map(list).tolist()
     [['bin_frequency_depth', 'lsi_knn', 'svd'], ['lsi_logistic', 'majority'], ['lsi']]
     """
-    check_tables(mdata)
     request = Request(
         models,
         baselines,

@@ -27,7 +27,7 @@ from chromatell._keys import (
     VAL,
 )
 from chromatell._settings import logger, settings
-from chromatell._validate import ChromatellError, examples, one_of, paired, region_split_of, warn
+from chromatell._validate import ChromatellError, check_tables, examples, one_of, paired, region_split_of, warn
 from chromatell.data.accessibility import open_matrix, true_depth
 from chromatell.data.predictions import predicted_regions, prediction_keys
 from chromatell.evaluation.predictors import Predictor, fitted_predictor, origin_of, refuse_trained, stored_predictor
@@ -84,6 +84,7 @@ class CellTask(Task):
                 "models= as a dict is for cells x bins; here it names stored predictions. Store what you have, and "
                 "name it: ctl.tl.add_prediction(mdata, values, key='mine'); ctl.tl.evaluate(mdata, models=['mine'])."
             )
+        check_tables(data)
         check_label_column(data, request.labels)
         self.mdata, self.request = data, request
         self._seed = settings.resolve_seed(request.seed)
