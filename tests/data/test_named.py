@@ -116,6 +116,13 @@ def test_a_copy_leaves_the_given_alone_and_has_its_names(named):
     np.testing.assert_array_equal(new.mod["gex"].X, named.mod["gex"].X)
 
 
+def test_what_was_measured_is_called_atac_whatever_the_users_name_of_it(named):
+    ctl.tl.add_prediction(named, np.full((150, 60), 0.5, np.float32), key="mine", **CALL)
+    with pytest.raises(ctl.ChromatellError, match=r"No prediction 'peaks' .* What was measured is key='atac'"):
+        ctl.tl.rank_regions(named, "cell_type", key="peaks", n_bootstrap=3, **CALL)
+    ctl.tl.rank_regions(named, "cell_type", key="atac", n_bootstrap=3, **CALL)
+
+
 def test_a_modality_that_is_made_again_is_the_new_one(named, plain):
     expected = plain.copy()
     for half_distance in (2_000, 200_000):  # more genes meet a region the second time

@@ -235,7 +235,9 @@ def _renamed(text: str, names: Mapping[str, str]) -> str:
     any_of = "|".join(map(re.escape, users))  # at once: of two that are swapped, one after the other would be one
     text = re.sub(any_of, lambda found: users[found[0]], text)
     more = "".join(f", {name}={own!r}" for own, name in names.items() if own != name)
-    return _CALL.sub(lambda found: f"{found[1]}{more})", text)
+    measured = f" What was measured is key={ATAC!r}, whatever the modality is called."
+    said = measured if own_of[ATAC] != ATAC and f"No prediction {own_of[ATAC]!r} in" in text else ""
+    return _CALL.sub(lambda found: f"{found[1]}{more})", text) + said
 
 
 def _result(result: MuData, data: Any, names: Mapping[str, str]) -> MuData:

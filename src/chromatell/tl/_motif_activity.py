@@ -132,7 +132,7 @@ def motif_activity(
     held = (
         _given(matches, found.regions, key) if matches is not None else _scanned(mdata, motifs, tokens, pvalue, release)
     )
-    held = _with_regions(held)
+    held = _with_regions(held, given=matches is not None)
     share = np.zeros(len(found.regions))
     for _, block in found.blocks():
         share += np.asarray(block.sum(axis=0), dtype=np.float64).ravel()
@@ -263,7 +263,7 @@ def _held(column: pd.Series) -> pd.Series:
     if not all(isinstance(v, bool | np.bool_ | Number) for v in column[known]):
         raise ChromatellError(
             f"matches[{column.name!r}] holds {column[known].iloc[0]!r}; true and false, or numbers, are needed: "
-            "matches = matches == 'True'."
+            "matches = matches.isin(['True', 'true', '1'])."
         )
     return (known & (column.astype(object).where(known, 0).astype(float) != 0)).astype(np.float32)
 
@@ -318,8 +318,10 @@ def _scanned(
     return pd.DataFrame(held)
 
 
-def _with_regions(held: pd.DataFrame) -> pd.DataFrame:
+def _with_regions(held: pd.DataFrame, *, given: bool) -> pd.DataFrame:
     n = held.sum(axis=0)
+    if given and not (n > 0).any():
+        raise ChromatellError(f"matches says of none of its {held.shape[1]} motifs that any of the regions holds it.")
     if not (n > 0).any():
         raise ChromatellError(
             f"None of the {held.shape[1]} motifs occurs in any of the {len(held)} regions. Try a higher pvalue=, such "
