@@ -147,7 +147,7 @@ def test_views_that_are_not_asked_for_are_not_tuned(mdata, fitter):
 
 def test_a_training_cell_is_not_its_own_neighbour():
     space = np.arange(6, dtype=np.float32)[:, None] ** 1.5
-    truth = neighbours.Packed.of(sp.csr_matrix(np.eye(6)))
+    truth = sp.csr_matrix(np.eye(6, dtype=np.float32))
     means = neighbours.NeighbourMeans(np.arange(6))
     p = means.mean("space", lambda: space, np.arange(6), (2, 1, 3), truth, np.zeros(6, dtype=np.float32))
     assert np.all(np.diag(p) == 0)

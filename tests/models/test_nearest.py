@@ -51,41 +51,38 @@ def test_places_beyond_two_bytes_are_told(rng):
 @pytest.mark.parametrize("most", [0, 1 << 20])
 def test_sums_go_on_from_the_last_number_up_and_down(rng, monkeypatch, most):
     monkeypatch.setattr(neighbours, "_KEPT_SUMS", most)
-    truth, other = (rng.random((40, 9)) < 0.3 for _ in range(2))
-    packed = {id(y): neighbours.Packed.of(sp.csr_matrix(y)) for y in (truth, other)}
+    truth, other = (sp.csr_matrix(rng.random((40, 9)) < 0.3, dtype=np.float32) for _ in range(2))
     near = np.stack([rng.permutation(40)[:30] for _ in range(8)]).astype(np.uint16)
     held = neighbours.Neighbourhood(near)
     for k, y in ((5, truth), (20, truth), (18, truth), (30, truth), (2, truth), (3, other), (50, other), (1, truth)):
-        total, n = held.total(k, packed[id(y)])
+        total, n = held.total(k, y)
         assert n == min(k, 30)
-        np.testing.assert_array_equal(total, np.stack([y[row[:n]].sum(axis=0) for row in near]))
+        np.testing.assert_array_equal(total, np.stack([y.toarray()[row[:n]].sum(axis=0) for row in near]))
 
 
-def test_columns_are_cut_anew_only_where_others_are_asked_for(rng, monkeypatch):
-    monkeypatch.setattr(neighbours, "_PACKED", 200)  # three cells at a time
-    whole, columns = rng.random((9, 70)) < 0.5, neighbours.LastColumns()
-    truth, other = (neighbours.Packed.of(sp.csr_matrix(3.0 * x)) for x in (whole, ~whole))
-    first = columns(truth, np.array([0, 66]))
-    assert columns(truth, np.array([0, 66])) is first
-    for packed, expected, cols in ((truth, whole, np.array([1, 69, 3])), (other, ~whole, np.arange(65))):
-        found = columns(packed, cols)
-        np.testing.assert_array_equal(found.unpacked(found.bits), expected[:, cols])
+def test_columns_are_cut_anew_only_where_others_are_asked_for():
+    matrix, columns = sp.random(9, 6, 0.5, format="csr", random_state=0), neighbours.LastColumns()
+    first = columns(matrix, np.array([0, 3]))
+    assert columns(matrix, np.array([0, 3])) is first
+    np.testing.assert_array_equal(columns(matrix, np.array([1, 3])).toarray(), matrix.toarray()[:, [1, 3]])
+    other = matrix * 2
+    np.testing.assert_array_equal(columns(other, np.array([1, 3])).toarray(), other.toarray()[:, [1, 3]])
     assert len(pickle.dumps(columns)) < 200  # nothing is sent to a worker
 
 
 @pytest.mark.parametrize("k", [1, 2, 3, 70, 300])
-@pytest.mark.parametrize(("in_cache", "m"), [(1, 9), (1 << 16, 130)])
-def test_sums_over_neighbours_are_those_of_a_loop(rng, monkeypatch, k, in_cache, m):
-    monkeypatch.setattr(neighbours, "_IN_CACHE", in_cache)
-    truth = sp.random(300, m, 0.3, format="csr", dtype=np.float32, random_state=0)
+@pytest.mark.parametrize("together", [3, 64])
+def test_sums_over_neighbours_are_those_of_a_loop(rng, monkeypatch, k, together):
+    monkeypatch.setattr(neighbours, "_QUERIES", together)
+    truth = sp.random(300, 9, 0.3, format="csr", dtype=np.float32, random_state=0)
+    truth.data[:] = 1
     # three groups of queries, each with cells of its own near
     near = np.stack([(100 * (i % 3) + rng.permutation(300 if k > 100 else 100))[:k] % 300 for i in range(40)])
-    expected = np.stack([(truth.toarray()[row] > 0).sum(axis=0) for row in near])
-    packed = neighbours.Packed.of(truth)
-    found = neighbours.neighbour_sum(near.astype(np.uint16), packed)
+    expected = np.stack([truth.toarray()[row].sum(axis=0) for row in near])
+    found = neighbours.neighbour_sum(near.astype(np.uint16), truth)
     assert found.dtype == np.uint16
     np.testing.assert_array_equal(found, expected)
-    assert neighbours.neighbour_sum(near[:0], packed).shape == (0, m)
+    assert neighbours.neighbour_sum(near[:0], truth).shape == (0, 9)
 
 
 @pytest.mark.parametrize("far", [slice(1, None, 2), np.arange(3000) % 16 > 0])
@@ -107,16 +104,15 @@ def test_few_among_many_are_found_from_a_bound_and_without_one(rng, far):
 def test_neighbours_are_sought_once_for_every_number_of_them(rng):
     space = rng.normal(size=(60, 3)).astype(np.float32)
     truth = sp.csr_matrix(rng.random((50, 4)) < 0.4, dtype=np.float32)
-    packed = neighbours.Packed.of(truth)
     asked, among, rows, prior = [], np.arange(10, 60), np.array([3, 12]), np.full(4, 0.5, dtype=np.float32)
     means, ks = neighbours.NeighbourMeans(among), (2, 5, 20)
     for k in (5, 20, 2):
-        found = means.mean("one", lambda: asked.append(1) or space, rows, (k, *ks), packed, prior)
+        found = means.mean("one", lambda: asked.append(1) or space, rows, (k, *ks), truth, prior)
         for place, row in enumerate(rows):
             near = np.argsort(np.linalg.norm(space[among] - space[row], axis=1) + 1e9 * (among == row))[:k]
             np.testing.assert_allclose(found[place], (truth.toarray()[near].sum(axis=0) + 0.5) / (k + 1), rtol=1e-6)
     assert len(asked) == 1
-    means.mean("other", lambda: asked.append(1) or space, rows, (2,), packed, prior)
+    means.mean("other", lambda: asked.append(1) or space, rows, (2,), truth, prior)
     assert len(asked) == 2
 
 
@@ -124,7 +120,6 @@ def test_neighbours_that_are_held_serve_fewer_of_them_where_they_are_in_order(rn
     space = rng.normal(size=(40, 3)).astype(np.float32)
     truth = sp.csr_matrix(rng.random((40, 4)) < 0.4, dtype=np.float32)
     asked, rows, prior = [], np.array([3, 12]), np.full(4, 0.5, dtype=np.float32)
-    packed = neighbours.Packed.of(truth)
     nearest = neighbours.nearest
 
     def noted(space, queries, k, own, **options):
@@ -134,7 +129,7 @@ def test_neighbours_that_are_held_serve_fewer_of_them_where_they_are_in_order(rn
     monkeypatch.setattr(neighbours, "nearest", noted)
 
     def sums(means, *ks):
-        return means.mean("one", lambda: space, rows, ks, packed, prior) * (ks[0] + 1) - prior
+        return means.mean("one", lambda: space, rows, ks, truth, prior) * (ks[0] + 1) - prior
 
     def expected(k):
         near = [np.argsort(np.linalg.norm(space - space[r], axis=1) + 1e9 * (np.arange(40) == r))[:k] for r in rows]

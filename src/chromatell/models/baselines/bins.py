@@ -14,7 +14,7 @@ from sklearn.utils.extmath import randomized_svd
 
 from chromatell.data.lsi import Lsi
 from chromatell.metrics.ranking import average_precision, closed_pairs
-from chromatell.models.baselines.neighbours import nearest, neighbour_mean
+from chromatell.models.baselines.neighbours import nearest, neighbour_sum
 from chromatell.models.baselines.parts import blocks
 from chromatell.models.baselines.protocol import (
     DIMENSIONS,
@@ -95,7 +95,7 @@ class LsiKnn(BinBaseline):
         place[self._reference] = np.arange(self._reference.size)
         query = truncated(self.data.lsi.transform(seen, unit_length=False), d)
         near = nearest(truncated(self._space, d), query, min(k, max(len(self._space) - 1, 1)), place[own])
-        share = neighbour_mean(near, self._shares if cols is EVERY else self._shares[:, cols])
+        share = neighbour_sum(near, self._shares if cols is EVERY else self._shares[:, cols], mean=True)
         return (share + _PRIOR * self._mean[cols]) * _depth(seen)
 
 

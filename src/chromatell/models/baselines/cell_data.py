@@ -26,7 +26,7 @@ from chromatell.metrics._comparing import MatchedPairs
 from chromatell.metrics._sorted_scores import binned_ap
 from chromatell.metrics.delong import region_auroc
 from chromatell.metrics.ranking import auroc, flat_positives
-from chromatell.models.baselines.neighbours import NeighbourMeans, Packed, Recent
+from chromatell.models.baselines.neighbours import NeighbourMeans, Recent
 from chromatell.models.baselines.parts import EPS, blocks, labels_of
 from chromatell.models.baselines.protocol import EVERY, Baseline, Data, Losses, Option, reference_rows
 
@@ -121,9 +121,10 @@ class CellData(Data):
         return reference_rows(self.train.size, self.seed)
 
     @cached_property
-    def reference_open(self) -> Packed:
-        """Open regions of the cells between which neighbours are sought."""
-        return Packed.of(self.binarized if self.reference.size == self.train.size else self.binarized[self.reference])
+    def reference_open(self) -> sp.csr_matrix:
+        """Open regions of the cells between which neighbours are sought, of short whole numbers to be summed."""
+        held = self.binarized if self.reference.size == self.train.size else self.binarized[self.reference]
+        return sp.csr_matrix((held.data.astype(np.uint16), held.indices, held.indptr), held.shape)
 
     @cached_property
     def means(self) -> NeighbourMeans:

@@ -8,16 +8,14 @@ from typing import Any, Generic, Protocol, TypeVar
 import numpy as np
 import scipy.sparse as sp
 
-from chromatell.data.cells import row_blocks
-
 _DISTANCES = 1 << 18  # distances of a block: 2 MB, which stay in the cache
 _FEWEST_ROWS = 32  # of a block: the product with fewer reads the space too often
 _KEPT = 32_000_000  # bytes of arrays that are kept for the next option
 _KEPT_NEAR = 96_000_000  # of neighbours, for other numbers of them
 _KEPT_SUMS = 110_000_000  # of sums over them, from which the next one goes on; a larger one is not kept
 _FEWEST = 3  # of which so many are kept however large they are
-_IN_CACHE = 1 << 16  # bytes of the bits of so many queries: a sum that is begun holds some twenty of these
-_PACKED = 1 << 24  # cells x regions that are packed at a time
+_QUERIES = 32  # whose neighbours are summed at a time, from the cells that any of them has near
+_PIVOTS, _LOOKED_AT = 16, 64  # queries that others are compared with, by so many neighbours
 _SAMPLED, _FEW = 16, 4  # one distance in so many is a sample; a bound is looked for where it is below a fourth of them
 NEIGHBOUR_PRIOR = 1.0  # training cells' worth of region mean: no probability is 0
 
@@ -52,48 +50,16 @@ class Recent(Generic[T]):
         return {"_most": self._most, "_held": {}}
 
 
-class Packed:
-    """Which regions are open in each cell, a bit each.
-
-    Parameters
-    ----------
-    shape
-        Cells and regions.
-    read
-        Returns some of the cells, bool (cells, regions).
-    """
-
-    def __init__(self, shape: tuple[int, int], read: Callable[[slice], np.ndarray]) -> None:
-        self.shape = shape
-        self.bits = np.zeros((shape[0], -(-shape[1] // 64)), dtype=np.uint64)
-        for rows in row_blocks(shape[0], max(1, _PACKED // max(shape[1], 1))):
-            found = np.packbits(read(rows), axis=1)
-            self.bits.view(np.uint8)[rows, : found.shape[1]] = found
-
-    @classmethod
-    def of(cls, truth: sp.csr_matrix) -> Packed:
-        """Return it of a matrix that is not 0 where a region is open."""
-        return cls(truth.shape, lambda rows: truth[rows].toarray() != 0)
-
-    def unpacked(self, bits: np.ndarray) -> np.ndarray:
-        """Return bits of some cells, uint8 (cells, regions)."""
-        return np.unpackbits(bits.view(np.uint8), axis=1, count=self.shape[1])
-
-    def columns(self, cols: np.ndarray) -> Packed:
-        """Return some of the regions."""
-        return Packed((self.shape[0], cols.size), lambda rows: self.unpacked(self.bits[rows])[:, cols])
-
-
 class LastColumns:
-    """Some of the regions; those that were asked for last are kept, since every option and block asks for the same."""
+    """Columns of a matrix; those that were asked for last are kept, since every option and block asks for the same."""
 
     def __init__(self) -> None:
-        self._last: tuple[Packed, np.ndarray, Packed] | None = None
+        self._last: tuple[sp.csr_matrix, np.ndarray, sp.csr_matrix] | None = None
 
-    def __call__(self, truth: Packed, cols: np.ndarray) -> Packed:
-        """Return some regions of `truth`."""
-        if self._last is None or self._last[0] is not truth or not np.array_equal(self._last[1], cols):
-            self._last = truth, cols, truth.columns(cols)
+    def __call__(self, matrix: sp.csr_matrix, cols: np.ndarray) -> sp.csr_matrix:
+        """Return some columns of `matrix`, CSR."""
+        if self._last is None or self._last[0] is not matrix or not np.array_equal(self._last[1], cols):
+            self._last = matrix, cols, matrix[:, cols]
         return self._last[2]
 
     def __getstate__(self) -> dict[str, Any]:
@@ -113,7 +79,7 @@ class Neighbourhood:
 
     def __init__(self, near: np.ndarray, *, ordered: bool = True) -> None:
         self._near, self._ordered, self._k = near, ordered, 0
-        self._truth: Packed | None = None
+        self._truth: sp.csr_matrix | None = None
         self._total: np.ndarray | None = None
 
     def holds(self, k: int) -> bool:
@@ -135,8 +101,8 @@ class Neighbourhood:
         """Let the sum go."""
         self._truth = self._total = None
 
-    def total(self, k: int, truth: Packed) -> tuple[np.ndarray, int]:
-        """Return the sum of `truth` over the `k` nearest, and how many there are; not to be changed.
+    def total(self, k: int, truth: sp.csr_matrix) -> tuple[np.ndarray, int]:
+        """Return the sum of `truth`, of whole numbers, over the `k` nearest, and how many there are; not to be changed.
 
         The neighbours between the last number and this one are added to the last sum, or taken off, where they are
         fewer: sums of whole numbers are exact, so the way to them does not matter.
@@ -179,7 +145,7 @@ class NeighbourMeans:
         space: Callable[[], np.ndarray],
         rows: np.ndarray,
         ks: Sequence[int],
-        truth: Packed,
+        truth: sp.csr_matrix,
         mean: np.ndarray,
     ) -> np.ndarray:
         """Return the mean of `truth` over the nearest, with one cell's worth of the region mean: (rows, regions).
@@ -194,7 +160,7 @@ class NeighbourMeans:
             The number of neighbours, and those that will be asked for next: found at once and kept while they are
             recent, the next one costs its sum alone.
         truth
-            (among, regions); the same object each time, so that sums go on.
+            CSR (among, regions), 1 where open; the same object each time, so that sums go on.
         mean
             float32 (regions,).
         """
@@ -301,41 +267,47 @@ def _candidates(distance: np.ndarray, k: int, last: np.uint64) -> np.ndarray:
     return key
 
 
-def neighbour_sum(near: np.ndarray, truth: Packed) -> np.ndarray:
-    """Return in how many neighbours of each query each region is open, uint16 (queries, regions).
+def neighbour_sum(near: np.ndarray, truth: sp.csr_matrix, *, mean: bool = False) -> np.ndarray:
+    """Return the sum of the rows of `truth`, CSR (cells, regions), over the neighbours of each query.
 
-    `near`, int (queries, k), are places of the neighbours among the cells, at most 65,535 each. Bits are added as an
-    adder does, 64 regions in one operation: three of the same power of two leave one, and one of the next power.
+    Parameters
+    ----------
+    near
+        int (queries, k): places of the neighbours among the cells, at most 65,535.
+    truth
+        1 where open, uint16 is fastest; with `mean` any values.
+    mean
+        Return the mean, whose terms are added in the order of the neighbours.
+
+    Returns
+    -------
+    numpy.ndarray, (queries, regions)
+        A sum is exact, uint16; a mean is of the type of `truth`.
     """
+    n, k = truth.shape[0], near.shape[1]
+    if mean:
+        starts, weight = np.arange(0, near.size + 1, k), np.full(near.size, 1 / k, dtype=truth.dtype)
+        return (sp.csr_matrix((weight, near.ravel().astype(np.int32), starts), shape=(len(near), n)) @ truth).toarray()
+    # Short numbers: the product takes as long as the memory that it goes through.
+    counted = truth if truth.dtype == np.uint16 else truth.astype(np.uint16)
     total = np.empty((len(near), truth.shape[1]), dtype=np.uint16)
-    counted = np.min_scalar_type(near.shape[1])
-    for rows in row_blocks(len(near), max(16, _IN_CACHE // max(truth.bits[:1].nbytes, 1))):
-        powers: list[list[np.ndarray]] = []  # one or two of each power
-        for places in near[rows].T:
-            carry = truth.bits.take(places, axis=0)
-            for held in powers:
-                held.append(carry)
-                if len(held) < 3:
-                    break
-                a, b, c = held
-                either = a ^ b
-                np.bitwise_and(a, b, out=a)
-                np.bitwise_and(either, c, out=b)
-                carry = np.bitwise_or(a, b, out=a)
-                held[:] = [np.bitwise_xor(either, c, out=c)]
-            else:
-                powers.append([carry])
-        found = np.zeros(total[rows].shape, dtype=counted)
-        for power, held in enumerate(powers):
-            for bits in held:
-                found += np.left_shift(truth.unpacked(bits), power, dtype=counted)
-        total[rows] = found
+    order, place = _alike(near, n), np.empty(n, dtype=np.int64)
+    for some in (order[i : i + _QUERIES] for i in range(0, len(near), _QUERIES)):
+        held = np.zeros(n, dtype=bool)
+        held[near[some]] = True
+        used = np.flatnonzero(held) if 3 * np.count_nonzero(held) < n else np.arange(n)
+        place[used] = np.arange(used.size)
+        weight = np.zeros((used.size, some.size), dtype=np.uint16)
+        weight[place[near[some].T], np.arange(some.size)] = 1
+        total[some] = ((counted if used.size == n else counted[used]).T @ weight).T
     return total
 
 
-def neighbour_mean(near: np.ndarray, values: sp.csr_matrix) -> np.ndarray:
-    """Return the mean of the rows of `values` over the neighbours of each query, (queries, k), in their order."""
-    n, k = near.shape
-    starts, weight = np.arange(0, near.size + 1, k), np.full(near.size, 1 / k, dtype=values.dtype)
-    chosen = sp.csr_matrix((weight, near.ravel().astype(np.int32), starts), shape=(n, values.shape[0]))
-    return (chosen @ values).toarray()
+def _alike(near: np.ndarray, n: int) -> np.ndarray:
+    """Return an order of the queries in which those stand together that share neighbours with the same few of them."""
+    if len(near) <= _QUERIES:
+        return np.arange(len(near))
+    some = near[:: max(1, len(near) // _PIVOTS), :_LOOKED_AT]
+    member = np.zeros((n, len(some)), dtype=np.uint8)
+    member[some.T, np.arange(len(some))] = 1
+    return np.argsort(member[near[:, :_LOOKED_AT]].sum(axis=1).argmax(axis=1), kind="stable")

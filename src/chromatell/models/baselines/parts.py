@@ -22,7 +22,7 @@ from chromatell.data.accessibility import open_matrix
 from chromatell.data.cells import row_blocks
 from chromatell.data.lsi import Lsi
 from chromatell.genome.regions import normalise_chrom, region_table
-from chromatell.models.baselines.neighbours import LastColumns, NeighbourMeans, Packed
+from chromatell.models.baselines.neighbours import LastColumns, NeighbourMeans
 
 EPS = 1e-6
 ROWS = 512  # cells predicted at a time
@@ -261,7 +261,7 @@ class OtherChromosomes:
         return Lsi.fit(binarized[self._train], N_LSI, seed=self._seed).transform(binarized)
 
     def mean(
-        self, rows: np.ndarray, ks: Sequence[int], cols: np.ndarray, truth: Packed, mean: np.ndarray
+        self, rows: np.ndarray, ks: Sequence[int], cols: np.ndarray, truth: sp.csr_matrix, mean: np.ndarray
     ) -> np.ndarray:
         """Return the mean over the nearest training cells, float32 (rows, cols).
 
@@ -272,7 +272,7 @@ class OtherChromosomes:
         cols
             Places among the regions to predict.
         truth
-            (reference cells, regions to predict).
+            CSR (reference cells, regions to predict), 1 where open.
         mean
             float32 (regions to predict,), of the training cells; for a cell open nowhere on the other chromosomes.
         """
