@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import fields
 from numbers import Integral, Real
@@ -287,9 +287,19 @@ def own_types(config: Any) -> None:
             raise ChromatellError(f"{field.name}={value!r}: True or False is needed.")
 
 
-def split_fractions(fractions: Sequence[float], usual: tuple[float, float, float], of: str) -> np.ndarray:
-    """Return (train, val, test) shares of cells or regions (`of`), float64 (3,); `usual` ones are the cure."""
-    parts = np.array(fractions, dtype=np.float64)
+def split_fractions(
+    fractions: Sequence[float] | Mapping[str, float], usual: tuple[float, float, float], of: str
+) -> np.ndarray:
+    """Return (train, val, test) shares of cells or regions (`of`), float64 (3,); `usual` ones are the cure.
+
+    By name, ``{'train': .8, 'test': .2}``, a part that is not named gets none.
+    """
+    if isinstance(fractions, Mapping):
+        for name in fractions:
+            one_of(name, SPLITS, "fractions")
+        fractions = [fractions.get(name, 0.0) for name in SPLITS]
+    numbers = all(isinstance(f, Real) and not isinstance(f, bool) for f in fractions)
+    parts = np.array(fractions if numbers else [], dtype=np.float64)
     if parts.shape != (3,):
         raise ChromatellError(f"fractions={fractions!r} must be three numbers: (train, val, test), such as {usual}.")
     if not np.isfinite(parts).all() or (parts < 0).any() or abs(parts.sum() - 1) > 1e-6:

@@ -27,6 +27,17 @@ def test_random_sizes_and_record(mdata, fields):
     assert {k: after[k] for k in before} == before
 
 
+def test_fractions_by_name(mdata):
+    ctl.pp.split_cells(mdata, fractions={"test": 0.2, "train": 0.8}, seed=3)
+    by_name = mdata.obs["ctl_split"].tolist()
+    np.testing.assert_array_equal(mdata.uns["ctl"]["split"]["fractions"], [0.8, 0, 0.2])
+    ctl.pp.split_cells(mdata, fractions=(0.8, 0, 0.2), seed=3)
+    assert mdata.obs["ctl_split"].tolist() == by_name
+    for wrong, said in (({"tran": 0.8, "test": 0.2}, "fractions='tran'"), ("0.8", "must be three numbers")):
+        with pytest.raises(ChromatellError, match=said):
+            ctl.pp.split_cells(mdata, fractions=wrong)
+
+
 def test_same_seed_same_split(mdata):
     splits = []
     for seed in (1, 1, 2):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,6 +11,7 @@ import torch
 
 import chromatell as ctl
 from chromatell.models.dense._gene_effects import GeneEffects
+from chromatell.tl._link_regions import _say_share
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +90,15 @@ def test_a_pvalue_is_a_rank_among_regions_elsewhere(mdata):
         own = effect[0][mdata.mod["atac"].var_names.get_loc(row["region"])]
         assert row["effect"] == pytest.approx(own, abs=1e-6)
         assert row["pvalue"] == pytest.approx((1 + (null >= abs(own)).sum()) / (1 + null.size))
+
+
+@pytest.mark.parametrize(("share", "level"), [(0.0, "WARNING"), (0.7, "INFO"), (None, "")])
+def test_it_says_that_a_network_with_a_small_share_is_asked_alone(share, level, caplog, monkeypatch):
+    stack = None if share is None else SimpleNamespace(network_weight=share)
+    monkeypatch.setattr(ctl._settings.logger, "propagate", True)
+    _say_share(SimpleNamespace(fitted=SimpleNamespace(stack=stack)))
+    assert {r.levelname for r in caplog.records} == ({level} if level else set())
+    assert not caplog.records or f"is {share:.2f}" in caplog.text
 
 
 def test_what_cannot_be_used_is_said(mdata):

@@ -37,7 +37,7 @@ def split_cells(
     mdata: MuData | AnnData,
     *,
     by: str | None = None,
-    fractions: Sequence[float] = (0.7, 0.1, 0.2),
+    fractions: Sequence[float] | Mapping[str, float] = (0.7, 0.1, 0.2),
     holdout: Any = None,
     seed: int | None = None,
     key_added: str = SPLIT,
@@ -54,7 +54,7 @@ def split_cells(
         Column of ``mdata.obs``, or else of a modality's `obs`. Without `holdout`, all cells that share a label (a
         donor, a batch) get the same part; sizes come near to `fractions` as far as whole groups allow.
     fractions
-        Shares of (train, val, test), which sum to 1. Val or test may be 0.
+        Shares of (train, val, test), which sum to 1, or by name, ``{'train': .8, 'test': .2}``. Val or test may be 0.
     holdout
         Whole labels held out as test: one or more labels of `by`, or a dict of ``{column: labels}``. All other cells
         are train or val, at random in the ratio of the first two fractions; where a dict and `by` are both given, in
@@ -87,7 +87,8 @@ def split_cells(
     """
     result_key(key_added, SPLIT_HOW)
     _check_object(mdata)
-    parts = split_fractions(fractions, _USUAL, "cell")
+    asked = split_fractions(fractions, _USUAL, "cell")
+    parts = asked.copy()
     resolved = settings.resolve_seed(seed)
     rng = np.random.default_rng(np.random.SeedSequence(resolved))
     held = _holdout_dict(by, holdout)
@@ -110,7 +111,7 @@ def split_cells(
         "by": "" if by is None else by,
         "holdout": json.dumps(held) if held else "",
         "seed": resolved,
-        "fractions": np.array(fractions, dtype=np.float64),
+        "fractions": asked,
     }
     target = mdata.copy() if copy else mdata
     target.obs[key_added] = pd.Categorical.from_codes(code, list(SPLITS))

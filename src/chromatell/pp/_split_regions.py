@@ -14,6 +14,7 @@ from mudata import MuData
 from chromatell._docs import documented
 from chromatell._keys import ATAC, CHROM, DNA, END, REGION_SPLIT_HOW, SPLIT, SPLITS, START, UNS
 from chromatell._settings import logger, settings
+from chromatell._unread import refuse_unread, usual
 from chromatell._validate import ChromatellError, check_tables, in_range, one_of, result_key, split_fractions
 from chromatell.data._tracks_anndata import is_tracks
 from chromatell.data.named import Modalities, modalities
@@ -33,7 +34,7 @@ def split_regions(
     mdata: MuData | AnnData | BinnedTracks,
     *,
     by: Literal["chromosome", "blocks", "random"] = "chromosome",
-    fractions: Sequence[float] = (0.8, 0.1, 0.1),
+    fractions: Sequence[float] | Mapping[str, float] = (0.8, 0.1, 0.1),
     holdout: Mapping[str, str | Iterable[str]] | str | Sequence[str] | None = None,
     width: int | None = None,
     gap: int | None = None,
@@ -64,7 +65,8 @@ def split_regions(
           are at most `gap` bp apart, directly or through others. Single bins of tracks leak through their neighbours,
           so that it takes `allow_leaky` there.
     fractions
-        Shares of (train, val, test) of the regions, which sum to 1. Val or test may be 0.
+        Shares of (train, val, test) of the regions, which sum to 1, or by name, ``{'train': .8, 'test': .2}``. Val or
+        test may be 0.
     holdout
         Chromosomes held out: ``{'test': ['chr20'], 'val': 'chr8'}``, or one or more names, which are test. A part that
         is not named is drawn from the other chromosomes as `by` says, in the ratio of its fraction to that of train.
@@ -146,9 +148,13 @@ def split_regions(
             "by='blocks' is for tracks. For regions use by='random', which keeps neighbours together."
         )
     one_of(by, ("chromosome", "random"), "by")
+    options = {"block": block, "allow_leaky": allow_leaky, "gap": gap}
+    readers = [(("block", "allow_leaky"), False, "tracks"), (("gap",), by == "random", "by='random'")]
+    refuse_unread(options, usual(split_regions), readers)
     result_key(key_added, REGION_SPLIT_HOW)
     atac = regions_of(mdata)
-    parts = split_fractions(fractions, USUAL, "region")
+    asked = split_fractions(fractions, USUAL, "region")
+    parts = asked.copy()
     window = _window(atac, width)
     gap = in_range(0 if gap is None else gap, 0, MAX_BP, "gap")
     table = region_table(atac)
@@ -173,7 +179,7 @@ def split_regions(
         "by": by,
         "holdout": json.dumps(held) if held else "",
         "seed": resolved,
-        "fractions": np.array(fractions, dtype=np.float64),
+        "fractions": asked,
         "width": window,
         "gap": int(gap),
         "n_groups": int(groups.max()) + 1,

@@ -28,7 +28,7 @@ def split_tracks(
     tracks: BinnedTracks | AnnData,
     *,
     by: str,
-    fractions: Sequence[float],
+    fractions: Sequence[float] | Mapping[str, float],
     holdout: Any,
     width: int | None,
     gap: int | None,
@@ -39,7 +39,8 @@ def split_tracks(
 ) -> BinnedTracks | AnnData | None:
     """Write ``tracks.splits``; see :func:`chromatell.pp.split_regions`."""
     one_of(by, ("chromosome", "blocks", "random"), "by")
-    parts = split_fractions(fractions, USUAL, "region")
+    asked = split_fractions(fractions, USUAL, "region")
+    parts = asked.copy()
     block = in_range(block, 1, MAX_BP, "block")
     target = (tracks.copy() if copy else tracks) if isinstance(tracks, BinnedTracks) else as_tracks(tracks)
     width = WIDEST * target.bin_size if width is None else width
@@ -71,7 +72,7 @@ def split_tracks(
             "by": by,
             "holdout": json.dumps(held) if held else "",
             "seed": resolved,
-            "fractions": [float(f) for f in fractions],
+            "fractions": asked.tolist(),
             "width": int(width),
             "gap": int(apart) if by == "blocks" else 0,
             "block": block if by == "blocks" else 0,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any, Unpack
 
@@ -14,7 +15,7 @@ from chromatell._compat import text_of
 from chromatell._docs import documented, example
 from chromatell._keys import CHROM, LINKS, REGION_LINKS, RNA, UNS
 from chromatell._progress import progress
-from chromatell._settings import settings
+from chromatell._settings import logger, settings
 from chromatell._validate import ChromatellError, examples, in_range, modality, one_of, result_key
 from chromatell.data.chosen import coordinates
 from chromatell.data.named import Modalities, modalities
@@ -25,6 +26,7 @@ from chromatell.tl._measured_tests import false_discovery
 from chromatell.tl._sequences import stored_model
 
 METHODS = ("knockout", "gradient")
+_MOSTLY = 0.5  # share of the network in a prediction below which it is warned of
 
 
 @modalities
@@ -89,7 +91,9 @@ def link_regions(
     Notes
     -----
     This asks the model, not the cell: it says what the model has learned from coexpression, among other things, and a
-    gene may stand for another that it goes with. Genes that under 10 of the drawn cells express are left out. A `Dense`
+    gene may stand for another that it goes with. Of a `Dense` that predicts with a stack, it asks the network alone,
+    which is logged, as a warning where that is less than half of the prediction (``model.card['predicts']``); train one
+    with ``stack=False`` to ask what predicts. Genes that under 10 of the drawn cells express are left out. A `Dense`
     is decoded once a gene; the others predict the cells once a gene, so name some. Peak memory: cells x genes, and 128
     genes x regions; for the others, three matrices of the drawn cells x regions.
 
@@ -114,6 +118,7 @@ def link_regions(
     rows = np.sort(np.random.default_rng(seed).permutation(expression.n_obs)[:n_cells])
     effects: Any
     if model.family == "dense":
+        _say_share(model)
         effects = GeneEffects(model, mdata if len(rows) == expression.n_obs else mdata[rows])
     elif method == "gradient":
         raise ChromatellError(
@@ -151,6 +156,17 @@ def link_regions(
     written = {"table": table, "settings": pd.DataFrame([about], index=["0"])}
     target.uns[UNS] = {**target.uns.get(UNS, {}), key_added: written}
     return target if copy else None
+
+
+def _say_share(model: Any) -> None:
+    """Say where a `Dense` predicts with more than its network, which is what is asked here."""
+    share = 1.0 if model.fitted.stack is None else model.fitted.stack.network_weight
+    if share < 1:
+        logger.log(
+            logging.INFO if share >= _MOSTLY else logging.WARNING,
+            "Effects are of the network alone, whose share in what the model predicts is %.2f. To ask what predicts, "
+            "train the network alone: ctl.tl.dense(mdata, stack=False).", share,
+        )  # fmt: skip
 
 
 def _pvalue(effect: np.ndarray, null: np.ndarray) -> np.ndarray:
