@@ -59,7 +59,7 @@ def by_api(files):
     tracks = ctl.pp.bin_tracks(paths)
     ctl.pp.mask_bins(tracks)
     ctl.pp.smooth_tracks(tracks, sigma=2)
-    ctl.pp.split_regions(tracks, by="blocks", block=20_000, width=1050, seed=3)
+    ctl.pp.split_regions(tracks, by="blocks", block=20_000, width=1050 + 6000, seed=3)
     ctl.tl.nascent(tracks, window=21, seed=3, train_kwargs={"max_epochs": 5})
     return tracks
 

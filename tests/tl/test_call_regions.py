@@ -280,6 +280,34 @@ def test_one_region_that_holds_all_sites_is_no_calibration():
     assert {k: half.attrs["calibration"][k] for k in found} == found
 
 
+def domains(sites_each):
+    """100 domains of 4 kb, each with so many sites and none elsewhere; noise ten times lower than they are."""
+    x = np.random.default_rng(0).normal(0, 0.1, 40_000)
+    first = np.arange(100, 39_900, 400)
+    for f in first:
+        x[f : f + 80] += 5
+    known = [f"chr1:{50 * (f + k)}-{50 * (f + k) + 50}" for f in first for k in (5, 20, 40, 60, 75)[:sites_each]]
+    return ctl.data.BinnedTracks({"chr1": x[None].astype("f4")}, ["x"], chrom_sizes={"chr1": 2_000_000}), known
+
+
+def test_of_thresholds_with_as_many_right_regions_that_with_fewer_wrong_is_taken():
+    tracks, known = domains(2)
+    about = call_regions(tracks, "x", calibrate=known, fdr=0.1).attrs["calibration"]
+    assert (about["called"], about["precision"], about["recall"]) == (100, 1, 1)
+
+
+def test_regions_that_hold_many_sites_each_are_said_to_and_joined_sites_are_taken():
+    tracks, known = domains(5)
+    with pytest.raises(ctl.ChromatellError, match="others hold more than 2 each on average.* join the sites that lie"):
+        call_regions(tracks, "x", calibrate=known, fdr=0.1)
+    first, last = (n.split(":")[1].split("-") for n in (known[0], known[4]))
+    assert int(last[1]) - int(first[0]) < 4000
+    joined = [f"{a.rsplit('-', 1)[0]}-{b.rsplit('-', 1)[1]}" for a, b in zip(known[::5], known[4::5], strict=True)]
+    about = call_regions(tracks, "x", calibrate=joined, fdr=0.1).attrs["calibration"]
+    assert about["precision"] > 0.9
+    assert about["recall"] == 1
+
+
 def test_calibration_looks_at_validation_bins_alone():
     tracks, known, _ = with_sites()
     tracks.splits = {"chr1": np.ones(2000, dtype=np.uint8), "chr2": np.zeros(2000, dtype=np.uint8)}

@@ -111,7 +111,8 @@ def _of_dense(group: Any) -> None:
 def _of_xchrom(group: Any) -> None:
     what = "genome of the regions' build, plain or bgzip; IN may hold the sequences instead (varm['dna_code'])"
     fasta(group, what)
-    group.add_argument("--width", type=positive, metavar="N", help="bases read around each region (default: 1344)")
+    width = "bases read around each region (default: 1344); of tracks, around each bin, for which the split leaves gaps"
+    group.add_argument("--width", type=positive, metavar="N", help=width)
     group.add_argument(
         "--split-regions",
         choices=("chromosome", "random", "blocks"),

@@ -35,9 +35,8 @@ _TRACKS = ("plus", "minus", "signal", "target", "chroms", "bin_size", "stat", "b
 _OWN = {
     **dict.fromkeys(_CELLS, ("dense", "xchrom", "atacformer")),
     **dict.fromkeys(_TRACKS, ("nascent",)),
-    **dict.fromkeys(("split_regions", "test_chromosomes", "fasta"), ("xchrom", "nascent")),
+    **dict.fromkeys(("split_regions", "test_chromosomes", "fasta", "width"), ("xchrom", "nascent")),
     "covariates": ("dense", "xchrom"),
-    "width": ("xchrom",),
     **dict.fromkeys(("eos", "pretrained_key"), ("atacformer",)),
     "batch_size": ("dense", "xchrom", "nascent"),
 }

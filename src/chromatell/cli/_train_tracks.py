@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from chromatell.data import BinnedTracks
 
 _SMOOTH = 10.0  # bins
+_SMOOTHED = 3000  # bp on each side over which what is predicted may be smoothed
 _OF_FILES = ("chroms", "bin_size", "stat")  # options of binning
 
 
@@ -94,6 +95,8 @@ def _prepare(tracks: BinnedTracks, args: argparse.Namespace, given: Any, *, new:
     by: Any = args.split_regions or ("chromosome" if args.test_chromosomes else "blocks")
     logger.info("Bins are split by %s, seed %d.", by, settings.resolve_seed(args.seed))
     options = given("fractions", "block")
-    if args.window is not None:
-        options["width"] = args.window * tracks.bin_size
+    if args.width is not None:
+        options["width"] = args.width
+    elif args.window is not None:
+        options["width"] = args.window * tracks.bin_size + 2 * _SMOOTHED
     split_regions(tracks, by=by, holdout=args.test_chromosomes, seed=args.seed, **options)

@@ -71,9 +71,10 @@ def call_regions(
     calibrate
         Known sites, such as peaks of an assay or start sites of transcription, of some chromosomes of the tracks or of
         all: a BED file, a table, or names. Among the thresholds at which at most `fdr` of the regions that are called
-        there hold none (one more than there are is counted), and all together hold at most twice as many sites as
-        there are of them, that is taken at which most hold one. Where these chromosomes are split, the bins of 'val'
-        alone are looked at (of one without, all but those of 'train'), on which the model was not trained.
+        there hold none (one more than there are is counted), and all together hold at most twice as many sites as there
+        are of them, that is taken at which most hold one, of equal ones that with fewer regions, then with more sites.
+        Where these chromosomes are split, the bins of 'val' alone are looked at (of one without, all but those of
+        'train'), on which the model was not trained.
     calibrate_on
         Tracks with `name` on which `calibrate` finds the threshold; None is `tracks`. Of several, such as a sample and
         the same as another assay would see it, regions and sites count together; the interval takes them for

@@ -123,12 +123,22 @@ def calibrated(
     steps = 1 - np.geomspace(0.5, 1e-5, _STEPS)
     bins = np.concatenate([sample.finite() for sample in samples])
     best: tuple[float, np.ndarray] | None = None
+    any_few = False
     for cut in np.unique(np.quantile(bins, steps))[::-1]:
         called, right, held = counts = np.sum([sample.counts(float(cut), lengths) for sample in samples], axis=0)
         grown = held > _SITES_EACH * right  # far below, regions grow into one that holds them all
         few = called - right + 1 <= fdr * called
-        if few and not grown and (best is None or right > best[1][1]):
+        any_few |= bool(few)
+        # of two with as many right ones, that with fewer wrong ones, then that with more of the sites
+        better = best is None or (right, -called, held) > (best[1][1], -best[1][0], best[1][2])
+        if few and not grown and better:
             best = float(cut), counts
+    if best is None and any_few:
+        raise ChromatellError(
+            f"At the heights where at most {fdr:.0%} of the called regions hold none of the sites of calibrate=, the "
+            f"others hold more than {_SITES_EACH} each on average, as regions do that have grown together. Where those "
+            "of this mark are that wide, join the sites that lie near each other, such as by 'bedtools merge -d 2000'."
+        )
     if best is None:
         fewest = f" (so {int(np.ceil(1 / fdr - 1e-9))} calls are the fewest)" if fdr else ", which 0 does not allow"
         raise ChromatellError(
