@@ -195,9 +195,11 @@ def split_of(mdata: MuData, require: Iterable[str] = (TRAIN,)) -> np.ndarray:
     column = mdata.obs[SPLIT]
     found = set(pd.unique(column.dropna().astype(str)))
     if column.isna().any() or not found <= set(SPLITS):
+        renamed = f" If cells were renamed, carry it over: {name}.obs[{SPLIT!r}] = before.obs[{SPLIT!r}].values."
         raise ChromatellError(
             f"{name}.obs[{SPLIT!r}] must hold only 'train', 'val' and 'test'; found {sorted(found)}"
             f"{' and missing values' if column.isna().any() else ''}. Run ctl.pp.split_cells({name}) again."
+            f"{'' if found else renamed}"
         )
     for part in require:
         if part not in found:

@@ -37,6 +37,22 @@ def split_again(mdata, seed=1):
     return again
 
 
+def test_renamed_cells_are_warned_of_and_their_split_can_be_carried_over(trained):
+    renamed = trained.copy()
+    for adata in renamed.mod.values():
+        adata.obs_names = "s1_" + adata.obs_names
+    renamed.update()
+    renamed.obs = renamed.obs.reindex(columns=["ctl_split"])
+    how = {"baselines": None, "views": "overall", "n_bootstrap": 0}
+    with pytest.raises(ChromatellError, match=r"carry it over: mdata.obs\['ctl_split'\] = before"):
+        ctl.tl.evaluate(renamed, **how)
+    renamed = split_again(renamed)
+    with pytest.warns(ChromatellWarning, match="None of the .* 'train' cells is among those that 'dense' was trained"):
+        ctl.tl.evaluate(renamed, **how)
+    only = trained[trained.obs["ctl_split"] == "test"].copy()  # knows no training cell, and needs none
+    ctl.tl.evaluate(only, **how)
+
+
 def test_hashes_are_blake2b_in_the_order_of_the_names():
     found = t.cell_hashes(["AAAC-1", "é"])
     want = [int.from_bytes(hashlib.blake2b(n.encode(), digest_size=8).digest(), "little") for n in ("AAAC-1", "é")]

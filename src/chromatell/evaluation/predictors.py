@@ -22,13 +22,14 @@ from chromatell._keys import (
     PREDICTIONS,
     PROVENANCE,
     READS_REGION_ATAC,
+    TRAIN,
     UNS,
     USES_TARGET_ASSAY,
 )
-from chromatell._validate import ChromatellError
+from chromatell._validate import ChromatellError, split_of, warn
 from chromatell.data.predictions import read_prediction
 from chromatell.io._uns_store import decoded
-from chromatell.models._trained_on import check_cells
+from chromatell.models._trained_on import CELLS, cell_hashes, check_cells
 from chromatell.models.baselines.cells import ORACLES, BaselineFitter, held_out_digest
 
 
@@ -202,7 +203,21 @@ def reads_region_atac(origin: Mapping[str, Any], digest: str) -> bool:
 
 
 def refuse_trained(mdata: MuData, name: str, cells: pd.Index, part: str) -> None:
-    """Raise where a stored prediction was trained on these cells of `part`; another tool's is taken on trust."""
+    """Raise where a stored prediction was trained on these cells of `part`; another tool's is taken on trust.
+
+    Cells are known by name: where `mdata` holds the model, which was trained on none of those marked 'train', warn.
+    """
     origin = origin_of(mdata, name)
-    if origin.get("family") != EXTERNAL:
-        check_cells(origin, cells, name=name, part=part)
+    if origin.get("family") == EXTERNAL:
+        return
+    check_cells(origin, cells, name=name, part=part)
+    if name not in mdata.uns.get(UNS, {}).get(MODELS, {}):
+        return
+    trained = mdata.obs_names[split_of(mdata, ()) == TRAIN]
+    known = [np.asarray(origin[key]) for key in CELLS.values() if key in origin]
+    if len(trained) and any(k.size for k in known) and not np.isin(cell_hashes(trained), np.concatenate(known)).any():
+        warn(
+            f"None of the {len(trained)} 'train' cells is among those that {name!r} was trained on. If cells were "
+            "renamed, nothing tells which of them it has seen: carry the split of then over, "
+            "mdata.obs['ctl_split'] = before.obs['ctl_split'].values."
+        )
