@@ -11,6 +11,7 @@ RANK_REGIONS = "rank_regions"
 MOTIF_ACTIVITY = "motif_activity"
 REGION_LINKS = "region_links"
 UNCERTAINTY = "uncertainty"
+UNSURE = "ctl_uncertainty"  # of a cell or region
 PERTURBATION = "perturbation"
 TF_ACTIVITY = "tf_activity"
 ATTRIBUTION = "attribution"

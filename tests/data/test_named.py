@@ -156,6 +156,17 @@ def test_genes_are_renamed_under_other_names_and_with_a_layer(how, named, plain)
         assert list(data.var_names) == list(expected.var_names)
 
 
+def test_what_a_verb_removes_goes_from_the_users_object_too(plain):
+    bins = plain.mod["atac"].copy()
+    bins.layers["counts"] = bins.X.copy()
+    ctl.pp.split_cells(bins, seed=0)
+    how = {"d": 16, "n_hidden": 32, "n_layers": 1, "train_kwargs": {"max_epochs": 1}, "layer": "counts"}
+    ctl.tl.atacformer(bins, labels=["cell_type", "donor"], **how)
+    ctl.tl.atacformer(bins, labels="cell_type", **how)
+    assert [c for c in bins.obs if c.endswith("atacformer")] == ["cell_type_atacformer"]
+    assert set(bins.obsm) == {"cell_type_atacformer", "X_atacformer"}
+
+
 def test_one_layer_of_one_modality(plain):
     mdata = plain.copy()
     mdata.mod["rna"].layers["counts"], mdata.mod["rna"].X = mdata.mod["rna"].X, mdata.mod["rna"].X.sign()

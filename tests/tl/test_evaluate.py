@@ -259,6 +259,19 @@ def test_test_cells_alone_have_their_scores_and_no_baselines(simulated):
         evaluate(alone, "noisy", n_bootstrap=0)
 
 
+def test_scores_of_a_prediction_go_with_it(evaluated):
+    mdata = evaluated.copy()
+    pred = mdata.mod["atac_pred"]
+    columns = {"ctl_auroc", "ctl_auroc_depth_matched", "ctl_gain", "ctl_predictable"}
+    assert columns <= set(pred.var)
+    values = np.full(pred.shape, 0.5, np.float32)
+    write_prediction(mdata, "beside", values, pd.Index(pred.var["region"]), {"family": "x"}, main=False)
+    assert columns <= set(pred.var)
+    write_prediction(mdata, "new", values, pd.Index(pred.var["region"]), {"family": "x"})
+    assert not columns & set(pred.var)
+    assert "ctl_auroc" not in pred.obs
+
+
 def test_key_added_keeps_the_others(simulated):
     mdata = simulated.copy()
     evaluate(mdata, "true", baselines=None, views=["overall"], n_bootstrap=0)

@@ -317,6 +317,20 @@ def test_a_target_that_no_validation_bin_knows_is_chosen_on_training_bins_alone_
     )
 
 
+def test_a_target_that_no_test_bin_knows_is_warned_of():
+    tracks = make()
+    known = {c: tracks.values(c, tracks.names).copy() for c in N}
+    for c in N:
+        known[c][tracks.names.index("noise"), tracks.usable(c, "test")] = np.nan
+    lacking = ctl.data.BinnedTracks(known, tracks.table, chrom_sizes=tracks.chrom_sizes)
+    lacking.masks, lacking.splits = tracks.masks, tracks.splits
+    with pytest.warns(ctl._validate.ChromatellWarning, match="'noise' is unknown in the 'test' bins: its scores are"):
+        ctl.tl.evaluate(lacking, baselines=["mean"], block=BLOCK, resolutions=(50,), n_bootstrap=0)
+    table = lacking.uns["ctl"]["evaluation"]
+    assert (table.loc[table["target"] == "noise", "n"] == 0).all()
+    assert np.isfinite(row(lacking, view="raw", metric="pearson").value)
+
+
 def test_few_blocks_give_no_interval():
     tracks = make()
     ctl.tl.evaluate(tracks, baselines=None, views="smoothed", n_bootstrap=20)  # blocks of 1 Mb: one a chromosome

@@ -132,6 +132,7 @@ def test_what_cannot_be_used_is_said(small):
     for arguments, message in (
         ({"motifs": MOTIFS}, r"Run ctl.pp.add_sequence\(mdata, 'genome.fa'\)"),
         ({"matches": held.iloc[1:]}, "no row of its own for 1 of 60 regions"),
+        ({"matches": pd.concat([held, held])}, r"several rows of .*matches = matches.groupby\(level=0\).max\(\)"),
         ({"matches": held.to_numpy()}, "matches=.*is of type ndarray; a table or None is needed"),
         ({"matches": held & False}, "matches says of none of its 3 motifs that any of the regions holds it"),
         ({"matches": held, "backgrounds": backgrounds[:5]}, r"shape \(5, 12\); \(60, n_backgrounds\) is needed"),

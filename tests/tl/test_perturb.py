@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import anndata as ad
 import numpy as np
+import pandas as pd
 import pytest
+import scipy.sparse as sp
 from matplotlib.figure import Figure
 from tests.helpers import dense_multiome
 
 import chromatell as ctl
 from chromatell import ChromatellError
+from chromatell.tl._knockout import without
 
 
 def logit(p):
@@ -55,6 +59,24 @@ def test_a_direction_is_found_that_is_known():
     assert table.loc["type_1", "toward"] == "type_2"
     assert table.loc["type_1", "cosine"] > 0.5
     assert table.loc["type_1", "size"] > table.loc["type_2", "size"]
+
+
+def test_a_cell_that_would_have_nothing_left_stays_as_it_is():
+    x = np.array([[3, 0, 0], [2, 1, 0], [0, 4, 1]], dtype=np.float32)
+    for given in (x, sp.csr_matrix(x), sp.csc_matrix(x)):
+        changed, had = without(ad.AnnData(given, var=pd.DataFrame(index=["a", "b", "c"])), ["a"])
+        found = changed.X.toarray() if sp.issparse(changed.X) else changed.X
+        assert found.tolist() == [[3, 0, 0], [0, 1, 0], [0, 4, 1]]
+        assert had.tolist() == [False, True, False]
+    mdata = ctl.datasets.simulate_multiome(120, 20, 30, n_types=2, seed=0)
+    counts = mdata.mod["rna"].X.toarray()
+    counts[0] = np.arange(20) == 0  # gene_1 alone
+    mdata.mod["rna"].X = sp.csr_matrix(counts)
+    ctl.pp.split_cells(mdata, seed=0)
+    ctl.tl.dense(mdata, n_hidden=4, train_kwargs={"max_epochs": 1}, seed=0)
+    ctl.tl.perturb(mdata, "gene_1", n_cells=1000)
+    table = mdata.uns["ctl"]["perturbation"]["table"]
+    assert table["n_changed"].sum() == ((counts[:, 0] > 0) & (counts[:, 1:].sum(axis=1) > 0)).sum()
 
 
 def test_a_region_taken_out_of_sentences(tmp_path):

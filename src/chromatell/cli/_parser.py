@@ -284,7 +284,8 @@ def _variant(parser: argparse.ArgumentParser) -> None:
         metavar="X.vcf",
         help="VCF, plain or gzip, a table (chrom, pos, ref, alt), or names joined by commas, such as chr1-2250-C-G",
     )
-    parser.add_argument("--n-null", type=positive, metavar="N", help="random variants beside them (default: 1000)")
+    null = "random variants beside them (default: 1000); 0 for none"
+    parser.add_argument("--n-null", type=natural, metavar="N", help=null)
     seed(parser)
     add_keywords(parser, keywords("tl.variant_effect").values(), option_names(parser))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import re
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from typing import Any, ParamSpec, TypedDict, TypeVar, cast
 
 import pandas as pd
@@ -205,7 +205,16 @@ def _carry_names(target: pd.DataFrame, source: pd.DataFrame) -> None:
         target.index = source.index
 
 
+def _drop_removed(target: Any, source: Any, parts: Sequence[str]) -> None:
+    """Take out of `target` what `source`, which began with all of it, has no more."""
+    for part in parts:
+        held, left = getattr(target, part), getattr(source, part)
+        for name in [n for n in held if n not in left]:
+            del held[name]
+
+
 def _carry_matrices(target: AnnData, source: AnnData) -> None:
+    _drop_removed(target, source, ("obs", "var", "uns", "obsm", "varm", "obsp", "varp"))
     _carry_names(target.var, source.var)
     carry_table(target.var, source.var)
     for part in ("obsm", "varm", "obsp", "varp"):

@@ -17,14 +17,19 @@ from chromatell._compat import layer_names, no_pull
 from chromatell._keys import (
     ATAC,
     ATAC_PRED,
+    AUROC,
+    AUROC_DEPTH_MATCHED,
     CAUTION,
+    GAIN,
     OUT_OF_RANGE,
     PRED_PREFIX,
+    PREDICTABLE,
     PREDICTIONS,
     PROVENANCE,
     REGION,
     SPLIT,
     UNS,
+    UNSURE,
     X_KEY,
 )
 from chromatell._nearest import names_there
@@ -73,6 +78,8 @@ def write_prediction(
         current = pred.uns[UNS][X_KEY]
         if pred.isbacked and (main or current == key or pred.is_view):  # the file stays as it is, also opened with "r+"
             pred = mdata.mod[ATAC_PRED] = pred.to_memory()
+        if current == key or main:
+            _drop_scores(pred)
         if current == key:
             pred.X = values
         elif main:
@@ -83,6 +90,13 @@ def write_prediction(
         else:
             pred.layers[key] = values
     pred.uns[UNS].setdefault(PROVENANCE, {})[key] = record
+
+
+def _drop_scores(pred: AnnData) -> None:
+    """Remove what was told of the prediction that was in X: scores of cells and regions, and how unsure it was."""
+    for table in (pred.obs, pred.var):
+        for name in [n for n in (AUROC, AUROC_DEPTH_MATCHED, GAIN, PREDICTABLE, UNSURE) if n in table]:
+            del table[name]
 
 
 def check_regions(mdata: MuData, regions: pd.Index, key: str) -> None:

@@ -43,18 +43,20 @@ def cells_of(mdata: MuData, name: str, rows: np.ndarray) -> AnnData:
 
 
 def without(data: AnnData, members: Sequence[str]) -> tuple[AnnData, np.ndarray]:
-    """Return the cells without some variables, and which of them had any of these; matrices are new."""
+    """Return the cells without some variables, and which of them had any of these; matrices are new.
+
+    A cell that would have nothing left stays as it is, and counts as one that had none: there is nothing to predict it
+    from.
+    """
     at = data.var_names.get_indexer(pd.Index(members))
-    x = data.X
-    had = np.asarray((x[:, at] > 0).sum(axis=1)).ravel() > 0
+    x: Any = data.X.tocsr(copy=True) if sp.issparse(data.X) else np.array(data.X)
+    taken, whole = (np.asarray((part > 0).sum(axis=1)).ravel() for part in (x[:, at], x))
+    had = (taken > 0) & (taken < whole)
     if sp.issparse(x):
-        keep = np.ones(data.n_vars, dtype=x.dtype)
-        keep[at] = 0
-        x = sp.csr_matrix(x.multiply(keep[None, :]))
+        x.data[np.isin(x.indices, at) & np.repeat(had, np.diff(x.indptr))] = 0
         x.eliminate_zeros()
     else:
-        x = np.array(x)
-        x[:, at] = 0
+        x[np.ix_(had, at)] = 0
     changed = data.copy()
     changed.X = x
     return changed, had
@@ -79,9 +81,10 @@ class PredictedEffects:
             if name in self.cells.var_names:
                 rows = np.flatnonzero(np.asarray((self.cells[:, name].X > 0).sum(axis=1)).ravel())
                 if rows.size >= _FEWEST:
-                    n = rows.size
-                    changed, _ = without(self.cells[rows], [name])
-                    effect[0] = (self.base[rows] - log_odds_of(self.model, changed, depth="fixed")).mean(axis=0)
+                    changed, had = without(self.cells[rows], [name])
+                    n = int(had.sum())
+                    effects = self.base[rows] - log_odds_of(self.model, changed, depth="fixed")
+                    effect[0] = effects[had].mean(axis=0) if n else np.nan
             yield np.array([gene]), np.array([n]), effect
 
 

@@ -246,8 +246,13 @@ def _gc(tokens: np.ndarray) -> np.ndarray:
 
 
 def _given(matches: pd.DataFrame, regions: pd.Index, key: str | None) -> pd.DataFrame:
+    if not matches.index.is_unique:
+        raise ChromatellError(
+            f"matches has several rows of {examples(matches.index[matches.index.duplicated()])}. Make one of them: "
+            "matches = matches.groupby(level=0).max()."
+        )
     missing = regions[~regions.isin(matches.index)]
-    if len(missing) or not matches.index.is_unique:
+    if len(missing):
         names = "mdata.mod['atac']" if key == ATAC else "ctl.get.prediction(mdata)"
         raise ChromatellError(
             f"matches has no row of its own for {len(missing)} of {len(regions)} regions, such as {examples(missing)}. "

@@ -11,7 +11,7 @@ from mudata import MuData
 from scipy import stats
 
 from chromatell._docs import documented, example
-from chromatell._keys import ATAC, ATAC_PRED, REGION, SPLIT, TEST, TRAIN, UNCERTAINTY, UNS, VAL
+from chromatell._keys import ATAC, ATAC_PRED, REGION, SPLIT, TEST, TRAIN, UNCERTAINTY, UNS, UNSURE, VAL
 from chromatell._settings import logger, settings
 from chromatell._validate import ChromatellError, check_tables, examples, in_range, one_of, result_key, split_of, warn
 from chromatell.data.accessibility import open_matrix
@@ -169,7 +169,7 @@ def uncertainty(
     target.uns[UNS] = {**target.uns.get(UNS, {}), key_added: written}
     if beside:
         for of, variance in ((target.mod[ATAC_PRED].obs, draws.cells), (target.mod[ATAC_PRED].var, draws.regions)):
-            of["ctl_uncertainty"] = np.sqrt(variance)
+            of[UNSURE] = np.sqrt(variance)
     return target if copy else None
 
 

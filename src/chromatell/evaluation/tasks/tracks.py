@@ -171,6 +171,11 @@ class TrackTask(Task):
         """Yield the targets."""
         for target, stream in zip(self.targets, self.request.streams(len(self.targets)), strict=True):
             scored = self._bins(target, self.chroms, self.request.split, self.request.n_bootstrap, stream)
+            if not scored.peak.size:
+                warn(
+                    f"{target!r} is unknown in the {self.request.split!r} bins: its scores are NaN. Split so that some "
+                    "are known, ctl.pp.split_regions(tracks, by='blocks', seed=...), or leave it out, targets=[...]."
+                )
             chosen = self._choosing(target, stream)
             if PEAKS in self.views and not chosen.peak.any():
                 logger.info("%s has no peak in the %s bins: no threshold was chosen.", target, chosen.split)
