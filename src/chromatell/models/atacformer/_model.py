@@ -277,8 +277,8 @@ class AtacFormer(CellModel):
         Parameters
         ----------
         data
-            Cells x bins (and the context, where the model has one); bins are matched by name. None takes the training
-            data.
+            Cells x bins (and the context, where the model has one); bins are matched by name, or by coordinates where
+            hardly one name fits. None takes the training data.
         sentence
             Read the cell's own open bins; False reads the context alone.
 
