@@ -21,6 +21,7 @@ from chromatell.data.predictions import predicted_regions, prediction_keys, read
 from chromatell.genome.regions import region_table
 
 _ROWS = 2048  # cells read at a time
+MEASURED_IS = "What was measured is key='atac', whatever the modality is called."
 
 
 @dataclass(frozen=True)
@@ -84,8 +85,7 @@ def accessibility(mdata: MuData, key: str | None = None) -> Accessibility:
     chosen = keys[0] if key is None else key
     if chosen in mdata.mod and chosen not in keys:
         raise ChromatellError(
-            f"No prediction {chosen!r} in mdata.mod['atac_pred']; there: {names_there(keys, chosen)}. What was "
-            "measured is key='atac', whatever the modality is called."
+            f"No prediction {chosen!r} in mdata.mod['atac_pred']; there: {names_there(keys, chosen)}. {MEASURED_IS}"
         )
     return Accessibility(read_prediction(mdata, chosen), regions, chosen, False)
 

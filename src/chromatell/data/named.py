@@ -19,6 +19,7 @@ from chromatell._keys import ATAC, RNA
 from chromatell._nearest import names_there
 from chromatell._settings import file_name
 from chromatell._validate import SWAP, ChromatellError, check_writable, examples
+from chromatell.data.chosen import MEASURED_IS
 from chromatell.data.predictions import attach
 
 Layer = str | Mapping[str, str] | None
@@ -34,6 +35,7 @@ class Modalities(TypedDict, total=False):
     layer: Layer
 
 
+_MAPPINGS = ("uns", "obsm", "varm", "obsp", "varp")
 # a call of a verb on the user's data, up to its last bracket; brackets in it may hold brackets once
 _CALL = re.compile(r"(ctl\.(?:pp|tl)\.\w+\(mdata(?:[^()]|\((?:[^()]|\([^()]*\))*\))*)\)")
 
@@ -181,11 +183,11 @@ def with_matrix(adata: AnnData, x: Any, **more: Any) -> AnnData:
 
 def _carry(data: Any, inner: Any, own: Mapping[str, str], before: Mapping[str, AnnData]) -> None:
     """Write what is new in `inner` into the user's object; `before` are the modalities that `inner` had at first."""
+    if isinstance(data, AnnData):
+        _carry_anndata(data, inner)
+        return
     carry_table(data.obs, inner.obs)
     carry_mapping(data.uns, inner.uns)
-    if isinstance(data, AnnData):
-        _carry_matrices(data, inner)
-        return
     if inner.mod.keys() == before.keys():
         _carry_names(data.var, inner.var)
     for name, adata in inner.mod.items():
@@ -193,9 +195,7 @@ def _carry(data: Any, inner: Any, own: Mapping[str, str], before: Mapping[str, A
         if target is None or target is before[name] is not adata:  # new, or made anew
             attach(data, own.get(name, name), adata)
         elif target is not adata:
-            carry_table(target.obs, adata.obs)
-            carry_mapping(target.uns, adata.uns)
-            _carry_matrices(target, adata)
+            _carry_anndata(target, adata)
     carry_mapping(data.obsm, inner.obsm, leave=inner.mod)
 
 
@@ -213,11 +213,12 @@ def _drop_removed(target: Any, source: Any, parts: Sequence[str]) -> None:
             del held[name]
 
 
-def _carry_matrices(target: AnnData, source: AnnData) -> None:
-    _drop_removed(target, source, ("obs", "var", "uns", "obsm", "varm", "obsp", "varp"))
+def _carry_anndata(target: AnnData, source: AnnData) -> None:
+    _drop_removed(target, source, ("obs", "var", *_MAPPINGS))
     _carry_names(target.var, source.var)
+    carry_table(target.obs, source.obs)
     carry_table(target.var, source.var)
-    for part in ("obsm", "varm", "obsp", "varp"):
+    for part in _MAPPINGS:
         carry_mapping(getattr(target, part), getattr(source, part))
 
 
@@ -244,8 +245,7 @@ def _renamed(text: str, names: Mapping[str, str]) -> str:
     any_of = "|".join(map(re.escape, users))  # at once: of two that are swapped, one after the other would be one
     text = re.sub(any_of, lambda found: users[found[0]], text)
     more = "".join(f", {name}={own!r}" for own, name in names.items() if own != name)
-    measured = f" What was measured is key={ATAC!r}, whatever the modality is called."
-    said = measured if own_of[ATAC] != ATAC and f"No prediction {own_of[ATAC]!r} in" in text else ""
+    said = f" {MEASURED_IS}" if own_of[ATAC] != ATAC and f"No prediction {own_of[ATAC]!r} in" in text else ""
     return _CALL.sub(lambda found: f"{found[1]}{more})", text) + said
 
 

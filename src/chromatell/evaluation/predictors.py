@@ -29,7 +29,7 @@ from chromatell._keys import (
 from chromatell._validate import ChromatellError, split_of, warn
 from chromatell.data.predictions import read_prediction
 from chromatell.io._uns_store import decoded
-from chromatell.models._trained_on import CELLS, cell_hashes, check_cells
+from chromatell.models._trained_on import cell_hashes, check_cells, stored_cells
 from chromatell.models.baselines.cells import ORACLES, BaselineFitter, held_out_digest
 
 
@@ -214,8 +214,8 @@ def refuse_trained(mdata: MuData, name: str, cells: pd.Index, part: str) -> None
     if name not in mdata.uns.get(UNS, {}).get(MODELS, {}):
         return
     trained = mdata.obs_names[split_of(mdata, ()) == TRAIN]
-    known = [np.asarray(origin[key]) for key in CELLS.values() if key in origin]
-    if len(trained) and any(k.size for k in known) and not np.isin(cell_hashes(trained), np.concatenate(known)).any():
+    known = np.concatenate([np.zeros(0, dtype=np.uint64), *stored_cells(origin, repr(name), {}).values()])
+    if len(trained) and known.size and not np.isin(cell_hashes(trained), known).any():
         warn(
             f"None of the {len(trained)} 'train' cells is among those that {name!r} was trained on. If cells were "
             "renamed, nothing tells which of them it has seen: carry the split of then over, "
