@@ -212,3 +212,9 @@ def imported(name: str, path: Path, files: set[str]) -> set[str]:
         elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
             found |= {a.value for a in node.args[:1] if isinstance(a, ast.Constant)}
     return (found & files) - {name}
+
+
+def test_no_test_file_is_over_400_lines():
+    lengths = {str(path): len(path.read_text().splitlines()) for path in Path(__file__).parent.rglob("*.py")}
+    assert lengths
+    assert {name: n for name, n in lengths.items() if n > 400} == {}

@@ -98,6 +98,7 @@ TEXTS: dict[str, dict[str, str]] = {
         "seed": "Same seed, same split. None follows ``ctl.settings.seed``.",
         "key_added": "Column to write. The rest of the package reads the default.",
     },
+    "tokens": {"tokens": "Integers 0 to 4, (length,) or (n, length)."},
     "tracks": {
         "tracks": "Tracks, or an AnnData of a stretch of them.",
         "copy": "Return new tracks; those that were given stay as they are.",

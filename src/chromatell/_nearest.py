@@ -145,7 +145,7 @@ def did_you_mean(asked: object, known: Iterable[object]) -> str:
 def names_there(names: Iterable[object], asked: object, n: int = 12, guesses: Iterable[str] | None = None) -> str:
     """Return the first `n` names, quoted, for a message, and the one that is nearest to `asked`; 'none' of none.
 
-    Of a list of what was asked, the first counts. None of the names but `guesses`, where given, is what was meant.
+    Where a list was asked for, its first counts. Where `guesses` are given, only they may be what was meant.
 
     Examples
     --------

@@ -14,6 +14,9 @@ import chromatell as ctl
 SCORE = "ctl.tl.evaluate(mdata, baselines=['region_mean'], views=['overall'], n_bootstrap=0)"
 TRACK_SCORE = "ctl.tl.evaluate(tracks, baselines=['log_signal'], n_bootstrap=0)"
 XCHROM = {"xchrom(mdata)": "xchrom(mdata, train_kwargs={'max_epochs': 1})"}
+TRACKS_SPLIT_ANEW = tracks(
+    lambda t: ctl.pp.split_regions(t, by="blocks", block=20_000, width=250, seed=5), start="trained"
+)
 
 
 def given(mdata):
@@ -123,7 +126,7 @@ CURES = [
         "bins that were trained on",
         TRACK_SCORE,
         "are among those that 'nascent' was trained on",
-        tracks(lambda t: ctl.pp.split_regions(t, by="blocks", block=20_000, width=250, seed=5), start="trained"),
+        TRACKS_SPLIT_ANEW,
         fill={"by=..., seed=...": "by='blocks', block=20_000, width=250"},
         take=(0,),
     ),
@@ -131,7 +134,7 @@ CURES = [
         "tracks of another sample",
         TRACK_SCORE,
         "are among those that 'nascent' was trained on",
-        tracks(lambda t: ctl.pp.split_regions(t, by="blocks", block=20_000, width=250, seed=5), start="trained"),
+        TRACKS_SPLIT_ANEW,
         take=(1,),
     ),
     Cure(

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
+from tests.tl.made_cells import predicted_cells
 
 from chromatell._settings import settings
 from chromatell._validate import ChromatellError, ChromatellWarning
@@ -26,21 +27,9 @@ VIEWS = view_names("pairs")
 FEW = ["region_mean", "celltype_mean", "region_mean_true_depth"]
 
 
-def _noisy(truth: np.ndarray, amount: float) -> np.ndarray:
-    logit = np.log(truth / (1 - truth)) + np.random.default_rng(5).normal(0, amount, truth.shape)
-    return (1 / (1 + np.exp(-logit))).astype(np.float32)
-
-
 @pytest.fixture(scope="module")
 def simulated() -> mudata.MuData:
-    """900 cells x 200 regions with two predictions: the truth, and the truth under heavy noise."""
-    mdata = simulate_multiome(900, 40, 200, n_types=3, depth=16.0, seed=0)
-    split_cells(mdata, fractions=(0.5, 0.25, 0.25), seed=0)
-    atac = mdata["atac"]
-    truth = np.clip(atac.layers["truth"], 1e-4, 1 - 1e-4).astype(np.float32)
-    write_prediction(mdata, "noisy", _noisy(truth, 1.5), atac.var_names, {"family": "external"})
-    write_prediction(mdata, "true", truth, atac.var_names, {"family": "external"})
-    return mdata
+    return predicted_cells()
 
 
 @pytest.fixture(scope="module")
@@ -363,72 +352,6 @@ def test_silent_cells_regions_and_missing_labels(simulated):
     assert _value(mdata, "true", "per_cell", "auroc", "n") == 225 - 5
     assert _value(mdata, "true", "per_region", "auroc", "n") <= 197
     assert np.isfinite(mdata.uns["ctl"]["gains"]["gain"]).all()
-
-
-def _no_split(m):
-    del m.obs["ctl_split"]
-
-
-def _no_prediction(m):
-    del m.mod["atac_pred"]
-
-
-def _no_test(m):
-    m.obs["ctl_split"] = "train"
-
-
-def _no_positive(m):
-    m["atac"].X = m["atac"].X.multiply((m.obs["ctl_split"] != "test").to_numpy()[:, None]).tocsr()
-
-
-def _nan(m):
-    x = m["atac_pred"].X.copy()
-    x[np.flatnonzero(m.obs["ctl_split"] == "test")[0], 0] = np.nan
-    m["atac_pred"].X = x
-
-
-def _other_regions(m):
-    m["atac_pred"].var["region"] = ["chr9:1-2", *m["atac_pred"].var["region"].astype(str)[1:]]
-
-
-def _baseline_name(m):
-    m["atac_pred"].layers["region_mean"] = m["atac_pred"].X.copy()
-
-
-@pytest.mark.parametrize(
-    ("spoil", "kwargs", "match"),
-    [
-        (_no_split, {}, r"ctl_split.*ctl\.pp\.split_cells"),
-        (_no_prediction, {}, r"atac_pred.*ctl\.tl\.dense"),
-        (_no_test, {}, r"holds no 'test' cell.*ctl\.pp\.split_cells"),
-        (_no_positive, {}, r"225 'test' cells no one of the 200 predicted regions is open.*ctl\.pp\.split_cells"),
-        (_nan, {}, r"prediction 'true' holds 1 NaN.*models="),
-        (_other_regions, {}, r"1 of 200 predicted regions .*chr9:1-2.*not in"),
-        (_baseline_name, {}, r"has the name of a baseline.*layers.pop"),
-        (None, {"views": []}, r"views=\[\] names no view. Leave it out for all of them: overall, per_cell"),
-        (None, {"models": "absent"}, r"No prediction 'absent'.*'true', 'noisy'"),
-        (None, {"views": ["overal"]}, r"views='overal' is not known.*per_cell"),
-        (None, {"baselines": ["mean"]}, r"baselines='mean' is not known.*region_mean"),
-        (None, {"split": "holdout"}, r"split='holdout'"),
-        (None, {"key_added": "a/b"}, "cannot be stored"),
-        (None, {"depth_key": "reads"}, r"Did not find .*reads"),
-        (None, {"n_bootstrap": -1}, "n_bootstrap=-1"),
-        (None, {"max_regions": 0}, "max_regions=0"),
-        (None, {"regions": 3}, "regions=3 is of type int; text, a list of names"),
-    ],
-)
-def test_bad_input_changes_nothing(simulated, spoil, kwargs, match):
-    mdata = simulated.copy()
-    if spoil is not None:
-        spoil(mdata)
-    before = mdata.copy()
-    with pytest.raises(ChromatellError, match=match):
-        evaluate(mdata, **{"baselines": ["region_mean"], "n_bootstrap": 0, **kwargs})
-    assert set(mdata.uns["ctl"]) == set(before.uns["ctl"])
-    pd.testing.assert_frame_equal(mdata.obs, before.obs, check_dtype=False)  # a copy may hold text as another dtype
-    for name in mdata.mod:
-        pd.testing.assert_frame_equal(mdata[name].var, before[name].var)
-        pd.testing.assert_frame_equal(mdata[name].obs, before[name].obs)
 
 
 def test_intervals_end_where_each_score_does(evaluated):

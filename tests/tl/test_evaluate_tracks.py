@@ -6,49 +6,16 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import pearsonr, spearmanr
-from sklearn.linear_model import Ridge
 from sklearn.metrics import average_precision_score, f1_score, precision_score, recall_score
+from tests.tl.made_tracks import BLOCK, N, bins, make
 
 import chromatell as ctl
 from chromatell.metrics.bootstrap import metric_range
 from chromatell.metrics.tracks import track_scores
 from chromatell.models.baselines.tracks import TrackBaselines
 from chromatell.models.nascent._evaluation import prediction_table
-from chromatell.models.nascent._signal import Signal
 from chromatell.tl._baseline import baseline
 from chromatell.tl._evaluate import evaluate
-
-N = {"chr1": 9000, "chr2": 6000}
-BLOCK = 5_000  # bp
-NO_VAL = "ignore:There is no validation bin:chromatell._validate.ChromatellWarning"
-
-
-def make(seed=0, fractions=(0.5, 0.2, 0.3), targets=2):
-    """Two strands whose log sums make peaks; a prediction, 'good', that is the smoothed peaks and noise."""
-    rng = np.random.default_rng(seed)
-    values = {}
-    for chrom, n in N.items():
-        rate = np.repeat(rng.gamma(0.2, 4.0, n // 20), 20)
-        plus, minus = rng.poisson(rate), rng.poisson(rate)
-        wide = np.convolve(rate, np.ones(9), mode="same")
-        peak = np.where(wide > np.quantile(wide, 0.85), np.floor(10 * np.log1p(wide)), 0)
-        other = np.where(rng.random(n) < 0.02, 5.0, 0.0)
-        values[chrom] = np.stack([plus, minus, peak, other][: 2 + targets]).astype(np.float32)
-    table = pd.DataFrame(
-        {
-            "name": ["plus", "minus", "H3K4me3", "noise"],
-            "assay": ["PRO", "PRO", "H3K4me3", "noise"],
-            "strand": ["+", "-", ".", "."],
-            "role": ["input", "input", "target", "target"],
-        }
-    ).iloc[: 2 + targets]
-    tracks = ctl.data.BinnedTracks(values, table, chrom_sizes={c: 50 * n - 20 for c, n in N.items()})
-    tracks.masks = {c: np.where(rng.random(n) < 0.1, 4, 0).astype(np.uint8) for c, n in N.items()}
-    ctl.pp.smooth_tracks(tracks, sigma=3)
-    ctl.pp.split_regions(tracks, by="blocks", fractions=fractions, block=25_000, width=41 * 50, seed=0)
-    predicted = {c: tracks.values(c, "H3K4me3") + rng.normal(0, 6, n).astype(np.float32) for c, n in N.items()}
-    tracks.add(predicted, pd.DataFrame({"name": ["H3K4me3_good"], "assay": "H3K4me3", "role": "prediction"}))
-    return tracks
 
 
 @pytest.fixture(scope="module")
@@ -64,12 +31,6 @@ def row(tracks, **at):
     found = t[np.all([t[k] == v for k, v in at.items()], axis=0)]
     assert len(found) == 1
     return found.iloc[0]
-
-
-def bins(tracks, name, split="test", layer=None, chroms=tuple(N)):
-    return np.concatenate([tracks.values(c, name, layer=layer)[0][tracks.usable(c, split)] for c in chroms]).astype(
-        float
-    )
 
 
 def test_scores_are_those_of_scipy_and_scikit_learn(scored):
@@ -347,155 +308,3 @@ def test_a_trained_model_is_found_with_the_baselines_that_were_stored():
     assert table["model"].tolist() == ["nascent", "near", "mean"] * 2
     assert table["is_baseline"].tolist() == [False, True, True] * 2
     assert set(tracks.uns["ctl"]["gains"]["model"]) == {"nascent"}
-
-
-# baselines
-
-
-def test_the_baselines_are_least_squares_on_training_bins():
-    tracks = make(fractions=(0.6, 0, 0.4))
-    fitter = TrackBaselines(tracks)
-    y = bins(tracks, "H3K4me3", "train")
-    assert fitter.predict("mean", "chr2")[0].tolist() == pytest.approx([y.mean()] * N["chr2"], rel=1e-5)
-    scale = np.mean([bins(tracks, n, "train").mean() for n in ("plus", "minus")])
-    parts = {c: tracks.values(c, ["plus", "minus"]) / np.float32(scale) for c in N}
-    narrow = {c: np.log1p(np.convolve(v.sum(axis=0), np.ones(101), mode="same")) for c, v in parts.items()}
-    x = np.concatenate([narrow[c][tracks.usable(c, "train")] for c in N])
-    slope, intercept = np.polyfit(x, y, 1)
-    low = y.min()
-    np.testing.assert_allclose(
-        fitter.predict("log_signal", "chr1")[0], np.maximum(intercept + slope * narrow["chr1"], low), atol=1e-3
-    )
-    features = {c: Signal(v, 41).features(slice(0, N[c])).astype(float) for c, v in parts.items()}
-    x = np.concatenate([features[c][:, tracks.usable(c, "train")] for c in N], axis=1).T
-    centre, spread = x.mean(axis=0), x.std(axis=0)
-    ridge = Ridge(alpha=1e-4 * len(x)).fit((x - centre) / spread, y)
-    expected = np.maximum(ridge.predict((features["chr1"].T - centre) / spread), low)
-    np.testing.assert_allclose(fitter.predict("ridge", "chr1")[0], expected, atol=2e-3)
-    some = np.array([5, 77, 4000])
-    np.testing.assert_allclose(fitter.predict("ridge", "chr1", some)[0], expected[some], atol=2e-3)
-    assert fitter.chosen("ridge", "penalty") == {"H3K4me3": 1e-4, "noise": 1e-4}
-
-
-def test_the_other_targets_are_averaged_on_the_scale_of_each():
-    tracks = make()
-    fitter = TrackBaselines(tracks)
-    stats = {n: (bins(tracks, n, "train").mean(), bins(tracks, n, "train").std()) for n in fitter.targets}
-    z = (tracks.values("chr1", "noise")[0] - stats["noise"][0]) / stats["noise"][1]
-    expected = stats["H3K4me3"][0] + stats["H3K4me3"][1] * z
-    np.testing.assert_allclose(fitter.predict("other_targets", "chr1")[0], expected, rtol=1e-3, atol=1e-3)
-
-
-def test_no_baseline_reads_a_held_out_target():
-    tracks = make()
-    changed = {c: tracks.values(c, ["H3K4me3", "noise"]).copy() for c in N}
-    for c, v in changed.items():
-        v[:, ~(tracks.usable(c, "train") | tracks.usable(c, "val"))] = 999
-    other = tracks.copy()
-    other.replace(changed, ["H3K4me3", "noise"])
-    for kind in ("mean", "log_signal", "ridge"):
-        np.testing.assert_array_equal(*(TrackBaselines(t).predict(kind, "chr1") for t in (tracks, other)))
-
-
-def test_a_target_is_fitted_where_it_is_known_whatever_the_others_are():
-    whole = make()
-    values = {c: whole.values(c, "noise").copy() for c in N}
-    values["chr1"][:, whole.usable("chr1", "val")] = np.nan
-    values["chr2"][:] = np.nan  # 'noise' has no validation bin left
-    tracks = whole.copy()
-    tracks.replace(values, ["noise"])
-    known = np.isfinite(values["chr1"][0]) & tracks.usable("chr1", "train")
-    both, first, second = TrackBaselines(tracks), TrackBaselines(whole, "H3K4me3"), TrackBaselines(tracks, "noise")
-    mean = values["chr1"][0, known].mean(dtype=float)
-    assert both.predict("mean", "chr2")[1, 0] == pytest.approx(mean, rel=1e-6)
-    for kind in ("mean", "log_signal", "ridge"):
-        found = both.predict(kind, "chr1")
-        np.testing.assert_allclose(found[0], first.predict(kind, "chr1")[0], rtol=1e-5, atol=1e-5)
-        np.testing.assert_allclose(found[1], second.predict(kind, "chr1")[0], rtol=1e-5, atol=1e-5)
-    assert both.chosen("ridge", "penalty") == {**first.chosen("ridge", "penalty"), "noise": 1e-4}
-
-
-def test_validation_bins_choose_the_penalty():
-    tracks = make(seed=3)
-    fitter = TrackBaselines(tracks)
-    fitter.predict("ridge", "chr1")
-    assert fitter.chosen("ridge", "penalty")["noise"] > 1e-4  # nothing to learn: more is better
-
-
-def test_a_baseline_becomes_tracks_that_say_what_they_are():
-    tracks = make()
-    assert ctl.tl.baseline(tracks, "other_targets") is None
-    assert (
-        ctl.tl.baseline(tracks, "ridge", key_added="linear", copy=True).names_of(role="prediction")[-1]
-        == "noise_linear"
-    )
-    assert tracks.table.loc["noise_other_targets", ["assay", "role"]].tolist() == ["noise", "prediction"]
-    said = tracks.uns["ctl"]["predictions"]["other_targets"]
-    assert said["tracks"] == ["H3K4me3_other_targets", "noise_other_targets"]
-    assert said["uses_target_assay"] is True
-    ctl.tl.baseline(tracks, "other_targets")  # again, in the same place
-    assert len(tracks.names_of(role="prediction")) == 3
-
-
-@pytest.mark.parametrize(
-    ("options", "cure"),
-    [
-        ({"split": "all"}, "split='all' is not known"),
-        ({"models": "no"}, "No predictions 'no' of these targets; there: 'good'"),
-        ({"targets": "no"}, "There is no track 'no'"),
-        ({"baselines": "knn"}, "baselines='knn' is not known"),
-        ({"views": "per_cell"}, "views='per_cell' is not known"),
-        ({"regions": "chr9"}, "No chromosome 'chr9'"),
-        ({"resolutions": (75,)}, r"multiples of the bin size \(50 bp\)"),
-        ({"resolutions": (2_000_000,)}, "resolutions=2000000 is out of range"),
-        ({"threshold": {"no": 1.0}}, "threshold names 'no'"),
-        ({"threshold": "high"}, "threshold='high'"),
-        ({"threshold": 1.0, "views": ["raw"]}, "it is for the view 'peaks'"),
-        ({"block": 10}, "block=10 is out of range"),
-        ({"pairs": "cross-cell"}, r"\['pairs'\] are options for cells"),
-        ({"key_added": "a/b"}, "cannot be stored"),
-    ],
-)
-def test_what_cannot_be_scored(options, cure):
-    tracks = make()
-    with pytest.raises(ctl.ChromatellError, match=cure):
-        ctl.tl.evaluate(tracks, **options)
-    assert "ctl" not in tracks.uns
-
-
-@pytest.mark.filterwarnings(NO_VAL)
-def test_what_the_tracks_lack():
-    tracks = make()
-    hole = tracks.values("chr1", "H3K4me3_good").copy()
-    hole[0, np.flatnonzero(tracks.usable("chr1", "test"))[:3]] = np.nan
-    holed = tracks.copy()
-    holed.replace({"chr1": hole, "chr2": tracks.values("chr2", "H3K4me3_good")}, ["H3K4me3_good"])
-    with pytest.raises(ctl.ChromatellError, match="'good' of 'H3K4me3' is NaN or infinite in 3 of"):
-        ctl.tl.evaluate(holed)
-    holed.splits = {}
-    with pytest.raises(ctl.ChromatellError, match="not split, which makes all of them 'train'"):
-        ctl.tl.evaluate(holed)
-    bare = tracks.copy()
-    bare.drop("H3K4me3_good")
-    with pytest.raises(ctl.ChromatellError, match="no prediction of these targets"):
-        ctl.tl.evaluate(bare, baselines=None)
-    single = make(targets=1)
-    with pytest.raises(ctl.ChromatellError, match="needs another target"):
-        ctl.tl.baseline(single, "other_targets")
-    with pytest.raises(ctl.ChromatellError, match="these tracks allow"):
-        ctl.tl.evaluate(single, baselines="other_targets")
-    with pytest.raises(ctl.ChromatellError, match="kind='region_mean' is not known"):
-        ctl.tl.baseline(single)
-    mdata = ctl.datasets.simulate_multiome(120, 30, 40, seed=0)
-    with pytest.raises(ctl.ChromatellError, match=r"\['threshold'\] are no options for cells"):
-        ctl.tl.evaluate(mdata, threshold=1.0)
-
-
-def test_a_models_name_is_not_taken():
-    tracks = make()
-    ctl.tl.nascent(tracks, window=21, train_kwargs={"max_epochs": 2}, seed=0)
-    with pytest.raises(ctl.ChromatellError, match="'nascent' is a prediction of a model"):
-        ctl.tl.baseline(tracks, "mean", key_added="nascent")
-    tracks.add({c: np.zeros((1, n)) for c, n in N.items()}, ["noise_mean"])
-    with pytest.raises(ctl.ChromatellError, match="are no predictions"):
-        ctl.tl.baseline(tracks, "mean")

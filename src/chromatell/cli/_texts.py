@@ -69,9 +69,9 @@ A run that was stopped goes on where it was when it is started again with the sa
 {EXIT_CODES}"""
 
 PREDICT = """\
-Predict the accessibility of cells that have expression, with the model in a file. Of that file only the model is
-read, never its cells, and nothing in it is executed. Genes are matched by name. A model that reads DNA also predicts
-regions that it has never seen. A model that reads tracks goes from bigWig to bigWig.
+Predict the accessibility of cells that have expression, with the model in a file. Only the model is read of
+that file, never its cells, and nothing in it is executed. Genes are matched by name. A model that reads DNA also
+predicts regions that it has never seen. A model that reads tracks goes from bigWig to bigWig.
 """
 
 PREDICT_EPILOG = f"""\

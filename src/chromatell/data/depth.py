@@ -109,7 +109,7 @@ class DepthModel:
     def predict(self, z: np.ndarray, sizes: np.ndarray) -> np.ndarray:
         """Return the predicted standardised log depth, float32 (cells,), within that of the training cells.
 
-        Of `sizes`, (cells,) or (cells, s), the first are read, as many as in training.
+        The first columns of `sizes`, (cells,) or (cells, s), are read, as many as in training.
         """
         return self.from_score(z @ self.of_genes, sizes)
 

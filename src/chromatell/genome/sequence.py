@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from chromatell._docs import documented
 from chromatell._validate import ChromatellError
 
 ALPHABET = "ACGTN"
@@ -70,13 +71,9 @@ def encode(sequence: str | Sequence[str]) -> np.ndarray:
     return tokens if isinstance(sequence, str) else tokens.reshape(len(texts), max(lengths, default=0))
 
 
+@documented("tokens")
 def decode(tokens: np.ndarray) -> str | list[str]:
     """Text of tokens.
-
-    Parameters
-    ----------
-    tokens
-        Integers 0 to 4, (length,) or (n, length).
 
     Returns
     -------
@@ -101,13 +98,9 @@ def decode(tokens: np.ndarray) -> str | list[str]:
     return [row.tobytes().decode() for row in letters]
 
 
+@documented("tokens")
 def reverse_complement(tokens: np.ndarray) -> np.ndarray:
     """Tokens of the other strand, read in its own direction.
-
-    Parameters
-    ----------
-    tokens
-        Integers 0 to 4, (length,) or (n, length).
 
     Returns
     -------
@@ -128,13 +121,9 @@ def reverse_complement(tokens: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(_COMPLEMENT[check_tokens(tokens)][..., ::-1])
 
 
+@documented("tokens")
 def one_hot(tokens: np.ndarray) -> np.ndarray:
     """One-hot sequences, channels first, as PyTorch's convolutions and tangermeme read them.
-
-    Parameters
-    ----------
-    tokens
-        Integers 0 to 4, (length,) or (n, length).
 
     Returns
     -------

@@ -45,8 +45,8 @@ def count_regions(
     ----------
     source
         - A fragments file, as ``ctl.pp.bin_genome`` reads it.
-        - Files of reads, BED with three columns or more, one a cell or a sample: a list of paths, or name to path. Of a
-          list, a file's name up to the first dot is that of its cell. A line is a read; its strand is not looked at.
+        - Files of reads, BED with three columns or more, one a cell or a sample: a list of paths, or name to path. In
+          a list, a file's name up to the first dot is that of its cell. A line is a read; its strand is not looked at.
     regions
         A BED file, a table with `chrom`, `start`, `end`, names such as ``chr1:100-600``, or an AnnData of regions,
         whose names are kept. Regions may overlap, and lie in any order.

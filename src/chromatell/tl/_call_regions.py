@@ -76,9 +76,9 @@ def call_regions(
         Where these chromosomes are split, the bins of 'val' alone are looked at (of one without, all but those of
         'train'), on which the model was not trained.
     calibrate_on
-        Tracks with `name` on which `calibrate` finds the threshold; None is `tracks`. Of several, such as a sample and
-        the same as another assay would see it, regions and sites count together; the interval takes them for
-        independent.
+        Tracks with `name` on which `calibrate` finds the threshold; None is `tracks`. Where there are several, such as
+        a sample and the same as another assay would see it, regions and sites count together; the interval takes them
+        for independent.
     sigma
         Standard deviation, in bins, of the Gaussian that smooths the track first; 0 does not.
     min_length, gap

@@ -44,8 +44,8 @@ def dense(
         Modalities `rna` and `atac` of the same cells, with ``obs['ctl_split']`` from ``ctl.pp.split_cells``. Where
         ``ctl.pp.select_features`` was run, the selected genes and regions are used.
     inputs
-        Modalities that are read: `rna`, and any others of the same cells, such as ``("rna", "prot")``. Of each its
-        selected variables are read, by statistics of the training cells that travel with the model. Counts are divided
+        Modalities that are read: `rna`, and any others of the same cells, such as ``("rna", "prot")``. Each
+        gives its selected variables, by statistics of the training cells that travel with the model. Counts are divided
         by the cell's total and log1p-transformed; where over half of them are above zero, as in panels of proteins,
         they become centred log ratios, since a cell's geometric mean is a steadier size there than a total that one
         abundant protein makes. Values that are no counts are taken as they are. Then they are z-scored, and up to 50

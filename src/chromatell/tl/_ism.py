@@ -70,7 +70,7 @@ def ism(
 
     Notes
     -----
-    Of each layer of an `XChrom` only what a change can reach is computed (as by Nair et al., Bioinformatics 2022): 100
+    Each layer of an `XChrom` computes only what a change can reach (as by Nair et al., Bioinformatics 2022): 100
     regions of 200 bases take 1.8 s of one core with the default model. Another model that reads DNA is read by
     tangermeme, 3 x `window` sequences a region. Peak memory: the result, and the vectors of 50,000 sequences.
 

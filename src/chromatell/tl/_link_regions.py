@@ -91,7 +91,7 @@ def link_regions(
     Notes
     -----
     This asks the model, not the cell: it says what the model has learned from coexpression, among other things, and a
-    gene may stand for another that it goes with. Of a `Dense` that predicts with a stack, it asks the network alone,
+    gene may stand for another that it goes with. Where a `Dense` predicts with a stack, the network alone is asked,
     which is logged, as a warning where that is less than half of the prediction (``model.card['predicts']``); train one
     with ``stack=False`` to ask what predicts. Genes that under 10 of the drawn cells express are left out. A `Dense`
     is decoded once a gene; the others predict the cells once a gene, so name some. Peak memory: cells x genes, and 128

@@ -8,10 +8,10 @@ import pytest
 import scipy.sparse as sp
 from anndata import AnnData
 from mudata import MuData
+from tests.models.atacformer.tiny_module import TINY
 
 import chromatell as ctl
 
-TINY = {"d": 32, "k": 16, "n_hidden": 64, "n_layers": 1, "n_heads": 2}
 FAST = {"max_epochs": 12, "lr": 1e-2, "seed": 0}
 
 
@@ -70,12 +70,6 @@ def train_tiny(data, *, train=None, setup=None, **options):
 def fit():
     """Train a tiny model: ``fit(data, setup={}, train={}, **options)``."""
     return train_tiny
-
-
-@pytest.fixture(scope="session")
-def tiny():
-    """Sizes of the tiny model."""
-    return dict(TINY)
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 from sklearn.metrics import roc_auc_score
-from tests.models.atacformer.tiny_module import N_BINS, N_EOS, N_TOKENS, batch_of, tiny_config, tiny_module
+from tests.models.atacformer.tiny_module import N_BINS, N_EOS, N_TOKENS, TINY, batch_of, tiny_config, tiny_module
 from torch.nn.functional import gelu
 
 import chromatell as ctl
@@ -282,10 +282,10 @@ def test_eos_outside_leaves_more_room_for_bins(cells, fit):
         fit(cells, max_length=4)
 
 
-def test_the_verb_passes_decoder_contrast_and_eos_on(paired_cells, annotated, tiny):
+def test_the_verb_passes_decoder_contrast_and_eos_on(paired_cells, annotated):
     mdata = paired_cells.copy()
     mdata["atac"].varm["region_class_fraction"] = annotated.varm["region_class_fraction"]
-    options = {"decoder": "region_class", "eos": "both", "contrastive": {"temperature": 0.2}, **tiny}
+    options = {"decoder": "region_class", "eos": "both", "contrastive": {"temperature": 0.2}, **TINY}
     ctl.tl.atacformer(mdata, context="X_own", train_kwargs={"max_epochs": 1}, **options)
     model = ctl.models.load(mdata)
     network = model.network

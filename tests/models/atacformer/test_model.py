@@ -7,6 +7,7 @@ import pytest
 import scipy.sparse as sp
 from anndata import AnnData
 from sklearn.metrics import average_precision_score, roc_auc_score
+from tests.models.atacformer.tiny_module import TINY
 
 import chromatell as ctl
 from chromatell import ChromatellError
@@ -264,7 +265,7 @@ def test_bad_input_names_the_cure(cells, paired_cells):
         ctl.models.AtacFormer(cells.copy())
 
 
-def test_bad_options_name_the_cure(cells, tiny):
+def test_bad_options_name_the_cure(cells):
     data = cells.copy()
     ctl.models.AtacFormer.setup_anndata(data)
     family = ctl.models.AtacFormer
@@ -281,16 +282,16 @@ def test_bad_options_name_the_cure(cells, tiny):
         with pytest.raises(ChromatellError, match=message):
             family(data, **options)
     with pytest.raises(ChromatellError, match="max_length=4 leaves no room for bins: 4 tokens"):
-        family(data, max_length=4, **tiny).train(max_epochs=1)
+        family(data, max_length=4, **TINY).train(max_epochs=1)
     with pytest.raises(ChromatellError, match="is not trained"):
-        family(data, **tiny).embed(data)
+        family(data, **TINY).embed(data)
     with pytest.raises(ChromatellError, match="batches of tokens, not of cells: .*tokens_per_batch"):
-        family(data, **tiny).train(max_epochs=1, batch_size=64)
-    model = family(data, max_length=9, **tiny)
+        family(data, **TINY).train(max_epochs=1, batch_size=64)
+    model = family(data, max_length=9, **TINY)
     model.train(max_epochs=1)
     assert model.predict(data).shape == (300, 90)
     closed = cells.copy()
     closed.X = sp.csr_matrix(closed.shape, dtype=np.float32)
     family.setup_anndata(closed)
     with pytest.raises(ChromatellError, match="No bin is open in any training cell"):
-        family(closed, **tiny).train(max_epochs=1)
+        family(closed, **TINY).train(max_epochs=1)

@@ -1,4 +1,4 @@
-"""A tiny network of `AtacFormer` with nothing at zero, and sentences for it."""
+"""Sizes of a tiny `AtacFormer`, a tiny network with nothing at zero, and sentences for it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from chromatell.models.atacformer._batch import SentenceBatch
 from chromatell.models.atacformer._module import AtacFormerConfig, AtacFormerModule
 
+TINY = {"d": 32, "k": 16, "n_hidden": 64, "n_layers": 1, "n_heads": 2}
 N_BINS, N_EOS = 40, 3
 N_TOKENS = N_BINS + 3 + N_EOS
 

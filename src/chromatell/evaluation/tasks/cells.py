@@ -191,7 +191,7 @@ class CellTask(Task):
     def _validation_block(self, kind: str, block: Block) -> Block:
         """Return the pairs on which the best baseline is chosen: those scored, with 'val' in place of the split.
 
-        Of more than 2,000 cells these are drawn at random.
+        Where there are more than 2,000 cells, 2,000 are drawn at random.
         """
         found = self.splits.block(kind, VAL, np.arange(len(self.regions)))
         rows = block.rows if kind == CROSS_REGION else found.rows

@@ -20,7 +20,7 @@ from chromatell.evaluation.tables import TRACKS
 from chromatell.evaluation.views.tracks import PEAKS, SMOOTHED, TrackBins, is_smoothed
 from chromatell.metrics.tracks import RESOLUTIONS
 from chromatell.models._trained_on import STRETCHES, check_bins
-from chromatell.models.baselines.tracks import TRACK_BASELINES, TRACK_ORACLES, TrackBaselines, known_in_training
+from chromatell.models.baselines.tracks import TRACK_BASELINES, TRACK_ORACLES, TrackBaselines
 from chromatell.pp._mask_bins import mark_regions
 
 _MOST = 2_000_000  # bins on which thresholds and baselines are chosen
@@ -151,8 +151,7 @@ class TrackTask(Task):
         asked = self.request.kinds_of_baselines()
         if not asked:
             return []
-        others = [t for t in tracks.names_of(role=TARGET) if t in self.targets or known_in_training(tracks, t)]
-        fitter = TrackBaselines(tracks, list(dict.fromkeys([*others, *self.targets])))
+        fitter = TrackBaselines(tracks, self.targets, also=tracks.names_of(role=TARGET))
         for kind in asked if asked != ["all"] else []:
             one_of(kind, TRACK_BASELINES, "baselines")
             if kind not in fitter.possible():

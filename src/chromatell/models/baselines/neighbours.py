@@ -219,7 +219,7 @@ def nearest(
     Returns
     -------
     numpy.ndarray, uint16, or int32 where places need it (queries, <= k)
-        Of rows equally far away that of the lower place is nearer.
+        Where rows are equally far away, the one of the lower place is nearer.
     """
     searched = space if isinstance(space, Searched) else Searched(space)
     n = searched.n

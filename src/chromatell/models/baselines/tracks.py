@@ -13,16 +13,7 @@ from chromatell._keys import REGION_SPLIT_HOW, TRAIN, VAL
 from chromatell._validate import ChromatellError, examples
 from chromatell.data._tracks_table import ASSAY, INPUT, SAMPLE, TARGET
 from chromatell.data.tracks import BinnedTracks
-from chromatell.models.baselines.protocol import (
-    Axis,
-    Baseline,
-    Data,
-    Losses,
-    Option,
-    named,
-    oracles,
-    register,
-)
+from chromatell.models.baselines.protocol import Axis, Baseline, Data, Losses, Option, named, oracles, register
 
 NARROW = 5000  # bp
 _WIDEST = 2561  # bins
@@ -162,6 +153,8 @@ class TrackBaselines(Data):
         Tracks of role 'input' (of one sample) and 'target'.
     targets
         Names of those to predict; None takes those of the role.
+    also
+        Names of more targets, which come in where a training bin knows them.
 
     Attributes
     ----------
@@ -179,8 +172,8 @@ class TrackBaselines(Data):
     -----
     Each target is fitted where it is known, whatever the others are. The window of ridge is that for which the bins
     were split (``ctl.pp.split_regions(width=)``), at most 128 kb in bins of 50 bp; its penalty is for each target the
-    one with the least squared error on the validation bins, and a small one without. Of more than 500,000 training
-    bins every second, third, ... gives the weights, since neighbours tell the same.
+    one with the least squared error on the validation bins, and a small one without. Where there are more
+    than 500,000 training bins, every second, third, ... gives the weights, since neighbours tell the same.
     Predictions do not fall below the least training value, as those of `Nascent`. Normal equations add up over blocks
     of bins: no matrix of bins x window is made. Peak memory: about 40 bytes a bin and input of one chromosome, and 4
     bytes a target and bin that is predicted.
@@ -188,10 +181,14 @@ class TrackBaselines(Data):
 
     of = "tracks"
 
-    def __init__(self, tracks: BinnedTracks, targets: str | Sequence[str] | None = None) -> None:
+    def __init__(
+        self, tracks: BinnedTracks, targets: str | Sequence[str] | None = None, also: Sequence[str] = ()
+    ) -> None:
         super().__init__()
         self.tracks = tracks
-        self.targets = tracks.check_names(targets, TARGET)
+        asked = tracks.check_names(targets, TARGET)
+        known = {t for t in (*asked, *also) if _known_in_training(tracks, t)}
+        self.targets = [*asked, *(t for t in also if t in known and t not in asked)]
         self.inputs = [n for n in tracks.names_of(role=INPUT) if n not in self.targets]
         samples = tracks.table.loc[self.inputs, SAMPLE].unique()
         if len(samples) > 1:
@@ -199,11 +196,11 @@ class TrackBaselines(Data):
                 f"The inputs are of several samples ({examples(samples)}). Take one: "
                 f"tracks = tracks.select(sample={samples[0]!r})."
             )
-        if unknown := [t for t in self.targets if not known_in_training(tracks, t)]:
+        if unknown := [t for t in asked if t not in known]:
             raise ChromatellError(
                 f"There is no usable training bin in which {examples(unknown)} are known: nothing to fit a "
                 "baseline to. Split so that there is one, ctl.pp.split_regions(tracks, by='blocks'), name other "
-                f"targets, targets={[t for t in self.targets if t not in unknown]}, or leave the baselines out, "
+                f"targets, targets={[t for t in asked if t in known]}, or leave the baselines out, "
                 "baselines=None."
             )
         self.low = np.min([self._lowest(c) for c in tracks.chroms], axis=0)
@@ -314,7 +311,7 @@ class TrackBaselines(Data):
         return np.nanmin(values, axis=1, initial=np.inf).astype(np.float64)
 
 
-def known_in_training(tracks: BinnedTracks, target: str) -> bool:
+def _known_in_training(tracks: BinnedTracks, target: str) -> bool:
     """Return whether a target is known in any usable training bin."""
     return any(_known(tracks, chrom, TRAIN, target).size for chrom in tracks.chroms)
 

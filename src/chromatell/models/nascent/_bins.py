@@ -29,8 +29,8 @@ class TargetScale:
     Attributes
     ----------
     mean, deviation, low
-        Mean, standard deviation and least value (at most 0). Of classes the
-        last two are 1 and 0, or no limit of a hinge's margin.
+        Mean, standard deviation and least value (at most 0). For classes
+        the last two are 1 and 0, or no limit of a hinge's margin.
     share
         Share of the bins that are not 0.
     """

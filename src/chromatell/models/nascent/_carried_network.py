@@ -79,9 +79,9 @@ class Pieces:
     Attributes
     ----------
     x
-        Of each piece float16 (features, LENGTH + 2 * REACH).
+        float16 (features, LENGTH + 2 * REACH) for each piece.
     y
-        Of each float32 (targets, LENGTH): scaled, NaN where it is unknown or does not train.
+        float32 (targets, LENGTH) for each piece: scaled, NaN where it is unknown or does not train.
     plain
         How many of the first are of the sample as it is.
     """

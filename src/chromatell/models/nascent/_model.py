@@ -100,9 +100,9 @@ class Nascent(ChromatinModel):
     the files does not matter. Its CNN, with ``cnn=True``, is fitted on pieces of 512 bins, twice `max_bins` in all, and
     reads 31 more on each side: 24 filters, five residual convolutions dilated by 1 to 16, all targets at once;
     `max_epochs`, `lr` and `accelerator` are of the trees. What is predicted is smoothed by a Gaussian of 0 to 1,000 bp.
-    Of each target that width, and the CNN or none of it, are taken that have the least loss in validation bins as all
-    these samples see them (nothing that loses in the sample as it is); without any, or of a target that is known in
-    none, the CNN is half, and the width half of what the target was smoothed over, and trees are not stopped early; of
+    Each target takes the width, and the CNN or none of it, that have the least loss in validation bins as all these
+    samples see them (nothing that loses in the sample as it is); without any, or for a target that is known in none,
+    the CNN is half, and the width half of what the target was smoothed over, and trees are not stopped early; of
     fewer than 32 unchanged pieces (`max_bins` under 65,536, ``augment=False`` 8,192) there is no CNN, and a log line
     says so. ``card['smoothing']`` (bp) and ``card['cnn_share']`` say it. ``card['validation']`` says of each target how
     well the validation bins are predicted, and whether that is enough to have the mark at all; None where no bin of the

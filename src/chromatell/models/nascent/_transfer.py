@@ -188,7 +188,7 @@ class CarriedBins:
     def chosen(self, trees: Trees, blend: Blend, options: NascentConfig, seed: np.random.SeedSequence) -> Blend:
         """Return a blend with the share of the CNN and the width that have the least loss in these bins, or some.
 
-        Of a target that is known in none of them both stay as they are.
+        Both stay as they are for a target that is known in none of them.
         """
         piece = self.at // PIECE
         unchanged = np.unique(piece[: self.plain])

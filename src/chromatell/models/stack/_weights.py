@@ -159,9 +159,9 @@ class Moments:
     """What the weights are chosen by: products of the members with each other and with the truth, of each cell.
 
     A region counts by the inverse of its variance plus the mean variance, so that neither the open regions alone nor
-    the many that are nearly never open decide. Of a cell's errors, the part that is a multiple of the regions' means,
-    its level, which is depth, counts once; the rest, its profile, twice: what tells cells of one depth apart is small
-    beside the level, and was given up for it.
+    the many that are nearly never open decide. The part of a cell's errors that is a multiple of the regions'
+    means, its level, which is depth, counts once; the rest, its profile, twice: what tells cells of one depth apart is
+    small beside the level, and was given up for it.
 
     Parameters
     ----------
