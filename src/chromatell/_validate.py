@@ -18,7 +18,7 @@ from mudata import MuData
 
 from chromatell._errors import ChromatellError as ChromatellError
 from chromatell._errors import ChromatellWarning as ChromatellWarning
-from chromatell._keys import ATAC, ATAC_PRED, ENTRIES, RNA, SPLIT, SPLITS, TRAIN
+from chromatell._keys import ATAC, ATAC_PRED, ENTRIES, OWN_ARRAYS, OWN_COLUMNS, RNA, SPLIT, SPLITS, TRAIN
 from chromatell._nearest import did_you_mean, names_there
 from chromatell._nearest import examples as examples
 from chromatell._settings import file_name
@@ -318,6 +318,26 @@ def result_key(key: str, *own: str) -> str:
     if store_key(key) in ENTRIES and key not in own:
         raise ChromatellError(f"key_added={key!r} is what another tool of this package writes; choose another.")
     return key
+
+
+def free_entry(key: str, table: Any, where: str, *, mine: bool) -> None:
+    """Raise where a verb may not write the entry `key` of the user's table: it is read elsewhere, or the user's own.
+
+    `mine` says whether what is there under this name came from the verb.
+    """
+    if key in OWN_ARRAYS | OWN_COLUMNS:
+        raise ChromatellError(f"{where}[{key!r}] is what other tools of this package read; choose another key_added=.")
+    if key in table and not mine:
+        raise ChromatellError(
+            f"{where}[{key!r}] is there already, and not from this function. Choose another key_added=."
+        )
+
+
+def free_split(key: str, table: pd.DataFrame, where: str) -> None:
+    """Raise where a split may not be written into the column `key`, other than the package's own."""
+    if key != SPLIT:
+        held = set(table[key].dropna().unique()) if key in table else set()
+        free_entry(key, table, where, mine=held <= set(SPLITS))
 
 
 def store_key(key: str) -> str:

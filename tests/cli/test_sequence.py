@@ -55,6 +55,9 @@ def test_variant_is_that_of_the_api(trained, file, variants, tmp_path, capsys):
     names = ",".join(f"{chrom}-{pos}-{ref}-{alt}" for chrom, pos, _, ref, alt, *_ in rows)
     again = [names if word == str(variants) else word for word in words]
     assert main([*again, "--csv", str(csv), "--overwrite"]) == 0
+    largest = expected.loc[expected["effect"].abs().idxmax()]
+    shown = names.split(",")[int(largest["id"].removeprefix("rs"))]
+    assert f"; largest: {shown} in {largest['group']}," in capsys.readouterr().out  # alleles once
     named = pd.read_csv(csv, keep_default_na=False)
     assert ",".join(named["id"].unique()) == names
     np.testing.assert_allclose(named["effect"], expected["effect"], rtol=1e-5, atol=1e-7)
@@ -78,6 +81,8 @@ def test_ism_is_that_of_the_api(trained, file, tmp_path, capsys):
 def test_bad_calls(file, variants, tmp_path, refused):
     assert "Name an output" in refused(["variant", file, "--variants", variants], 2)
     csv = tmp_path / "e.csv"
+    said = refused(["variant", file, "--variants", variants, "-o", tmp_path / "e.tsv"], 2)
+    assert f"For the table alone: --csv {csv}" in " ".join(said.split())
     assert "variants" in refused(["variant", file, "--variants", tmp_path / "no.vcf", "--csv", csv], 1)
     assert "'other'" in refused(["ism", file, "--regions", "chr1:1-2", "--key", "other", "--csv", csv], 1)
     assert "must end in .csv" in refused(["ism", file, "--regions", "chr1:1-2", "--csv", tmp_path / "e.tsv"], 2)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import re
 
 import anndata as ad
 import mudata
@@ -111,6 +113,19 @@ def test_labels_of_one_line_and_groups_of_like_names(mdata, tmp_path):
         for block in stanzas(files[name].read_text()):
             assert not {"x", "hub x"} & set(block) - {"hub"}
     assert stanzas(files["hub.txt"].read_text())[0]["hub"] == "chromatell"
+
+
+def test_groups_that_files_are_named_alike_for_are_told(mdata, tmp_path, caplog):
+    mdata.obs["odd"] = ["T+", "T-", "B"]
+    logging.getLogger("chromatell").addHandler(caplog.handler)
+    files = ctl.io.write_tracks(mdata, "odd", tmp_path, genome=SIZES, what="predicted")
+    logging.getLogger("chromatell").removeHandler(caplog.handler)
+    assert set(files) == {"B_predicted.bw", "T_predicted.bw", "T_2_predicted.bw"}
+    told = dict(re.findall(r"(\w+): '(.*?)'", caplog.text))
+    assert told == {"T": "T+", "T_2": "T-"}
+    for name, group in told.items():  # each holds the values of the group that is told
+        cell = list(mdata.obs["odd"]).index(group)
+        assert intervals(files[f"{name}_predicted.bw"])["chr10"] == [(0, 500, pytest.approx(P[cell, 2]))]
 
 
 def test_names_without_chr_are_the_same_chromosome(mdata, tmp_path):

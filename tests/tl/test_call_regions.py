@@ -85,6 +85,14 @@ def test_a_bed_whose_name_says_so_is_packed_as_bgzip_does(tmp_path):
     assert (tmp_path / "other.gz").read_bytes() == cells
 
 
+@pytest.mark.parametrize("end", [".bz2", ".xz", ".zip", ".ZST"])
+def test_a_compression_that_is_not_written_is_refused(tmp_path, end):
+    """Plain text stood under such a name, which bunzip2 and pandas refuse to read."""
+    with pytest.raises(ctl.ChromatellError, match=rf"not as \{end}. Take path='.*peaks.bed.gz'"):
+        call_regions(observed(), "me3", threshold=1, path=tmp_path / f"peaks.bed{end}")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_threshold_is_the_lowest_with_few_enough_shuffled_bins(rng):
     values, chance = (
         rng.gamma(1, 2, 4000).round(1).astype(np.float32),

@@ -75,3 +75,85 @@ def test_an_activity_is_no_modality_that_other_verbs_read(mdata, name):
     with pytest.raises(ctl.ChromatellError, match=wrong):
         ctl.tl.gene_activity(m, key="atac", key_added=name)
     assert (name in m.mod) == (name != "atac_pred")
+
+
+@pytest.fixture(scope="module")
+def with_sequence():
+    m = ctl.datasets.simulate_sequence_multiome(n_cells=60, n_regions=40, seed=0)
+    ctl.pp.split_cells(m, seed=0)
+    rng = np.random.default_rng(0)
+    for name in ("X_pca", "X_umap"):
+        m["rna"].obsm[name] = rng.random((60, 4), dtype=np.float32)
+    m["atac"].obsm["X_umap"] = m["rna"].obsm["X_umap"]
+    m["atac"].obs["kind_mine"], m["atac"].obs["kind"] = "theirs", list("ab") * 30
+    m["atac"].varm["LSI"] = rng.random((40, 3))
+    m["atac"].var["gc"] = rng.random(40)
+    return m
+
+
+TAKEN = {  # verb -> the name, where that is read, whether the package reads it or the user had it there
+    "split_cells cell_type": (lambda m: ctl.pp.split_cells(m, key_added="cell_type"), "there already"),
+    "split_cells sample": (lambda m: ctl.pp.split_cells(m, key_added="sample"), "other tools"),
+    "split_regions chrom": (lambda m: ctl.pp.split_regions(m, by="random", key_added="chrom"), "other tools"),
+    "split_regions gc": (lambda m: ctl.pp.split_regions(m, by="random", key_added="gc"), "there already"),
+    "embed dna_code": (lambda m: ctl.pp.embed_sequence(m, key_added="dna_code"), "other tools"),
+    "embed LSI": (lambda m: ctl.pp.embed_sequence(m, key_added="LSI"), "there already"),
+    "add_sequence X_dna": (lambda m: ctl.pp.add_sequence(m, "no.fa", key_added="X_dna"), "other tools"),
+    "add_sequence LSI": (lambda m: ctl.pp.add_sequence(m, "no.fa", key_added="LSI"), "there already"),
+    "motif_activity": (lambda m: ctl.tl.motif_activity(m, key="atac", key_added="X_xchrom"), "other tools"),
+    "xchrom pca": (lambda m: ctl.tl.xchrom(m, key_added="pca"), "other tools"),
+    "xchrom umap": (lambda m: ctl.tl.xchrom(m, key_added="umap"), "there already"),
+    "atacformer umap": (lambda m: ctl.tl.atacformer(m, key_added="umap"), "there already"),
+    "atacformer kind": (lambda m: ctl.tl.atacformer(m, labels="kind", key_added="mine"), "there already"),
+}
+
+
+def values_of(m):
+    tables = [getattr(a, place) for a in (m, *m.mod.values()) for place in ("obs", "var", "obsm", "varm")]
+    return [{name: np.asarray(table[name]).tolist() for name in table} for table in tables]
+
+
+@pytest.mark.parametrize("name", TAKEN)
+def test_no_entry_of_the_users_is_replaced(with_sequence, name):
+    """`X_pca` was by xchrom(key_added='pca'), which reads it; the coordinates were by a split called 'chrom'."""
+    call, why = TAKEN[name]
+    before = values_of(with_sequence)
+    with pytest.raises(ctl.ChromatellError, match=f"{why}.*hoose another key_added="):
+        call(with_sequence)
+    assert values_of(with_sequence) == before
+
+
+def test_a_verbs_own_entry_is_replaced(with_sequence):
+    m = with_sequence.copy()
+    for _ in range(2):
+        ctl.pp.embed_sequence(m, n_components=2, key_added="short")
+        ctl.pp.split_cells(m, key_added="second", seed=0)
+        ctl.pp.split_regions(m, by="random", key_added="second", seed=0)
+        ctl.tl.xchrom(m, stem_filters=8, key_added="mine", train_kwargs={"max_epochs": 1})
+    m["atac"].varm["tokens"] = m["atac"].varm["dna_code"].astype(np.int64)
+    ctl.pp.add_sequence(m, key_added="tokens")  # the user's own are taken as they are
+    assert m["atac"].varm["tokens"].dtype == np.int8
+    assert m["rna"].obsm["X_mine"].shape == (60, 32)
+
+
+def test_two_labels_are_not_written_under_one_name(with_sequence):
+    """Of 'a kind' and 'a/kind', with a model each, the table of the first was lost."""
+    m = with_sequence.copy()
+    for name in ("a kind", "a/kind"):
+        m["atac"].obs[name] = list("ab") * 30
+    with pytest.raises(ctl.ChromatellError, match="of 'a kind', 'a/kind' would be written under one name"):
+        ctl.tl.atacformer(m, labels=["a kind", "a/kind"])
+
+
+PREDICTIONS = {
+    "dense": lambda m: ctl.tl.dense(m, key_added="atac"),
+    "baseline": lambda m: ctl.tl.baseline(m, "region_mean", key_added="atac"),
+    "add_prediction": lambda m: ctl.tl.add_prediction(m, np.full((60, 40), 0.5), key="atac"),
+}
+
+
+@pytest.mark.parametrize("verb", PREDICTIONS)
+def test_no_prediction_takes_the_name_of_what_was_measured(with_sequence, verb):
+    """key='atac' names the measured accessibility in every verb: such a prediction could never be asked for."""
+    with pytest.raises(ctl.ChromatellError, match="'atac' names what was measured; choose another"):
+        PREDICTIONS[verb](with_sequence.copy())

@@ -46,7 +46,7 @@ def _cells(args: argparse.Namespace) -> None:
     of_bins, of_both = (".h5ad", ".zarr"), (".h5mu", ".zarr")
     if args.output is not None:
         possible = {".h5ad": of_bins, ".h5mu": of_both}.get(args.input.suffix, (".h5mu", *of_bins))
-        check_output(args.output, [args.input], overwrite=args.overwrite, suffixes=possible)
+        check_output(args.output, [args.input], overwrite=args.overwrite, suffixes=possible, has_table=True)
 
     from anndata import AnnData
 

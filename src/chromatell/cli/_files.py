@@ -34,11 +34,13 @@ def check_output(
     kind: str = "data",
     store: Path | None = None,
     model: Path | None = None,
+    has_table: bool = False,
 ) -> None:
     """Raise, before hours of work, where the result could not be written to `path`, or predictions beside it.
 
     What is there is replaced only with `overwrite`, and only where it is of the `kind` to be written (see
-    ``chromatell.io._replace.check_target``). The `model` that is read is never replaced: the output does not hold it.
+    ``chromatell.io._replace.check_target``). The `model` that is read is never replaced: the output does not hold it. A
+    command that `has_table` writes one too, with ``--csv``.
 
     Raises
     ------
@@ -46,7 +48,8 @@ def check_output(
         Unknown ending, no such folder, a folder that is not ours to write, or there already; a `store` of predictions
         that is no `.zarr`, does not lie beside the output, or is there already.
     """
-    _check_file(path, inputs, overwrite, suffixes, kind)
+    instead = f" For the table alone: --csv {shlex.quote(str(path.with_suffix('.csv')))}" if has_table else ""
+    _check_file(path, inputs, overwrite, suffixes, kind, instead)
     if model is not None and model.exists() and path.exists() and path.samefile(model):
         raise UsageError(
             f"The output {str(path)!r} is the file of the model, which would be lost with all else in it. Name another."
@@ -61,9 +64,11 @@ def check_table(args: argparse.Namespace) -> None:
         check_output(args.csv, [args.input], overwrite=args.overwrite, suffixes=(".csv",), kind="text")
 
 
-def _check_file(path: Path, inputs: Sequence[Path], overwrite: bool, suffixes: Sequence[str], kind: str) -> None:
+def _check_file(
+    path: Path, inputs: Sequence[Path], overwrite: bool, suffixes: Sequence[str], kind: str, instead: str
+) -> None:
     if path.suffix not in suffixes:
-        raise UsageError(f"The output {str(path)!r} must end in {' or '.join(suffixes)}.")
+        raise UsageError(f"The output {str(path)!r} must end in {' or '.join(suffixes)}.{instead}")
     folder = path.absolute().parent
     if not folder.is_dir():
         raise UsageError(

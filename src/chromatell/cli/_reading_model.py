@@ -26,7 +26,7 @@ def check(args: argparse.Namespace) -> None:
         raise UsageError("Name an output: --csv TABLE.csv (- is stdout), -o OUT.h5mu, or both.")
     if args.output is not None:
         other = None if args.model == args.input else args.model  # the output holds all that the input does
-        check_output(args.output, [args.input], overwrite=args.overwrite, model=other)
+        check_output(args.output, [args.input], overwrite=args.overwrite, model=other, has_table=True)
     check_table(args)
     check_there(args.fasta, "FASTA")
     check_data(args.input)

@@ -23,6 +23,7 @@ def run(args: argparse.Namespace) -> None:
     check(args)
     variants = _variants(args.variants)
 
+    from chromatell.genome.variant_names import is_variant_name
     from chromatell.tl import variant_effect
 
     mdata = given_cells(args)
@@ -31,7 +32,9 @@ def run(args: argparse.Namespace) -> None:
     table = mdata.uns[UNS][VARIANT_EFFECT]
     if write_results(mdata, table, args) and settings.verbosity:
         top = table.reindex(table["effect"].abs().sort_values(ascending=False).index).iloc[0]
-        said = f"{len(table):,} effects; largest: {top['id'] or top['chrom']} {top['ref']}>{top['alt']}"
+        named = is_variant_name(top["id"]) and "," not in top["id"]
+        what = top["id"] if named else f"{top['id'] or top['chrom']} {top['ref']}>{top['alt']}"
+        said = f"{len(table):,} effects; largest: {what}"
         output().print(
             f"{said} in {top['group']}, {top['effect']:+.3f} (p {top['p']:.2g}).", soft_wrap=True, markup=False
         )

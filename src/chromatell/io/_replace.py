@@ -22,6 +22,17 @@ from chromatell.io._zarr_guard import NODE_FILES
 
 TRACKS_KIND = "chromatell-binned-tracks"  # `encoding-type` of a store of tracks
 PREDICTION_FILES = "ctl_files"  # attribute of a store of predictions: each file's size and SHA-256
+UNPACKABLE = (
+    ".bz2",
+    ".xz",
+    ".lzma",
+    ".zst",
+    ".zip",
+    ".7z",
+    ".z",
+    ".lz4",
+    ".br",
+)  # compressions that no text is written in
 PACKED = (".gz", ".bgz")  # how the name of a text ends that is written as bgzip does
 CARD_SAYS = "A chromatell model of the family"
 _DATA_KINDS = frozenset({"anndata", "MuData", "mudata"})

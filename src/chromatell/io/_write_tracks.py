@@ -117,6 +117,7 @@ def write_tracks(
         )
     layouts = {kind: _Layout(coordinates(mdata, found.regions), sizes, kind) for kind, found in sources.items()}
     folder, names = Path(path), _names(groups)
+    _say_names(names, groups)
     files = {f"{name}_{kind}.bw": folder / f"{name}_{kind}.bw" for name in names for kind in sources}
     texts: dict[str, str] = {}
     if hub:
@@ -233,7 +234,7 @@ def _genome(mdata: MuData, genome: Any) -> tuple[dict[str, int], str]:
 
 def _names(groups: Sequence[str]) -> list[str]:
     """Return names of files, one a group: letters, digits and '_'."""
-    names = [re.sub(r"[^A-Za-z0-9]+", "_", group).strip("_") or "group" for group in groups]
+    names = [_file_name(group) for group in groups]
     seen: dict[str, int] = {}
     out = []
     for name in names:
@@ -243,6 +244,19 @@ def _names(groups: Sequence[str]) -> list[str]:
     if len({n.lower() for n in out}) < len(out):
         out = [f"{name}_{i + 1}" for i, name in enumerate(names)]
     return out
+
+
+def _say_names(names: Sequence[str], groups: Sequence[str]) -> None:
+    """Say which file holds which group where its name does not: two are named alike but for what files cannot have."""
+    plain = [_file_name(group) for group in groups]
+    shared = {name for name in map(str.lower, plain) if sum(name == p.lower() for p in plain) > 1}
+    told = [f"{n}: {g!r}" for n, g, p in zip(names, groups, plain, strict=True) if p.lower() in shared or p == "group"]
+    if told:
+        logger.warning("Names of groups are alike as names of files, which hold: %s.", "; ".join(told))
+
+
+def _file_name(group: str) -> str:
+    return re.sub(r"[^A-Za-z0-9]+", "_", group).strip("_") or "group"
 
 
 def _check_files(folder: Path, files: Mapping[str, Path], *, overwrite: bool) -> None:

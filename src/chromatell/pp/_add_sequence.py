@@ -12,7 +12,7 @@ from mudata import MuData
 
 from chromatell._keys import ATAC, CHROM, DNA, HAS_SEQUENCE, SEQUENCE, UNKNOWN_SHARE, UNS
 from chromatell._settings import logger
-from chromatell._validate import ChromatellError, check_tables, examples, result_key
+from chromatell._validate import ChromatellError, check_tables, examples, free_entry, result_key
 from chromatell.data.named import Modalities, modalities
 from chromatell.genome.builds import ChromSizes, chromosome_sizes, identify, normalised
 from chromatell.genome.genome import Genome
@@ -111,6 +111,9 @@ def add_sequence(
     check_tables(mdata)
     _check_arguments(width, max_unknown, key_added)
     atac = regions_of(mdata)
+    if key_added != DNA:
+        tokens_there = getattr(atac.varm.get(key_added), "dtype", None) == np.int8
+        free_entry(key_added, atac.varm, "varm", mine=fasta is None or tokens_there)
     if fasta is None:
         tokens, n_padded = _present(atac, key_added, width)
         name = build = ""

@@ -12,7 +12,16 @@ from mudata import MuData
 
 from chromatell._keys import ATAC, CHROM, DNA, TRAIN, UNS, X_DNA
 from chromatell._settings import logger, settings
-from chromatell._validate import ChromatellError, check_tables, examples, in_range, one_of, region_split_of, result_key
+from chromatell._validate import (
+    ChromatellError,
+    check_tables,
+    examples,
+    free_entry,
+    in_range,
+    one_of,
+    region_split_of,
+    result_key,
+)
 from chromatell.data.named import Modalities, modalities
 from chromatell.genome.genome import Genome
 from chromatell.genome.regions import has_coordinates, region_table, same_names
@@ -119,7 +128,7 @@ def embed_sequence(
     ((40, 8), '5-mers')
     """
     check_tables(data)
-    result_key(key_added)
+    _check_key(data, key_added)
     one_of(method, METHODS, "method")
     n_components = in_range(n_components, 1, 4096, "n_components")
     max_unknown = in_range(max_unknown, 0, 1, "max_unknown", whole=False)
@@ -156,6 +165,12 @@ def embed_sequence(
             int((~has).sum()), has.size, examples(opened.var_names[~has]), 100 * max_unknown,
         )  # fmt: skip
     return target if copy else None
+
+
+def _check_key(data: MuData | AnnData, key: str) -> None:
+    result_key(key)
+    if key != X_DNA:
+        free_entry(key, regions_of(data).varm, "varm", mine=key in data.uns.get(UNS, {}))
 
 
 def _sequences(

@@ -19,6 +19,7 @@ from chromatell._validate import (
     ChromatellError,
     called,
     examples,
+    free_split,
     labelled,
     paired,
     result_key,
@@ -87,6 +88,7 @@ def split_cells(
     """
     result_key(key_added, SPLIT_HOW)
     _check_object(mdata)
+    free_split(key_added, mdata.obs, "obs")
     asked = split_fractions(fractions, _USUAL, "cell")
     parts = asked.copy()
     resolved = settings.resolve_seed(seed)

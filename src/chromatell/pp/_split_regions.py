@@ -15,7 +15,15 @@ from chromatell._docs import documented
 from chromatell._keys import ATAC, CHROM, DNA, END, REGION_SPLIT_HOW, SPLIT, SPLITS, START, UNS
 from chromatell._settings import logger, settings
 from chromatell._unread import refuse_unread, usual
-from chromatell._validate import ChromatellError, check_tables, in_range, one_of, result_key, split_fractions
+from chromatell._validate import (
+    ChromatellError,
+    check_tables,
+    free_split,
+    in_range,
+    one_of,
+    result_key,
+    split_fractions,
+)
 from chromatell.data._tracks_anndata import is_tracks
 from chromatell.data.named import Modalities, modalities
 from chromatell.data.tracks import BinnedTracks
@@ -153,6 +161,7 @@ def split_regions(
     refuse_unread(options, usual(split_regions), readers)
     result_key(key_added, REGION_SPLIT_HOW)
     atac = regions_of(mdata)
+    free_split(key_added, atac.var, "var")
     asked = split_fractions(fractions, USUAL, "region")
     parts = asked.copy()
     window = _window(atac, width)

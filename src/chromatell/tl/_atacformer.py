@@ -14,7 +14,16 @@ from chromatell._keys import ATAC, RNA
 from chromatell._rows import with_tables
 from chromatell._settings import logger
 from chromatell._unread import refuse_unread, usual
-from chromatell._validate import ChromatellError, check_tables, modality, one_of, paired, unique_names
+from chromatell._validate import (
+    ChromatellError,
+    check_tables,
+    free_entry,
+    modality,
+    name_list,
+    one_of,
+    paired,
+    unique_names,
+)
 from chromatell.data.named import Layer, modalities
 from chromatell.data.predictions import write_cell_columns, write_out_of_range, written_together
 from chromatell.io._uns_store import model_keys, read_record, write_record
@@ -123,6 +132,7 @@ def atacformer(
     one_of(depth, DEPTHS, "depth")
     how = training(seed, train_kwargs)
     inner = _shared(data)
+    _check_names(data, key_added, labels)
     predicts = context is not None and isinstance(data, MuData)
     given = {"depth": depth, "out": None if out is None else str(out)}
     refuse_unread(given, usual(atacformer), [(given, predicts, "predictions from context='X_pca', of a MuData")])
@@ -151,9 +161,21 @@ def atacformer(
     return target if copy else None
 
 
+def _check_names(data: AnnData | MuData, key: str, labels: Any) -> None:
+    """Raise where what is to be written of cells, other than under the usual names, would replace the user's."""
+    if key == "atacformer":
+        return
+    from chromatell.models.atacformer._data import written_name
+
+    cells, mine = data.mod[ATAC] if isinstance(data, MuData) else data, key in model_keys(data)
+    free_entry(f"X_{key}", cells.obsm, "obsm", mine=mine)
+    for label in name_list(labels, "labels"):
+        free_entry(written_name(label, key), cells.obs, "obs", mine=mine)
+
+
 def _label_columns(data: AnnData | MuData, key: str) -> list[str]:
     """Return the columns of the labels of the model that is there under this key, which is about to be replaced."""
-    from chromatell.models.atacformer._reader import label_column
+    from chromatell.models.atacformer._data import written_name
 
     if key not in model_keys(data):
         return []
@@ -162,7 +184,7 @@ def _label_columns(data: AnnData | MuData, key: str) -> list[str]:
     except ChromatellError:  # damaged: nothing can be known of it
         logger.info("The model %r that is replaced cannot be read: columns that it wrote stay.", key)
         return []
-    return [label_column(label, key) for label in labels]
+    return [written_name(label, key) for label in labels]
 
 
 def _remove_labels(adata: AnnData, columns: list[str]) -> None:

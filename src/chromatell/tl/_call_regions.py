@@ -18,7 +18,7 @@ from chromatell._unread import Readers, refuse_unread, usual
 from chromatell._validate import ChromatellError, examples, in_range, warn
 from chromatell.data._tracks_smooth import smooth
 from chromatell.data.tracks import BinnedTracks, as_tracks
-from chromatell.io._replace import PACKED, check_target
+from chromatell.io._replace import PACKED, UNPACKABLE, check_target
 from chromatell.io._tabix import write_bgzf
 from chromatell.io._write import beside
 from chromatell.models import load
@@ -95,7 +95,7 @@ def call_regions(
         How often; each costs a prediction.
     path
         Write a BED file with six columns: sorted by chromosome and start, scores from 0 to 1000. One that ends in
-        ``.gz`` is packed as bgzip does, which gunzip, bedtools and tabix read.
+        ``.gz`` is packed as bgzip does, which gunzip, bedtools and tabix read; other compressions are refused.
     overwrite
         Replace what is at `path`.
     seed
@@ -168,6 +168,11 @@ def call_regions(
         raise ChromatellError(f"regions={regions!r} names no chromosome; there: {examples(held.chroms)}. Leave it out.")
     file = None if path is None else Path(path)
     if file is not None:
+        if file.suffix.lower() in UNPACKABLE:
+            raise ChromatellError(
+                f"path={str(file)!r}: a BED is written as plain text or, where its name ends in .gz, packed; not as "
+                f"{file.suffix}. Take path={str(file.with_suffix('.gz'))!r}."
+            )
         check_target(file, "text", overwrite=overwrite)
     if calibrate is not None and threshold is not None:
         raise ChromatellError("calibrate= finds the threshold, and threshold= gives it. Leave one of the two out.")

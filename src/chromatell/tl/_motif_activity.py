@@ -14,7 +14,7 @@ from chromatell._docs import documented
 from chromatell._keys import ATAC, DNA, MOTIF_ACTIVITY, RNA, UNS
 from chromatell._progress import progress
 from chromatell._settings import logger, settings
-from chromatell._validate import ChromatellError, check_tables, examples, in_range, result_key, warn
+from chromatell._validate import ChromatellError, check_tables, examples, free_entry, in_range, result_key, warn
 from chromatell.data.chosen import Accessibility, accessibility, coordinates
 from chromatell.data.named import Modalities, modalities
 from chromatell.genome.motifs import Motifs, read_motifs, scan, score_threshold, vertebrate_motifs
@@ -123,11 +123,7 @@ def motif_activity(
     host = RNA if RNA in mdata.mod else ATAC
     if host not in mdata.mod or not mdata.mod[host].obs_names.equals(mdata.obs_names):
         raise ChromatellError(f"mdata.mod[{host!r}] must have the cells of mdata, in their order: its obsm is written.")
-    if key_added in mdata.mod[host].obsm and key_added not in mdata.uns.get(UNS, {}):
-        raise ChromatellError(
-            f"mdata.mod[{host!r}].obsm[{key_added!r}] is there already, and not from this function. Choose another "
-            "key_added=."
-        )
+    free_entry(key_added, mdata.mod[host].obsm, f"mdata.mod[{host!r}].obsm", mine=key_added in mdata.uns.get(UNS, {}))
     tokens = _tokens(mdata, found, window)
     held = (
         _given(matches, found.regions, key) if matches is not None else _scanned(mdata, motifs, tokens, pvalue, release)

@@ -13,6 +13,8 @@ from chromatell._validate import ChromatellError, modality, store_key
 from chromatell.data.accessibility import selected
 from chromatell.data.predictions import predicted_regions, prediction_keys
 
+_MEASURED = "{key!r} names what was measured; choose another, such as '{key}_mine'."
+
 
 def target_regions(mdata: MuData) -> pd.Index:
     """Return the regions that a new prediction must have: those of ``atac_pred``, else the selected ones."""
@@ -38,6 +40,8 @@ def fits_in_memory(n_cells: int, n_regions: int) -> None:
 
 def model_key(key: str, baselines: Iterable[str]) -> str:
     """Return the name of a model and its prediction; raise where it cannot be stored or is that of a baseline."""
+    if key == ATAC:
+        raise ChromatellError(_MEASURED.format(key=key))
     if store_key(key) in baselines:
         raise ChromatellError(f"{key!r} is the name of a baseline; choose another, such as '{key}_mine'.")
     return key
@@ -45,7 +49,8 @@ def model_key(key: str, baselines: Iterable[str]) -> str:
 
 def replaceable(mdata: MuData, key: str, family: str) -> None:
     """Raise where `key` cannot be stored, or names a prediction of another family: that one is not written over."""
-    store_key(key)
+    if store_key(key) == ATAC:
+        raise ChromatellError(_MEASURED.format(key=key))
     if key not in prediction_keys(mdata):
         return
     provenance = mdata.mod[ATAC_PRED].uns.get(UNS, {}).get(PROVENANCE, {}).get(key, {})

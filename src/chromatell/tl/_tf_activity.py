@@ -18,6 +18,7 @@ from chromatell._validate import (
     ChromatellError,
     check_tables,
     examples,
+    free_entry,
     in_range,
     modality,
     one_of,
@@ -162,10 +163,7 @@ def tf_activity(
 
 def _check_key(mdata: MuData, rna: AnnData, key: str) -> None:
     result_key(key)
-    if key in rna.obsm and key not in mdata.uns.get(UNS, {}):
-        raise ChromatellError(
-            f"mdata.mod['rna'].obsm[{key!r}] is there already, and not from this function. Choose another key_added=."
-        )
+    free_entry(key, rna.obsm, "mdata.mod['rna'].obsm", mine=key in mdata.uns.get(UNS, {}))
 
 
 def _motifs(motifs: Motifs | None, rna: AnnData, length: int, release: str | None) -> dict[str, np.ndarray]:

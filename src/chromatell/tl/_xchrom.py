@@ -11,9 +11,10 @@ from mudata import MuData
 
 from chromatell._docs import documented
 from chromatell._keys import ATAC, DNA, RNA, X_PCA, X_XCHROM
-from chromatell._validate import check_tables
+from chromatell._validate import check_tables, free_entry
 from chromatell.data.named import Layer, modalities
 from chromatell.genome.motifs import Motifs
+from chromatell.io._uns_store import model_keys
 from chromatell.models import family_class
 from chromatell.tl._train import train_and_store, training
 
@@ -111,7 +112,7 @@ def xchrom(
     (120, 32)
     """
     check_tables(mdata)
-    name = X_XCHROM if key_added == "xchrom" else f"X_{key_added}"
+    name = _embedding_name(mdata, key_added)
 
     def embeddings(model: Any, inner: MuData) -> dict[tuple[str, str, str], np.ndarray]:
         k = model.network.n_embed
@@ -143,3 +144,14 @@ def xchrom(
         also=embeddings,
         copy=copy,
     )
+
+
+def _embedding_name(mdata: MuData, key: str) -> str:
+    """Return the name of the embeddings of cells and regions; raise where it is taken."""
+    if key == "xchrom":
+        return X_XCHROM
+    for modality, place in ((RNA, "obsm"), (ATAC, "varm")):
+        if modality in getattr(mdata, "mod", {}):
+            where = f"mdata.mod[{modality!r}].{place}"
+            free_entry(f"X_{key}", getattr(mdata.mod[modality], place), where, mine=key in model_keys(mdata))
+    return f"X_{key}"

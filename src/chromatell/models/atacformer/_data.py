@@ -82,6 +82,11 @@ def label_column(data: AnnData | MuData, key: str) -> pd.Series:
     raise ChromatellError(f"labels: did not find {key!r} in obs; columns there: {names_there(there, key)}.")
 
 
+def written_name(label: str, key: str) -> str:
+    """Return the name under which the classes of a label, and their probabilities, are written."""
+    return "".join(c if c.isalnum() or c in "_.-" else "_" for c in f"{label}_{key}")  # '/' nests in a file
+
+
 def check_labels(data: AnnData | MuData, labels: str | Sequence[str] | None, rows: np.ndarray) -> dict[str, list[str]]:
     """Return the classes of each label, as the training cells at `rows` have them."""
     found = {}
@@ -99,6 +104,13 @@ def check_labels(data: AnnData | MuData, labels: str | Sequence[str] | None, row
                 "cells: these are no names of groups. Name another column, such as 'cell_type'."
             )
         found[key] = classes
+    written = {key: written_name(key, "") for key in found}
+    alike = [key for key, name in written.items() if list(written.values()).count(name) > 1]
+    if alike:
+        raise ChromatellError(
+            f"labels: what is said of {examples(alike)} would be written under one name: of a name letters, digits, '_', '.' and "
+            "'-' are kept. Rename one of these columns."
+        )
     return found
 
 

@@ -16,7 +16,7 @@ from chromatell._validate import ChromatellError
 from chromatell.data.cells import row_blocks
 from chromatell.models._support import observed_atac
 from chromatell.models.atacformer._batch import SentenceBatch
-from chromatell.models.atacformer._data import align, atac_of, context_source
+from chromatell.models.atacformer._data import align, atac_of, context_source, written_name
 from chromatell.models.atacformer._fitted import Fitted
 from chromatell.models.atacformer._module import AtacFormerModule
 from chromatell.models.atacformer._sentences import Sentences
@@ -176,11 +176,6 @@ def looked_for(fitted: Fitted, reader: Reader, data: Any, *, read: bool, depth: 
     return np.diff(align(observed_atac(data), fitted.vocabulary.bins).indptr).astype(np.float32)
 
 
-def label_column(label: str, key: str) -> str:
-    """Return the name under which the classes of a label, and their probabilities, are written."""
-    return "".join(c if c.isalnum() or c in "_.-" else "_" for c in f"{label}_{key}")  # '/' nests in a file
-
-
 def named_columns(
     key: str, embedding: np.ndarray, tables: dict[str, pd.DataFrame]
 ) -> tuple[dict[str, pd.Categorical], dict[str, np.ndarray]]:
@@ -188,7 +183,7 @@ def named_columns(
     obs = {}
     obsm = {X_ATACFORMER if key == "atacformer" else f"X_{key}": embedding}
     for label, table in tables.items():
-        name = label_column(label, key)
+        name = written_name(label, key)
         probability = table.to_numpy()
         obs[name] = pd.Categorical.from_codes(probability.argmax(axis=1), categories=list(table.columns))
         obsm[name] = probability
