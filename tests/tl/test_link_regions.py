@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
+import dataclasses
 
 import numpy as np
 import pandas as pd
@@ -10,8 +10,7 @@ import pytest
 import torch
 
 import chromatell as ctl
-from chromatell.models.dense._gene_effects import GeneEffects
-from chromatell.tl._link_regions import _say_share
+from chromatell.models.dense._gene_effects import GeneEffects, StackEffects
 
 
 @pytest.fixture(scope="module")
@@ -23,11 +22,16 @@ def mdata():
     return mdata
 
 
-def logits(model, z, sizes):
-    """By the network itself, cell by cell, at the mean depth: (cells, regions), mean over members."""
+def each_member(model, z, sizes):
+    """Logits by the network itself, cell by cell, at the mean depth: (members, cells, regions)."""
     batch = model._batch(z, sizes, np.zeros(len(z), dtype=np.float32))
     with torch.no_grad():
-        return model.module.decode(model.module.encode(batch), batch, 0, len(model.regions)).mean(dim=0).numpy()
+        return model.module.decode(model.module.encode(batch), batch, 0, len(model.regions)).numpy()
+
+
+def logits(model, z, sizes):
+    """Their mean over members, (cells, regions)."""
+    return each_member(model, z, sizes).mean(axis=0)
 
 
 @pytest.mark.parametrize("linked", [False, True])
@@ -49,13 +53,15 @@ def test_an_effect_is_the_mean_difference_of_the_cells_log_odds(mdata, linked):
         assert used[i] == cells.sum()
         z = effects.z.copy()
         z[:, gene] = -model.fitted.expression.mean[gene] / model.fitted.expression.sd[gene]
-        change = logits(model, effects.z, effects.sizes) - logits(model, z, effects.sizes)
+        change = logits(model, effects.z, effects.scores.beside) - logits(model, z, effects.scores.beside)
         np.testing.assert_allclose(found[i], change[cells].mean(axis=0), atol=2e-5)
         assert np.abs(change[~cells]).max() < 1e-5
     ((_, _, slope),) = effects.of(genes, "gradient")
     z = effects.z.copy()
     z[:, 3] += 0.02
-    direct = (logits(model, z, effects.sizes) - logits(model, effects.z, effects.sizes)).mean(axis=0) / 0.02
+    direct = (logits(model, z, effects.scores.beside) - logits(model, effects.z, effects.scores.beside)).mean(
+        axis=0
+    ) / 0.02
     np.testing.assert_allclose(slope[0], direct, atol=5e-3)
 
 
@@ -83,7 +89,7 @@ def test_a_pvalue_is_a_rank_among_regions_elsewhere(mdata):
     table = out.uns["ctl"]["one"]["table"]
     assert set(table["gene"]) == {gene}
     model = ctl.models.load(mdata, key="dense")
-    ((_, _, effect),) = GeneEffects(model, mdata).of(np.array([4]), "knockout")
+    ((_, _, effect),) = StackEffects(model, mdata).of(np.array([4]), "knockout")
     chrom = mdata.mod["atac"].var["chrom"].to_numpy()
     null = np.abs(effect[0][chrom != mdata.mod["rna"].var.loc[gene, "chrom"]])
     for _, row in table.iterrows():
@@ -92,13 +98,67 @@ def test_a_pvalue_is_a_rank_among_regions_elsewhere(mdata):
         assert row["pvalue"] == pytest.approx((1 + (null >= abs(own)).sum()) / (1 + null.size))
 
 
-@pytest.mark.parametrize(("share", "level"), [(0.0, "WARNING"), (0.7, "INFO"), (None, "")])
-def test_it_says_that_a_network_with_a_small_share_is_asked_alone(share, level, caplog, monkeypatch):
-    stack = None if share is None else SimpleNamespace(network_weight=share)
-    monkeypatch.setattr(ctl._settings.logger, "propagate", True)
-    _say_share(SimpleNamespace(fitted=SimpleNamespace(stack=stack)))
-    assert {r.levelname for r in caplog.records} == ({level} if level else set())
-    assert not caplog.records or f"is {share:.2f}" in caplog.text
+@pytest.mark.parametrize("likelihood", ["bernoulli", "poisson"])
+def test_of_a_stack_what_predicts_is_asked(mdata, likelihood):
+    """By hand from the stored arrays: ridge beside the network, whose sum is asked with the gene and without it."""
+    data = mdata[mdata.obs["ctl_split"] == "test"].copy()
+    trained = ctl.tl.dense(
+        mdata, seed=0, key_added=likelihood, likelihood=likelihood, train_kwargs={"max_epochs": 3}, copy=True
+    )
+    model = ctl.models.load(trained, key=likelihood)
+    stack = model.fitted.stack
+    assert stack.simple.beta is not None, "the ridge has a weight here"
+    model.fitted.stack = dataclasses.replace(stack, weights={"ridge": 0.6, "network": 0.4})
+    stored = model.to_record().arrays
+    effects = StackEffects(model, data)
+    z, library = effects.z, effects.scores.sizes[:, 0]
+    depth = model.fitted.depth_model
+
+    def by_hand(z):
+        members = each_member(model, z, effects.scores.beside)
+        network = (-np.expm1(-np.exp(members)) if likelihood == "poisson" else 1 / (1 + np.exp(-members))).mean(axis=0)
+        scale = stored["stack.depth"][0]
+        design = np.column_stack([z @ stored["stack.projection"] / scale, library]) - stored["stack.centre"]
+        ridge = np.clip(stored["stack.mean"] + design @ stored["stack.beta"], 1e-6, 1 - 1e-6)
+        own = depth.depth_of(depth.predict(z, effects.scores.sizes))  # the rate at the mean depth, not at the cell's
+        ridge = 1 - (1 - ridge) ** (depth.depth_of(np.zeros(len(z))) / own)[:, None]
+        p = 0.4 * network + 0.6 * ridge
+        return np.log(-np.log1p(-p)) if likelihood == "poisson" else np.log(p / (1 - p))
+
+    base = model.predict(data, depth="fixed")
+    value = by_hand(z)
+    direct = -np.expm1(-np.exp(value)) if likelihood == "poisson" else 1 / (1 + np.exp(-value))
+    np.testing.assert_allclose(direct, base, atol=2e-5)
+    gene = 3
+    absent = z.copy()
+    absent[:, gene] = -model.fitted.expression.mean[gene] / model.fitted.expression.sd[gene]
+    expressed = data.mod["rna"].X.toarray()[:, gene] > 0
+    ((_, used, found),) = effects.of(np.array([gene]), "knockout")
+    assert used.tolist() == [expressed.sum()]
+    np.testing.assert_allclose(found[0], (value - by_hand(absent))[expressed].mean(axis=0), atol=5e-4)
+    assert np.abs(found[0]).max() > 0.05
+    more, less = z.copy(), z.copy()
+    more[:, gene] += 0.05
+    less[:, gene] -= 0.05
+    ((_, used, slope),) = effects.of(np.array([gene]), "gradient")
+    assert used.tolist() == [data.n_obs]
+    np.testing.assert_allclose(slope[0], (by_hand(more) - by_hand(less)).mean(axis=0) / 0.1, atol=2e-3)
+    assert np.abs(slope[0]).max() > 0.03
+
+
+def test_a_network_that_predicts_nothing_moves_nothing(mdata):
+    """Two models whose networks differ and have no weight in the stack have the same links."""
+    data = mdata.copy()
+    model = ctl.models.load(data, key="dense")
+    model.fitted.stack = dataclasses.replace(model.fitted.stack, weights={"ridge": 1.0})
+    tables = []
+    for _ in range(2):
+        ctl.tl.link_regions(data, model=model, genes=["gene_5"], n_cells=300, seed=0)
+        tables.append(data.uns["ctl"]["region_links"]["table"])
+        with torch.no_grad():
+            model.module.weight *= -1
+    pd.testing.assert_frame_equal(*tables)
+    assert np.abs(tables[0]["effect"]).max() > 0.01
 
 
 def test_what_cannot_be_used_is_said(mdata):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from typing import Any, Unpack
 
@@ -15,7 +14,7 @@ from chromatell._compat import text_of
 from chromatell._docs import documented, example
 from chromatell._keys import CHROM, LINKS, REGION_LINKS, RNA, UNS
 from chromatell._progress import progress
-from chromatell._settings import logger, settings
+from chromatell._settings import settings
 from chromatell._validate import ChromatellError, examples, in_range, modality, one_of, result_key
 from chromatell.data.chosen import coordinates
 from chromatell.data.named import Modalities, modalities
@@ -26,7 +25,6 @@ from chromatell.tl._measured_tests import false_discovery
 from chromatell.tl._sequences import stored_model
 
 METHODS = ("knockout", "gradient")
-_MOSTLY = 0.5  # share of the network in a prediction below which it is warned of
 
 
 @modalities
@@ -91,11 +89,10 @@ def link_regions(
     Notes
     -----
     This asks the model, not the cell: it says what the model has learned from coexpression, among other things, and a
-    gene may stand for another that it goes with. Where a `Dense` predicts with a stack, the network alone is asked,
-    which is logged, as a warning where that is less than half of the prediction (``model.card['predicts']``); train one
-    with ``stack=False`` to ask what predicts. Genes that under 10 of the drawn cells express are left out. A `Dense`
-    is decoded once a gene; the others predict the cells once a gene, so name some. Peak memory: cells x genes, and 128
-    genes x regions; for the others, three matrices of the drawn cells x regions.
+    gene may stand for another that it goes with. Genes that under 10 of the drawn cells express are left out. The cells
+    that express a gene are predicted without it, at the mean depth: 755 genes of 500 cells x 5,399 regions take 12 s
+    of one core. A `Dense` without a stack, whose log-odds are linear in its state, is decoded once a gene. Peak memory:
+    cells x genes, and three matrices of the drawn cells x regions; without a stack 128 genes x regions.
 
     Examples
     --------
@@ -104,7 +101,7 @@ def link_regions(
     >>> list(mdata.uns["ctl"]["region_links"]["table"].columns[:4])
     ['gene', 'region', 'distance', 'effect']
     """
-    from chromatell.models.dense._gene_effects import GeneEffects
+    from chromatell.models.dense._gene_effects import GeneEffects, StackEffects
 
     one_of(method, METHODS, "method")
     result_key(key_added)
@@ -118,8 +115,8 @@ def link_regions(
     rows = np.sort(np.random.default_rng(seed).permutation(expression.n_obs)[:n_cells])
     effects: Any
     if model.family == "dense":
-        _say_share(model)
-        effects = GeneEffects(model, mdata if len(rows) == expression.n_obs else mdata[rows])
+        of = GeneEffects if model.fitted.stack is None else StackEffects
+        effects = of(model, mdata if len(rows) == expression.n_obs else mdata[rows])
     elif method == "gradient":
         raise ChromatellError(
             f"method='gradient' needs a Dense; the model is of family {model.family!r}. Take method='knockout'."
@@ -156,17 +153,6 @@ def link_regions(
     written = {"table": table, "settings": pd.DataFrame([about], index=["0"])}
     target.uns[UNS] = {**target.uns.get(UNS, {}), key_added: written}
     return target if copy else None
-
-
-def _say_share(model: Any) -> None:
-    """Say where a `Dense` predicts with more than its network, which is what is asked here."""
-    share = 1.0 if model.fitted.stack is None else model.fitted.stack.network_weight
-    if share < 1:
-        logger.log(
-            logging.INFO if share >= _MOSTLY else logging.WARNING,
-            "Effects are of the network alone, whose share in what the model predicts is %.2f. To ask what predicts, "
-            "train the network alone: ctl.tl.dense(mdata, stack=False).", share,
-        )  # fmt: skip
 
 
 def _pvalue(effect: np.ndarray, null: np.ndarray) -> np.ndarray:

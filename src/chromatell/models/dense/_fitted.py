@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -25,12 +25,30 @@ from chromatell.data.smoothing import Smoothing, fit_smoothing
 from chromatell.data.sparse_expression import projected
 from chromatell.data.stored import stored
 from chromatell.models.dense._links import linked_pairs
-from chromatell.models.dense._module import DenseConfig
+from chromatell.models.dense._module import N_SIZES, DenseConfig
 from chromatell.models.dense._presets import SmoothingConfig
 from chromatell.models.stack._regressions import CELLS, Regressions
 from chromatell.models.stack._weights import Stack
 
 _CLAMP = 1e-4  # a region open nowhere (or everywhere) in training keeps a finite bias
+
+
+class Scores(NamedTuple):
+    """What is read of cells.
+
+    Attributes
+    ----------
+    z
+        float32 (cells, genes): z-scored expression.
+    sizes
+        float32 (cells, s): what depth is predicted from beside it.
+    beside
+        float32 (cells, n): log total, log number of detected genes, batches and covariates, other modalities.
+    """
+
+    z: np.ndarray
+    sizes: np.ndarray
+    beside: np.ndarray
 
 
 @dataclass
@@ -123,6 +141,16 @@ class Fitted:
     def beside_expression(self, data: MuData | AnnData, rows: np.ndarray) -> np.ndarray:
         """Return what is read beside expression: batches and covariates, then other modalities; float32 (rows, n)."""
         return np.hstack([self.covariates.transform(data, rows), self.inputs.transform(data, rows)])
+
+    def scores(self, x: Any, present: np.ndarray | None, covariates: np.ndarray) -> Scores:
+        """Return what is read of cells; `covariates` is what `beside_expression` gives of them."""
+        z, library = self.expression.transform(x, present)
+        beside = np.column_stack([library, self.expression.detected(x, present), covariates])
+        return Scores(z, self.expression.sizes(library, x, present), beside)
+
+    def of_inputs(self, beside: np.ndarray) -> np.ndarray:
+        """Return what other modalities hold of `Scores.beside`, float32 (cells, m), in the units of the regressions."""
+        return beside[:, N_SIZES + self.covariates.width :] / self.inputs.units
 
     def depth_ratio(self, z: np.ndarray, sizes: np.ndarray, simple: Regressions) -> np.ndarray:
         """Return the predicted depth of cells over its mean in the training cells."""

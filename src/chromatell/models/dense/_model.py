@@ -29,7 +29,7 @@ from chromatell.models._cell_model import DEPTHS, CellModel
 from chromatell.models._query import Query
 from chromatell.models._support import observed_atac
 from chromatell.models.dense._fit_stack import stack_of
-from chromatell.models.dense._fitted import Fitted, Training, targets_of
+from chromatell.models.dense._fitted import Fitted, Scores, Training, targets_of
 from chromatell.models.dense._links import score_map
 from chromatell.models.dense._module import DenseModule
 from chromatell.models.dense._presets import PANEL, PRESETS, SmoothingConfig, resolve_network
@@ -317,34 +317,41 @@ class Dense(CellModel):
         decode: Any = decode_blocks,
         finish: Any = None,
     ) -> Iterator[tuple[slice, Any, Any]]:
-        """Yield rows, and the columns and blocks that `decode` gives; `depth` is standardised, None to predict it.
+        """Yield rows, and the columns and blocks that `blocks_of` gives of them; `depth` is standardised."""
+        for rows in row_blocks(x.shape[0], _ROWS):
+            scores = self.fitted.scores(read(x[rows]), present, covariates[rows])
+            for cols, block in self.blocks_of(scores, position, None if depth is None else depth[rows], decode, finish):
+                yield rows, cols, block
+
+    def blocks_of(
+        self,
+        scores: Scores,
+        position: np.ndarray,
+        depth: np.ndarray | None,
+        decode: Any = decode_blocks,
+        finish: Any = None,
+    ) -> Iterator[tuple[Any, Any]]:
+        """Yield the columns and blocks that `decode` gives of some cells; `depth` None is to be predicted.
 
         `decode` makes them of a batch. `finish`, of (z, sizes, other inputs, depth), returns what changes a block of
         them, given the positions of its regions; None is the stack, where there is one.
         """
-        fitted = self.fitted
+        fitted, (z, sizes, beside) = self.fitted, scores
         if finish is None and fitted.stack is not None:
             finish = fitted.stacked
             if decode is decode_blocks and not fitted.stack.network_weight:
                 decode = not_asked
-        for rows in row_blocks(x.shape[0], _ROWS):
-            cells = read(x[rows])
-            z, library = fitted.expression.transform(cells, present)
-            own = fitted.expression.sizes(library, cells, present)
-            sizes = np.column_stack([library, fitted.expression.detected(cells, present), covariates[rows]])
-            guess = np.float32(self.network.depth_shrink) * fitted.depth_model.predict(z, own)
-            log_depth = guess if depth is None else depth[rows]
-            batch = self._batch(z, sizes, log_depth).to(self.device)
-            change = None
-            if finish is not None:
-                more = covariates[rows][:, fitted.covariates.width :] / fitted.inputs.units
-                change = finish(z, own, more, None if depth is None else depth[rows])
-            if depth is None and self.network.depth_hidden:
-                with torch.no_grad():
-                    own = self.network.depth_shrink * self.module.predict_depth(batch).mean(dim=0)
-                batch.depth = own.clamp(fitted.depth_model.low, fitted.depth_model.high)
-            for cols, block in decode(self.module, batch, position):
-                yield rows, cols, block if change is None else change(block, position[cols])
+        guess = np.float32(self.network.depth_shrink) * fitted.depth_model.predict(z, sizes)
+        batch = self._batch(z, beside, guess if depth is None else depth).to(self.device)
+        change = None
+        if finish is not None:
+            change = finish(z, sizes, fitted.of_inputs(beside), depth)
+        if depth is None and self.network.depth_hidden:
+            with torch.no_grad():
+                own = self.network.depth_shrink * self.module.predict_depth(batch).mean(dim=0)
+            batch.depth = own.clamp(fitted.depth_model.low, fitted.depth_model.high)
+        for cols, block in decode(self.module, batch, position):
+            yield cols, block if change is None else change(block, position[cols])
 
     def _batch(self, z: np.ndarray, covariates: np.ndarray, depth: np.ndarray) -> CellBatch:
         x = z if self.fitted.projection is None else z @ self.fitted.projection
