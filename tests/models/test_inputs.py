@@ -9,10 +9,14 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from anndata import AnnData
+from sklearn.linear_model import Ridge
 from sklearn.metrics import roc_auc_score
 
 import chromatell as ctl
 from chromatell.data.inputs import CLR, COUNTS, GIVEN, Input
+from chromatell.models.baselines.cells import BaselineFitter
+from chromatell.models.baselines.parts import RidgePath
+from chromatell.models.stack._regressions import Cells, fit_regressions
 
 N, OWN = 500, 25  # cells; regions that follow a state which expression does not show
 DENSE = {"seed": 0, "train_kwargs": {"max_epochs": 2}, "n_members": 1}
@@ -120,6 +124,51 @@ def test_evaluate_says_what_an_input_adds_and_baselines_read_it(trained: md.MuDa
     scores = mdata.uns["ctl"]["evaluation"].query("model == 'ridge' and metric == 'auroc'")
     assert scores["value"].item() == pytest.approx(values["all"], abs=1e-5)
     mdata.write(tmp_path / "m.h5mu")
+
+
+def test_an_input_that_says_nothing_is_left_out_of_what_is_regressed(cells: md.MuData) -> None:
+    other = cells.copy()
+    other.mod["prot"].X = cells.mod["prot"].X[np.random.default_rng(5).permutation(N)]  # those of another cell
+    weight = {}
+    for name, mdata in (("own", cells), ("other", other)):
+        fitter = BaselineFitter(mdata, mdata.mod["atac"].var_names, inputs=("rna", "prot"))
+        for kind in ("ridge", "knn"):
+            fitter.predict(kind, np.arange(2))
+            weight[kind, name] = fitter.chosen()[f"{kind}_weight_of_prot"]
+    assert weight["ridge", "other"] == weight["knn", "other"] == 0
+    assert min(weight["ridge", "own"], weight["knn", "own"]) > 0
+    plain = BaselineFitter(cells, cells.mod["atac"].var_names)
+    plain.predict("ridge", np.arange(2))
+    assert list(plain.chosen()) == ["ridge_components", "ridge_alpha"]
+
+
+@pytest.mark.parametrize("says", [False, True])
+def test_the_regressions_of_the_stack_leave_out_an_input_that_says_nothing(
+    rng: np.random.Generator, says: bool
+) -> None:
+    def drawn(n: int) -> Cells:
+        scores, more = rng.normal(size=(n, 2)).astype("f4"), rng.normal(size=(n, 20)).astype("f4")
+        p = np.linspace(0.1, 0.5, 60) + 0.1 * np.clip(more[:, :1] if says else scores[:, 1:], -1, 1)
+        truth = sp.csr_matrix((rng.random(p.shape) < p).astype("f4"))
+        sizes, one = rng.normal(size=(n, 2)).astype("f4"), np.ones(n)
+        return Cells(scores, more, sizes, 1000 * one, one, truth)
+
+    train, val = drawn(200), drawn(400)
+    given = {"components": np.eye(2, dtype="f4"), "depth_mean": 1.0, "embed": None, "seed": 0, "inputs": {"prot": 20}}
+    simple, _ = fit_regressions(train, val, **given)
+    for beta in (simple.beta, simple.low):
+        assert beta.shape[0] == 23
+        assert beta[2:-1].any() == says
+
+
+def test_weights_of_inputs_scale_their_columns(rng: np.random.Generator) -> None:
+    x = rng.normal(size=(80, 9))  # three components, inputs of two and three columns, the library size
+    y = (rng.random((80, 4)) < 0.4).astype(np.float32)
+    path = RidgePath(x, sp.csr_matrix(y), inputs=(2, 3))
+    for inputs, of in (((0.5, 0), [1, 1, 0, 0.5, 0.5, 0, 0, 0, 1]), ((), [1, 1, 0, 1, 1, 1, 1, 1, 1])):
+        scaled = x * np.array(of)
+        expected = Ridge(alpha=2.0).fit(scaled, y).predict(scaled) - y.mean(axis=0)
+        np.testing.assert_allclose(path.at(2.0, 2, inputs=inputs).change(x), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("how", [COUNTS, CLR, GIVEN])

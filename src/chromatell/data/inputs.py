@@ -178,7 +178,12 @@ class Inputs:
     @property
     def width(self) -> int:
         """Number of columns of all of them."""
-        return sum(one.width for one in self.of.values())
+        return sum(self.widths.values())
+
+    @property
+    def widths(self) -> dict[str, int]:
+        """Number of columns of each."""
+        return {name: one.width for name, one in self.of.items()}
 
     @property
     def units(self) -> np.ndarray:

@@ -163,10 +163,10 @@ class CellData(Data):
         return {**vars(self), "_mdata": None, **read}
 
     @cached_property
-    def beside(self) -> np.ndarray:
-        """What other inputs hold of every cell, of the same scale, float32 (cells, m)."""
+    def beside(self) -> tuple[np.ndarray, dict[str, int]]:
+        """What other inputs hold of every cell, of the same scale, float32 (cells, m), and the columns of each."""
         fitted = Inputs.fit(self._mdata, self._beside, self.train, self.seed)
-        return fitted.transform(self._mdata, np.arange(self.rna.n_obs)) / fitted.units
+        return fitted.transform(self._mdata, np.arange(self.rna.n_obs)) / fitted.units, fitted.widths
 
     @cached_property
     def design(self) -> np.ndarray:
@@ -174,7 +174,7 @@ class CellData(Data):
         scores, sizes = self.expression
         # one scale: the penalty shrinks minor components more
         scale = max(float(scores[self.train].std(axis=0).max()), EPS)
-        return np.column_stack([scores / scale, self.beside, sizes[:, :1]]).astype(np.float64)
+        return np.column_stack([scores / scale, self.beside[0], sizes[:, :1]]).astype(np.float64)
 
     @cached_property
     def predicted_ratio(self) -> np.ndarray:

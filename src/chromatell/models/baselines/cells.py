@@ -64,14 +64,15 @@ class BaselineFitter(CellData):
 
     Notes
     -----
-    Everything is fitted on the training cells. Neighbours and the weight of library size, components, rank and penalty
-    are chosen on at most 1,000 validation cells x 2,000 regions, for each view by its own score
-    (:class:`~chromatell.models.baselines.cell_data.Tuning`). A choice at the end of a grid is a warning. The neighbour
-    and label means hold a few cells' worth of the region mean (1 and 5), so that no probability is 0 and a rare label
-    is not noise. `region_mean_depth` scales the Poisson rate of a count above zero, which keeps probabilities under 1.
-    `gene_activity` weighs genes by ``exp(-distance / 5 kb) + exp(-1)`` (Granja et al., Nature Genetics 2021);
-    `knn_atac` uses TF-IDF and truncated SVD without the first component (Cusanovich et al., Cell 2018). Those that read
-    sequence are described at :class:`~chromatell.models.baselines.sequence_rates.SequenceRates`.
+    Everything is fitted on the training cells. Neighbours and the weight of library size, components, rank and penalty,
+    and the weight of each input beside expression (0 leaves it out), are chosen on at most 1,000 validation cells x
+    2,000 regions, for each view by its own score (:class:`~chromatell.models.baselines.cell_data.Tuning`). A choice at
+    the end of a grid is a warning. The neighbour and label means hold a few cells' worth of the region mean (1 and 5),
+    so that no probability is 0 and a rare label is not noise. `region_mean_depth` scales the Poisson rate of a count
+    above zero, which keeps probabilities under 1. `gene_activity` weighs genes by ``exp(-distance / 5 kb) + exp(-1)``
+    (Granja et al., Nature Genetics 2021); `knn_atac` uses TF-IDF and truncated SVD without the first component
+    (Cusanovich et al., Cell 2018). Those that read sequence are described at
+    :class:`~chromatell.models.baselines.sequence_rates.SequenceRates`.
 
     The ATAC of a held-out region (`ctl_split` 'val' or 'test') is read by `region_mean_true_depth` alone, which is a
     reference. The other baselines that know a region by its ATAC give each held-out region the mean over the training
@@ -162,5 +163,5 @@ class BaselineFitter(CellData):
             f"{kind}_{name}": float(value)
             for kind, baseline in self.made.items()
             if baseline.chosen
-            for name, value in zip(baseline.tuned, baseline.ready(purpose(view)), strict=True)
+            for name, value in zip(baseline.names, baseline.ready(purpose(view)), strict=True)
         }

@@ -27,13 +27,12 @@ from chromatell.models.baselines.protocol import (
     NEIGHBOURS,
     PENALTIES,
     RANKS,
+    WEIGHTS,
     Axis,
     Baseline,
     register,
 )
 
-# weight of log library size beside the first component; at the ends one of them alone counts
-LIBRARY = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 LABEL_PRIOR = 5.0  # training cells' worth of region mean in a label's mean: a rare label has few cells
 
 
@@ -96,8 +95,24 @@ class CelltypeMean(CellBaseline):
         return self._table[self._names.get_indexer(pd.Index(np.asarray(self.data.labels)[rows]))][:, cols]
 
 
+class WithInputs(CellBaseline):
+    """One that reads other inputs beside expression, each with a weight that is tuned: an input may be noise."""
+
+    @property
+    def _widths(self) -> dict[str, int]:
+        return self.data.beside[1]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the axes."""
+        return *self.tuned, *(f"weight_of_{name}" for name in self._widths)
+
+    def _weights(self) -> list[Axis]:
+        return [Axis(WEIGHTS, 1.0, (True, True)) for _ in self._widths]
+
+
 @register
-class Knn(CellBaseline):
+class Knn(WithInputs):
     """The mean over the training cells that are nearest in expression and library size."""
 
     name, about, tuned = "knn", "mean over the nearest training cells in expression and library size", ("k", "library")
@@ -105,7 +120,7 @@ class Knn(CellBaseline):
     def axes(self) -> Sequence[Axis]:
         """Numbers of neighbours, and how much a difference of library size counts."""
         most = max(self.data.reference.size - 1, 1)
-        return Axis.up_to(NEIGHBOURS, most, 50), Axis(LIBRARY, 1.0, (True, True))
+        return Axis.up_to(NEIGHBOURS, most, 50), Axis(WEIGHTS, 1.0, (True, True)), *self._weights()
 
     @cached_property
     def _columns(self) -> LastColumns:
@@ -113,22 +128,23 @@ class Knn(CellBaseline):
 
     def predict(self, rows: np.ndarray, cols: Any, option: Any) -> np.ndarray:
         """Return the mean over the neighbours."""
-        data, (k, library) = self.data, option
+        data, (k, library, *others) = self.data, option
         truth = data.reference_open if cols is EVERY else self._columns(data.reference_open, cols)
         if self.chosen:
-            next_ks = [other for other, weight in self.chosen.values() if weight == library]
+            next_ks = [one[0] for one in self.chosen.values() if one[1:] == option[1:]]
         else:  # it is being tuned
             next_ks = list(self.axes()[0].values)
 
         def space() -> np.ndarray:
             found = data.design.astype(np.float32)
-            found[:, -1] *= library
+            widths = np.array([*self._widths.values(), 1])  # of other inputs, and the library size
+            found[:, -widths.sum() :] *= np.repeat([*others, library], widths)
             return found
 
-        return data.means.mean(library, space, rows, (k, *next_ks), truth, data.mean[cols])
+        return data.means.mean(option[1:], space, rows, (k, *next_ks), truth, data.mean[cols])
 
 
-class RidgeBaseline(CellBaseline):
+class RidgeBaseline(WithInputs):
     """Ridge regression from components of expression and log library size; `path` gives any of its kind."""
 
     _path: RidgePath
@@ -137,17 +153,17 @@ class RidgeBaseline(CellBaseline):
     def _dimensions(self) -> Axis:
         return Axis.up_to((*DIMENSIONS, 100), self.data.expression[0].shape[1], 20)
 
-    @property
-    def _always(self) -> int:
-        return self.data.beside.shape[1] + 1
-
     def predict(self, rows: np.ndarray, cols: Any, option: Any) -> np.ndarray:
         """Return the region mean and what the regression adds to it."""
         if self._last[0] != option:
-            self._last = option, self._path.at(**dict(zip(self.tuned, option, strict=True)))
+            self._last = option, self._at(option)
         ridge = self._last[1]
         assert ridge is not None  # set with its option
         return ridge.predict(self.data.design[rows], self.data.mean, cols)
+
+    def _at(self, option: Any) -> Ridge:
+        n = len(self.tuned)
+        return self._path.at(**dict(zip(self.tuned, option[:n], strict=True)), inputs=option[n:])
 
 
 @register
@@ -159,11 +175,12 @@ class FullRidge(RidgeBaseline):
 
     def fit(self) -> None:
         """Sum the products of the design with itself and with the open matrix, for any penalty."""
-        self._path = RidgePath(self.data.design[self.data.train], self.data.binarized, always=self._always)
+        inputs = tuple(self._widths.values())
+        self._path = RidgePath(self.data.design[self.data.train], self.data.binarized, inputs=inputs)
 
     def axes(self) -> Sequence[Axis]:
-        """Numbers of components, and penalties."""
-        return self._dimensions(), Axis(PENALTIES, 100.0, (True, True))
+        """Numbers of components, penalties, and weights of other inputs."""
+        return self._dimensions(), Axis(PENALTIES, 100.0, (True, True)), *self._weights()
 
 
 @register
@@ -175,14 +192,13 @@ class SvdRidge(RidgeBaseline):
 
     def fit(self) -> None:
         """Decompose the open matrix and the design, for any rank and penalty."""
-        data = self.data
-        self._path = RidgePath(
-            data.design[data.train], data.binarized, rank=max(RANKS), always=self._always, seed=data.seed
-        )
+        data, inputs = self.data, tuple(self._widths.values())
+        self._path = RidgePath(data.design[data.train], data.binarized, rank=max(RANKS), inputs=inputs, seed=data.seed)
 
     def axes(self) -> Sequence[Axis]:
-        """Ranks, penalties and numbers of components of expression."""
-        return Axis.up_to(RANKS, self._path.rank, 12), Axis(PENALTIES, 100.0, (True, True)), self._dimensions()
+        """Ranks, penalties, numbers of components of expression, and weights of other inputs."""
+        penalty = Axis(PENALTIES, 100.0, (True, True))
+        return Axis.up_to(RANKS, self._path.rank, 12), penalty, self._dimensions(), *self._weights()
 
 
 @register

@@ -86,26 +86,34 @@ class Ridge:
 
 
 class RidgePath:
-    """Ridge regressions from a design to the open matrix, for any penalty and number of columns of the design.
+    """Ridge regressions from a design to the open matrix, for any penalty, number of components and weight of inputs.
 
     Parameters
     ----------
     design
-        float64 (cells, k + `always`), of training cells: components, then what is never left out, such as the library
-        size.
+        float64 (cells, k + m + 1), of training cells: components of expression, the m columns of the other inputs, and
+        the library size.
     truth
         CSR (cells, regions), 1 where open; or an array of what is left of it.
     rank
         None regresses each region. Else its leading components, and this is the highest number of them that will be
         asked for.
+    inputs
+        Number of columns of each other input.
     """
 
     def __init__(
-        self, design: np.ndarray, truth: sp.csr_matrix, *, rank: int | None = None, always: int = 1, seed: int = 0
+        self,
+        design: np.ndarray,
+        truth: sp.csr_matrix,
+        *,
+        rank: int | None = None,
+        inputs: Sequence[int] = (),
+        seed: int = 0,
     ) -> None:
         from sklearn.decomposition import TruncatedSVD
 
-        self._always = always
+        self._widths = np.array(inputs, dtype=int)
         self.rank = truth.shape[1] if rank is None else max(min(rank, truth.shape[1] - 1, truth.shape[0] - 1), 1)
         self._centre = design.mean(axis=0)
         d = design - self._centre
@@ -123,10 +131,16 @@ class RidgePath:
             self._components = found.components_.astype(np.float32)
             self._moment = d.T @ (truth @ self._components.T)
 
-    def at(self, alpha: float, components: int, rank: int | None = None) -> Ridge:
-        """Return the regression of one penalty, number of components of the design, and rank."""
-        held = np.append(np.arange(components), np.arange(len(self._centre) - self._always, len(self._centre)))
-        gram = self._gram[np.ix_(held, held)] + alpha * np.eye(held.size)
+    def at(self, alpha: float, components: int, rank: int | None = None, inputs: Sequence[float] = ()) -> Ridge:
+        """Return the regression of one penalty, number of components of expression, rank, and weight of each input.
+
+        The columns of an input count as if they were multiplied by its weight: 0 leaves it out. None given are 1.
+        """
+        weight = np.repeat(inputs or np.ones(self._widths.size), self._widths)
+        first, last = len(self._centre) - 1 - weight.size, len(self._centre) - 1
+        held = np.concatenate([np.arange(components), first + np.flatnonzero(weight), [last]])
+        penalty = alpha * np.concatenate([np.ones(components), 1 / weight[weight > 0] ** 2, [1.0]])
+        gram = self._gram[np.ix_(held, held)] + np.diag(penalty)
         weights = np.linalg.inv(gram).astype(np.float32) @ self._moment[held, :rank]
         beta = np.zeros((len(self._centre), weights.shape[1]), dtype=np.float32)
         beta[held] = weights

@@ -20,6 +20,8 @@ NEIGHBOURS = (1, 2, 5, 10, 20, 30, 50, 100, 150, 300, 500, 1_000, 2_000)
 RANKS = (1, 2, 3, 5, 8, 12, 20, 30, 50)
 DIMENSIONS = (1, 2, 5, 10, 20, 30, 50)
 PENALTIES = tuple(10.0**e for e in range(-2, 8))  # from least squares to the mean, whose ends are limits
+# of what stands beside components of expression: library size, other inputs; at the ends one of them alone counts
+WEIGHTS = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 _ROUNDS = 8  # over all axes
 _PATIENCE = 2  # worse values in a row after which a search turns round
 
@@ -82,7 +84,7 @@ class Baseline(ABC):
     of: ClassVar[str] = "cells"
     is_oracle: ClassVar[bool] = False
     reads_region_atac: ClassVar[bool] = True
-    tuned: ClassVar[tuple[str, ...]] = ()  # names of the axes, as the provenance gives them
+    tuned: ClassVar[tuple[str, ...]] = ()  # names of the axes, as the provenance gives them; see also `names`
 
     def __init__(self, data: Any) -> None:
         self.data: Any = data
@@ -96,8 +98,13 @@ class Baseline(ABC):
     def fit(self) -> None:  # noqa: B027  # most are fitted by what they share
         """Fit on the training rows."""
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the axes: `tuned`, and those that only some data have."""
+        return self.tuned
+
     def axes(self) -> Sequence[Axis]:
-        """Return what may be chosen, an axis for each name in `tuned`. None is no choice."""
+        """Return what may be chosen, an axis for each of the `names`. None is no choice."""
         return ()
 
     @abstractmethod
@@ -110,7 +117,7 @@ class Baseline(ABC):
             self.fit()
             axes = self.axes()
             if axes:
-                self.chosen = tune(self.name, dict(zip(self.tuned, axes, strict=True)), self.data.losses(self))
+                self.chosen = tune(self.name, dict(zip(self.names, axes, strict=True)), self.data.losses(self))
             self._ready = True
         return self.chosen.get(purpose or "", next(iter(self.chosen.values()), ()))
 

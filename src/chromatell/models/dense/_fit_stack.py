@@ -50,6 +50,7 @@ def stack_of(
         components=components,
         depth_mean=depth_mean,
         embed=refitted(expression, known, scores.shape[1], seed),
+        inputs=fitted.inputs.widths,
         seed=seed,
     )
 

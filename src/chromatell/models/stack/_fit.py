@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -67,6 +67,7 @@ def fit_stack(
     depth_mean: float,
     embed: Embed,
     seed: int,
+    inputs: Mapping[str, int] | None = None,
 ) -> Stack:
     """Fit the regressions on training cells, and choose the weights on cells that are held out.
 
@@ -74,11 +75,13 @@ def fit_stack(
     ----------
     network
         Yields (rows, columns, block): the network's predictions for the validation cells, at predicted depth.
-    components, depth_mean, embed
+    components, depth_mean, embed, inputs
         As in `fit_regressions`.
     """
     n_val = len(val.scores)
-    simple, apart = fit_regressions(train, val, components=components, depth_mean=depth_mean, embed=embed, seed=seed)
+    simple, apart = fit_regressions(
+        train, val, components=components, depth_mean=depth_mean, embed=embed, inputs=inputs, seed=seed
+    )
     n_apart = len(train.scores) if n_val < FEW else 0
     moments = Moments(n_val + n_apart, simple.mean, n_val)
     for one in apart:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -11,7 +11,7 @@ import numpy as np
 
 from chromatell.data.depth import DepthModel
 from chromatell.models.baselines.parts import EPS, Ridge, RidgePath, blocks, scaled
-from chromatell.models.baselines.protocol import DIMENSIONS, PENALTIES, RANKS, Axis, Option, tune
+from chromatell.models.baselines.protocol import DIMENSIONS, PENALTIES, RANKS, WEIGHTS, Axis, Option, tune
 
 NETWORK, RIDGE, LOW_RANK, DEPTH = "network", "ridge", "low rank", "depth"
 MEMBERS = (DEPTH, LOW_RANK, RIDGE, NETWORK)  # the simplest first
@@ -152,12 +152,13 @@ class Cells(NamedTuple):
 class _Trial:
     """Regressions of some cells, and what they say of others."""
 
-    def __init__(self, train: Cells, held: Cells, scale: float, seed: int) -> None:
+    def __init__(self, train: Cells, held: Cells, scale: float, inputs: Sequence[int], seed: int) -> None:
         n, n_regions = train.truth.shape
+        self._n_inputs = len(inputs)
         share = np.asarray(train.truth.sum(axis=0), dtype=np.float64).ravel() / n
         self.mean = np.clip(share, 0.5 / (n + 1), 1 - 0.5 / (n + 1)).astype(np.float32)
         self.held, self._design = held, held.design(scale)
-        design, always = train.design(scale), train.more.shape[1] + 1
+        design = train.design(scale)
         left: list[tuple[bool, Any]] = [(False, train.truth)]  # the truth, and whether mean x depth is taken off it
         if n * n_regions <= DENSE:
             rest = train.truth.toarray().astype(np.float32, copy=False)
@@ -167,10 +168,10 @@ class _Trial:
         # Only the low rank may start from the depth: a depth that is predicted badly makes noise of what tells cells of
         # one depth apart, and two members that lean on the same prediction do not make up for its errors.
         self.paths = {
-            (LOW_RANK, on_depth): RidgePath(design, truth, rank=max(RANKS), always=always, seed=seed)
+            (LOW_RANK, on_depth): RidgePath(design, truth, rank=max(RANKS), inputs=inputs, seed=seed)
             for on_depth, truth in left
         }
-        self.paths[RIDGE, False] = RidgePath(design, train.truth, always=always, seed=seed)
+        self.paths[RIDGE, False] = RidgePath(design, train.truth, inputs=inputs, seed=seed)
 
     def say(self, member: str, option: tuple[Any, ...], rows: Any = slice(None), cols: Any = slice(None)) -> np.ndarray:
         """Return what a member says of some held cells and regions, float32."""
@@ -184,7 +185,10 @@ class _Trial:
 
     def at(self, member: str, option: tuple[Any, ...]) -> Ridge:
         """Return the regression of one choice, whose last is whether it starts from mean x depth."""
-        return self.paths[member, option[-1]].at(*option[:-1])
+        *own, on_depth = option
+        n = len(own) - self._n_inputs
+        alpha, components, *rank = own[:n]
+        return self.paths[member, on_depth].at(alpha, components, rank[0] if rank else None, own[n:])
 
 
 class Apart(NamedTuple):
@@ -197,7 +201,14 @@ class Apart(NamedTuple):
 
 
 def fit_regressions(
-    train: Cells, val: Cells, *, components: np.ndarray, depth_mean: float, embed: Embed, seed: int
+    train: Cells,
+    val: Cells,
+    *,
+    components: np.ndarray,
+    depth_mean: float,
+    embed: Embed,
+    seed: int,
+    inputs: Mapping[str, int] | None = None,
 ) -> tuple[Regressions, Iterator[Apart]]:
     """Fit ridge and its low-rank form on training cells; penalties, ranks and the like by cells that are held out.
 
@@ -212,6 +223,8 @@ def fit_regressions(
         Mean of the depths that are predicted for the training cells.
     embed
         From training cells and others among them to the scores of the others, on components of the first alone.
+    inputs
+        Number of columns of each other input, by name; each has a weight of its own, 0 to leave it out.
 
     Returns
     -------
@@ -222,10 +235,12 @@ def fit_regressions(
     rng = np.random.default_rng(seed)
     rows = np.sort(rng.permutation(len(val.scores))[:TUNE_CELLS])
     cols = np.sort(rng.permutation(train.truth.shape[1])[:TUNE_REGIONS])
-    whole = _Trial(train, val, scale, seed)
+    inputs = inputs or {}
+    widths = tuple(inputs.values())
+    whole = _Trial(train, val, scale, widths, seed)
     some = rng.permutation(len(train.scores))[: MOST if len(val.scores) < FEW else 0]
     tenths = [np.sort(part) for part in np.array_split(some, FOLDS) if part.size]
-    apart = [_without(train, np.setdiff1d(some, held), held, cols, embed, seed) for held in tenths]
+    apart = [_without(train, np.setdiff1d(some, held), held, cols, embed, widths, seed) for held in tenths]
     tried = [(whole, rows, cols), *((trial, slice(None), slice(None)) for trial in apart)]
     wanted = [trial.held.truth[r][:, c].toarray() for trial, r, c in tried]
 
@@ -240,7 +255,8 @@ def fit_regressions(
     penalty = Axis(PENALTIES, 100.0, (True, True))
     grid = {"alpha": penalty, "k": Axis.up_to((*DIMENSIONS, 100), train.scores.shape[1], 20)}
     ranks = Axis.up_to(RANKS, min(path.rank for trial, *_ in tried for path in trial.paths.values()), 12)
-    axes = {RIDGE: grid, LOW_RANK: grid | {"rank": Axis(ranks.values, ranks.usual, (True, True))}}
+    weights = {f"weight of {name}": Axis(WEIGHTS, 1.0, (True, True)) for name in inputs}
+    axes = {RIDGE: grid | weights, LOW_RANK: grid | {"rank": Axis(ranks.values, ranks.usual, (True, True))} | weights}
     chosen: dict[str, tuple[Any, ...]] = {DEPTH: ()}
     for member, axis in axes.items():
         for start in sorted(start for of, start in whole.paths if of == member):  # penalties differ: one search each
@@ -267,7 +283,15 @@ def fit_regressions(
     return regressions, said
 
 
-def _without(train: Cells, rest: np.ndarray, held: np.ndarray, cols: np.ndarray, embed: Embed, seed: int) -> _Trial:
+def _without(
+    train: Cells,
+    rest: np.ndarray,
+    held: np.ndarray,
+    cols: np.ndarray,
+    embed: Embed,
+    inputs: Sequence[int],
+    seed: int,
+) -> _Trial:
     """Return regressions of some training cells, which others, held out, are asked of.
 
     Components are those of the first: a cell that they were found with lies nearer to them than a new one.
@@ -281,7 +305,7 @@ def _without(train: Cells, rest: np.ndarray, held: np.ndarray, cols: np.ndarray,
         train.at(rows, cols)._replace(scores=own, ratio=ratio / mean)
         for rows, own, ratio in zip((rest, held), (of_rest, of_held), ratios, strict=True)
     )
-    return _Trial(ours, theirs, max(float(of_rest.std(axis=0).max()), EPS), seed)
+    return _Trial(ours, theirs, max(float(of_rest.std(axis=0).max()), EPS), inputs, seed)
 
 
 def _clearly_less(error: np.ndarray, other: np.ndarray) -> bool:
