@@ -168,8 +168,8 @@ def paired(mdata: MuData) -> tuple[AnnData, AnnData]:
         )
     if not same_names(mdata.obs_names, rna.obs_names):
         raise ChromatellError(
-            f"mdata.obs ({mdata.n_obs} cells) is not in step with its modalities ({rna.n_obs} cells). Call "
-            "mdata.update() first."
+            f"mdata.obs ({mdata.n_obs} cells) is not in step with its modalities ({rna.n_obs} cells), or holds them in "
+            "another order. Call mdata.update(); mdata = mdata[mdata.mod['rna'].obs_names].copy()."
         )
     for adata, name in ((rna, RNA), (atac, ATAC)):
         check_sparse(adata.X, f"{called(name)}.X")

@@ -167,7 +167,7 @@ CURES = [
     Cure("another's modality", DENSE, "is not of this package", changed(foreign_prediction)),
     Cure("another's modality, scored", SCORE, "is not of this package", trained(lost_regions)),
     Cure("other regions", SCORE, "are not in mdata.mod\\['atac'\\]", trained(other_regions)),
-    Cure("cells in another order", SCORE, "does not hold the cells", trained(turned_prediction)),
+    Cure("cells in another order", SCORE, "in another order", trained(turned_prediction)),
     Cure(
         "regions changed",
         "ctl.pp.select_features(mdata, n_regions=10); " + DENSE.replace("n_hidden=4", "n_hidden=4, key_added='two'"),

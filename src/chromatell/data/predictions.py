@@ -33,7 +33,7 @@ from chromatell._keys import (
     X_KEY,
 )
 from chromatell._nearest import names_there
-from chromatell._validate import ChromatellError, same_names, store_key, warn
+from chromatell._validate import ChromatellError, examples, same_names, store_key, warn
 from chromatell.io._zarr_reader import open_prediction
 
 _CAUTION = (
@@ -104,12 +104,29 @@ def check_regions(mdata: MuData, regions: pd.Index, key: str) -> None:
     pred = mdata.mod.get(ATAC_PRED)
     if pred is None:
         return
+    check_cells_in_order(mdata)
     if not same_names(_names_of(pred), pd.Index(regions).astype(str)):
         raise ChromatellError(
             f"mdata.mod['atac_pred'] holds {pred.n_vars} regions that are not the {len(regions)} of {key!r}. All "
             "predictions of one MuData share their regions; remove the old ones first: del mdata.mod['atac_pred']; "
             "mdata.update()."
         )
+
+
+def check_cells_in_order(mdata: MuData) -> None:
+    """Raise where ``mdata.mod['atac_pred']`` is there with other cells than `mdata`, or in another order."""
+    pred = mdata.mod.get(ATAC_PRED)
+    if pred is None or same_names(pred.obs_names, mdata.obs_names):
+        return
+    if len(pred.obs_names) == mdata.n_obs and pred.obs_names.isin(mdata.obs_names).all():
+        raise ChromatellError(
+            "mdata.mod['atac_pred'] holds the cells of mdata in another order. Bring all modalities into one: "
+            "mdata.update(); mdata = mdata[mdata.obs_names].copy()."
+        )
+    raise ChromatellError(
+        f"mdata.mod['atac_pred'] holds {pred.n_obs:,} cells that are not the {mdata.n_obs:,} of mdata. Remove it and "
+        "predict again: del mdata.mod['atac_pred']; mdata.update()."
+    )
 
 
 def _names_of(pred: AnnData) -> pd.Index:
@@ -199,10 +216,12 @@ def prediction_keys(mdata: MuData) -> list[str]:
 def read_prediction(mdata: MuData, key: str) -> Any:
     """Return one prediction, (n_obs, n regions): float32, or read when it is used where it lies in a Zarr store.
 
+    Rows are the cells of `mdata`, found by name.
+
     Raises
     ------
     ChromatellError
-        There is none of that name; the message lists those there are.
+        There is none of that name, and the message lists those there are; or it lacks cells of `mdata`.
     """
     keys = prediction_keys(mdata)
     if key not in keys:
@@ -212,9 +231,33 @@ def read_prediction(mdata: MuData, key: str) -> Any:
         )
     pred = mdata.mod.get(ATAC_PRED)
     if pred is None or key not in (keys[0], *layer_names(pred)):
-        stored = open_prediction(mdata, key).X
-        return _whole(stored, key)
-    return np.asarray(_whole(pred.X if key == keys[0] else pred.layers[key], key))
+        stored = open_prediction(mdata, key)
+        return _of_cells(_whole(stored.X, key), stored.obs_names, mdata, key)
+    found = np.asarray(_whole(pred.X if key == keys[0] else pred.layers[key], key))
+    return _of_cells(found, pred.obs_names, mdata, key)
+
+
+def _of_cells(found: Any, held: pd.Index, mdata: MuData, key: str) -> Any:
+    """Return the rows of the cells of `mdata`, of a prediction that holds the cells `held`."""
+    if same_names(held, mdata.obs_names):
+        return found
+    rows = held.get_indexer(mdata.obs_names) if held.is_unique else np.full(mdata.n_obs, -1)
+    if (rows < 0).any():
+        raise ChromatellError(
+            f"The prediction {key!r} holds {int((rows >= 0).sum()):,} of the {mdata.n_obs:,} cells of mdata; it lacks "
+            f"{examples(mdata.obs_names[rows < 0])}. Predict all of them, ctl.tl.predict(mdata, model), or keep those "
+            f"that were predicted: predicted = {_holder(mdata, key)}.obs_names; "
+            "mdata = mdata[mdata.obs_names.isin(predicted)].copy()."
+        )
+    return found[rows]
+
+
+def _holder(mdata: MuData, key: str) -> str:
+    """Return what the user calls that which holds a prediction."""
+    pred = mdata.mod.get(ATAC_PRED)
+    if pred is not None and (key in layer_names(pred) or key == pred.uns.get(UNS, {}).get(X_KEY, ATAC_PRED)):
+        return "mdata.mod['atac_pred']"
+    return f"ctl.io.open_prediction(mdata, {key!r})"
 
 
 def _whole(found: Any, key: str) -> Any:

@@ -14,7 +14,7 @@ from mudata import MuData
 
 from chromatell._arguments import arguments
 from chromatell._keys import ATAC, RNA
-from chromatell._validate import ChromatellError
+from chromatell._validate import ChromatellError, examples
 from chromatell.data.expression import Expression
 from chromatell.models._base import ChromatinModel
 from chromatell.models._outputs import Wanted, collect
@@ -132,6 +132,9 @@ class CellModel(ChromatinModel):
                 f"trained on (such as {missing[0]!r}). This family predicts the regions of its training: "
                 "model.var_names['atac']."
             )
+        if not columns.is_unique:
+            twice = columns[columns.duplicated()]
+            raise ChromatellError(f"regions= names {examples(twice)} more than once. Name each once.")
         return columns
 
     @property

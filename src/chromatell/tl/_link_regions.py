@@ -112,11 +112,12 @@ def link_regions(
     names, regions = pd.Index(model.read_expression.genes), pd.Index(model.region_names(None))
     distance = _links(mdata, names, regions, genes)
     chrom = normalise_chrom(coordinates(mdata, regions)[CHROM]).to_numpy(dtype=object)
-    rows = np.sort(np.random.default_rng(seed).permutation(expression.n_obs)[:n_cells])
+    drawn = np.sort(np.random.default_rng(seed).permutation(expression.n_obs)[:n_cells])
+    rows = np.sort(mdata.obs_names.get_indexer(expression.obs_names))[drawn]  # of mdata, which may hold other cells too
     effects: Any
     if model.family == "dense":
         of = GeneEffects if model.fitted.stack is None else StackEffects
-        effects = of(model, mdata if len(rows) == expression.n_obs else mdata[rows])
+        effects = of(model, mdata if len(rows) == mdata.n_obs else mdata[rows])
     elif method == "gradient":
         raise ChromatellError(
             f"method='gradient' needs a Dense; the model is of family {model.family!r}. Take method='knockout'."

@@ -130,15 +130,21 @@ def perturb(
     seed = settings.resolve_seed(seed)
     codes, groups = cell_labels(mdata, groupby)
     sets = _sets(targets)
-    rows = _draw(codes, len(groups), n_cells, seed)
     if motifs is None:
         model = _model(mdata, key, model)
-        data, read = _cells(mdata, model, rows, sets)
+    read = ATAC if motifs is None and model.reads_atac else RNA
+    there = mdata.obs_names.isin(modality(mdata, read).obs_names)  # a MuData may hold cells without expression
+    if not (there & (codes >= 0)).any():
+        raise ChromatellError(
+            f"No cell of mdata.mod[{read!r}] has a label in mdata.obs[{groupby!r}]. Name another column, groupby=..."
+        )
+    rows = _draw(np.where(there, codes, -1), len(groups), n_cells, seed)
+    if motifs is None:
+        data = _cells(mdata, model, read, rows, sets)
     else:
         names = [m for s in sets.values() for m in s]
         out = MotifsOut(mdata, key, model, fasta, motifs, names, pvalue, n_shuffles, seed)
-        modality(mdata, RNA)
-        model, data, read = out.model, cells_of(mdata, RNA, rows), RNA
+        model, data = out.model, cells_of(mdata, RNA, rows)
     of = codes[rows]
     if set(groups) - {groups[c] for c in np.unique(of)}:
         groups = [g for i, g in enumerate(groups) if (of == i).any()]
@@ -267,9 +273,8 @@ def _draw(codes: np.ndarray, n_groups: int, n_cells: int, seed: int) -> np.ndarr
     return np.sort(np.concatenate(parts))
 
 
-def _cells(mdata: MuData, model: Any, rows: np.ndarray, sets: Mapping[str, Sequence[str]]) -> tuple[AnnData, str]:
-    """Return the drawn cells of what the model reads, and which modality that is; raise where a name is not read."""
-    read = ATAC if model.reads_atac else RNA
+def _cells(mdata: MuData, model: Any, read: str, rows: np.ndarray, sets: Mapping[str, Sequence[str]]) -> AnnData:
+    """Return the drawn cells of what the model reads; raise where a name is not read."""
     expression = None if read == ATAC else model.read_expression
     if read == RNA and expression is None:
         raise ChromatellError(
@@ -287,7 +292,7 @@ def _cells(mdata: MuData, model: Any, rows: np.ndarray, sets: Mapping[str, Seque
             f"The model reads no {what} {examples(missing)}, or the data do not hold them; it reads "
             f"{examples(known)}. Name some of its {len(known):,} {what}."
         )
-    return cells_of(mdata, read, rows), read
+    return cells_of(mdata, read, rows)
 
 
 def _asked(

@@ -144,6 +144,8 @@ def predict(
         )
     _check_regions(regions)
     source, cells, reads = _query(loaded, data)
+    if groupby is None:
+        _no_others(source, cells, reads, loaded.reads_beside)
     name = model_key(key or loaded.family, BASELINES)
     if isinstance(regions, str) and not loaded.declared.sequence and (parse_regions([regions])[START] >= 0).all():
         regions = [regions]  # a name, and no file
@@ -196,6 +198,20 @@ def _query(model: ChromatinModel, data: Any) -> tuple[MuData | AnnData, AnnData,
         )
     unique_names(cells, reads if isinstance(source, MuData) else "")
     return source, cells, reads
+
+
+def _no_others(source: MuData | AnnData, cells: AnnData, reads: str, beside: Sequence[str]) -> None:
+    """Raise where a modality that goes into the result holds cells that cannot be predicted."""
+    others = [n for n in (RNA, ATAC, *beside) if n != reads and n in source.mod] if isinstance(source, MuData) else []
+    for name in others:
+        names = source.mod[name].obs_names
+        left = names[~names.isin(cells.obs_names)]
+        if len(left):
+            raise ChromatellError(
+                f"data.mod[{name!r}] holds {len(left):,} cells that data.mod[{reads!r}], which the model reads, does "
+                f"not hold (such as {examples(left)}). Keep its cells: data = "
+                f"data[data.mod[{reads!r}].obs_names].copy()."
+            )
 
 
 def _with_query(source: MuData | AnnData, cells: AnnData, reads: str, beside: Sequence[str]) -> MuData:

@@ -196,6 +196,8 @@ def _cells(names: pd.Index, cells: Any) -> np.ndarray:
     """Return the places of the chosen cells: of a mask, or of names; all where None."""
     if cells is None:
         return np.arange(len(names))
+    if isinstance(cells, pd.Series) and cells.dtype == bool and names.isin(cells.index).all():
+        cells = cells.reindex(names)  # of mdata.obs, whose cells may stand in another order
     given = np.asarray([cells] if isinstance(cells, str) else cells)
     if given.dtype == bool:
         if given.shape != (len(names),):

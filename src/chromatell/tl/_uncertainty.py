@@ -13,7 +13,17 @@ from scipy import stats
 from chromatell._docs import documented, example
 from chromatell._keys import ATAC, ATAC_PRED, REGION, SPLIT, TEST, TRAIN, UNCERTAINTY, UNS, UNSURE, VAL
 from chromatell._settings import logger, settings
-from chromatell._validate import ChromatellError, check_tables, examples, in_range, one_of, result_key, split_of, warn
+from chromatell._validate import (
+    ChromatellError,
+    check_tables,
+    examples,
+    in_range,
+    one_of,
+    result_key,
+    same_names,
+    split_of,
+    warn,
+)
 from chromatell.data.accessibility import open_matrix
 from chromatell.data.chosen import cell_labels, indicator
 from chromatell.data.named import Modalities, modalities
@@ -168,8 +178,9 @@ def uncertainty(
     target = mdata.copy() if copy else mdata
     target.uns[UNS] = {**target.uns.get(UNS, {}), key_added: written}
     if beside:
-        for of, variance in ((target.mod[ATAC_PRED].obs, draws.cells), (target.mod[ATAC_PRED].var, draws.regions)):
-            of[UNSURE] = np.sqrt(variance)
+        pred = target.mod[ATAC_PRED]
+        pred.obs[UNSURE] = pd.Series(np.sqrt(draws.cells), index=mdata.obs_names).reindex(pred.obs_names)
+        pred.var[UNSURE] = np.sqrt(draws.regions)
     return target if copy else None
 
 
@@ -195,9 +206,10 @@ def _sizes(codes: np.ndarray, n_groups: int) -> np.ndarray:
 def _observed(mdata: MuData, regions: pd.Index, splits: dict[str, np.ndarray], n_groups: int) -> dict[str, np.ndarray]:
     """Return the measured share of open cells, (groups, regions), of each split; nothing where nothing was measured."""
     atac = mdata.mod.get(ATAC)
-    if atac is None or not atac.obs_names.equals(mdata.obs_names) or not regions.isin(atac.var_names).all():
+    if atac is None or not regions.isin(atac.var_names).all() or not mdata.obs_names.isin(atac.obs_names).all():
         return {}
-    x = open_matrix(atac, slice(None), atac.var_names.get_indexer(regions))
+    cells = slice(None) if same_names(atac.obs_names, mdata.obs_names) else atac.obs_names.get_indexer(mdata.obs_names)
+    x = open_matrix(atac, cells, atac.var_names.get_indexer(regions))
     return {
         split: (indicator(codes, n_groups) @ x).toarray() / np.maximum(_sizes(codes, n_groups), 1)[:, None]
         for split, codes in splits.items()

@@ -29,7 +29,7 @@ from chromatell._keys import (
 from chromatell._settings import logger, settings
 from chromatell._validate import ChromatellError, check_tables, examples, one_of, paired, region_split_of, warn
 from chromatell.data.accessibility import open_matrix, true_depth
-from chromatell.data.predictions import predicted_regions, prediction_keys
+from chromatell.data.predictions import check_cells_in_order, predicted_regions, prediction_keys
 from chromatell.evaluation.predictors import Predictor, fitted_predictor, origin_of, refuse_trained, stored_predictor
 from chromatell.evaluation.resampling import cell_weights, region_weights
 from chromatell.evaluation.run import Compared, Comparison, Request, Task, listed
@@ -88,7 +88,7 @@ class CellTask(Task):
         check_label_column(data, request.labels)
         self.mdata, self.request = data, request
         self._seed = settings.resolve_seed(request.seed)
-        self._read_regions(*paired(data))
+        self._read_regions(paired(data)[1])
         self._read_views()
         self._read_pairs()
         cols = np.concatenate([b.cols for b in (*self._blocks.values(), *self._chosen_on.values())])
@@ -98,14 +98,10 @@ class CellTask(Task):
 
     # ---- what is asked for, against what is there
 
-    def _read_regions(self, rna: AnnData, atac: AnnData) -> None:
+    def _read_regions(self, atac: AnnData) -> None:
         mdata = self.mdata
         self.regions = predicted_regions(mdata)
-        if ATAC_PRED in mdata.mod and not mdata.mod[ATAC_PRED].obs_names.equals(rna.obs_names):
-            raise ChromatellError(
-                "mdata.mod['atac_pred'] does not hold the cells of mdata.mod['rna'] in their order. Remove it and "
-                "predict again: del mdata.mod['atac_pred']."
-            )
+        check_cells_in_order(mdata)
         unknown = self.regions[~self.regions.isin(atac.var_names)]
         if len(unknown):
             raise ChromatellError(

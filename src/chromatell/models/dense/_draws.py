@@ -17,7 +17,8 @@ from anndata import AnnData
 from mudata import MuData
 from torch import Tensor, nn
 
-from chromatell._validate import ChromatellError, in_range, one_of
+from chromatell._keys import RNA
+from chromatell._validate import ChromatellError, examples, in_range, modality, one_of
 from chromatell._values import query_expression
 from chromatell.data.cells import CellBatch
 from chromatell.models.dense._module import DenseModule
@@ -160,11 +161,18 @@ def draws_of_sets(
 ) -> Draws:
     """Return the mean of each set of cells by each draw, and with `spread` the variance of the draws.
 
-    `sets` is float32 CSR (sets, cells), 1 where a cell is of a set. Peak memory: draws x sets x regions.
+    `sets` is float32 CSR (sets, cells), 1 where a cell of `data` is of a set. Peak memory: draws x sets x regions.
+
+    Raises
+    ------
+    ChromatellError
+        A cell of a set has no expression.
     """
+    at = _rows_of_expression(data, sets)
+    sets = sets[:, at]
     n = model.network.n_members if method == "members" else n_draws
     total = np.zeros((n, sets.shape[0], len(regions)))
-    cells, regional = np.zeros(sets.shape[1]), np.zeros(len(regions))
+    cells, regional = np.zeros(sets.shape[1]), np.zeros(len(regions))  # cells as they stand in the expression
     for rows, cols, block in draw_blocks(model, data, regions, method=method, n_draws=n_draws, seed=seed):
         here = sets[:, rows].tocsc()
         some = np.flatnonzero(np.diff(here.indptr))
@@ -190,4 +198,21 @@ def draws_of_sets(
     size = np.asarray(sets.sum(axis=1)).ravel()
     means = total / np.where(size > 0, size, np.nan)[:, None]
     asked = 1.0 if spread else np.nan
-    return Draws(means, asked * cells / max(len(regions), 1), asked * regional / max(sets.shape[1], 1))
+    of_cells = np.full(data.n_obs, np.nan)
+    of_cells[at] = asked * cells / max(len(regions), 1)
+    return Draws(means, of_cells, asked * regional / max(sets.shape[1], 1))
+
+
+def _rows_of_expression(data: MuData | AnnData, sets: sp.csr_matrix) -> np.ndarray:
+    """Return where the cells of the expression stand in `data`, int64; raise where a set has a cell without."""
+    rna = modality(data, RNA) if isinstance(data, MuData) else data
+    at = data.obs_names.get_indexer(rna.obs_names)
+    without = np.ones(data.n_obs, dtype=bool)
+    without[at] = False
+    if without.any() and np.asarray(sets[:, without].sum()) > 0:
+        raise ChromatellError(
+            f"{int(without.sum()):,} of the {data.n_obs:,} cells of mdata have no expression to predict from (such as "
+            f"{examples(data.obs_names[without])}). Keep those that have: mdata = "
+            "mdata[mdata.mod['rna'].obs_names].copy()."
+        )
+    return at
