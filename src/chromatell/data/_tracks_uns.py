@@ -40,7 +40,7 @@ def _packed(name: str, column: pd.Series) -> list[Any]:
         if not all(isinstance(item, str) for item in column):
             raise ChromatellError(
                 f"A table in the `uns` of the tracks cannot be stored: its column {name!r} holds neither numbers nor "
-                "text alone. Remove it, or convert it: table[column].astype(str)."
+                f"text alone. Convert it, table[{name!r}] = table[{name!r}].astype(str), or remove it."
             )
         return [name, "object", [str(item) for item in column]]
     listed = [None if isinstance(item, float) and np.isnan(item) else item for item in values.tolist()]

@@ -263,9 +263,10 @@ def beside_expression(data: MuData, inputs: Sequence[str]) -> list[str]:
             raise ChromatellError(f"mdata.mod[{name!r}].var['ctl_selected'] selects nothing. Remove the column.")
         n = sum(int((~np.isfinite(values(block))).sum()) for block in pieces(matrix(adata)))
         if n:
+            held = f"{where}.data" if sp.issparse(adata.X) else where
             raise ChromatellError(
-                f"{where} holds {n} NaN or infinite values; every value must be a finite number. Set them, such as "
-                "np.nan_to_num(..., posinf=0, neginf=0)."
+                f"{where} holds {n} NaN or infinite values; every value must be a finite number. Set them, e.g. "
+                f"{held}[:] = np.nan_to_num({held}, posinf=0, neginf=0)."
             )
     return names
 

@@ -132,7 +132,8 @@ def track_scores(
     if wrong:
         raise ChromatellError(
             f"resolutions={tuple(resolutions)}: {wrong} are not multiples of the bin size ({bin_size} bp) that divide "
-            f"a block ({block:,} bp). Try {(bin_size, 20 * bin_size, 200 * bin_size)} and block=1_000_000."
+            f"a block ({block:,} bp). Try resolutions={(bin_size, 20 * bin_size, 200 * bin_size)} and "
+            f"block={20_000 * bin_size}."
         )
     held = [
         np.asarray(u, dtype=bool) & np.isfinite(x) & np.isfinite(y)

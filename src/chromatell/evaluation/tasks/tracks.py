@@ -94,7 +94,8 @@ class TrackTask(Task):
         if not found or any(r % size or block % r for r in found) or block % size:
             raise ChromatellError(
                 f"resolutions={tuple(given)} must be multiples of the bin size ({size} bp) that divide "
-                f"block={block:,} bp, itself a multiple. Try resolutions=(50, 1000, 10_000), block=1_000_000."
+                f"block={block:,} bp, itself a multiple. Try resolutions={(size, 20 * size, 200 * size)} and "
+                f"block={20_000 * size}."
             )
         return block, found
 

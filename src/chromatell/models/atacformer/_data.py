@@ -108,8 +108,8 @@ def check_labels(data: AnnData | MuData, labels: str | Sequence[str] | None, row
     alike = [key for key, name in written.items() if list(written.values()).count(name) > 1]
     if alike:
         raise ChromatellError(
-            f"labels: what is said of {examples(alike)} would be written under one name: of a name letters, digits, '_', '.' and "
-            "'-' are kept. Rename one of these columns."
+            f"labels: what is said of {examples(alike)} would be written under one name, of which letters, digits, '_' "
+            "'.' and '-' are kept. Rename one of these columns."
         )
     return found
 
