@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 
 import anndata as ad
@@ -14,6 +15,7 @@ import pytest
 import scipy.sparse as sp
 
 import chromatell as ctl
+from chromatell.io import _write_tracks
 
 pybigtools = pytest.importorskip("pybigtools")
 SIZES = {"chr1": 10_000, "chr2": 5_000, "chr10": 3_000}
@@ -161,6 +163,42 @@ def test_what_cannot_be_written_leaves_nothing(mdata, tmp_path, arguments, messa
     with pytest.raises(ctl.ChromatellError, match=message):
         ctl.io.write_tracks(mdata, path=tmp_path / "new", **arguments)
     assert not (tmp_path / "new").exists()
+
+
+def test_all_files_take_their_names_together_or_none_does(mdata, tmp_path, monkeypatch):
+    """One group after the other did: a write that failed, or was killed, left new beside old ones."""
+    ctl.io.write_tracks(mdata, "type", tmp_path, genome="hg38", hub=True)
+    before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+    write, seen = _write_tracks.write_intervals, []
+
+    def fails(path, *args):
+        seen.append([p.name for p in tmp_path.rglob("*.bw") if not p.parent.name.startswith(".")])
+        if len(seen) == 4:
+            raise OSError(28, "No space left on device", str(path))
+        write(path, *args)
+
+    monkeypatch.setattr(_write_tracks, "write_intervals", fails)
+    ctl.tl.add_prediction(mdata, P / 2, key="half")
+    with pytest.raises(ctl.ChromatellError, match="there is no room left on the disk. Nothing was changed there"):
+        ctl.io.write_tracks(mdata, "type", tmp_path, genome="hg38", hub=True, key="half", overwrite=True)
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
+    assert all(sorted(names) == sorted(n for n in before if n.endswith(".bw")) for names in seen)
+    monkeypatch.setattr(_write_tracks, "write_intervals", lambda *args: os._exit(0))
+    if (child := os.fork()) == 0:
+        ctl.io.write_tracks(mdata, "type", tmp_path, genome="hg38", overwrite=True)
+    os.waitpid(child, 0)
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir() if p.is_file()} == before
+    assert len(list(tmp_path.iterdir())) == len(before) + 1
+    monkeypatch.setattr(_write_tracks, "write_intervals", write)
+    ctl.io.write_tracks(mdata, "type", tmp_path, genome="hg38", overwrite=True)  # sweeps what the killed one left
+    assert {p.name for p in tmp_path.iterdir()} == set(before)
+
+
+def test_a_file_of_another_kind_is_never_replaced(mdata, tmp_path):
+    (tmp_path / "B_cell_predicted.bw").write_text("notes of the user's")
+    with pytest.raises(ctl.ChromatellError, match=r"B_cell_predicted.bw.* is not"):
+        ctl.io.write_tracks(mdata, "type", tmp_path, genome=SIZES, overwrite=True)
+    assert (tmp_path / "B_cell_predicted.bw").read_text() == "notes of the user's"
 
 
 def test_files_that_are_there_stay_unless_they_are_to_be_replaced(mdata, tmp_path):

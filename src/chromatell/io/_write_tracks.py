@@ -23,7 +23,8 @@ from chromatell.genome.regions import normalise_chrom
 from chromatell.io._bigwig_file import check_lengths
 from chromatell.io._bigwig_intervals import write_intervals
 from chromatell.io._browser_files import hub_files
-from chromatell.io._write import beside, check_writable
+from chromatell.io._replace import check_target
+from chromatell.io._write import beside_all, check_writable
 from chromatell.io.bigwig import import_pybigtools
 
 PREDICTED, OBSERVED = "predicted", "observed"
@@ -66,7 +67,7 @@ def write_tracks(
     email
         Whom users of the hub can write to; UCSC wants one.
     overwrite
-        Replace files that are there.
+        Replace files that are there. All files take their names together, at the end.
 
     Returns
     -------
@@ -131,17 +132,18 @@ def write_tracks(
         files |= {name: folder / name for name in texts}
     _check_files(folder, files, overwrite=overwrite)
 
-    folder.mkdir(parents=True, exist_ok=True)
-    with progress("Writing tracks", len(names) * len(sources), "tracks") as advance:
+    total = len(names) * len(sources)
+    with (
+        beside_all(list(files.values()), ".bw", overwrite=overwrite) as places,  # pybigtools goes by the suffix
+        progress("Writing tracks", total, "tracks") as advance,
+    ):
         for kind, found in sources.items():
             means = found.group_means(codes, len(groups))
             for name, values in zip(names, means, strict=True):
-                with beside(files[f"{name}_{kind}.bw"]) as temporary:
-                    _write(pybigtools, temporary, layouts[kind], values)
+                _write(pybigtools, places[files[f"{name}_{kind}.bw"]], layouts[kind], values, folder)
                 advance(1)
-    for name, text in texts.items():
-        with beside(files[name]) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        for name, text in texts.items():
+            places[files[name]].write_text(text, encoding="utf-8")
     return files
 
 
@@ -202,19 +204,15 @@ class _Layout:
         return f"{chrom}:{max(1, start - 20_000)}-{min(start + 80_000, self.sizes[chrom])}"
 
 
-def _write(pybigtools: Any, path: Path, layout: _Layout, values: np.ndarray) -> None:
-    named = path.with_name(path.name + ".bw")  # pybigtools tells the format by the suffix
+def _write(pybigtools: Any, path: Path, layout: _Layout, values: np.ndarray, folder: Path) -> None:
     try:
-        write_intervals(named, layout.sizes, layout.starts, layout.ends, layout.values(values))
-        with pybigtools.open(str(named)) as file:
+        write_intervals(path, layout.sizes, layout.starts, layout.ends, layout.values(values))
+        with pybigtools.open(str(path)) as file:
             covered = file.info()["summary"]["basesCovered"]
-        if covered != layout.n_bases:
-            raise ChromatellError(f"{str(path.parent)!r}: a bigWig was not written to its end. Is there room?")
-        named.replace(path)
-    except (OSError, pybigtools.BBIReadError) as error:
-        raise ChromatellError(f"{str(path.parent)!r} could not be written ({error}). Is there room?") from error
-    finally:
-        named.unlink(missing_ok=True)
+    except pybigtools.BBIReadError as error:
+        raise ChromatellError(f"{str(folder)!r} could not be written ({error}). Is there room?") from error
+    if covered != layout.n_bases:
+        raise ChromatellError(f"{str(folder)!r}: a bigWig was not written to its end. Is there room?")
 
 
 def _genome(mdata: MuData, genome: Any) -> tuple[dict[str, int], str]:
@@ -268,3 +266,5 @@ def _check_files(folder: Path, files: Mapping[str, Path], *, overwrite: bool) ->
         raise ChromatellError(
             f"{str(folder)!r} holds {examples(there)} already. Choose another folder, or overwrite=True."
         )
+    for file in files.values():
+        check_target(file, "bigwig" if file.suffix == ".bw" else "text", overwrite=True)
