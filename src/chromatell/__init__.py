@@ -6,21 +6,22 @@
 from __future__ import annotations
 
 import importlib
-from importlib.metadata import version
-from types import ModuleType
+from typing import Any
 
 from chromatell._errors import ChromatellError, ChromatellWarning
 from chromatell._settings import settings
-
-__version__ = version("chromatell")
 
 _NAMESPACES = ("pp", "tl", "pl", "get", "models", "datasets", "metrics", "genome", "io", "data")
 __all__ = [*_NAMESPACES, "ChromatellError", "ChromatellWarning", "__version__", "settings"]
 
 
-def __getattr__(name: str) -> ModuleType:
+def __getattr__(name: str) -> Any:
     if name in _NAMESPACES:
         return importlib.import_module(f"chromatell.{name}")
+    if name == "__version__":
+        from importlib.metadata import version  # reads the disk for longer than all else takes here
+
+        return version("chromatell")
     raise AttributeError(f"module 'chromatell' has no attribute {name!r}")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -315,3 +316,11 @@ print(json.dumps([said, sorted({"torch", "scvi", "sklearn"} & set(sys.modules))]
         assert code == 2, words
         assert wanted in said, words
     assert file_names(tmp_path) == set()
+
+
+@pytest.mark.parametrize("option", ["-o", "--csv"])
+def test_a_folder_without_rights_is_told_with_the_option_that_named_it(cells, tmp_path, monkeypatch, refused, option):
+    """``--csv`` in such a folder was told to name another with -o."""
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    out = tmp_path / ("out.csv" if option == "--csv" else "out.h5mu")
+    assert f"is not writable. Name another with {option}." in refused(["evaluate", cells, option, out], 2)

@@ -56,7 +56,7 @@ def test_ctrl_c_while_libraries_are_loaded_is_130_whatever_they_make_of_it(monke
     assert main(["demo"]) == 130
     said = capsys.readouterr()
     assert said.out == ""
-    assert said.err == "Error: Stopped; nothing was written.\n"
+    assert said.err == "Error: Stopped; no output was written.\n"
     assert signal.getsignal(signal.SIGINT) is before
 
 

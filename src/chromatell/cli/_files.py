@@ -35,12 +35,13 @@ def check_output(
     store: Path | None = None,
     model: Path | None = None,
     has_table: bool = False,
+    option: str = "-o",
 ) -> None:
     """Raise, before hours of work, where the result could not be written to `path`, or predictions beside it.
 
     What is there is replaced only with `overwrite`, and only where it is of the `kind` to be written (see
     ``chromatell.io._replace.check_target``). The `model` that is read is never replaced: the output does not hold it. A
-    command that `has_table` writes one too, with ``--csv``.
+    command that `has_table` writes one too, with ``--csv``. `option` is how the output is named.
 
     Raises
     ------
@@ -49,7 +50,7 @@ def check_output(
         that is no `.zarr`, does not lie beside the output, or is there already.
     """
     instead = f" For the table alone: --csv {shlex.quote(str(path.with_suffix('.csv')))}" if has_table else ""
-    _check_file(path, inputs, overwrite, suffixes, kind, instead)
+    _check_file(path, inputs, overwrite, suffixes, kind, option, instead)
     if model is not None and model.exists() and path.exists() and path.samefile(model):
         raise UsageError(
             f"The output {str(path)!r} is the file of the model, which would be lost with all else in it. Name another."
@@ -61,11 +62,11 @@ def check_output(
 def check_table(args: argparse.Namespace) -> None:
     """Raise where the table of ``--csv`` could not be written; - is stdout."""
     if args.csv is not None and str(args.csv) != "-":
-        check_output(args.csv, [args.input], overwrite=args.overwrite, suffixes=(".csv",), kind="text")
+        check_output(args.csv, [args.input], overwrite=args.overwrite, suffixes=(".csv",), kind="text", option="--csv")
 
 
 def _check_file(
-    path: Path, inputs: Sequence[Path], overwrite: bool, suffixes: Sequence[str], kind: str, instead: str
+    path: Path, inputs: Sequence[Path], overwrite: bool, suffixes: Sequence[str], kind: str, option: str, instead: str
 ) -> None:
     if path.suffix not in suffixes:
         raise UsageError(f"The output {str(path)!r} must end in {' or '.join(suffixes)}.{instead}")
@@ -75,7 +76,7 @@ def _check_file(
             f"The folder of the output, {folder}, does not exist. Make it first: mkdir -p {shlex.quote(str(folder))}"
         )
     if not os.access(folder, os.W_OK):
-        raise UsageError(f"The folder of the output, {folder}, is not writable. Name another with -o.")
+        raise UsageError(f"The folder of the output, {folder}, is not writable. Name another with {option}.")
     if not path.exists():
         return
     if path.suffix != ".zarr" and path.is_dir():

@@ -32,7 +32,7 @@ def interruptible() -> Iterator[Callable[[], bool]]:
         if not pressed and not isinstance(error, KeyboardInterrupt):
             raise
         pressed = True
-        print("Error: Stopped; nothing was written.", file=sys.stderr)
+        print("Error: Stopped; no output was written.", file=sys.stderr)
     finally:
         if main:
             signal.signal(signal.SIGINT, before)
