@@ -141,7 +141,7 @@ def arrays(model):
 # what is trained in two processes too, and how
 IN_TWO: dict[str, dict] = {name: {} for name in MODELS | ON_DISK if name != "nascent-xgboost"}
 IN_TWO["dense"] = {"patience": 1}
-RESUMED = {"xchrom": (1, 2), "dense": (1,), "atacformer": (1,), "nascent-dense": (1,), "nascent-cnn": (1,)}
+RESUMED = {"xchrom": (1, 2), "dense": (1,), "atacformer": (1, 2), "nascent-dense": (1, 2), "nascent-cnn": (1, 2)}
 
 
 def predicted(model):
