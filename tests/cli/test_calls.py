@@ -324,3 +324,10 @@ def test_a_folder_without_rights_is_told_with_the_option_that_named_it(cells, tm
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     out = tmp_path / ("out.csv" if option == "--csv" else "out.h5mu")
     assert f"is not writable. Name another with {option}." in refused(["evaluate", cells, option, out], 2)
+
+
+@pytest.mark.parametrize("module", ["chromatell", "chromatell.cli"])
+def test_the_command_runs_as_a_module(module):
+    call = [sys.executable, "-m", module, "--version"]
+    ended = subprocess.run(call, capture_output=True, text=True, check=True)
+    assert ctl.__version__ in ended.stdout

@@ -41,3 +41,19 @@ def test_no_text_overlaps_another_or_leaves_the_figure(mdata, name, size):
     PLOTS[name](mdata, ax)
     assert ax.has_data()
     assert_legible(figure)
+
+
+@pytest.mark.parametrize("name", ["perturb", "region"])
+def test_long_names_of_groups_have_room(mdata, name):
+    named = mdata.copy()
+    long = {
+        t: f"{t}, of which an annotator has written a long description, as is the custom"
+        for t in set(named.obs["cell_type"])
+    }
+    named.obs["cell_type"] = named.obs["cell_type"].astype(str).map(long).astype("category")
+    for adata in named.mod.values():
+        adata.obs.drop(columns="cell_type", errors="ignore", inplace=True)
+    if name == "perturb":
+        ctl.tl.perturb(named, [named.mod["rna"].var_names[0]], n_cells=10, seed=0)
+    ax = PLOTS[name](named, None)
+    assert_legible(ax.figure)

@@ -72,3 +72,13 @@ def test_a_stretch_and_contributions(mdata):
 def test_no_change_at_all(mdata):
     mdata.uns["ctl"]["ism"]["effect"][:] = 0
     assert pl.ism_heatmap(mdata).images[0].get_clim() == (-1, 1)
+
+
+@pytest.mark.parametrize("draw", [pl.ism_heatmap, pl.logo])
+def test_one_base_has_one_tick(mdata, draw):
+    figure = Figure(layout="constrained")
+    ax = draw(mdata, group="b", start=104, end=105, ax=figure.subplots())
+    figure.draw_without_rendering()
+    low, high = ax.get_xlim()
+    ticks = [t.get_text() for t in ax.get_xticklabels() if low <= t.get_position()[0] <= high]
+    assert ticks == ["104"]

@@ -14,7 +14,7 @@ from chromatell._keys import PERTURBATION
 from chromatell._nearest import names_there
 from chromatell._validate import ChromatellError, in_range
 from chromatell.pl._plot import Shown, plot
-from chromatell.pl._style import call_of, finish, font_size, new_axes, read_table
+from chromatell.pl._style import call_of, finish, font_size, new_axes, read_table, room_for
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -79,7 +79,7 @@ def perturb(
     values = effect[list(names).index(target)]
     order = np.argsort(-np.nanmax(np.abs(values), axis=0), kind="stable")[:n_top]
     shown = values[:, order].T
-    ax = new_axes(ax, (2.6 + 0.34 * len(groups), 1.5 + 0.19 * len(order)))
+    ax = new_axes(ax, (2.6 + 0.34 * len(groups), 1.5 + 0.19 * len(order) + room_for(groups)))
     size = font_size(ax)
     top = float(np.nanmax(np.abs(shown))) or 1.0
     colours = colormaps["RdBu_r"].with_extremes(bad="#DDDDDD")

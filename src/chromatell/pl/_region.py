@@ -22,7 +22,7 @@ from chromatell.genome.regions import normalise_chrom, parse_regions, plain_chro
 from chromatell.pl._gene_row import name_rows, place_genes
 from chromatell.pl._plot import ShownModalities, plot
 from chromatell.pl._sequence_view import axes_size
-from chromatell.pl._style import FAINT, OKABE_ITO, finish, font_size, legend, new_axes
+from chromatell.pl._style import FAINT, OKABE_ITO, finish, font_size, legend, new_axes, room_for
 from chromatell.pl._tracks import OBSERVED, positions
 
 if TYPE_CHECKING:
@@ -77,7 +77,8 @@ def region(
     """
     found = window_of(mdata, region, groupby, groups, key)
     chosen, layers, chrom, start, end = found.groups, found.layers, found.chrom, found.start, found.end
-    ax = new_axes(ax, (6.0, 1.1 + 0.34 * len(chosen) + (0.6 if annotation is not None else 0)))
+    height = max(2.8, 1.1 + 0.34 * len(chosen) + (0.6 if annotation is not None else 0))  # the axis's label fits
+    ax = new_axes(ax, (6.0 + room_for(chosen), height))
     ax.set_xlim(start, end)
     genes = None if annotation is None else place_genes(annotation, chrom, start, end, axes_size(ax)[0], font_size(ax))
     top = max(float(np.nanmax(means, initial=0)) for _, _, means in layers) or 1.0

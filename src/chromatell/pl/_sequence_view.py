@@ -100,7 +100,8 @@ def genomic_axis(ax: Axes, shown: Window) -> str:
     """Set limits and ticks to positions, few enough to fit; return the label of the axis."""
     width = shown.tokens.size
     ax.set_xlim(shown.start - 0.5, shown.start + width - 0.5)
-    ax.xaxis.set_major_locator(MaxNLocator(3 if axes_size(ax)[0] < 4 else 5, integer=True))
+    few = min(width, 3 if axes_size(ax)[0] < 4 else 5)
+    ax.xaxis.set_major_locator(MaxNLocator(few, integer=True, min_n_ticks=1))  # no tick between two bases
     ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
     return f"Position on {shown.chrom} (bp, 0-based)"
 

@@ -91,6 +91,11 @@ def new_axes(ax: Axes | None, figsize: tuple[float, float] = (6.0, 4.0)) -> Axes
     return ax
 
 
+def room_for(names: Iterable[str]) -> float:
+    """Return inches to add to a new figure beside an axis for the longest name, where it has over 16 letters."""
+    return 0.07 * max(0, max(map(len, names), default=0) - 16)
+
+
 def font_size(ax: Axes) -> float:
     """Return a size of text, in points, that fits the figure: 6.5 at 3.3 inches (one column), at most 10."""
     figure = ax.get_figure(root=True)

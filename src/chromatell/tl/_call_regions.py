@@ -178,7 +178,7 @@ def call_regions(
         raise ChromatellError("calibrate= finds the threshold, and threshold= gives it. Leave one of the two out.")
     if calibrate_on is not None and calibrate is None:
         raise ChromatellError("calibrate_on= holds the track beside known sites. Give them too, calibrate=...")
-    beside = [held] if calibrate_on is None else _listed(calibrate_on)
+    beside = [held] if calibrate_on is None else _listed(calibrate_on, held.bin_size)
     known = [] if calibrate is None else [Beside.read(t, name, calibrate, width) for t in beside]
     smoothed = {c: smooth(held.values(c, name)[0], held.usable(c), width) for c in chroms}
     calibration = None
@@ -193,6 +193,12 @@ def call_regions(
         cut = in_range(threshold, -1e300, 1e300, "threshold", whole=False)
     tables = [_regions(held, c, values, cut, *lengths) for c, values in smoothed.items()]
     table = pd.concat(tables, ignore_index=True)
+    if known and table.empty:
+        top = max((float(np.nanmax(v, initial=-np.inf)) for v in smoothed.values()), default=-np.inf)
+        warn(
+            f"Nothing is called: the threshold by known sites is {cut:.4g}, and {name!r} reaches {top:.4g}. Tracks of "
+            "calibrate_on= must be on the scale of those in which regions are called."
+        )
     table.insert(3, "name", [f"{name}_{i + 1}" for i in range(len(table))])
     table.attrs["threshold"] = cut
     if calibration is not None:
@@ -203,14 +209,20 @@ def call_regions(
     return table
 
 
-def _listed(calibrate_on: Any) -> list[BinnedTracks]:
-    """Return the tracks of `calibrate_on`, one or a list; raise where there is none, or something else."""
+def _listed(calibrate_on: Any, bin_size: int) -> list[BinnedTracks]:
+    """Return the tracks of `calibrate_on`, one or a list; raise where there is none, or of other bins."""
     several = calibrate_on if isinstance(calibrate_on, list | tuple) else [calibrate_on]
     if not several:
         raise ChromatellError(
             "calibrate_on= is an empty list. Give the tracks in which the sites are known, or leave calibrate_on= out."
         )
-    return [as_tracks(one) for one in several]
+    found = [as_tracks(one) for one in several]
+    if other := [one.bin_size for one in found if one.bin_size != bin_size]:
+        raise ChromatellError(
+            f"calibrate_on= has bins of {other[0]} bp, and regions are called in bins of {bin_size}: sigma= counts "
+            "bins, so that their heights do not compare. Bin both alike, ctl.pp.bin_tracks(files, bin_size=...)."
+        )
+    return found
 
 
 def _predictor(tracks: BinnedTracks, name: str, model: Any, fasta: Any) -> tuple[Any, Predict]:
@@ -232,6 +244,14 @@ def _predictor(tracks: BinnedTracks, name: str, model: Any, fasta: Any) -> tuple
         raise ChromatellError(
             f"The model is of family {loaded.family!r}, which reads cells, not tracks. Give the one that predicted "
             f"{name!r}, model=tracks_that_were_trained_on, or leave model= out."
+        )
+
+    target = name.removesuffix(f"_{key}")
+    if loaded.card.get("validation", {}).get(target, {}).get("predictable") is False:
+        warn(
+            f"By the validation bins {target!r} cannot be had from this signal (the model's card says so): what is "
+            "called stands out in the prediction, and says nothing of the mark. Call it by known sites, calibrate=..., "
+            "or not at all."
         )
 
     def predict(inputs: BinnedTracks) -> dict[str, np.ndarray]:
