@@ -82,12 +82,12 @@ def vcf(text: str) -> Rows:
             continue
         fields = line.split("\t")
         ok = header and len(fields) >= 5 and (whole(fields[1]) or 0) > 0 and fields[0].strip(' ".')
-        ok = ok and re.fullmatch(r"[ACGTNacgtn]+", fields[3])
+        ok = ok and re.fullmatch(r"[ACGTacgt]+", fields[3])
         if not ok:
             odd = True
             continue
         for alt in fields[4].split(","):
-            if re.fullmatch(r"[ACGTNacgtn]+", alt) and alt.upper() != fields[3].upper():
+            if re.fullmatch(r"[ACGTacgt]+", alt) and alt.upper() != fields[3].upper():
                 rows.append((fields[0], whole(fields[1]), fields[3].upper(), alt.upper()))
             else:
                 odd = True

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 from tests.cures.harness import Cure
-from tests.cures.inputs import changed, trained
+from tests.cures.inputs import changed, putting, trained
 from tests.cures.test_sequence import GENOME, bins, sequence
 
 import chromatell as ctl
@@ -133,6 +133,16 @@ def one_variant(mdata, alt, place=None):
     return {"variant": pd.DataFrame({"chrom": [chrom], "pos": [place + 1], "ref": [ref], "alt": [alt]})}
 
 
+def linked(mdata):
+    ctl.pp.link_genes(mdata, mdata.mod["rna"].var.assign(name=mdata.mod["rna"].var_names))
+
+
+def other_uns(mdata):
+    record = ctl.io.read_record(mdata)
+    mdata.uns["ctl"] = "x"
+    return {"record": record}
+
+
 def names_of_sequence():
     return sequence()(None)
 
@@ -223,6 +233,25 @@ CURES = [
             )
         ),
         fill={"mdata, regions": "mdata, [region], window=10"},
+    ),
+    Cure(
+        "no training cell",
+        DENSE,
+        "no training cell|no 'train'|must hold",
+        changed(putting("obs/ctl_split", "test")),
+    ),
+    Cure(
+        "uns that is no dict",
+        "ctl.io.write_record(mdata, 'mine', record)",
+        "is not a dict of this package",
+        trained(other_uns),
+    ),
+    Cure(
+        "a gradient of sequence",
+        "ctl.tl.link_regions(mdata, key='xchrom', method='gradient')",
+        "needs a Dense",
+        sequence(with_xchrom(linked)),
+        take=("method",),
     ),
 ]
 

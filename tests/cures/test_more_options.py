@@ -75,6 +75,10 @@ def regions_held_out(mdata):
     ctl.tl.xchrom(mdata, stem_filters=8, train_kwargs={"max_epochs": 1}, seed=0)
 
 
+def without_names(found):
+    return {"values": {"chr1": found.values("chr1")}, "table": pd.DataFrame({"assay": ["a", "b"]})}
+
+
 def two_parts(found):
     return {"first": found.copy(), "second": found.copy()}
 
@@ -313,6 +317,13 @@ CURES = [
         "are not multiples of the bin size",
         changed(lambda m: {"x": np.arange(40_000.0)}),
         take=("resolutions", "block"),
+    ),
+    Cure(
+        "tracks without names",
+        "ctl.data.BinnedTracks(values, table, chrom_sizes={'chr1': 200_000})",
+        "and no names",
+        tracks(without_names),
+        fill={"[...]": "['plus', 'mark']"},
     ),
 ]
 

@@ -197,11 +197,12 @@ def test_an_interval_without_a_chromosome(tmp_path):
     assert set(found["chrom"]) == {"chr1"}
 
 
-def test_a_variant_without_a_chromosome(tmp_path):
+@pytest.mark.parametrize("chrom", [".", '"', ""])
+def test_a_variant_without_a_chromosome(tmp_path, chrom):
     from chromatell.genome.variants import read_variants
 
     lines = [f"chr1\t{i}\t.\tA\tC\n" for i in range(1, 201)]
-    lines[7] = ".\t8\t.\tA\tC\n"
+    lines[7] = f"{chrom}\t8\t.\tA\tC\n"
     (tmp_path / "x.vcf").write_text("##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\n" + "".join(lines))
     with pytest.warns(match="1 of 200 variants have no chromosome"):
         found = read_variants(tmp_path / "x.vcf")

@@ -239,7 +239,7 @@ def _alleles(table: pd.DataFrame, where: str) -> pd.DataFrame:
             f"over {_MAX_ALLELE:,} bases (such as {examples(left)}); they are left out."
         )
     # a breakend at a telomere has position 0 or one past the end: with its allele it is gone
-    nowhere = (table[CHROM] == "").to_numpy()[usable]
+    nowhere = (~table[CHROM].str.contains(r"\w")).to_numpy(dtype=bool)[usable]  # nothing, or a stray quote
     bad = (table["pos"] == 0).to_numpy()[usable] | nowhere
     shown = examples(table.loc[usable, "given"][bad])
     what = "chromosome" if nowhere.any() else "position"
