@@ -125,3 +125,29 @@ def test_the_rate_rises_and_falls_in_a_run_of_any_length(steps):
 def test_a_rate_of_nothing_is_refused():
     with pytest.raises(ctl.ChromatellError, match=r"lr=0 is out of range: a number from 1e-12 to"):
         TrainConfig(lr=0)
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_adam_in_one_pass_gives_the_weights_of_adam_in_many(precision, monkeypatch):
+    """Where gradients are clipped in mixed precision it is not used, and training goes on."""
+    mdata = ctl.datasets.simulate_multiome(200, 20, 40, n_types=2, seed=0)
+    ctl.pp.split_cells(mdata, seed=0)
+    made, weights = [], []
+    configure = Plan.configure_optimizers
+
+    def configured(plan):
+        found = configure(plan)
+        made.append(found["optimizer"].defaults["fused"])
+        return found
+
+    monkeypatch.setattr(Plan, "configure_optimizers", configured)
+    for in_one_pass in (None, False):
+        if in_one_pass is False:
+            monkeypatch.setattr(
+                Plan, "in_one_pass", property(lambda plan: False, lambda plan, value: None), raising=False
+            )
+        options = {"max_epochs": 2, "seed": 0, "precision": precision, "gradient_clip": 1.0}
+        copied = ctl.tl.dense(mdata, n_hidden=4, seed=0, train_kwargs=options, copy=True)
+        weights.append(ctl.models.load(copied, key="dense").module.weight.detach().numpy())
+    assert made == [True if precision == "32-true" else None, None]
+    np.testing.assert_allclose(*weights, atol=1e-5)

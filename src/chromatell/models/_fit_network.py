@@ -68,7 +68,9 @@ def fit_network(
     if run.is_over and made.world_size == 1:  # several processes have to be started, for what comes after
         run.restore(module)
         return None, run.history
-    plan = Plan(module, config, steps_per_epoch=len(train), seed=seed, identity=identity)
+    # on a GPU torch chooses, and Lightning clips no gradients of such an optimiser in mixed precision
+    plain = made.precision == "32-true" and made.strategy.root_device.type == "cpu"
+    plan = Plan(module, config, steps_per_epoch=len(train), seed=seed, identity=identity, in_one_pass=plain)
     module.train()  # Lightning keeps the mode that it finds
     steps = len(train) * (config.max_epochs - run.n_epochs)
     with _shown(run, steps if made.is_global_zero else None), _stopped_by_user(run):
