@@ -96,6 +96,26 @@ def test_order_of_cells_changes_nothing(made, name, verb):
     np.testing.assert_allclose(found.to_numpy(float), expected.to_numpy(float), atol=1e-4)
 
 
+@pytest.mark.parametrize("part", ["turned", "half"])
+def test_that_nothing_measured_stands_beside_is_said(made, caplog, part):
+    half = {"rna": made.mod["rna"].copy(), "atac": made.mod["atac"][::2].copy(), "atac_pred": made.mod["atac_pred"]}
+    mdata = turned(made, ["atac"]) if part == "turned" else rebuilt(made, half)
+    with caplog.at_level("WARNING", logger="chromatell"):
+        ranks(mdata)
+    assert "measured_effect" not in mdata.uns["ctl"]["rank_regions"]["table"]
+    scope = {"mdata": mdata}
+    exec(caplog.records[-1].getMessage().split("together: ")[1].rstrip("."), scope)
+    ranks(scope["mdata"])
+    expected = made.copy() if part == "turned" else made[::2].copy()
+    ranks(expected)
+    columns = ["group", "region", "measured_effect", "measured_pvalue"]
+    found, wanted = (
+        one.uns["ctl"]["rank_regions"]["table"][columns].set_index(columns[:2]).sort_index().astype(float)
+        for one in (scope["mdata"], expected)
+    )
+    pd.testing.assert_frame_equal(found, wanted, atol=1e-6)
+
+
 @pytest.mark.parametrize("name", ["rna", "atac_pred"])
 def test_uncertainty_of_a_cell_goes_to_that_cell(made, name):
     mdata, expected = turned(made, [name]), made.copy()

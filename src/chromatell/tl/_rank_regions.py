@@ -262,7 +262,13 @@ def _measured(mdata: MuData, found: Accessibility) -> Accessibility | None:
     if found.measured:
         return found
     atac = mdata.mod.get(ATAC)
-    if atac is None or not atac.obs_names.equals(mdata.obs_names) or not found.regions.isin(atac.var_names).all():
+    if atac is None or not found.regions.isin(atac.var_names).all():
+        return None
+    if not atac.obs_names.equals(mdata.obs_names):
+        logger.warning(
+            "mdata.mod['atac'] holds other cells than mdata, or the same in another order, so that nothing measured "
+            "stands beside. Bring them together: mdata = mdata[mdata.mod['atac'].obs_names].copy()."
+        )
         return None
     own = accessibility(mdata, ATAC)
     return Accessibility(own.values[:, atac.var_names.get_indexer(found.regions)], found.regions, ATAC, True)
