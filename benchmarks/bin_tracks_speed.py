@@ -3,7 +3,7 @@
     python benchmarks/bin_tracks_speed.py [--share 1] [--genome RECORDS]
 
 On K562 chr21 (plus strand: one base a read; H3K4me3: whole intervals). All give the same values, to float32 rounding,
-or the run stops. ``--share 20`` lets the slow way see one stretch in 20 and scales it up. ``--genome 10000000`` makes
+or the run stops. ``--share 20`` lets the slow way see one interval in 20 and scales it up. ``--genome 10000000`` makes
 two strands of a human genome with so many intervals each, and measures time and peak memory of binning them, in a
 process of its own. Needs pyBigWig (pip install pyBigWig), which the package does not.
 """

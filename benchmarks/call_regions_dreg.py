@@ -30,7 +30,7 @@ import chromatell as ctl
 from chromatell.data._other_assays import one_read
 from chromatell.data._tracks_inputs import input_values
 from chromatell.data._tracks_smooth import smooth
-from chromatell.tl._known_sites import exact_interval, stretches, touch
+from chromatell.tl._known_sites import exact_interval, intervals, touch
 
 NAMES = ("H3K4me3", "H3K27ac", "dREG")
 CALLED = {name: (name,) for name in NAMES} | {
@@ -141,7 +141,7 @@ def by_block(home: dict[str, Tracks], name: str, sigma: float) -> dict[str, np.n
     n_blocks = -(-usable.size // BLOCK)
     found = {v: np.zeros((3, len(heights), n_blocks)) for v in home}
     for (version, x), (i, cut) in itertools.product(values.items(), enumerate(heights)):
-        first, last = stretches(np.where(usable, x, -np.inf), cut, 50, 50 * usable.size, 200, 200)
+        first, last = intervals(np.where(usable, x, -np.inf), cut, 50, 50 * usable.size, 200, 200)
         right = touch(first, last, sites)
         held = touch(sites[:, 0], sites[:, 1], np.column_stack([first, last]))
         middle, of_site = (first + last) // 2 // BLOCK, sites.sum(axis=1) // 2 // BLOCK

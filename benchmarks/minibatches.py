@@ -17,7 +17,7 @@ BATCH, PER_CELL = 1024, 810
 def cells_by_regions(n_cells: int, n_regions: int, per_cell: int = PER_CELL, seed: int = 0) -> sp.csr_matrix:
     """Return open regions at random, the same number of entries whatever the number of regions."""
     rng = np.random.default_rng(seed)
-    # one region in each of `per_cell` equal stretches: sorted, and no region twice in a cell
+    # one region in each of `per_cell` equal intervals: sorted, and no region twice in a cell
     edges = np.linspace(0, n_regions, per_cell + 1).astype(np.int64)
     index = (edges[:-1] + rng.random((n_cells, per_cell)) * np.diff(edges)).astype(np.int32).ravel()
     indptr = np.arange(0, index.size + 1, per_cell)

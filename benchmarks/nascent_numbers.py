@@ -4,7 +4,7 @@
 
 K562, hg19. Alternate 1-Mb blocks train and test, with the default gap between them (half a window of 128 kb and three
 smoothing widths); targets are smoothed over 10 bins. Options were chosen on blocks of the training half.
-chr21:9.82-9.84 Mb, an artefact with 17% of the plus reads, is masked, and so are stretches without any signal.
+chr21:9.82-9.84 Mb, an artefact with 17% of the plus reads, is masked, and so are intervals without any signal.
 Intervals resample blocks of 1 Mb. Predictions and models stay in `--keep`: a second call trains what is not there yet.
 """
 

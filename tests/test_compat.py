@@ -56,7 +56,7 @@ def test_x_is_one_prediction_and_not_two(x_among_layers):
     np.testing.assert_array_equal(read_prediction(mdata, "mine"), values)
 
 
-def test_a_stretch_of_tracks_has_no_layer_of_x(x_among_layers):
+def test_an_interval_of_tracks_has_no_layer_of_x(x_among_layers):
     tracks = ctl.data.BinnedTracks(
         {"chr1": np.arange(8, dtype=np.float32)[None]}, ["plus"], bin_size=50, chrom_sizes={"chr1": 400}
     )

@@ -32,7 +32,7 @@ LEAVES = [*BOUNDARY, *TEXTS, None, True, [], {}, 1.5, [0], {"a": 1}]
 
 
 def mutate_bytes(raw: bytes, rng: np.random.Generator) -> bytes:
-    """Flip, overwrite, cut, copy or swap stretches of bytes, one to three times."""
+    """Flip, overwrite, cut, copy or swap intervals of bytes, one to three times."""
     data = bytearray(raw)
     for _ in range(int(rng.integers(1, 4))):
         n = len(data)

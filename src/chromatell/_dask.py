@@ -110,8 +110,8 @@ def over_rows(
     rows
         Which, in this order; None takes all.
     """
-    stretches = (slice(i, i + size) for i in range(0, x.shape[0] if rows is None else len(rows), size))
-    work = ((function, x[s if rows is None else rows[s]], *more) for s in stretches)
+    parts = (slice(i, i + size) for i in range(0, x.shape[0] if rows is None else len(rows), size))
+    work = ((function, x[s if rows is None else rows[s]], *more) for s in parts)
     return in_order(client if in_file(x) else None, _of_rows, work)
 
 

@@ -100,7 +100,7 @@ TEXTS: dict[str, dict[str, str]] = {
     },
     "tokens": {"tokens": "Integers 0 to 4, (length,) or (n, length)."},
     "tracks": {
-        "tracks": "Tracks, or an AnnData of a stretch of them.",
+        "tracks": "Tracks, or an AnnData of an interval of them.",
         "copy": "Return new tracks; those that were given stay as they are.",
     },
     "simulated": {

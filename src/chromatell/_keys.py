@@ -73,11 +73,11 @@ PREDICTIONS = "predictions"
 SPLIT_HOW, REGION_SPLIT_HOW = "split", "region_split"  # how cells and regions were split
 SEQUENCE, ORTHOLOGS = "sequence", "orthologs"  # how sequence was added and genes were mapped
 BINNED, COUNTED = "bin_genome", "count_regions"  # how an AnnData of bins or regions was made
-STRETCH = "tracks"  # which stretch of tracks an AnnData is
+INTERVAL = "tracks"  # which interval of tracks an AnnData is
 SIMULATION = "simulation"  # the truth of simulated data
 ENTRIES = frozenset(
     (MODELS, LINKS, REGION_CLASSES, EVALUATION, GAINS, INPUT_GAINS, FISHER, CURVES, PREDICTIONS)
-    + (SPLIT_HOW, REGION_SPLIT_HOW, SEQUENCE, ORTHOLOGS, BINNED, COUNTED, STRETCH, SIMULATION)
+    + (SPLIT_HOW, REGION_SPLIT_HOW, SEQUENCE, ORTHOLOGS, BINNED, COUNTED, INTERVAL, SIMULATION)
 )  # what no result may be named
 PROVENANCE = "provenance"  # where each prediction comes from, in the uns of atac_pred
 HELD_OUT_DIGEST = "held_out"  # in it: of the regions that were held out

@@ -55,12 +55,12 @@ def nonnegative(adata: AnnData, name: str, *, smoothed: bool = False) -> None:
         logger.info(f"{where}.X holds {own.nnz - x.nnz} entries twice: they are added up, as SciPy does.")
     n_nan = n_negative = n_positive = 0
     low = high = below = mass = 0.0
-    for flat in _stretches(x):
+    for flat in _flat_parts(x):
         n_nan += int((~np.isfinite(flat)).sum())
         n_positive += int((flat > 0).sum())
         low, high = min(low, float(flat.min(initial=0))), max(high, float(flat.max(initial=0)))
     if low < 0 and smoothed:
-        for flat in _stretches(x):
+        for flat in _flat_parts(x):
             below -= float(np.minimum(flat, 0).sum(dtype=np.float64))
             mass += float(np.abs(flat).sum(dtype=np.float64))
     floor = -0.05 * high if low < 0 and smoothed and not is_counts(x) else 0.0
@@ -95,7 +95,7 @@ def nonnegative(adata: AnnData, name: str, *, smoothed: bool = False) -> None:
 def is_counts(x: Any) -> bool:
     """Return whether every value of a matrix is a non-negative integer; above 10 million values a spread is read."""
     if isinstance(x, DiskMatrix):
-        return all(_whole(flat) for flat in _stretches(x))
+        return all(_whole(flat) for flat in _flat_parts(x))
     v = values(x).reshape(-1)
     if v.size > 10_000_000:
         v = v[:: v.size // 10_000_000 + 1]
@@ -104,7 +104,7 @@ def is_counts(x: Any) -> bool:
 
 def negative_values(x: Any) -> int:
     """Return how many values of a matrix are below 0."""
-    return sum(int((flat < 0).sum()) for flat in _stretches(x))
+    return sum(int((flat < 0).sum()) for flat in _flat_parts(x))
 
 
 def _whole(v: np.ndarray) -> bool:
@@ -112,7 +112,7 @@ def _whole(v: np.ndarray) -> bool:
     return all(bool(np.all(part >= 0) and np.all(part == np.floor(part))) for part in parts)
 
 
-def _stretches(x: Any) -> Iterable[np.ndarray]:
+def _flat_parts(x: Any) -> Iterable[np.ndarray]:
     """Yield the stored values of a matrix, some millions at a time."""
     if isinstance(x, DiskMatrix):
         yield from (values(block).reshape(-1) for _, block in x.blocks())
@@ -171,7 +171,7 @@ def kept_before_scaling(adata: AnnData, where: str) -> str | None:
     raw = adata.raw
     if counts is not None or raw is None or not adata.var_names.isin(raw.var_names).all() or not _numbers(raw.X):
         return counts
-    least = min((float(flat.min(initial=0)) for flat in _stretches(as_rows(raw.X))), default=0.0)
+    least = min((float(flat.min(initial=0)) for flat in _flat_parts(as_rows(raw.X))), default=0.0)
     return f"{where}.X = {where}.raw[:, {where}.var_names].X.copy()" if least >= 0 else None
 
 

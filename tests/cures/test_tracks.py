@@ -14,11 +14,11 @@ SMALL = {"nascent(tracks)": "nascent(tracks, window=5, train_kwargs={'max_epochs
 SCORE = "ctl.tl.evaluate(tracks, baselines=['log_signal'], n_bootstrap=0)"
 
 
-def stretch(found):
+def interval(found):
     return {"adata": found.to_anndata("chr1:0-10,000")}
 
 
-def unnamed_stretch(found):
+def unnamed_interval(found):
     adata = found.to_anndata("chr1:0-10,000")
     del adata.uns["ctl"]
     return {"adata": adata}
@@ -44,15 +44,15 @@ def negative(found):
 
 CURES = [
     Cure(
-        "a stretch of another",
+        "an interval of another",
         "ctl.data.BinnedTracks.from_anndata(adata)",
-        "not a stretch of tracks",
-        tracks(unnamed_stretch),
+        "not an interval of tracks",
+        tracks(unnamed_interval),
         fill={"chr21:35,000,000-36,000,000": "chr1:0-10,000"},
         into="adata",
     ),
     Cure(
-        "a stretch with a gap",
+        "an interval with a gap",
         "ctl.data.BinnedTracks.from_anndata(adata)",
         "do not follow each other",
         tracks(with_gap),

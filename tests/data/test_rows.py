@@ -72,7 +72,7 @@ def test_rows_and_columns_as_in_memory(x, kind, tmp_path):
     np.testing.assert_array_equal(np.concatenate([dense_of(b) for _, b in blocks]), dense)
 
 
-def test_long_stretches_are_read_in_pieces(x, tmp_path, monkeypatch):
+def test_long_intervals_are_read_in_pieces(x, tmp_path, monkeypatch):
     monkeypatch.setattr("chromatell._rows._PIECE", 2000)
     m = matrix(on_disk(x, "h5ad", tmp_path))
     seen = []

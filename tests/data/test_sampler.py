@@ -116,7 +116,7 @@ def test_batches_from_disk_equal_those_in_memory(tmp_path, monkeypatch, held):
             np.testing.assert_array_equal(memory.target.block(i, 40), disk.target.block(i, 40))
     n_buffers = len({p.buffer.tobytes() for p in picks})
     assert n_buffers == 4
-    assert len(reads) <= (n_buffers * 2 if data[1].on_disk else 0)  # few stretches, not one for each batch
+    assert len(reads) <= (n_buffers * 2 if data[1].on_disk else 0)  # few intervals, not one for each batch
     np.testing.assert_array_equal(data[1][[150, 3]].target.block(0, 40), data[0][[150, 3]].target.block(0, 40))
 
 

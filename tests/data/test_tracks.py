@@ -233,7 +233,7 @@ def test_names_of_samples_must_differ(tracks):
         ctl.data.concat_tracks([tracks, tracks], samples=["a", "a"])
 
 
-def test_a_stretch_is_an_anndata_and_comes_back(full, tmp_path):
+def test_an_interval_is_an_anndata_and_comes_back(full, tmp_path):
     adata = full.to_anndata("chr1:110-400")
     np.testing.assert_array_equal(adata.X, full.values("chr1")[:, 2:8])
     np.testing.assert_array_equal(adata.layers["raw"], full.values("chr1", layer="raw")[:, 2:8])
@@ -259,8 +259,8 @@ def test_a_whole_chromosome_needs_no_mask(tracks):
     assert tracks.to_anndata("chr2").var["end"].iloc[-1] == 430
 
 
-def test_anndata_that_is_no_stretch_is_refused(tracks):
-    with pytest.raises(ctl.ChromatellError, match="not a stretch of tracks"):
+def test_anndata_that_is_no_interval_is_refused(tracks):
+    with pytest.raises(ctl.ChromatellError, match="not an interval of tracks"):
         as_tracks(ad.AnnData(np.ones((2, 3), dtype=np.float32)))
     adata = tracks.to_anndata("chr1")
     with pytest.raises(ctl.ChromatellError, match="do not follow each other"):

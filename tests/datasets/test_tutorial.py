@@ -63,7 +63,7 @@ def test_fragments_fall_into_the_peaks_that_were_counted(arc):
     assert 0.1 < 1 - atac.X.sum() / len(found) < 0.2
 
 
-def test_the_index_finds_what_is_in_a_stretch(tmp_path):
+def test_the_index_finds_what_is_in_a_interval(tmp_path):
     """The index is read as its format says, without the code that wrote it."""
     rng = np.random.default_rng(0)
     start = np.sort(rng.integers(0, 3_000_000, 20_000))

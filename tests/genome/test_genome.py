@@ -29,7 +29,7 @@ def oracle(text, start, end):
 
 
 def write_bgzip(path, text, block=200):
-    """In small blocks, so that stretches cross their ends."""
+    """In small blocks, so that intervals cross their ends."""
     from Bio import bgzf
 
     with bgzf.BgzfWriter(str(path)) as handle:

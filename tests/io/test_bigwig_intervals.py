@@ -58,7 +58,7 @@ def test_the_same_intervals_are_read(track):
         assert (summary["min"], summary["max"]) == (np.nanmin(whole), np.nanmax(whole))
 
 
-def test_zoom_levels_sum_up_the_bases_of_their_stretches(track):
+def test_zoom_levels_sum_up_the_bases_of_their_intervals(track):
     path, starts, ends, values = track
     with pybigtools.open(str(path)) as file:
         levels = file.zooms()

@@ -53,7 +53,7 @@ def test_all_that_belongs_to_a_cell_goes_with_it(cells, tmp_path, monkeypatch, s
 
 
 def test_sorted_cells_are_mixed():
-    """300 cells of one kind after the other: each stretch of 64 then holds every kind."""
+    """300 cells of one kind after the other: each interval of 64 then holds every kind."""
     order = _shuffled._drawn(100_000, 0)
     kind = order // 10_000
     assert all(len(np.unique(kind[i : i + 512])) == 10 for i in range(0, 90_000, 512))

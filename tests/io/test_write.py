@@ -168,7 +168,7 @@ def test_who_writes_first_keeps_the_name(tmp_path):
     assert (ctl.io.open_prediction(path).to_memory().X == 0.25).all()
 
     def late() -> None:
-        with _write.beside(tmp_path / "f.txt", overwrite=False) as temporary:
+        with _write.sibling(tmp_path / "f.txt", overwrite=False) as temporary:
             temporary.write_text("mine")
             (tmp_path / "f.txt").write_text("theirs")
 
@@ -311,14 +311,14 @@ def test_no_rights(tmp_path):
 
 def test_rights_that_are_missed_only_on_writing(tmp_path):
     def failing(error: Exception) -> None:
-        with _write.beside(tmp_path / "x") as temporary:
+        with _write.sibling(tmp_path / "x") as temporary:
             temporary.write_text("half")
             raise error
 
     for error in (PermissionError(13, "Permission denied"), OSError(28, "No space"), RuntimeError("(os error 30)")):
         with pytest.raises(ChromatellError, match=r"could not be written: (you may not|there is no room|the disk is)"):
             failing(error)
-    with pytest.raises(PermissionError), _write.beside(tmp_path / "x"):
+    with pytest.raises(PermissionError), _write.sibling(tmp_path / "x"):
         raise PermissionError(13, "Permission denied", "/elsewhere/input.fa")  # of a file that was read
     assert list(tmp_path.iterdir()) == []
 

@@ -263,11 +263,11 @@ def test_scvi_tools_set_up_is_there(multiome, capsys):
         ctl.models.Dense.setup_anndata(mdata["rna"])
 
 
-def test_forget_frees_the_data(multiome):
+def test_clear_frees_the_data(multiome):
     mdata = multiome.copy()
     ctl.models.Dense.setup_mudata(mdata)
     model = ctl.models.Dense(mdata)
-    model.forget()
+    model.clear()
     assert model.adata is None
     assert mdata.uns["_scvi_uuid"] not in type(model)._setup_adata_manager_store
 

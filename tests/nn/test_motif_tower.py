@@ -58,7 +58,7 @@ def test_composition_by_hand():
 
 @pytest.mark.parametrize(("width", "pool", "length"), [(7, 8, 48), (6, 8, 48), (7, 5, 48), (5, 1, 47)])
 def test_motif_detectors_by_hand(tokens, width, pool, length):
-    """Best match of either strand in each stretch, read together, summed over positions; and composition."""
+    """Best match of either strand in each interval, read together, summed over positions; and composition."""
     tower = motif_tower(replace(MOTIFS, stem_kernel=width, stem_pool=pool, sequence_length=length))
     x = one_hot(tokens[:, :length])
     with torch.no_grad():

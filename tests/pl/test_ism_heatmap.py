@@ -60,7 +60,7 @@ def test_dashes_mark_the_bases_that_are_there(mdata):
     assert found == [[[p - 0.5, base], [p + 0.5, base]] for p, base in places]
 
 
-def test_a_stretch_and_contributions(mdata):
+def test_an_interval_and_contributions(mdata):
     figure = plt.figure(figsize=(3.3, 2.5), layout="constrained")
     ax = pl.ism_heatmap(mdata, "chr1:95-115", key="attribution", start=104, end=107, ax=figure.subplots())
     np.testing.assert_array_equal(ax.images[0].get_array(), mdata.uns["ctl"]["ism"]["effect"][0, 0, :, 2:5])

@@ -88,7 +88,7 @@ def test_letters_of_attribution(mdata):
     assert ax.get_title(loc="left") == "chr1:1000-1020, all cells"
 
 
-def test_region_group_and_stretch(mdata):
+def test_region_group_and_interval(mdata):
     ax = pl.logo(mdata, "peak2", group="T cell", start=35_000_121, end=35_000_124)
     found = letters(ax)
     assert {p: base for p, (base, _) in found.items()} == {35_000_121: "T", 35_000_122: "G", 35_000_123: "C"}

@@ -102,7 +102,7 @@ def test_positions_in_mb_have_the_decimals_of_their_ticks(ticks, digits):
     assert _digits(np.array(ticks)) == digits
 
 
-def test_genes_of_the_stretch_are_drawn_with_their_names(tracks):
+def test_genes_of_the_interval_are_drawn_with_their_names(tracks):
     ax = ctl.pl.tracks(tracks, "chr1:0-5000", annotation=GENES)
     assert sorted(t.get_text() for t in ax.texts) == ["ABC", "XYZ"]
     assert ax.get_yticklabels()[-1].get_text() == "genes"

@@ -22,7 +22,7 @@ def tracks():
     return ctl.data.BinnedTracks(values, table, chrom_sizes=SIZES)
 
 
-def test_silent_stretches_are_masked_from_their_distance_on(tracks):
+def test_silent_intervals_are_masked_from_their_distance_on(tracks):
     ctl.pp.mask_bins(tracks, all_zero=200)
     expected = np.full(40, 4)
     expected[6:15] = expected[26:35] = 0  # 4 bins to either side

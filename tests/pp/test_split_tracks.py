@@ -82,7 +82,7 @@ def test_seeds_choose_which_part_comes_first(tracks):
     assert first == {0, 2}
 
 
-def test_an_anndata_of_a_stretch_is_split(tracks):
+def test_an_anndata_of_an_interval_is_split(tracks):
     adata = tracks.to_anndata("chr1:0-100,000")
     assert ctl.pp.split_regions(adata, by="blocks", fractions=(0.5, 0, 0.5), block=20_000, width=50, seed=0) is None
     codes = adata.var["ctl_split"]

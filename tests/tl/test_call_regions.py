@@ -106,7 +106,7 @@ def test_the_threshold_is_the_lowest_with_few_enough_shuffled_bins(rng):
 
 
 def planted(seed=0):
-    """A mark where signal is dense over a stretch of 2 kb, among signal that is scattered in bins."""
+    """A mark where signal is dense over an interval of 2 kb, among signal that is scattered in bins."""
     rng = np.random.default_rng(seed)
     rate = np.where(rng.random(N) < 0.05, 6.0, 0.05)
     dense = np.zeros(N, dtype=bool)

@@ -1,4 +1,4 @@
-"""A score of what was trained on is refused: cells by their barcodes, bins by their stretches."""
+"""A score of what was trained on is refused: cells by their barcodes, bins by their intervals."""
 
 from __future__ import annotations
 
@@ -265,7 +265,7 @@ def tracks():
     return tracks
 
 
-def test_stretches_are_the_runs_of_the_split(tracks):
+def test_intervals_are_the_runs_of_the_split(tracks):
     assert t.trained_intervals(tracks, ["mark"]) == {**FULL, "samples": [""]}
     model = ctl.models.load(tracks, key="nascent")
     assert model.config["trained_on"] == {**FULL, "samples": [""]}
@@ -310,7 +310,7 @@ def test_another_sample_in_the_same_bins_warns_and_names_of_chromosomes_meet(tra
         ctl.tl.evaluate(found, **TRACKS)
 
 
-def test_older_tracks_are_scored_and_a_strangers_stretches_are_checked(tracks, caplog, monkeypatch):
+def test_older_tracks_are_scored_and_a_strangers_intervals_are_checked(tracks, caplog, monkeypatch):
     old = tracks.copy()
     old.splits = {c: np.full(n, 2, dtype=np.int8) for c, n in (("chr1", 4000), ("chr2", 3000))}
     old.splits["chr2"][:500] = 1
@@ -332,7 +332,7 @@ def test_older_tracks_are_scored_and_a_strangers_stretches_are_checked(tracks, c
 
 
 def test_a_split_of_single_bins_is_not_kept(monkeypatch):
-    monkeypatch.setattr(t, "_MOST_STRETCHES", 100)
+    monkeypatch.setattr(t, "_MOST_INTERVALS", 100)
     tracks = make_tracks()
     ctl.pp.split_regions(tracks, by="random", allow_leaky=True, seed=0)
     assert t.trained_intervals(tracks, ["mark"]) == {}

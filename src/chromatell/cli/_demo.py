@@ -110,7 +110,7 @@ def _save_figures(mdata: MuData, folder: Path) -> list[Path]:
     from matplotlib.figure import Figure
 
     from chromatell import pl
-    from chromatell.io._write import beside
+    from chromatell.io._write import sibling
 
     def figure(width: float, height: float) -> Figure:
         return Figure(figsize=(width, height), layout="constrained")
@@ -125,7 +125,7 @@ def _save_figures(mdata: MuData, folder: Path) -> list[Path]:
     for name, drawn in figures.items():
         drawn.supxlabel(SHORT_NOTE, fontsize=7, color="#595959")
         path = (folder / _picture(name)).absolute()
-        with beside(path) as temporary:
+        with sibling(path) as temporary:
             drawn.savefig(temporary, format="png", dpi=150)
         paths.append(folder / path.name)
     return paths

@@ -123,8 +123,8 @@ def _write_csv(table: pd.DataFrame, path: Path | None) -> bool:
     if str(path) == "-":
         table.to_csv(sys.stdout, index=False)
         return True
-    from chromatell.io._write import beside
+    from chromatell.io._write import sibling
 
-    with beside(path.absolute()) as temporary:
+    with sibling(path.absolute()) as temporary:
         table.to_csv(temporary, index=False)
     return False

@@ -48,8 +48,8 @@ def write_results(mdata: Any, table: pd.DataFrame, args: argparse.Namespace) -> 
     if str(args.csv) == "-":
         table.to_csv(sys.stdout, index=False)
         return False
-    from chromatell.io._write import beside
+    from chromatell.io._write import sibling
 
-    with beside(args.csv.absolute()) as temporary:
+    with sibling(args.csv.absolute()) as temporary:
         table.to_csv(temporary, index=False)
     return True

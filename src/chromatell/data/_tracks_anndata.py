@@ -1,4 +1,4 @@
-"""A stretch of tracks as an AnnData (tracks x bins), and back."""
+"""An interval of tracks as an AnnData (tracks x bins), and back."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pandas as pd
 from anndata import AnnData
 
 from chromatell._compat import layer_names
-from chromatell._keys import CHROM, END, MASK, SPLIT, SPLITS, START, STRETCH, UNS
+from chromatell._keys import CHROM, END, INTERVAL, MASK, SPLIT, SPLITS, START, UNS
 from chromatell._validate import ChromatellError
 from chromatell.data._tracks_info import NO_SPLIT, OUTSIDE
 from chromatell.data._tracks_rows import Row, check_memory
@@ -22,16 +22,16 @@ Tracks = TypeVar("Tracks", bound=TracksValues)
 
 
 def is_tracks(data: Any) -> bool:
-    """Return whether something is tracks, or an AnnData of a stretch of them."""
+    """Return whether something is tracks, or an AnnData of an interval of them."""
     own = data.uns.get(UNS, {}) if isinstance(data, AnnData) else {}
-    return isinstance(data, TracksValues) or (isinstance(own, Mapping) and STRETCH in own)
+    return isinstance(data, TracksValues) or (isinstance(own, Mapping) and INTERVAL in own)
 
 
 def to_anndata(tracks: TracksValues, region: str, names: Sequence[str]) -> AnnData:
-    """Return a stretch with its names, layers, mask and split; all of them copies."""
+    """Return an interval with its names, layers, mask and split; all of them copies."""
     chrom, bins = tracks.locate(region)
     n = bins.stop - bins.start
-    check_memory(n * (_NAME_BYTES + 4 * len(names)), "Name a shorter stretch.")
+    check_memory(n * (_NAME_BYTES + 4 * len(names)), "Name a shorter interval.")
     start = np.arange(bins.start, bins.stop, dtype=np.int64) * tracks.bin_size
     end = np.minimum(start + tracks.bin_size, tracks.chrom_sizes[chrom])
     var = pd.DataFrame(
@@ -51,19 +51,19 @@ def to_anndata(tracks: TracksValues, region: str, names: Sequence[str]) -> AnnDa
         layers={k: np.array(tracks.values(chrom, names, bins=bins, layer=k)) for k in tracks.layers},
     )
     size = tracks.chrom_sizes[chrom]
-    adata.uns[UNS] = {STRETCH: {"bin_size": tracks.bin_size, CHROM: chrom, "chrom_size": size}}
+    adata.uns[UNS] = {INTERVAL: {"bin_size": tracks.bin_size, CHROM: chrom, "chrom_size": size}}
     return adata
 
 
 def from_anndata(cls: type[Tracks], adata: AnnData) -> Tracks:
-    """Return tracks of one chromosome, known in the stretch and masked outside of it."""
+    """Return tracks of one chromosome, known in the interval and masked outside of it."""
     chrom, size, bin_size, first = _place(adata)
-    stretch = slice(first, first + adata.n_vars)
+    interval = slice(first, first + adata.n_vars)
     n = -(-size // bin_size)
 
     def whole(part: Any) -> np.ndarray:
         values = np.zeros((adata.n_obs, n), dtype=np.float32)
-        values[:, stretch] = part.toarray() if hasattr(part, "toarray") else part
+        values[:, interval] = part.toarray() if hasattr(part, "toarray") else part
         return values
 
     table = adata.obs.copy()
@@ -74,11 +74,11 @@ def from_anndata(cls: type[Tracks], adata: AnnData) -> Tracks:
         tracks._layers[layer] = {name: {chrom: Row(values, i)} for i, name in enumerate(tracks.names)}
     if MASK in adata.var or adata.n_vars < n:
         mask = np.full(n, OUTSIDE, dtype=np.uint8)
-        mask[stretch] = adata.var[MASK].to_numpy(np.uint8) if MASK in adata.var else 0
+        mask[interval] = adata.var[MASK].to_numpy(np.uint8) if MASK in adata.var else 0
         tracks.masks[chrom] = mask
     if SPLIT in adata.var:
         codes = np.full(n, NO_SPLIT, dtype=np.int8)
-        codes[stretch] = pd.Categorical(adata.var[SPLIT], categories=list(SPLITS)).codes
+        codes[interval] = pd.Categorical(adata.var[SPLIT], categories=list(SPLITS)).codes
         tracks.splits[chrom] = codes
     return tracks
 
@@ -101,10 +101,10 @@ def update_anndata(adata: AnnData, tracks: TracksValues) -> None:
 def _place(adata: AnnData) -> tuple[str, int, int, int]:
     """Return chromosome, its length, the bin size and the first bin, which `var` must agree with."""
     own = adata.uns.get(UNS, {})
-    how = own.get(STRETCH) if isinstance(own, Mapping) else None
+    how = own.get(INTERVAL) if isinstance(own, Mapping) else None
     if not isinstance(how, Mapping) or not {"bin_size", CHROM, "chrom_size"} <= set(how):
         raise ChromatellError(
-            "This AnnData is not a stretch of tracks: did not find .uns['ctl']['tracks']. Make one with "
+            "This AnnData is not an interval of tracks: did not find .uns['ctl']['tracks']. Make one with "
             "tracks.to_anndata('chr21:35,000,000-36,000,000')."
         )
     chrom, size, bin_size = str(how[CHROM]), int(how["chrom_size"]), int(how["bin_size"])
@@ -116,6 +116,6 @@ def _place(adata: AnnData) -> tuple[str, int, int, int]:
     if not np.array_equal(start, whole) or whole[-1] >= size:
         raise ChromatellError(
             f"The bins of this AnnData do not follow each other every {bin_size} bp on {chrom} ({size:,} bp). Take a "
-            "whole stretch: tracks.to_anndata(region)."
+            "whole interval: tracks.to_anndata(region)."
         )
     return chrom, size, bin_size, first

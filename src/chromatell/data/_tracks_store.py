@@ -33,7 +33,7 @@ from chromatell.io._limits import REFUSED, Budget
 from chromatell.io._record import MAX_JSON, NEEDS, parse_json, upgrade
 from chromatell.io._replace import TRACKS_KIND as _KIND
 from chromatell.io._replace import check_suffix, check_target
-from chromatell.io._write import beside
+from chromatell.io._write import sibling
 from chromatell.io._zarr_guard import check_store, is_zarr, step_into
 
 Tracks = TypeVar("Tracks", bound=TracksValues)
@@ -100,7 +100,7 @@ class TracksWriter(AbstractContextManager["TracksWriter"]):
         import zarr
 
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._beside = beside(self.path, overwrite=self.overwrite)
+        self._beside = sibling(self.path, overwrite=self.overwrite)
         temporary = self._beside.__enter__()
         self._root = zarr.open_group(str(temporary), mode="w", zarr_format=3)
         self._root.attrs.update({"encoding-type": _KIND, _MANIFEST: self._text})

@@ -107,7 +107,7 @@ class RowBatches(EpochSampler):
 class BlockBatches(EpochSampler):
     """Batches of rows for data on disk.
 
-    Blocks of neighbouring rows are drawn at random, so that a disk reads stretches; the blocks of a buffer are shuffled
+    Blocks of neighbouring rows are drawn at random, so a disk reads few pieces; the blocks of a buffer are shuffled
     row by row. Every row comes once an epoch. Several processes share each batch, see `Pick.part`.
 
     Parameters

@@ -81,7 +81,7 @@ class BinnedTracks(TracksValues):
         *,
         role: str | None = None,
     ) -> AnnData:
-        """A stretch as an AnnData, tracks x bins.
+        """An interval as an AnnData, tracks x bins.
 
         Parameters
         ----------
@@ -122,7 +122,7 @@ class BinnedTracks(TracksValues):
 
 
 def as_tracks(data: BinnedTracks | AnnData) -> BinnedTracks:
-    """Return tracks, from an AnnData of a stretch too."""
+    """Return tracks, from an AnnData of an interval too."""
     if isinstance(data, BinnedTracks):
         return data
     if isinstance(data, AnnData):

@@ -14,7 +14,7 @@ from chromatell._settings import logger
 from chromatell._validate import ChromatellError
 from chromatell.genome.genome import Genome
 from chromatell.genome.motifs import sample_sites, scan, score_threshold
-from chromatell.io._write import beside
+from chromatell.io._write import sibling
 
 HIT_PVALUE = 1e-5  # p-value of a hit at one place on one strand
 SLOPE = 2.0  # occupancy rises so much with each bit
@@ -68,7 +68,7 @@ class MadeUpGenome:
     def write(self, path: Path) -> None:
         """Write a plain FASTA."""
         letters = np.frombuffer(b"ACGT", dtype=np.uint8)
-        with beside(path) as temporary, temporary.open("wb") as handle:
+        with sibling(path) as temporary, temporary.open("wb") as handle:
             for name, tokens in self.tokens.items():
                 text = letters[tokens].tobytes()
                 handle.write(b">" + name.encode() + b"\n")

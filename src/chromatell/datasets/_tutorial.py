@@ -19,7 +19,7 @@ from chromatell.datasets._pbmc_example import pbmc_example
 from chromatell.datasets._run_on import write_run_on
 from chromatell.datasets._simulate_multiome import simulate_multiome
 from chromatell.io._tabix import write_bgzf
-from chromatell.io._write import beside
+from chromatell.io._write import sibling
 
 _SAYS = "chromatell_tutorial.json"
 _MADE = 1  # raised where what is made changes
@@ -75,7 +75,7 @@ def tutorial(name: str, folder: str | os.PathLike[str] | None = None) -> dict[st
                 "yourself if nothing in it is needed."
             )
         place.parent.mkdir(parents=True, exist_ok=True)
-        with beside(place.absolute()) as temporary:
+        with sibling(place.absolute()) as temporary:
             temporary.mkdir()
             _MAKERS[name](temporary)
             (temporary / _SAYS).write_text(json.dumps(said), encoding="utf-8")

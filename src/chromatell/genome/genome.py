@@ -120,7 +120,7 @@ class Genome:
         return "" if name is None else f"; {name} ends at {self.chromosomes[name]:,}"
 
     def fetch(self, chrom: str, start: int, end: int) -> np.ndarray:
-        """Tokens of one stretch.
+        """Tokens of one interval.
 
         Parameters
         ----------

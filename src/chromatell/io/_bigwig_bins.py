@@ -11,7 +11,7 @@ from chromatell.io._bigwig_file import FIRST, RECORD, RUNS, Block, Piece, rows, 
 
 
 def run_starts(values: np.ndarray) -> np.ndarray:
-    """Return where stretches of one value begin, int64; each NaN is one of its own."""
+    """Return where intervals of one value begin, int64; each NaN is one of its own."""
     return np.flatnonzero(np.diff(values, prepend=np.nan) != 0)  # NaN differs from everything, itself too
 
 
@@ -25,7 +25,7 @@ def write_bins(
     sizes
         Chromosome to length in bp, in the order of their names, which is that of the file.
     mean_run
-        Mean number of bins of a stretch of one value.
+        Mean number of bins of an interval of one value.
     pieces
         Gives a chromosome's values, float32, in pieces; NaN where there are none.
 

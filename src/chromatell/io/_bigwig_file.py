@@ -36,7 +36,7 @@ _WRITTEN = np.dtype([*_ZOOM, *((name, "<f4") for name in _SUMS)])
 _SPAN = [("c0", "<u4"), ("s0", "<u4"), ("c1", "<u4"), ("s1", "<u4"), ("at", "<u8")]
 _LEAF, _INNER = np.dtype([*_SPAN, ("size", "<u8")]), np.dtype(_SPAN)
 
-Block = tuple[tuple[int, int, int, int], bytes]  # the stretch of the genome, as in _LEAF, and the bytes
+Block = tuple[tuple[int, int, int, int], bytes]  # the interval of the genome, as in _LEAF, and the bytes
 Piece = tuple[
     Iterable[Block], np.ndarray
 ]  # blocks of data in order, and the finest records (RECORD) of the same values
@@ -109,7 +109,7 @@ def write_file(
 
 
 def runs_block(chrom: int, begin: np.ndarray, end: np.ndarray, value: np.ndarray) -> Block:
-    """Return a block of at most `RUNS` stretches of one value each, without their ends where all are equally long."""
+    """Return a block of at most `RUNS` intervals of one value each, without their ends where all are equally long."""
     length = int(end[0]) - int(begin[0])
     if (end - begin == length).all():
         return _block(chrom, begin[0], end[-1], _STARTS, 0, length, rows(_START, start=begin, value=value))
@@ -135,7 +135,7 @@ def rows(dtype: np.dtype, **columns: np.ndarray) -> np.ndarray:
 
 
 class _Blocks:
-    """Packed blocks of a file, one after the other, and the stretch of the genome that each is of."""
+    """Packed blocks of a file, one after the other, and the interval of the genome that each is of."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.file, self.largest = file, 0
@@ -149,13 +149,13 @@ class _Blocks:
 
 
 def _coarser(level: np.ndarray, width: int, size: int) -> np.ndarray:
-    """Return the records of a chromosome, gathered in stretches of `width`."""
-    stretch = level["start"] // width
-    edges = np.flatnonzero(np.diff(stretch, prepend=-1))
+    """Return the records of a chromosome, gathered in intervals of `width`."""
+    interval = level["start"] // width
+    edges = np.flatnonzero(np.diff(interval, prepend=-1))
     if edges.size == len(level):
         return level
     found = level[edges].copy()
-    found["start"] = stretch[edges] * width
+    found["start"] = interval[edges] * width
     found["end"] = np.minimum(found["start"].astype(np.int64) + width, size)
     for name, gather in (("min", np.minimum), ("max", np.maximum), ("n", np.add), ("sum", np.add), ("squares", np.add)):
         found[name] = gather.reduceat(level[name], edges)

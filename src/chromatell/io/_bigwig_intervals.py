@@ -51,12 +51,12 @@ def _n_records(start: np.ndarray, end: np.ndarray, width: int) -> int:
 
 
 def _records(chrom: int, start: np.ndarray, end: np.ndarray, value: np.ndarray, size: int, width: int) -> np.ndarray:
-    """Return a record for each part of an interval that lies in one stretch of `width`."""
+    """Return a record for each part of an interval that lies in one interval of `width`."""
     first = start // width
     n = (end - 1) // width - first + 1
     of = np.repeat(np.arange(len(start)), n)
-    stretch = first[of] + np.arange(len(of)) - (np.cumsum(n) - n)[of]
-    low, high = stretch * width, np.minimum((stretch + 1) * width, size)
+    interval = first[of] + np.arange(len(of)) - (np.cumsum(n) - n)[of]
+    low, high = interval * width, np.minimum((interval + 1) * width, size)
     bases = np.minimum(end[of], high) - np.maximum(start[of], low)
     value = value[of]
     return rows(

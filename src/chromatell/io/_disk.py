@@ -23,7 +23,7 @@ from chromatell.io._record import (
     verified,
 )
 from chromatell.io._replace import check_target
-from chromatell.io._write import beside
+from chromatell.io._write import sibling
 
 MODEL_FILE = "model.safetensors"
 _MAX_HEADER = 64 * 1024**2
@@ -66,7 +66,7 @@ def save_record(record: Record, path: str | os.PathLike[str], *, overwrite: bool
         "hash": content_hash(record),
         "card": dump_json(record.card, "card"),
     }
-    with beside(target, overwrite=overwrite) as temporary:
+    with sibling(target, overwrite=overwrite) as temporary:
         save_file({**record.arrays, NAMES: record.names_blob}, temporary, metadata=metadata)
     return target
 

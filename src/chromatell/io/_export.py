@@ -24,7 +24,7 @@ from chromatell.io._file import read_record_file
 from chromatell.io._record import NEEDS, Record, content_hash
 from chromatell.io._replace import CARD_SAYS, check_target
 from chromatell.io._uns_store import choose_key, model_keys, read_record, write_record
-from chromatell.io._write import beside
+from chromatell.io._write import sibling
 
 README = "README.md"
 # Only these leave with a model: whatever else a card holds could name cells or donors.
@@ -113,7 +113,7 @@ def export_model(
     shared = Record(record.family, record.schema, record.config, record.arrays, record.var_names, card, record.manifest)
     check_target(folder / README, "card", overwrite=overwrite)
     save_record(shared, folder / MODEL_FILE, overwrite=overwrite)
-    with beside(folder / README, overwrite=overwrite) as temporary:
+    with sibling(folder / README, overwrite=overwrite) as temporary:
         temporary.write_text(_readme(shared), encoding="utf-8")
     return folder
 

@@ -18,7 +18,7 @@ from chromatell.io._child import known
 from chromatell.io._h5_sink import H5Sink, h5_sink
 from chromatell.io._replace import check_target
 from chromatell.io._text_columns import text_as_before
-from chromatell.io._write import beside
+from chromatell.io._write import sibling
 
 SUFFIXES = (".h5mu", ".h5ad", ".zarr")
 
@@ -88,7 +88,7 @@ def write(
             "one, or read it whole first: ctl.io.read(path)."
         )
     path.parent.mkdir(parents=True, exist_ok=True)
-    with beside(path.absolute(), overwrite=overwrite) as temporary:
+    with sibling(path.absolute(), overwrite=overwrite) as temporary:
         _write(data, temporary, path.suffix, compression)
     known(path)
     logger.debug("Wrote %s.", file_name(path))

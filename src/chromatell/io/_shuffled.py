@@ -20,7 +20,7 @@ from chromatell._settings import logger, settings
 from chromatell._validate import ChromatellError, examples
 from chromatell.io._guard import check_file, existing
 from chromatell.io._replace import check_suffix, check_target
-from chromatell.io._write import beside
+from chromatell.io._write import sibling
 
 _BLOCK, _BUFFER = 64, 16_384  # cells read together, cells shuffled together
 
@@ -115,7 +115,7 @@ def write_shuffled(
     """Write cells in a random order as a Zarr store, block by block, and return its path.
 
     A file whose cells are sorted by donor or type gives batches of one kind when blocks are read; shuffled once, any
-    stretch of it is a random draw. Blocks of 64 cells are drawn at random and 16,384 cells are shuffled together:
+    part of it is a random draw. Blocks of 64 cells are drawn at random and 16,384 cells are shuffled together:
     memory is that of these. `obs`, `obsm` and the matrices are permuted alike; `layers`, `raw`, `obsp` and `varp` are
     left out, predictions in layers with them, which is logged.
 
@@ -170,7 +170,7 @@ def write_shuffled(
     import dask
 
     one_thread = dask.config.set(scheduler="synchronous")
-    with beside(target, overwrite=overwrite) as temporary, one_thread, either_zarr(), no_pull():
+    with sibling(target, overwrite=overwrite) as temporary, one_thread, either_zarr(), no_pull():
         out.write_zarr(temporary)
     return target
 

@@ -1,4 +1,4 @@
-"""Sorted text as BGZF with a tabix index, so that other tools can look up a stretch of it (Li, Bioinformatics 2011)."""
+"""Sorted text as BGZF with a tabix index, so that other tools can look up an interval (Li, Bioinformatics 2011)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 _BLOCK = 65_280  # bytes of text in a block
 _HEAD = b"\x1f\x8b\x08\x04\x00\x00\x00\x00\x00\xff\x06\x00BC\x02\x00"
 _END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
-_LINEAR = 14  # log2 of the stretch of an entry of the linear index
+_LINEAR = 14  # log2 of the interval of an entry of the linear index
 _UCSC = 0x10000  # 0-based, half-open, as BED
 
 
@@ -53,7 +53,7 @@ def write_index(
     chroms
         Their names, in the order of the file.
     chrom, start, end
-        int64 (n,): number of the chromosome, and the 0-based, half-open stretch.
+        int64 (n,): number of the chromosome, and the 0-based, half-open interval.
     """
     virtual = (blocks[lines // _BLOCK] << 16) | (lines % _BLOCK)
     names = b"".join(name.encode() + b"\0" for name in chroms)
@@ -71,7 +71,7 @@ def _of_chromosome(virtual: np.ndarray, start: np.ndarray, end: np.ndarray) -> I
     groups = np.split(order, cuts) if order.size else []
     yield struct.pack("<i", len(groups))
     for group in groups:
-        runs = np.split(group, np.flatnonzero(np.diff(group) > 1) + 1)  # neighbouring lines are one stretch of the file
+        runs = np.split(group, np.flatnonzero(np.diff(group) > 1) + 1)  # neighbouring lines are one part of the file
         yield struct.pack("<Ii", int(bins[group[0]]), len(runs))
         for run in runs:
             yield struct.pack("<QQ", int(virtual[run[0]]), int(virtual[run[-1] + 1]))
@@ -86,7 +86,7 @@ def _of_chromosome(virtual: np.ndarray, start: np.ndarray, end: np.ndarray) -> I
 
 
 def _bin(start: np.ndarray, end: np.ndarray) -> np.ndarray:
-    """Return the smallest bin of the UCSC scheme that holds each stretch."""
+    """Return the smallest bin of the UCSC scheme that holds each interval."""
     last = end - 1
     out = np.zeros(start.size, dtype=np.int64)
     for shift, offset in ((26, 1), (23, 9), (20, 73), (17, 585), (14, 4681)):

@@ -39,7 +39,7 @@ _CODE = re.compile(r"(?:errno\s*=\s*|os error |Errno |Os \{ code: )(\d+)")  # as
 
 
 @contextmanager
-def beside(target: Path, *, overwrite: bool = True) -> Iterator[Path]:
+def sibling(target: Path, *, overwrite: bool = True) -> Iterator[Path]:
     """Give a temporary name in the same folder; what is written there takes the place of `target` at the end.
 
     Where the block raises, the temporary file or folder is removed and `target` stays as it was. What a killed write of

@@ -148,7 +148,7 @@ def write_tracks(
 
 
 class _Layout:
-    """Where regions lie: stretches that do not overlap, in a bigWig's order, and which regions make up each."""
+    """Where regions lie: intervals that do not overlap, in a bigWig's order, and which regions make up each."""
 
     def __init__(self, regions: pd.DataFrame, sizes: dict[str, int], kind: str) -> None:
         own = dict(zip(normalise_chrom(sizes), sizes, strict=True))
@@ -193,7 +193,7 @@ class _Layout:
         self.mean = sp.diags(1 / np.diff(mean.indptr)) @ mean
 
     def values(self, of: np.ndarray) -> dict[str, np.ndarray]:
-        """Return chromosome -> value of each of its stretches; `of` is the value of each region."""
+        """Return chromosome -> value of each of its intervals; `of` is the value of each region."""
         edges = np.cumsum([len(starts) for starts in self.starts.values()])[:-1]
         return dict(zip(self.starts, np.split(self.mean @ of, edges), strict=True))
 

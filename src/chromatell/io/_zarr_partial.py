@@ -18,7 +18,7 @@ import pandas as pd
 from chromatell._settings import file_name, logger
 from chromatell._validate import ChromatellError
 from chromatell.io._replace import check_target
-from chromatell.io._write import beside, is_running, place_folder, remove, this_process, written
+from chromatell.io._write import is_running, place_folder, remove, sibling, this_process, written
 from chromatell.io._zarr_guard import INCOMPLETE
 from chromatell.io._zarr_writer import CHUNKS, checked_values, finish_or_stop, finish_store, make_store, open_x
 
@@ -119,7 +119,7 @@ class ResumableWriter(AbstractContextManager["ResumableWriter"]):
     def __enter__(self) -> ResumableWriter:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         if self.run is None:
-            self._outer = beside(self.path, overwrite=False)
+            self._outer = sibling(self.path, overwrite=False)
             self.folder = self._outer.__enter__()
             self._make()
         else:

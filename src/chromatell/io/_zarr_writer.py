@@ -21,7 +21,7 @@ from chromatell._validate import ChromatellError, one_of
 from chromatell.io._child import known
 from chromatell.io._replace import PREDICTION_FILES as FILES
 from chromatell.io._replace import check_target
-from chromatell.io._write import beside
+from chromatell.io._write import sibling
 
 ROOT = "zarr.json"
 CHUNKS = (512, 4096)
@@ -103,7 +103,7 @@ class PredictionWriter(AbstractContextManager["PredictionWriter"]):
 
     def __enter__(self) -> PredictionWriter:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._beside = beside(self.path, overwrite=self.overwrite)
+        self._beside = sibling(self.path, overwrite=self.overwrite)
         self._temporary = self._beside.__enter__()
         make_store(self._temporary, self.shape, self.dtype, self.chunks)
         self._x = open_x(self._temporary)

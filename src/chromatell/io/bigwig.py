@@ -302,7 +302,7 @@ class BigWig:
         values = np.empty(whole + (rest > 0), dtype=np.float32)
         how = {"summary": summary, "exact": True, "uncovered": uncovered, "fillna": None}
         with self._one, self._translated(), np.errstate(over="ignore"):
-            # bins=n makes n equal bins of a stretch, so stretches are whole bins and the last, shorter bin is one
+            # bins=n makes n equal bins of an interval, so intervals are whole bins and the last, shorter bin is one
             for first in range(0, whole, _PIECE):
                 last = min(first + _PIECE, whole)
                 values[first:last] = self._file.values(

@@ -42,7 +42,7 @@ def resample(
     n_bootstrap
         Number of replicates.
     groups
-        (n,) labels such as donors, or stretches of a chromosome: whole groups are drawn, since cells of a donor, or
+        (n,) labels such as donors, or windows of a chromosome: whole groups are drawn, since cells of a donor, or
         regions beside each other, are not independent. None draws them singly.
     seed
         Seed of the generator.

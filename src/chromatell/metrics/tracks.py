@@ -1,6 +1,6 @@
 """How near predicted tracks come to observed ones: pure arrays, at several resolutions, with intervals over blocks.
 
-Neighbouring bins tell nearly the same, so intervals resample whole stretches of a chromosome.
+Neighbouring bins tell nearly the same, so intervals resample whole windows of a chromosome.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def track_scores(
     cut
         A bin is called where it is predicted above this; None takes `threshold`.
     block
-        In bp, of the stretches that are resampled.
+        In bp, of the windows that are resampled.
     n_bootstrap
         Replicates; 0 gives no intervals.
     seed

@@ -385,7 +385,7 @@ class ChromatinModel(ABC):
             "'atac'."
         )
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """Drop the data and scvi-tools' registrations of it, so that nothing keeps it in memory."""
         self._release()
         self.trainer = None  # its loaders hold matrices too

@@ -87,7 +87,7 @@ class Sink(Protocol):
     def reducer(self) -> Callable[[slice, Blocks], Any]:
         """Return what makes of the blocks of a part what is handed over; it is sent to workers, so it is small."""
 
-    def take(self, rows: slice, found: Any) -> None:
+    def add(self, rows: slice, found: Any) -> None:
         """Take what the reducer made of a part."""
 
     def result(self) -> Any:
@@ -102,7 +102,7 @@ def collect(model: Any, query: Query, cells: pd.Index, regions: pd.Index, wanted
         todo = sink.todo(query.parts(PART))
         advance(len(cells) - sum(part.stop - part.start for part in todo))
         for rows, found in _predicted(model, query, todo, sink, wanted.client):
-            sink.take(rows, found)
+            sink.add(rows, found)
             advance(rows.stop - rows.start)
     return sink.result()
 
@@ -218,7 +218,7 @@ class _Matrix:
     def reducer(self) -> Callable[[slice, Blocks], Any]:
         return partial(_dense_of, self.found.shape[1])
 
-    def take(self, rows: slice, found: Any) -> None:
+    def add(self, rows: slice, found: Any) -> None:
         self.found[rows] = found
 
     def result(self) -> Any:
@@ -240,7 +240,7 @@ class _Sparse(_Matrix):
     def reducer(self) -> Callable[[slice, Blocks], Any]:
         return partial(_best_of, self.k)
 
-    def take(self, rows: slice, found: Any) -> None:
+    def add(self, rows: slice, found: Any) -> None:
         self.place[rows], self.value[rows] = found
 
     def result(self) -> Any:
@@ -270,7 +270,7 @@ class _Means(_Matrix):
     def reducer(self) -> Callable[[slice, Blocks], Any]:
         return partial(_sums_of, self.codes, self.total.shape)
 
-    def take(self, rows: slice, found: Any) -> None:
+    def add(self, rows: slice, found: Any) -> None:
         self.total += found
 
     def finish(self) -> None:
@@ -296,7 +296,7 @@ class _Store:
     def reducer(self) -> Callable[[slice, Blocks], Any]:
         return partial(_written_to, self.writer.place)
 
-    def take(self, rows: slice, found: Any) -> None:
+    def add(self, rows: slice, found: Any) -> None:
         self.writer.mark(rows)
 
     def result(self) -> Path:

@@ -24,9 +24,9 @@ from chromatell.genome.regions import normalise_chrom
 
 CELLS = {TRAIN: "cells_train", VAL: "cells_val"}  # in a record's arrays and in a prediction's provenance
 COUNTS = "trained_cells"  # in a record's configuration: how many hashes of each part
-STRETCHES = "trained_on"  # in a tracks model's configuration and in a prediction's provenance
+INTERVALS = "trained_on"  # in a tracks model's configuration and in a prediction's provenance
 _BY_CHANCE = 0.05  # two 10x runs share a few percent of their barcodes, of a list of 700,000
-_MOST_STRETCHES = 20_000
+_MOST_INTERVALS = 20_000
 
 
 def cell_hashes(names: Iterable[Any]) -> np.ndarray:
@@ -128,9 +128,9 @@ def check_cells(
 
 
 def trained_intervals(tracks: BinnedTracks, targets: Sequence[str]) -> dict[str, Any]:
-    """Return the stretches marked 'train' and 'val' and the samples of the targets, JSON-able; {} where too many.
+    """Return the intervals marked 'train' and 'val' and the samples of the targets, JSON-able; {} where too many.
 
-    Stretches are [start, end] in bp, 0-based, half-open, by chromosome; one without a usable bin of the part is left
+    Intervals are [start, end] in bp, 0-based, half-open, by chromosome; one without a usable bin of the part is left
     out.
     """
     found: dict[str, Any] = {part: {} for part in CELLS}
@@ -141,9 +141,9 @@ def trained_intervals(tracks: BinnedTracks, targets: Sequence[str]) -> dict[str,
                 inside = np.concatenate([[False], np.asarray(code) == SPLITS.index(part), [False]])
                 borders = np.flatnonzero(np.diff(inside)) * tracks.bin_size
                 found[part][chrom] = borders.reshape(-1, 2).tolist()
-    n = sum(len(stretches) for chroms in found.values() for stretches in chroms.values())
-    if n > _MOST_STRETCHES:
-        logger.info("The bins are split into %d stretches: too many to be kept with the model.", n)
+    n = sum(len(intervals) for chroms in found.values() for intervals in chroms.values())
+    if n > _MOST_INTERVALS:
+        logger.info("The bins are split into %d intervals: too many to be kept with the model.", n)
         return {}
     return {**found, "samples": sorted(set(tracks.table.loc[list(targets), SAMPLE].astype(str)))}
 
@@ -170,14 +170,14 @@ def check_bins(trained: Any, tracks: BinnedTracks, chroms: Sequence[str], *, tar
     used = {"test": tuple(CELLS), VAL: (TRAIN,)}.get(part, ())
     if not used or not trained:
         return 0
-    stretches = _stretches(trained, used, name)
+    intervals = _intervals(trained, used, name)
     plain = normalise_chrom(chroms)
     n = total = 0
     where = []
     for chrom, key in zip(chroms, plain, strict=True):
         scored = tracks.usable(chrom, part)
         inside = np.zeros(scored.size, dtype=bool)
-        for start, end in stretches.get(key, ()):
+        for start, end in intervals.get(key, ()):
             inside[start // tracks.bin_size : -(-end // tracks.bin_size)] = True
         total += int(scored.sum())
         both = int((scored & inside).sum())
@@ -197,8 +197,8 @@ def check_bins(trained: Any, tracks: BinnedTracks, chroms: Sequence[str], *, tar
     )
 
 
-def _stretches(trained: Any, used: Sequence[str], name: str) -> dict[str, list[tuple[int, int]]]:
-    """Return stretches of the named parts by plain name of the chromosome, which may come from a stranger's file."""
+def _intervals(trained: Any, used: Sequence[str], name: str) -> dict[str, list[tuple[int, int]]]:
+    """Return intervals of the named parts by plain name of the chromosome, which may come from a stranger's file."""
     found: dict[str, list[tuple[int, int]]] = {}
     try:
         for part in used:
@@ -206,7 +206,7 @@ def _stretches(trained: Any, used: Sequence[str], name: str) -> dict[str, list[t
             for key, chrom in zip(normalise_chrom(chroms), chroms, strict=True):
                 pairs = [(int(start), int(end)) for start, end in trained[part][chrom]]
                 if any(not 0 <= start < end for start, end in pairs):
-                    raise ValueError(f"a stretch of {chrom!r} does not begin before it ends")
+                    raise ValueError(f"an interval of {chrom!r} does not begin before it ends")
                 found.setdefault(key, []).extend(pairs)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ChromatellError(

@@ -21,14 +21,14 @@ _AS_MANY = 8  # changes that are computed at a time for each sequence that may b
 
 @dataclass(frozen=True)
 class Patch:
-    """What stands in a stretch of a layer's positions after each change.
+    """What stands in a window of a layer's positions after each change.
 
     Attributes
     ----------
     of
         int64 (m,): the sequence that is changed.
     start
-        int64 (m,): first position of the stretch.
+        int64 (m,): first position of the window.
     values
         float32 (m, width, channels).
     """
@@ -249,7 +249,7 @@ def _convolved(
 ) -> Patch:
     """Return what a patch changes of the next layer: a convolution that reads `left` zeros before the start, a pooling.
 
-    The stretch is as long for every patch: as many pooled positions as a change can reach, all of them in the layer.
+    The window is as long for every patch: as many pooled positions as a change can reach, all of them in the layer.
     """
     kernel, width = conv.kernel_size[0], patch.values.shape[1]
     reached = width + kernel - 1
@@ -261,7 +261,7 @@ def _convolved(
 
 
 def _window(before: Tensor, of: Tensor, start: Tensor, width: int) -> Tensor:
-    """``(n, positions, channels) -> (m, width, channels)``: a stretch of each sequence, zeros beyond its ends."""
+    """``(n, positions, channels) -> (m, width, channels)``: a window of each sequence, zeros beyond its ends."""
     n, positions, channels = before.shape
     at = start[:, None] + torch.arange(width, device=start.device)
     inside = (at >= 0) & (at < positions)
@@ -271,7 +271,7 @@ def _window(before: Tensor, of: Tensor, start: Tensor, width: int) -> Tensor:
 
 
 def _spliced(before: Tensor, patch: Patch, start: Tensor, width: int) -> Tensor:
-    """Return that stretch as it stands after the change."""
+    """Return that window as it stands after the change."""
     found = _window(before, patch.of, start, width + 1)  # the last takes what lies outside
     at = patch.start[:, None] + torch.arange(patch.values.shape[1], device=start.device)
     to = at - start[:, None]

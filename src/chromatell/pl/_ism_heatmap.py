@@ -38,7 +38,7 @@ def ism_heatmap(
     mdata
         After ``ctl.tl.ism``; or after ``ctl.tl.attribute``, whose contributions are drawn alike.
     start, end
-        Stretch of the chromosome to draw, 0-based and half-open; None for all that is stored.
+        Interval of the chromosome to draw, 0-based and half-open; None for all that is stored.
 
     Returns
     -------

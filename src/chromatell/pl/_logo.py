@@ -48,7 +48,7 @@ def logo(
     mdata
         After ``ctl.tl.ism`` or ``ctl.tl.attribute``.
     start, end
-        Stretch of the chromosome to draw, 0-based and half-open; None for all that is stored. About 100 bases can be
+        Interval of the chromosome to draw, 0-based and half-open; None for all that is stored. About 100 bases can be
         read at a width of 6 inches.
 
     Returns

@@ -14,7 +14,7 @@ from chromatell._arguments import arguments, check, wraps_with_keywords
 from chromatell._docs import completed
 from chromatell._validate import ChromatellError
 from chromatell.data.named import Modalities
-from chromatell.io._write import beside, check_writable
+from chromatell.io._write import check_writable, sibling
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -98,5 +98,5 @@ def _check_axes(ax: Any) -> None:
 def _save(axes: Any, path: Path) -> None:
     figure = np.ravel(axes)[0].get_figure(root=True)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with beside(path) as temporary:
+    with sibling(path) as temporary:
         figure.savefig(temporary, format=path.suffix[1:].lower(), bbox_inches="tight")

@@ -34,10 +34,10 @@ from chromatell.pp._track_files import (
     check_pairs,
     check_signs,
     file_table,
+    intervals,
     open_files,
     shared_chroms,
     sign_of,
-    stretches,
 )
 
 
@@ -159,7 +159,7 @@ def bin_tracks(
     table[STAT] = [SHARE if is_peaks(p) else stat for p in paths]
     with ExitStack() as stack:
         handles = open_files(table.assign(**{PATH: paths}), stack, chrom_sizes, peak_width)
-        whole, parts = stretches(chroms)
+        whole, parts = intervals(chroms)
         chosen = shared_chroms(handles, whole)
         signs = [
             sign_of(

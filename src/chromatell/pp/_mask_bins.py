@@ -33,7 +33,7 @@ def mask_bins(
     all_zero: int | None = 100_000,
     copy: bool = False,
 ) -> BinnedTracks | AnnData | None:
-    """Mark bins that would teach nothing and flatter every score: artefacts, assembly gaps, and silent stretches.
+    """Mark bins that would teach nothing and flatter every score: artefacts, assembly gaps, and silent intervals.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def mask_bins(
 
     ``masks`` : dict of str to uint8 (bins,)
         0 is usable; else the sum of 1 (blacklist), 2 (gap), 4 (no signal around) and 8 (outside of an AnnData's
-        stretch). In an AnnData: ``var['ctl_mask']``.
+        interval). In an AnnData: ``var['ctl_mask']``.
 
     Raises
     ------

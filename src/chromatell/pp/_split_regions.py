@@ -67,7 +67,7 @@ def split_regions(
     by
         - ``'chromosome'``: whole chromosomes, in random order, so that the parts come near to `fractions` as far as
           whole chromosomes allow. `1` and `chr1` are the same.
-        - ``'blocks'`` (of tracks): stretches of `block` bp, spread evenly: with ``fractions=(0.5, 0, 0.5)`` every other
+        - ``'blocks'`` (of tracks): intervals of `block` bp, spread evenly: with ``fractions=(0.5, 0, 0.5)`` every other
           one is a test block. `seed` says which part comes first.
         - ``'random'``: groups of regions at random. Two regions are in one group if their windows overlap, touch, or
           are at most `gap` bp apart, directly or through others. Single bins of tracks leak through their neighbours,

@@ -126,7 +126,7 @@ def _check_peaks(peaks: pd.DataFrame) -> None:
         )
 
 
-def stretches(chroms: str | Iterable[str] | None) -> tuple[list[str] | None, dict[str, str]]:
+def intervals(chroms: str | Iterable[str] | None) -> tuple[list[str] | None, dict[str, str]]:
     """Return the chromosomes asked for, and of those of which a part is wanted, such as 'chr21:0-1,000,000', that."""
     if chroms is None:
         return None, {}

@@ -21,7 +21,7 @@ from chromatell.data.named import Modalities, modalities
 from chromatell.data.tracks import BinnedTracks
 from chromatell.io._guard import read
 from chromatell.io._replace import check_target
-from chromatell.io._write import beside
+from chromatell.io._write import sibling
 from chromatell.reporting._html import Html, page, tag
 from chromatell.reporting._sections import Asked, sections_of_cells
 from chromatell.reporting._tracks import sections_of_tracks
@@ -115,7 +115,7 @@ def report(
     sections.append(("versions", "Versions", _versions()))
     shown = page(title or f"chromatell report: {named or type(data).__name__}", intro, sections)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with beside(path.absolute(), overwrite=overwrite) as temporary:
+    with sibling(path.absolute(), overwrite=overwrite) as temporary:
         temporary.write_text(shown, encoding="utf-8")
     return path
 

@@ -147,7 +147,7 @@ def atacformer(
         values: Any = once_written(model, inner, depth=depth, out=out) if predicts else None
         distance = model.out_of_range(inner) if predicts else None
     finally:
-        model.forget()
+        model.clear()
     target = data.copy() if copy else data
     record, origin = model.to_record(), provenance(model, depth)
     cells = target.mod[ATAC] if isinstance(target, MuData) else target

@@ -1,4 +1,4 @@
-"""``ctl.tl.call_regions``: stretches where a track stands out, as a table and as BED."""
+"""``ctl.tl.call_regions``: intervals where a track stands out, as a table and as BED."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from chromatell.data._tracks_smooth import smooth
 from chromatell.data.tracks import BinnedTracks, as_tracks
 from chromatell.io._replace import PACKED, UNPACKABLE, check_target
 from chromatell.io._tabix import write_bgzf
-from chromatell.io._write import beside
+from chromatell.io._write import sibling
 from chromatell.models import load
 from chromatell.models._base import ChromatinModel
-from chromatell.tl._known_sites import Beside, calibrated, stretches
+from chromatell.tl._known_sites import Beside, calibrated, intervals
 from chromatell.tl._shuffled_tracks import shuffled_inputs
 
 Predict = Callable[[BinnedTracks], dict[str, np.ndarray]]
@@ -59,7 +59,7 @@ def call_regions(
     Parameters
     ----------
     tracks
-        Tracks, or an AnnData of a stretch of them.
+        Tracks, or an AnnData of an interval of them.
     name
         Name of the track: one that a model predicted or, with `threshold`, any.
     fdr
@@ -298,7 +298,7 @@ def _regions(
 ) -> pd.DataFrame:
     """Return the regions of one chromosome, without names."""
     size, end = tracks.bin_size, tracks.chrom_sizes[chrom]
-    starts, ends = stretches(values, cut, size, end, min_length, gap)
+    starts, ends = intervals(values, cut, size, end, min_length, gap)
     inside = [values[a:b] for a, b in zip(starts, ends, strict=True)]
     return pd.DataFrame(
         {
@@ -317,7 +317,7 @@ def _write_bed(table: pd.DataFrame, path: Path, overwrite: bool) -> None:
     bed = table[[CHROM, START, END, "name"]].assign(score=np.round(scores).astype(np.int64), strand=".")
     path.parent.mkdir(parents=True, exist_ok=True)
     text = bed.sort_values([CHROM, START]).to_csv(sep="\t", header=False, index=False, lineterminator="\n").encode()
-    with beside(path, overwrite=overwrite) as temporary:
+    with sibling(path, overwrite=overwrite) as temporary:
         if path.suffix.lower() in PACKED:
             write_bgzf(temporary, text)
         else:

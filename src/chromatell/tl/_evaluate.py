@@ -100,7 +100,7 @@ def evaluate(
         default 0.2. `targets`: names of the tracks to score; default all of the role. `resolutions`: in bp; default
         (50, 1000, 10000). `threshold`: a bin is a peak where the raw target is above; one number, or one a target;
         default 0. `within`: score bins in these regions only, such as those that were measured: a BED file, a table,
-        or names; default all. `block`: bp of the stretches that are resampled; default 1 Mb.
+        or names; default all. `block`: bp of the windows that are resampled; default 1 Mb.
 
     Returns
     -------
@@ -161,7 +161,7 @@ def evaluate(
     ======================================================  ========================  ============  ==============
 
     Intervals are paired: all predictions see the same resamples, of what is new: cells, or whole groups of a split by
-    group; held-out regions, in stretches of 1 Mb; both; blocks of the genome. Baselines are fitted on what is training
+    group; held-out regions, in windows of 1 Mb; both; blocks of the genome. Baselines are fitted on what is training
     data, and tuned for each view on validation data, on which the one that a model is measured against is chosen: on
     at most 2,000 validation cells, drawn at random by `seed` (tuned on 1,000, and 2,000 regions); `ctl_gain` and
     `ctl_predictable` are of all validation cells. Without validation data it is chosen on the scored ones, which
@@ -176,7 +176,7 @@ def evaluate(
     References
     ----------
     Efron, Annals of Statistics 1979; DeLong et al., Biometrics 1988; Bickel et al., Annals of Applied Statistics 2010
-    (stretches of the genome); Owen, Annals of Applied Statistics 2007 (cells and regions); Kuensch, Annals of
+    (windows of the genome); Owen, Annals of Applied Statistics 2007 (cells and regions); Kuensch, Annals of
     Statistics 1989 (blocks).
 
     Examples

@@ -79,24 +79,24 @@ class Beside:
         """Return the values of all bins that are looked at."""
         return np.concatenate([x[np.isfinite(x)] for x in self.values.values()])
 
-    def called(self, cut: float, lengths: Sequence[int]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    def called(self, threshold: float, lengths: Sequence[int]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """Return first bins of the regions, and those behind the last, by chromosome."""
         size, ends = self.tracks.bin_size, self.tracks.chrom_sizes
-        return {c: stretches(x, cut, size, ends[c], *lengths) for c, x in self.values.items()}
+        return {c: intervals(x, threshold, size, ends[c], *lengths) for c, x in self.values.items()}
 
-    def counts(self, cut: float, lengths: Sequence[int]) -> np.ndarray:
+    def counts(self, threshold: float, lengths: Sequence[int]) -> np.ndarray:
         """Return how many regions are called, how many of them hold a site, and how many sites a region holds."""
         found = np.zeros(3, dtype=np.int64)
-        for chrom, (first, last) in self.called(cut, lengths).items():
+        for chrom, (first, last) in self.called(threshold, lengths).items():
             known = self.sites[chrom]
             right = touch(first, last, known)
             held = touch(known[:, 0], known[:, 1], np.column_stack([first, last]))
             found += (len(first), right.sum(), held.sum())
         return found
 
-    def by_chance(self, cut: float, lengths: Sequence[int]) -> float:
+    def by_chance(self, threshold: float, lengths: Sequence[int]) -> float:
         """Return how many of the called regions would hold a site if each began at any bin that is looked at."""
-        n_bins = np.concatenate([last - first for first, last in self.called(cut, lengths).values()])
+        n_bins = np.concatenate([last - first for first, last in self.called(threshold, lengths).values()])
         total, expected = self.finite().size, 0.0
         for length, n in zip(*np.unique(n_bins, return_counts=True), strict=True):
             meet = 0
@@ -124,15 +124,15 @@ def calibrated(
     bins = np.concatenate([sample.finite() for sample in samples])
     best: tuple[float, np.ndarray] | None = None
     any_few = False
-    for cut in np.unique(np.quantile(bins, steps))[::-1]:
-        called, right, held = counts = np.sum([sample.counts(float(cut), lengths) for sample in samples], axis=0)
+    for threshold in np.unique(np.quantile(bins, steps))[::-1]:
+        called, right, held = counts = np.sum([sample.counts(float(threshold), lengths) for sample in samples], axis=0)
         grown = held > _SITES_EACH * right  # far below, regions grow into one that holds them all
         few = called - right + 1 <= fdr * called
         any_few |= bool(few)
         # of two with as many right ones, that with fewer wrong ones, then that with more of the sites
         better = best is None or (right, -called, held) > (best[1][1], -best[1][0], best[1][2])
         if few and not grown and better:
-            best = float(cut), counts
+            best = float(threshold), counts
     if best is None and any_few:
         raise ChromatellError(
             f"At the heights where at most {fdr:.0%} of the called regions hold none of the sites of calibrate=, the "
@@ -145,14 +145,14 @@ def calibrated(
             f"At no height do at most {fdr:.0%} of the called regions hold none of the sites of calibrate=, one more "
             f"counted as wrong{fewest}. Raise fdr=, or give more sites, or those of what the track predicts."
         )
-    cut, (called, right, held) = best
-    chance = float(sum(sample.by_chance(cut, lengths) for sample in samples) / called)
+    threshold, (called, right, held) = best
+    chance = float(sum(sample.by_chance(threshold, lengths) for sample in samples) / called)
     low, high = exact_interval(int(right), int(called))
     n = sum(sample.n_sites for sample in samples)
     said = {"sites": n, "called": int(called), "precision": float(right / called), "recall": float(held / n)}
     said |= {"precision_low": low, "precision_high": high, "chance": chance}
     logger.info(
-        f"{name}: at {cut:.4g}, beside {n} sites {called} regions are called; precision {right / called:.2f} "
+        f"{name}: at {threshold:.4g}, beside {n} sites {called} regions are called; precision {right / called:.2f} "
         f"[{low:.2f}, {high:.2f}], by chance {chance:.2f}; recall {held / n:.2f}."
     )
     if low <= chance:
@@ -161,7 +161,7 @@ def calibrated(
             f"(95% interval {low:.0%} to {high:.0%}), and {chance:.0%} would if they lay anywhere: this precision says "
             "nothing of the track. Give sites that are fewer or narrower, or a lower fdr=."
         )
-    return cut, said
+    return threshold, said
 
 
 def exact_interval(n_right: int, n: int) -> tuple[float, float]:
@@ -187,11 +187,11 @@ def touch(first: np.ndarray, last: np.ndarray, others: np.ndarray) -> np.ndarray
     return np.searchsorted(starts, last, side="left") > np.searchsorted(ends, first, side="right")
 
 
-def stretches(
-    values: np.ndarray, cut: float, size: int, end: int, min_length: int, gap: int
+def intervals(
+    values: np.ndarray, threshold: float, size: int, end: int, min_length: int, gap: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the bins of each region, first and behind the last."""
-    edges = np.flatnonzero(np.diff((values >= cut).astype(np.int8), prepend=0, append=0))
+    edges = np.flatnonzero(np.diff((values >= threshold).astype(np.int8), prepend=0, append=0))
     starts, ends = edges[::2], edges[1::2]
     if starts.size:
         apart = (starts[1:] - ends[:-1]) * size > gap

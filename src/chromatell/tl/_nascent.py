@@ -109,7 +109,7 @@ def nascent(
     if not isinstance(tracks, BinnedTracks):
         raise ChromatellError(
             f"Expected ctl.data.BinnedTracks, got {type(tracks).__name__}. Make them with ctl.pp.bin_tracks(files); an "
-            "AnnData of a stretch becomes tracks by ctl.data.BinnedTracks.from_anndata(adata)."
+            "AnnData of an interval becomes tracks by ctl.data.BinnedTracks.from_anndata(adata)."
         )
     if out is not None:
         check_new(out)
@@ -128,7 +128,7 @@ def nascent(
             with_prediction(target, model, key_added, depth="fixed", out=out)
             write_record(target, key_added, record)
     finally:
-        model.forget()
+        model.clear()
     return target if copy else None
 
 

@@ -14,7 +14,7 @@ from chromatell.data._tracks_rows import check_memory
 from chromatell.data._tracks_table import ASSAY, PREDICTION, ROLE, SAMPLE, with_own_columns
 from chromatell.data._tracks_together import tracks_together
 from chromatell.data.tracks import BinnedTracks
-from chromatell.models._trained_on import STRETCHES, trained_intervals
+from chromatell.models._trained_on import INTERVALS, trained_intervals
 from chromatell.models.baselines.tracks import TRACK_BASELINES, TRACK_ORACLES, TrackBaselines
 
 
@@ -55,7 +55,7 @@ def track_baseline(
             "family": BASELINE,
             "kind": kind,
             USES_TARGET_ASSAY: kind in TRACK_ORACLES,
-            STRETCHES: trained_intervals(tracks, fitter.targets),
+            INTERVALS: trained_intervals(tracks, fitter.targets),
             **chosen,
         }
         target.uns = {**target.uns, UNS: {**own, PREDICTIONS: {**own.get(PREDICTIONS, {}), key: said}}}

@@ -33,7 +33,7 @@ from chromatell.io._zarr_writer import prediction_reference
 from chromatell.models._base import ChromatinModel
 from chromatell.models._cell_model import DEPTHS, CellModel
 from chromatell.models._support import check_dense, on_first_rank, shared_view
-from chromatell.models._trained_on import STRETCHES, subset
+from chromatell.models._trained_on import INTERVALS, subset
 from chromatell.models.baselines.cells import BASELINES, held_out_digest
 from chromatell.tl._targets import model_key
 
@@ -68,7 +68,7 @@ def train_and_store(
         more = {} if also is None else also(fitted, inner)
         distance = fitted.out_of_range(inner)
     finally:
-        fitted.forget()
+        fitted.clear()
     target = mdata.copy() if copy else mdata
     record = fitted.to_record()
     origin = {**provenance(fitted, predict["depth"]), HELD_OUT_DIGEST: held_out_digest(mdata.mod[ATAC])}
@@ -103,8 +103,8 @@ def once_written(model: Any, data: Any, *, out: Any, **predict: Any) -> np.ndarr
 def provenance(model: ChromatinModel, depth: str, cells: pd.Index | None = None) -> dict[str, Any]:
     """Return where a prediction comes from, as plain values; of the training `cells` only the hashes of those named."""
     trained: dict[str, Any] = model.trained_cells if cells is None else subset(model.trained_cells, cells)
-    if STRETCHES in model.config:
-        trained = {STRETCHES: model.config[STRETCHES]}
+    if INTERVALS in model.config:
+        trained = {INTERVALS: model.config[INTERVALS]}
     return {
         "family": model.family,
         "package": model.to_record().card["package"],

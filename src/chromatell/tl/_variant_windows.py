@@ -308,7 +308,7 @@ def _text(tokens: np.ndarray) -> str:
 
 
 def _differs(ref: str, found: str) -> bool:
-    """Return whether two stretches differ at a base that both know."""
+    """Return whether two intervals differ at a base that both know."""
     return len(ref) != len(found) or any(r != f and "N" not in (r, f) for r, f in zip(ref, found, strict=True))
 
 

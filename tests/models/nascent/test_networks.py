@@ -1,4 +1,4 @@
-"""Networks of `Nascent` over stretches give what they give window by window, whatever the stretch."""
+"""Networks of `Nascent` over intervals give what they give window by window, whatever the interval."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def test_training_on_every_fourth_bin_computes_those_bins():
     np.testing.assert_allclose(some.detach(), whole[:, :, ::4].detach(), atol=1e-6)
 
 
-def test_the_sums_are_those_of_wider_and_wider_stretches():
+def test_the_sums_are_those_of_wider_and_wider_intervals():
     network = network_of("cnn", window=201)
     x = signal_of(60)
     found = network.sums(torch.from_numpy(x)[None])[0]
@@ -239,7 +239,7 @@ def test_a_window_in_bp_must_be_a_multiple_of_the_bins():
         window_bins("wide", 50)
 
 
-def test_training_at_other_depths_scales_a_whole_stretch():
+def test_training_at_other_depths_scales_a_whole_interval():
     network = network_of("cnn", window=41, dropout=0.0, depth_jitter=0.7, strand_flip=False)
     x, y = torch.from_numpy(signal_of(40 + 16))[None], torch.rand(1, 2, 16)
     torch.manual_seed(5)

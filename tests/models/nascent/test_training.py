@@ -149,7 +149,7 @@ def torch_known(y):
     return ~y.isnan()
 
 
-def test_batches_of_stretches_depend_on_seed_and_epoch_alone():
+def test_batches_of_intervals_depend_on_seed_and_epoch_alone():
     def draw(seed, epoch):
         batches = IntervalBatches([(0, 0, 500), (1, 30, 700)], 100, 4, shuffle=True, seed=seed)
         batches.set_epoch(epoch)

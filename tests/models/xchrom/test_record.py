@@ -153,7 +153,7 @@ def test_sizes_from_numpy_will_do(fit, small):
     assert ctl.models.load(model.to_record()).stored_vectors().shape == (120, 6)
 
 
-def test_forget_frees_the_data(tiny, small):
+def test_clear_frees_the_data(tiny, small):
     mdata = small.copy()
     XChrom.setup_mudata(mdata)
     model = XChrom(mdata, **tiny)
@@ -161,7 +161,7 @@ def test_forget_frees_the_data(tiny, small):
     uuid, seen = mdata.uns["_scvi_uuid"], weakref.ref(mdata["atac"])
     batches = weakref.ref(model.trainer.train_dataloader.dataset)
     assert isinstance(batches(), RegionCells)
-    model.forget()
+    model.clear()
     del mdata
     gc.collect()
     assert model.adata is None

@@ -159,7 +159,7 @@ def test_gains_over_regions_are_paired(evaluated):
     assert gain == pytest.approx(difference)
 
 
-def test_regions_of_a_stretch_are_drawn_together(plain, monkeypatch, caplog):
+def test_regions_of_an_interval_are_drawn_together(plain, monkeypatch, caplog):
     monkeypatch.setattr(logger, "propagate", True)
     caplog.set_level("INFO")
     atac = plain["atac"].copy()
@@ -170,10 +170,10 @@ def test_regions_of_a_stretch_are_drawn_together(plain, monkeypatch, caplog):
     atac.var["chrom"], atac.var["start"] = "1", np.arange(atac.n_vars) * 300_000
     atac.var["end"] = atac.var["start"] + 500
     w = module.region_weights(atac, places, 40, np.random.default_rng(0))
-    stretch = (atac.var["start"].to_numpy()[places] + 250) // 1_000_000
-    for s in np.unique(stretch):
-        assert (np.ptp(w[:, stretch == s], axis=1) == 0).all()
-    first = [np.flatnonzero(stretch == s)[0] for s in np.unique(stretch)]
+    interval = (atac.var["start"].to_numpy()[places] + 250) // 1_000_000
+    for s in np.unique(interval):
+        assert (np.ptp(w[:, interval == s], axis=1) == 0).all()
+    first = [np.flatnonzero(interval == s)[0] for s in np.unique(interval)]
     np.testing.assert_array_equal(w[:, first].sum(axis=1), len(first))
     nameless = atac[:, :50].copy()
     nameless.var = pd.DataFrame(index=[f"r{i}" for i in range(50)])

@@ -19,7 +19,7 @@ from chromatell.evaluation.run import Comparison, Request, Task, listed
 from chromatell.evaluation.tables import TRACKS
 from chromatell.evaluation.views.tracks import PEAKS, SMOOTHED, TrackBins, is_smoothed
 from chromatell.metrics.tracks import RESOLUTIONS
-from chromatell.models._trained_on import STRETCHES, check_bins
+from chromatell.models._trained_on import INTERVALS, check_bins
 from chromatell.models.baselines.tracks import TRACK_BASELINES, TRACK_ORACLES, TrackBaselines
 from chromatell.pp._mask_bins import mark_regions
 
@@ -140,11 +140,11 @@ class TrackTask(Task):
         entries = tracks.uns.get(UNS, {}).get(PREDICTIONS, {})
         for name in wanted:
             said = entries.get(name, {})
-            if "hash" in said and said.get(STRETCHES) is None:
+            if "hash" in said and said.get(INTERVALS) is None:
                 logger.info("%s was made by an earlier version, which did not keep its split: not checked.", name)
             for target in self.targets:
                 if present[name].stands_in(target):
-                    check_bins(said.get(STRETCHES), self.tracks, self.chroms, target=target, name=name, part=split)
+                    check_bins(said.get(INTERVALS), self.tracks, self.chroms, target=target, name=name, part=split)
         return [present[m] for m in wanted]
 
     def _baselines(self, tracks: BinnedTracks, taken: set[str]) -> list[Predictor]:

@@ -37,7 +37,7 @@ class TrackBins(Truth):
     peak_above
         A bin is a peak where the raw target is above; None scores no peaks.
     block
-        In bp, of the stretches that are resampled.
+        In bp, of the windows that are resampled.
     n_bootstrap, seed
         Replicates, the same for each prediction, so that differences between them are paired.
     """

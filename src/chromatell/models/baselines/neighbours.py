@@ -97,7 +97,7 @@ class Neighbourhood:
         """Bytes of the sum that is kept."""
         return 0 if self._total is None else self._total.nbytes
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """Let the sum go."""
         self._truth = self._total = None
 
@@ -180,7 +180,7 @@ class NeighbourMeans:
         total, k = held.total(ks[0], truth)
         self._summed = [held, *(one for one in self._summed if one is not held)]
         while sum(one.sum_bytes for one in self._summed) > _KEPT_SUMS:
-            self._summed.pop().forget()
+            self._summed.pop().clear()
         share = total + (NEIGHBOUR_PRIOR * mean).astype(np.float32)
         share /= k + NEIGHBOUR_PRIOR
         return share

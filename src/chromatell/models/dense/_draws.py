@@ -120,7 +120,7 @@ class _dropping:
 def _each(
     module: DenseModule, states: list[Tensor], batch: CellBatch, start: int, wanted: np.ndarray, method: str
 ) -> Iterator[Tensor]:
-    """Yield the draws of a stretch of regions, float32 (cells, regions wanted)."""
+    """Yield the draws of neighbouring regions, float32 (cells, regions wanted)."""
     whole = bool(np.array_equal(wanted, np.arange(len(wanted))))
     stop = start + int(wanted[-1]) + 1
     for z in states:

@@ -104,7 +104,7 @@ class DenseModule(nn.Module):
         super().__init__()
         self.config = c = config
         self.encoders = nn.ModuleList(self._encoder(scores) for _ in range(c.n_members))
-        # (members or 1, regions, latent): a block of regions is a contiguous stretch of each member
+        # (members or 1, regions, latent): a block of regions is a contiguous part of each member
         n_heads = 1 if c.shared_head else c.n_members
         self.weight = nn.Parameter(torch.randn(n_heads, c.n_regions, c.n_latent) * 0.3 * c.n_latent**-0.5)
         self.bias = nn.Parameter(bias.clone())

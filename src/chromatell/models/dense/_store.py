@@ -69,13 +69,13 @@ def decode_blocks(module: DenseModule, batch: CellBatch, position: np.ndarray) -
                 block = module.probability(latent, batch, first, last)
                 if len(wanted) < last - first or (np.diff(wanted) != 1).any():
                     block = block[:, wanted - first]
-            else:  # scattered over many regions: a stretch at a time
+            else:  # scattered over many regions: a part at a time
                 parts = np.empty((batch.x.shape[0], len(wanted)), dtype=np.float32)
                 for start in range(first, last, size):
                     inside = (wanted >= start) & (wanted < start + size)
                     if inside.any():
-                        stretch = module.probability(latent, batch, start, min(start + size, last))
-                        parts[:, inside] = stretch[:, wanted[inside] - start].cpu().numpy()
+                        part = module.probability(latent, batch, start, min(start + size, last))
+                        parts[:, inside] = part[:, wanted[inside] - start].cpu().numpy()
                 yield cols, parts
                 continue
             yield cols, block.cpu().numpy()

@@ -1,4 +1,4 @@
-"""The batches that a `Nascent` model trains on: bins for trees, windows or stretches for networks."""
+"""The batches that a `Nascent` model trains on: bins for trees, windows or intervals for networks."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def window_batches(
 
 
 def interval_batches(source: Source, split: str, config: TrainConfig, seed: int) -> DataLoader | None:
-    """Return batches of stretches, in which the usable bins of a part count; None where there are none."""
+    """Return batches of intervals, in which the usable bins of a part count; None where there are none."""
     usable = {c: source.data.usable(c, split) for c in source.data.chroms}
     chroms = [c for c, u in usable.items() if u.any()]
     if not chroms:

@@ -13,7 +13,7 @@ from chromatell.data._other_assays import one_read
 from chromatell.data._tracks_table import ASSAY, STRAND
 
 WIDTHS = (1, 3, 5, 11, 21, 51, 101, 201, 501)  # bins
-_STRANDED = 201  # bins: wider stretches say nothing more of the strands
+_STRANDED = 201  # bins: wider intervals say nothing more of the strands
 _TOP = 0.9  # quantile of the bins with signal where they are clipped
 _SMOOTH = 20.0  # bins: standard deviation of the smoothed log signal
 _RANKED, _RANKED_STRANDS = (2, 6, 20, 60), (3, 10)  # bins: standard deviations of what is ranked, of strands alone
@@ -160,8 +160,8 @@ def sample_scale(values: Iterable[np.ndarray], assays: Sequence[Assay]) -> np.nd
         signal = all_bins[all_bins > 0]
         if not signal.size:
             raise ChromatellError("An assay has no signal in the usable bins. Check the files, the mask and the split.")
-        cut = float(np.quantile(signal, _TOP))
-        found[i] = cut, float(np.minimum(all_bins, cut).mean()), one_read(signal)
+        threshold = float(np.quantile(signal, _TOP))
+        found[i] = threshold, float(np.minimum(all_bins, threshold).mean()), one_read(signal)
     return found
 
 
@@ -173,7 +173,7 @@ class Densities:
     upstream, the lesser of both, alone and beside those that meet) and how unequal the two sides are. Then ranks, which
     do not ask how an assay spreads its reads, and which no clipping levels: -log10 of the share of the sample's bins
     with as much smoothed signal, of both strands, of the higher and the lower strand, and where polymerases part. A
-    stretch read from the other strand has the same features. Beyond a chromosome's ends there is no signal.
+    interval read from the other strand has the same features. Beyond a chromosome's ends there is no signal.
 
     Parameters
     ----------
@@ -193,9 +193,9 @@ class Densities:
         self._sums: list[list[np.ndarray]] = []
         smoothed = np.zeros(self.n_bins)
         reach = min(int(3 * _SMOOTH), window // 2)
-        for assay, (cut, mean, _) in zip(assays, sample.scale, strict=True):
+        for assay, (threshold, mean, _) in zip(assays, sample.scale, strict=True):
             total = values[list(assay.rows)].sum(axis=0, dtype=np.float64)
-            kept = np.minimum(total, cut)
+            kept = np.minimum(total, threshold)
             share = np.divide(kept, total, out=np.zeros_like(total), where=total > 0)
             parts = [kept] if not assay.stranded else [values[i] * share for i in (assay.plus, assay.minus)]
             self._sums.append([np.concatenate([[0.0], np.cumsum(x, dtype=np.float64)]) for x in parts])
@@ -214,7 +214,7 @@ class Densities:
         return self._log_signal[bins]
 
     def silent(self, bins: slice | np.ndarray) -> np.ndarray:
-        """Return which bins have no signal in any stretch, bool: they have the same features."""
+        """Return which bins have no signal in any interval, bool: they have the same features."""
         at, half = self._positions(bins), self.widths[-1] // 2
         return np.all([self._sum(s, at, -half, half + 1) <= 0 for sums in self._sums for s in sums], axis=0)
 

@@ -27,7 +27,7 @@ class Architecture:
     options
         Fields of `NascentConfig` that differ from those written there.
     by_window
-        Whether it is trained on single windows, drawn at random, in place of stretches.
+        Whether it is trained on single windows, drawn at random, in place of intervals.
     """
 
     network: str | None
@@ -88,9 +88,9 @@ class NascentConfig:
     bin_size: int = 50  # in bp
     context: str = "signal"  # or 'sequence': both are read
     multi_task: bool = True  # one network for all targets
-    strand_flip: bool = False  # networks also see each stretch from the other strand
-    depth_jitter: float = 0.0  # networks see each stretch at depths that vary by this (standard deviation of the log)
-    stretch: int = 4096  # bins of a training stretch
+    strand_flip: bool = False  # networks also see each interval from the other strand
+    depth_jitter: float = 0.0  # networks see each interval at depths that vary by this (standard deviation of the log)
+    stretch: int = 4096  # bins of a training interval
     max_bins: int = 400_000  # training bins of trees and 'dense' at most; more are drawn at random
     augment: bool = True  # 'transfer' also trains on the signal as other depths and assays would see it
     blend: float = 0.35  # share of the smoothed log signal in the predictions of 'transfer'

@@ -1,4 +1,4 @@
-"""Stretches of bins for the networks that train region to region: each usable bin once an epoch, cut anew each time."""
+"""Intervals of bins for the networks that train region to region: each usable bin once an epoch, cut anew each time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Fetch = Callable[[int, int, int], np.ndarray]  # chromosome, first bin, behind t
 
 
 class Intervals(Dataset):
-    """Stretches of several chromosomes, of which (chromosome, first bin) pairs give a batch.
+    """Intervals of several chromosomes, of which (chromosome, first bin) pairs give a batch.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ class Intervals(Dataset):
     window
         In bins.
     length
-        Bins of a stretch. It may reach over a chromosome's ends: no signal there, and nothing to learn.
+        Bins of an interval. It may reach over a chromosome's ends: no signal there, and nothing to learn.
     tokens
         Where the sequence is read.
     """
@@ -57,7 +57,7 @@ class Intervals(Dataset):
 class IntervalBatches(EpochSampler):
     """Batches of (chromosome, first bin) that cover runs of bins.
 
-    In training the cuts are drawn too, so that a stretch and its phase differ between epochs.
+    In training the cuts are drawn too, so that an interval and its phase differ between epochs.
     """
 
     def __init__(

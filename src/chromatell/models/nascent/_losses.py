@@ -18,7 +18,7 @@ _FLOOR = 1e-6  # least rate of 'poisson'
 
 
 def mean_loss(kind: str, output: Tensor, y: Tensor, share: Tensor) -> Tensor:
-    """Return the mean over known bins of output and y, float32 (stretches, targets, bins); NaN in y is unknown.
+    """Return the mean over known bins of output and y, float32 (intervals, targets, bins); NaN in y is unknown.
 
     `share` (targets,) is each target's share of training bins that are not zero, read by 'weighted_mse'.
     """

@@ -26,7 +26,7 @@ from chromatell.models._base import ChromatinModel
 from chromatell.models._declared import Declared
 from chromatell.models._fingerprint import fingerprint
 from chromatell.models._options import refuse_unknown
-from chromatell.models._trained_on import STRETCHES, trained_intervals
+from chromatell.models._trained_on import INTERVALS, trained_intervals
 from chromatell.models.nascent._batches import Source, interval_batches, window_batches
 from chromatell.models.nascent._bins import check_gap, draw_bins, most_bins, other_strands, target_scale
 from chromatell.models.nascent._build import build_network
@@ -61,11 +61,11 @@ class Nascent(ChromatinModel):
         signal as it is, thinned to 10, 3 and 1%, and changed as PRO-cap and GRO-seq would see it; blended with the
         smoothed log signal (`blend`); with ``cnn=True`` the mean of that and of a small CNN on the same features, of
         the same samples, for samples of the same assay; and smoothed (`smooth`). 'xgboost': boosted trees, one model a
-        target, on sums of the signal: six single bins on each side of the centre, then stretches that double in width
+        target, on sums of the signal: six single bins on each side of the centre, then intervals that double in width
         up to the window's ends; log(1 + sum) of each strand. 'dense': five dense layers with ReLU on log(1 + signal) of
         each bin and strand, on windows drawn at random. 'cnn': logarithms of sums over 1, 3, 9, ... 243 bins, then
-        residual dilated convolutions up to the window's ends, all targets at once, trained on stretches of thousands of
-        bins; a chromosome is predicted in long stretches, each bin computed once, as window by window to float
+        residual dilated convolutions up to the window's ends, all targets at once, trained on intervals of thousands of
+        bins; a chromosome is predicted in long intervals, each bin computed once, as window by window to float
         rounding.
     preset
         'default', or for 'dense' and 'cnn' 'stanford2019', the published networks, below.
@@ -113,7 +113,7 @@ class Nascent(ChromatinModel):
     convolution of 16 filters of width 5, dropout, max pooling by 2, six more convolutions, 512 numbers flattened, one
     dense output and 8,385 weights, which fix the rest: 16 filters of width 5 without padding throughout, a pooling
     behind each convolution but the last. Left open, and chosen here: how two strands become one channel (their sum,
-    log(1 + x)), ReLU, the rate of dropout (0.2), the optimiser (Adam, 0.001), epochs, and stretches in place of windows
+    log(1 + x)), ReLU, the rate of dropout (0.2), the optimiser (Adam, 0.001), epochs, and intervals in place of windows
     in training. Dense: published are five dense layers with ReLU, Adam, the squared error and the window of +-5 kb;
     left open are their width (128 here), dropout (none), batch (1,024) and epochs (10).
 
@@ -204,7 +204,7 @@ class Nascent(ChromatinModel):
         self.config[SIGNAL] = describe_signal(data, self.inputs, TRAIN)
         margin = MARGIN if self.options.context == "sequence" else 0
         check_gap(data, self.options.window, margin, bins_beyond(self.options, data.bin_size))
-        self.config[STRETCHES] = trained_intervals(data, self.targets)
+        self.config[INTERVALS] = trained_intervals(data, self.targets)
 
     def _build(self) -> None:
         if self.trees:

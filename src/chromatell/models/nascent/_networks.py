@@ -1,4 +1,4 @@
-"""The networks of `Nascent`, plain PyTorch: stretches of run-on signal -> every target in each of their bins."""
+"""The networks of `Nascent`, plain PyTorch: intervals of run-on signal -> every target in each of their bins."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from chromatell.nn.sequence_tower import reverse_complement
 
 @dataclass
 class TrackBatch:
-    """Stretches of one step.
+    """Intervals of one step.
 
     Attributes
     ----------
     x
-        float32 (stretches, inputs, bins + window - 1): the signal over its mean, half a window more on each side.
+        float32 (intervals, inputs, bins + window - 1): the signal over its mean, half a window more on each side.
     y
-        float32 (stretches, targets, bins): scaled, or 0 and 1; NaN is unknown or not of this split.
+        float32 (intervals, targets, bins): scaled, or 0 and 1; NaN is unknown or not of this split.
     tokens
-        int8 (stretches, bases) of the bins and of `MARGIN` more on each side, where sequence is read.
+        int8 (intervals, bases) of the bins and of `MARGIN` more on each side, where sequence is read.
     """
 
     x: Tensor
@@ -42,7 +42,7 @@ class TrackBatch:
 class TrackNetwork(nn.Module):
     """What the networks share: their loss, and the other strand as one more training example."""
 
-    step: int = 1  # training looks at each step-th bin of a stretch; targets are smooth
+    step: int = 1  # training looks at each step-th bin of an interval; targets are smooth
     piece: int = 16_384  # bins predicted at a time
 
     def __init__(self, config: NascentConfig, n_targets: int, swap: Sequence[int]) -> None:
@@ -53,7 +53,7 @@ class TrackNetwork(nn.Module):
         self.share = [0.5] * n_targets  # share of the bins that are not 0
 
     def forward(self, x: Tensor, tokens: Tensor | None = None, step: int = 1) -> Tensor:
-        """Return outputs (stretches, targets, bins) of each `step`-th bin; fields as in `TrackBatch`."""
+        """Return outputs (intervals, targets, bins) of each `step`-th bin; fields as in `TrackBatch`."""
         raise NotImplementedError
 
     def last_bias(self) -> Tensor:
@@ -95,8 +95,8 @@ class DenseNetwork(TrackNetwork):
         self.layers = nn.Sequential(*layers, nn.Linear(width, n_targets))
 
     def forward(self, x: Tensor, tokens: Tensor | None = None, step: int = 1) -> Tensor:
-        """Return (stretches, targets, bins)."""
-        windows = x.log1p().unfold(2, self.window, step).transpose(1, 2)  # (stretches, bins, inputs, window)
+        """Return (intervals, targets, bins)."""
+        windows = x.log1p().unfold(2, self.window, step).transpose(1, 2)  # (intervals, bins, inputs, window)
         return self.layers(windows.flatten(2)).transpose(1, 2)
 
     def last_bias(self) -> Tensor:
@@ -116,7 +116,7 @@ class DilatedBlock(nn.Module):
         self.gain = nn.Parameter(torch.full((width, 1), 0.3))
 
     def forward(self, h: Tensor, step: int = 1) -> Tensor:
-        """Return (stretches, width, bins - 2 * dilation / step) of bins that lie `step` apart."""
+        """Return (intervals, width, bins - 2 * dilation / step) of bins that lie `step` apart."""
         skip = self.dilation // step
         new = F.conv1d(h, self.look.weight, self.look.bias, dilation=skip)
         new = self.drop(self.mix(F.gelu(new, approximate="tanh")))
@@ -147,7 +147,7 @@ class DilatedNetwork(TrackNetwork):
         self.unused = config.window // 2 - reach  # bins at each end of a window
 
     def sums(self, x: Tensor) -> Tensor:
-        """Return (stretches, inputs * widths, bins - last width + 1)."""
+        """Return (intervals, inputs * widths, bins - last width + 1)."""
         n, h, found = x.shape[2] - self.widths[-1] + 1, x, []
         for width in self.widths:
             cut = (h.shape[2] - n) // 2
@@ -157,7 +157,7 @@ class DilatedNetwork(TrackNetwork):
         return torch.cat(found, dim=1)
 
     def forward(self, x: Tensor, tokens: Tensor | None = None, step: int = 1) -> Tensor:
-        """Return (stretches, targets, bins)."""
+        """Return (intervals, targets, bins)."""
         x = x[:, :, self.unused : x.shape[2] - self.unused]
         h = F.conv1d(self.sums(x), self.stem.weight, self.stem.bias, stride=step)
         for block in self.blocks:

@@ -42,7 +42,7 @@ def published_stack(dropout: float) -> nn.Sequential:
 
 
 class PublishedNetwork(TrackNetwork):
-    """The published network of one target, slid along stretches; it reads log(1 + sum of the inputs)."""
+    """The published network of one target, slid along intervals; it reads log(1 + sum of the inputs)."""
 
     step: int = 8
 
@@ -56,7 +56,7 @@ class PublishedNetwork(TrackNetwork):
         self.stack = published_stack(config.dropout)
 
     def forward(self, x: Tensor, tokens: Tensor | None = None, step: int = 1) -> Tensor:
-        """Return (stretches, 1, bins)."""
+        """Return (intervals, 1, bins)."""
         return slide(self.stack, x.sum(dim=1, keepdim=True).log1p(), self.window, step)
 
     def last_bias(self) -> Tensor:
@@ -82,7 +82,7 @@ class OnePerTarget(TrackNetwork):
         self.step, self.piece = self.networks[0].step, self.networks[0].piece
 
     def forward(self, x: Tensor, tokens: Tensor | None = None, step: int = 1) -> Tensor:
-        """Return (stretches, targets, bins)."""
+        """Return (intervals, targets, bins)."""
         return torch.cat([network(x, tokens, step) for network in self.networks], dim=1)
 
     def start_from(self, mean: Sequence[float], share: Sequence[float]) -> None:

@@ -15,7 +15,7 @@ from chromatell._validate import ChromatellError, examples
 from chromatell.genome.genome import Genome
 from chromatell.nn.sequence_tower import one_hot
 
-MARGIN = 8  # bins of sequence on each side of a stretch
+MARGIN = 8  # bins of sequence on each side of an interval
 _DILATIONS = (1, 2, 4)
 
 
@@ -31,7 +31,7 @@ class SequenceStem(nn.Module):
         self.unused = (MARGIN - sum(_DILATIONS)) * bin_size - self.scan.kernel_size[0] // 2  # bases at each end
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Return (stretches, filters, bins) of int8 (stretches, (bins + 2 * MARGIN) * bin_size)."""
+        """Return (intervals, filters, bins) of int8 (intervals, (bins + 2 * MARGIN) * bin_size)."""
         bases = one_hot(tokens[:, self.unused : tokens.shape[1] - self.unused])
         match = F.relu(self.scan(bases))
         best, mean = F.max_pool1d(match, self.bin_size), F.avg_pool1d(match, self.bin_size)

@@ -14,7 +14,7 @@ from chromatell.data.tracks import BinnedTracks
 
 
 def segments(window: int) -> list[tuple[int, int]]:
-    """Return stretches of bins around a bin, [first, behind the last), one bin wide near it and wider outwards.
+    """Return intervals of bins around a bin, [first, behind the last), one bin wide near it and wider outwards.
 
     Examples
     --------
@@ -101,7 +101,7 @@ def find_inputs(tracks: BinnedTracks, names: list[str], wanted: list[dict[str, s
 
 
 class Signal:
-    """Inputs of one chromosome as running sums, from which sums over any stretch are differences.
+    """Inputs of one chromosome as running sums, from which sums over any interval are differences.
 
     Parameters
     ----------
@@ -122,7 +122,7 @@ class Signal:
         self.sums = sums
 
     def features(self, bins: slice | np.ndarray) -> np.ndarray:
-        """Return log(1 + sum) over each stretch around bins, float32 (tracks * stretches, bins)."""
+        """Return log(1 + sum) over each interval around bins, float32 (tracks * intervals, bins)."""
         n_rows = bins.stop - bins.start if isinstance(bins, slice) else bins.size
         found = np.empty((len(self.sums), len(self.segments), n_rows), dtype=np.float32)
         for i, (first, behind) in enumerate(self.segments):

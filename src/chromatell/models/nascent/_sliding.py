@@ -1,4 +1,4 @@
-"""A network for one window, evaluated at every position of a long stretch, each layer once: pooling becomes dilation.
+"""A network for one window, evaluated at every position of a long interval, each layer once: pooling becomes dilation.
 
 A window's network with pooling, slid along by single bins, computes the same numbers again and again. Here layers
 behind a pooling by 2 look at every second position of the layer before, behind the next one at every fourth, and so on
@@ -22,7 +22,7 @@ _ELEMENTWISE = (nn.ReLU, nn.GELU, nn.SiLU, nn.Dropout, nn.Identity)
 
 
 def slide(stack: nn.Sequential, x: Tensor, window: int, step: int = 1) -> Tensor:
-    """Evaluate a network of windows on all windows of stretches.
+    """Evaluate a network of windows on all windows of intervals.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ def slide(stack: nn.Sequential, x: Tensor, window: int, step: int = 1) -> Tensor
         ``(n, inputs, window) -> (n, outputs)``: convolutions without padding, max pooling, elementwise layers, then
         `Flatten` and dense layers.
     x
-        ``(stretches, inputs, length)``.
+        ``(intervals, inputs, length)``.
     window
         In bins.
     step
@@ -39,7 +39,7 @@ def slide(stack: nn.Sequential, x: Tensor, window: int, step: int = 1) -> Tensor
     Returns
     -------
     Tensor
-        ``(stretches, outputs, windows)``; column `i` is ``stack(x[:, :, i * step : i * step + window])``.
+        ``(intervals, outputs, windows)``; column `i` is ``stack(x[:, :, i * step : i * step + window])``.
 
     Raises
     ------

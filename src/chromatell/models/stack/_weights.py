@@ -60,7 +60,7 @@ class Stack:
         (cells,), by which rates are multiplied. None where depth is predicted. Few regions at a time (`TILE`) are the
         fastest.
         """
-        regions = _stretch(regions)
+        regions = _as_slice(regions)
         if network is None:
             network = np.zeros((len(design), self.simple.mean[regions].size), dtype=np.float32)
         network *= np.float32(self.network_weight)
@@ -144,7 +144,7 @@ class Stack:
         return cls(held, Regressions(projection, scale, centre, mean, depth, beta, low, components, start), {}, 0)
 
 
-def _stretch(regions: Any) -> Any:
+def _as_slice(regions: Any) -> Any:
     """Return neighbouring positions as a slice, which copies nothing."""
     if isinstance(regions, np.ndarray) and regions.size and (np.diff(regions) == 1).all():
         return slice(int(regions[0]), int(regions[-1]) + 1)

@@ -143,7 +143,7 @@ def seed_motifs(
 
 
 def _filter_of(pwm: np.ndarray, width: int) -> np.ndarray:
-    """Return a motif as weights of a filter, (4, width); of a longer one the stretch that says most."""
+    """Return a motif as weights of a filter, (4, width); of a longer one the window that says most."""
     bits = log_odds(pwm)
     said = np.convolve((pwm * bits).sum(axis=1), np.ones(min(width, len(bits))), mode="valid")
     bits = bits[int(said.argmax()) :][:width]
