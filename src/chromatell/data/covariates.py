@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,8 @@ from mudata import MuData
 from chromatell._keys import RNA
 from chromatell._nearest import names_there
 from chromatell._validate import ChromatellError, examples, warn
+
+_WHOLE = re.compile(r"(\d+)(?:\.0)?")
 
 
 def find_obs(data: MuData, key: str | None) -> str | None:
@@ -81,7 +84,7 @@ class Covariates:
             return np.tile(self.frequency, (len(rows), 1))
         found = column.iloc[rows].astype(object)
         found = found.where(found.isna(), found.astype(str))
-        code = pd.Index(self.levels).get_indexer(found.to_numpy(dtype=object))
+        code = _places(found.to_numpy(dtype=object), self.levels)
         if unlabelled := int(found.isna().sum()):
             warn(f"{unlabelled} of {len(found)} cells have no {self.batch_key!r}: the mean effect is used.")
         unseen = sorted(set(found[code < 0].dropna()))
@@ -117,6 +120,19 @@ class Covariates:
                 f"The model's batches and covariates do not fit each other: {str(plain)[:200]}. Ask for the file again."
             )
         return cls(batch_key, levels, frequency, keys, mean, sd)
+
+
+def _places(found: np.ndarray, levels: list[str]) -> np.ndarray:
+    """Return the place of each name among the levels, -1 for none.
+
+    Whole numbers are one level whether written '1' or '1.0': one missing value makes pandas read integers as floats.
+    """
+    code = pd.Index(levels).get_indexer(found)
+    whole = {number[1]: i for i, level in enumerate(levels) if (number := _WHOLE.fullmatch(level))}
+    for name in {name for name in found[code < 0] if isinstance(name, str)}:
+        if number := _WHOLE.fullmatch(name):
+            code[found == name] = whole.get(number[1], -1)
+    return code
 
 
 def _column(data: MuData | AnnData, key: str) -> pd.Series | None:
