@@ -133,6 +133,7 @@ MOTIFS = {
 }
 Call = tuple[str, Callable[[dict[str, Any]], Any], tuple[str, ...]]
 PRED, UNS = "mod/atac_pred/", "uns/ctl/"
+ACTIVITY = ("mod/rna/obsm/two", UNS + "two")
 # verb -> fixture, call, what it documents that it writes: the beginnings of places, or names of files
 CALLS: dict[str, Call] = {
     "pp.annotate_regions": ("cells", lambda d: ctl.pp.annotate_regions(d["m"], annotation()), ("mod/atac/", UNS)),
@@ -223,7 +224,7 @@ CALLS: dict[str, Call] = {
     "tl.motif_activity": (
         "sequenced",
         lambda d: ctl.tl.motif_activity(d["m"], MOTIFS, n_backgrounds=5, key_added="two"),
-        ("mod/rna/obsm/two", UNS + "two"),
+        ACTIVITY,
     ),
     "tl.neighbor_score": (
         "sequenced",
@@ -233,7 +234,7 @@ CALLS: dict[str, Call] = {
     "tl.tf_activity": (
         "sequenced",
         lambda d: ctl.tl.tf_activity(d["m"], MOTIFS, n_backgrounds=4, key_added="two"),
-        ("mod/rna/obsm/two", UNS + "two"),
+        ACTIVITY,
     ),
     "tl.variant_effect": (
         "sequenced",

@@ -69,6 +69,11 @@ def all_unknown(mdata):
     mdata.mod["atac"].varm["dna_code"] = np.full_like(mdata.mod["atac"].varm["dna_code"], 4)
 
 
+def of_tracks(call, says, line):
+    """A model that reads tracks, where one of cells is needed."""
+    return Cure(f"{says}, of tracks", call, says, trained(of_bulk_tracks), fill=DENSE, take=(line, "key", "model"))
+
+
 CURES = [
     Cure(
         "links that another wrote",
@@ -112,22 +117,8 @@ CURES = [
         trained(putting("uns/ctl/uncertainty", {"group": "x"})),
         fill={"groupby='cell_type'": "groupby='cell_type', n_draws=2"},
     ),
-    Cure(
-        "links of a model that reads none",
-        LINKS.replace("n_cells=10", "model=model, n_cells=10"),
-        "reads no expression",
-        trained(of_bulk_tracks),
-        fill=DENSE,
-        take=(1, "key", "model"),
-    ),
-    Cure(
-        "a model of tracks to perturb",
-        "ctl.tl.perturb(mdata, ['gene_1'], model=model, n_cells=10)",
-        "A Nascent model reads tracks",
-        trained(of_bulk_tracks),
-        fill=DENSE,
-        take=(0, "key", "model"),
-    ),
+    of_tracks(LINKS.replace("n_cells=10", "model=model, n_cells=10"), "reads no expression", 1),
+    of_tracks("ctl.tl.perturb(mdata, ['gene_1'], model=model, n_cells=10)", "A Nascent model reads tracks", 0),
     Cure(
         "a gene that is not linked",
         "ctl.tl.link_regions(mdata, genes=[gene], n_cells=10)",

@@ -139,6 +139,16 @@ def several_rows(mdata):
     return {"matches": table}
 
 
+def of_loss(loss, says, change):
+    call = CNN.replace("seed=0", f"seed=0, loss={loss!r}")
+    return Cure(f"targets of {loss}", call, says, tracks(change), take=("loss",))
+
+
+def of_source(source, says, named):
+    call = f"ctl.pp.count_regions({source}, regions=['chr1:0-500'])"
+    return Cure(says, call, says, changed(of_reads), take=("source",), fill={"'cell': path, ...": named})
+
+
 CURES = [
     Cure("NaN of a prediction", SCORE, "holds .* NaN or infinite", trained(with_nan), fill={"[...]": "['dense']"}),
     Cure(
@@ -208,20 +218,8 @@ CURES = [
         sequence(several_rows),
     ),
     Cure("peaks alone", "ctl.pp.bin_tracks(files)", "Name the build", tracks(peaks_alone)),
-    Cure(
-        "targets below 0",
-        CNN.replace("seed=0", "seed=0, loss='poisson'"),
-        "needs targets of 0 and above",
-        tracks(below_zero),
-        take=("loss",),
-    ),
-    Cure(
-        "no validation signal",
-        CNN.replace("seed=0", "seed=0, loss='masked_mse'"),
-        "in the validation bins all are 0",
-        tracks(without_validation_signal),
-        take=("loss",),
-    ),
+    of_loss("poisson", "needs targets of 0 and above", below_zero),
+    of_loss("masked_mse", "in the validation bins all are 0", without_validation_signal),
     Cure("a predicted name that is taken", NASCENT, "are there and are no predictions", tracks(taken_name)),
     Cure(
         "a baseline's name that is taken",
@@ -259,22 +257,8 @@ CURES = [
         take=("threshold",),
     ),
     Cure("betas", "model.train(betas=5, max_epochs=1)", "two numbers are needed", changed(untrained), take=("betas",)),
-    Cure(
-        "two files of one name",
-        "ctl.pp.count_regions(source=[one, two], regions=['chr1:0-500'])",
-        "the same name",
-        changed(of_reads),
-        take=("source",),
-        fill={"'cell': path, ...": "'one': one, 'two': two"},
-    ),
-    Cure(
-        "cells without a file",
-        "ctl.pp.count_regions(source={'x': one}, regions=['chr1:0-500'], barcodes=['one'])",
-        "have no file",
-        changed(of_reads),
-        take=("source",),
-        fill={"'cell': path, ...": "'one': one"},
-    ),
+    of_source("source=[one, two]", "the same name", "'one': one, 'two': two"),
+    of_source("source={'x': one}, barcodes=['one']", "have no file", "'one': one"),
     Cure(
         "regions twice",
         "ctl.pp.count_regions(path, table, barcodes=cells)",
