@@ -12,6 +12,7 @@ from chromatell._validate import ChromatellError, ChromatellWarning
 N = 6_000
 
 
+@pytest.mark.filterwarnings("ignore:At no height:chromatell._validate.ChromatellWarning")  # of noise, by the library
 def test_a_mark_that_validation_bins_deny_is_warned_of_at_the_call():
     rng = np.random.default_rng(0)
     rate = np.repeat(np.where(rng.random(N // 20) < 0.3, 4.0, 0.1), 20)
