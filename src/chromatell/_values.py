@@ -21,12 +21,28 @@ from chromatell._validate import are_regions, called, modality, warn
 
 MAX_VALUE = 2**31  # no count is larger, and no value normalised to a target sum
 _NEGATIVE = 0.05  # share of the sum of absolute values below zero from which a matrix was centred, not smoothed
+_EDGE = 1e-6  # a probability is kept so far from 0 and 1 before its log-odds
 MOST_OPEN = 0.95  # of cells x regions: with more above 0, the values are no counts of single cells
 
 
 def values(x: Any) -> np.ndarray:
     """Return the stored values of a dense or sparse matrix, without a copy."""
     return x.data if sp.issparse(x) else np.asarray(x)
+
+
+def log_odds(p: np.ndarray) -> np.ndarray:
+    """Return the log-odds of probabilities, each kept 1e-6 away from 0 and 1."""
+    p = _inside(p)
+    return np.log(p) - np.log1p(-p)
+
+
+def log_rates(p: np.ndarray) -> np.ndarray:
+    """Return the logarithm of the rates at which a Poisson count is above 0 with these probabilities, kept as above."""
+    return np.log(-np.log1p(-_inside(p)))
+
+
+def _inside(p: np.ndarray) -> np.ndarray:
+    return np.clip(p, _EDGE, 1 - _EDGE)
 
 
 def nonnegative(adata: AnnData, name: str, *, smoothed: bool = False) -> None:

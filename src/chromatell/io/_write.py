@@ -67,13 +67,13 @@ def sibling(target: Path, *, overwrite: bool = True) -> Iterator[Path]:
 
 
 @contextmanager
-def beside_all(targets: Sequence[Path], suffix: str, *, overwrite: bool) -> Iterator[dict[Path, Path]]:
+def siblings(targets: Sequence[Path], suffix: str, *, overwrite: bool) -> Iterator[dict[Path, Path]]:
     """Give each file of one folder a temporary place that ends in `suffix`; all take their names together, at the end.
 
     Raises
     ------
     ChromatellError
-        As :func:`beside`.
+        As :func:`sibling`.
     """
     if not targets:
         yield {}

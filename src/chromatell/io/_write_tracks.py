@@ -24,7 +24,7 @@ from chromatell.io._bigwig_file import check_lengths
 from chromatell.io._bigwig_intervals import write_intervals
 from chromatell.io._browser_files import hub_files
 from chromatell.io._replace import check_target
-from chromatell.io._write import beside_all, check_writable
+from chromatell.io._write import check_writable, siblings
 from chromatell.io.bigwig import import_pybigtools
 
 PREDICTED, OBSERVED = "predicted", "observed"
@@ -118,7 +118,6 @@ def write_tracks(
         )
     layouts = {kind: _Layout(coordinates(mdata, found.regions), sizes, kind) for kind, found in sources.items()}
     folder, names = Path(path), _names(groups)
-    _say_names(names, groups)
     files = {f"{name}_{kind}.bw": folder / f"{name}_{kind}.bw" for name in names for kind in sources}
     texts: dict[str, str] = {}
     if hub:
@@ -134,7 +133,7 @@ def write_tracks(
 
     total = len(names) * len(sources)
     with (
-        beside_all(list(files.values()), ".bw", overwrite=overwrite) as places,  # pybigtools goes by the suffix
+        siblings(list(files.values()), ".bw", overwrite=overwrite) as places,  # pybigtools goes by the suffix
         progress("Writing tracks", total, "tracks") as advance,
     ):
         for kind, found in sources.items():
@@ -231,26 +230,24 @@ def _genome(mdata: MuData, genome: Any) -> tuple[dict[str, int], str]:
 
 
 def _names(groups: Sequence[str]) -> list[str]:
-    """Return names of files, one a group: letters, digits and '_'."""
-    names = [_file_name(group) for group in groups]
-    seen: dict[str, int] = {}
-    out = []
-    for name in names:
-        low = name.lower()  # file systems may not tell case
-        seen[low] = seen.get(low, 0) + 1
-        out.append(name if seen[low] == 1 else f"{name}_{seen[low]}")
-    if len({n.lower() for n in out}) < len(out):
-        out = [f"{name}_{i + 1}" for i, name in enumerate(names)]
-    return out
+    """Return names of files, one a group: letters, digits and '_'.
 
-
-def _say_names(names: Sequence[str], groups: Sequence[str]) -> None:
-    """Say which file holds which group where its name does not: two are named alike but for what files cannot have."""
+    Where groups differ only in what names of files cannot hold, such as case, their files are numbered, which is said.
+    """
     plain = [_file_name(group) for group in groups]
-    shared = {name for name in map(str.lower, plain) if sum(name == p.lower() for p in plain) > 1}
-    told = [f"{n}: {g!r}" for n, g, p in zip(names, groups, plain, strict=True) if p.lower() in shared or p == "group"]
+    low = [name.lower() for name in plain]  # file systems may not tell case
+    turn = [low[: i + 1].count(name) for i, name in enumerate(low)]
+    names = [name if n == 1 else f"{name}_{n}" for name, n in zip(plain, turn, strict=True)]
+    if len({name.lower() for name in names}) < len(names):
+        names = [f"{name}_{i + 1}" for i, name in enumerate(plain)]
+    told = [
+        f"{name}: {group!r}"
+        for name, group, one in zip(names, groups, low, strict=True)
+        if low.count(one) > 1 or one == "group"
+    ]
     if told:
         logger.warning("Names of groups are alike as names of files, which hold: %s.", "; ".join(told))
+    return names
 
 
 def _file_name(group: str) -> str:

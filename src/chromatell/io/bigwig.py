@@ -25,7 +25,7 @@ from chromatell.io._bigwig_file import check_lengths
 from chromatell.io._bigwig_guard import check_bigwig
 from chromatell.io._child import BIGWIG, known, open_in_child
 from chromatell.io._replace import check_target
-from chromatell.io._write import beside_all
+from chromatell.io._write import siblings
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -152,7 +152,7 @@ def write(
     chosen = tracks.check_names(names)
     files = bigwig_files(path, chosen, overwrite=overwrite)
     import_pybigtools()  # which reads them again
-    with beside_all(list(files.values()), ".bw", overwrite=overwrite) as temporary:  # pybigtools goes by the suffix
+    with siblings(list(files.values()), ".bw", overwrite=overwrite) as temporary:  # pybigtools goes by the suffix
         for name, file in files.items():
             _write_one(tracks, name, temporary[file], layer, zeros)
             known(temporary[file])  # ours: no child process need look at it, now or under its name

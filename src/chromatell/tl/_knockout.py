@@ -14,20 +14,19 @@ from mudata import MuData
 from chromatell._keys import RNA
 from chromatell._nearest import names_there
 from chromatell._validate import ChromatellError, examples
+from chromatell._values import log_odds
 from chromatell.genome.motifs import Motifs, find_hits, read_motifs, safe_name
 from chromatell.tl._sequences import N, region_windows, sequence_model
 
 JASPAR = "JASPAR"
 _FEWEST = 10  # cells that express a gene
-_CLIP = 1e-6  # a probability is kept so far from 0 and 1 before its log-odds
 _ROUNDS = 20  # a site that still matches is shuffled again so often
 _ROWS = 4096  # sequences scanned at a time
 
 
 def log_odds_of(model: Any, data: Any, **options: Any) -> np.ndarray:
     """Return what a model predicts, float32 (cells, regions), as log-odds."""
-    p = np.clip(np.asarray(model.predict(data, **options), dtype=np.float32), _CLIP, 1 - _CLIP)
-    return np.log(p) - np.log1p(-p)
+    return log_odds(np.asarray(model.predict(data, **options), dtype=np.float32))
 
 
 def cells_of(mdata: MuData, name: str, rows: np.ndarray) -> AnnData:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +12,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from chromatell._rows import read
-from chromatell._values import query_expression
+from chromatell._values import log_odds, log_rates, query_expression
 from chromatell.data.cells import CellBatch
 from chromatell.models.dense._fitted import Scores
 
@@ -22,7 +23,6 @@ METHODS = ("knockout", "gradient")
 _GENES = 128  # decoded at a time
 _STEP = 0.1  # sd, of the central difference
 _FEWEST = 10  # cells that express a gene
-_CLIP = 1e-6  # a probability is kept so far from 0 and 1 before its log-odds
 
 
 class GeneEffects:
@@ -48,11 +48,15 @@ class GeneEffects:
         x, present = e.align(rna)
         covariates = model.fitted.beside_expression(data, np.arange(rna.n_obs))
         self.scores = model.fitted.scores(read(x), present, covariates)
-        z = self.z = self.scores.z
-        self.x = z if self.projection is None else z @ self.projection  # what the encoder reads
+        self.z = self.scores.z
         # the z-score of no expression at all
         self.absent = np.clip(-e.mean / e.sd, -e.clip, e.clip).astype(np.float32)
         self.present = np.ones(len(e.genes), dtype=bool) if present is None else np.asarray(present, dtype=bool)
+
+    @cached_property
+    def x(self) -> np.ndarray:
+        """What the encoder reads, float32 (cells, its inputs)."""
+        return self.z if self.projection is None else self.z @ self.projection
 
     def of(self, genes: np.ndarray, method: str) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """Yield (genes, cells used of each, float32 (genes, regions)) in blocks; no cells, no effect: NaN."""
@@ -156,6 +160,5 @@ class StackEffects(GeneEffects):
         counts = self.model.module.config.likelihood == "poisson"
         fixed = np.zeros(len(z), dtype=np.float32)
         for cols, p in self.model.blocks_of(Scores(z, sizes, beside), np.arange(out.shape[1]), fixed):
-            np.clip(p, _CLIP, 1 - _CLIP, out=p)
-            out[:, cols] = np.log(-np.log1p(-p)) if counts else np.log(p / (1 - p))
+            out[:, cols] = log_rates(p) if counts else log_odds(p)
         return out
