@@ -210,6 +210,13 @@ def refuse_trained(mdata: MuData, name: str, cells: pd.Index, part: str) -> None
     origin = origin_of(mdata, name)
     if origin.get("family") == EXTERNAL:
         return
+    if not origin:
+        warn(
+            f"Nothing says what the prediction {name!r} was trained on, so that cells of its training may be scored. "
+            f"If it is another tool's, say so: ctl.tl.add_prediction(mdata, values, key={name + '_2'!r}); a copy of "
+            "one of this package is scored under its own name."
+        )
+        return
     check_cells(origin, cells, name=name, part=part)
     if name not in mdata.uns.get(UNS, {}).get(MODELS, {}):
         return

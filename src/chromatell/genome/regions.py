@@ -112,6 +112,14 @@ def region_table(atac: AnnData) -> pd.DataFrame:
     return table
 
 
+def places_of(atac: AnnData) -> pd.DataFrame:
+    """Return the coordinates of the regions, from `var` or their names; -1 where there are none."""
+    try:
+        return region_table(atac)
+    except ChromatellError:  # it names the first region without; here the others still count
+        return parse_regions(atac.var_names)
+
+
 def has_coordinates(atac: AnnData) -> np.ndarray:
     """Which regions have coordinates that :func:`region_table` reads.
 

@@ -13,9 +13,10 @@ from anndata import AnnData
 from mudata import MuData
 
 from chromatell._arguments import arguments
-from chromatell._keys import ATAC, RNA
+from chromatell._keys import ATAC, RNA, SPLIT, TRAIN
 from chromatell._validate import ChromatellError, examples
 from chromatell.data.expression import Expression
+from chromatell.genome.regions import parse_regions
 from chromatell.models._base import ChromatinModel
 from chromatell.models._outputs import Wanted, collect
 from chromatell.models._query import Query
@@ -48,6 +49,11 @@ class CellModel(ChromatinModel):
     def trained_regions(self) -> pd.Index:
         """Names of the regions whose ATAC it was trained on."""
         return self.regions
+
+    @property
+    def read_regions(self) -> pd.DataFrame:
+        """The regions whose ATAC it was trained or tuned on: `chrom`, `start`, `end` (-1: not known), `ctl_split`."""
+        return parse_regions(self.trained_regions).assign(**{SPLIT: TRAIN})
 
     @arguments
     def predict(

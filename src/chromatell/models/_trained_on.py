@@ -25,7 +25,7 @@ from chromatell.genome.regions import normalise_chrom
 CELLS = {TRAIN: "cells_train", VAL: "cells_val"}  # in a record's arrays and in a prediction's provenance
 COUNTS = "trained_cells"  # in a record's configuration: how many hashes of each part
 INTERVALS = "trained_on"  # in a tracks model's configuration and in a prediction's provenance
-_BY_CHANCE = 0.05  # two 10x runs share a few percent of their barcodes, of a list of 700,000
+BY_CHANCE = 0.05  # two 10x runs share a few percent of their barcodes, of a list of 700,000
 _MOST_INTERVALS = 20_000
 
 
@@ -116,7 +116,7 @@ def check_cells(
         f"{n} of the {len(names)} {part!r} cells (such as {examples(names[seen])}) are among those that {name!r} was "
         "trained or tuned on"
     )
-    if n <= _BY_CHANCE * len(names):
+    if n <= BY_CHANCE * len(names):
         warn(f"{what}: leave them out, unless they are other cells with the same barcodes.")
         return n
     raise ChromatellError(

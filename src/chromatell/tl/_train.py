@@ -9,31 +9,39 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from anndata import AnnData
 from mudata import MuData
 
 from chromatell._keys import (
     ATAC,
+    END,
     HELD_OUT_DIGEST,
     INPUTS,
     PREDICTIONS,
     PROVENANCE,
     READS_REGION_ATAC,
     RNA,
+    SPLIT,
+    START,
+    TEST,
     TRAIN,
     UNS,
     USES_TARGET_ASSAY,
+    VAL,
 )
 from chromatell._validate import ChromatellError, one_of, paired, region_split_of
 from chromatell.data.accessibility import selected
 from chromatell.data.inputs import beside_expression
 from chromatell.data.predictions import check_regions, write_out_of_range, write_prediction, written_together
+from chromatell.genome.overlaps import overlaps
+from chromatell.genome.regions import misplaced, places_of
 from chromatell.io._replace import check_new
 from chromatell.io._uns_store import write_record
 from chromatell.io._zarr_writer import prediction_reference
 from chromatell.models._base import ChromatinModel
 from chromatell.models._cell_model import DEPTHS, CellModel
 from chromatell.models._support import check_dense, on_first_rank, shared_view
-from chromatell.models._trained_on import INTERVALS, subset
+from chromatell.models._trained_on import BY_CHANCE, INTERVALS, subset
 from chromatell.models.baselines.cells import BASELINES, held_out_digest
 from chromatell.tl._targets import model_key
 
@@ -119,12 +127,31 @@ def provenance(model: ChromatinModel, depth: str, cells: pd.Index | None = None)
 
 
 def unread_regions(model: CellModel, data: Any) -> dict[str, str]:
-    """Return the digest of the regions that are held out in `data`; nothing where the model was trained on one."""
+    """Return the digest of the regions that are held out in `data`; nothing where the model has read their ATAC."""
     if not isinstance(data, MuData) or ATAC not in data.mod:
         return {}
-    atac = data.mod[ATAC]
-    held = atac.var_names[region_split_of(atac) != TRAIN]
-    return {} if held.isin(model.trained_regions).any() else {HELD_OUT_DIGEST: held_out_digest(atac)}
+    atac, read = data.mod[ATAC], model.read_regions
+    split = region_split_of(atac)
+    for part in (VAL, TEST):
+        known = read[read[SPLIT] == TRAIN] if part == VAL else read  # as of cells: what was tuned on is no test
+        if _are_among(atac[:, split == part], known):
+            return {}
+    return {HELD_OUT_DIGEST: held_out_digest(atac)}
+
+
+def _are_among(atac: AnnData, known: pd.DataFrame) -> bool:
+    """Return whether regions were read: one by its name, or more than 5% by their place, in half of their bases.
+
+    Another data set has its own names, and borders, for the same regions; a few meet by chance.
+    """
+    if atac.var_names.isin(known.index).any():
+        return True
+    places = places_of(atac)
+    places, known = (t[~misplaced(t)] for t in (places, known))
+    i, _, shared = overlaps(places, known)
+    bases = np.bincount(i, weights=shared, minlength=len(places))
+    n = int((bases >= 0.5 * (places[END] - places[START])).sum())
+    return n > BY_CHANCE * max(len(places), 1)
 
 
 def regions_to_predict(mdata: MuData, key: str, *, out: Any) -> pd.Index:

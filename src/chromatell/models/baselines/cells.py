@@ -28,14 +28,16 @@ UNSEEN = tuple(name for name in BASELINES if not protocol.BASELINES["cells", nam
 
 
 def held_out_digest(atac: AnnData) -> str:
-    """Return a short hash of the names of the held-out regions, '' where there are none.
+    """Return a short hash of the names of the held-out regions and of their parts, '' where there are none.
 
     Stored with a prediction, it tells later which regions were held out when it was made.
     """
-    held = atac.var_names[region_split_of(atac) != TRAIN]
-    if not len(held):
+    split = region_split_of(atac)
+    held = split != TRAIN
+    if not held.any():
         return ""
-    return hashlib.sha256("\n".join(sorted(str(name) for name in held)).encode()).hexdigest()[:16]
+    said = sorted(f"{part}\t{name}" for part, name in zip(split[held], atac.var_names[held], strict=True))
+    return hashlib.sha256("\n".join(said).encode()).hexdigest()[:16]
 
 
 class BaselineFitter(CellData):

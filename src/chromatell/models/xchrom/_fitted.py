@@ -60,6 +60,9 @@ class Fitted:
         Their `chrom`, `start`, `end`.
     seen
         bool (regions,): those that were not held out.
+    tuned
+        bool (regions,): those that were marked 'val', on which options and the best weights are chosen. Of a record
+        that does not say, all that were held out.
     cell_covariates
         Batches and the like, which the cell tower reads beside the embedding.
     source
@@ -73,6 +76,7 @@ class Fitted:
     regions: pd.Index
     places: pd.DataFrame
     seen: np.ndarray
+    tuned: np.ndarray
     embedding: CellEmbedding
     cell_covariates: Covariates
     depth_model: DepthModel
@@ -154,7 +158,7 @@ class Fitted:
         """Return statistics, places and vectors as plain arrays."""
         arrays = self.embedding.arrays() | self.cell_covariates.arrays() | self.depth_model.arrays()
         arrays |= self.source.arrays()
-        arrays |= {"regions.vectors": self.vectors, "regions.seen": self.seen}
+        arrays |= {"regions.vectors": self.vectors, "regions.seen": self.seen, "regions.tuned": self.tuned}
         arrays |= {} if self.stack is None else self.stack.arrays()
         return arrays | {"regions.places": plain_places(self.places)[0]}
 
@@ -170,12 +174,15 @@ class Fitted:
         genes, regions = pd.Index(var_names[RNA]), pd.Index(var_names[ATAC])
         covariates = Covariates.from_plain(config["cell_covariates"], arrays)
         d, n, seen = network.n_inputs - covariates.width, len(regions), arrays["regions.seen"]
-        if seen.shape != (n,) or seen.dtype != bool:
-            raise ChromatellError(f"The stored 'regions.seen' does not fit the {n} regions. Ask for the file again.")
+        tuned = arrays.get("regions.tuned", ~seen)
+        for name, marked in {"regions.seen": seen, "regions.tuned": tuned}.items():
+            if marked.shape != (n,) or marked.dtype != bool:
+                raise ChromatellError(f"The stored {name!r} does not fit the {n} regions. Ask for the file again.")
         return cls(
             regions=regions,
             places=places_from(regions, arrays["regions.places"], config["chromosomes"]),
             seen=seen,
+            tuned=tuned,
             embedding=CellEmbedding.from_plain(config["embedding"], genes, d, arrays),
             cell_covariates=covariates,
             depth_model=DepthModel.from_arrays(d, arrays),

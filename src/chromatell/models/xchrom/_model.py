@@ -16,10 +16,11 @@ from mudata import MuData
 from torch.utils.data import DataLoader
 
 from chromatell._arguments import arguments
-from chromatell._keys import ATAC, DNA, X_PCA
+from chromatell._keys import ATAC, DNA, SPLIT, TRAIN, VAL, X_PCA
 from chromatell._validate import in_range, name_list, one_of
 from chromatell.data.expression import Expression
 from chromatell.genome.motifs import Motifs
+from chromatell.genome.regions import places_of
 from chromatell.models._cell_model import DEPTHS, CellModel
 from chromatell.models._declared import Declared
 from chromatell.models._query import Query
@@ -30,7 +31,7 @@ from chromatell.models.xchrom._fit_stack import stack_of
 from chromatell.models.xchrom._fitted import Fitted
 from chromatell.models.xchrom._module import XChromModule
 from chromatell.models.xchrom._presets import PRESETS, resolve_network, scheduled
-from chromatell.models.xchrom._regions import Asked, Regions, checked_tokens, chosen_cells, places_of, resolve_regions
+from chromatell.models.xchrom._regions import Asked, Regions, checked_tokens, chosen_cells, resolve_regions
 from chromatell.models.xchrom._setup import checked_setup, with_covariates
 from chromatell.models.xchrom._store import SequenceVectors, check_config, module_from
 from chromatell.models.xchrom._training import TrainingData
@@ -391,6 +392,12 @@ class XChrom(CellModel):
     def trained_regions(self) -> pd.Index:
         """Names of the regions that were not held out: the others are known by their sequence alone."""
         return self.regions[self.fitted.seen]
+
+    @property
+    def read_regions(self) -> pd.DataFrame:
+        """The regions whose ATAC it was trained or tuned on: `chrom`, `start`, `end` (-1: not known), `ctl_split`."""
+        part = np.where(self.fitted.seen, TRAIN, np.where(self.fitted.tuned, VAL, ""))
+        return self.fitted.places.assign(**{SPLIT: part})[part != ""]
 
     def _arrays(self) -> dict[str, np.ndarray]:
         return {k: v for k, v in super()._arrays().items() if "num_batches" not in k}

@@ -14,7 +14,7 @@ from mudata import MuData
 
 from chromatell._keys import CHROM, END, START
 from chromatell._validate import ChromatellError, examples
-from chromatell.genome.regions import misplaced, normalise_chrom, parse_regions, region_table, unplaced
+from chromatell.genome.regions import misplaced, normalise_chrom, parse_regions, unplaced
 from chromatell.genome.sequence import UNKNOWN
 
 Regions: TypeAlias = Sequence[str] | pd.Index | pd.DataFrame | np.ndarray | str | Path | None
@@ -113,14 +113,6 @@ def _same_place(places: pd.DataFrame, names: pd.Index) -> np.ndarray:
     rows = np.flatnonzero((places[START] >= 0).to_numpy() & ~there.duplicated())
     found = there[rows].get_indexer(key(parse_regions(names)))
     return np.where(found >= 0, rows[found], -1) if rows.size else found
-
-
-def places_of(atac: AnnData) -> pd.DataFrame:
-    """Return the coordinates of the regions, from `var` or their names; -1 where sequences came without any."""
-    try:
-        return region_table(atac)
-    except ChromatellError:  # it names the first region without; here the others still count
-        return parse_regions(atac.var_names)
 
 
 def chosen_cells(data: Any, cells: Any) -> Any:

@@ -19,9 +19,10 @@ from chromatell.data.covariates import Covariates
 from chromatell.data.depth import DepthModel
 from chromatell.data.sampler import batch_loader
 from chromatell.data.sequences import Block, RegionBatches, RegionCells
+from chromatell.genome.regions import places_of
 from chromatell.genome.sequence import UNKNOWN
 from chromatell.models.xchrom._fitted import SHRINK, Fitted
-from chromatell.models.xchrom._regions import checked_tokens, places_of
+from chromatell.models.xchrom._regions import checked_tokens
 from chromatell.models.xchrom._vectors import VectorData
 from chromatell.nn.region_covariates import CovariateSource
 
@@ -84,6 +85,7 @@ class TrainingData:
             regions=atac.var_names[keep],
             places=places_of(atac)[keep],
             seen=seen,
+            tuned=region_split == VAL,
             embedding=embedding,
             cell_covariates=covariates,
             depth_model=model,
