@@ -61,8 +61,8 @@ class Fitted:
     seen
         bool (regions,): those that were not held out.
     tuned
-        bool (regions,): those that were marked 'val', on which options and the best weights are chosen. Of a record
-        that does not say, all that were held out.
+        bool (regions,): those that were marked 'val', on which options and the best weights are chosen; None where an
+        older record does not say.
     cell_covariates
         Batches and the like, which the cell tower reads beside the embedding.
     source
@@ -76,7 +76,7 @@ class Fitted:
     regions: pd.Index
     places: pd.DataFrame
     seen: np.ndarray
-    tuned: np.ndarray
+    tuned: np.ndarray | None
     embedding: CellEmbedding
     cell_covariates: Covariates
     depth_model: DepthModel
@@ -158,7 +158,8 @@ class Fitted:
         """Return statistics, places and vectors as plain arrays."""
         arrays = self.embedding.arrays() | self.cell_covariates.arrays() | self.depth_model.arrays()
         arrays |= self.source.arrays()
-        arrays |= {"regions.vectors": self.vectors, "regions.seen": self.seen, "regions.tuned": self.tuned}
+        arrays |= {"regions.vectors": self.vectors, "regions.seen": self.seen}
+        arrays |= {} if self.tuned is None else {"regions.tuned": self.tuned}
         arrays |= {} if self.stack is None else self.stack.arrays()
         return arrays | {"regions.places": plain_places(self.places)[0]}
 
@@ -174,8 +175,8 @@ class Fitted:
         genes, regions = pd.Index(var_names[RNA]), pd.Index(var_names[ATAC])
         covariates = Covariates.from_plain(config["cell_covariates"], arrays)
         d, n, seen = network.n_inputs - covariates.width, len(regions), arrays["regions.seen"]
-        tuned = arrays.get("regions.tuned", ~seen)
-        for name, marked in {"regions.seen": seen, "regions.tuned": tuned}.items():
+        tuned = arrays.get("regions.tuned")
+        for name, marked in {"regions.seen": seen, "regions.tuned": seen if tuned is None else tuned}.items():
             if marked.shape != (n,) or marked.dtype != bool:
                 raise ChromatellError(f"The stored {name!r} does not fit the {n} regions. Ask for the file again.")
         return cls(

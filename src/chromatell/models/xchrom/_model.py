@@ -396,7 +396,8 @@ class XChrom(CellModel):
     @property
     def read_regions(self) -> pd.DataFrame:
         """The regions whose ATAC it was trained or tuned on: `chrom`, `start`, `end` (-1: not known), `ctl_split`."""
-        part = np.where(self.fitted.seen, TRAIN, np.where(self.fitted.tuned, VAL, ""))
+        tuned = ~self.fitted.seen if self.fitted.tuned is None else self.fitted.tuned  # not known counts as read
+        part = np.where(self.fitted.seen, TRAIN, np.where(tuned, VAL, ""))
         return self.fitted.places.assign(**{SPLIT: part})[part != ""]
 
     def _arrays(self) -> dict[str, np.ndarray]:
