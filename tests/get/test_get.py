@@ -10,6 +10,7 @@ import pytest
 import scipy.sparse as sp
 
 import chromatell as ctl
+from chromatell import ChromatellError
 
 
 @pytest.fixture
@@ -120,6 +121,29 @@ def test_what_another_tool_did_to_its_counts_does_not_come_back(mdata):
     ctl.get.merge_results(mdata, measured)
     np.testing.assert_array_equal(mdata.mod["atac"].X.toarray(), before)
     np.testing.assert_array_equal(mdata.mod["atac"].layers["tfidf"].toarray(), before * 3)
+
+
+@pytest.mark.filterwarnings("ignore:.*var_names are not unique")
+def test_a_name_that_two_modalities_share_keeps_the_values_of_each(mdata):
+    """CITE-seq: a gene and its protein are called the same."""
+    prot = ad.AnnData(np.ones((90, 3), dtype=np.float32), obs=pd.DataFrame(index=mdata.obs_names))
+    prot.var_names = [mdata.mod["rna"].var_names[7], mdata.mod["atac"].var_names[2], "CD3"]
+    whole = mudata.MuData({"prot": prot, **mdata.mod})
+    whole.var["place"] = np.arange(whole.n_vars)  # of the 3 proteins, 40 genes, 50 regions and 50 predicted ones
+    measured = ctl.get.measured(whole)
+    assert measured.var["place"].tolist() == list(range(93))
+    assert measured.var["place"].dtype == np.int64
+    measured.var["loading"] = np.arange(93) / 2
+    measured.varm["LFs"] = np.arange(186.0).reshape(93, 2)
+    ctl.get.merge_results(whole, measured)
+    wanted = np.append(np.arange(93) / 2, np.full(50, np.nan))
+    np.testing.assert_array_equal(whole.var["loading"], wanted)
+    np.testing.assert_array_equal(whole.varm["LFs"][:, 0], 2 * np.append(np.arange(93.0), np.full(50, np.nan)))
+    del whole.mod["atac_pred"]  # and no update
+    with pytest.raises(ChromatellError, match="Call mdata.update"):
+        ctl.get.measured(whole)
+    whole.update()
+    assert ctl.get.measured(whole).var["place"].tolist() == list(range(93))
 
 
 def test_cells_that_were_filtered_meanwhile_are_named_and_the_cure_works(mdata):

@@ -69,6 +69,7 @@ def _baseline_name(m):
         (None, {"regions": 3}, "regions=3 is of type int; text, a list of names"),
     ],
 )
+@pytest.mark.filterwarnings("ignore:Nothing says what the prediction .region_mean. was trained on")
 def test_bad_input_changes_nothing(simulated, spoil, kwargs, match):
     mdata = simulated.copy()
     if spoil is not None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
@@ -54,8 +58,9 @@ def measured(mdata: MuData) -> MuData:
         result = MuData({name: _shared(mdata.mod[name]) for name in names})
     for name in mdata.obs.columns:
         result.obs[name] = mdata.obs[name].reindex(result.obs_names)
+    places = variable_rows(mdata, names)
     for name in mdata.var.columns:
-        result.var[name] = mdata.var[name].reindex(result.var_names)
+        result.var[name] = mdata.var[name].reset_index(drop=True).reindex(places).array
     rows = mdata.obs_names.get_indexer(result.obs_names)
     everything = result.n_obs == mdata.n_obs and bool((rows == range(mdata.n_obs)).all())
     for name, value in mdata.obsm.items():
@@ -66,6 +71,20 @@ def measured(mdata: MuData) -> MuData:
             result.obsp[name] = value
     result.uns.update(mdata.uns)
     return result
+
+
+def variable_rows(mdata: MuData, names: Iterable[str]) -> np.ndarray:
+    """Return the rows of ``mdata.var`` that are of these modalities, -1 where there is none.
+
+    They are told by their place, since two modalities may share names, and by name where `mdata` is not up to date.
+    """
+    names, every = list(names), {name: adata.var_names for name, adata in mdata.mod.items()}
+    if mdata.var_names.equals(pd.Index(np.concatenate(list(every.values())))):
+        first = dict(zip(every, np.cumsum([0, *map(len, every.values())]), strict=False))
+        return np.concatenate([first[name] + np.arange(len(every[name])) for name in names])
+    if not mdata.var_names.is_unique:
+        raise ChromatellError("mdata.var is not in step with its modalities. Call mdata.update() first.")
+    return mdata.var_names.get_indexer(np.concatenate([every[name] for name in names]))
 
 
 def is_derived(name: str, adata: AnnData) -> bool:

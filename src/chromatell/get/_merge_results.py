@@ -13,7 +13,7 @@ from chromatell._keys import UNS
 from chromatell._settings import logger
 from chromatell._validate import ChromatellError, examples
 from chromatell.data.named import carry_mapping, carry_table
-from chromatell.get._measured import is_derived
+from chromatell.get._measured import is_derived, variable_rows
 
 
 @arguments
@@ -73,13 +73,15 @@ def merge_results(mdata: MuData, measured: MuData) -> None:
     if changed:
         logger.info("Other variables than before in %s: what was computed for them stays there.", ", ".join(changed))
         return
-    rows = mdata.var_names.get_indexer(measured.var_names)
+    rows = variable_rows(mdata, measured.mod)
+    place = np.full(mdata.n_vars, -1)
+    place[rows[rows >= 0]] = np.flatnonzero(rows >= 0)
     for name in measured.var:
         if name not in mdata.var:
-            mdata.var[name] = measured.var[name].reindex(mdata.var_names)
+            mdata.var[name] = measured.var[name].reset_index(drop=True).reindex(place).array
     for name, value in measured.varm.items():
         if name not in measured.mod:
-            mdata.varm[name] = _spread(value, rows, mdata.n_vars)
+            mdata.varm[name] = _spread(value, place)
 
 
 def _check(mdata: MuData, measured: MuData) -> None:
@@ -104,8 +106,8 @@ def _check(mdata: MuData, measured: MuData) -> None:
             )
 
 
-def _spread(value: Any, rows: np.ndarray, n: int) -> np.ndarray:
+def _spread(value: Any, place: np.ndarray) -> np.ndarray:
     value = np.asarray(value)
-    out = np.full((n, *value.shape[1:]), np.nan, dtype=np.result_type(value.dtype, np.float32))
-    out[rows] = value
+    out = np.full((len(place), *value.shape[1:]), np.nan, dtype=np.result_type(value.dtype, np.float32))
+    out[place >= 0] = value[place[place >= 0]]
     return out
