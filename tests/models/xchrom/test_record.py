@@ -66,6 +66,8 @@ def test_arrays_that_do_not_fit_are_refused(trained):
         if value.dtype.kind == "f":
             crafted["nan"] = {**record.arrays, name: value * np.nan}
             crafted["infinite"] = {**record.arrays, name: np.full_like(value, np.inf)}
+        if name == "regions.tuned":  # which an older record does not hold
+            del crafted["absent"]
         for what, arrays in crafted.items():
             with pytest.raises(ChromatellError):
                 pytest.fail(f"{name} {what}: {ctl.models.load(changed(record, arrays=arrays))}")
