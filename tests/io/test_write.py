@@ -18,7 +18,7 @@ import pytest
 
 import chromatell as ctl
 from chromatell import ChromatellError
-from chromatell.io import Record, _write
+from chromatell.io import Record, _write, _zarr_memory
 from chromatell.io._replace import check_target
 
 REGIONS = pd.DataFrame(index=["chr1:0-500", "chr1:500-1000"])
@@ -341,3 +341,16 @@ def test_tables_that_to_memory_leaves_as_views_are_written(tmp_path):
     assert found.varm["t"]["b"].astype(str).tolist() == list("vwxyz")
     assert found.obsm["t"].index.tolist() == rna.obs_names[:12].tolist()
     backed.file.close()
+
+
+@pytest.mark.parametrize("most", [1 << 26, 100])
+def test_a_zarr_store_is_what_mudata_writes_whether_it_fits_into_memory_or_not(tmp_path, monkeypatch, most):
+    monkeypatch.setattr(_zarr_memory, "MOST", most)
+    mdata = ctl.datasets.simulate_multiome(30, 5, 8, seed=0)
+    ctl.io.write(mdata, tmp_path / "ours.zarr")
+    mudata.write_zarr(tmp_path / "theirs.zarr", mdata)
+
+    def files(folder: Path) -> dict[Path, bytes]:
+        return {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+    assert files(tmp_path / "ours.zarr") == files(tmp_path / "theirs.zarr")

@@ -20,7 +20,7 @@ from chromatell._sparse import check_sparse_parts
 from chromatell.io._child import open_in_child
 from chromatell.io._h5_guard import check_group, group_at, open_h5
 from chromatell.io._limits import REFUSED, Budget
-from chromatell.io._other_files import what_reads
+from chromatell.io._other_files import check_cells, what_reads
 from chromatell.io._text_columns import as_this_stack, check_columns
 from chromatell.io._zarr_guard import check_store, is_zarr, step_into
 
@@ -101,6 +101,7 @@ def read(path: str | os.PathLike[str], *, max_bytes: int | None = None) -> MuDat
     import anndata
 
     path = existing(path)
+    check_cells(path)
     check_file(path, max_bytes=max_bytes)
     try:
         with no_pull(), warnings.catch_warnings():

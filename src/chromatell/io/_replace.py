@@ -112,7 +112,7 @@ def check_new(path: str | os.PathLike[str]) -> None:
 
 def _is_data(path: Path) -> bool:
     if path.is_dir():
-        return _root_attributes(path).get("encoding-type") in _DATA_KINDS and _holds_zarr_alone(path)
+        return root_attributes(path).get("encoding-type") in _DATA_KINDS and _holds_zarr_alone(path)
     if not h5py.is_hdf5(path):
         return False
     try:
@@ -123,11 +123,11 @@ def _is_data(path: Path) -> bool:
 
 
 def _is_tracks(path: Path) -> bool:
-    return _root_attributes(path).get("encoding-type") == TRACKS_KIND and _holds_zarr_alone(path)
+    return root_attributes(path).get("encoding-type") == TRACKS_KIND and _holds_zarr_alone(path)
 
 
 def _is_predictions(path: Path) -> bool:
-    said = _root_attributes(path)
+    said = root_attributes(path)
     return said.get("encoding-type") == "anndata" and PREDICTION_FILES in said and _holds_zarr_alone(path)
 
 
@@ -185,7 +185,7 @@ def _json(raw: bytes) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _root_attributes(store: Path) -> dict[str, Any]:
+def root_attributes(store: Path) -> dict[str, Any]:
     """Return the attributes at the root of a Zarr store; none where it is not one."""
     if (store / "zarr.json").is_file():
         said = _json(_starts(store / "zarr.json", _MAX_HEADER)).get("attributes")

@@ -98,14 +98,31 @@ def write(
 def _write(data: MuData | AnnData, path: Path, suffix: str, compression: str | None) -> None:
     from anndata.io import write_zarr
 
+    from chromatell.io._zarr_memory import write_through_memory  # zarr takes .3 s to import
+
     options: dict[str, Any] = {} if compression is None else {"compression": compression}
     # mudata would otherwise pull the modalities' columns into .obs and .var, which the user did not ask for
     with either_zarr(), no_pull(), text_as_before(data), plain_strings():
         if suffix == ".zarr":
-            write_zarr(path, data) if isinstance(data, AnnData) else mudata.write_zarr(path, plain_axis(data))
+            plain = data if isinstance(data, AnnData) else plain_axis(data)
+            write_store = write_zarr if isinstance(data, AnnData) else mudata.write_zarr
+            if data.isbacked or _of_dask(data):
+                write_store(path, plain)
+            else:
+                write_through_memory(lambda store: write_store(store, plain), path)
             return
         with h5_sink(path) as sink:
             mudata.write_h5mu(sink, data, **options) if isinstance(data, MuData) else _write_h5ad(data, sink, options)
+
+
+def _of_dask(data: MuData | AnnData) -> bool:
+    """Return whether a matrix is a dask array: other processes may write it, which cannot reach a store in memory."""
+    parts = data.mod.values() if isinstance(data, MuData) else [data]
+    return any(
+        hasattr(x, "dask")
+        for part in parts
+        for x in (part.X, *(part.layers[k] for k in layer_names(part)), *part.obsm.values(), *part.varm.values())
+    )
 
 
 def _write_h5ad(adata: AnnData, sink: H5Sink, options: dict[str, Any]) -> None:

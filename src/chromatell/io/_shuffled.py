@@ -19,6 +19,7 @@ from chromatell._rows import DiskMatrix, as_rows, matrix, read
 from chromatell._settings import logger, settings
 from chromatell._validate import ChromatellError, examples
 from chromatell.io._guard import check_file, existing
+from chromatell.io._other_files import check_cells
 from chromatell.io._replace import check_suffix, check_target
 from chromatell.io._write import sibling
 
@@ -41,7 +42,7 @@ def open_cells(path: str | os.PathLike[str]) -> MuData | AnnData:
     Raises
     ------
     ChromatellError
-        There is no such file, or it is refused.
+        There is no such file, it is refused, or it holds no cells.
 
     Examples
     --------
@@ -57,6 +58,7 @@ def open_cells(path: str | os.PathLike[str]) -> MuData | AnnData:
     import mudata
 
     path = existing(path)
+    check_cells(path)
     check_file(path)
     with no_pull():
         if not path.is_dir():
