@@ -174,7 +174,7 @@ def _starts(path: Path, n: int) -> bytes:
     if not path.is_file():
         return b""
     with path.open("rb") as handle:
-        return handle.read(n)
+        return handle.read(min(n, path.stat().st_size))  # a buffer of n bytes would be made first
 
 
 def _json(raw: bytes) -> dict[str, Any]:
