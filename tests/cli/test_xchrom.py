@@ -79,7 +79,7 @@ def test_train_xchrom_and_predict_new_regions_equal_the_api(with_sequence, paire
     bed.write_text("chr9\t2000\t2500\n")
     assert "chr9" in refused(asked, 1)
     bed.write_text("chr1 2000 2500\n")
-    assert "does not read as BED" in refused(asked, 1)
+    assert "has 1 columns, 'chr1 2000 2500'" in refused(asked, 1)
 
 
 def test_train_xchrom_uses_the_sequences_and_splits_that_are_there(with_sequence, genome, tmp_path, capsys):

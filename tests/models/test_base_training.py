@@ -12,7 +12,7 @@ import chromatell as ctl
 from chromatell.models import _support
 from chromatell.models._plan import Plan
 from chromatell.models._support import cpu_has_bf16, resolve_precision, rng_devices
-from chromatell.models._train_config import TrainConfig
+from chromatell.models._train_config import TrainConfig, rise_share
 from chromatell.models.dense._module import DenseModule
 
 
@@ -151,3 +151,19 @@ def test_adam_in_one_pass_gives_the_weights_of_adam_in_many(precision, monkeypat
         weights.append(ctl.models.load(copied, key="dense").module.weight.detach().numpy())
     assert made == [True if precision == "32-true" else None, None]
     np.testing.assert_allclose(*weights, atol=1e-5)
+
+
+def test_a_rate_rises_and_falls_in_any_number_of_steps():
+    """torch divides by the length of each part: no number of steps, and no share, makes one of them 0."""
+    for share in (0, 0.05, 0.1, 0.2, 0.25, 0.5, 1):
+        for steps in range(1, 45):
+            found = rise_share(share, steps)
+            if 1.1 < share * steps < steps - 0.1:
+                assert found == pytest.approx(share)
+            weight = torch.nn.Parameter(torch.zeros(1))
+            optimizer = torch.optim.AdamW([weight], lr=0.1)
+            schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, steps, pct_start=found)
+            for _ in range(steps):
+                assert 0 < optimizer.param_groups[0]["lr"] <= 0.1 * (1 + 1e-9)
+                optimizer.step()
+                schedule.step()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -77,6 +79,26 @@ def test_names_and_history(family, records):
     for bad in (np.zeros((2, 3)), np.zeros(3, dtype=bool)):
         with pytest.raises(ChromatellError, match="a number for each epoch"):
             load(record, arrays={**record.arrays, "history.loss": bad})
+
+
+def test_what_predicts_is_between_0_and_1_or_refused(records):
+    """Numbers that are finite and make no sense: each array of statistics in turn."""
+    record, refused = records["dense"], []
+    query = ctl.datasets.simulate_multiome(40, 8, 12, n_types=2, seed=0)
+    for name, array in record.arrays.items():
+        if not name.startswith(("scaling.", "stack.")) or array.dtype.kind != "f":
+            continue
+        for bad in (0, -1, 1e30, -1e30):
+            arrays = {**record.arrays, name: np.full_like(array, bad)}
+            try:
+                with warnings.catch_warnings(action="ignore"):  # of NumPy, or of a query unlike the training cells
+                    found = load(record, arrays=arrays).predict(query)
+            except ChromatellError:
+                refused.append((name, bad))
+                continue
+            assert 0 <= found.min() <= found.max() <= 1, (name, bad)  # NaN is not
+    needed = {("scaling.depth", -1), ("scaling.depth_range", -1e30), ("stack.mean", -1), ("stack.depth", 0)}
+    assert needed <= set(refused)
 
 
 @pytest.mark.parametrize("family", [f for f in FAMILIES if f.startswith("nascent")])

@@ -152,6 +152,13 @@ class DepthModel:
         low, high = -np.inf, np.inf
         if "scaling.depth_range" in arrays:
             low, high = (float(v) for v in stored(arrays, "scaling.depth_range", (2,)))
+        least = mean if low == -np.inf else low * sd + mean  # of a log depth: below 0 probabilities would be
+        if mean < 0 or sd <= 0 or low > high or least < -1e-5 * (1 + mean):
+            raise ChromatellError(
+                f"The stored 'scaling.depth' holds mean {mean:g} and sd {sd:g} of the log depth, from {low:g} to "
+                f"{high:g} sds; a mean of 0 or more, a positive sd and no depth below 0 are needed. Ask for the file "
+                "again."
+            )
         n = int(stored(arrays, "scaling.depth_sizes", (1,))[0]) if "scaling.depth_sizes" in arrays else 1
         coef = stored(arrays, "scaling.depth_coef", (n_genes + max(n, 1),))
         return cls(coef, intercept, mean, sd, low, high, n_sizes=max(n, 1))

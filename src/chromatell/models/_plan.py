@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Sampler
 
 from chromatell.data.sampler import Pick, part_of
 from chromatell.models._checkpoint import check_same_ranks
-from chromatell.models._train_config import TrainConfig
+from chromatell.models._train_config import TrainConfig, rise_share
 from chromatell.nn import ranks
 
 
@@ -113,14 +113,11 @@ class Plan(LightningModule):
             adam = torch.optim.Adam if c.optimizer == "adam" else torch.optim.AdamW
             optimizer = adam(groups, lr=c.lr, betas=c.betas, fused=self.in_one_pass or None)
         if c.schedule == "cosine":
-            rise = c.warmup * self.total_steps
-            if abs(rise - 1) < 1e-6:
-                rise = 1.1  # torch divides by the length of the rise less one step
             cosine = torch.optim.lr_scheduler.OneCycleLR(
                 optimizer,
                 c.lr,
                 self.total_steps,
-                pct_start=rise / self.total_steps,
+                pct_start=rise_share(c.warmup, self.total_steps),
                 cycle_momentum=False,
                 div_factor=25,
                 final_div_factor=100,

@@ -55,3 +55,19 @@ class TrainConfig:
     def batch_for(self, n_train: int) -> int:
         """Return the cells in a batch, given the number of training cells."""
         return min(self.batch_size, max(32, n_train // self.min_steps))
+
+
+def rise_share(share: float, steps: int) -> float:
+    """Return the share of the steps in which the rate rises, for torch's `OneCycleLR`.
+
+    It divides by the length of the rise less one step, and by that of the fall: neither may be 0.
+
+    Examples
+    --------
+    >>> rise_share(0.2, 50), rise_share(0.1, 10), rise_share(1.0, 2)
+    (0.2, 0.11000000000000001, 0.95)
+    """
+    rise = share * steps
+    if abs(rise - 1) < 1e-6:
+        rise = 1.1
+    return min(rise, steps - 0.1) / steps

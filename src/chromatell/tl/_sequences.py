@@ -15,6 +15,7 @@ from chromatell._keys import ATAC, CHROM, DNA, END, RNA, START, UNS
 from chromatell._nearest import names_there
 from chromatell._settings import check_fits
 from chromatell._validate import ChromatellError, examples, modality
+from chromatell.genome.bed import read_bed
 from chromatell.genome.regions import misplaced, parse_regions, region_table, unplaced
 from chromatell.io._uns_store import in_modality, model_keys
 from chromatell.models import load
@@ -285,10 +286,8 @@ def stored_tokens(tokens: Any, length: int) -> np.ndarray:
 
 def _named(regions: Regions) -> tuple[pd.Index, pd.DataFrame | None]:
     """Return the names of what was asked for, and its table where one was given."""
-    from chromatell.models.xchrom._regions import read_bed
-
     if isinstance(regions, Path) or (isinstance(regions, str) and regions.lower().endswith((".bed", ".bed.gz"))):
-        regions = read_bed(regions)
+        regions = read_bed(Path(regions), "regions=")
     if not isinstance(regions, pd.DataFrame):
         names = pd.Index([regions] if isinstance(regions, str) else list(regions)).astype(str)
         table = None

@@ -224,7 +224,7 @@ def test_known_and_new_regions_in_one_call(with_effect, mdata, world, fasta):
         (["chr1:140-260", "chr1:140-260"], "'chr1:140-260' more than once"),
         ([], "names no region"),
         (pd.DataFrame({"chrom": ["chr1"], "begin": [1]}), r"lacks the columns \['start', 'end'\].*'begin'"),
-        ("absent.bed", "'absent.bed' is no file"),
+        ("absent.bed", "regions= 'absent.bed' is not there"),
         (np.zeros((3, 20), np.int8), "20 bases long; the model reads 140"),
     ],
     ids=["new", "twice", "none", "columns", "no file", "short"],
@@ -252,16 +252,31 @@ def test_regions_that_the_genome_does_not_have(trained, mdata, fasta, regions, m
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("chr1 100 200\n", "does not read as BED"),
-        ("chr1\tx\t200\n", "does not read as BED"),
-        ("", "names no region|does not read"),
+        ("chr1 100 200\n", "bad.bed' has 1 columns, 'chr1 100 200'. Needed: a BED"),
+        ("chr1\tx\t200\n", "1 of 1 rows are no intervals.*'chr1:x-200'"),
+        ("chr1\t1\t99999999999999999999999\n", "1 of 1 rows are no intervals"),
+        ("", "has 0 columns"),
     ],
-    ids=["spaces", "no number", "empty"],
+    ids=["spaces", "no number", "too large", "empty"],
 )
 def test_files_that_are_no_bed(trained, mdata, tmp_path, text, message):
     (tmp_path / "bad.bed").write_text(text)
     with pytest.raises(ChromatellError, match=message):
         trained.predict(mdata, regions=tmp_path / "bad.bed")
+
+
+def test_one_odd_row_of_a_bed_is_left_out_and_counted(trained, mdata, tmp_path):
+    """And what browsers write before the rows, and starts that count from 1: as every other BED is read."""
+    names = list(mdata["atac"].var_names[:150])
+    rows = [name.replace(":", "\t").replace("-", "\t") for name in names]
+    path = tmp_path / "some.bed"
+    for odd in ("chr1\tx\t9", "chr1\t1\t9" + 20 * "9", "chr1", "chr1\t9\t9", "\t5\t9"):
+        path.write_text("\n".join(["track name=x", "browser position chr1:1-2", *rows[:70], odd, *rows[70:]]))
+        with pytest.warns(ChromatellWarning, match="1 of 151 rows are no intervals"):
+            assert list(trained.region_names(path)) == names
+        path.write_text("\n".join([*rows, odd, odd, odd]))
+        with pytest.raises(ChromatellError, match="3 of 153 rows are no intervals"):
+            trained.predict(mdata, regions=path)
 
 
 def test_a_bed_with_comments_and_more_columns(trained, mdata, tmp_path):

@@ -140,6 +140,11 @@ class Stack:
             mean = stored(arrays, "stack.mean", (n_regions,))
             numbers = stored(arrays, "stack.depth", (2,))
         scale, depth = (float(v) for v in numbers)
+        if not (mean.min() >= 0 and mean.max() <= 1 and scale > 0 and depth > 0):
+            raise ChromatellError(
+                f"The stored 'stack.mean' lies between {mean.min():g} and {mean.max():g}, and 'stack.depth' is "
+                f"{[scale, depth]}; shares of open cells, and numbers above 0, are needed. Ask for the file again."
+            )
         start = frozenset(m for m, value in zip(MEMBERS, on_depth, strict=True) if value)
         return cls(held, Regressions(projection, scale, centre, mean, depth, beta, low, components, start), {}, 0)
 

@@ -14,6 +14,7 @@ from mudata import MuData
 
 from chromatell._keys import CHROM, END, START
 from chromatell._validate import ChromatellError, examples
+from chromatell.genome.bed import read_bed
 from chromatell.genome.regions import misplaced, normalise_chrom, parse_regions, unplaced
 from chromatell.genome.sequence import UNKNOWN
 
@@ -53,7 +54,7 @@ def resolve_regions(places: pd.DataFrame, regions: Regions | Asked, fasta: Any, 
     elif isinstance(regions, str) and not Path(regions).is_file() and (regions in own or _is_place(regions)):
         regions = [regions]
     elif isinstance(regions, str | Path):
-        table = read_bed(regions)
+        table = read_bed(Path(regions), "regions=")
     if table is not None:
         missing = [c for c in (CHROM, START, END) if c not in table]
         if missing:
@@ -150,26 +151,3 @@ def checked_tokens(tokens: Any, width: int) -> np.ndarray:
             "ctl.pp.add_sequence(mdata, fasta) makes them; of text, ctl.genome.encode(sequences)."
         )
     return tokens.astype(np.int8, copy=False)
-
-
-def read_bed(path: str | Path) -> pd.DataFrame:
-    """Return the first three columns of a BED file, plain or gzipped."""
-    path = Path(path)
-    if not path.is_file():
-        raise ChromatellError(f"{str(path)!r} is no file. regions= takes a BED file, names, a table or tokens.")
-    try:
-        return pd.read_csv(
-            path,
-            sep="\t",
-            comment="#",
-            header=None,
-            usecols=[0, 1, 2],
-            names=[CHROM, START, END],
-            dtype={CHROM: str, START: np.int64, END: np.int64},
-            keep_default_na=False,  # a chromosome may be called NA
-        )
-    except (ValueError, UnicodeDecodeError, pd.errors.ParserError) as error:
-        raise ChromatellError(
-            f"{path.name!r} does not read as BED: chromosome, start, end in the first three columns, separated by tabs "
-            f"({error})."
-        ) from error

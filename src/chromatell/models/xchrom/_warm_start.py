@@ -9,6 +9,7 @@ from torch import nn
 
 from chromatell._progress import progress
 from chromatell.data.targets import sparse_target
+from chromatell.models._train_config import rise_share
 from chromatell.models.xchrom._module import XChromModule
 from chromatell.nn.losses import LossConfig, blocked_loss
 
@@ -57,7 +58,7 @@ def warm_start(
     n_steps = -(-len(cells) // batch_size)
     optimizer = torch.optim.AdamW(groups, lr=_RATE)
     total = n_epochs * n_steps
-    rise = max(0.1, 2 / total)  # at least two steps: torch divides by one less than those of the rise
+    rise = rise_share(max(0.1, 2 / total), total)  # at least two steps, where there are
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _RATE, total, pct_start=rise)
     arrays = [torch.from_numpy(a) for a in (cells, depth, predicted_depth)]
     with progress("Fitting cells", n_epochs, "epochs") as advance:
