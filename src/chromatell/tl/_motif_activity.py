@@ -7,6 +7,7 @@ from typing import Any, Unpack
 
 import numpy as np
 import pandas as pd
+import scipy.sparse as sp
 from mudata import MuData
 from scipy.spatial import cKDTree
 
@@ -49,8 +50,8 @@ def motif_activity(
               e_{cr} = \textstyle\sum_s x_{cs} \sum_d x_{dr} \big/ \sum_{d,s} x_{ds}
 
     with :math:`m_{rf} = 1` where region r holds motif f. The activity is
-    :math:`(y_{cf} - \mathrm{mean}_b\, y^b_{cf}) / \mathrm{sd}_b\, y^b_{cf}` over backgrounds b, in which each region
-    stands for another one of like GC content and mean accessibility.
+    :math:`(y_{cf} - \mathrm{mean}_b\, y^b_{cf}) / \mathrm{sd}_b\, y^b_{cf}` over backgrounds b, in which another region
+    of like GC content and mean accessibility stands for each one that holds the motif.
 
     Parameters
     ----------
@@ -72,7 +73,7 @@ def motif_activity(
     n_backgrounds
         Number of backgrounds.
     backgrounds
-        Positions of regions, int (n regions, n_backgrounds), in place of a draw.
+        Positions of regions, int (n regions, n_backgrounds), in place of a draw: row r holds what stands for region r.
     release
         Release of JASPAR where motifs are named, such as '2024'; None takes the latest that the installed pyjaspar
         brings along. A log line says which was read.
@@ -98,7 +99,9 @@ def motif_activity(
 
     Notes
     -----
-    On the same matches and backgrounds it is chromVAR's z-score. A prediction lacks the noise of single cells, so
+    On the same matches and backgrounds it is the z-score of chromVAR in R (but for its ``threshold``, which leaves out
+    cells of which less than one read is expected). pychromvar reads backgrounds the other way round, a region counts
+    where what stands for it holds the motif; its values differ. A prediction lacks the noise of single cells, so
     that activities are larger than on measured ATAC; compare cells or groups within one source. A motif tells a family
     of factors. :func:`chromatell.tl.tf_activity` asks a model of sequence instead, without regions. Peak memory: one
     block of cells x regions, and cells x motifs three times in float64.
@@ -177,15 +180,25 @@ def deviations(found: Accessibility, held: np.ndarray, share: np.ndarray, backgr
             own = _deviation(block, held, depth, share)
             mean, square = np.zeros_like(own), np.zeros_like(own)
             for i in blocks:  # Welford: no array of cells x motifs x backgrounds
-                step = _deviation(block, held[backgrounds[:, i]], depth, share)
+                step = _deviation(block, _instead(held, backgrounds[:, i]), depth, share)
                 change = step - mean
                 mean += change / (i + 1)
                 square += change * (step - mean)
-            sd = np.sqrt(square / n_backgrounds)
+            sd = np.sqrt(square / (n_backgrounds - 1))
             flat = sd <= 1e-9
             out[rows] = np.where(flat, 0.0, (own - mean) / np.where(flat, 1.0, sd))
             advance(len(depth))
     return out
+
+
+def _instead(held: np.ndarray, background: np.ndarray) -> np.ndarray:
+    """Return how often each region stands for one that holds a motif, float32 (regions, motifs).
+
+    chromVAR draws a background of each region *with* the motif, so that a background has as many regions as the motif.
+    """
+    each = np.arange(background.size)
+    drawn = sp.csr_matrix((np.ones(each.size, dtype=np.float32), (background, each)), shape=(each.size, each.size))
+    return drawn @ held
 
 
 def _deviation(block: Any, held: np.ndarray, depth: np.ndarray, share: np.ndarray) -> np.ndarray:
