@@ -1,11 +1,13 @@
 """What happens to a prediction when the query is not quite like the training cells.
 
-Usage: python benchmarks/query_robustness.py [example] [cortex] [--splits 3]
+Usage: python benchmarks/query_robustness.py [example] [cortex] [--splits 3] [--family dense]
 
-A Dense model is trained, and then predicts the test cells after each of these: genes are left out, each gene gets noise
-of a share of its sd, one gene is scaled, the query is normalised otherwise, or its cells are none that were trained on.
-AP is over all pairs of test cells and regions; its change is against the same cells as they are. `mean p` is the mean
-prediction, `flagged` the share of cells above the threshold of ``obs['ctl_out_of_range']``. Nothing is chosen here.
+A model is trained (`--family xchrom`, or `atacformer` with expression as its context, on `example` alone: its genome is
+not at hand, so that XChrom reads random DNA and knows regions by their own terms), and then predicts the test cells
+after each of these: genes are left out, each gene gets noise of a share of its sd, one gene is scaled, the query is
+normalised otherwise, or its cells are none that were trained on. AP is over all pairs of test cells and regions; its
+change is against the same cells as they are. `mean p` is the mean prediction, `flagged` the share of cells above the
+threshold of ``obs['ctl_out_of_range']``. Nothing is chosen here.
 """
 
 from __future__ import annotations
@@ -107,7 +109,21 @@ def normalised_otherwise(test: AnnData) -> Iterator[tuple[str, list[Change]]]:
     yield "corrected counts (decimals)", [lambda q: _with(test, corrected + 1e-6 * (x > 0))]
 
 
-def score(model: ctl.models.Dense, query: AnnData, truth: np.ndarray) -> dict[str, float | str]:
+def train(mdata: MuData, family: str, seed: int) -> None:
+    """Train a model of a family on expression."""
+    if family == "dense":
+        ctl.tl.dense(mdata, seed=seed)
+    elif family == "xchrom":
+        atac = mdata.mod["atac"]
+        atac.varm["dna_code"] = np.random.default_rng(0).integers(0, 4, (atac.n_vars, 1344)).astype(np.int8)
+        ctl.tl.xchrom(mdata, embedding=None, seed=seed)
+    else:
+        ctl.tl.atacformer(mdata, context="X_pca", seed=seed)
+
+
+def score(
+    model: ctl.models.Dense | ctl.models.XChrom | ctl.models.AtacFormer, query: AnnData, truth: np.ndarray
+) -> dict[str, float | str]:
     """Return AP, mean prediction, share flagged and what was said; or what it was refused for."""
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
@@ -121,12 +137,12 @@ def score(model: ctl.models.Dense, query: AnnData, truth: np.ndarray) -> dict[st
     return {"ap": ap, "mean": float(pred.X.mean()), "flagged": flagged, "said": "warned" if text else ""}
 
 
-def run(name: str, n_splits: int) -> str:
+def run(name: str, n_splits: int, family: str) -> str:
     """Return the table of one data set."""
     rows: list[dict[str, object]] = []
     for split in range(n_splits):
         for label, mdata, ways in cases(name, split):
-            ctl.tl.dense(mdata, seed=split)
+            train(mdata, family, split)
             model = ctl.models.load(mdata)
             test = mdata.obs["ctl_split"].to_numpy() == "test"
             truth = np.asarray(mdata.mod["atac"].X[test].todense() > 0)[:, _selected(mdata)]
@@ -137,7 +153,7 @@ def run(name: str, n_splits: int) -> str:
             flagged = score(model, val, truth[: val.n_obs])["flagged"] if val.n_obs <= len(truth) else np.nan
             rows.append({"case": label, "change": "validation cells", "split": split, "flagged": flagged})
         print(f"{name} split {split} done", flush=True)
-    return report(name, pd.DataFrame(rows), n_splits)
+    return report(name, pd.DataFrame(rows), n_splits, family)
 
 
 def _selected(mdata: MuData) -> np.ndarray:
@@ -174,9 +190,9 @@ def _otherwise(test: AnnData) -> Iterator[tuple[str, list[Change]]]:
     yield from normalised_otherwise(test)
 
 
-def report(name: str, table: pd.DataFrame, n_splits: int) -> str:
+def report(name: str, table: pd.DataFrame, n_splits: int, family: str) -> str:
     """Return the table as text."""
-    lines = [f"## {name}: Dense, {n_splits} random splits, AP over all pairs of test cells", ""]
+    lines = [f"## {name}: {family}, {n_splits} random splits, AP over all pairs of test cells", ""]
     lines += ["| trained on | query | AP | change | worst | mean p (true) | flagged | said |", "| --- " * 8 + "|"]
     for case, of_case in table.groupby("case", sort=False):
         plain = of_case[of_case["change"].isin(["as it is", "held-out type"])].groupby("split")["ap"].mean()
@@ -198,8 +214,10 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("sets", nargs="*", default=["example", "cortex"])
     parser.add_argument("--splits", type=int, default=3)
+    parser.add_argument("--family", choices=["dense", "xchrom", "atacformer"], default="dense")
     parser.add_argument("--out", default="query_robustness")
     args = parser.parse_args()
     ctl.settings.verbosity = 0
     for which in args.sets:
-        save(f"{args.out}_{which}", run(which, args.splits))
+        own = "" if args.family == "dense" else f"_{args.family}"
+        save(f"{args.out}_{which}{own}", run(which, args.splits, args.family))

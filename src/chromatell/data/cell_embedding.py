@@ -111,8 +111,10 @@ class CellEmbedding:
         """What each component was divided by, (d,): in sd of a gene, or where that is not known, of the largest one."""
         return self.sd if self.expression is not None else self.sd / self.sd.max()
 
-    def transform(self, rna: AnnData) -> tuple[np.ndarray, np.ndarray]:
+    def transform(self, rna: AnnData, name: str = RNA) -> tuple[np.ndarray, np.ndarray]:
         """Return the standardised embedding, float32 (cells, d), and the cells' sizes, 0 where unknown.
+
+        `name` is that of the modality in which the user has the cells, '' of an AnnData by itself.
 
         Raises
         ------
@@ -123,7 +125,7 @@ class CellEmbedding:
             scores = embedding_of(rna, self.key, self.n_components)
             sizes = np.zeros((rna.n_obs, 1), dtype=np.float32)
         elif self.expression is not None:
-            scores, sizes = self._project_counts(rna)
+            scores, sizes = self._project_counts(rna, name)
         elif self.components is not None:
             scores, sizes = self._project_centred(rna), np.zeros((rna.n_obs, 1), dtype=np.float32)
         else:
@@ -135,11 +137,11 @@ class CellEmbedding:
         z = (scores - self.mean) / self.sd
         return np.ascontiguousarray(np.clip(z, -20, 20), dtype=np.float32), sizes
 
-    def _project_counts(self, rna: AnnData) -> tuple[np.ndarray, np.ndarray]:
+    def _project_counts(self, rna: AnnData, name: str) -> tuple[np.ndarray, np.ndarray]:
         assert self.expression is not None
         assert self.components is not None
-        nonnegative(rna, RNA, smoothed=True)
-        expressed(rna)
+        nonnegative(rna, name, smoothed=True)
+        expressed(rna, name)
         x, present = self.expression.align(rna)
         scores = np.empty((rna.n_obs, self.n_components), dtype=np.float32)
         sizes = []

@@ -227,8 +227,10 @@ def _by_coordinates(atac: AnnData, bins: pd.Index) -> np.ndarray:
     return places
 
 
-def align(atac: AnnData, bins: pd.Index) -> sp.csr_matrix:
+def align(atac: AnnData, bins: pd.Index, name: str = ATAC) -> sp.csr_matrix:
     """Return the open bins of a query in the model's order, CSR (cells, model's bins); a bin it lacks is closed.
+
+    `name` is that of the modality in which the user has the cells, '' of an AnnData by itself.
 
     Bins are found by name, or where hardly one is, by coordinates: others write 'chr1-0-500', or '1:0-500'.
 
@@ -237,7 +239,7 @@ def align(atac: AnnData, bins: pd.Index) -> sp.csr_matrix:
     ChromatellError
         The query holds under a tenth of the model's bins.
     """
-    nonnegative(atac, ATAC)
+    nonnegative(atac, name)
     place = bins.get_indexer(atac.var_names.astype(str))
     if (place >= 0).sum() < max(1, FLOOR * len(bins)):
         place = _by_coordinates(atac, bins)

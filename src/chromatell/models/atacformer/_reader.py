@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 import torch
+from mudata import MuData
 
-from chromatell._keys import X_ATACFORMER
+from chromatell._keys import ATAC, RNA, X_ATACFORMER
 from chromatell._validate import ChromatellError
 from chromatell.data.cells import row_blocks
 from chromatell.models._support import observed_atac
@@ -150,10 +151,11 @@ def open_reader(module: AtacFormerModule, fitted: Fitted, data: Any, *, sentence
             "sentence=False reads the context alone, and this model was trained without one. Train with one, "
             "AtacFormer.setup_mudata(mdata, context='X_pca'), or leave sentence= out."
         )
-    binarized = align(atac_of(data), fitted.vocabulary.bins) if sentence else None
+    whole = isinstance(data, MuData)
+    binarized = align(atac_of(data), fitted.vocabulary.bins, ATAC if whole else "") if sentence else None
     context = sizes = None
     if fitted.embedding is not None:
-        context, sizes = fitted.embedding.transform(context_source(data))
+        context, sizes = fitted.embedding.transform(context_source(data), RNA if whole else "")
     return Reader(module.eval(), fitted.vocabulary, fitted.room(max_length), binarized, context, sizes)
 
 

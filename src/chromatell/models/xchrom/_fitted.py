@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from mudata import MuData
 
 from chromatell._keys import ATAC, RNA
 from chromatell._validate import ChromatellError
@@ -87,7 +88,7 @@ class Fitted:
     def read_cells(self, data: Any, depth: str, depth_key: str | None) -> ReadCells:
         """Return what is read of cells, at the depth asked for."""
         rna = expression_of(data)
-        cells, sizes = self.embedding.transform(rna)
+        cells, sizes = self.embedding.transform(rna, RNA if isinstance(data, MuData) else "")
         if depth == "predicted":
             size = SHRINK * self.depth_model.predict(cells, sizes)
         elif depth == "fixed":
