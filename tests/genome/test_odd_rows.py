@@ -11,6 +11,7 @@ from anndata import AnnData
 
 import chromatell as ctl
 from chromatell import ChromatellError, ChromatellWarning
+from chromatell.genome.annotation import read_genes
 from chromatell.genome.bed import read_bed
 from chromatell.genome.builds import chromosome_sizes
 from chromatell.genome.homer import read_homer
@@ -208,3 +209,17 @@ def test_a_variant_without_a_chromosome(tmp_path, chrom):
         found = read_variants(tmp_path / "x.vcf")
     assert len(found) == 199
     assert set(found["chrom"]) == {"chr1"}
+
+
+@pytest.mark.parametrize("odd", ["chr1\tx\tgene\t5\t9\t.\t+\t.\t{}", '\tx\tgene\t5\t9\t.\t+\t.\tgene_id "B";'])
+def test_a_gene_without_a_name_or_a_chromosome(tmp_path, odd):
+    """It was taken as a gene called '', or of the chromosome ''."""
+    path = tmp_path / "g.gtf"
+    for attributes in ("nothing", 'gene_id ""; gene_name "";'):
+        good = [f'chr1\tx\tgene\t{i + 1}\t{i + 9}\t.\t+\t.\tgene_id "A{i}";\n' for i in range(150)]
+        path.write_text("".join([*good[:9], odd.format(attributes) + "\n", *good[9:]]))
+        with pytest.warns(ChromatellWarning, match="1 of 151 genes have no name, or no chromosome; they are left out"):
+            assert read_genes(path)["gene_id"].tolist() == [f"A{i}" for i in range(150)]
+        path.write_text("".join([*good[:9], odd.format(attributes) + "\n"]))
+        with pytest.raises(ChromatellError, match="1 of 10 genes have no name, or no chromosome"):
+            read_genes(path)

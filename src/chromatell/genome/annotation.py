@@ -14,7 +14,7 @@ from chromatell._settings import logger
 from chromatell._validate import ChromatellError, examples
 from chromatell.genome._text_file import text_file
 from chromatell.genome.gtf import attribute, gene_name, gene_type, gtf_fields, is_whole, looks_like_gtf
-from chromatell.genome.odd_rows import OddLines, find_column, positions, split_row
+from chromatell.genome.odd_rows import OddLines, find_column, keep_rows, positions, split_row
 from chromatell.genome.regions import one_based
 
 COLUMNS = ("gene", "gene_id", CHROM, "tss", "strand", "gene_type")
@@ -223,7 +223,8 @@ def _from_table(table: pd.DataFrame, where: str) -> pd.DataFrame:
         start = place[START] - one_based(table, place[START], place[END])
         stranded = np.isin(text["strand"], ["+", "-"])
         tss = np.where(text["strand"] == "-", place[END] - 1, start)
-    keep = good & stranded
+    whole = (text[CHROM] != "") & ((text["gene"] != "") | (text["gene_id"] != ""))
+    keep = good & stranded & keep_rows(~whole, where, "genes have no name, or no chromosome", _CURE)
     if not stranded.all():
         logger.info("%d of %d genes have no strand, so no start site; they are left out.", int((~stranded).sum()), n)
     columns = {k: tss if k == "tss" else text[k] for k in COLUMNS}
