@@ -110,6 +110,32 @@ def test_it_shows_what_the_tables_hold(text, mdata):
     assert not any("Not in these data" in t for t in shown)
 
 
+def test_a_gain_over_a_baseline_that_another_beats_says_so(mdata, tmp_path):
+    found = mdata.copy()
+    gains = found.uns["ctl"]["gains"].copy()
+    first = gains.index[0]
+    gains["ahead"], gains["gain_over_ahead"] = "", np.nan
+    gains.loc[first, ["gain", "ahead", "gain_over_ahead"]] = [0.0625, "knn", -0.03125]
+    found.uns["ctl"]["gains"] = gains
+    ctl.io.report(found, tmp_path / "r.html")
+    shown = Page((tmp_path / "r.html").read_text("utf-8")).texts
+    assert shown[shown.index("+0.0625") + 3] == "-0.0312 over knn"
+    assert any("read such a gain as none" in text for text in shown)
+    ctl.io.export_model(found, "dense", tmp_path / "model")
+    scores = {(s["pairs"], s["view"], s["metric"]): s for s in ctl.io.load_record(tmp_path / "model").card["scores"]}
+    row = gains.loc[first]
+    told = scores[row["pairs"], row["view"], row["metric"]]
+    assert (told["baseline"], told["gain"], told["ahead"], told["gain_over_ahead"]) == (
+        row["baseline"],
+        0.0625,
+        "knn",
+        -0.03125,
+    )
+    table = found.uns["ctl"]["evaluation"]
+    assert len(scores) == int((table["model"] == "dense").sum())
+    assert "| knn | -0.03125 |" in (tmp_path / "model" / "README.md").read_text("utf-8").replace("\\", "")
+
+
 def test_what_was_computed_of_genes_motifs_and_links_is_shown(text, mdata):
     shown = Page(text).texts
     assert set(MOTIFS) <= set(shown)

@@ -17,7 +17,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from chromatell._arguments import arguments
-from chromatell._keys import EVALUATION, UNS
+from chromatell._keys import EVALUATION, GAINS, UNS
 from chromatell._validate import ChromatellError, store_key
 from chromatell.io._disk import MODEL_FILE, save_record
 from chromatell.io._file import read_record_file
@@ -44,7 +44,9 @@ CARD_FIELDS = (
     "license",
     "citation",
 )
-_SCORE_COLUMNS = ("split", "view", "metric", "value", "ci_low", "ci_high", "n")
+_OF_SCORE = ("split", "pairs", "view", "metric")
+_OF_GAIN = ("baseline", "gain", "ahead", "gain_over_ahead")
+_SCORE_COLUMNS = (*_OF_SCORE, "value", "ci_low", "ci_high", "n", *_OF_GAIN)
 _PACKAGES = ("chromatell", "torch", "scvi-tools", "anndata", "mudata", "numpy")
 
 
@@ -173,11 +175,19 @@ def import_model(
 
 
 def _scores(source: MuData | AnnData, key: str) -> list[dict[str, Any]]:
-    """Return the rows of the evaluation table that belong to a model, as plain values."""
-    table = source.uns.get(UNS, {}).get(EVALUATION)
+    """Return the scores of a model, with the baseline that it was measured against, as plain values.
+
+    `baseline` is the best on validation data, and `ahead` one that beats it on the scored data.
+    """
+    own = source.uns.get(UNS, {})
+    table, gains = (own.get(name) for name in (EVALUATION, GAINS))
     if not isinstance(table, pd.DataFrame) or "model" not in table:
         return []
-    rows = table.loc[table["model"].astype(str) == key, [c for c in _SCORE_COLUMNS if c in table]]
+    rows = table[table["model"].astype(str) == key]
+    if isinstance(gains, pd.DataFrame) and {"model", *_OF_SCORE} <= {*gains} & {*table}:
+        gains = gains.loc[gains["model"].astype(str) == key, [c for c in (*_OF_SCORE, *_OF_GAIN) if c in gains]]
+        rows = rows.merge(gains, how="left", on=list(_OF_SCORE))
+    rows = rows[[c for c in _SCORE_COLUMNS if c in rows]]
     return [{str(k): _plain(v) for k, v in row.items()} for row in rows.to_dict("records")]
 
 

@@ -35,6 +35,10 @@ Section = tuple[str, str, Html]
 _MAX_ROWS = 60  # a table of groups shows so many
 _TOP = 5  # regions of a group
 _COUNTED = 200_000_000  # values of a dense matrix that are looked at for their share that is not 0
+CHOSEN = (
+    "The best baseline is the one that was best on validation data; where another is ahead of it on the scored data, "
+    "by its interval, that stands in 'but', with what is left of the gain: read such a gain as none."
+)
 
 
 @dataclass(frozen=True)
@@ -150,11 +154,19 @@ def _gains(found: Any) -> Html:
             *_score(row.view, row.metric),
             row.baseline,
             *(_signed(v) for v in (row.gain, row.ci_low, row.ci_high)),
+            rival(row),
         ]
         for row in found.gains.itertuples()
     ]
-    columns = ["model", "view", "score", "best baseline", "gain", "95% from", "to"]
-    return join([tag("h3", "Gain over the best baseline"), table(columns, rows, "Positive is better, in every score.")])
+    columns = ["model", "view", "score", "best baseline", "gain", "95% from", "to", "but"]
+    said = f"Positive is better, in every score. {CHOSEN}"
+    return join([tag("h3", "Gain over the best baseline"), table(columns, rows, said)])
+
+
+def rival(row: Any) -> str:
+    """Return which baseline is ahead of the chosen one on the scored data, and what is left of the gain over it."""
+    ahead = getattr(row, "ahead", "")  # a table of an older version does not say
+    return f"{row.gain_over_ahead:+.4f} over {ahead}" if isinstance(ahead, str) and ahead else ""
 
 
 def _all_scores(found: Any) -> Html:

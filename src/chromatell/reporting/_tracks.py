@@ -9,7 +9,7 @@ from chromatell._validate import ChromatellError
 from chromatell.data.tracks import BinnedTracks
 from chromatell.reporting._html import WIDTH, Html, join, picture, table, tag, told
 from chromatell.reporting._models import models
-from chromatell.reporting._sections import Section
+from chromatell.reporting._sections import CHOSEN, Section, rival
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -61,12 +61,13 @@ def _scores(tracks: BinnedTracks, key: str) -> Html:
     rows = whole[columns].itertuples(index=False, name=None)
     gains = found.gains[(found.gains["chrom"] == "all").to_numpy()]
     names = ["target", "model", "baseline", "view", "resolution", "metric", "gain", "ci_low", "ci_high"]
+    rows_of_gains = [[*(getattr(row, name) for name in names), rival(row)] for row in gains.itertuples()]
     return join(
         [
             tag("p", "All chromosomes together. Lines are 95% intervals from resampled blocks.", class_="soft"),
             tag("div", *shown, class_="grid"),
             tag("h3", "Gain over the best baseline"),
-            table([*names[:7], "95% from", "to"], gains[names].itertuples(index=False, name=None)),
+            table([*names[:7], "95% from", "to", "but"], rows_of_gains, CHOSEN),
             tag("h3", "All scores"),
             table([*columns[:6], "95% from", "to"], rows),
         ]
