@@ -18,14 +18,13 @@ PAGE = Path(__file__).parents[2] / "docs" / "contributing" / "add-a-view.md"
 
 
 @pytest.fixture
-def page(monkeypatch):
+def page():
     """The page's blocks, run in their order; what they register is forgotten afterwards."""
     before = dict(VIEWS), dict(protocol.BASELINES), list(TASKS)
     names: dict = {"__name__": "page"}
     try:
         for block in re.findall(r"^```python\n(.*?)^```", PAGE.read_text(encoding="utf-8"), flags=re.M | re.S):
             exec(block, names)
-        monkeypatch.setitem(cells.BASELINES, "shrunken_mean", names["ShrunkenMean"].about)
         yield names
     finally:
         for register, held in ((VIEWS, before[0]), (protocol.BASELINES, before[1])):
@@ -66,6 +65,19 @@ def test_the_view_and_the_baseline(page, mdata):
     np.testing.assert_allclose(found, np.asarray((1 - share) * mean + share * mean.mean()).ravel(), rtol=1e-5)
 
 
+def test_the_baseline_is_known_to_all_verbs_once_it_is_registered(page, mdata):
+    """As in a script or a notebook, where `register` comes after ``import chromatell``."""
+    assert cells.BASELINES["shrunken_mean"] == page["ShrunkenMean"].about
+    done = ctl.tl.evaluate(mdata, views="overall", n_bootstrap=0, seed=0, copy=True)
+    board = done.uns["ctl"]["evaluation"].set_index("model")
+    assert bool(board.loc["shrunken_mean", "is_baseline"].all())
+    assert list(dict.fromkeys(board.index))[-3:] == ["shrunken_mean", "region_mean_true_depth", "knn_atac"]
+    ctl.tl.fisher(done, baselines=["shrunken_mean"], threshold=0.3, n_bootstrap=5)
+    assert done.uns["ctl"]["fisher"]["model"].tolist() == ["true", "shrunken_mean"]
+    with pytest.raises(ctl.ChromatellError, match="'shrunken_mean' is the name of a baseline"):
+        ctl.tl.add_prediction(mdata, mdata["atac_pred"].X, key="shrunken_mean")
+
+
 def test_the_kind_of_data(page):
     rng = np.random.default_rng(0)
     adata = ad.AnnData(rng.dirichlet(np.ones(4), 30).astype("f4"), uns={"fractions": True})
@@ -82,3 +94,4 @@ def test_the_kind_of_data(page):
 def test_what_the_page_registers_is_not_there_elsewhere():
     assert ("pairs", "top_regions") not in VIEWS
     assert ("cells", "shrunken_mean") not in protocol.BASELINES
+    assert "shrunken_mean" not in cells.BASELINES

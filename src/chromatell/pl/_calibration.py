@@ -17,6 +17,8 @@ from chromatell.pl._style import INK, Evaluation, Lines, Which, finish, legend, 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+_SHORT = 100  # largest to smallest value of an axis on which 2 and 5 of each decade have room
+
 
 @plot
 @documented("evaluated")
@@ -82,5 +84,17 @@ def calibration(
         zorder=1,
     )
     ax.set(xscale=scale, yscale=scale, xlim=(low, high), ylim=(low, high))
+    if scale == "log":
+        _plain_ticks(ax, high / low)
     legend(ax, loc="best")
     return finish(ax, "Predicted probability of being open", "Observed share of open pairs", found.title)
+
+
+def _plain_ticks(ax: Axes, span: float) -> None:
+    """Label 0.01, 0.02, 0.05, of a wide span 0.01 and 0.1 alone; Matplotlib's 2 x 10^-3 meet each other."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if span < _SHORT else (1,)))
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_formatter(NullFormatter())

@@ -90,7 +90,8 @@ def _title(table: pd.DataFrame, row: pd.Series) -> str:
         f"{row['model']}, open at p >= {row['threshold']:.3f}",
         f"log odds ratio {row['log_odds_ratio']:.2f} [{row['ci_low']:.2f}, {row['ci_high']:.2f}]",
     ]
-    rivals = table[table["is_baseline"].astype(bool) & ~table["model"].isin(ORACLES) & (table["model"] != row["model"])]
+    beside = table["is_baseline"].astype(bool) & (table["model"] != row["model"])
+    rivals = table[beside & ~table["model"].isin(list(ORACLES))]
     rivals = rivals[np.isfinite(rivals["log_odds_ratio"])]
     if len(rivals) and not row["is_baseline"]:
         best = rivals.loc[rivals["log_odds_ratio"].idxmax()]

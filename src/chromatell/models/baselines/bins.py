@@ -24,9 +24,9 @@ from chromatell.models.baselines.protocol import (
     Axis,
     Baseline,
     Data,
+    Listed,
     Losses,
     Option,
-    named,
     reference_rows,
     register,
     tune,
@@ -126,7 +126,7 @@ def _depth(seen: sp.csr_matrix) -> np.ndarray:
     return np.asarray(seen.sum(axis=1), dtype=np.float32)
 
 
-COMPLETIONS = named("completion")
+COMPLETIONS = Listed("completion")
 
 
 class BinBaselines(Data):
@@ -315,7 +315,7 @@ class Majority(Baseline):
         return np.full(rows.shape[0], self._most)
 
 
-LABELLERS = named("labels")
+LABELLERS = Listed("labels")
 
 
 def lsi_dimensions(loss: Callable[[int], float] | None) -> int:

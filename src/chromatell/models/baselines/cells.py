@@ -16,15 +16,11 @@ from chromatell.models.baselines.parts import blocks
 
 FILES = (expression, sequence)  # each registers its baselines
 
-BASELINES: dict[str, str] = protocol.named("cells")
-SEQUENCE_BASELINES = {
-    name: about
-    for name, about in BASELINES.items()
-    if issubclass(protocol.BASELINES["cells", name], sequence.SequenceBaseline)
-}
+BASELINES = protocol.Listed("cells")
+SEQUENCE_BASELINES = protocol.Listed("cells", lambda baseline: issubclass(baseline, sequence.SequenceBaseline))
 ORACLES = protocol.oracles("cells")  # shown, but never the best baseline
 # What can be said of a region without its ATAC in any training cell; the last of these is an oracle, which reads it.
-UNSEEN = tuple(name for name in BASELINES if not protocol.BASELINES["cells", name].reads_region_atac)
+UNSEEN = protocol.Listed("cells", lambda baseline: not baseline.reads_region_atac)
 
 
 def held_out_digest(atac: AnnData) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -138,12 +138,12 @@ class Data(ABC):
     def baseline(self, kind: str) -> Baseline:
         """Return a baseline by its name; the same one each time."""
         if kind not in self.made:
-            self.made[kind] = BASELINES[self.of, one_of(kind, named(self.of), "kind")](self)
+            self.made[kind] = BASELINES[self.of, one_of(kind, Listed(self.of), "kind")](self)
         return self.made[kind]
 
     def possible(self) -> list[str]:
         """Return the names of the baselines that these data allow."""
-        return [name for name in named(self.of) if BASELINES[self.of, name].possible(self)]
+        return [name for name in Listed(self.of) if BASELINES[self.of, name].possible(self)]
 
     def shared(self, name: str, make: Callable[[], Any]) -> Any:
         """Return what several baselines need, which is made once."""
@@ -161,15 +161,37 @@ def register(baseline: type[Baseline]) -> type[Baseline]:
     return baseline
 
 
-def named(of: str) -> dict[str, str]:
-    """Return name and description of the baselines of a kind, oracles last."""
-    held = sorted((b for b in BASELINES.values() if b.of == of), key=lambda b: b.is_oracle)
-    return {b.name: b.about for b in held}
+class Listed(Mapping[str, str]):
+    """Name and description of baselines, oracles last: those that are registered when it is asked.
+
+    Parameters
+    ----------
+    of
+        What they predict, as `Baseline.of`.
+    only
+        Which of these; all without it.
+    """
+
+    def __init__(self, of: str, only: Callable[[type[Baseline]], bool] = lambda _: True) -> None:
+        self._of, self._only = of, only
+
+    def _held(self) -> dict[str, str]:
+        held = [b for b in BASELINES.values() if b.of == self._of and self._only(b)]
+        return {b.name: b.about for b in sorted(held, key=lambda b: b.is_oracle)}
+
+    def __getitem__(self, name: str) -> str:
+        return self._held()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._held())
+
+    def __len__(self) -> int:
+        return len(self._held())
 
 
-def oracles(of: str) -> frozenset[str]:
-    """Return the names of those that read the target assay of what they predict."""
-    return frozenset(b.name for b in BASELINES.values() if b.of == of and b.is_oracle)
+def oracles(of: str) -> Listed:
+    """Return those that read the target assay of what they predict."""
+    return Listed(of, lambda baseline: baseline.is_oracle)
 
 
 def tune(name: str, axes: Mapping[str, Axis], losses: Losses | None) -> dict[str, Option]:

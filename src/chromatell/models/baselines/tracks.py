@@ -13,7 +13,7 @@ from chromatell._keys import REGION_SPLIT_HOW, TRAIN, VAL
 from chromatell._validate import ChromatellError, examples
 from chromatell.data._tracks_table import ASSAY, INPUT, SAMPLE, TARGET
 from chromatell.data.tracks import BinnedTracks
-from chromatell.models.baselines.protocol import Axis, Baseline, Data, Losses, Option, named, oracles, register
+from chromatell.models.baselines.protocol import Axis, Baseline, Data, Listed, Losses, Option, oracles, register
 
 NARROW = 5000  # bp
 _WIDEST = 2561  # bins
@@ -140,7 +140,7 @@ class OtherTargets(TrackBaseline):
         return (mean + deviation * (total - scaled) / np.maximum(count - known, 1)).astype(np.float32)
 
 
-TRACK_BASELINES: dict[str, str] = named("tracks")
+TRACK_BASELINES = Listed("tracks")
 TRACK_ORACLES = oracles("tracks")  # shown, but never the best baseline
 
 
