@@ -24,7 +24,7 @@ import chromatell as ctl
         ({"threshold": "high"}, "threshold='high'"),
         ({"threshold": 1.0, "views": ["raw"]}, "it is for the view 'peaks'"),
         ({"block": 10}, "block=10 is out of range"),
-        ({"pairs": "cross-cell"}, r"\['pairs'\] are options for cells"),
+        ({"pairs": "cross-cell"}, r"\['pairs'\] are no options for tracks"),
         ({"key_added": "a/b"}, "cannot be stored"),
     ],
 )

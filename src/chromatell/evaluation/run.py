@@ -115,7 +115,8 @@ class Task(ABC):
     called: ClassVar[str]  # the kind of data, in words
     about: ClassVar[tuple[str, ...]] = PAIRS  # id columns of its tables
     order: ClassVar[str | None] = "pairs"  # the kind of views in whose order the rows stand
-    own_options: ClassVar[tuple[str, ...]] = ()
+    own_options: ClassVar[tuple[str, ...]] = ()  # keywords of ``ctl.tl.evaluate`` that this kind alone has
+    no_options: ClassVar[tuple[str, ...]] = ()  # keywords that others share and that say nothing of this kind
     has_curves: ClassVar[bool] = True
 
     @classmethod

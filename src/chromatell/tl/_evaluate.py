@@ -95,8 +95,8 @@ def evaluate(
         Name of the table in ``mdata.uns['ctl']``; another name than 'evaluation' is put before the names of the other
         two too: `<key_added>_gains`, `<key_added>_curves`.
     options
-        Options of one kind of data, see the table in Notes. `motifs`: what ``ctl.genome.motifs.read_motifs`` takes, for
-        the baseline `motif_ridge`. `removed`: share of each scored cell's open bins that is taken out and asked for;
+        Options of one kind of data, see the table in Notes. `motifs`: a MEME file, or names in JASPAR, or what else
+        ``ctl.genome.motifs.read_motifs`` takes, for the baseline `motif_ridge`. `removed`: share of each scored cell's open bins that is taken out and asked for;
         default 0.2. `targets`: names of the tracks to score; default all of the role. `resolutions`: in bp; default
         (50, 1000, 10000). `threshold`: a bin is a peak where the raw target is above; one number, or one a target;
         default 0. `within`: score bins in these regions only, such as those that were measured: a BED file, a table,
@@ -152,8 +152,10 @@ def evaluate(
     option                                                  cells                     cells x bins  tracks
     ======================================================  ========================  ============  ==============
     models, baselines, split, views, n_bootstrap, seed      yes                       yes           yes
+    client, key_added, copy                                 yes                       yes           yes
     models as a dict of models                              no                        yes           no
-    pairs, labels, depth_key, top, max_regions              yes                       yes           no
+    pairs, labels, depth_key, top, max_regions, layer       yes                       yes           no
+    rna, atac                                               yes                       of a MuData   no
     regions                                                 names, or 'predictable'   bins          chromosomes
     motifs                                                  yes                       no            no
     removed                                                 no                        yes           no
@@ -225,4 +227,8 @@ def evaluate(
         raise ChromatellError(
             f"{unknown} are no options for {kind.called}. There are, {every}.{keyword_meant(unknown[0], known)}"
         )
+    shared = inspect.signature(evaluate).parameters
+    no_use = [name for name in kind.no_options if getattr(request, name, None) not in (None, shared[name].default)]
+    if no_use:
+        raise ChromatellError(f"{no_use} are no options for {kind.called}. Leave them out.")
     return run(kind(mdata, request), mdata, request, key_added, copy=copy)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -57,11 +57,17 @@ class RemovedBins(Pairs):
         return Prediction(predictor.name, finite(values, predictor.name, "these pairs", "Train it again"))
 
 
+class BinOptions(TypedDict, total=False):
+    """Keywords of ``ctl.tl.evaluate`` that cells x bins alone have; its docstring says what each is."""
+
+    removed: float
+
+
 class BinTask(Task):
     """Cells x bins before models that read them, and baselines that read the same; what several kinds need is kept."""
 
     called = "cells x bins"
-    own_options = ("removed",)
+    own_options = tuple(BinOptions.__annotations__)
 
     @classmethod
     def takes(cls, data: Any, request: Request) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -52,6 +52,7 @@ from chromatell.evaluation.tasks.splits import (
 )
 from chromatell.evaluation.views.pairs import Pairs
 from chromatell.evaluation.views.registry import score_by_view, view_names
+from chromatell.genome.motifs import Motifs
 from chromatell.metrics.delong import paired_auroc_test
 from chromatell.models.baselines.cells import (
     BASELINES,
@@ -66,11 +67,17 @@ _CHOSEN_ON = 2_000  # cells on which the best baseline is chosen
 _TRAINING_REGIONS = frozenset(KINDS) - frozenset(HELD_OUT)
 
 
+class CellOptions(TypedDict, total=False):
+    """Keywords of ``ctl.tl.evaluate`` that cells alone have; its docstring says what each is."""
+
+    motifs: Motifs
+
+
 class CellTask(Task):
     """Cells x regions: stored predictions beside baselines of expression and, for held-out regions, of sequence."""
 
     called = "cells"
-    own_options = ("motifs",)
+    own_options = tuple(CellOptions.__annotations__)
     _ridges: Mapping[str, Predictor] = {}  # what `input_gains` compares; none where expression alone is read
 
     @classmethod

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
+import pandas as pd
 
 from chromatell._keys import BASELINE, PREDICTIONS, TRAIN, UNS, USES_TARGET_ASSAY, VAL
 from chromatell._nearest import names_there, nearest
@@ -26,13 +28,24 @@ from chromatell.pp._mask_bins import mark_regions
 _MOST = 2_000_000  # bins on which thresholds and baselines are chosen
 
 
+class TrackOptions(TypedDict, total=False):
+    """Keywords of ``ctl.tl.evaluate`` that tracks alone have; its docstring says what each is."""
+
+    targets: str | Sequence[str]
+    resolutions: Sequence[int]
+    threshold: float | Mapping[str, float]
+    within: str | os.PathLike[str] | pd.DataFrame | Sequence[str]
+    block: int
+
+
 class TrackTask(Task):
     """Each target is a comparison; thresholds and the best baseline are chosen on validation bins."""
 
     called = "tracks"
     about = TRACKS
     order = None
-    own_options = ("targets", "resolutions", "threshold", "within", "block")
+    own_options = tuple(TrackOptions.__annotations__)
+    no_options = ("pairs", "labels", "depth_key", "top", "max_regions", "rna", "atac", "layer")
     has_curves = False
 
     @classmethod
@@ -41,9 +54,6 @@ class TrackTask(Task):
         return isinstance(data, BinnedTracks)
 
     def __init__(self, data: BinnedTracks, request: Request) -> None:
-        of_cells = {"pairs": request.pairs, "depth_key": request.depth_key, "max_regions": request.max_regions}
-        if given := [name for name, value in of_cells.items() if value is not None]:
-            raise ChromatellError(f"{given} are options for cells; tracks have none. Leave them out.")
         options = request.options
         self.request = request
         self.targets = data.check_names(options.get("targets"), TARGET)
