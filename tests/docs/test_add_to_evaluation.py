@@ -7,9 +7,11 @@ from pathlib import Path
 
 import anndata as ad
 import numpy as np
+import pandas as pd
 import pytest
 
 import chromatell as ctl
+from chromatell import ChromatellError
 from chromatell.evaluation.tasks import TASKS
 from chromatell.evaluation.views.registry import VIEWS
 from chromatell.models.baselines import cells, protocol
@@ -89,6 +91,34 @@ def test_the_kind_of_data(page):
     assert gain["baseline"] == "mean"
     assert gain["gain"] == pytest.approx(table["mean"] - table["mine"])  # less error is a gain
     assert gain["gain"] > 0
+
+
+def test_less_of_a_metric_is_better_in_the_views_that_say_so_alone(page, mdata):
+    page["view"]("rate", of="tracks", lower_is_better=["auroc"])(lambda truth, prediction: iter(()))
+    done = ctl.tl.evaluate(mdata, baselines=["region_mean"], views="per_cell", n_bootstrap=0, copy=True)
+    value = done.uns["ctl"]["evaluation"].set_index(["model", "metric"])["value"]
+    gain = done.uns["ctl"]["gains"].set_index("metric")["gain"]
+    assert gain["auroc"] == pytest.approx(value["true", "auroc"] - value["region_mean", "auroc"])
+
+
+def test_a_baseline_that_is_registered_is_known_to_every_verb(page, mdata):
+    @protocol.register
+    class Half(protocol.Baseline):
+        name, about, of = "half", "one half in every bin", "tracks"
+
+        def predict(self, rows, cols, option):
+            return np.full((len(self.data.targets), self.data.tracks.n_bins_of(rows)), 0.5, dtype=np.float32)[:, cols]
+
+    values = {"chr1": np.random.default_rng(0).poisson(1.0, (2, 4_000)).astype(np.float32)}
+    table = pd.DataFrame({"name": ["signal", "mark"], "role": ["input", "target"]})
+    tracks = ctl.data.BinnedTracks(values, table, chrom_sizes={"chr1": 200_000})
+    ctl.pp.split_regions(tracks, by="blocks", block=20_000, width=50, seed=0)
+    ctl.tl.baseline(tracks, "half")
+    assert (tracks.values("chr1", ["mark_half"]) == 0.5).all()
+    with pytest.raises(ChromatellError, match="'half' is the name of a baseline"):
+        ctl.tl.nascent(tracks, key_added="half")
+    with pytest.raises(ChromatellError, match="'shrunken_mean' is the name of a baseline"):
+        ctl.tl.dense(mdata, key_added="shrunken_mean")
 
 
 def test_what_the_page_registers_is_not_there_elsewhere():

@@ -161,6 +161,42 @@ def test_the_interval_resamples_cells(mdata):
     pd.testing.assert_frame_equal(mdata.uns["ctl"]["fisher"], again)
 
 
+def test_where_cells_were_split_by_donor_donors_are_resampled(mdata):
+    donors = np.repeat([f"d{i}" for i in range(20)], 15)
+    mdata.obs["person"] = donors
+    ctl.pp.split_cells(mdata, by="person", seed=0)
+    fisher(mdata, "oracle", threshold=0.3, n_bootstrap=2_000, seed=1, baselines=[])
+    row = mdata.uns["ctl"]["fisher"].iloc[0]
+    test, y = cells(mdata, "test")
+    called = read_prediction(mdata, "oracle")[test] >= np.float32(0.3)
+    held = np.unique(donors[test])
+    counts = np.array([  # of each donor
+        [(a & b).sum(), (a & ~b).sum(), (~a & b).sum(), (~a & ~b).sum()]
+        for a, b in ((called[donors[test] == d], y[donors[test] == d]) for d in held)
+    ])  # fmt: skip
+    draws = np.random.default_rng(5).multinomial(len(held), np.full(len(held), 1 / len(held)), size=2_000) @ counts
+    low, high = np.quantile(np.log(draws[:, 0] * draws[:, 3] / draws[:, 1] / draws[:, 2]), [0.025, 0.975])
+    assert row["ci_low"] == pytest.approx(low, abs=0.1 * (high - low))
+    assert row["ci_high"] == pytest.approx(high, abs=0.1 * (high - low))
+
+
+def test_baselines_read_the_inputs_that_the_model_reads(mdata):
+    rng = np.random.default_rng(0)
+    prot = mdata["rna"].copy()
+    prot.var_names = [f"p{i}" for i in range(prot.n_vars)]
+    mdata.mod["prot"] = prot
+    noise = rng.poisson(1.0, mdata["rna"].shape).astype(np.float32) + 1
+    mdata.mod["rna"].X = noise
+    ctl.tl.dense(mdata, inputs=("rna", "prot"), stack=False, seed=0, train_kwargs={"max_epochs": 1})
+    fisher(mdata, "dense", baselines=["ridge"], threshold=0.1, n_bootstrap=10, seed=0)
+    found = mdata.uns["ctl"]["fisher"].set_index("model")
+    test, y = cells(mdata, "test")
+    fitter = BaselineFitter(mdata, mdata["atac"].var_names, seed=0, inputs=["rna", "prot"], views=())
+    cut = np.sort(fitter.predict("ridge", test).ravel())[-int(found.loc["ridge", ["tp", "fp"]].sum())]
+    called = fitter.predict("ridge", test) >= cut
+    assert found.loc["ridge", "tp"] == (called & y).sum()
+
+
 @pytest.mark.parametrize("counts", [(30, 70, 20, 180), (1, 9, 11, 3), (0, 5, 7, 9), (40, 10, 10, 40), (3, 40, 40, 900)])
 def test_p_value_equals_scipy_and_so_does_its_log(counts):
     tp, fp, fn, tn = counts

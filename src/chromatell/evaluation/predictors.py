@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -18,10 +18,12 @@ from chromatell._keys import (
     BASELINE,
     EXTERNAL,
     HELD_OUT_DIGEST,
+    INPUTS,
     MODELS,
     PREDICTIONS,
     PROVENANCE,
     READS_REGION_ATAC,
+    RNA,
     TRAIN,
     UNS,
     USES_TARGET_ASSAY,
@@ -170,6 +172,12 @@ def finite(values: np.ndarray, name: str, what: str, cure: str) -> np.ndarray:
             f"{cure}, or leave it out: models=[...]."
         )
     return values
+
+
+def inputs_of(mdata: MuData, names: Iterable[str]) -> list[str]:
+    """Return the modalities that stored predictions read, `rna` first; the baselines beside them read the same."""
+    said = [json.loads(origin_of(mdata, name).get(INPUTS, "[]")) for name in names]
+    return [RNA, *dict.fromkeys(one for inputs in said for one in inputs if one != RNA)]
 
 
 def origin_of(mdata: MuData, name: str) -> Any:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from chromatell._keys import USES_TARGET_ASSAY
 from chromatell.evaluation.predictors import Predictor
-from chromatell.evaluation.views.registry import Choice, Score, Scores, chooses, sign
+from chromatell.evaluation.views.registry import Choice, Score, Scores, chooses
 from chromatell.metrics.bootstrap import interval, metric_range
 
 PAIRS = ("split", "pairs", "view", "metric")  # what a row of cells is about
@@ -55,7 +55,7 @@ def best_baselines(of: str, chosen_on: Mapping[str, Scores]) -> dict[Choice, str
     best: dict[Choice, tuple[float, str]] = {}
     for name, result in chosen_on.items():
         for score in result.points.values():
-            worth = sign(score.metric) * score.value
+            worth = score.way * score.value
             if chooses(of, score) and (score.choice not in best or worth > best[score.choice][0]):
                 best[score.choice] = (worth, name)
     return {choice: name for choice, (_, name) in best.items()}
@@ -87,7 +87,7 @@ def gain_table(
 
 def difference(score: Score, other: Score) -> tuple[float, float, float]:
     """Return by how much a score is better than another on the same resamples, with its paired interval."""
-    way = sign(score.metric)
+    way = score.way
     gain = way * (score.value - other.value)
     if score.change is None or other.change is None:
         return gain, np.nan, np.nan

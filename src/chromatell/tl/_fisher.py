@@ -19,7 +19,8 @@ from chromatell._validate import ChromatellError, in_range, name_list, one_of, p
 from chromatell.data.accessibility import open_matrix
 from chromatell.data.named import Modalities, modalities
 from chromatell.data.predictions import predicted_regions, prediction_keys, read_prediction
-from chromatell.evaluation.predictors import origin_of, refuse_trained
+from chromatell.evaluation.predictors import inputs_of, origin_of, refuse_trained
+from chromatell.evaluation.resampling import cell_weights
 from chromatell.evaluation.tasks.splits import check_label_column
 from chromatell.models._support import check_dense
 from chromatell.models.baselines.cells import ORACLES, SEQUENCE_BASELINES, BaselineFitter
@@ -70,13 +71,15 @@ def fisher(
     split
         The cells that are tabulated: 'train', 'val' or 'test'.
     baselines
-        'all' that are available but for those that read sequence, or a list of kinds, which may be empty.
+        'all' that are available but for those that read sequence, or a list of kinds, which may be empty. They read
+        the modalities that the model reads.
     labels
         Column with cell types for `celltype_mean`; left out where there is none.
     depth_key
         Column of ``mdata.mod['atac'].obs`` with each cell's fragments.
     n_bootstrap
-        Resamples of the cells, the same for the model and every baseline.
+        Resamples of the cells, or of whole donors where cells were split by donor (``split_cells(by=)``), the same for
+        the model and every baseline.
     seed
         None follows ``ctl.settings.seed``.
 
@@ -101,7 +104,7 @@ def fisher(
     Warnings
     --------
     Pairs are not independent: a cell's pairs share its depth, a region's its mean. The p-value is far too small; the
-    interval, which resamples cells, is what can be read. ``log10_p`` holds what underflows in `p_value`.
+    interval, which resamples cells or donors, is what can be read. ``log10_p`` holds what underflows in `p_value`.
 
     Notes
     -----
@@ -145,7 +148,8 @@ def fisher(
         regions, values = regions[trained], values[:, trained]
     seed = settings.resolve_seed(seed)
     check_label_column(mdata, labels)
-    fitter, kinds = _baselines(mdata, regions, baselines, labels, depth_key, seed)
+    inputs = inputs_of(mdata, [model])
+    fitter, kinds = _baselines(mdata, regions, baselines, labels, depth_key, inputs, seed)
 
     cols = opened.var_names.get_indexer(regions)
     rows = np.flatnonzero(splits == split)
@@ -154,7 +158,7 @@ def fisher(
         val = np.flatnonzero(splits == VAL)
         threshold = best_f1_threshold(values, val, _truth(opened, val, cols, VAL))
     counts = cell_tables(values, rows, truth, float(threshold))
-    weights = _resamples(rows.size, n_bootstrap, seed)
+    weights = cell_weights(mdata, rows, split, n_bootstrap, np.random.default_rng(seed))
     table = [_row(model, float(threshold), split, counts, weights, is_baseline=False)]
     table[0][USES_TARGET_ASSAY] = bool(origin_of(mdata, model).get(USES_TARGET_ASSAY, False))
     n_called = round(float(counts[:, :2].sum()))
@@ -181,7 +185,13 @@ def _trained(atac: AnnData, regions: pd.Index) -> np.ndarray:
 
 
 def _baselines(
-    mdata: MuData, regions: pd.Index, baselines: Any, labels: str | None, depth_key: str | None, seed: int
+    mdata: MuData,
+    regions: pd.Index,
+    baselines: Any,
+    labels: str | None,
+    depth_key: str | None,
+    inputs: Sequence[str],
+    seed: int,
 ) -> tuple[BaselineFitter, list[str]]:
     """Return the fitter and the kinds that are asked for, each of which must be available."""
     if labels is not None:
@@ -191,7 +201,7 @@ def _baselines(
             if not isinstance(baselines, str) and "celltype_mean" in baselines:
                 raise
             labels = None
-    fitter = BaselineFitter(mdata, regions, labels_key=labels, depth_key=depth_key, seed=seed, views=())
+    fitter = BaselineFitter(mdata, regions, labels_key=labels, depth_key=depth_key, seed=seed, inputs=inputs, views=())
     available = fitter.available()
     if isinstance(baselines, str) and baselines == "all":
         return fitter, [kind for kind in available if kind not in SEQUENCE_BASELINES]
@@ -283,13 +293,6 @@ def _nth_largest(values: np.ndarray, n: int) -> np.float32:
 def _tables(tp: np.ndarray, called: np.ndarray, truth: sp.csr_matrix) -> np.ndarray:
     n_open = np.diff(truth.indptr)
     return np.column_stack([tp, called - tp, n_open - tp, truth.shape[1] - called - n_open + tp])
-
-
-def _resamples(n_cells: int, n_bootstrap: int, seed: int) -> np.ndarray:
-    """Return how often each cell is drawn, int32 (n_bootstrap, cells)."""
-    rng = np.random.default_rng(seed)
-    draws = (np.bincount(rng.integers(n_cells, size=n_cells), minlength=n_cells) for _ in range(n_bootstrap))
-    return np.stack([d.astype(np.int32) for d in draws])
 
 
 def _row(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, TypedDict
@@ -19,10 +18,8 @@ from chromatell._keys import (
     AUROC_DEPTH_MATCHED,
     GAIN,
     INPUT_GAINS,
-    INPUTS,
     OWN_ATAC,
     PREDICTABLE,
-    RNA,
     TRAIN,
     VAL,
 )
@@ -30,7 +27,13 @@ from chromatell._settings import logger, settings
 from chromatell._validate import ChromatellError, check_tables, examples, one_of, paired, region_split_of, warn
 from chromatell.data.accessibility import open_matrix, true_depth
 from chromatell.data.predictions import check_cells_in_order, predicted_regions, prediction_keys
-from chromatell.evaluation.predictors import Predictor, fitted_predictor, origin_of, refuse_trained, stored_predictor
+from chromatell.evaluation.predictors import (
+    Predictor,
+    fitted_predictor,
+    inputs_of,
+    refuse_trained,
+    stored_predictor,
+)
 from chromatell.evaluation.resampling import cell_weights, region_weights
 from chromatell.evaluation.run import Compared, Comparison, Request, Task, listed
 from chromatell.evaluation.tables import ALL, KIND, input_gains
@@ -275,8 +278,7 @@ class CellTask(Task):
     @cached_property
     def inputs(self) -> list[str]:
         """Modalities that the scored predictions read, `rna` first; the baselines read the same."""
-        said = [json.loads(origin_of(self.mdata, p.name).get(INPUTS, "[]")) for p in self._stored]
-        return [RNA, *dict.fromkeys(n for names in said for n in names if n != RNA)]
+        return inputs_of(self.mdata, [p.name for p in self._stored])
 
     # ---- comparisons
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -41,6 +41,8 @@ class Score:
         float64 (replicates,): replicate minus value; None where nothing was resampled, NaN where one was not computed.
     chrom, resolution
         For tracks: 'all' or a chromosome, and the resolution in bp.
+    lower_is_better
+        What its view says of the metric; :func:`score` writes it.
     """
 
     view: str
@@ -50,6 +52,12 @@ class Score:
     change: np.ndarray | None = None
     chrom: str = ""
     resolution: int = 0
+    lower_is_better: bool = False
+
+    @property
+    def way(self) -> float:
+        """-1 where less is better, else 1."""
+        return -1.0 if self.lower_is_better else 1.0
 
     @property
     def key(self) -> Key:
@@ -155,11 +163,6 @@ def view_names(of: str, *, needs: str | None = None) -> tuple[str, ...]:
     return tuple(v.name for v in VIEWS.values() if v.of == of and (needs is None or needs in v.needs))
 
 
-def sign(metric: str) -> float:
-    """Return -1 where less of a metric is better, else 1."""
-    return -1.0 if any(metric in v.lower_is_better for v in VIEWS.values()) else 1.0
-
-
 def chooses(of: str, score: Score) -> bool:
     """Return whether a baseline may be chosen by a score: one that says which prediction is better, over everything."""
     found = VIEWS.get((of, score.view))
@@ -176,8 +179,14 @@ def score(truth: Truth, prediction: Prediction, names: Iterable[str]) -> Scores:
             continue
         if "model" in one.needs and prediction.rng is None:
             continue
-        scores.add(one.function(truth, prediction))
+        scores.add(_told(one, found) for found in one.function(truth, prediction))
     return scores
+
+
+def _told(one: View, found: Score | Curve) -> Score | Curve:
+    if isinstance(found, Score) and found.metric in one.lower_is_better:
+        return replace(found, lower_is_better=True)
+    return found
 
 
 def score_by_view(truth: Truth, predictor: Predictor, names: Sequence[str]) -> Scores:
