@@ -8,7 +8,7 @@ import pytest
 from tests.tl.pairs.made import kinds_of, only_held_out, prediction, simulated, sub
 
 import chromatell as ctl
-from chromatell import ChromatellError
+from chromatell import ChromatellError, ChromatellWarning
 from chromatell._settings import logger
 from chromatell.evaluation.tasks import splits as module
 
@@ -120,7 +120,8 @@ def test_predictions_in_a_store_are_scored_like_those_in_memory(tmp_path, monkey
     ctl.tl.evaluate(mdata, **kwargs)
     pd.testing.assert_frame_equal(mdata.uns["ctl"]["evaluation"], memory)
     del mdata.uns["ctl"]["predictions"]["noisy"]["provenance"]  # what is not declared counts as read
-    ctl.tl.evaluate(mdata, **kwargs)
+    with pytest.warns(ChromatellWarning, match="Nothing says what the prediction 'noisy' was trained on"):
+        ctl.tl.evaluate(mdata, **kwargs)
     assert kinds_of(mdata) == ["cross-cell"]
 
 
