@@ -233,3 +233,72 @@ def test_ctrl_c_says_how_to_go_on_and_leaves_python_as_it_was(tmp_path, caplog, 
     assert "Epoch 3/3: training loss" in caplog.text
     logging.getLogger("chromatell").removeHandler(caplog.handler)
     assert capsys.readouterr().out == ""
+
+
+@pytest.fixture
+def stopped_at(monkeypatch, caplog):
+    """Return what a call says, and its KeyboardInterrupt too, where Ctrl-C is pressed inside of a function."""
+    monkeypatch.setattr(logging.getLogger("chromatell"), "propagate", True)
+
+    def run(owner, name, call):
+        def press(*args, **kwargs):
+            raise KeyboardInterrupt
+
+        caplog.clear()
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, name, press)
+            with pytest.raises(KeyboardInterrupt) as error:
+                call()
+        (said,) = [r.getMessage() for r in caplog.records if "stopped" in r.getMessage()]
+        assert str(error.value) == said
+        return said
+
+    return run
+
+
+def test_ctrl_c_before_and_after_the_epochs_says_how_to_go_on(stopped_at, tmp_path):
+    folder = tmp_path / "run"
+    model = ctl.models.Dense
+    for where, state, said in (
+        ("_fit_stats", None, "Training was stopped. Nothing is kept; train(checkpoint_dir=...)"),
+        ("_fit_stats", folder, "Training was stopped. No epoch was finished"),
+        ("_recalibrate", folder, f"Training was stopped. The state of training is in {str(folder)!r}"),
+    ):
+        assert said in stopped_at(model, where, lambda state=state: tiny.train("dense", checkpoint_dir=state))
+    same(tiny.train("dense"), tiny.train("dense", checkpoint_dir=folder))
+
+
+def test_ctrl_c_while_predicting_keeps_what_was_trained(stopped_at, tmp_path, monkeypatch):
+    """`tl.dense` and the like train and then predict: the same call takes the trained model up."""
+    options = {"n_hidden": 16, "n_latent": 8, "seed": 0}
+
+    def call(mdata, folder=None):
+        kept = {} if folder is None else {"checkpoint_dir": folder}
+        ctl.tl.dense(mdata, train_kwargs={"max_epochs": 2, **kept}, **options)
+
+    mdata = tiny.cells().copy()
+    first = "The model is trained; its prediction was stopped, and not written."
+    assert stopped_at(ctl.models.Dense, "predict", lambda: call(mdata)).startswith(
+        f"{first} Nothing is kept; train_kwargs="
+    )
+    assert stopped_at(ctl.models.Dense, "predict", lambda: call(mdata, tmp_path)) == (
+        f"{first} The state of training is in {str(tmp_path)!r}: the same call goes on from there."
+    )
+    assert "atac_pred" not in mdata.mod
+    assert "ctl" not in mdata.uns or "models" not in mdata.uns["ctl"]
+    monkeypatch.setattr(ctl.models.dense._module.DenseModule, "loss", None)  # nothing is trained again
+    call(mdata, tmp_path)
+    assert ctl.models.load(mdata).content_hash == mdata.mod["atac_pred"].uns["ctl"]["provenance"]["dense"]["hash"]
+
+
+def test_ctrl_c_while_tracks_or_bins_are_predicted_says_it_too(stopped_at):
+    tracks, cells = tiny.tracks().copy(), tiny.cells().mod["atac"].copy()
+    cells.obs["ctl_split"] = tiny.cells().obs["ctl_split"]
+    names = tracks.names
+    for owner, name, call in (
+        (ctl.models.Nascent, "predict", lambda: ctl.tl.nascent(tracks, window=5, train_kwargs={"max_epochs": 1})),
+        (ctl.models.AtacFormer, "cell_columns", lambda: ctl.tl.atacformer(cells, train_kwargs={"max_epochs": 1})),
+    ):
+        assert stopped_at(owner, name, call).startswith("The model is trained; its prediction was stopped")
+    assert tracks.names == names
+    assert not {"models", "predictions"} & {*tracks.uns.get("ctl", {}), *cells.uns.get("ctl", {})}

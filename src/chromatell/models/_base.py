@@ -29,6 +29,7 @@ from chromatell.io._record import FIRST_RELEASE, NEEDS, Record, content_hash, up
 from chromatell.models._declared import Declared
 from chromatell.models._fingerprint import fingerprint, start_digest
 from chromatell.models._options import refuse_unknown
+from chromatell.models._stopped import says_how_to_go_on
 from chromatell.models._support import (
     describe,
     first_rank_speaks,
@@ -234,9 +235,10 @@ class ChromatinModel(ABC):
             self._trained_by, self.train_config = before, plan  # a call that is refused leaves nothing behind
             state = None if checkpoint_dir is None else prepare_folder(checkpoint_dir)
             torch.manual_seed(seed)
-            self._fit_stats(self._adata, seed)
-            self._build()
-            self._fit(self._adata, seed, state=state, **trainer)
+            with says_how_to_go_on("Training was stopped.", state):
+                self._fit_stats(self._adata, seed)
+                self._build()
+                self._fit(self._adata, seed, state=state, **trainer)
         self.is_trained_ = True
         self.card = self._describe(self._adata)
         self.trained_cells = trained_cells(self._adata, self.trained_before)

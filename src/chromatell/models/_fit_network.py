@@ -192,7 +192,7 @@ def _stopped_by_user(run: Run) -> Iterator[None]:
         else:
             how = "No epoch was finished: the same call starts anew."
         logger.warning(f"Training was stopped. {how}")
-        raise KeyboardInterrupt from error
+        raise KeyboardInterrupt(f"Training was stopped. {how}") from error
     finally:
         if main:
             signal.signal(signal.SIGINT, handler)

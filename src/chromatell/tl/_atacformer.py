@@ -33,7 +33,14 @@ from chromatell.models._support import shared_view, type_of
 from chromatell.models.baselines.bins import COMPLETIONS, EMBEDDERS, LABELLERS
 from chromatell.models.baselines.cells import BASELINES
 from chromatell.tl._targets import model_key
-from chromatell.tl._train import once_written, provenance, regions_to_predict, store_prediction, training
+from chromatell.tl._train import (
+    once_written,
+    provenance,
+    regions_to_predict,
+    store_prediction,
+    training,
+    while_predicting,
+)
 
 
 @modalities
@@ -143,9 +150,10 @@ def atacformer(
     try:
         regions = regions_to_predict(data, key_added, out=out) if predicts else None
         model.train(**how)
-        said = model.cell_columns(inner, key_added)
-        values: Any = once_written(model, inner, depth=depth, out=out) if predicts else None
-        distance = model.out_of_range(inner) if predicts else None
+        with while_predicting(how):
+            said = model.cell_columns(inner, key_added)
+            values: Any = once_written(model, inner, depth=depth, out=out) if predicts else None
+            distance = model.out_of_range(inner) if predicts else None
     finally:
         model.clear()
     target = data.copy() if copy else data

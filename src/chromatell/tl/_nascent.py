@@ -21,7 +21,7 @@ from chromatell.models import family_class
 from chromatell.models._support import on_first_rank
 from chromatell.models.baselines.tracks import TRACK_BASELINES
 from chromatell.tl._targets import model_key
-from chromatell.tl._train import provenance, training
+from chromatell.tl._train import provenance, training, while_predicting
 
 
 @arguments
@@ -124,7 +124,7 @@ def nascent(
     try:
         model.train(**how)
         record = model.to_record()
-        with tracks_together(target):
+        with while_predicting(how), tracks_together(target):
             with_prediction(target, model, key_added, depth="fixed", out=out)
             write_record(target, key_added, record)
     finally:

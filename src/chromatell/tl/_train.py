@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ from chromatell.io._uns_store import write_record
 from chromatell.io._zarr_writer import prediction_reference
 from chromatell.models._base import ChromatinModel
 from chromatell.models._cell_model import DEPTHS, CellModel
+from chromatell.models._stopped import says_how_to_go_on
 from chromatell.models._support import check_dense, on_first_rank, shared_view
 from chromatell.models._trained_on import BY_CHANCE, INTERVALS, subset
 from chromatell.models.baselines.cells import BASELINES, held_out_digest
@@ -72,9 +74,10 @@ def train_and_store(
     try:
         regions = regions_to_predict(mdata, key, out=predict.get("out"))
         fitted.train(**train)
-        values = once_written(fitted, inner, depth_key=setup.get("depth_key"), **predict)
-        more = {} if also is None else also(fitted, inner)
-        distance = fitted.out_of_range(inner)
+        with while_predicting(train):
+            values = once_written(fitted, inner, depth_key=setup.get("depth_key"), **predict)
+            more = {} if also is None else also(fitted, inner)
+            distance = fitted.out_of_range(inner)
     finally:
         fitted.clear()
     target = mdata.copy() if copy else mdata
@@ -97,6 +100,16 @@ def training(seed: int | None, train_kwargs: Mapping[str, Any] | None) -> dict[s
             "train_kwargs={'max_epochs': 10}."
         )
     return {"seed": seed, **(train_kwargs or {})}
+
+
+def while_predicting(train: Mapping[str, Any]) -> AbstractContextManager[None]:
+    """Return a context in which Ctrl-C says what is kept of the training, whose keywords are given."""
+    what, folder = "The model is trained; its prediction was stopped, and not written.", train.get("checkpoint_dir")
+    if folder is None:
+        return says_how_to_go_on(what, None, "train_kwargs={'checkpoint_dir': ...}")
+    from chromatell.models._checkpoint import NAME  # Lightning, which training has loaded
+
+    return says_how_to_go_on(what, Path(folder) / NAME)
 
 
 def once_written(model: Any, data: Any, *, out: Any, **predict: Any) -> np.ndarray | Path:
