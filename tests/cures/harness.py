@@ -21,6 +21,7 @@ _NAMES += "|mudata|barcodes|prediction|matches|parts"
 _START = re.compile(rf"\b(?:{_NAMES})\b(?:[.,\[]| =| [a-z]+[.\[])")
 _OFFER = re.compile(r"\b(such as|[Tt]ry|[Tt]ake|[Uu]se|give|one of|there:|reads) (?=['\"(\[{\d.-])")
 _OPTION = re.compile(r"(?<![\w.])([a-z_]+)=(?=[\w'\"(\[{-])")
+_LEAVE = re.compile(r"\b[Ll]eave (?:(?P<name>[a-z_]+)=|it|one of (?:the two|them)) (?:out|away)")
 
 
 def code_of(message: str) -> list[str]:
@@ -78,6 +79,13 @@ def offered(message: str) -> str:
             if isinstance(value, ast.Dict) or all(isinstance(part, ast.Constant) for part in parts):
                 return ast.unparse(value.elts[0] if choice else value)  # type: ignore[attr-defined]
     return ""
+
+
+def left_out(message: str) -> dict[str, str]:
+    """Return the options that a message says to leave out, '...' each; 'it' and 'one of them' is the first it names."""
+    first = re.search(r"(?<![\w.])([a-z_]+)=", message)
+    names = [match["name"] or (first[1] if first else "") for match in _LEAVE.finditer(message)]
+    return {name: "..." for name in names if name}
 
 
 def with_options(call: str, options: dict[str, str]) -> str:
@@ -158,13 +166,15 @@ class Cure:
             mended = any(line.split("(")[0] == call.split("(")[0] for line in chosen)  # the call itself
             chosen = [f"{self.into} = {line}" if self.into else line for line in chosen]
             return [*([] if mended or self.instead else [call]), *reversed(chosen)]
-        options = options_of(message)
-        assert set(take) <= options.keys(), f"no option {take} in: {message}; found {options}"
         given = {
             k.arg: ast.unparse(k.value) for node in ast.walk(ast.parse(call)) for k in getattr(node, "keywords", ())
         }
+        options, left = options_of(message), left_out(message)
+        options |= {n: v for n, v in left.items() if n in take and options.get(n) in (None, given.get(n))}
+        assert set(take) <= options.keys(), f"no option {take} in: {message}; found {options}"
         wanted = {n: v for n, v in options.items() if (n in take if take else given.get(n, "").strip("[]") != v)}
         if not wanted and (value := offered(message)):  # what was found wrong, and what would do
             wanted = {self.option or next(iter(options)): value}
+        wanted = wanted or {n: v for n, v in left.items() if n in given}
         assert wanted, f"neither a line of code nor an option in: {message}"
         return [with_options(call, wanted)]

@@ -149,11 +149,13 @@ def bin_genome(
             raise ChromatellError(f"{path!r} holds cells, not fragments. Read it first: {cure}.")
     if count == "cut_sites" and (assign == "overlap" or not is_file):
         raise ChromatellError(
-            "count='cut_sites' is for a fragments file, without assign='overlap': an end of a fragment lies in one bin."
+            "count='cut_sites' is for a fragments file, without assign='overlap': an end of a fragment lies in one "
+            f"bin. Leave {'assign' if is_file else 'count'}= out."
         )
     if min_fragments is not None and (wanted is not None or not is_file):
         raise ChromatellError(
-            f"min_fragments={min_fragments!r} is for a fragments file without barcodes=, where the cells are not known."
+            f"min_fragments={min_fragments!r} is for a fragments file without barcodes=, where the cells are not "
+            "known. Leave it out."
         )
     readers: Readers = [(["size", "drop_empty"], bins is None, "bins that are made here, and bins= gives them")]
     refuse_unread({"size": size, "drop_empty": drop_empty}, usual(bin_genome), readers)

@@ -102,7 +102,9 @@ def count_regions(
     wanted = cells_wanted(barcodes)
     files = _files(source, wanted)
     if min_fragments is not None and (wanted is not None or files is not None):
-        raise ChromatellError(f"min_fragments={min_fragments!r} is for a fragments file without barcodes=.")
+        raise ChromatellError(
+            f"min_fragments={min_fragments!r} is for a fragments file without barcodes=: leave it out."
+        )
     table = _table(regions)
     sizes = None if chrom_sizes is None else chromosome_sizes(chrom_sizes)
     places = _Layers(table, sizes)
