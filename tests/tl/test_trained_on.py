@@ -49,6 +49,14 @@ def test_renamed_cells_are_warned_of_and_their_split_can_be_carried_over(trained
     renamed = split_again(renamed)
     with pytest.warns(ChromatellWarning, match="None of the .* 'train' cells is among those that 'dense' was trained"):
         ctl.tl.evaluate(renamed, **how)
+    knn = simulated()
+    ctl.tl.baseline(knn, "knn")
+    for adata in knn.mod.values():
+        adata.obs_names = "s1_" + adata.obs_names
+    knn.update()
+    knn = split_again(knn)
+    with pytest.warns(ChromatellWarning, match="None of the .* 'train' cells is among those that 'knn' was trained"):
+        ctl.tl.evaluate(knn, **how)
     only = trained[trained.obs["ctl_split"] == "test"].copy()  # knows no training cell, and needs none
     ctl.tl.evaluate(only, **how)
 

@@ -213,7 +213,8 @@ def reads_region_atac(origin: Mapping[str, Any], digest: str) -> bool:
 def refuse_trained(mdata: MuData, name: str, cells: pd.Index, part: str) -> None:
     """Raise where a stored prediction was trained on these cells of `part`; another tool's is taken on trust.
 
-    Cells are known by name: where `mdata` holds the model, which was trained on none of those marked 'train', warn.
+    Cells are known by name: where `mdata` holds the model, or it is a baseline, fitted on cells of `mdata`, and none of
+    those marked 'train' is known, warn.
     """
     origin = origin_of(mdata, name)
     if origin.get("family") == EXTERNAL:
@@ -226,8 +227,8 @@ def refuse_trained(mdata: MuData, name: str, cells: pd.Index, part: str) -> None
         )
         return
     check_cells(origin, cells, name=name, part=part)
-    if name not in mdata.uns.get(UNS, {}).get(MODELS, {}):
-        return
+    if name not in mdata.uns.get(UNS, {}).get(MODELS, {}) and origin.get("family") != BASELINE:
+        return  # made for these cells by a model of other data: it says of no others what it was trained on
     trained = mdata.obs_names[split_of(mdata, ()) == TRAIN]
     known = np.concatenate([np.zeros(0, dtype=np.uint64), *stored_cells(origin, repr(name), {}).values()])
     if len(trained) and known.size and not np.isin(cell_hashes(trained), known).any():
