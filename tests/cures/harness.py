@@ -21,7 +21,7 @@ _NAMES += "|mudata|barcodes|prediction|matches|parts"
 _START = re.compile(rf"\b(?:{_NAMES})\b(?:[.,\[]| =| [a-z]+[.\[])")
 _OFFER = re.compile(r"\b(such as|[Tt]ry|[Tt]ake|[Uu]se|give|one of|there:|reads) (?=['\"(\[{\d.-])")
 _OPTION = re.compile(r"(?<![\w.])([a-z_]+)=(?=[\w'\"(\[{-])")
-_LEAVE = re.compile(r"\b[Ll]eave (?:(?P<name>[a-z_]+)=|it|one of (?:the two|them)) (?:out|away)")
+_LEAVE = re.compile(r"\b[Ll]eave (?:(?P<name>[a-z_]+)=|it|one of (?:the two|them)) (?:out|away)|\bLeft out, it is ")
 
 
 def code_of(message: str) -> list[str]:
