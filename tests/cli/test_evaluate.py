@@ -63,3 +63,8 @@ def test_the_leaderboard_orders_and_marks_its_rows(by_api, capsys):
     assert next(iter(shown.columns[2].cells)) == gain["baseline"]
     assert str(next(iter(shown.columns[3].cells))) == f"{gain['gain']:+.4f}"
     assert ap["dense"] - ap[gain["baseline"]] == pytest.approx(gain["gain"])
+
+
+@pytest.mark.parametrize("option", [["--targets", "A"], ["--block", "5"], ["--resolutions", "5,10"]])
+def test_options_of_tracks_are_refused_for_cells(shared, refused, option):
+    assert f"{option[0]} is of tracks" in refused(["evaluate", shared, *option], 2)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
-from tests.helpers import file_names
+from tests.helpers import file_names, one_line
 
 import chromatell as ctl
 from chromatell.cli import main
@@ -175,3 +177,42 @@ def test_files_that_are_not_there_are_one_line(shared, files, tmp_path, capsys):
     assert main(words("train", "-o", tmp_path / "o.zarr", *TRAIN, "--target", "mark")) == 2
     assert "is not NAME=X.bw" in capsys.readouterr().err
     assert file_names(tmp_path) == set()
+
+
+def test_evaluate_takes_the_options_of_tracks(shared, tmp_path, capsys):
+    (tmp_path / "within.bed").write_text("chr1\t0\t250000\nchr2\t0\t50000\n")
+    options = ["--resolutions", "50,500", "--threshold", "1", "--block", "2000", "--targets", "H3K4me3"]
+    options += ["--within", tmp_path / "within.bed", "--regions", "chr1", "--n-bootstrap", "20", "--seed", "0"]
+    assert main(words("evaluate", shared, "--csv", tmp_path / "scores.csv", *options)) == 0
+    tracks = ctl.data.BinnedTracks.open(shared)
+    kept = {"within": tmp_path / "within.bed", "regions": "chr1", "n_bootstrap": 20, "seed": 0}
+    ctl.tl.evaluate(tracks, resolutions=(50, 500), threshold=1, block=2000, targets=["H3K4me3"], **kept)
+    want = tracks.uns["ctl"]["evaluation"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "scores.csv"), want, check_dtype=False, atol=1e-12)
+    assert set(want["resolution"]) == {50, 500}
+    held = tracks.usable("chr1", "test") & (np.arange(BINS["chr1"]) < 5000)
+    raw = tracks.values("chr1", "H3K4me3", layer="raw")[0][held]
+    np.testing.assert_allclose(want.loc[want["metric"] == "prevalence", "value"], np.mean(raw > 1))
+    said = capsys.readouterr().out
+    gains = tracks.uns["ctl"]["gains"]
+    at = (gains["view"] == "peaks") & (gains["metric"] == "ap") & (gains["chrom"] == "all")
+    assert f"{gains.loc[at, 'gain'].iloc[0]:+.4f}" in said
+    assert "Grey:" in said
+
+
+def test_intervals_that_there_cannot_be_are_not_announced(shared, capsys):
+    call = words("evaluate", shared, "--n-bootstrap", "20", "--baselines", "none", "--resolutions", "50")
+    assert main([*call, "--block", "20000"]) == 0
+    said = capsys.readouterr()
+    assert "Grey" not in said.out
+    assert "too few to resample: there are no intervals" in one_line(said.err)
+    cure = re.search(r"block=([\d_]+)", one_line(said.err))[1]
+    assert main([*call, "--block", cure]) == 0
+    said = capsys.readouterr()
+    assert "Grey" in said.out
+    assert "too few" not in one_line(said.err)
+
+
+@pytest.mark.parametrize("option", [["--motifs", "SPI1"], ["--top", "5"], ["--max-regions", "5"]])
+def test_options_of_cells_are_refused_for_tracks(shared, capsys, option):
+    assert f"{option[0]} is of cells" in refused(["evaluate", shared, *option], capsys, 2)

@@ -101,7 +101,7 @@ def _named(parser: argparse.ArgumentParser, argv: Sequence[str]) -> tuple[str | 
 
 
 def _read(path: Path, command: str, actions: dict[str, argparse.Action]) -> dict[str, Any]:
-    if not path.is_file():
+    if not path.exists() or path.is_dir():  # a pipe will do
         raise UsageError(f"The file of --config, {str(path)!r}, {'is a folder' if path.is_dir() else 'is not there'}.")
     if path.stat().st_size > _MAX_BYTES:
         raise UsageError(f"The file of --config, {str(path)!r}, is over 1 MB: it is no list of options.")

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from chromatell._keys import EVALUATION, UNS
+from chromatell._keys import EVALUATION, GAINS, UNS
 from chromatell.cli._choices import check_scored
 from chromatell.cli._console import output
 from chromatell.cli._files import (
@@ -15,6 +15,7 @@ from chromatell.cli._files import (
     check_data,
     check_output,
     check_table,
+    check_there,
     check_tracks_output,
     write,
     write_tracks,
@@ -25,7 +26,8 @@ from chromatell.cli._signatures import NAMED
 if TYPE_CHECKING:
     import pandas as pd
 
-_OF_CELLS = ("top", "regions", "max_regions", *NAMED)
+_OF_CELLS = ("top", "max_regions", *NAMED)
+_OF_TRACKS = ("targets", "resolutions", "threshold", "within", "block")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -33,6 +35,7 @@ def run(args: argparse.Namespace) -> None:
     check_scored(args)
     check_data(args.input)
     check_table(args)
+    check_there(args.within, "file of --within")
 
     from chromatell.data._tracks_store import is_tracks_store
 
@@ -43,6 +46,9 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _cells(args: argparse.Namespace) -> None:
+    for option in _OF_TRACKS:
+        if getattr(args, option) is not None:
+            raise UsageError(f"--{option} is of tracks; {str(args.input)!r} holds cells.")
     of_bins, of_both = (".h5ad", ".zarr"), (".h5mu", ".zarr")
     if args.output is not None:
         possible = {".h5ad": of_bins, ".h5mu": of_both}.get(args.input.suffix, (".h5mu", *of_bins))
@@ -69,7 +75,7 @@ def _cells(args: argparse.Namespace) -> None:
         depth_key=args.depth_key,
         n_bootstrap=args.n_bootstrap,
         seed=args.seed,
-        **given(args, "removed", *_OF_CELLS),
+        **given(args, "removed", "motifs", "regions", *_OF_CELLS),
     )
     if args.output is not None:
         write(mdata, args.output)
@@ -88,18 +94,19 @@ def _cells(args: argparse.Namespace) -> None:
 
 
 def _tracks(args: argparse.Namespace) -> None:
-    for option in ("pairs", "depth_key", "removed", *_OF_CELLS):
+    for option in ("pairs", "depth_key", "removed", "motifs", *_OF_CELLS):
         if getattr(args, option) is not None:
             raise UsageError(f"--{option.replace('_', '-')} is of cells; {str(args.input)!r} holds tracks.")
     if args.output is not None:
         check_tracks_output(args.output, [args.input], overwrite=args.overwrite)
 
-    from chromatell.cli._track_table import track_leaderboard
+    from chromatell.cli._track_table import track_gains, track_leaderboard
     from chromatell.data import BinnedTracks
     from chromatell.tl import evaluate
 
     tracks = BinnedTracks.open(args.input)
     options = {"views": args.views, "n_bootstrap": args.n_bootstrap, "seed": args.seed}
+    options |= given(args, "regions", *_OF_TRACKS)
     evaluate(tracks, args.models, baselines=_baselines(args), split=args.split, **options)
     table = tracks.uns[UNS][EVALUATION]
     if args.output is not None:
@@ -110,6 +117,9 @@ def _tracks(args: argparse.Namespace) -> None:
     for i, target in enumerate(dict.fromkeys(table["target"])):
         title = f"{args.input}, {target}, {args.split} bins"
         console.print(*[""][: min(i, 1)], track_leaderboard(table, str(target), title))
+        improved = track_gains(tracks.uns[UNS][GAINS], str(target))
+        if improved is not None:
+            console.print("", improved)
 
 
 def _baselines(args: argparse.Namespace) -> str | list[str] | None:

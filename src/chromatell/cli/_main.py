@@ -16,6 +16,7 @@ from chromatell.cli._config import as_toml, with_config
 from chromatell.cli._console import say_error
 from chromatell.cli._cures import as_typed
 from chromatell.cli._parser import UsageError, build_parser, commands_of
+from chromatell.cli._pipes import files_of_pipes
 
 OK, UNUSABLE, USAGE = 0, 1, 2
 
@@ -37,7 +38,7 @@ def run(argv: Sequence[str] | None = None) -> int:
     before = settings.verbosity
     settings.verbosity = min(3, max(0, args.verbosity + args.verbose - args.quiet))
     try:
-        with _readable_warnings():
+        with _readable_warnings(), files_of_pipes(args):
             _command(args.command)(args)
         sys.stdout.flush()
     except UsageError as error:

@@ -16,11 +16,13 @@ from chromatell.cli._options import (
     fasta,
     files,
     natural,
+    not_negative,
     positive,
     predictions_store,
     seed,
     share,
     signal,
+    sizes,
     table,
 )
 from chromatell.cli._signatures import add_keywords, keywords, listed, option_names
@@ -57,6 +59,8 @@ class Parser(argparse.ArgumentParser):
             options = [option for action in own._actions for option in action.option_strings]
             word = next((w for w in unknown if w.startswith("-")), unknown[0])
             meant = _meant(word.partition("=")[0], options) if word.startswith("-") else ""
+            if word.partition("=")[0] in options:
+                raise UsageError(f"{word!r} stands before the command; options follow it: {own.prog} {word} ...")
             what = "option" if word.startswith("-") else "further argument"
             raise UsageError(f"{own.prog!r} takes no {what} {word!r}.{meant} See: {own.prog} --help")
         return args
@@ -168,7 +172,7 @@ def _bin(parser: argparse.ArgumentParser) -> None:
     bins.add_argument(
         "--chrom-sizes", metavar="BUILD", help="hg19, hg38, hs1, mm9, mm10, mm39, or a chrom.sizes file; needed"
     )
-    bins.add_argument("--bin-size", type=positive, metavar="BP", help="(default: 5000)")
+    bins.add_argument("--bin-size", "--size", type=positive, metavar="BP", help="(default: 5000)")
     bins.add_argument("--blacklist", type=Path, metavar="X.bed", help="bins that overlap these regions are dropped")
     bins.add_argument(
         "--bins",
@@ -250,6 +254,19 @@ def _evaluate(parser: argparse.ArgumentParser) -> None:
     )
     seed(parser)
     add_keywords(parser, keywords("tl.evaluate").values(), option_names(parser))
+    parser.add_argument("--motifs", type=listed, metavar="A,B", help="for motif_ridge: a MEME file, or names of JASPAR")
+    tracks = parser.add_argument_group("of tracks", "--regions names chromosomes.")
+    tracks.add_argument("--targets", type=listed, metavar="A,B", help="tracks to score (default: all targets)")
+    tracks.add_argument(
+        "--resolutions", type=sizes, metavar="A,B", help="bp of the bins compared (default: 50,1000,10000)"
+    )
+    tracks.add_argument(
+        "--threshold", type=not_negative, metavar="X", help="a bin is a peak where the raw target is above (default: 0)"
+    )
+    tracks.add_argument("--within", type=Path, metavar="X.bed", help="score bins in these regions only")
+    tracks.add_argument(
+        "--block", type=positive, metavar="BP", help="windows that are resampled for intervals (default: 1000000)"
+    )
 
 
 def _report(parser: argparse.ArgumentParser) -> None:

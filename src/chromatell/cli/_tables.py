@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 from anndata import AnnData
@@ -82,21 +84,28 @@ def gains(mdata: MuData | AnnData, pairs: str | None = None) -> Table | None:
     found = found[(found["pairs"] == (kinds(mdata)[0] if pairs is None else pairs)).to_numpy()]
     if found.empty:
         return None
+    scores = {
+        _header(pair).replace("\n", ", "): found[(found["view"] == pair[0]) & (found["metric"] == pair[1])]
+        for pair in _pairs(found)
+    }
+    return gain_table(f"Gain over the best baseline (paired){'' if pairs is None else f', {pairs}'}", "cells", scores)
+
+
+def gain_table(title: str, scored: str, scores: Mapping[str, pd.DataFrame]) -> Table:
+    """Return gains, by the name of their score, as a table; `scored` are cells, or bins."""
     table = new_table(
-        f"Gain over the best baseline (paired){'' if pairs is None else f', {pairs}'}",
-        "The baseline is chosen on validation cells, for each score anew. 95% intervals; bold where above 0 and "
-        "no other baseline is ahead of the chosen one on the scored cells.",
+        title,
+        f"The baseline is chosen on validation {scored}, for each score anew. 95% intervals; bold where above 0 and "
+        f"no other baseline is ahead of the chosen one on the scored {scored}.",
     )
     for name in ("", "score", "best baseline"):
         table.add_column(name, no_wrap=True)
     table.add_column("gain", justify="right", no_wrap=True)
     table.add_column("95% interval", justify="right", no_wrap=True)
-    for pair in _pairs(found):
-        rows = found[(found["view"] == pair[0]) & (found["metric"] == pair[1])]
+    for header, rows in scores.items():
         for row in rows.itertuples():
             ahead = getattr(row, "ahead", "")  # a table of an older version does not say
             style = "bold" if row.ci_low > 0 and not ahead else ""
-            header = _header(pair).replace("\n", ", ")
             shown = (f"{row.gain:+.4f}", _signed_interval(row.ci_low, row.ci_high))
             rival = f"{row.baseline}\nbut {row.gain_over_ahead:+.4f} over {ahead}" if ahead else str(row.baseline)
             table.add_row(str(row.model), header, rival, *(Text(t, style=style) for t in shown))

@@ -17,7 +17,7 @@ from chromatell.metrics.bootstrap import _binned, interval, metric_range, resamp
 RESOLUTIONS = (50, 1000, 10_000)  # bp
 _LEAST = 0.5  # share of a coarse bin's bins that must be usable
 _BINS = 4096  # steps of the predicted value in which peaks are counted for intervals
-_FEWEST = 5  # blocks for an interval
+FEWEST = 5  # blocks for an interval
 Scores = dict[str, np.ndarray]
 Changes = dict[str, tuple[float, np.ndarray]]  # metric to score, and its change in each replicate
 
@@ -161,11 +161,16 @@ def block_weights(
     `usable` are the scored bins of each chromosome, of which `per_block` are a block. Those without any are not drawn;
     there is no replicate where fewer than five have some.
     """
-    held = np.concatenate([np.logical_or.reduceat(u, np.arange(0, u.size, per_block)) for u in usable])
+    held = blocks_held(usable, per_block)
     n = int(held.sum())
-    weights = np.zeros((n_bootstrap if n >= _FEWEST else 0, held.size))
+    weights = np.zeros((n_bootstrap if n >= FEWEST else 0, held.size))
     weights[:, held] = resample(n, len(weights), seed=seed) if n else 0
     return weights
+
+
+def blocks_held(usable: Sequence[np.ndarray], per_block: int) -> np.ndarray:
+    """Return which blocks hold a scored bin, bool (blocks of all chromosomes,); under `FEWEST` give no interval."""
+    return np.concatenate([np.logical_or.reduceat(u, np.arange(0, u.size, per_block)) for u in usable])
 
 
 class ScoredBins:

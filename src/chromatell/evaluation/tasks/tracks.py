@@ -20,7 +20,7 @@ from chromatell.evaluation.predictors import Predictor
 from chromatell.evaluation.run import Comparison, Request, Task, listed
 from chromatell.evaluation.tables import TRACKS
 from chromatell.evaluation.views.tracks import PEAKS, SMOOTHED, TrackBins, is_smoothed
-from chromatell.metrics.tracks import RESOLUTIONS
+from chromatell.metrics.tracks import FEWEST, RESOLUTIONS, blocks_held
 from chromatell.models._trained_on import INTERVALS, check_bins
 from chromatell.models.baselines.tracks import TRACK_BASELINES, TRACK_ORACLES, TrackBaselines
 from chromatell.pp._mask_bins import mark_regions
@@ -186,6 +186,7 @@ class TrackTask(Task):
                     f"{target!r} is unknown in the {self.request.split!r} bins: its scores are NaN. Split so that some "
                     "are known, ctl.pp.split_regions(tracks, by='blocks', seed=...), or leave it out, targets=[...]."
                 )
+            self._say_without_interval(scored)
             chosen = self._choosing(target, stream)
             if PEAKS in self.views and not chosen.peak.any():
                 logger.info("%s has no peak in the %s bins: no threshold was chosen.", target, chosen.split)
@@ -193,6 +194,24 @@ class TrackTask(Task):
             here = [p for p in self.predictors if p.stands_in(target)]
             rng = np.random.default_rng(stream)
             yield Comparison(target, {"target": target}, scored, chosen, here, views, rng)
+
+    def _say_without_interval(self, scored: TrackBins) -> None:
+        """Say it where intervals were asked for and too few blocks hold a scored bin, and which blocks would do."""
+
+        def n_blocks(block: int) -> int:
+            return int(blocks_held(scored.keep, block // self.tracks.bin_size).sum())
+
+        if not self.request.n_bootstrap or not scored.peak.size or n_blocks(self.block) >= FEWEST:
+            return
+        coarsest = max(self.resolutions)
+        smaller = [self.block // k for k in (2, 4, 5, 10, 20, 50, 100) if self.block % (k * coarsest) == 0]
+        will_do = next((block for block in smaller if n_blocks(block) >= FEWEST), None)
+        logger.info(
+            "%s: %d blocks of %s bp hold %s bins, too few to resample: there are no intervals. Five are needed: "
+            "%ssplit off more, ctl.pp.split_regions(tracks, by='blocks', fractions=(0.6, 0.1, 0.3)).",
+            scored.target, n_blocks(self.block), f"{self.block:,}", scored.split,
+            "" if will_do is None else f"take smaller ones, block={will_do:_}, or ",
+        )  # fmt: skip
 
     def _choosing(self, target: str, stream: np.random.SeedSequence) -> TrackBins:
         """Return the bins that choose; of a target that no validation bin knows, training bins, with a warning."""
