@@ -11,7 +11,8 @@ alone are there on chr22, and also of GM12878. A model is trained on both, a tar
 does not have); trained on one half of its 1-Mb blocks, a fifth of which validates, scored on the other, both ways.
 `carried`: trained on PRO-seq of chr21, a tenth of which validates, applied to PRO-cap of chr22; and of the bins there
 in peaks of one cell line only, whether those of K562 are told from those of GM12878. `not smoothed`: the same model
-before its predictions are smoothed; `trees alone`: of one with a CNN, `--cnn`, without it. `card`: which marks cannot
+before its predictions are smoothed; `trees alone`: of one with a CNN, `--cnn`, without it. All are without the stack,
+which predicts samples like that of training alone. `card`: which marks cannot
 be had from this signal, as the model itself says. `same`: halves of chr22, by its own PRO-cap and signals. r is of
 smoothed targets in bins of 50 bp, on either half; `blend=0` is without the log signal. Choose by `folds` alone.
 """
@@ -309,7 +310,7 @@ def main() -> None:
     parser.add_argument("--name", default="nascent_transfer", help="of the file of results")
     args = parser.parse_args()
     most = {"max_bins": args.max_bins} if args.max_bins else {}
-    options = {"transfer": {**most, "cnn": args.cnn}, "xgboost": most}
+    options = {"transfer": {**most, "cnn": args.cnn, "stack": False}, "xgboost": most}
     lines = ["# Nascent carried over", *("\n" + part.replace("\n", " ") for part in (__doc__ or "").split("\n\n")[2:])]
     for part in args.part:
         lines += PARTS[part](args.models, options)

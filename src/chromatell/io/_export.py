@@ -36,6 +36,7 @@ CARD_FIELDS = (
     "validation",
     "smoothing",
     "cnn_share",
+    "ridge_share",
     "out_of_range",
     "versions",
     NEEDS,

@@ -30,6 +30,7 @@ STEPS: dict[str, dict[int, Plain]] = {
         3: {"options": {"ranks": False}},
         4: {"options": {"smooth": False}},
         5: {"options": {"cnn": False}},
+        6: {"options": {"stack": False}},
     },
 }
 

@@ -21,7 +21,8 @@ FORMAT = "chromatell-model"
 # 3: what is linear in GC, CpG, distance to a start site and motifs (XChrom); what stands beside the network (Dense).
 # 4: over what width the predictions of each target are smoothed (Nascent).
 # 5: the share of a CNN in the predictions of each target, and its weights (Nascent).
-FIRST_RELEASE = {1: "0.1.0", 2: "0.2.0", 3: "0.2.0", 4: "0.2.0", 5: "0.2.0"}
+# 6: what predicts samples like that of training (Nascent).
+FIRST_RELEASE = {1: "0.1.0", 2: "0.2.0", 3: "0.2.0", 4: "0.2.0", 5: "0.2.0", 6: "0.2.0"}
 NEWEST_SCHEMA = max(FIRST_RELEASE)
 NEEDS = "needs"  # in the card: the release that reads the record
 NAMES = "names"  # the array that holds var_names, as UTF-8 JSON

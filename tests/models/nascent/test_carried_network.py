@@ -26,7 +26,7 @@ from chromatell.models.nascent._carried_network import (
 )
 from chromatell.models.nascent._carry import Densities, assays_of
 
-OPTIONS = {"window": 51, "min_child_weight": 5, "cnn": True}
+OPTIONS = {"window": 51, "min_child_weight": 5, "cnn": True, "stack": False}
 TRAIN = {"max_epochs": 5, "seed": 0}
 
 
@@ -249,7 +249,7 @@ def test_a_target_that_is_all_unknown_in_the_pieces_is_refused_by_no_crash():
 
 def test_a_stored_cnn_is_checked(model):
     record = model.to_record()
-    assert record.schema == 5
+    assert record.schema == 6
     name = "weights.cnn.first.weight"
     changes = {
         name: record.arrays[name][:, :-1],
@@ -259,12 +259,12 @@ def test_a_stored_cnn_is_checked(model):
         "weights.blend.network": np.array([-0.5]),
     }
     for key, value in changes.items():
-        broken = Record(record.family, 5, record.config, {**record.arrays, key: value}, record.var_names)
+        broken = Record(record.family, 6, record.config, {**record.arrays, key: value}, record.var_names)
         with pytest.raises(ctl.ChromatellError, match="Ask for the file again"):
             ctl.models.load(broken)
     lacking = {k: v for k, v in record.arrays.items() if k != name}
     with pytest.raises(ctl.ChromatellError, match="Ask for the file again"):
-        ctl.models.load(Record(record.family, 5, record.config, lacking, record.var_names))
+        ctl.models.load(Record(record.family, 6, record.config, lacking, record.var_names))
 
 
 def test_a_record_of_before_it_predicts_as_it_did(model):

@@ -37,7 +37,7 @@ def split(tracks):
 
 @pytest.fixture(scope="module")
 def model():
-    found = ctl.models.Nascent(split(tracks_of(made(n=8000, width=41))), window=51, min_child_weight=5)
+    found = ctl.models.Nascent(split(tracks_of(made(n=8000, width=41))), window=51, min_child_weight=5, stack=False)
     found.train(**TRAIN)
     return found
 
@@ -146,7 +146,7 @@ def test_without_validation_bins_it_is_half_of_what_the_target_was_smoothed_over
 
 def test_probabilities_stay_probabilities_and_as_calibrated():
     tracks = split(tracks_of(made(n=8000, width=41)))
-    model = ctl.models.Nascent(tracks, window=51, task="classification", min_child_weight=1)
+    model = ctl.models.Nascent(tracks, window=51, task="classification", min_child_weight=1, stack=False)
     model.train(**TRAIN)
     bins, loss, mean = tracks.usable("chr1", "val"), {}, {}
     mark = tracks.values("chr1", "mark")[0, bins] > 0

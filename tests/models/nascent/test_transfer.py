@@ -181,7 +181,7 @@ def test_a_target_that_does_not_rise_with_the_signal_has_none_of_it():
 
 def test_blend_and_scale_of_a_record_are_checked(model):
     record = model.to_record()
-    assert record.schema == 5
+    assert record.schema == 6
     changes = {
         "weights.blend.share": np.array([2.0]),
         "weights.blend.slope": np.array([np.nan]),
@@ -192,10 +192,10 @@ def test_blend_and_scale_of_a_record_are_checked(model):
         "scaling.ranks": -record.arrays["scaling.ranks"],
     }
     for name, value in changes.items():
-        broken = Record(record.family, 5, record.config, {**record.arrays, name: value}, record.var_names)
+        broken = Record(record.family, 6, record.config, {**record.arrays, name: value}, record.var_names)
         with pytest.raises(ctl.ChromatellError, match="Ask for the file again"):
             ctl.models.load(broken)
-    broken = Record(record.family, 5, {**record.config, "signal": {"reads": "x"}}, record.arrays, record.var_names)
+    broken = Record(record.family, 6, {**record.config, "signal": {"reads": "x"}}, record.arrays, record.var_names)
     with pytest.raises(ctl.ChromatellError, match="says of its signal"):
         ctl.models.load(broken)
 

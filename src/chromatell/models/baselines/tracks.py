@@ -13,6 +13,7 @@ from chromatell._keys import REGION_SPLIT_HOW, TRAIN, VAL
 from chromatell._validate import ChromatellError, examples
 from chromatell.data._tracks_table import ASSAY, INPUT, SAMPLE, TARGET
 from chromatell.data.tracks import BinnedTracks
+from chromatell.models._least_squares import least_squares
 from chromatell.models.baselines.protocol import Axis, Baseline, Data, Listed, Losses, Option, oracles, register
 
 NARROW = 5000  # bp
@@ -47,7 +48,7 @@ class TrackBaseline(Baseline):
     def weights(self, option: Option) -> np.ndarray:
         """Return intercept and weights of each target, (targets, 1 + features), under one option."""
         penalty = option[0] if option else 0.0
-        each = [_least_squares(m, len(of), penalty) for of, m in zip(self.data.together, self._moments, strict=True)]
+        each = [least_squares(m, len(of), penalty) for of, m in zip(self.data.together, self._moments, strict=True)]
         return self.data.in_order(each)
 
     @cached_property
@@ -332,23 +333,6 @@ def _log_sums(values: np.ndarray, half: int) -> Features:
         return np.log1p(np.maximum(around, 0))[np.newaxis]
 
     return features
-
-
-def _least_squares(moments: np.ndarray, n_targets: int, penalty: float) -> np.ndarray:
-    """Return intercept and weights (targets, 1 + features) from summed products; features are standardised first."""
-    n, last = moments[0, 0], len(moments) - n_targets
-    mean = moments[0, 1:] / n
-    cov = moments[1:, 1:] / n - np.outer(mean, mean)
-    k = last - 1
-    spread = np.sqrt(np.maximum(np.diag(cov)[:k], 0))
-    held = spread > 1e-6 * (1 + np.abs(mean[:k]))  # one that does not vary has no weight
-    scale = spread[held]
-    inner = cov[:k, :k][np.ix_(held, held)] / np.outer(scale, scale) + penalty * np.eye(int(held.sum()))
-    found = np.zeros((n_targets, last))
-    if held.any():
-        found[:, 1:][:, held] = (np.linalg.solve(inner, cov[:k, k:][held] / scale[:, np.newaxis]).T) / scale
-    found[:, 0] = mean[k:] - found[:, 1:] @ mean[:k]
-    return found
 
 
 def _squared_error(moments: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch.utils.data import DataLoader
 
-from chromatell._keys import TRAIN
+from chromatell._keys import RAW, TRAIN
 from chromatell.data.sampler import RowBatches, batch_loader
 from chromatell.data.tracks import BinnedTracks
 from chromatell.genome.genome import Genome
@@ -42,6 +42,11 @@ class Source:
     def y(self, chrom: str) -> np.ndarray:
         """Return scaled targets, float32 (targets, bins)."""
         return target_values(self.data, chrom, self.targets, self.options, self.deviation)
+
+    def peaks(self, chrom: str) -> np.ndarray:
+        """Return which bins hold a peak, their unsmoothed value above the threshold, bool (targets, bins)."""
+        layer = RAW if RAW in self.data.layers else None
+        return self.data.values(chrom, self.targets, layer=layer) > self.options.threshold
 
 
 def tree_bins(source: Source, at: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

@@ -189,7 +189,7 @@ class Densities:
 
     def __init__(self, values: np.ndarray, assays: Sequence[Assay], sample: Sample, window: int) -> None:
         self.n_bins, self.assays, self.scale = values.shape[1], assays, sample.scale
-        self.widths = widths_of(window)
+        self.widths, self._half = widths_of(window), window // 2
         self._sums: list[list[np.ndarray]] = []
         smoothed = np.zeros(self.n_bins)
         reach = min(int(3 * _SMOOTH), window // 2)
@@ -214,8 +214,8 @@ class Densities:
         return self._log_signal[bins]
 
     def silent(self, bins: slice | np.ndarray) -> np.ndarray:
-        """Return which bins have no signal in any interval, bool: they have the same features."""
-        at, half = self._positions(bins), self.widths[-1] // 2
+        """Return which bins have no signal in their window, bool: they have the same features."""
+        at, half = self._positions(bins), self._half
         return np.all([self._sum(s, at, -half, half + 1) <= 0 for sums in self._sums for s in sums], axis=0)
 
     def features(self, bins: slice | np.ndarray) -> np.ndarray:

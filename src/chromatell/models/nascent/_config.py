@@ -96,6 +96,7 @@ class NascentConfig:
     blend: float = 0.35  # share of the smoothed log signal in the predictions of 'transfer'
     ranks: bool = True  # 'transfer' also reads how high a bin ranks among those of its sample
     smooth: bool = True  # 'transfer' smooths what it predicts, over a width that validation bins choose
+    stack: bool = True  # 'transfer' predicts samples like that of training by more: second trees and ridge
     cnn: bool = False  # 'transfer' predicts the mean of its trees and a small CNN where validation bins gain by it
     max_depth: int = 6  # depth of a tree; 4 for 'transfer'
     min_child_weight: float = 100.0  # least bins in a leaf
@@ -176,7 +177,11 @@ def _readers(architecture: str, kind: Architecture, classes: bool) -> Readers:
     network = kind.network
     return [
         (("threshold",), classes, "task='classification'"),
-        (("blend", "augment", "ranks", "smooth", "cnn"), architecture == "transfer", "architecture='transfer'"),
+        (
+            ("blend", "augment", "ranks", "smooth", "stack", "cnn"),
+            architecture == "transfer",
+            "architecture='transfer'",
+        ),
         (
             ("max_depth", "min_child_weight", "subsample", "colsample"),
             network is None,

@@ -16,6 +16,7 @@ from chromatell.models.nascent._config import NascentConfig
 from chromatell.models.nascent._evaluation import Predictor, network_predictor, tree_predictor
 from chromatell.models.nascent._networks import TrackNetwork
 from chromatell.models.nascent._sequence import bin_tokens
+from chromatell.models.nascent._stack import ridge_signal
 from chromatell.models.nascent._transfer import BlendedTrees, blended_predictor
 from chromatell.models.nascent._trees import TreeModule
 
@@ -30,12 +31,17 @@ def chromosome_predictor(
     scale: np.ndarray | Sample,
     genome: Genome | None,
     device: torch.device,
+    alike: bool,
 ) -> Predictor:
-    """Return what predicts some bins of a chromosome, in standard deviations; `described` are the model's inputs."""
+    """Return what predicts some bins of a chromosome, in standard deviations; `described` are the model's inputs.
+
+    `alike` says whether the sample is like that of training.
+    """
     if isinstance(scale, Sample):
-        signal = Densities(input_values(tracks, chrom, inputs), assays_of(described), scale, options.window)
         assert isinstance(module, BlendedTrees)  # what is scaled by its sample
-        return blended_predictor(module, signal, options.loss)
+        of = input_values(tracks, chrom, inputs), assays_of(described), scale, options.window
+        own = ridge_signal(*of) if alike and module.stack is not None else None
+        return blended_predictor(module, Densities(*of), options.loss, own)
     scaled = scaled_inputs(tracks, chrom, inputs, scale)
     if isinstance(module, TreeModule):
         return tree_predictor(module.trees, scaled, options.window, options.loss)

@@ -9,7 +9,7 @@ import numpy as np
 
 from chromatell._keys import VAL
 from chromatell._settings import logger
-from chromatell._validate import ChromatellError, warn
+from chromatell._validate import ChromatellError
 from chromatell.data._other_assays import one_read
 from chromatell.data._tracks_inputs import input_values
 from chromatell.data.tracks import BinnedTracks
@@ -52,11 +52,12 @@ def check_signal(said: Any) -> None:
         raise ChromatellError(f"What the model says of its signal is {str(said)[:80]!r}. Ask for the file again.")
 
 
-def warn_unlike(trained: Mapping[str, Any], found: Mapping[str, float], *, carries: bool) -> None:
-    """Warn where a query has far fewer reads than the sample of training, or looks like another assay."""
+def unlike(trained: Mapping[str, Any], found: Mapping[str, float], *, carries: bool) -> list[str]:
+    """Return what to warn of: that a query has far fewer reads than the sample of training, or is of another assay."""
     cure = "" if carries else " architecture='transfer' is made for that."
+    said = []
     if found[READS] > 0 and trained[READS] / found[READS] > _SHALLOW:
-        warn(
+        said.append(
             f"The query has {trained[READS] / found[READS]:.0f} times fewer reads a bin than the sample of training "
             f"({found[READS]:.3g}, {trained[READS]:.3g}): weak places will be missed.{cure}"
         )
@@ -65,11 +66,12 @@ def warn_unlike(trained: Mapping[str, Any], found: Mapping[str, float], *, carri
     if told and min(found[BINS], trained[BINS]) >= _ENOUGH:
         odds = [x[TOP] / max(1 - x[TOP], 1e-6) for x in (found, trained)]
         if max(odds) / max(min(odds), 1e-6) > _UNLIKE:
-            warn(
+            said.append(
                 f"In the query the highest 0.1% of the bins hold {found[TOP]:.0%} of the reads, in training "
                 f"{trained[TOP]:.0%}: is it another assay (PRO-cap, PRO-seq, GRO-seq), or an artefact that wants "
                 f"masking (ctl.pp.mask_bins)? Predictions are then less sure.{cure}"
             )
+    return said
 
 
 def validated(

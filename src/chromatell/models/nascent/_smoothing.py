@@ -69,18 +69,34 @@ def width_losses(
         'mse', 'logistic' or 'hinge'.
     """
     every, unchanged = np.zeros((2, len(found), len(tried)))
-    for piece in np.unique(at // PIECE):
-        rows = np.flatnonzero(at // PIECE == piece)
-        place, known = at[rows] % PIECE, np.zeros(PIECE, dtype=bool)
-        known[place] = True
+    for rows in _pieces(at):
         for i, y in enumerate(targets[:, rows]):
-            whole = np.zeros(PIECE, dtype=np.float32)
-            whole[place] = found[i, rows]
             of = np.isfinite(y)
-            losses = [_loss(smooth(whole, known, w)[place][of], y[of], loss) for w in tried]
+            losses = [_loss(_smoothed(found[i, rows], at[rows] % PIECE, w)[of], y[of], loss) for w in tried]
             every[i] += losses
             unchanged[i] += np.array(losses) * plain[rows[0]]
     return every, unchanged
+
+
+def smoothed_pieces(values: np.ndarray, at: np.ndarray, width: float) -> np.ndarray:
+    """Return values (bins,) smoothed within pieces, float32; `at` as for `width_losses`, `width` in bins."""
+    found = values.astype(np.float32)
+    for rows in _pieces(at) if width > 0 else ():
+        found[rows] = _smoothed(values[rows], at[rows] % PIECE, width)
+    return found
+
+
+def _pieces(at: np.ndarray) -> list[np.ndarray]:
+    """Return the rows of each piece."""
+    piece = at // PIECE
+    return [np.flatnonzero(piece == x) for x in np.unique(piece)]
+
+
+def _smoothed(values: np.ndarray, place: np.ndarray, width: float) -> np.ndarray:
+    """Return the values of one piece smoothed, given where in it they lie."""
+    whole, known = np.zeros(PIECE, dtype=np.float32), np.zeros(PIECE, dtype=bool)
+    whole[place], known[place] = values, True
+    return smooth(whole, known, width)[place]
 
 
 def _loss(value: np.ndarray, y: np.ndarray, loss: str) -> float:

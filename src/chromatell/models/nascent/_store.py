@@ -16,10 +16,12 @@ from chromatell.models.nascent._carry import _TAILS, Sample, n_carried, ranked_o
 from chromatell.models.nascent._config import NascentConfig
 from chromatell.models.nascent._networks import TrackNetwork
 from chromatell.models.nascent._signal import segments
+from chromatell.models.nascent._stack import Stack
 from chromatell.models.nascent._transfer import Blend, BlendedTrees
 from chromatell.models.nascent._trees import TreeModule, Trees
 
 _TREES, _BLEND, _CNN, _NETWORK = "weights.trees.", "weights.blend.", "weights.cnn.", "weights.network."
+_STACK = "weights.stack."
 
 
 def n_features(options: NascentConfig, inputs: Sequence[Mapping[str, str]]) -> int:
@@ -34,7 +36,8 @@ def module_arrays(module: torch.nn.Module) -> dict[str, np.ndarray]:
     if isinstance(module, BlendedTrees):
         trees = {_TREES + name: array for name, array in module.trees.arrays().items()}
         blend = {_BLEND + name: array for name, array in module.blend.arrays().items()}
-        return trees | blend | ({} if module.network is None else _weights(module.network, _CNN))
+        stack = {} if module.stack is None else {_STACK + k: array for k, array in module.stack.arrays().items()}
+        return trees | blend | stack | ({} if module.network is None else _weights(module.network, _CNN))
     if isinstance(module, TreeModule):
         return {_TREES + name: array for name, array in module.trees.arrays().items()}
     return _weights(module, _NETWORK)
@@ -53,12 +56,14 @@ def module_from(
         trees.check(n_features(options, inputs), n_targets)
         if not options.carries:
             return TreeModule(trees)
-        blend = Blend.from_arrays(_part(arrays, _BLEND), n_targets)
-        if not blend.network.any():
-            return BlendedTrees(trees, blend)
-        return BlendedTrees(
-            trees, blend, CarriedNetwork.from_arrays(_part(arrays, _CNN), n_features(options, inputs), n_targets)
-        )
+        blend, n_read = Blend.from_arrays(_part(arrays, _BLEND), n_targets), n_features(options, inputs)
+        own, network, stack = _part(arrays, _STACK), None, None
+        if blend.network.any():
+            network = CarriedNetwork.from_arrays(_part(arrays, _CNN), n_read, n_targets)
+        if own:
+            n_ridge = len(inputs) * len(segments(options.window))
+            stack = Stack.from_arrays(own, n_read, n_ridge, n_targets)
+        return BlendedTrees(trees, blend, network, stack)
     state = {name: torch.from_numpy(w.copy()) for name, w in _part(arrays, _NETWORK).items()}
     if any(w.dtype != torch.float32 for w in state.values()):
         raise ChromatellError("The stored weights are not float32. Ask for the file again.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -28,6 +28,7 @@ from chromatell.models.nascent._carried_network import (
 from chromatell.models.nascent._carry import Assay, Densities, Sample
 from chromatell.models.nascent._losses import to_value
 from chromatell.models.nascent._smoothing import MOST, PIECE, chosen, smoothed_predictor, tried_widths, width_losses
+from chromatell.models.nascent._stack import ALIKE, Held, Stack, ridge_says, ridge_signal
 from chromatell.models.nascent._trees import TreeModule, Trees
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from chromatell.models.nascent._batches import Source
     from chromatell.models.nascent._config import NascentConfig
     from chromatell.models.nascent._evaluation import Predictor
+    from chromatell.models.nascent._signal import Signal
 
 NETWORK_SHARE = 0.5  # of the CNN in a prediction, where it is there
 _RISES = 0.05  # least correlation of a target with the log signal that it is blended with
@@ -119,7 +121,10 @@ class Blend:
         """Return float32 (targets, bins) of what trees and the network say of each."""
         simple = self.level[:, np.newaxis] + self.slope[:, np.newaxis] * (log_signal - self.centre)
         share = self.share[:, np.newaxis]
-        found = (1 - share) * trees + share * simple
+        return self.beside_network((1 - share) * trees + share * simple, network)
+
+    def beside_network(self, found: np.ndarray, network: np.ndarray | None) -> np.ndarray:
+        """Return float32 (targets, bins) of what else is said and, where there is one, of the network."""
         if network is not None:
             beside = self.network[:, np.newaxis]
             found = (1 - beside) * found + beside * network
@@ -127,16 +132,28 @@ class Blend:
 
 
 class BlendedTrees(TreeModule):
-    """Trees, their blend and perhaps a CNN, where the other architectures hold a network."""
+    """Trees, their blend and perhaps a CNN and a stack, where the other architectures hold a network."""
 
-    def __init__(self, trees: Trees, blend: Blend, network: CarriedNetwork | None = None) -> None:
+    def __init__(
+        self, trees: Trees, blend: Blend, network: CarriedNetwork | None = None, stack: Stack | None = None
+    ) -> None:
         super().__init__(trees)
         self.blend = blend
         self.network = network if blend.network.any() else None
+        self.stack = stack if stack is not None and stack.used.any() else None
+
+    def described(self, targets: Sequence[str], bin_size: int) -> dict[str, dict[str, Any]]:
+        """Return what a card says of each target: smoothing, and the shares of the CNN and of ridge."""
+        stack = dict.fromkeys(targets) if self.stack is None else self.stack.described(targets)
+        return {**self.blend.described(targets, bin_size), "ridge_share": stack}
 
 
-def blended_predictor(module: BlendedTrees, signal: Densities, kind: str) -> Predictor:
-    """Return what predicts some bins of one chromosome."""
+def blended_predictor(module: BlendedTrees, signal: Densities, kind: str, own: Signal | None = None) -> Predictor:
+    """Return what predicts some bins of one chromosome.
+
+    `own` is what the ridge of the stack reads, as `ridge_signal` gives it: of a sample like that of training.
+    """
+    stack = None if own is None else module.stack
 
     def blended(columns: slice) -> np.ndarray:
         alike = signal.silent(columns)
@@ -149,11 +166,21 @@ def blended_predictor(module: BlendedTrees, signal: Densities, kind: str) -> Pre
         else:
             features = signal.features(around(columns, signal.n_bins))
             said, features = module.network.output(features), features[:, REACH + alone]
-        found = module.trees.predict(features)
-        block = np.empty((found.shape[0], alike.size), dtype=np.float32)
-        block[:, alike] = found[:, -1:]
-        block[:, alone] = found
-        return _value(kind, module.blend.apply(block, signal.log_signal(columns), said))
+
+        def spread(found: np.ndarray) -> np.ndarray:
+            block = np.empty((found.shape[0], alike.size), dtype=np.float32)
+            block[:, alike] = found[:, -1:]
+            block[:, alone] = found
+            return block
+
+        trees = spread(module.trees.predict(features))
+        value = _value(kind, module.blend.apply(trees, signal.log_signal(columns), said))
+        if stack is None or own is None:
+            return value
+        ridge = stack.said(own, columns.start + alone)
+        second = spread(stack.trees.predict(np.concatenate([features, ridge])))
+        both = module.blend.beside_network((trees + second) / 2, said)
+        return stack.apply(value, _value(kind, both), spread(ridge))
 
     return smoothed_predictor(blended, module.blend.width, signal.n_bins)
 
@@ -176,6 +203,10 @@ class CarriedBins:
         How many of the first are unchanged.
     network
         What the CNN says of these bins, (targets, bins), where there is one.
+    ridge, peaks
+        What the ridge of a stack says, and which bins hold a peak, (targets, bins); None where there is no stack.
+    kinds
+        int64 (bins,): which of the samples each is of, a place in `KINDS`.
     """
 
     features: np.ndarray
@@ -184,6 +215,28 @@ class CarriedBins:
     at: np.ndarray
     plain: int
     network: np.ndarray | None = None
+    ridge: np.ndarray | None = None
+    peaks: np.ndarray | None = None
+    kinds: np.ndarray | None = None
+
+    def stacked(self, trees: Trees, blend: Blend, stack: Stack, loss: str) -> Stack:
+        """Return the stack as these validation bins choose it."""
+        if self.ridge is None or self.peaks is None or self.kinds is None:
+            raise ChromatellError("What ridge says of the validation bins is not known: draw them with it.")
+        rows = np.flatnonzero(np.isin(self.kinds, [KINDS.index(kind) for kind in ALIKE]))
+        features, ridge = self.features[:, rows], self.ridge[:, rows]
+        network = None if self.network is None else self.network[:, rows]
+        first, second = trees.predict(features), stack.trees.predict(np.concatenate([features, ridge]))
+        held = Held(
+            targets=self.targets[:, rows],
+            peaks=self.peaks[:, rows],
+            at=self.at[rows],
+            kinds=self.kinds[rows],
+            value=_value(loss, blend.apply(first, self.log_signal[rows], network)),
+            trees=_value(loss, blend.beside_network((first + second) / 2, network)),
+            ridge=ridge,
+        )
+        return stack.chosen(held, blend.width)
 
     def chosen(self, trees: Trees, blend: Blend, options: NascentConfig, seed: np.random.SeedSequence) -> Blend:
         """Return a blend with the share of the CNN and the width that have the least loss in these bins, or some.
@@ -252,14 +305,16 @@ def carried_bins(
     *,
     pieces: Pieces | None = None,
     network: CarriedNetwork | None = None,
+    ridge: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> CarriedBins | None:
     """Return bins of a part as several samples that might have been see them; None where the part has none.
 
     Each kind draws bins of its own, validation bins in pieces, and at most `most` are drawn in all. `pieces` takes up
-    pieces of the same samples, which train the CNN; `network` is one that says what it makes of the bins.
+    pieces of the same samples, which train the CNN; `network` is one that says what it makes of the bins; `ridge` holds
+    the weights of a regression that does so too, and the least value of each target.
     """
     data, options = source.data, source.options
-    parts: list[tuple[np.ndarray, ...]] = []
+    parts: dict[str, list[np.ndarray]] = {}
     plain = first = 0
     share = max(most // samples_of(options), 1)
     for kind, stream, values, scale in samples(source, assays, split, seed):
@@ -270,20 +325,31 @@ def carried_bins(
         if pieces is not None:
             starts = drawn_starts(usable, PIECES_HOLD * share, np.random.default_rng(stream.spawn(1)[0]))
         for chrom, bins in at.items():
-            signal, y = Densities(values.pop(chrom), assays, scale, options.window), source.y(chrom)
+            raw, y = values.pop(chrom), source.y(chrom)
+            signal = Densities(raw, assays, scale, options.window)
             if pieces is not None:
                 pieces.add(signal, y, usable[chrom], starts[chrom])
-            said = () if network is None else (_said(network, signal, bins),)
-            parts.append((signal.features(bins), y[:, bins], signal.log_signal(bins), first + bins, *said))
+            of_bins = {
+                "features": signal.features(bins),
+                "targets": y[:, bins],
+                "log_signal": signal.log_signal(bins),
+                "at": first + bins,
+                "kinds": np.full(bins.size, KINDS.index(kind)),
+            }
+            if network is not None:
+                of_bins["network"] = _said(network, signal, bins)
+            if ridge is not None:
+                of_bins["ridge"] = ridge_says(*ridge, ridge_signal(raw, assays, scale, options.window), bins)
+                of_bins["peaks"] = source.peaks(chrom)[:, bins]
+            for name, part in of_bins.items():
+                parts.setdefault(name, []).append(part)
             plain += bins.size if kind == KINDS[0] else 0
             first += -(-signal.n_bins // PIECE) * PIECE
         if pieces is not None and kind == KINDS[0]:
             pieces.plain = len(pieces.x)
     if not parts:
         return None
-    joined = [np.concatenate(part, axis=-1) for part in zip(*parts, strict=True)]
-    features, targets, log_signal, places = joined[:4]
-    return CarriedBins(features, targets, log_signal, places, plain, joined[4] if network is not None else None)
+    return CarriedBins(plain=plain, **{name: np.concatenate(part, axis=-1) for name, part in parts.items()})
 
 
 def _said(network: CarriedNetwork, signal: Densities, bins: np.ndarray) -> np.ndarray:

@@ -20,6 +20,7 @@ from chromatell.models.nascent._carried_network import CarriedNetwork, Pieces, f
 from chromatell.models.nascent._carry import Assay
 from chromatell.models.nascent._config import NascentConfig
 from chromatell.models.nascent._smoothing import unchosen_widths
+from chromatell.models.nascent._stack import PART, ROUNDS, Stack, fit_ridge
 from chromatell.models.nascent._transfer import (
     NETWORK_SHARE,
     Blend,
@@ -28,7 +29,7 @@ from chromatell.models.nascent._transfer import (
     carried_bins,
     samples_of,
 )
-from chromatell.models.nascent._trees import TreeModule
+from chromatell.models.nascent._trees import TreeModule, Trees
 
 Bins = tuple[np.ndarray, np.ndarray]  # features (features, bins) and scaled targets (targets, bins)
 
@@ -47,6 +48,8 @@ class TreeBins:
         The training and the validation bins of 'transfer'; the latter None without any.
     network
         The CNN beside the trees of 'transfer'; None where it has none.
+    own, ridge
+        Bins of the sample as it is, and a regression of it, for the stack of 'transfer'; None where it has none.
     """
 
     options: NascentConfig
@@ -56,10 +59,15 @@ class TreeBins:
     carried: CarriedBins | None = None
     held: CarriedBins | None = None
     network: CarriedNetwork | None = None
+    own: CarriedBins | None = None
+    ridge: tuple[np.ndarray, np.ndarray] | None = None  # weights, and the least value of each target
 
     @classmethod
-    def draw(cls, source: Source, assays: Sequence[Assay], seed: int) -> TreeBins:
-        """Draw the bins, and fit the CNN of 'transfer' on pieces; `assays` are those of the inputs."""
+    def draw(cls, source: Source, assays: Sequence[Assay], low: np.ndarray, seed: int) -> TreeBins:
+        """Draw the bins, and fit the CNN of 'transfer' on pieces; `assays` are those of the inputs.
+
+        `low` is the least value of each target in training, scaled.
+        """
         options, draws = source.options, np.random.SeedSequence(seed).spawn(2)
         if options.carries:
             pieces = Pieces() if options.cnn else None
@@ -70,12 +78,18 @@ class TreeBins:
             if pieces is not None and network is None:
                 warn_too_few(pieces, source.data, most_bins(options, TRAIN), samples_of(options))
             del pieces  # not in memory beside the validation bins
-            val = carried_bins(source, assays, VAL, most_bins(options, VAL), draws[1], network=network)
+            ridge = own = None
+            if _stacks(source):
+                streams = np.random.SeedSequence([seed, len(SPLITS)]).spawn(2)
+                ridge = fit_ridge(source, assays, streams[0]), low
+                as_it_is = replace(source, options=replace(options, augment=False))
+                own = carried_bins(as_it_is, assays, TRAIN, -(-options.max_bins // PART), streams[1], ridge=ridge)
+            val = carried_bins(source, assays, VAL, most_bins(options, VAL), draws[1], network=network, ridge=ridge)
             n = sum(int(source.data.usable(c, TRAIN).sum()) for c in source.data.chroms)
             none = np.empty((0, 0), dtype=np.float32)
             stop = (none, none) if val is None else (val.features, val.targets)
             used = {"used": train.plain, "of": n}
-            return cls(options, (train.features, train.targets), stop, used, train, val, network)
+            return cls(options, (train.features, train.targets), stop, used, train, val, network, own, ridge)
         found = [draw_bins(source.data, s, most_bins(options, s), d) for s, d in zip((TRAIN, VAL), draws, strict=True)]
         n = found[0][1]
         used = {"used": min(n, options.max_bins), "of": n}
@@ -123,7 +137,30 @@ class TreeBins:
         blend = replace(blend, width=width, network=np.full(width.size, share))  # where no validation bin says which
         if self.held is not None:
             blend = self.held.chosen(trees, blend, self.options, np.random.SeedSequence([seed, SPLITS.index(VAL)]))
-        return BlendedTrees(trees, blend, self.network), history
+        stack = self._stack(trees, blend, plan, seed=seed, device="cuda" if gpu else "cpu")
+        return BlendedTrees(trees, blend, self.network, stack), history
+
+    def _stack(self, trees: Trees, blend: Blend, plan: TrainConfig, *, seed: int, device: str) -> Stack | None:
+        """Return what stands beside the first trees in samples like that of training; None where nothing is drawn."""
+        from chromatell.models.nascent._boosting import boost, tree_options
+
+        own, held, ridge = self.own, self.held, self.ridge
+        if own is None or held is None or ridge is None or own.ridge is None or held.ridge is None:
+            return None
+        plain = slice(0, held.plain)
+        second, _ = boost(
+            (np.concatenate([own.features, own.ridge]), own.targets),
+            (np.concatenate([held.features[:, plain], held.ridge[:, plain]]), held.targets[:, plain]),
+            replace(plan, max_epochs=min(plan.max_epochs, ROUNDS)),
+            tree_options(self.options),
+            loss=self.options.loss,
+            seed=seed,
+            device=device,
+            called="bins as they are, and what ridge says of them",
+        )
+        none = np.zeros(len(own.targets))
+        stack = Stack(trees=second, ridge=ridge[0], low=ridge[1], share=none, used=none)
+        return held.stacked(trees, blend, stack, self.options.loss)
 
     def _say_untold(self, names: Sequence[str], plan: TrainConfig) -> None:
         """Say which targets have no validation bins that tell when to stop."""
@@ -148,3 +185,9 @@ class TreeBins:
         rows, used, every = self.carried.targets.shape[1], self.used["used"], self.used["of"]
         distinct = every * (1 - (1 - min(used / max(every, 1), 1.0)) ** (rows / max(used, 1)))
         return {"min_child_weight": self.options.min_child_weight * max(1.0, rows / max(distinct, 1.0))}
+
+
+def _stacks(source: Source) -> bool:
+    """Return whether a stack is fitted: there are validation bins that choose it, and values, not margins."""
+    options, data = source.options, source.data
+    return options.stack and options.loss != "hinge" and any(data.usable(c, VAL).any() for c in data.chroms)
