@@ -206,7 +206,7 @@ def test_a_newer_schema_says_which_release_reads_it(mdata, tmp_path, card, cure)
         lambda: load_record(tmp_path / "new"),
         lambda: read_record_file(tmp_path / "x.h5mu", "new"),
     ):
-        with pytest.raises(ChromatellError, match=f"schema 99; .*reads up to 5.*{cure}"):
+        with pytest.raises(ChromatellError, match=f"schema 99; .*reads up to 6.*{cure}"):
             call()
 
 
