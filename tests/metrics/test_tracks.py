@@ -48,7 +48,7 @@ def scored(data):
 
 
 def test_scores_are_those_of_scipy_and_scikit_learn(data):
-    scores = track_scores(*data, threshold=1.0, cut=0.7, block=BLOCK, n_bootstrap=0)
+    scores = track_scores(*data, threshold=1.0, predicted_threshold=0.7, block=BLOCK, n_bootstrap=0)
     x, y, _ = scored(data)
     assert value(scores, "pearson") == pytest.approx(pearsonr(x, y)[0])
     assert value(scores, "spearman") == pytest.approx(spearmanr(x, y)[0])

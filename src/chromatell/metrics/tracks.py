@@ -65,7 +65,7 @@ def track_scores(
     bin_size: int = 50,
     resolutions: Sequence[int] = RESOLUTIONS,
     threshold: float | None = None,
-    cut: float | None = None,
+    predicted_threshold: float | None = None,
     block: int = 1_000_000,
     n_bootstrap: int = 200,
     seed: int | np.random.SeedSequence = 0,
@@ -84,7 +84,7 @@ def track_scores(
         In bp, multiples of `bin_size` that divide `block`: values are first averaged over as many usable bins.
     threshold
         A bin is a peak where it is observed above this; None scores no peaks.
-    cut
+    predicted_threshold
         A bin is called where it is predicted above this; None takes `threshold`.
     block
         In bp, of the windows that are resampled.
@@ -146,7 +146,8 @@ def track_scores(
         x, y = bins.pool(observed), bins.pool(predicted)
         found = Observed(x, bins.where, weights).compare(y)
         if threshold is not None and resolution == min(resolutions):
-            found |= peak_scores(x > threshold, y, threshold if cut is None else cut, bins.where, weights)
+            above = threshold if predicted_threshold is None else predicted_threshold
+            found |= peak_scores(x > threshold, y, above, bins.where, weights)
         for name, (point, change) in found.items():
             rows.append((name, resolution, point, *interval(point, change, within=metric_range(name)), x.size))
     names = ("metric", "resolution", "value", "ci_low", "ci_high", "n")
@@ -304,12 +305,12 @@ def _rmse(s: np.ndarray) -> np.ndarray:
     return np.sqrt(np.divide(s[1], s[0], out=np.full(s[0].shape, np.nan), where=s[0] > 0))
 
 
-def peak_scores(peak: np.ndarray, y: np.ndarray, cut: float, where: np.ndarray, weights: np.ndarray) -> Changes:
-    """Return the scores of calling bins above `cut`, and AP; `peak` is bool (bins,). A cut of NaN makes most NaN."""
+def peak_scores(peak: np.ndarray, y: np.ndarray, threshold: float, where: np.ndarray, weights: np.ndarray) -> Changes:
+    """Return the scores of calling bins above a threshold, and AP; `peak` is bool (bins,). NaN makes most NaN."""
     from chromatell.metrics.ranking import average_precision
 
     n = weights.shape[1]
-    called = y > cut
+    called = y > threshold
     sums = np.stack([np.bincount(where, v, n) for v in (peak & called, called, peak, np.ones(peak.size))])
     found = {}
     for name, above, below in (
@@ -321,7 +322,7 @@ def peak_scores(peak: np.ndarray, y: np.ndarray, cut: float, where: np.ndarray, 
         top, bottom = (
             np.array(k, dtype=float) @ np.column_stack([sums.sum(axis=1), sums @ weights.T]) for k in (above, below)
         )
-        known = (bottom > 0) & (name == "prevalence" or not np.isnan(cut))
+        known = (bottom > 0) & (name == "prevalence" or not np.isnan(threshold))
         value = np.divide(top, bottom, out=np.full(top.shape, np.nan), where=known)
         found[name] = float(value[0]), value[1:] - value[0]
     ap = float(average_precision(peak, y)) if peak.any() else float("nan")

@@ -183,27 +183,27 @@ def call_regions(
     smoothed = {c: smooth(held.values(c, name)[0], held.usable(c), width) for c in chroms}
     calibration = None
     if known:
-        cut, calibration = calibrated(known, name, share, lengths)
+        least, calibration = calibrated(known, name, share, lengths)
     elif threshold is None:
         read = _predictor(held, name, model, fasta)
         streams = np.random.SeedSequence(settings.resolve_seed(seed)).spawn(n_shuffles)
         null = [x for stream in streams for x in _null(held.select(chroms=chroms), read, piece, stream, width)]
-        cut = _threshold(smoothed, null, share, n_shuffles)
+        least = _threshold(smoothed, null, share, n_shuffles)
     else:
-        cut = in_range(threshold, -1e300, 1e300, "threshold", whole=False)
-    tables = [_regions(held, c, values, cut, *lengths) for c, values in smoothed.items()]
+        least = in_range(threshold, -1e300, 1e300, "threshold", whole=False)
+    tables = [_regions(held, c, values, least, *lengths) for c, values in smoothed.items()]
     table = pd.concat(tables, ignore_index=True)
     if known and table.empty:
         top = max((float(np.nanmax(v, initial=-np.inf)) for v in smoothed.values()), default=-np.inf)
         warn(
-            f"Nothing is called: the threshold by known sites is {cut:.4g}, and {name!r} reaches {top:.4g}. Tracks of "
-            "calibrate_on= must be on the scale of those in which regions are called."
+            f"Nothing is called: the threshold by known sites is {least:.4g}, and {name!r} reaches {top:.4g}. Tracks "
+            "of calibrate_on= must be on the scale of those in which regions are called."
         )
     table.insert(3, "name", [f"{name}_{i + 1}" for i in range(len(table))])
-    table.attrs["threshold"] = cut
+    table.attrs["threshold"] = least
     if calibration is not None:
         table.attrs["calibration"] = calibration
-    logger.info("%s: %d regions where it is at least %.4g.", name, len(table), cut)
+    logger.info("%s: %d regions where it is at least %.4g.", name, len(table), least)
     if file is not None:
         _write_bed(table, file, overwrite)
     return table
@@ -294,11 +294,11 @@ def _threshold(smoothed: dict[str, np.ndarray], null: list[np.ndarray], fdr: flo
 
 
 def _regions(
-    tracks: BinnedTracks, chrom: str, values: np.ndarray, cut: float, min_length: int, gap: int
+    tracks: BinnedTracks, chrom: str, values: np.ndarray, threshold: float, min_length: int, gap: int
 ) -> pd.DataFrame:
     """Return the regions of one chromosome, without names."""
     size, end = tracks.bin_size, tracks.chrom_sizes[chrom]
-    starts, ends = intervals(values, cut, size, end, min_length, gap)
+    starts, ends = intervals(values, threshold, size, end, min_length, gap)
     inside = [values[a:b] for a, b in zip(starts, ends, strict=True)]
     return pd.DataFrame(
         {

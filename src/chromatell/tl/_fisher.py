@@ -121,7 +121,7 @@ def fisher(
     >>> mdata.uns["ctl"]["fisher"]["model"].tolist()
     ['mine', 'region_mean', 'knn']
     """
-    _, opened = paired(mdata)
+    _, atac = paired(mdata)
     one_of(split, SPLITS, "split")
     by_f1 = threshold == "f1"
     if not by_f1:
@@ -143,7 +143,7 @@ def fisher(
         check_dense(*values.shape)
         values = np.asarray(values, dtype=np.float32)
     refuse_trained(mdata, model, mdata.obs_names[splits == split], split)
-    trained = _trained(opened, regions)
+    trained = _trained(atac, regions)
     if not trained.all():
         regions, values = regions[trained], values[:, trained]
     seed = settings.resolve_seed(seed)
@@ -151,12 +151,12 @@ def fisher(
     inputs = inputs_of(mdata, [model])
     fitter, kinds = _baselines(mdata, regions, baselines, labels, depth_key, inputs, seed)
 
-    cols = opened.var_names.get_indexer(regions)
+    cols = atac.var_names.get_indexer(regions)
     rows = np.flatnonzero(splits == split)
-    truth = _truth(opened, rows, cols, split)
+    truth = _truth(atac, rows, cols, split)
     if by_f1:
         val = np.flatnonzero(splits == VAL)
-        threshold = best_f1_threshold(values, val, _truth(opened, val, cols, VAL))
+        threshold = best_f1_threshold(values, val, _truth(atac, val, cols, VAL))
     counts = cell_tables(values, rows, truth, float(threshold))
     weights = cell_weights(mdata, rows, split, n_bootstrap, np.random.default_rng(seed))
     table = [_row(model, float(threshold), split, counts, weights, is_baseline=False)]
@@ -164,8 +164,8 @@ def fisher(
     n_called = round(float(counts[:, :2].sum()))
     for kind in [k for k in kinds if k != model]:  # a baseline may itself stand in atac_pred
         predicted = fitter.predict(kind, rows)
-        cut, counts = same_share(predicted, truth, n_called)
-        table.append(_row(kind, cut, split, counts, weights, is_baseline=True))
+        own_threshold, counts = same_share(predicted, truth, n_called)
+        table.append(_row(kind, own_threshold, split, counts, weights, is_baseline=True))
     target = mdata.copy() if copy else mdata
     target.uns[UNS] = {**target.uns.get(UNS, {}), FISHER: pd.DataFrame(table)}
     logger.info(NOTE)
@@ -259,23 +259,23 @@ def same_share(values: np.ndarray, truth: sp.csr_matrix, n_called: int) -> tuple
         return float(np.nextafter(values.max(), np.float32(np.inf))), _tables(
             np.zeros(n_cells), np.zeros(n_cells), truth
         )
-    cut = _nth_largest(values, n_called)
+    threshold = _nth_largest(values, n_called)
     cells = np.repeat(np.arange(n_cells), np.diff(truth.indptr))
     open_values = values[cells, truth.indices]
-    above, tied = _count(values, cut)
+    above, tied = _count(values, threshold)
     share = (n_called - above.sum()) / tied.sum()
-    tp = np.bincount(cells, weights=(open_values > cut) + share * (open_values == cut), minlength=n_cells)
-    return float(cut), _tables(tp, above + share * tied, truth)
+    tp = np.bincount(cells, weights=(open_values > threshold) + share * (open_values == threshold), minlength=n_cells)
+    return float(threshold), _tables(tp, above + share * tied, truth)
 
 
-def _count(values: np.ndarray, cut: np.float32) -> tuple[np.ndarray, np.ndarray]:
-    """Return how many values of each row are above `cut`, and how many equal it."""
+def _count(values: np.ndarray, threshold: np.float32) -> tuple[np.ndarray, np.ndarray]:
+    """Return how many values of each row are above `threshold`, and how many equal it."""
     above = np.zeros(values.shape[0], dtype=np.int64)
     tied = np.zeros(values.shape[0], dtype=np.int64)
     for start in range(0, values.shape[0], _ROWS):
         block = values[start : start + _ROWS]
-        above[start : start + _ROWS] = (block > cut).sum(axis=1)
-        tied[start : start + _ROWS] = (block == cut).sum(axis=1)
+        above[start : start + _ROWS] = (block > threshold).sum(axis=1)
+        tied[start : start + _ROWS] = (block == threshold).sum(axis=1)
     return above, tied
 
 

@@ -43,7 +43,7 @@ class Effects:
         scale = float(np.sqrt(np.square(cells[:, :n_embed] - centre[:n_embed]).mean())) or 1.0
         return cls(cells, centre, scale)
 
-    def fit(self, vectors: np.ndarray, opened: sp.csr_matrix, penalty: float) -> np.ndarray:
+    def fit(self, vectors: np.ndarray, binarized: sp.csr_matrix, penalty: float) -> np.ndarray:
         """Return the terms, float32 (regions, k), given what sequence says, (regions, k), and CSR (regions, cells)."""
         x = (self.cells - self.centre).astype(np.float32)
         k = x.shape[1]
@@ -55,7 +55,7 @@ class Effects:
         out = np.zeros_like(vectors)
         with progress("Fitting regions", len(vectors), "regions") as advance:
             for rows in row_blocks(len(vectors), _REGIONS):
-                y = opened[rows].toarray()
+                y = binarized[rows].toarray()
                 base = vectors[rows] @ self.cells.T
                 e = np.zeros((y.shape[0], k), dtype=np.float32)
                 for _ in range(_STEPS):
@@ -74,14 +74,14 @@ class Effects:
 
 
 def choose_penalty(
-    effects: Effects, vectors: np.ndarray, opened: sp.csr_matrix, new_cells: np.ndarray, opened_new: sp.csr_matrix
+    effects: Effects, vectors: np.ndarray, binarized: sp.csr_matrix, new_cells: np.ndarray, binarized_new: sp.csr_matrix
 ) -> float:
     """Return the penalty with the lowest cross entropy on validation cells, over at most 500 regions."""
     spread = np.unique(np.linspace(0, len(vectors) - 1, min(len(vectors), _TUNE_REGIONS)).astype(int))
-    truth = opened_new[spread].toarray()
+    truth = binarized_new[spread].toarray()
 
     def entropy(penalty: float) -> float:
-        logits = (vectors[spread] + effects.fit(vectors[spread], opened[spread], penalty)) @ new_cells.T
+        logits = (vectors[spread] + effects.fit(vectors[spread], binarized[spread], penalty)) @ new_cells.T
         return float(np.mean(np.logaddexp(0, logits) - truth * logits))
 
     return min(PENALTIES, key=entropy)
