@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 from anndata import AnnData
+from tests.helpers import write_fasta
 
 import chromatell as ctl
 from chromatell import ChromatellError
@@ -22,9 +23,7 @@ def chromosomes():
 
 @pytest.fixture(scope="module")
 def fasta(chromosomes, tmp_path_factory):
-    path = tmp_path_factory.mktemp("fasta") / "toy.fa"
-    path.write_text("".join(f">{name}\n{text}\n" for name, text in chromosomes.items()))
-    return path
+    return write_fasta(tmp_path_factory.mktemp("fasta") / "toy.fa", chromosomes)
 
 
 def regions(chrom, start, end):

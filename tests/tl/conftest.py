@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from tests.helpers import write_fasta
 
 LENGTH, WIDTH, K = 20, 24, 5  # bases read, bases stored, length of the vectors
 REGIONS = [("chr1", 100, 131), ("chr1", 140, 161), ("chr1", 240, 270), ("chr2", 60, 80), ("chr2", 200, 233)]
@@ -64,9 +65,7 @@ def genome() -> dict[str, np.ndarray]:
 
 @pytest.fixture
 def fasta(genome, tmp_path) -> Path:
-    path = tmp_path / "genome.fa"
-    path.write_text("".join(f">{n}\n{''.join('ACGTN'[t] for t in s)}\n" for n, s in genome.items()))
-    return path
+    return write_fasta(tmp_path / "genome.fa", {n: "".join("ACGTN"[t] for t in s) for n, s in genome.items()})
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from chromatell._keys import ATAC_PRED, FISHER, RNA, SPLIT, TEST, UNS, USES_TARGET_ASSAY
+from chromatell._keys import ATAC_PRED, FISHER, REGION, RNA, SPLIT, TEST, UNS, USES_TARGET_ASSAY
 from chromatell.cli._console import libraries_to_stderr, output, step
 from chromatell.cli._files import UsageError, check_folder, check_output, write
 
@@ -145,6 +145,6 @@ def _rna_only(mdata: MuData, file: Path) -> str:
     cell, best = predicted.obs_names[0], int(np.argmax(predicted.X[0]))
     return (
         f"From expression only, with the model in {file}: {predicted.n_obs} cells x {predicted.n_vars} regions; "
-        f"{predicted.var['region'].iloc[best]} is open in {cell} with probability {predicted.X[0, best]:.2f} "
+        f"{predicted.var[REGION].iloc[best]} is open in {cell} with probability {predicted.X[0, best]:.2f} "
         f"(largest difference from the run above {difference:.0e})."
     )

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from chromatell._keys import CHROM, END, START
+from chromatell._keys import CHROM, END, START, TSS_DISTANCE
 from chromatell._validate import ChromatellError, examples
 from chromatell.genome.odd_rows import keep_rows
 
 _COLUMNS = {"Chr": CHROM, "Start": START, "End": END, "Annotation": "annotation"}
-_OPTIONAL = {"Distance to TSS": "tss_distance", "Gene Name": "gene"}
+_OPTIONAL = {"Distance to TSS": TSS_DISTANCE, "Gene Name": "gene"}
 _CURE = "Needed: what annotatePeaks.pl writes to its standard output, tabs and header as they are."
 
 
@@ -77,8 +77,8 @@ def read_homer(path: str | Path) -> pd.DataFrame:
     found[START] -= 1
     label = found["annotation"].str.split(" (", regex=False).str[0].str.strip()
     found["label"] = label.where(label != "NA", "")
-    if "tss_distance" in found:
-        found["tss_distance"] = pd.to_numeric(found["tss_distance"], errors="coerce")
+    if TSS_DISTANCE in found:
+        found[TSS_DISTANCE] = pd.to_numeric(found[TSS_DISTANCE], errors="coerce")
     return found
 
 

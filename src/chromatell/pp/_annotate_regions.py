@@ -270,8 +270,8 @@ def _from_homer(
         REGION_CLASS: pd.Categorical.from_codes(code, categories=pd.Index(names)),
         "homer_annotation": peaks["annotation"].to_numpy(dtype=object)[row],
     }
-    if {"gene", "tss_distance"} <= set(peaks):
-        distance = peaks["tss_distance"].to_numpy()[row]
+    if {"gene", TSS_DISTANCE} <= set(peaks):
+        distance = peaks[TSS_DISTANCE].to_numpy()[row]
         columns[NEAREST_GENE] = peaks["gene"].to_numpy(dtype=object)[row]
         columns[TSS_DISTANCE] = np.array([NO_GENE if np.isnan(d) else int(d) for d in distance], dtype=np.int64)
     logger.info("Regions: HOMER's labels as they are: %s.", ", ".join(names))

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from tests.helpers import write_fasta
 
 import chromatell as ctl
 
@@ -126,5 +127,4 @@ def with_effect(mdata):
 @pytest.fixture(scope="session")
 def fasta(world, tmp_path_factory):
     path = Path(tmp_path_factory.mktemp("genome") / "made_up.fa")
-    path.write_text("".join(f">{name}\n{LETTERS[tokens].tobytes().decode()}\n" for name, tokens in world[1].items()))
-    return path
+    return write_fasta(path, {name: LETTERS[tokens].tobytes().decode() for name, tokens in world[1].items()})
