@@ -13,6 +13,7 @@ threshold of ``obs['ctl_out_of_range']``. Nothing is chosen here.
 from __future__ import annotations
 
 import argparse
+import re
 import warnings
 from collections.abc import Callable, Iterator
 
@@ -130,7 +131,8 @@ def score(
         try:
             pred = ctl.tl.predict(query, model).mod["atac_pred"]
         except ctl.ChromatellError as error:
-            return {"ap": np.nan, "mean": np.nan, "flagged": np.nan, "said": f"refused: {str(error)[:60]}"}
+            refused = "refused: " + re.sub(r"[\d,]+", "N", str(error))[:60]
+            return {"ap": np.nan, "mean": np.nan, "flagged": np.nan, "said": refused}
     text = [str(w.message) for w in said if issubclass(w.category, ctl.ChromatellWarning)]
     flagged = float((pred.obs[OUT] > 1).mean()) if OUT in pred.obs else np.nan
     ap = average_precision_score(truth.ravel(), pred.X.ravel())
