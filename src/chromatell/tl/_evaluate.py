@@ -171,7 +171,8 @@ def evaluate(
     favours the baseline and warns.
 
     Held-out regions are scored for predictions that were made without their ATAC: not for `Dense`, nor for one that
-    was stored before ``pp.split_regions``, where that is known. Another tool's are taken on trust.
+    was stored before ``pp.split_regions`` or with another split. In another data set, regions that a model
+    has read are known by name, and by place: over 5% of them, in half their bases. Another tool's are taken on trust.
 
     Peak memory: one prediction for what is scored at a time, float32, about three times over, and up to 0.2 GB of
     neighbours and sums over them, which serve the next option of a baseline.
