@@ -6,9 +6,11 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from tests.cures.harness import Cure
 from tests.cures.inputs import changed, putting, tracks, trained
+from tests.cures.test_left_out import BIN, fragments
 from tests.cures.test_sequence import XCHROM, _sequenced, bins, sequence
 
 import chromatell as ctl
@@ -56,6 +58,25 @@ def held_out_all_but_one(mdata):
 
 def pwm(mdata):
     return {"pwm": PWM}
+
+
+def rare_gene(mdata):
+    x = mdata.mod["rna"].X.toarray()
+    x[:, 0], x[79, 0] = 0, 3
+    mdata.mod["rna"].X = x
+
+
+def one_type_of_test_cells(mdata):
+    mdata.obs["group"] = np.where(mdata.obs["ctl_split"] == "test", "a", np.where(np.arange(80) % 2, "a", "b"))
+
+
+def untrained(mdata):
+    ctl.models.Dense.setup_mudata(mdata)
+    return {"model": ctl.models.Dense(mdata, n_hidden=4)}
+
+
+def of_fragments(mdata):
+    return {**fragments(mdata), "table": pd.DataFrame({"chrom": ["chr1"], "start": [0], "end": [60_000]})}
 
 
 def saved_tracks(found):
@@ -117,7 +138,54 @@ CELLS = [
         take=("targets",),
     ),
 ]
+CELLS += [
+    Cure("no pairs", SCORE.replace("n_b", "pairs=[], n_b"), "names none of", trained(), take=("pairs",)),
+    Cure("no views", SCORE.replace("['overall']", "[]"), "names no view", trained(), take=("views",)),
+    Cure("axes that are none", "ctl.pl.history(mdata, ax=5)", "axes of matplotlib are needed", trained(), take=("ax",)),
+    Cure(
+        "a gene of no cell that is drawn",
+        "ctl.tl.perturb(mdata, targets=['gene_1'], n_cells=5, seed=0)",
+        "so nothing can be taken out",
+        trained(rare_gene),
+        take=("n_cells",),
+    ),
+    Cure(
+        "one type of test cells",
+        "ctl.tl.rank_regions(mdata, 'group', split='test', n_bootstrap=2, seed=0)",
+        "groups of two or more cells",
+        trained(one_type_of_test_cells),
+        take=("split",),
+    ),
+    Cure(
+        "a strategy of no kind",
+        "model.train(max_epochs=1, seed=0, trainer_kwargs={'strategy': 'fsdp'})",
+        "is not supported",
+        changed(untrained),
+        take=("trainer_kwargs",),
+    ),
+    Cure(
+        "cut sites by overlap",
+        BIN.replace(")", ", count='cut_sites', assign='overlap')"),
+        "is for a fragments file, without",
+        changed(fragments),
+        take=("assign",),
+    ),
+    Cure(
+        "fragments of known cells",
+        "ctl.pp.count_regions(path, table, barcodes=cells, min_fragments=5)",
+        "is for a fragments file without",
+        changed(of_fragments),
+        take=("min_fragments",),
+    ),
+]
 SEQUENCE = [
+    Cure(
+        "labels that nobody has",
+        "ctl.tl.ism(mdata, atac.var_names[:1], groupby='none', window=4)",
+        "has a label in obs",
+        of_sequence(putting("obs/none", np.full(60, None, dtype=object))),
+        take=("groupby",),
+    ),
     Cure(
         "a genome that is read and written",
         "ctl.datasets.simulate_sequence_multiome(n_cells=20, n_regions=10, fasta=fasta, fasta_out='x.fa', seed=0)",

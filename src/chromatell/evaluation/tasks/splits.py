@@ -80,7 +80,7 @@ class Splits:
                 )
             wanted.append(self.cell_kind if name == CROSS_CELL else name)
         if not wanted:
-            raise ChromatellError(f"pairs={pairs!r} names none of {list(KINDS)}. Leave it at None for all.")
+            raise ChromatellError(f"pairs={pairs!r} names none of {list(KINDS)}. Leave it out for all.")
         missing = [name for name in wanted if name not in present]
         if missing:
             n = {k: int((self.regions == k).sum()) for k in (TRAIN, part)}
