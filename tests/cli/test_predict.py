@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+
+import anndata as ad
 import mudata as md
 import numpy as np
 from tests.helpers import predicted
@@ -56,3 +59,21 @@ def test_a_store_is_not_the_output_and_is_never_replaced(shared, query, tmp_path
     (tmp_path / "there.zarr").mkdir()
     assert main([*call, both, "--out-store", str(tmp_path / "there.zarr")]) == 2
     assert "--overwrite does not replace stores of predictions" in capsys.readouterr().err
+
+
+def test_regions_are_a_file_or_names(shared, query, tmp_path, refused, capsys):
+    names = [str(name) for name in ctl.io.read(shared).mod["atac_pred"].var["region"].iloc[[3, 0]]]
+    bed = tmp_path / "new.bed"
+    bed.write_text("".join(re.sub("[:-]", "\t", name) + "\n" for name in names))
+    values = []
+    for i, said in enumerate((",".join(names), bed)):
+        out = tmp_path / f"{i}.h5mu"
+        assert main(["predict", str(query), "--model", str(shared), "-o", str(out), "--regions", str(said)]) == 0
+        values.append(ctl.io.read(out).mod["atac_pred"])
+        assert values[-1].var["region"].tolist() == names
+    want = ctl.tl.predict(ad.read_h5ad(query), model=shared, regions=names).mod["atac_pred"].X
+    for found in values:
+        np.testing.assert_array_equal(found.X, want)
+    capsys.readouterr()
+    said = refused(["predict", query, "--model", shared, "-o", tmp_path / "x.h5mu", "--regions", "peaks"], 1)
+    assert "file of regions 'peaks' is not there" in said

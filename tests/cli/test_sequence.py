@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from tests.helpers import write_fasta
 
 import chromatell as ctl
 from chromatell.cli import main
@@ -76,6 +77,19 @@ def test_ism_is_that_of_the_api(trained, file, tmp_path, capsys):
         assert "ACGT"[expected["tokens"][0, i]] == row.ref
         assert row.effect == pytest.approx(expected["effect"][0, group, "ACGT".index(row.alt), i], rel=1e-5, abs=1e-7)
     assert (found["ref"] != found["alt"]).all()
+
+
+def test_a_file_of_regions_is_told_by_being_there(file, tmp_path):
+    """A pipe, and a list that somebody made, may have any name."""
+    fasta = write_fasta(tmp_path / "g.fa", {"chr1": "".join(np.random.default_rng(0).choice(list("ACGT"), 3000))})
+    tables = []
+    for name in ("peaks.bed", "peaks"):
+        (tmp_path / name).write_text("chr1\t1000\t1500\n")
+        words = ["ism", str(file), "--regions", str(tmp_path / name), "--fasta", str(fasta), "--window", "10"]
+        assert main([*words, "--csv", str(tmp_path / f"{name}.csv"), "--groupby", "none"]) == 0
+        tables.append(pd.read_csv(tmp_path / f"{name}.csv"))
+    assert tables[0]["region"].unique().tolist() == ["chr1:1000-1500"]
+    pd.testing.assert_frame_equal(*tables)
 
 
 def test_bad_calls(file, variants, tmp_path, refused):

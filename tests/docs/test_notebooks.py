@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import json
 import re
+from functools import reduce
 from pathlib import Path
 
 import pytest
@@ -36,6 +38,25 @@ def test_its_code_parses_and_names_what_there_is(cells):
         for node in ast.walk(ast.parse("".join(cell["source"]))):
             if isinstance(node, ast.Attribute) and ast.unparse(node.value) in ("ctl.pp", "ctl.tl", "ctl.pl"):
                 assert node.attr in getattr(ctl, node.value.attr).__all__
+
+
+def test_a_cell_can_be_run_again(cells):
+    """What a cell writes replaces what an earlier run of it left."""
+    for cell in (c for c in cells if c["cell_type"] == "code"):
+        for node in ast.walk(ast.parse("".join(cell["source"]))):
+            if not isinstance(node, ast.Call):
+                continue
+            called, given = ast.unparse(node.func), {k.arg for k in node.keywords}
+            place = called.removeprefix("ctl.").split(".")
+            if called == "tracks.save":
+                function = ctl.data.BinnedTracks.save
+            elif called.startswith("ctl.") and place[0] in ("pp", "tl", "io"):
+                function = reduce(getattr, place, ctl)
+            else:
+                continue
+            writes = place[0] in ("io", "tracks") or given & {"path", "out", "bigwig"}
+            if writes and "overwrite" in inspect.signature(function).parameters:
+                assert "overwrite" in given, ast.unparse(node)
 
 
 def test_the_index_lists_each():

@@ -191,12 +191,12 @@ def test_pvalues_by_cells_are_binomial_and_uniform_where_nothing_differs():
     x = sp.csr_matrix((rng.random((500, 300)) < rng.uniform(0.02, 0.3, 500)[:, None]).astype(np.float32))
     inside, outside = np.arange(200), np.arange(200, 500)
     p = by_cells(x, inside, outside)
-    d, n = x.toarray(), int(x[:, 7].sum())
+    d, n = x.toarray().astype(float), int(x[:, 7].sum())
     for j in (7, 100):
         k, n = int(d[inside, j].sum()), int(d[:, j].sum())
         share = d[inside].sum() / d.sum()
         each = [stats.binomtest(k, n, share, alternative=side).pvalue for side in ("less", "greater")]
-        assert p[j] == pytest.approx(min(1, 2 * min(each)))
+        assert p[j] == pytest.approx(min(1, 2 * min(each)), rel=1e-12)  # of float32 counts too
     assert 0.01 < np.mean(p < 0.05) < 0.09
 
 
@@ -314,3 +314,35 @@ def test_groups_that_are_numbers(mdata):
     mdata.obs["cluster"] = (mdata.obs_names.argsort() % 2).astype(int)
     ctl.tl.rank_regions(mdata, "cluster", groups=[0], n_bootstrap=2, seed=0)
     assert mdata.uns["ctl"]["rank_regions"]["table"]["group"].unique().tolist() == ["0"]
+    for column, groups, reference in (("cluster", [0], 1), ("odd", [False], True)):
+        mdata.obs["odd"] = mdata.obs["cluster"].to_numpy() == 1
+        ctl.tl.rank_regions(mdata, column, groups=groups, reference=reference, n_bootstrap=2, seed=0)
+        found = mdata.uns["ctl"]["rank_regions"]
+        assert found["table"]["group"].unique().tolist() == [str(groups[0])]
+        assert found["settings"]["reference"].iloc[0] == str(reference)
+
+
+def test_regions_that_are_open_in_no_cell_come_last_without_an_effect(mdata):
+    """Their interval would be 0 to 0, above that of each rare region: they were 459 of the first 500 of a rare type."""
+    x = mdata.mod["atac"].X.toarray()
+    x[:, 7] = 0  # nowhere
+    x[:, 8] = 0
+    x[(mdata.obs["kind"] == "c").to_numpy(), 8] = 1  # outside of what is compared below
+    mdata.mod["atac"].X = sp.csr_matrix(x)
+    names = mdata.mod["atac"].var_names
+    for reference, silent in (("rest", {names[7]}), ("a", {names[7], names[8]})):
+        ctl.tl.rank_regions(mdata, "kind", key="atac", groups="b", reference=reference, n_bootstrap=10, seed=0)
+        table = mdata.uns["ctl"]["rank_regions"]["table"]
+        assert set(table["region"][-len(silent) :]) == silent
+        told = table["region"].isin(silent)
+        for column in ("effect", "low", "high", "measured_effect", "measured_pvalue", "measured_fdr"):
+            np.testing.assert_array_equal(table[column].isna(), told)
+        assert table["rank"].tolist() == list(range(1, R + 1))
+        known = table[~told]
+        assert known["low"].is_monotonic_decreasing
+        np.testing.assert_allclose(known["measured_fdr"], stats.false_discovery_control(known["measured_pvalue"]))
+    ctl.pl.rank_regions(mdata, "b", n_top=R)  # draws those that are known, and names the others
+    ctl.tl.rank_regions(mdata, "kind", key="mine", groups="b", reference="a", n_bootstrap=10, seed=0)
+    table = mdata.uns["ctl"]["rank_regions"]["table"].set_index("region")  # a prediction is never 0
+    assert table["effect"].notna().all()
+    assert set(table.index[table["measured_effect"].isna()]) == {names[7], names[8]}

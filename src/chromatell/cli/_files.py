@@ -123,6 +123,21 @@ def check_there(path: Path | None, what: str) -> None:
         raise ChromatellError(f"The {what} {str(path)!r} {'is a folder' if path.is_dir() else 'is not there'}.")
 
 
+def file_or_names(said: Path | str, what: str) -> Path | list[str]:
+    """Return a file of regions, or the names of regions that stand in its place, before anything is read.
+
+    Raises
+    ------
+    ChromatellError
+        It is neither a file nor names such as ``chr1:100-600``, joined by commas.
+    """
+    names = [name.strip() for name in str(said).split(",")]
+    if Path(said).exists() or not all(":" in name for name in names):
+        check_there(Path(said), what)
+        return Path(said)
+    return names
+
+
 def check_data(path: Path | None, *, model: bool = False) -> None:
     """Raise, before the libraries are loaded, where there is no data, or no `model`, to read; a near name is told.
 

@@ -25,7 +25,8 @@ def run(args: argparse.Namespace) -> None:
     from chromatell.tl import ism
 
     mdata = given_cells(args)
-    regions: Any = Path(args.regions) if Path(args.regions).suffix in (".bed", ".gz") else args.regions.split(",")
+    path = Path(args.regions)  # a pipe has no suffix
+    regions: Any = path if path.is_file() or path.suffix in (".bed", ".gz") else args.regions.split(",")
     options = given(args, "window", "batch_size", *NAMED)
     ism(mdata, regions, key=args.key or "xchrom", model=args.model, groupby=args.groupby, fasta=args.fasta, **options)
     table = long_table(mdata.uns[UNS][ISM])

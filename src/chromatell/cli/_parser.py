@@ -197,7 +197,8 @@ def _predict(parser: argparse.ArgumentParser) -> None:
         "--regions",
         type=Path,
         metavar="REGIONS.bed",
-        help="the regions to predict, for a model that reads DNA (default: those of the model)",
+        help="the regions to predict: a BED file, or names joined by commas, such as chr1:100-600 (default: those of "
+        "the model); a model that reads DNA predicts any, another those that overlap its own",
     )
     fasta(parser, "genome of the regions that the model does not hold")
     depth(parser)

@@ -15,6 +15,7 @@ from chromatell.cli._files import (
     check_output,
     check_there,
     check_tracks_output,
+    file_or_names,
     named_signal,
     write,
     write_tracks,
@@ -54,7 +55,7 @@ def _cells(args: argparse.Namespace) -> None:
     check_output(args.output, inputs, overwrite=args.overwrite, store=args.out_store, model=args.model)
     if args.fasta is not None and args.regions is None:
         raise UsageError("--fasta is for regions that the model does not hold. Name them: --regions REGIONS.bed.")
-    check_there(args.regions, "file of regions")
+    regions = None if args.regions is None else file_or_names(args.regions, "file of regions")
     check_there(args.fasta, "FASTA")
     check_data(args.input)
     check_data(args.model, model=True)
@@ -67,7 +68,7 @@ def _cells(args: argparse.Namespace) -> None:
         read(args.input) if given(args, *NAMED) else args.input,
         model=args.model,
         key=args.key,
-        regions=args.regions,
+        regions=regions,
         fasta=args.fasta,
         depth=args.depth or "predicted",
         out=args.out_store,

@@ -22,7 +22,7 @@ def by_cells(x: sp.csr_matrix, inside: np.ndarray, outside: np.ndarray) -> np.nd
 
     The number of open cells in the group, out of all open ones, is binomial with the group's share of the depth.
     """
-    depth = np.asarray(x.sum(axis=1)).ravel()
+    depth = np.asarray(x.sum(axis=1, dtype=np.float64)).ravel()
     k = np.asarray(x[inside].sum(axis=0)).ravel()
     n = k + np.asarray(x[outside].sum(axis=0)).ravel()
     share = depth[inside].sum() / max(depth[inside].sum() + depth[outside].sum(), 1e-12)
@@ -33,7 +33,7 @@ def by_cells(x: sp.csr_matrix, inside: np.ndarray, outside: np.ndarray) -> np.nd
 def by_donors(x: sp.csr_matrix, inside: np.ndarray, outside: np.ndarray, samples: np.ndarray) -> np.ndarray:
     """Return two-sided p-values of the donors' log ratios: paired t where donors have both, Welch's t elsewhere."""
     n = int(samples.max()) + 1
-    depth = np.asarray(x.sum(axis=1)).ravel()
+    depth = np.asarray(x.sum(axis=1, dtype=np.float64)).ravel()
     logs = []
     for cells in (inside, outside):
         of = np.full(x.shape[0], -1)

@@ -36,7 +36,7 @@ def rank_regions(
     *,
     key: str | None = None,
     groups: Sequence[str] | None = None,
-    reference: str = "rest",
+    reference: str | int | bool = "rest",
     sample_key: str | None = None,
     split: str | None = None,
     test: str | None = None,
@@ -87,7 +87,8 @@ def rank_regions(
 
     `table` : pandas.DataFrame
         A row a group and region, each group by `rank`: 1 has the highest lower bound, so that it surely is more open.
-        `effect`, `low`, `high` (log2), `inside`, `outside` (probability at the mean depth). Where measured also
+        `effect`, `low`, `high` (log2; NaN, and last, where the region is open in none of the cells compared), `inside`,
+        `outside` (probability at the mean depth). Where measured also
         `measured_effect`, `measured_inside`, `measured_outside`, `measured_pvalue` (NaN where a group has too few
         donors for the test) and `measured_fdr` (Benjamini and Hochberg, in each group).
     `agreement` : pandas.DataFrame
@@ -122,6 +123,7 @@ def rank_regions(
     240
     """
     result_key(key_added)
+    reference = str(reference)  # a cluster's number, as in `groups`
     level = in_range(level, 0.5, 0.999, "level", whole=False)
     n_bootstrap = in_range(n_bootstrap, 2, 100_000, "n_bootstrap")
     seed = settings.resolve_seed(seed)
@@ -316,19 +318,20 @@ def _table(
     level: float,
 ) -> pd.DataFrame:
     low, high = effects.interval(level)
+    silent = effects.inside[g] + effects.outside[g] == 0  # no cell says anything, and no replicate would: no interval
     columns: dict[str, Any] = {
         "group": name,
         "region": regions,
         "rank": 0,
-        "effect": effects.effect[g],
-        "low": low[g],
-        "high": high[g],
+        "effect": np.where(silent, np.nan, effects.effect[g]),
+        "low": np.where(silent, np.nan, low[g]),
+        "high": np.where(silent, np.nan, high[g]),
         "inside": effects.inside[g],
         "outside": effects.outside[g],
     }
     if measured is not None and p is not None:
         columns |= {
-            "measured_effect": measured.effect[g],
+            "measured_effect": np.where(measured.inside[g] + measured.outside[g] == 0, np.nan, measured.effect[g]),
             "measured_inside": measured.inside[g],
             "measured_outside": measured.outside[g],
             "measured_pvalue": p[g],
