@@ -28,6 +28,8 @@ CALLS = [
     ],
     [*TRACKS, "--target", "A=a.bw", "--target", "B=b.bw", "--smooth", "0"],
     ["evaluate", "in.h5mu", "--csv", "-", "--views", "overall", "-v", "-v"],
+    ["evaluate", "in.h5mu", "--layer", "rna=counts,atac=peak counts"],
+    ["evaluate", "in.zarr", "--threshold", "a=2,b.c=1.5", "--resolutions", "50,100", "--within", "chr1:0-9,chr1:20-40"],
     ["bin", "f.tsv.gz", "-o", "b.h5ad", "--chrom-sizes", "hg38", "--keep-empty"],
     ["report", "in.h5mu", "-o", "r.html", "--title", 'A "title" \\ with\ttab'],
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import inspect
 from dataclasses import fields
+from pathlib import Path
 
 import anndata as ad
 import mudata as md
@@ -17,6 +18,7 @@ import chromatell as ctl
 from chromatell.cli import main
 from chromatell.cli._parser import build_parser, commands_of
 from chromatell.cli._signatures import FAMILIES, NOT_TYPED, assigned, keywords, option_names, settable
+from chromatell.evaluation.tasks import TASKS
 from chromatell.models import family_class
 from chromatell.models.atacformer._module import AtacFormerConfig
 from chromatell.models.atacformer._sentences import Masking
@@ -38,7 +40,8 @@ def real(call):
     place, name = call.split(".")
     function = getattr(ctl.tl, name) if place == "tl" else family_class(name).__init__
     found = inspect.signature(function).parameters.values()
-    return {p.name for p in found if p.kind is inspect.Parameter.KEYWORD_ONLY}
+    of_tasks = {name for task in TASKS for name in task.own_options} if call == "tl.evaluate" else set()
+    return {p.name for p in found if p.kind is inspect.Parameter.KEYWORD_ONLY} | of_tasks
 
 
 @pytest.mark.parametrize("command", CALLS)
@@ -72,6 +75,36 @@ def test_types_and_words_are_those_of_the_source():
 )
 def test_any_other_option_of_a_model(text, want):
     assert assigned(text) == want
+
+
+@pytest.mark.parametrize(
+    ("option", "text", "want"),
+    [
+        ("resolutions", "50,1000", [50, 1000]),
+        ("threshold", "0.5", 0.5),
+        ("threshold", "H3K4me3=2,a=b=1.5", {"H3K4me3": 2.0, "a=b": 1.5}),
+        ("motifs", "motifs.meme", "motifs.meme"),
+        ("motifs", "CTCF,MA0139.2", ["CTCF", "MA0139.2"]),
+        ("within", "chr1:0-500,chr2:5-9", ["chr1:0-500", "chr2:5-9"]),
+        ("within", "measured.bed", Path("measured.bed")),
+        ("block", "100000", 100_000),
+        ("targets", "a,b", ["a", "b"]),
+    ],
+)
+def test_options_of_one_kind_of_data_are_as_python_takes_them(option, text, want):
+    assert vars(build_parser().parse_args(["evaluate", "IN", f"--{option}", text]))[option] == want
+
+
+@pytest.mark.parametrize(
+    ("option", "text", "message"),
+    [
+        ("resolutions", "50,x", "is not whole numbers joined by commas"),
+        ("threshold", "high", "is neither a number nor names with theirs"),
+        ("threshold", "a=1,2", "has a number without a name"),
+    ],
+)
+def test_what_python_would_not_take(option, text, message, refused):
+    assert message in refused(["evaluate", "IN.zarr", f"--{option}", text], 2)
 
 
 @pytest.mark.parametrize("text", ["n_latent", "=3", "n-latent=3"])

@@ -156,6 +156,8 @@ def _value(value: Any) -> str:
         return _value(os.fspath(value))
     if isinstance(value, tuple) and len(value) == 2:  # NAME=VALUE
         return _value(f"{value[0]}={value[1]}")
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_value(str(name))} = {_value(v)}" for name, v in value.items()) + "}"
     if isinstance(value, list):
         return "[" + ", ".join(_value(v) for v in value) + "]"
     return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")

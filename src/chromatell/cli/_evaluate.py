@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from chromatell._keys import EVALUATION, GAINS, UNS
 from chromatell.cli._choices import check_scored
@@ -21,13 +21,12 @@ from chromatell.cli._files import (
     write_tracks,
 )
 from chromatell.cli._prepare import given
-from chromatell.cli._signatures import NAMED
+from chromatell.cli._signatures import keywords
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_OF_CELLS = ("top", "max_regions", *NAMED)
-_OF_TRACKS = ("targets", "resolutions", "threshold", "within", "block")
+    from chromatell.evaluation.run import Task
 
 
 def run(args: argparse.Namespace) -> None:
@@ -35,7 +34,8 @@ def run(args: argparse.Namespace) -> None:
     check_scored(args)
     check_data(args.input)
     check_table(args)
-    check_there(args.within, "file of --within")
+    if isinstance(args.within, Path):  # not names of regions
+        check_there(args.within, "file of --within")
 
     from chromatell.data._tracks_store import is_tracks_store
 
@@ -46,9 +46,6 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _cells(args: argparse.Namespace) -> None:
-    for option in _OF_TRACKS:
-        if getattr(args, option) is not None:
-            raise UsageError(f"--{option} is of tracks; {str(args.input)!r} holds cells.")
     of_bins, of_both = (".h5ad", ".zarr"), (".h5mu", ".zarr")
     if args.output is not None:
         possible = {".h5ad": of_bins, ".h5mu": of_both}.get(args.input.suffix, (".h5mu", *of_bins))
@@ -57,26 +54,16 @@ def _cells(args: argparse.Namespace) -> None:
     from anndata import AnnData
 
     from chromatell.cli._tables import gains, kinds, leaderboard
+    from chromatell.evaluation.tasks import BinTask, CellTask
     from chromatell.io import read
     from chromatell.tl import evaluate
 
+    _check_kind(args, "cells", BinTask, CellTask)
     mdata = read(args.input)
     holds, suffixes = ("one AnnData", of_bins) if isinstance(mdata, AnnData) else ("a MuData", of_both)
     if args.output is not None and args.output.suffix not in suffixes:
         raise UsageError(f"{args.input} holds {holds}: the output must end in {' or '.join(suffixes)}.")
-    evaluate(
-        mdata,
-        args.models,
-        baselines=_baselines(args),
-        split=args.split,
-        pairs=args.pairs,
-        views=args.views,
-        labels=None if args.labels == "none" else args.labels,
-        depth_key=args.depth_key,
-        n_bootstrap=args.n_bootstrap,
-        seed=args.seed,
-        **given(args, "removed", "motifs", "regions", *_OF_CELLS),
-    )
+    evaluate(mdata, args.models, **_options(args))
     if args.output is not None:
         write(mdata, args.output)
     if _write_csv(mdata.uns[UNS][EVALUATION], args.csv):
@@ -94,9 +81,9 @@ def _cells(args: argparse.Namespace) -> None:
 
 
 def _tracks(args: argparse.Namespace) -> None:
-    for option in ("pairs", "depth_key", "removed", "motifs", *_OF_CELLS):
-        if getattr(args, option) is not None:
-            raise UsageError(f"--{option.replace('_', '-')} is of cells; {str(args.input)!r} holds tracks.")
+    from chromatell.evaluation.tasks import TrackTask
+
+    _check_kind(args, "tracks", TrackTask)
     if args.output is not None:
         check_tracks_output(args.output, [args.input], overwrite=args.overwrite)
 
@@ -105,9 +92,7 @@ def _tracks(args: argparse.Namespace) -> None:
     from chromatell.tl import evaluate
 
     tracks = BinnedTracks.open(args.input)
-    options = {"views": args.views, "n_bootstrap": args.n_bootstrap, "seed": args.seed}
-    options |= given(args, "regions", *_OF_TRACKS)
-    evaluate(tracks, args.models, baselines=_baselines(args), split=args.split, **options)
+    evaluate(tracks, args.models, **_options(args))
     table = tracks.uns[UNS][EVALUATION]
     if args.output is not None:
         write_tracks(tracks, args.output)
@@ -122,8 +107,25 @@ def _tracks(args: argparse.Namespace) -> None:
             console.print("", improved)
 
 
-def _baselines(args: argparse.Namespace) -> str | list[str] | None:
-    return {"all": "all", "none": None}.get(",".join(args.baselines), args.baselines)
+def _check_kind(args: argparse.Namespace, holds: str, *kinds: type[Task]) -> None:
+    """Raise where an option says nothing of the kinds of data that a file may hold."""
+    from chromatell.evaluation.tasks import TASKS, has_option
+
+    for option in keywords("tl.evaluate"):
+        if getattr(args, option) is not None and not any(has_option(kind, option) for kind in kinds):
+            others = " or ".join(task.called for task in reversed(TASKS) if has_option(task, option))
+            raise UsageError(f"--{option.replace('_', '-')} is of {others}; {str(args.input)!r} holds {holds}.")
+
+
+def _options(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the keywords of ``ctl.tl.evaluate`` that were given, as Python takes them."""
+    found = given(args, *keywords("tl.evaluate"))
+    found["baselines"] = {"all": "all", "none": None}.get(",".join(args.baselines), args.baselines)
+    if found.get("labels") == "none":
+        found["labels"] = None
+    if found.get("regions") == ["predictable"]:
+        found["regions"] = "predictable"
+    return found
 
 
 def _write_csv(table: pd.DataFrame, path: Path | None) -> bool:

@@ -74,11 +74,6 @@ def positive(text: str) -> int:
     return _number(text, int, lambda x: x >= 1, "a whole number from 1")
 
 
-def sizes(text: str) -> list[int]:
-    """Return the whole numbers between commas."""
-    return [positive(word) for word in text.split(",")]
-
-
 def odd(text: str) -> int:
     """Return an odd whole number from 1."""
     return _number(text, int, lambda x: x >= 1 and x % 2 == 1, "an odd whole number from 1")

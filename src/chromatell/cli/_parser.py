@@ -16,13 +16,11 @@ from chromatell.cli._options import (
     fasta,
     files,
     natural,
-    not_negative,
     positive,
     predictions_store,
     seed,
     share,
     signal,
-    sizes,
     table,
 )
 from chromatell.cli._signatures import add_keywords, keywords, listed, option_names
@@ -226,7 +224,6 @@ def _evaluate(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--labels",
-        default="cell_type",
         metavar="COLUMN",
         help="column of obs with cell types, or none (default: cell_type)",
     )
@@ -255,19 +252,6 @@ def _evaluate(parser: argparse.ArgumentParser) -> None:
     )
     seed(parser)
     add_keywords(parser, keywords("tl.evaluate").values(), option_names(parser))
-    parser.add_argument("--motifs", type=listed, metavar="A,B", help="for motif_ridge: a MEME file, or names of JASPAR")
-    tracks = parser.add_argument_group("of tracks", "--regions names chromosomes.")
-    tracks.add_argument("--targets", type=listed, metavar="A,B", help="tracks to score (default: all targets)")
-    tracks.add_argument(
-        "--resolutions", type=sizes, metavar="A,B", help="bp of the bins compared (default: 50,1000,10000)"
-    )
-    tracks.add_argument(
-        "--threshold", type=not_negative, metavar="X", help="a bin is a peak where the raw target is above (default: 0)"
-    )
-    tracks.add_argument("--within", type=Path, metavar="X.bed", help="score bins in these regions only")
-    tracks.add_argument(
-        "--block", type=positive, metavar="BP", help="windows that are resampled for intervals (default: 1000000)"
-    )
 
 
 def _report(parser: argparse.ArgumentParser) -> None:

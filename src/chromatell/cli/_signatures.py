@@ -17,6 +17,7 @@ FAMILIES = ("dense", "xchrom", "atacformer", "nascent")
 _MODELS = {"dense": "Dense", "xchrom": "XChrom", "atacformer": "AtacFormer", "nascent": "Nascent"}
 
 _UNPACKED = "Unpack[Modalities]"
+_REGION = re.compile(r"\S+:\d+-\d+")
 NAMED = ("rna", "atac", "layer")  # what every verb of cells calls what it reads
 
 # keywords that no option stands for: objects of Python, what a command does anyhow, where it finds what it wrote
@@ -70,16 +71,31 @@ def keywords(call: str) -> dict[str, Keyword]:
     groups = [ast.literal_eval(d.args[0]) for d in calls if ast.unparse(d.func) == "documented"]
     shared = [item for group in ("modalities", *groups) for item in TEXTS[group].items()]
     about = {name: _first(text) for names, text in shared for name in names.split(", ")}
-    about |= _described(ast.get_docstring(told) or "")
+    about |= {name: _first(text) for name, text in _described(ast.get_docstring(told) or "").items()}
     own = {arg.arg: ast.unparse(arg.annotation or ast.Name("Any")) for arg in made.args.kwonlyargs}
     if made.args.kwarg is not None and ast.unparse(made.args.kwarg.annotation or ast.Name("Any")) == _UNPACKED:
         own |= _modalities()
+    if call == "tl.evaluate":
+        own |= _of_tasks()
+        said = _described(ast.get_docstring(told) or "")["options"]
+        about |= {n: _first(text) for n, text in re.findall(r"`(\w+)`: (.*?)(?=\s`\w+`: |\Z)", said, flags=re.S)}
     return {n: Keyword(n, kind, about[n]) for n, kind in own.items() if n not in NOT_TYPED.get(call, ())}
 
 
 def _modalities() -> dict[str, str]:
     """Return the keywords that `chromatell.data.named.modalities` adds to a verb, and their types."""
     return _fields(_defined(ast.parse((_PACKAGE / "data" / "named.py").read_text(encoding="utf-8")), "Modalities"))
+
+
+def _of_tasks() -> dict[str, str]:
+    """Return the options that kinds of data add to ``ctl.tl.evaluate``, and their types: the TypedDicts of tasks."""
+    found: dict[str, str] = {}
+    for path in sorted((_PACKAGE / "evaluation" / "tasks").glob("*.py")):
+        classes = [n for n in ast.parse(path.read_text(encoding="utf-8")).body if isinstance(n, ast.ClassDef)]
+        for told in classes:
+            if any(ast.unparse(base) == "TypedDict" for base in told.bases):
+                found |= _fields(told)
+    return found
 
 
 def _fields(told: ast.FunctionDef | ast.ClassDef) -> dict[str, str]:
@@ -134,6 +150,38 @@ def layers(text: str) -> str | dict[str, str]:
     return {mod: layer for mod, _, layer in parts}
 
 
+def numbers(text: str) -> list[int]:
+    """Return the whole numbers between commas."""
+    try:
+        return [int(word) for word in listed(text)]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not whole numbers joined by commas, such as 50,1000") from None
+
+
+def number_or_numbers(text: str) -> float | dict[str, float]:
+    """Return a number, or a dict of name to number, of ``H3K4me3=2,H3K27ac=1.5``."""
+    try:
+        if "=" not in text:
+            return float(text)
+        found = {name: float(number) for name, _, number in (word.rpartition("=") for word in listed(text))}
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor names with theirs: H3K4me3=2") from None
+    if "" in found:
+        raise argparse.ArgumentTypeError(f"{text!r} has a number without a name; needed: H3K4me3=2,H3K27ac=1.5")
+    return found
+
+
+def file_or_names(text: str) -> str | list[str]:
+    """Return the path of a file, or one name, as it is; names joined by commas as a list."""
+    return text if "," not in text or Path(text).is_file() else listed(text)
+
+
+def file_or_regions(text: str) -> Path | list[str]:
+    """Return names of regions as a list, and anything else as the path of a file."""
+    names = listed(text)
+    return names if all(_REGION.fullmatch(name) for name in names) else Path(text)
+
+
 def assigned(text: str) -> tuple[str, Any]:
     """Return name and value of NAME=VALUE; what does not read as a number, true, false or a list is text."""
     name, equals, value = text.partition("=")
@@ -145,6 +193,15 @@ def assigned(text: str) -> tuple[str, Any]:
         return name, value
 
 
+# types that are more than the sum of their parts
+_WHOLE: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("Sequence[int]", {"type": numbers, "metavar": "N,N"}),
+    ("Mapping[str, float]", {"type": number_or_numbers, "metavar": "X"}),
+    ("Motifs", {"type": file_or_names, "metavar": "FILE"}),
+    ("DataFrame | Sequence[str]", {"type": file_or_regions, "metavar": "X.bed"}),
+)
+
+
 def _defined(tree: ast.Module | ast.ClassDef, name: str) -> ast.FunctionDef | ast.ClassDef:
     return next(n for n in tree.body if isinstance(n, ast.FunctionDef | ast.ClassDef) and n.name == name)
 
@@ -153,6 +210,9 @@ def _typed(annotation: str) -> dict[str, Any] | None:
     """Return what argparse takes for a type, None where nobody can type it."""
     if choices := re.match(r"Literal\[(.*?)\]", annotation):
         return {"choices": ast.literal_eval(f"({choices[1]},)")}
+    for kind, typed in _WHOLE:
+        if kind in annotation:
+            return dict(typed)
     kinds = [kind.strip() for kind in re.sub(r"\[[^]]*\]", "", annotation).split("|")]
     for kind, typed in (
         ("Layer", {"type": layers, "metavar": "NAME"}),
@@ -171,11 +231,11 @@ def _typed(annotation: str) -> dict[str, Any] | None:
 
 
 def _described(docstring: str) -> dict[str, str]:
-    """Return the first sentence of each parameter of a numpydoc docstring."""
+    """Return the text of each parameter of a numpydoc docstring."""
     section = re.search(r"^Parameters\n-+\n(.*?)(?=^\S[^\n]*\n-{3,}\n|\Z)", docstring, flags=re.M | re.S)
     found = {}
     for names, text in re.findall(r"^(\S[^\n]*)\n((?:(?:[ ]+[^\n]*)?\n)+)", section[1] + "\n" if section else "", re.M):
-        found.update(dict.fromkeys((name.strip() for name in names.split(",")), _first(text)))
+        found.update(dict.fromkeys((name.strip() for name in names.split(",")), text))
     return found
 
 

@@ -98,10 +98,10 @@ def evaluate(
         Options of one kind of data, see the table in Notes. `motifs`: a MEME file, or names in JASPAR, or what else
         ``ctl.genome.motifs.read_motifs`` takes, for the baseline `motif_ridge`. `removed`: share of each scored cell's
         open bins that is taken out and asked for; default 0.2. `targets`: names of the tracks to score; default all of
-        the role. `resolutions`: in bp; default (50, 1000, 10000). `threshold`: a bin is a peak where the raw target is
-        above; one number, or one a target; default 0. `within`: score bins in these regions only, such as those that
-        were measured: a BED file, a table, or names; default all. `block`: bp of the windows that are resampled;
-        default 1 Mb.
+        the role. `resolutions`: bp over which a track is averaged; default (50, 1000, 10000). `threshold`: a bin is a
+        peak where the raw target is above; one number, or one a target; default 0. `within`: score bins in these
+        regions only, such as those that were measured: a BED file, a table, or names; default all. `block`: bp of the
+        windows that are resampled; default 1 Mb.
 
     Returns
     -------
