@@ -19,7 +19,6 @@ import chromatell as ctl
 from chromatell._keys import OWN_ATAC
 from chromatell.cli import _choices, _main, main
 from chromatell.evaluation.tasks.bins import BASELINES_OF
-from chromatell.evaluation.tasks.bins import VIEWS as BIN_VIEWS
 from chromatell.evaluation.tasks.splits import KINDS
 from chromatell.evaluation.views.registry import view_names
 from chromatell.genome.builds import _ALIASES, BUILDS
@@ -194,7 +193,9 @@ def test_the_names_are_those_that_the_families_know():
     assert known["architecture"]["nascent"] == tuple(ARCHITECTURES)
     assert {name.lower() for name in _choices.BUILDS} == {*BUILDS, *_ALIASES}
     views, pairs, baselines = (_choices.EVALUATE[option] for option in ("views", "pairs", "baselines"))
-    assert views == {"cells": view_names("pairs"), "cells x bins": BIN_VIEWS, "tracks": view_names("tracks")}
+    own_bins = view_names("pairs", own_bins=True)
+    assert own_bins == ("overall", "per_cell", "depth_matched")
+    assert views == {"cells": view_names("pairs"), "cells x bins": own_bins, "tracks": view_names("tracks")}
     assert pairs == {"cells": KINDS, "cells x bins": OWN_ATAC}
     of_bins = tuple(dict.fromkeys(kind for kinds in BASELINES_OF.values() for kind in kinds))
     assert baselines == {"cells": tuple(BASELINES), "cells x bins": of_bins, "tracks": tuple(TRACK_BASELINES)}

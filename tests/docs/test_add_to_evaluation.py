@@ -9,11 +9,12 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
+from tests.tl.made_bins import made, some_bins
 
 import chromatell as ctl
 from chromatell import ChromatellError
 from chromatell.evaluation.tasks import TASKS
-from chromatell.evaluation.views.registry import VIEWS
+from chromatell.evaluation.views.registry import VIEWS, view_names
 from chromatell.models.baselines import cells, protocol
 
 PAGE = Path(__file__).parents[2] / "docs" / "contributing" / "add-a-view.md"
@@ -78,6 +79,33 @@ def test_the_baseline_is_known_to_all_verbs_once_it_is_registered(page, mdata):
     assert done.uns["ctl"]["fisher"]["model"].tolist() == ["true", "shrunken_mean"]
     with pytest.raises(ctl.ChromatellError, match="'shrunken_mean' is the name of a baseline"):
         ctl.tl.add_prediction(mdata, mdata["atac_pred"].X, key="shrunken_mean")
+
+
+def test_the_view_of_cells_x_bins(page):
+    bins = some_bins()
+    model = made(bins)
+    options = {"baselines": "bin_frequency_depth", "pairs": "completion", "n_bootstrap": 50, "seed": 0}
+    ctl.tl.evaluate(bins, {"made": model}, views="top_regions", **options)
+    table = bins.uns["ctl"]["evaluation"].set_index("model")
+    seen = next(data for data in model.read if set(bins[data.obs_names].obs["ctl_split"]) == {"test"})
+    was_open = (bins[seen.obs_names].X > 0).toarray()
+    read = (seen.X > 0).toarray()
+    assert (was_open & ~read).any(axis=1).all()
+    p = np.where(read, -1, model.score.loc[seen.obs_names].to_numpy(dtype=np.float32))
+    best = np.argsort(-p, axis=1, kind="stable")[:, :10]
+    by_hand = np.take_along_axis(was_open, best, axis=1).mean()
+    assert table.loc["made", "value"] == pytest.approx(by_hand)
+    assert table.loc["made", "ci_low"] < by_hand < table.loc["made", "ci_high"]
+    assert "top_regions" in view_names("pairs", own_bins=True)
+    ctl.tl.evaluate(bins, {"made": model}, **options)
+    assert list(dict.fromkeys(bins.uns["ctl"]["evaluation"]["view"])) == [
+        "overall", "per_cell", "depth_matched", "top_regions",
+    ]  # fmt: skip
+
+
+def test_a_view_that_compares_every_pair_is_not_of_cells_x_bins(page):
+    with pytest.raises(ctl.ChromatellError, match="views='profile' is not known"):
+        ctl.tl.evaluate(some_bins(), [], views="profile")
 
 
 def test_the_kind_of_data(page):

@@ -63,9 +63,9 @@ class Request:
         """Return the kinds of baselines asked for, ``['all']`` for each that the data allows; none for None."""
         return [] if self.baselines is None else listed(self.baselines)
 
-    def views_of(self, kind: str) -> tuple[str, ...]:
-        """Return the views asked for, checked."""
-        every = view_names(kind)
+    def views_of(self, kind: str, *, own_bins: bool = False) -> tuple[str, ...]:
+        """Return the views asked for, checked; with `own_bins`, among those in which removed bins are scored."""
+        every = view_names(kind, own_bins=own_bins)
         views = every if self.views is None else tuple(one_of(v, every, "views") for v in listed(self.views))
         if not views:
             raise ChromatellError(f"views=[] names no view. Leave it out for all of them: {', '.join(every)}.")

@@ -39,7 +39,6 @@ from chromatell.models.baselines.bins import (
     truncated,
 )
 
-VIEWS = ("overall", "per_cell", "depth_matched")  # in which removed bins are scored
 BASELINES_OF = {COMPLETION: COMPLETIONS, LABELS: LABELLERS, EMBEDDING: EMBEDDERS}  # what stands beside the models
 _MOST_CELLS = 10_000  # an embedding is scored on so many
 _SUPERVISED = "_supervised"  # follows the name of the label that an embedding was trained with
@@ -99,8 +98,7 @@ class BinTask(Task):
         self.kinds = OWN_ATAC if request.pairs is None else tuple(listed(request.pairs))
         for kind in self.kinds:
             one_of(kind, OWN_ATAC, "pairs")
-        every = VIEWS if request.views is None else listed(request.views)
-        self.views = tuple(one_of(v, VIEWS, "views") for v in every)
+        self.views = request.views_of("pairs", own_bins=True)
         self.removed = in_range(request.options.get("removed", 0.2), 0.01, 0.99, "removed", whole=False)
         self.baselines = self._asked_baselines()
         self.cols = self._scored_bins()

@@ -143,7 +143,7 @@ class Pairs(Truth):
         return np.sum(held, axis=0) if held else None
 
 
-@view("overall", of="pairs")
+@view("overall", of="pairs", own_bins=True)
 def overall(pairs: Pairs, prediction: Prediction) -> Found:
     """All pairs: AUROC, AP and ``(AP - p) / (1 - p)`` at prevalence p."""
     found = pairs.over_pairs(prediction)
@@ -160,7 +160,7 @@ def overall(pairs: Pairs, prediction: Prediction) -> Found:
     yield Curve("pr", found.pr)
 
 
-@view("per_cell", of="pairs")
+@view("per_cell", of="pairs", own_bins=True)
 def per_cell(pairs: Pairs, prediction: Prediction) -> Found:
     """Over regions, mean over the cells with both classes: AUROC and AP."""
     p = prediction.values
@@ -199,7 +199,7 @@ def per_region(pairs: Pairs, prediction: Prediction) -> Found:
     yield _mean_over_regions(pairs, "per_region", "ap", ap)
 
 
-@view("depth_matched", of="pairs", needs=["depth"])
+@view("depth_matched", of="pairs", needs=["depth"], own_bins=True)
 def depth_matched(pairs: Pairs, prediction: Prediction) -> Found:
     """Per region, AUROC over pairs of cells whose true depths differ by at most 3%; over the `top` regions."""
     p, by_cell = prediction.values, pairs.cells_resampled

@@ -125,6 +125,9 @@ class View:
         Metrics of which less is better.
     aside
         Metrics that do not say by themselves which prediction is better: no baseline is chosen by them.
+    own_bins
+        Of 'pairs': whether bins that were removed from a cell are scored in it. Its function then compares no pair that
+        is in the truth's `left_out`, the open bins that a model still reads.
     """
 
     name: str
@@ -133,6 +136,7 @@ class View:
     needs: frozenset[str]
     lower_is_better: frozenset[str]
     aside: frozenset[str] | None  # None is all of them
+    own_bins: bool = False
 
 
 VIEWS: dict[tuple[str, str], View] = {}
@@ -145,6 +149,7 @@ def view(
     needs: Iterable[str] = (),
     lower_is_better: Iterable[str] = (),
     aside: Iterable[str] | None = (),
+    own_bins: bool = False,
 ) -> Callable[[Callable[[Any, Prediction], Iterator[Score | Curve]]], Any]:
     """Register a function as a view; see `View` for what is said of it."""
 
@@ -152,15 +157,19 @@ def view(
         if (of, name) in VIEWS:
             raise ChromatellError(f"There is a view {name!r} of {of!r} already. Choose another name.")
         apart = None if aside is None else frozenset(aside)
-        VIEWS[of, name] = View(name, of, function, frozenset(needs), frozenset(lower_is_better), apart)
+        VIEWS[of, name] = View(name, of, function, frozenset(needs), frozenset(lower_is_better), apart, own_bins)
         return function
 
     return register
 
 
-def view_names(of: str, *, needs: str | None = None) -> tuple[str, ...]:
-    """Return the names of the views of a kind of truth, in the order of the tables; with `needs`, of those that do."""
-    return tuple(v.name for v in VIEWS.values() if v.of == of and (needs is None or needs in v.needs))
+def view_names(of: str, *, needs: str | None = None, own_bins: bool = False) -> tuple[str, ...]:
+    """Return the names of the views of a kind of truth, in the order of the tables.
+
+    With `needs`, of those that need this; with `own_bins`, of those in which removed bins are scored.
+    """
+    found = [v for v in VIEWS.values() if v.of == of and (v.own_bins or not own_bins)]
+    return tuple(v.name for v in found if needs is None or needs in v.needs)
 
 
 def chooses(of: str, score: Score) -> bool:
