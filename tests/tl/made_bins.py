@@ -8,20 +8,21 @@ import pandas as pd
 
 import chromatell as ctl
 from chromatell.models._base import ChromatinModel
+from chromatell.models._declared import Declared
 
 TINY = {"d": 16, "k": 8, "n_hidden": 32, "n_layers": 1, "n_heads": 2, "train_kwargs": {"max_epochs": 2}, "seed": 0}
 
 
-class Made(ChromatinModel):
-    """A model that says what it was told to."""
+class MadeBins(ChromatinModel):
+    """A model that says of bins what it was told to, and nothing of cells."""
 
     family = "made"
     reads_atac = True
     var_names = None
     __abstractmethods__ = frozenset()
 
-    def __init__(self, score: pd.DataFrame, embedding: pd.DataFrame | None = None, labels: dict | None = None):
-        self.score, self.embedding, self.labels = score, embedding, labels or {}
+    def __init__(self, score: pd.DataFrame):
+        self.score = score
         self.var_names = {"rna": [], "atac": list(score.columns)}
         self.read: list[ad.AnnData] = []
         self.trained_cells = {}
@@ -30,12 +31,24 @@ class Made(ChromatinModel):
         self.read.append(data)
         return self.score.loc[data.obs_names, list(regions)].to_numpy(dtype=np.float32)
 
+
+class Made(MadeBins):
+    """One that says an embedding and labels of cells too."""
+
+    declared = Declared(cell_columns=True)
+    __abstractmethods__ = frozenset()
+
+    def __init__(self, score: pd.DataFrame, embedding: pd.DataFrame | None = None, labels: dict | None = None):
+        super().__init__(score)
+        self.embedding, self.labels = embedding, labels or {}
+
     def embed_and_label(self, data, *, sentence=True):
         z = None if self.embedding is None else self.embedding.loc[data.obs_names].to_numpy()
         return z, {key: table.loc[data.obs_names] for key, table in self.labels.items()}
 
 
-Made.__abstractmethods__ = frozenset()
+for one in (MadeBins, Made):
+    one.__abstractmethods__ = frozenset()
 
 
 def some_bins() -> ad.AnnData:

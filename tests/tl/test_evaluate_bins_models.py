@@ -10,7 +10,7 @@ import pytest
 import scipy.sparse as sp
 from matplotlib.figure import Figure
 from sklearn.metrics import f1_score
-from tests.tl.made_bins import TINY, made, some_bins, table, typed, value
+from tests.tl.made_bins import TINY, MadeBins, made, some_bins, table, typed, value
 
 import chromatell as ctl
 from chromatell._validate import ChromatellError, ChromatellWarning
@@ -162,6 +162,21 @@ def test_wrong_input_names_the_cure_and_changes_nothing(bins, trained):
         ctl.tl.evaluate(ctl.datasets.simulate_multiome(60, 20, 30, seed=0), removed=0.2)
     with pytest.raises(ChromatellError, match="models= as a dict is for cells x bins"):
         ctl.tl.evaluate(ctl.datasets.simulate_multiome(60, 20, 30, seed=0), model)
+
+
+def test_a_family_that_says_nothing_of_cells_is_scored_by_its_bins(bins):
+    """As another one with the same scores is; embeddings are compared without it, and labels, which none has, not."""
+    adata, quiet = bins.copy(), MadeBins(made(bins).score)
+    assert not hasattr(quiet, "embed_and_label")
+    ctl.tl.evaluate(adata, {"quiet": quiet, "made": made(bins)}, n_bootstrap=5, seed=0)
+    scores = table(adata)
+    found = scores[scores["pairs"] == "completion"]
+    columns = ["view", "metric", "value", "ci_low", "ci_high", "n"]
+    one, other = (found.loc[found["model"] == name, columns].reset_index(drop=True) for name in ("quiet", "made"))
+    assert len(one) >= 5
+    pd.testing.assert_frame_equal(one, other)
+    assert set(scores.loc[scores["pairs"] == "embedding", "model"]) == {"lsi"}
+    assert set(scores["pairs"]) == {"completion", "embedding"}
 
 
 def bins_with_context(bins):

@@ -19,7 +19,8 @@ class Declared:
     sequence
         It predicts regions that it never saw from a FASTA.
     cell_columns
-        It says something of cells beside their regions: an embedding, labels.
+        It says something of cells beside their regions, an embedding or labels: it has the methods `embed_and_label`,
+        which `tl.evaluate` asks, and `cell_columns`, which `tl.predict` does.
     bf16_on_cpu
         bfloat16 trains it faster on a CPU that has the instructions, and as well.
     two_losses

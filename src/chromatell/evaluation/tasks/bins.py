@@ -200,9 +200,13 @@ class BinTask(Task):
 
     @cached_property
     def _said(self) -> dict[str, tuple[np.ndarray | None, dict[str, pd.DataFrame]]]:
-        """What each model says of the cells, which it reads whole: an embedding, and probabilities of labels."""
+        """What models say of the cells, which they read whole: an embedding, and probabilities of labels, if any."""
         query = self.cells.query(self.rows, self._binarized)
-        return {name: model.embed_and_label(query) for name, model in self.models.items()}
+        nothing: tuple[None, dict[str, pd.DataFrame]] = (None, {})
+        return {
+            name: model.embed_and_label(query) if model.declared.cell_columns else nothing
+            for name, model in self.models.items()
+        }
 
     @cached_property
     def _validation(self) -> tuple[np.ndarray, sp.csr_matrix, sp.csr_matrix]:
