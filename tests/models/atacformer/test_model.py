@@ -65,6 +65,17 @@ def test_it_tells_the_labels_and_the_embedding_does(trained, cells):
     assert roc_auc_score(kind, z @ axis) > 0.95
 
 
+def test_a_stored_model_says_the_same_on_any_device(trained, cells, device):
+    test = cells[cells.obs["ctl_split"] == "test"].copy()
+    again = ctl.models.load(trained.to_record())
+    again.module.to(device)
+    assert again.device.type == device
+    np.testing.assert_allclose(again.predict(test), trained.predict(test), atol=1e-4)
+    (z, tables), (want, labels) = again.embed_and_label(test), trained.embed_and_label(test)
+    np.testing.assert_allclose(z, want, atol=1e-3)
+    np.testing.assert_allclose(tables["kind"], labels["kind"], atol=1e-4)
+
+
 def test_the_same_seed_gives_the_same_weights_and_another_does_not(cells, fit):
     short = {"max_epochs": 1}
     first, again, other = (fit(cells, train=short | {"seed": s}).to_record().arrays for s in (3, 3, 4))

@@ -115,6 +115,14 @@ def test_a_network_in_a_folder_predicts_the_same_whatever_the_block(network, tmp
     assert again.content_hash == model.content_hash
 
 
+def test_a_stored_network_predicts_the_same_on_any_device(network, device):
+    model, tracks = network
+    again = ctl.models.load(model.to_record())
+    again.module.to(device)
+    assert again.device.type == device
+    np.testing.assert_allclose(again.predict(tracks).values("chr2"), model.predict().values("chr2"), atol=1e-4)
+
+
 def test_a_network_whose_weights_do_not_fit_is_refused(network):
     record = network[0].to_record()
     name = "weights.network.layers.0.weight"
