@@ -15,9 +15,9 @@ import scipy.sparse as sp
 from tests.helpers import file_names
 
 import chromatell as ctl
-from chromatell.cli import main
+from chromatell.cli import _parser_train, main
 from chromatell.cli._parser import build_parser, commands_of
-from chromatell.cli._signatures import FAMILIES, NOT_TYPED, assigned, keywords, option_names, settable
+from chromatell.cli._signatures import FAMILIES, NOT_TYPED, Keyword, assigned, keywords, option_names, settable
 from chromatell.evaluation.tasks import TASKS
 from chromatell.models import family_class
 from chromatell.models.atacformer._module import AtacFormerConfig
@@ -52,6 +52,26 @@ def test_every_keyword_is_an_option_by_its_name(command):
         assert untyped <= real(call)
         assert set(keywords(call)) == real(call) - untyped
         assert real(call) - untyped <= options, call
+
+
+def test_the_families_are_those_of_the_package():
+    families = tuple(ctl.models.FAMILIES)
+    assert families == FAMILIES
+    train = commands_of(build_parser())["train"]
+    assert next(a.choices for a in train._actions if a.dest == "family") == families
+    groups = [g.title.removeprefix("for --family ") for g in train._action_groups if g.title.startswith("for --family")]
+    assert tuple(groups) == families
+
+
+def test_a_family_more_needs_no_line_in_the_parser(monkeypatch):
+    """One that is in the list of the package is a choice, with the keywords of its verb and class as options."""
+    more = (*FAMILIES, "lowrank")
+    monkeypatch.setattr(_parser_train, "FAMILIES", more)
+    own = _parser_train.of_family
+    said = {"rank": Keyword("rank", "int", "number of components")}
+    monkeypatch.setattr(_parser_train, "of_family", lambda family: said if family == "lowrank" else own(family))
+    args = build_parser().parse_args(["train", "IN", "-o", "OUT.h5mu", "--family", "lowrank", "--rank", "7"])
+    assert (args.family, args.rank) == ("lowrank", 7)
 
 
 def test_types_and_words_are_those_of_the_source():

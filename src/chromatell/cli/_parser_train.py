@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--family",
         default="dense",
-        choices=("dense", "xchrom", "atacformer", "nascent"),
+        choices=FAMILIES,
         help="dense (default); xchrom, which reads DNA; atacformer, open bins; or nascent, tracks",
     )
     parser.add_argument("--key", "--key-added", help="name of the model in the output (default: that of the family)")
@@ -85,9 +85,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=VALUE",
         help="any other option of the model as Python takes it, such as n_latent=64 or length=1344; may be repeated",
     )
-    for family, add_own in zip(FAMILIES, (_of_dense, _of_xchrom, _of_atacformer, _of_nascent), strict=True):
+    own = {"dense": _of_dense, "xchrom": _of_xchrom, "atacformer": _of_atacformer, "nascent": _of_nascent}
+    for family in FAMILIES:
         group = parser.add_argument_group(f"for --family {family}", _texts.FAMILIES.get(family))
-        add_own(group)
+        if family in own:
+            own[family](group)
         add_keywords(group, of_family(family).values(), option_names(parser))
     training = parser.add_argument_group("training")
     training.add_argument("--max-epochs", type=positive, metavar="N", help="at most so many epochs")

@@ -13,8 +13,17 @@ from typing import Any, NamedTuple
 from chromatell._docs import TEXTS
 
 _PACKAGE = Path(__file__).parents[1]
-FAMILIES = ("dense", "xchrom", "atacformer", "nascent")
-_MODELS = {"dense": "Dense", "xchrom": "XChrom", "atacformer": "AtacFormer", "nascent": "Nascent"}
+
+
+def _families() -> dict[str, str]:
+    """Return name and class of each family of `chromatell.models`, whose list it is; its import would load AnnData."""
+    tree = ast.parse((_PACKAGE / "models" / "__init__.py").read_text(encoding="utf-8"))
+    said = next(n.value for n in tree.body if isinstance(n, ast.Assign) and ast.unparse(n.targets[0]) == "FAMILIES")
+    return {name: made for name, (_, made) in ast.literal_eval(said).items()}
+
+
+_MODELS = _families()
+FAMILIES = tuple(_MODELS)
 
 _UNPACKED = "Unpack[Modalities]"
 _REGION = re.compile(r"\S+:\d+-\d+")
@@ -111,7 +120,7 @@ def of_family(family: str) -> dict[str, Keyword]:
 def settable(family: str) -> set[str]:
     """Return the names that ``--set`` may give a family's network; which values fit is seen when it is made."""
     fields = {"length"} if family == "xchrom" else set()  # another name of sequence_length
-    for file, name in _NETWORKS[family].items():
+    for file, name in _NETWORKS.get(family, {}).items():
         fields |= _fields(_defined(ast.parse((_PACKAGE / file).read_text(encoding="utf-8")), name)).keys()
     return fields
 

@@ -30,15 +30,15 @@ if TYPE_CHECKING:
     from mudata import MuData
 
 # which families know an option that is no keyword of theirs in Python; those not here are of all
-_CELLS = ("predictions", "split_by", "n_genes", "n_regions", "min_open")
+_CELLS = ("predictions", "split_by", "n_genes", "n_regions", "min_open")  # of those that read cells
 _TRACKS = ("plus", "minus", "signal", "target", "chroms", "bin_size", "stat", "blacklist", "smooth", "block", "window")
 _OWN = {
-    **dict.fromkeys(_CELLS, ("dense", "xchrom", "atacformer")),
+    **dict.fromkeys(_CELLS, tuple(family for family in FAMILIES if family != "nascent")),
     **dict.fromkeys(_TRACKS, ("nascent",)),
     **dict.fromkeys(("split_regions", "test_chromosomes", "fasta", "width"), ("xchrom", "nascent")),
     "covariates": ("dense", "xchrom"),
     **dict.fromkeys(("eos", "pretrained_key"), ("atacformer",)),
-    "batch_size": ("dense", "xchrom", "nascent"),
+    "batch_size": tuple(family for family in FAMILIES if family != "atacformer"),  # which counts tokens
 }
 
 
