@@ -11,10 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+import zarr
 
 import chromatell as ctl
 from chromatell import ChromatellError
 from chromatell.data.predictions import read_prediction
+from chromatell.io import _write, _zarr_partial
 from chromatell.models import _outputs
 from chromatell.models.dense import _store
 
@@ -204,3 +206,28 @@ def test_what_cannot_be_is_refused(rna, model, options, match, tmp_path, monkeyp
     with pytest.raises(ChromatellError, match=match):
         ctl.tl.predict(rna, model, **options)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("made", ["nothing", "a group", "all but the note"])
+def test_a_run_that_is_killed_while_its_store_is_made_can_be_called_again(
+    rna, model, whole, made, tmp_path, monkeypatch
+):
+    """What has no note of what is done is complete but for its name: it was taken for that, or refused."""
+    one = _zarr_partial.make_store
+
+    def make_store(folder, *args, **kwargs):
+        if made == "a group":
+            zarr.open_group(str(folder), mode="w", zarr_format=3)
+        elif made != "nothing":
+            one(folder, *args, **kwargs)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as killed:  # nobody clears up
+        killed.setattr(_zarr_partial, "make_store", make_store)
+        killed.setattr(_write, "remove", lambda path: None)
+        killed.setattr(_zarr_partial, "remove", lambda path: None)
+        with pytest.raises(KeyboardInterrupt):
+            ctl.tl.predict(rna, model, out=tmp_path / "p.zarr")
+    assert not (tmp_path / "p.zarr.partial").exists()
+    ctl.tl.predict(rna, model, out=tmp_path / "p.zarr")
+    np.testing.assert_allclose(ctl.io.open_prediction(tmp_path / "p.zarr").X, whole, atol=1e-6)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from chromatell._validate import ChromatellError, examples
 from chromatell.io._replace import TRACKS_KIND, root_attributes
-from chromatell.io._zarr_guard import is_zarr
+from chromatell.io._zarr_guard import INCOMPLETE, is_zarr
 
 _READERS = {
     (".fa", ".fasta", ".fna"): "ctl.pp.add_sequence(mdata, 'PATH') reads a genome, as does ctl.genome.Genome",
@@ -41,7 +41,7 @@ def check_cells(path: Path) -> None:
             f"{path} holds tracks and no cells. ctl.data.BinnedTracks.open({str(path)!r}) reads them."
         )
     parts = {entry.name for entry in path.iterdir()}
-    if not ({"obs", "var"} <= parts or "mod" in parts):
+    if not ({"obs", "var"} <= parts or "mod" in parts or INCOMPLETE in parts):  # the guard says of that how to go on
         raise ChromatellError(
             f"{path} is a Zarr store of neither an AnnData nor a MuData: it holds {examples(sorted(parts))}. Give the "
             "path of one, which may lie inside this store, as the tables of spatialdata do."

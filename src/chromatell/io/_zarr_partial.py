@@ -125,12 +125,16 @@ class ResumableWriter(AbstractContextManager["ResumableWriter"]):
         else:
             self._outer = written(self.path)
             self._outer.__enter__()
-            self.folder = self.path.with_name(f"{self.path.name}.partial")
-            if self.folder.exists():
-                self._go_on()
+            partial = self.path.with_name(f"{self.path.name}.partial")
+            if not partial.exists():
+                # whole from its first moment: one without the note below is complete, but for its name
+                with sibling(partial, overwrite=False) as self.folder:
+                    self._make()
+                    (self.folder / INCOMPLETE).write_text(f"# {this_process()}\n")
+                self.folder = partial
             else:
-                self._make()
-                (self.folder / INCOMPLETE).write_text(f"# {this_process()}\n")
+                self.folder = partial
+                self._go_on()
         self.place = Place(str(self.folder.absolute()), self.shape, self.dtype, self.per_cell)
         return self
 
