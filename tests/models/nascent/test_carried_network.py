@@ -25,6 +25,7 @@ from chromatell.models.nascent._carried_network import (
     fitted_network,
 )
 from chromatell.models.nascent._carry import Densities, assays_of
+from chromatell.models.nascent._fitted import sample_of
 
 OPTIONS = {"window": 51, "min_child_weight": 5, "cnn": True, "stack": False}
 TRAIN = {"max_epochs": 5, "seed": 0}
@@ -95,7 +96,7 @@ def test_a_prediction_is_the_mean_of_trees_and_cnn(model):
         model.module.blend = replace(kept, network=np.array([share]), width=np.zeros(1))
         found[share] = model.predict(query).values("chr1")[0]
     model.module.blend = kept
-    own = model._sample(query, ["plus", "minus"])
+    own = sample_of(query, ["plus", "minus"], model.config["input_tracks"], model.options)
     signal = Densities(query.values("chr1", ["plus", "minus"]), assays_of(model.config["input_tracks"]), own, 51)
     said = model.module.network.output(signal.features(around(slice(0, 3000), 3000)))[0] * model.fitted.deviation[0]
     np.testing.assert_allclose(found[1.0], np.maximum(said, model.fitted.low[0]), atol=1e-4)

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from chromatell._validate import ChromatellError
-from chromatell.data._tracks_table import INPUT, TARGET
+from chromatell.data._tracks_inputs import input_values
+from chromatell.data._tracks_table import ASSAY, INPUT, TARGET
+from chromatell.data.tracks import BinnedTracks
+from chromatell.models.nascent._bins import target_scale
 from chromatell.models.nascent._carry import Sample, assays_of
 from chromatell.models.nascent._config import NascentConfig
 from chromatell.models.nascent._sample import SIGNAL, check_signal
+from chromatell.models.nascent._signal import mean_signal
 from chromatell.models.nascent._store import check_scaling, check_tracks, stored_sample
+
+_SCALED_BY = 4_000_000  # bins that tell the scale of a sample; of more, each so-manieth
 
 
 @dataclass
@@ -38,6 +44,31 @@ class Fitted:
     deviation: np.ndarray
     low: np.ndarray
     sample: Sample | None = None
+
+    @classmethod
+    def fit(
+        cls,
+        data: BinnedTracks,
+        inputs: list[str],
+        targets: list[str],
+        described: Sequence[Mapping[str, Any]],
+        options: NascentConfig,
+    ) -> tuple[Fitted, tuple[list[float], list[float]]]:
+        """Return it, and where training starts: mean of each target in the training bins, and share that is not 0.
+
+        Inputs are scaled over all usable bins, as those of a query are: what is read is no target, and `depth` then
+        changes nothing for the tracks that were trained on. `described` says assay and strand of each input.
+        """
+        found = target_scale(data, targets, options)
+        fitted = cls(inputs, targets, mean_signal(data, inputs, _assays(described)), found.deviation, found.low)
+        if options.carries:
+            fitted.sample = sample_of(data, inputs, described, options)
+        return fitted, (found.mean.tolist(), found.share.tolist())
+
+    @property
+    def read_scale(self) -> np.ndarray | Sample:
+        """The scale on which inputs are read."""
+        return self.scale if self.sample is None else self.sample
 
     # ---- the record
 
@@ -81,3 +112,25 @@ class Fitted:
         if options.carries:
             fitted.sample = stored_sample(arrays, len(assays_of(tracks)), options)
         return fitted
+
+
+def scale_of(
+    tracks: BinnedTracks, inputs: Sequence[str], described: Sequence[Mapping[str, Any]], options: NascentConfig
+) -> np.ndarray | Sample:
+    """Return the scale on which tracks are read at their own depth: the mean of each input, or for 'transfer' more."""
+    if options.carries:
+        return sample_of(tracks, inputs, described, options)
+    return mean_signal(tracks, inputs, _assays(described))
+
+
+def sample_of(
+    tracks: BinnedTracks, inputs: Sequence[str], described: Sequence[Mapping[str, Any]], options: NascentConfig
+) -> Sample:
+    """Return the scale of a sample over its usable bins, as 'transfer' takes it."""
+    step = -(-tracks.n_bins // _SCALED_BY)
+    parts = ((input_values(tracks, c, inputs), tracks.usable(c)) for c in tracks.chroms)
+    return Sample.of(parts, assays_of(described), options.window, options.ranks, step)
+
+
+def _assays(described: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [one[ASSAY] for one in described]

@@ -17,9 +17,8 @@ from chromatell._docs import example
 from chromatell._keys import REGION_SPLIT_HOW, SPLITS, TRAIN
 from chromatell._unread import Readers
 from chromatell._validate import ChromatellError, one_of, warn
-from chromatell.data._tracks_inputs import input_values
 from chromatell.data._tracks_store import TracksWriter
-from chromatell.data._tracks_table import ASSAY, SIGMA
+from chromatell.data._tracks_table import SIGMA
 from chromatell.data.tracks import BinnedTracks, as_tracks
 from chromatell.genome.genome import Genome
 from chromatell.models._base import ChromatinModel
@@ -28,21 +27,20 @@ from chromatell.models._fingerprint import fingerprint
 from chromatell.models._options import refuse_unknown
 from chromatell.models._trained_on import INTERVALS, trained_intervals
 from chromatell.models.nascent._batches import Source, interval_batches, window_batches
-from chromatell.models.nascent._bins import check_gap, draw_bins, most_bins, other_strands, target_scale
+from chromatell.models.nascent._bins import check_gap, draw_bins, most_bins, other_strands
 from chromatell.models.nascent._build import build_network
 from chromatell.models.nascent._carry import Sample, assays_of
 from chromatell.models.nascent._config import UNREAD_BY_TREES, NascentConfig, options_for
 from chromatell.models.nascent._evaluation import Predictor, predicted_chromosomes, prediction_table
-from chromatell.models.nascent._fitted import Fitted
+from chromatell.models.nascent._fitted import Fitted, scale_of
 from chromatell.models.nascent._predictor import chromosome_predictor
 from chromatell.models.nascent._sample import SIGNAL, describe_signal, unlike, validated
 from chromatell.models.nascent._sequence import MARGIN, open_genome
-from chromatell.models.nascent._signal import choose_tracks, find_inputs, mean_signal
+from chromatell.models.nascent._signal import choose_tracks, find_inputs
 from chromatell.models.nascent._store import module_arrays, module_from, n_features
 from chromatell.models.nascent._transfer import bins_beyond
 from chromatell.models.nascent._tree_training import TreeBins
 
-_SCALED_BY = 4_000_000  # bins that tell the scale of a sample; of more, each so-manieth
 _NOT_OPTIONS = {"architecture", "preset", "bin_size"}
 
 
@@ -198,16 +196,8 @@ class Nascent(ChromatinModel):
                 f"window={self.options.window} bins is longer than the longest chromosome ({longest} bins). Take a "
                 f"narrower one: window={(longest - 1) // 2 * 2 + 1}."
             )
-        found = target_scale(data, self.targets, self.options)
-        self._start = found.mean.tolist(), found.share.tolist()
-        self.fitted = Fitted(
-            self.inputs,
-            self.targets,
-            # over all usable bins, as of a query: what is read is no target, and `depth` then changes nothing here
-            mean_signal(data, self.inputs, self._groups()),
-            found.deviation,
-            found.low,
-            self._sample(data, self.inputs) if self.options.carries else None,
+        self.fitted, self._start = Fitted.fit(
+            data, self.inputs, self.targets, self.config["input_tracks"], self.options
         )
         self.config[SIGNAL] = describe_signal(data, self.inputs, TRAIN)
         margin = MARGIN if self.options.context == "sequence" else 0
@@ -246,12 +236,6 @@ class Nascent(ChromatinModel):
             identity=lambda: fingerprint(data, self.config, self.train_config, start="", family=self.family),
         )
 
-    def _sample(self, tracks: BinnedTracks, inputs: Sequence[str], split: str | None = None) -> Sample:
-        """Return the scale of a sample over its usable bins, as 'transfer' takes it."""
-        step = -(-tracks.n_bins // _SCALED_BY)
-        parts = ((input_values(tracks, c, inputs), tracks.usable(c, split)) for c in tracks.chroms)
-        return Sample.of(parts, assays_of(self.config["input_tracks"]), self.options.window, self.options.ranks, step)
-
     def _source(self, data: BinnedTracks) -> Source:
         fitted = self.fitted
         options = (fitted.scale, fitted.deviation, self.options, self._genome, fitted.sample)
@@ -276,13 +260,10 @@ class Nascent(ChromatinModel):
         """Whether the model is one of trees, not a network."""
         return self.options.kind.network is None
 
-    def _groups(self) -> list[str]:
-        return [x[ASSAY] for x in self.config["input_tracks"]]
-
     def _describe(self, data: BinnedTracks) -> dict[str, Any]:
         counts = {part: sum(int(data.usable(c, part).sum()) for c in data.chroms) for part in SPLITS}
         how = data.uns.get(REGION_SPLIT_HOW, {})
-        source, scale = self._source(data), self.fitted.sample or self.fitted.scale
+        source, scale = self._source(data), self.fitted.read_scale
         alike = not self._unlike(data, self.inputs, data.chroms)
         said = validated(
             data,
@@ -366,12 +347,8 @@ class Nascent(ChromatinModel):
         if not (data is None or data is self._adata):
             for reason in reasons:
                 warn(reason)
-        scale: np.ndarray | Sample
-        if self.options.carries:
-            own = self.fitted.sample
-            scale = own if depth == "fixed" and own is not None else self._sample(tracks, inputs)
-        else:
-            scale = self.fitted.scale if depth == "fixed" else mean_signal(tracks, inputs, self._groups())
+        own = depth == "fixed"
+        scale = self.fitted.read_scale if own else scale_of(tracks, inputs, self.config["input_tracks"], self.options)
         table = prediction_table(tracks, inputs, self.targets, self.config["target_tracks"], suffix)
         fitted = self.fitted
         found = predicted_chromosomes(
