@@ -4,7 +4,7 @@ Usage: python benchmarks/atacformer_hemato.py [--seeds 0 1 2] [--threads 2] [--e
 
 Rows are added to `--keep` as they come, so that seeds may run side by side; the table is made of all that are there.
 
-Cells are split 70 / 10 / 20, and scored by ``ctl.tl.evaluate``. Of each test cell a fifth of the open bins is removed,
+Cells are split 70 / 10 / 20, and scored by ``ctl.tl.evaluate``. A fifth of each test cell's open bins is removed,
 and every method scores the bins that are then closed: average precision over all such pairs, and the mean over cells.
 Baselines are fitted on training cells, their sizes chosen on validation cells treated alike. Cell types: macro-F1 on
 test cells. Embedding: the share of 15 neighbours of the same type, and, computed here, the adjusted Rand index of

@@ -2,7 +2,7 @@
 
 Usage: python benchmarks/atacformer_pretrained.py [--seeds 0] [--first 6000] [--threads 2]
 
-The first model is trained on cells of the donor BMMC_D6T1. Of BMMC_D5T1, 400 cells are for training, 100 for
+The first model is trained on cells of the donor BMMC_D6T1. BMMC_D5T1 gives 400 cells for training, 100 for
 validation and 1,500 for the test; removed bins are scored as in atacformer_hemato.py. The first model is applied as it
 is, and beside it are scored the same network trained anew on the 400 cells, and trained on them from the first model,
 ``pretrained=``. Baselines see the 400 cells alone, or those of both donors.

@@ -5,7 +5,7 @@
 2,000 cells of `ctl.datasets.simulate_multiome`, 200 genes, 600 regions, and counts of 30 proteins with a staining of
 each cell's own: ten follow the cell types, ten the continuous factor, five a state of half of the cells, five nothing.
 In four sets: genes as they are; with a tenth of their counts; as they are, where the state opens 60 regions and moves
-no gene; and with the proteins of another cell. Of each, `tl.evaluate` says what proteins add to ridge regression
+no gene; and with the proteins of another cell. `tl.evaluate` says what proteins add to ridge regression in each set
 (`uns["ctl"]["input_gains"]`), and Dense is trained with and without them. Nothing is chosen here.
 """
 

@@ -1,7 +1,7 @@
 """Peak memory of training, prediction and evaluation of each family at 1x, 2x, 4x and 8x cells, and regions.
 
 ``python -m benchmarks memory``, or ``python benchmarks/memory.py [FAMILY ...]``. Each size is a child process, a copy
-of one in which nothing but libraries was loaded. Of each step it tells the most that was resident, and how much of that
+of one in which nothing but libraries was loaded. It tells the most that was resident in each step, and how much of that
 the step added to what the process held before: the data, the model and the libraries. The exponent is the slope of the
 added memory against the size, both in logarithms: 0 is flat, 1 grows with the data. Networks are small and trained for
 one epoch: what grows is what is looked for.

@@ -115,11 +115,10 @@ def main(pairs: int = 5) -> None:
             "scvi-tools, backed, sparse": (scvi_loader(backed, sparse=True), 20_000),
         }
         compare(rows, "h5ad, 20,000 x 27,000", loaders, min(pairs, 5))
-    about = (
-        f"Batches of {BATCH:,} cells, {PER_CELL} open regions a cell; one thread. Of what is on disk, up to 512 MB is "
-    )
+    about = f"Batches of {BATCH:,} cells, {PER_CELL} open regions a cell; one thread. Up to 512 MB of what is on disk "
     about += (
-        f"held: it was read once, in {once:.2f} s of the processor, which is not in the rate; more is read by buffers."
+        f"is held: it was read once, in {once:.2f} s of the processor, which is not in the rate; more is read by "
+        "buffers."
     )
     write_table("minibatches", rows, about)
 

@@ -58,7 +58,7 @@ def test_the_newest_python_gets_the_newest_stack():
 def test_a_python_without_pybigtools_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "pybigtools", None)
     monkeypatch.setattr(bigwig.sys, "version_info", (3, 14, 0))
-    with pytest.raises(ChromatellError, match=r"Of Python 3\.14 there is none yet: use 3\.11, 3\.12 or 3\.13"):
+    with pytest.raises(ChromatellError, match=r"There is none yet for Python 3\.14: use 3\.11, 3\.12 or 3\.13"):
         bigwig.import_pybigtools()
 
 

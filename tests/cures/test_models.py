@@ -26,7 +26,7 @@ def counted_otherwise(adata):
 
 
 def apart(adata):
-    """Of the bins in use, the one that both models know."""
+    """The one of the bins in use that both models know."""
     model = ctl.models.load(adata, key="atacformer")
     adata.var["ctl_selected"] = np.arange(adata.n_vars) < 1
     return {"models": {"first": model, "second": model}}

@@ -123,7 +123,7 @@ def test_records_of_both_schemas(smoothed):
 
 
 def test_a_record_without_detected_genes_reads_the_library_alone(smoothed, rng):
-    """Of what is given to it now, and is written again as it was; one with them comes back too."""
+    """It reads the first of the sizes given now, and is written again as it was; one with them comes back too."""
     scores, library, _, depth = smoothed
     sizes = np.column_stack([library, rng.normal(size=2000)])
     arrays = DepthModel.fit(scores, library, depth).arrays()

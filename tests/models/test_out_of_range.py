@@ -98,7 +98,7 @@ def test_distance_and_odds_are_those_of_the_normal_distributions(trained):
 
 
 def test_noise_is_told_from_shallow_cells_of_which_some_are_like_it(rng):
-    """Of 1,500 cells, with 250 counts each, one in a hundred is as near to the mean profile as noise is."""
+    """One in a hundred of 1,500 cells, with 250 counts each, is as near to the mean profile as noise is."""
     gene = rng.gamma(0.3, size=300)
     types = gene * np.exp(rng.normal(0, 1.0, (3, 300)))
     types /= types.sum(axis=1, keepdims=True)

@@ -130,7 +130,7 @@ def test_an_option_of_the_other_method_is_refused(mdata, options, needed):
 
 
 def test_another_time_with_fewer_genes_keeps_the_users_columns(mdata):
-    """Of what stands in ``mdata.var`` each row keeps its value, by hand."""
+    """Each row keeps the value that it has in ``mdata.var``, by hand."""
     mdata = mdata.copy()
     ctl.tl.gene_activity(mdata, GENES)
     mdata.var["mine"] = [f"{i}" for i in range(mdata.n_vars)]

@@ -137,7 +137,7 @@ def test_a_verbs_own_entry_is_replaced(with_sequence):
 
 
 def test_two_labels_are_not_written_under_one_name(with_sequence):
-    """Of 'a kind' and 'a/kind', with a model each, the table of the first was lost."""
+    """The table of 'a kind' was lost beside that of 'a/kind', with a model each."""
     m = with_sequence.copy()
     for name in ("a kind", "a/kind"):
         m["atac"].obs[name] = list("ab") * 30

@@ -337,7 +337,7 @@ def import_pybigtools() -> Any:
     try:
         import pybigtools
     except ImportError as error:
-        none = "" if sys.version_info < (3, 14) else " Of Python 3.14 there is none yet: use 3.11, 3.12 or 3.13."
+        none = "" if sys.version_info < (3, 14) else " There is none yet for Python 3.14: use 3.11, 3.12 or 3.13."
         raise ChromatellError(f"BigWig files need pybigtools: pip install 'chromatell[tracks]'.{none}") from error
     return pybigtools
 

@@ -182,8 +182,8 @@ def count_samples(
         sample, _, barcode = cell.partition(":")
         if (cells := own.get(sample)) is None:
             raise ChromatellError(
-                f"barcodes: {cell!r} is of none of the samples {examples(files, 6)}. Of several files write each as "
-                "'sample:barcode', the sample named as in source={'sample': path}."
+                f"barcodes: {cell!r} is of none of the samples {examples(files, 6)}. Where there are several "
+                "files, write each as 'sample:barcode', the sample named as in source={'sample': path}."
             )
         cells.append(barcode)
     if empty := [name for name, cells in own.items() if cells == []]:

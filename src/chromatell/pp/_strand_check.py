@@ -80,7 +80,7 @@ class StrandCheck:
             share = own / (own + other)
             if share < 0.5:
                 raise ChromatellError(
-                    f"Of the signal of {plus!r} and {minus!r} in genes, {share:.0%} is on the gene's own strand: plus "
+                    f"{share:.0%} of the signal of {plus!r} and {minus!r} in genes is on the gene's own strand: plus "
                     "and minus look swapped. Give each the other file."
                 )
             logger.info("%s and %s: %.0f%% of the signal in genes is on their strand.", plus, minus, 100 * share)

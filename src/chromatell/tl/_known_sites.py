@@ -157,7 +157,7 @@ def calibrated(
     )
     if low <= chance:
         warn(
-            f"Of the {called} regions that are called beside the sites of calibrate=, {right / called:.0%} hold one "
+            f"{right / called:.0%} of the {called} regions that are called beside the sites of calibrate= hold one "
             f"(95% interval {low:.0%} to {high:.0%}), and {chance:.0%} would if they lay anywhere: this precision says "
             "nothing of the track. Give sites that are fewer or narrower, or a lower fdr=."
         )

@@ -117,7 +117,7 @@ def test_a_score_is_r_and_average_precision_of_each_sample():
 
 
 def test_validation_bins_choose_what_is_nearest_to_the_truth():
-    """Of four targets the truth is what ridge says, what trees say, what is said without a stack, and unknown."""
+    """The truth of four targets is what ridge says, what trees say, what is said without a stack, and unknown."""
     rng = np.random.default_rng(2)
     y = rng.gamma(0.3, 1, (4, 1200)).astype(np.float32)
     kinds = np.repeat([0, 1, 2], 400)

@@ -138,7 +138,7 @@ def broken(mdata, what):
         ("nan", r"rna.obsm\['X_pca'\] holds NaN or infinite values in 120 of 120 cells"),
         ("no split", "Run ctl.pp.split_cells"),
         ("no training region", r"must hold 'train'.*ctl.pp.split_regions"),
-        ("one training region", "Of the 120 selected regions 1 are marked 'train'; at least 2"),
+        ("one training region", "1 of the 120 selected regions are marked 'train'; at least 2"),
         ("region split", r"found \['training'\]. Run ctl.pp.split_regions"),
         ("closed", "No training region is open in any training cell"),
         ("depth", "holds NaN or negative values for .* of .* cells.*depth_key"),

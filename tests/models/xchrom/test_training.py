@@ -158,7 +158,7 @@ def test_depth_is_the_total_over_all_regions(fit, small):
 
 
 def validation_loss(model, mdata):
-    """Of the module as it stands, over the validation batches."""
+    """The loss of the module as it stands, over the validation batches."""
     inner = mdata.copy()
     t = TrainingData.fit(inner, model.config, model.sequence_length, model.config["seed"])
     loader = t.loader("val", model.train_config.batch_for(int(model.fitted.seen.sum())), 0, model.config["seed"])

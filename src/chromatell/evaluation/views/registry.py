@@ -126,8 +126,8 @@ class View:
     aside
         Metrics that do not say by themselves which prediction is better: no baseline is chosen by them.
     own_bins
-        Of 'pairs': whether bins that were removed from a cell are scored in it. Its function then compares no pair that
-        is in the truth's `left_out`, the open bins that a model still reads.
+        Whether a view of 'pairs' is one of cells x bins too, where bins that were removed from a cell are asked for.
+        Its function then compares no pair in the truth's `left_out`, the open bins that a model still reads.
     """
 
     name: str

@@ -69,7 +69,7 @@ class TrainingData:
         opened = open_matrix(atac, slice(None), keep)
         if seen.sum() < 2:
             raise ChromatellError(
-                f"Of the {len(seen)} selected regions {int(seen.sum())} are marked 'train'; at least 2, and better "
+                f"{int(seen.sum())} of the {len(seen)} selected regions are marked 'train'; at least 2, and better "
                 "thousands, are needed. Split anew, ctl.pp.split_regions(mdata, seed=1), or select more regions."
             )
         share = float(opened[rows][:, seen].mean())
