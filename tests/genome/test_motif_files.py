@@ -8,7 +8,7 @@ import logging
 import numpy as np
 import pytest
 
-from chromatell import ChromatellError
+from chromatell import ChromatellError, ChromatellWarning
 from chromatell.genome.motifs import read_motifs, vertebrate_motifs
 
 MATRIX = "0.25 0.25 0.25 0.25\n0.9 0.05 0.03 0.02\n0.1 0.2 0.3 0.4\n"
@@ -87,3 +87,18 @@ def test_the_release_of_jaspar_is_said_and_chosen(caplog):
     assert len(vertebrate_motifs(["SPI1"], release="2020")["SPI1"]) == 20  # MA0080.5
     with pytest.raises(ChromatellError, match="release='2019' of JASPAR is not there; pyjaspar has"):
         read_motifs("CTCF", release="2019")
+
+
+def test_a_row_that_adds_up_to_something_else_is_no_rounding(write):
+    rows = ["0.25 0.25 0.25 0.25"] * 19
+    text = "MEME version 4\n\nMOTIF m one\nletter-probability matrix: w= 20\n" + "\n".join([*rows, "0.9 0.9 0.9 0.9\n"])
+    with pytest.raises(ChromatellError, match="its rows add up to 1 to 3.6; probabilities add up to 1"):
+        read_motifs(write(text))
+
+
+@pytest.mark.parametrize("last", ["MOTIF b second\n", "MOTIF b second\nMOTIF c third\n" + HEADER + MATRIX])
+def test_a_motif_without_a_matrix_is_left_out_and_said(write, last):
+    text = "MEME version 4\n\nMOTIF a first\n" + HEADER + MATRIX + last
+    with pytest.warns(ChromatellWarning, match=r"1 motifs \(such as 'b'\) have no matrix and are left out"):
+        found = read_motifs(write(text))
+    assert list(found) == (["first", "third"] if "third" in last else ["first"])

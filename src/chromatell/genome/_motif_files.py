@@ -11,7 +11,7 @@ from typing import Any, TextIO
 import numpy as np
 
 from chromatell._settings import logger
-from chromatell._validate import ChromatellError
+from chromatell._validate import ChromatellError, examples, warn
 
 CURE = (
     "Needed: names or ids of JASPAR ('CTCF', 'MA0139.2'), the path of a file in MEME text format, or a dict of name -> "
@@ -147,6 +147,7 @@ def _parse_meme(handle: TextIO, where: str) -> list[Row]:
         raise ChromatellError(f"{where!r} has no line 'MEME version'; it begins {first[:60]!r}. {CURE}")
     rows: list[Row] = []
     name: tuple[str, str] | None = None
+    empty: list[str] = []
     for number, line in lines:
         if line.startswith("ALPHABET") and not re.match(r"ALPHABET=?\s*(\"?DNA|ACGT)", line):
             raise ChromatellError(f"{where!r}, line {number}: {line.strip()!r}; only motifs of DNA (ACGT) can be used.")
@@ -155,6 +156,7 @@ def _parse_meme(handle: TextIO, where: str) -> list[Row]:
             fields = re.split(r"\swidth\s*=", line, maxsplit=1)[0].split()[1:]
             if not fields or max(len(f) for f in fields) > _MAX_NAME:
                 raise ChromatellError(f"{where!r}, line {number}: a motif without a name, or with too long a one.")
+            empty += [] if name is None else [name[1]]
             name = (fields[1] if len(fields) > 1 else fields[0], fields[0])
         elif line.startswith("letter-probability matrix"):
             if name is None:
@@ -165,6 +167,9 @@ def _parse_meme(handle: TextIO, where: str) -> list[Row]:
                 raise ChromatellError(f"{where!r} holds over {_MAX_MOTIFS} motifs; give those that you need.")
     if not rows:
         raise ChromatellError(f"{where!r} holds no 'letter-probability matrix'. {CURE}")
+    empty += [] if name is None else [name[1]]
+    if empty:
+        warn(f"{where!r}: {len(empty)} motifs (such as {examples(empty)}) have no matrix and are left out.")
     return rows
 
 
@@ -228,6 +233,12 @@ def _matrix(lines: _Lines, header: str, where: str) -> np.ndarray:
     return np.array(rows)
 
 
+def _uneven(total: np.ndarray) -> bool:
+    """Return whether the sum of a row differs by over 5% from that of most rows."""
+    usual = np.median(total)
+    return bool((np.abs(total - usual) > 0.05 * usual).any())
+
+
 def probabilities(matrix: Any, name: str) -> np.ndarray:
     """Return a matrix of probabilities or counts as float32 probabilities, or say what is wrong with it."""
     try:
@@ -242,7 +253,7 @@ def probabilities(matrix: Any, name: str) -> np.ndarray:
             f"Motif {name!r} holds values that are neither probabilities nor counts (smallest {p.min():.3g}): scores "
             "and NaN cannot be used. Give the counts of A, C, G, T."
         )
-    if (np.abs(total - 1) > 0.05).any() and (p.max() < 1 or (p != np.floor(p)).any()) and total.std() > 0.05 * total[0]:
+    if (np.abs(total - 1) > 0.05).any() and (p.max() < 1 or (p != np.floor(p)).any()) and _uneven(total):
         raise ChromatellError(
             f"Motif {name!r}: its rows add up to {total.min():.3g} to {total.max():.3g}; probabilities add up to 1. "
             "Give probabilities or counts of A, C, G, T."
