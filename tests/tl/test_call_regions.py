@@ -230,7 +230,8 @@ def test_precision_by_chance_is_that_of_regions_put_everywhere(rng):
     tracks.masks = {"1": (rng.random(3000) < 0.2).astype(np.uint8)}
     sites = np.sort(rng.integers(0, 2900, 40))
     known = [f"1:{50 * b}-{50 * (b + w)}" for b, w in zip(sites, rng.integers(1, 30, 40), strict=True)]
-    table = call_regions(tracks, "x", calibrate=known, fdr=0.9, sigma=0, min_length=0, gap=0)
+    with pytest.warns(ctl.ChromatellWarning, match="this precision says nothing of the track"):
+        table = call_regions(tracks, "x", calibrate=known, fdr=0.9, sigma=0, min_length=0, gap=0)
     usable, there = tracks.usable("1"), np.zeros(3001, dtype=bool)
     for place in known:
         a, b = (int(x) // 50 for x in place.removeprefix("1:").split("-"))
