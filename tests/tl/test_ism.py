@@ -265,7 +265,7 @@ def test_other_bad_input(sequenced, linear, fasta, monkeypatch):
         ism(sequenced, ["peak7"], model=linear, fasta=fasta)
     with pytest.raises(ChromatellError, match="chromosomes that genome.fa does not have \\('chr9'\\)"):
         ism(sequenced, ["chr9:10-20"], model=linear, fasta=fasta)
-    with pytest.raises(ChromatellError, match="is no file"):
+    with pytest.raises(ChromatellError, match="is not there. Needed: a BED"):
         ism(sequenced, "absent.bed", model=linear, fasta=fasta)
     monkeypatch.setattr(ctl.settings, "dense_limit", 100)
     with pytest.raises(ChromatellError, match="2 x 3 x 4 x 20 float32.*fewer regions or groups"):
