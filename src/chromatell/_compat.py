@@ -89,8 +89,8 @@ def text_of(values: Any) -> Any:
     """
     import numpy as np
 
-    found = np.asarray(values)
-    return (found.astype(object) if found.dtype.kind == "T" else found).astype(str)
+    array = np.asarray(values)
+    return (array.astype(object) if array.dtype.kind == "T" else array).astype(str)
 
 
 def own_text_dtype() -> bool:

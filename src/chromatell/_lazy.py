@@ -16,8 +16,8 @@ def lazy(package: str, where: Mapping[str, str]) -> tuple[Callable[[str], Any], 
     def getattribute(name: str) -> Any:
         if name not in where:
             # words for whoever typed it; what asks by hasattr, with a name of Python's own, reads none
-            there = "" if name.startswith("_") else f"; there: {names_there(sorted(where), name, len(where))}"
-            raise AttributeError(f"module {package!r} has no attribute {name!r}{there}")
+            hint = "" if name.startswith("_") else f"; there: {names_there(sorted(where), name, len(where))}"
+            raise AttributeError(f"module {package!r} has no attribute {name!r}{hint}")
         value = getattr(importlib.import_module(f"{package}.{where[name]}"), name)
         setattr(sys.modules[package], name, value)
         return value

@@ -17,8 +17,8 @@ def nearest(asked: object, known: Iterable[object]) -> str | None:
     """
     names = [str(name) for name in known]
     folded = {name.casefold(): name for name in reversed(names)}  # of two that fold alike, the first
-    found = difflib.get_close_matches(str(asked).casefold(), folded, 1)
-    return folded[found[0]] if found else None
+    matches = difflib.get_close_matches(str(asked).casefold(), folded, 1)
+    return folded[matches[0]] if matches else None
 
 
 _OF_SCVI = "_scvi_"  # columns that scvi-tools keeps for itself

@@ -132,8 +132,8 @@ class CsrRows:
                 wanted = np.repeat(keep, np.diff(self.indptr[start : stop + 1]))
             end = at + int(counts[first:last].sum())
             with opened(self.x):
-                found = self.data[low:high], self._narrow(self.indices[low:high])
-            value[at:end], index[at:end] = found[0][wanted], found[1][wanted]
+                block = self.data[low:high], self._narrow(self.indices[low:high])
+            value[at:end], index[at:end] = block[0][wanted], block[1][wanted]
             at, first = end, last
         indptr = np.concatenate([[0], np.cumsum(counts)])
         return self._checked(_float(value), index, indptr)

@@ -85,15 +85,15 @@ class DiskMatrix:
             return self._cut(self.source.x[wanted])
         distinct, back = np.unique(wanted, return_inverse=True)
         if isinstance(self.source, CsrRows) and self.cols is None and len(distinct):
-            found: Any = self._cut(self.source.read_spans(distinct, self._spans(distinct)))
+            block: Any = self._cut(self.source.read_spans(distinct, self._spans(distinct)))
         elif not (parts := [self._cut(part) for part in self._read_sorted(distinct)]):
-            found = sp.csr_matrix((0, self.shape[1]), dtype=np.float32)
+            block = sp.csr_matrix((0, self.shape[1]), dtype=np.float32)
         elif sp.issparse(parts[0]):
-            found = parts[0] if len(parts) == 1 else _stacked(parts)
+            block = parts[0] if len(parts) == 1 else _stacked(parts)
         else:
-            found = parts[0] if len(parts) == 1 else np.concatenate(parts)
+            block = parts[0] if len(parts) == 1 else np.concatenate(parts)
         in_order = len(wanted) == len(distinct) and bool((back[1:] > back[:-1]).all())
-        return found if in_order else found[back]
+        return block if in_order else block[back]
 
     def _cut(self, part: Any) -> Any:
         part = part if self.cols is None else part[:, self.cols]

@@ -85,10 +85,10 @@ def check_index(index: np.ndarray, n_columns: int, where: str) -> None:
     _raise(_outside(index, n_columns, "an index"), where)
 
 
-def _raise(found: str, where: str) -> None:
-    if found:
+def _raise(fault: str, where: str) -> None:
+    if fault:
         raise ChromatellError(
-            f"{where} is a sparse matrix that does not fit itself: {found}. It is damaged or was made by hand; "
+            f"{where} is a sparse matrix that does not fit itself: {fault}. It is damaged or was made by hand; "
             "nothing can be computed from it. Read or make it again, and look with "
             "x.check_format(full_check=True)."
         )

@@ -104,7 +104,7 @@ def modality(mdata: MuData, name: str) -> AnnData:
 def _no_modality(mdata: MuData, name: str) -> str:
     """Return that a modality is not there, and how to say which it is; by its variables where that can be told."""
     others = [n for n in sorted(mdata.mod) if n not in _OWN_NAMES]
-    there = f"The MuData has no modality {name!r}; it has {names_there(sorted(mdata.mod), name, guesses=others)}."
+    message = f"The MuData has no modality {name!r}; it has {names_there(sorted(mdata.mod), name, guesses=others)}."
     if name == ATAC and ATAC_PRED in mdata.mod and not others:
         return (
             f"The MuData has no modality 'atac'; {ATAC_PRED!r} is what was predicted, and measured ATAC of these cells "
@@ -115,8 +115,8 @@ def _no_modality(mdata: MuData, name: str) -> str:
     )
     rename = f"mdata.mod[{name!r}] = mdata.mod.pop({own or 'its name'!r}); mdata.update()"
     if own is None or name not in (RNA, ATAC):
-        return f"{there} Rename yours with {rename}."
-    return f"{there} Name yours in the call, {name}={own!r}, or rename it: {rename}."
+        return f"{message} Rename yours with {rename}."
+    return f"{message} Name yours in the call, {name}={own!r}, or rename it: {rename}."
 
 
 def called(name: str) -> str:
@@ -157,11 +157,11 @@ def paired(mdata: MuData) -> tuple[AnnData, AnnData]:
     if not same_names(rna.obs_names, atac.obs_names):
         shared = rna.obs_names.intersection(atac.obs_names)
         if len(shared) == rna.n_obs == atac.n_obs:
-            found = "the same barcodes in a different order"
+            actual = "the same barcodes in a different order"
         else:
-            found = f"{rna.n_obs} and {atac.n_obs} barcodes, {len(shared)} shared"
+            actual = f"{rna.n_obs} and {atac.n_obs} barcodes, {len(shared)} shared"
         raise ChromatellError(
-            f"mdata.mod['rna'] and mdata.mod['atac'] must hold the same cells in the same order; found {found}. "
+            f"mdata.mod['rna'] and mdata.mod['atac'] must hold the same cells in the same order; found {actual}. "
             "Keep the shared cells: rna, atac = mdata.mod['rna'], mdata.mod['atac']; "
             "shared = rna.obs_names.intersection(atac.obs_names); "
             "mdata = mudata.MuData({'rna': rna[shared].copy(), 'atac': atac[shared].copy()})."
@@ -193,18 +193,18 @@ def split_of(mdata: MuData, require: Iterable[str] = (TRAIN,)) -> np.ndarray:
     if SPLIT not in mdata.obs:
         raise ChromatellError(f"Did not find {name}.obs[{SPLIT!r}]. Run ctl.pp.split_cells({name}) first.")
     column = mdata.obs[SPLIT]
-    found = set(pd.unique(column.dropna().astype(str)))
-    if column.isna().any() or not found <= set(SPLITS):
+    present = set(pd.unique(column.dropna().astype(str)))
+    if column.isna().any() or not present <= set(SPLITS):
         renamed = f" If cells were renamed, carry it over: {name}.obs[{SPLIT!r}] = before.obs[{SPLIT!r}].values."
         raise ChromatellError(
-            f"{name}.obs[{SPLIT!r}] must hold only 'train', 'val' and 'test'; found {sorted(found)}"
+            f"{name}.obs[{SPLIT!r}] must hold only 'train', 'val' and 'test'; found {sorted(present)}"
             f"{' and missing values' if column.isna().any() else ''}. Run ctl.pp.split_cells({name}) again."
-            f"{'' if found else renamed}"
+            f"{'' if present else renamed}"
         )
     for part in require:
-        if part not in found:
+        if part not in present:
             raise ChromatellError(
-                f"{name}.obs[{SPLIT!r}] holds no {part!r} cell; found {sorted(found)}. "
+                f"{name}.obs[{SPLIT!r}] holds no {part!r} cell; found {sorted(present)}. "
                 f"Run ctl.pp.split_cells({name}, fractions=(0.7, 0.1, 0.2))."
             )
     return column.astype(str).to_numpy(dtype=object)
@@ -215,12 +215,12 @@ def region_split_of(atac: AnnData) -> np.ndarray:
     if SPLIT not in atac.var:
         return np.full(atac.n_vars, TRAIN, dtype=object)
     column = atac.var[SPLIT]
-    found = set(pd.unique(column.dropna().astype(str)))
-    if column.isna().any() or not found <= set(SPLITS) or TRAIN not in found:
+    present = set(pd.unique(column.dropna().astype(str)))
+    if column.isna().any() or not present <= set(SPLITS) or TRAIN not in present:
         raise ChromatellError(
-            f"mdata.mod['atac'].var[{SPLIT!r}] must hold 'train', and else only 'val' and 'test'; found {sorted(found)}"
-            f"{' and missing values' if column.isna().any() else ''}. Run ctl.pp.split_regions(mdata) again, or remove "
-            f"the column: del mdata.mod['atac'].var[{SPLIT!r}]."
+            f"mdata.mod['atac'].var[{SPLIT!r}] must hold 'train', and else only 'val' and 'test'; found "
+            f"{sorted(present)}{' and missing values' if column.isna().any() else ''}. Run ctl.pp.split_regions(mdata) "
+            f"again, or remove the column: del mdata.mod['atac'].var[{SPLIT!r}]."
         )
     return column.astype(str).to_numpy(dtype=object)
 
@@ -258,12 +258,12 @@ def name_list(value: Any, argument: str) -> list[str]:
     """Return a list of names, of one name or of several; None is none of them."""
     if value is None:
         return []
-    found = [value] if isinstance(value, str) else list(value) if isinstance(value, Iterable) else [value]
-    if other := [name for name in found if not isinstance(name, str)]:
+    names = [value] if isinstance(value, str) else list(value) if isinstance(value, Iterable) else [value]
+    if other := [name for name in names if not isinstance(name, str)]:
         raise ChromatellError(
             f"{argument}={value!r} holds {other[0]!r}, a {type(other[0]).__name__}; one name or several are needed."
         )
-    return found
+    return names
 
 
 def in_range(value: Any, low: float, high: float, argument: str, *, whole: bool = True) -> Any:

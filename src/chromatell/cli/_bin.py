@@ -108,9 +108,9 @@ def _expression(known: Any, args: argparse.Namespace) -> AnnData:
         return known.mod[RNA]
     if isinstance(known, AnnData) and args.barcodes is not None:
         return known
-    there = f"{args.barcodes or args.input} has none. " if _is_matrix(args.barcodes or args.input) else ""
+    lacking = f"{args.barcodes or args.input} has none. " if _is_matrix(args.barcodes or args.input) else ""
     raise UsageError(
-        f"An .h5mu holds expression too. {there}Name the cells that have it, --barcodes RNA.h5ad, or let the output "
+        f"An .h5mu holds expression too. {lacking}Name the cells that have it, --barcodes RNA.h5ad, or let the output "
         "end in .h5ad."
     )
 

@@ -92,13 +92,13 @@ def check_scored(args: argparse.Namespace) -> None:
             continue
         # an .h5ad holds cells x bins; other files may hold any
         of = {kind: names for kind, names in kinds.items() if args.input.suffix != ".h5ad" or kind == "cells x bins"}
-        there = "one of " + "; ".join(f"{', '.join(names)} ({kind})" for kind, names in of.items())
+        choices = "one of " + "; ".join(f"{', '.join(names)} ({kind})" for kind, names in of.items())
         for value in asked:
-            _check(option, value, there, [name for names in of.values() for name in names])
+            _check(option, value, choices, [name for names in of.values() for name in names])
 
 
-def _check(option: str, value: str | None, there: str, known: Sequence[str]) -> None:
+def _check(option: str, value: str | None, choices: str, known: Sequence[str]) -> None:
     """Raise a UsageError that names what is known, and the nearest."""
     if value is None or value in known:
         return
-    raise UsageError(f"--{option} {value!r} is not {there}.{did_you_mean(value, known)}")
+    raise UsageError(f"--{option} {value!r} is not {choices}.{did_you_mean(value, known)}")

@@ -34,9 +34,9 @@ def run(args: argparse.Namespace) -> None:
 
 def _commands(parser: argparse.ArgumentParser) -> dict[str, tuple[str, argparse.ArgumentParser]]:
     """Return the help and the parser of each command."""
-    found = next(a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
-    helps = {a.dest: str(a.help) for a in found._choices_actions}
-    return {name: (helps[name], one) for name, one in found.choices.items()}
+    subparsers = next(a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
+    helps = {a.dest: str(a.help) for a in subparsers._choices_actions}
+    return {name: (helps[name], one) for name, one in subparsers.choices.items()}
 
 
 def _bash(commands: dict[str, tuple[str, argparse.ArgumentParser]], *, zsh: bool) -> str:

@@ -109,9 +109,9 @@ def _read(path: Path, command: str, actions: dict[str, argparse.Action]) -> dict
         said = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UsageError(f"The file of --config, {str(path)!r}, is not TOML ({error}).") from error
-    found = said.pop(COMMAND, command)
-    if found != command:
-        raise UsageError(f"{str(path)!r} is of 'chromatell {found}', and this is 'chromatell {command}'.")
+    named = said.pop(COMMAND, command)
+    if named != command:
+        raise UsageError(f"{str(path)!r} is of 'chromatell {named}', and this is 'chromatell {command}'.")
     said = {str(name).replace("-", "_"): value for name, value in said.items()}
     for name in said:
         if name not in actions:

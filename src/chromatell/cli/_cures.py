@@ -33,11 +33,11 @@ _KEYWORD = re.compile(r"(?<![\w.'\"])([a-z]\w*)=(?=[\w'\"(\[{.-])")
 
 def _typed_value(text: str) -> str:
     """Return the value that a text begins with, as it is typed in a shell; '' where it is none."""
-    found = _VALUE.match(text)
-    if found is None:
+    match = _VALUE.match(text)
+    if match is None:
         return ""
     try:
-        value = ast.literal_eval(found[0])
+        value = ast.literal_eval(match[0])
     except (SyntaxError, ValueError):  # a call, or '...'
         return ""
     parts = value if isinstance(value, tuple | list) else [value] if value not in ("", "...") else []
@@ -72,13 +72,13 @@ def as_typed(message: str, options: Collection[str], given: Mapping[str, Any] | 
     >>> as_typed("They sum to 0.8. Try fractions=(0.8, 0.1, 0.1), by='blocks'.", ["--fractions", "--split-regions"])
     '\nOn the command line: --fractions 0.8 0.1 0.1, --split-regions blocks'
     """
-    typed = [TYPED[found[0]] for found in _CALL.finditer(message) if found[0] in TYPED][:1]
+    typed = [TYPED[match[0]] for match in _CALL.finditer(message) if match[0] in TYPED][:1]
     if not typed:
         named = {}
-        for found in _KEYWORD.finditer(message):
-            option = _OTHERWISE.get(found[1], "--" + found[1].replace("_", "-"))
+        for match in _KEYWORD.finditer(message):
+            option = _OTHERWISE.get(match[1], "--" + match[1].replace("_", "-"))
             if option in options:  # of several values the last: what was found wrong is told before what would do
-                value = _typed_value(message[found.end() :])
+                value = _typed_value(message[match.end() :])
                 named[option] = "" if value == _given(given, option) else value
         typed = [f"{option} {value}".rstrip() for option, value in named.items()]
     if not typed:

@@ -139,8 +139,8 @@ def _rna_only(mdata: MuData, file: Path) -> str:
 
     test = np.flatnonzero((mdata.obs[SPLIT] == TEST).to_numpy())
     query = mdata.mod[RNA][test].copy()
-    found: Any = predict(query, model=file)
-    predicted = found.mod[ATAC_PRED]
+    completed: Any = predict(query, model=file)
+    predicted = completed.mod[ATAC_PRED]
     difference = float(np.abs(predicted.X - mdata.mod[ATAC_PRED].X[test]).max())
     cell, best = predicted.obs_names[0], int(np.argmax(predicted.X[0]))
     return (

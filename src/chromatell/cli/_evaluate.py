@@ -69,13 +69,17 @@ def _cells(args: argparse.Namespace) -> None:
     if _write_csv(mdata.uns[UNS][EVALUATION], args.csv):
         return
     console = output()
-    there = kinds(mdata)
-    for pairs in there:
-        title = f"{args.input}, {args.split} cells" if len(there) == 1 else f"{args.input}, {pairs} pairs, {args.split}"
-        if pairs != there[0]:
+    pair_kinds = kinds(mdata)
+    for pairs in pair_kinds:
+        title = (
+            f"{args.input}, {args.split} cells"
+            if len(pair_kinds) == 1
+            else f"{args.input}, {pairs} pairs, {args.split}"
+        )
+        if pairs != pair_kinds[0]:
             console.print("")
         console.print(leaderboard(mdata, title, pairs=pairs))
-        improved = gains(mdata, pairs if len(there) > 1 else None)
+        improved = gains(mdata, pairs if len(pair_kinds) > 1 else None)
         if improved is not None:  # there are no models, only baselines
             console.print("", improved)
 
@@ -119,13 +123,13 @@ def _check_kind(args: argparse.Namespace, holds: str, *kinds: type[Task]) -> Non
 
 def _options(args: argparse.Namespace) -> dict[str, Any]:
     """Return the keywords of ``ctl.tl.evaluate`` that were given, as Python takes them."""
-    found = given(args, *keywords("tl.evaluate"))
-    found["baselines"] = {"all": "all", "none": None}.get(",".join(args.baselines), args.baselines)
-    if found.get("labels") == "none":
-        found["labels"] = None
-    if found.get("regions") == ["predictable"]:
-        found["regions"] = "predictable"
-    return found
+    options = given(args, *keywords("tl.evaluate"))
+    options["baselines"] = {"all": "all", "none": None}.get(",".join(args.baselines), args.baselines)
+    if options.get("labels") == "none":
+        options["labels"] = None
+    if options.get("regions") == ["predictable"]:
+        options["regions"] = "predictable"
+    return options
 
 
 def _write_csv(table: pd.DataFrame, path: Path | None) -> bool:

@@ -103,12 +103,12 @@ def check_folder(path: Path | None, option: str) -> None:
     """
     if path is None:
         return
-    there = path.absolute()
-    while not there.exists():
-        there = there.parent
-    if not there.is_dir() or not os.access(there, os.W_OK):
-        why = "is not writable" if there.is_dir() else "is a file"
-        raise UsageError(f"The folder of {option}, {str(path)!r}, cannot be used: {there} {why}. Name another.")
+    existing = path.absolute()
+    while not existing.exists():
+        existing = existing.parent
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        why = "is not writable" if existing.is_dir() else "is a file"
+        raise UsageError(f"The folder of {option}, {str(path)!r}, cannot be used: {existing} {why}. Name another.")
 
 
 def check_there(path: Path | None, what: str) -> None:

@@ -22,16 +22,16 @@ _ALWAYS = ("model", "view", "metric")
 def run(args: argparse.Namespace) -> None:
     """Print it, as tables or as JSON; matrices stay on disk."""
     check_data(args.input, model=True)
-    found = about(args.input)
+    contents = about(args.input)
     if args.json:
-        json.dump(found, sys.stdout, indent=1, ensure_ascii=False, allow_nan=False)
+        json.dump(contents, sys.stdout, indent=1, ensure_ascii=False, allow_nan=False)
         sys.stdout.write("\n")
         return
     console = output()
-    console.print(Text(f"{args.input}: {found['kind']}", style="bold"))
+    console.print(Text(f"{args.input}: {contents['kind']}", style="bold"))
     for title, name in (("Data", "data"), ("Split", "split"), ("Models", "models"), ("Predictions", "predictions")):
-        _print(console, title, [_short(row) for row in found[name]])
-    scores = found["scores"]
+        _print(console, title, [_short(row) for row in contents[name]])
+    scores = contents["scores"]
     _print(console, *_short_scores(scores, _MOST))
     if len(scores) > _MOST:
         console.print(Text(f"... and {len(scores) - _MOST} more; --json lists all.", style="dim"))

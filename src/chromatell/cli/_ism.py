@@ -36,24 +36,24 @@ def run(args: argparse.Namespace) -> None:
         output().print(f"{said} in {top['group']}, {top['effect']:+.3f}.", soft_wrap=True, markup=False)
 
 
-def long_table(found: dict[str, Any]) -> pd.DataFrame:
+def long_table(mutagenesis: dict[str, Any]) -> pd.DataFrame:
     """Return a row for each region, group, place and other base: `pos` is 1-based, as in a VCF."""
     import numpy as np
     import pandas as pd
 
-    effect, tokens = np.asarray(found["effect"]), np.asarray(found["tokens"])
+    effect, tokens = np.asarray(mutagenesis["effect"]), np.asarray(mutagenesis["tokens"])
     n_regions, n_groups, _, width = effect.shape
     r, g, b, i = (axis.ravel() for axis in np.indices((n_regions, n_groups, 4, width)))
     keep = (tokens[r, i] != b) & (tokens[r, i] < 4)
     r, g, b, i = r[keep], g[keep], b[keep], i[keep]
     names = np.array(list("ACGTN"))
     columns = {
-        "region": text_of(found["regions"])[r],
-        "chrom": text_of(found["chrom"])[r],
-        "pos": np.asarray(found["start"])[r] + i + 1,
+        "region": text_of(mutagenesis["regions"])[r],
+        "chrom": text_of(mutagenesis["chrom"])[r],
+        "pos": np.asarray(mutagenesis["start"])[r] + i + 1,
         "ref": names[tokens[r, i]],
         "alt": names[b],
-        "group": text_of(found["groups"])[g],
+        "group": text_of(mutagenesis["groups"])[g],
         "effect": effect[r, g, b, i],
     }
     return pd.DataFrame(columns)

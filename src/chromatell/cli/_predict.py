@@ -101,7 +101,7 @@ def _tracks(args: argparse.Namespace, files: dict[str, Any]) -> None:
     from chromatell.tl import predict
 
     options = {"regions": args.chroms, "fasta": args.fasta, "depth": args.depth or "predicted"}
-    found: Any = predict(
+    predicted: Any = predict(
         files or args.input,
         model=args.model,
         key=args.key,
@@ -110,8 +110,8 @@ def _tracks(args: argparse.Namespace, files: dict[str, Any]) -> None:
         **options,
     )
     if args.output is not None:
-        write_tracks(found, args.output)
+        write_tracks(predicted, args.output)
     if settings.verbosity:
         where = " and ".join(str(path) for path in (args.bigwig, args.output) if path is not None)
-        n = len(found.names_of(role="prediction"))
+        n = len(predicted.names_of(role="prediction"))
         output().print(f"Wrote {n} predicted tracks to {where}.", soft_wrap=True, markup=False)

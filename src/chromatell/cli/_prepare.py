@@ -44,13 +44,13 @@ def select(mdata: MuData, args: argparse.Namespace) -> None:
 def model_options(args: argparse.Namespace) -> dict[str, Any]:
     """Return the keywords of ``tl.<family>`` that the user gave, whatever their options are called."""
     known = of_family(args.family)
-    found = given(args, *(name for name in known if hasattr(args, name)))
+    keywords = given(args, *(name for name in known if hasattr(args, name)))
     for option, keyword in (("key", "key_added"), ("covariates", "continuous_covariate_keys"), ("predictions", "out")):
         if keyword in known and getattr(args, option) is not None:
-            found[keyword] = getattr(args, option)
-    if found.get("embedding") == "none":
-        found["embedding"] = None
-    return {**found, **dict(args.set or [])}
+            keywords[keyword] = getattr(args, option)
+    if keywords.get("embedding") == "none":
+        keywords["embedding"] = None
+    return {**keywords, **dict(args.set or [])}
 
 
 def given(args: argparse.Namespace, *names: str) -> dict[str, Any]:

@@ -98,13 +98,13 @@ def _modalities() -> dict[str, str]:
 
 def _of_tasks() -> dict[str, str]:
     """Return the options that kinds of data add to ``ctl.tl.evaluate``, and their types: the TypedDicts of tasks."""
-    found: dict[str, str] = {}
+    options: dict[str, str] = {}
     for path in sorted((_PACKAGE / "evaluation" / "tasks").glob("*.py")):
         classes = [n for n in ast.parse(path.read_text(encoding="utf-8")).body if isinstance(n, ast.ClassDef)]
         for told in classes:
             if any(ast.unparse(base) == "TypedDict" for base in told.bases):
-                found |= _fields(told)
-    return found
+                options |= _fields(told)
+    return options
 
 
 def _fields(told: ast.FunctionDef | ast.ClassDef) -> dict[str, str]:
@@ -125,9 +125,9 @@ def settable(family: str) -> set[str]:
     return fields
 
 
-def add_keywords(group: Any, found: Iterable[Keyword], known: set[str]) -> None:
+def add_keywords(group: Any, offered: Iterable[Keyword], known: set[str]) -> None:
     """Add an option for each keyword that no option is named after yet, and whose type can be typed."""
-    for keyword in found:
+    for keyword in offered:
         typed = _typed(keyword.annotation)
         if keyword.name in known or typed is None:
             continue
@@ -172,12 +172,12 @@ def number_or_numbers(text: str) -> float | dict[str, float]:
     try:
         if "=" not in text:
             return float(text)
-        found = {name: float(number) for name, _, number in (word.rpartition("=") for word in listed(text))}
+        by_name = {name: float(number) for name, _, number in (word.rpartition("=") for word in listed(text))}
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor names with theirs: H3K4me3=2") from None
-    if "" in found:
+    if "" in by_name:
         raise argparse.ArgumentTypeError(f"{text!r} has a number without a name; needed: H3K4me3=2,H3K27ac=1.5")
-    return found
+    return by_name
 
 
 def file_or_names(text: str) -> str | list[str]:
@@ -242,10 +242,10 @@ def _typed(annotation: str) -> dict[str, Any] | None:
 def _described(docstring: str) -> dict[str, str]:
     """Return the text of each parameter of a numpydoc docstring."""
     section = re.search(r"^Parameters\n-+\n(.*?)(?=^\S[^\n]*\n-{3,}\n|\Z)", docstring, flags=re.M | re.S)
-    found = {}
+    texts = {}
     for names, text in re.findall(r"^(\S[^\n]*)\n((?:(?:[ ]+[^\n]*)?\n)+)", section[1] + "\n" if section else "", re.M):
-        found.update(dict.fromkeys((name.strip() for name in names.split(",")), text))
-    return found
+        texts.update(dict.fromkeys((name.strip() for name in names.split(",")), text))
+    return texts
 
 
 def _first(text: str) -> str:

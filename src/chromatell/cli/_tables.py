@@ -80,13 +80,13 @@ def gains(mdata: MuData | AnnData, pairs: str | None = None) -> Table | None:
     pairs
         Which kind of pairs; None takes the first there, and does not name it.
     """
-    found: pd.DataFrame = mdata.uns[UNS][GAINS]
-    found = found[(found["pairs"] == (kinds(mdata)[0] if pairs is None else pairs)).to_numpy()]
-    if found.empty:
+    table: pd.DataFrame = mdata.uns[UNS][GAINS]
+    table = table[(table["pairs"] == (kinds(mdata)[0] if pairs is None else pairs)).to_numpy()]
+    if table.empty:
         return None
     scores = {
-        _header(pair).replace("\n", ", "): found[(found["view"] == pair[0]) & (found["metric"] == pair[1])]
-        for pair in _pairs(found)
+        _header(pair).replace("\n", ", "): table[(table["view"] == pair[0]) & (table["metric"] == pair[1])]
+        for pair in _pairs(table)
     }
     return gain_table(f"Gain over the best baseline (paired){'' if pairs is None else f', {pairs}'}", "cells", scores)
 
@@ -128,8 +128,8 @@ def new_table(title: str, note: str) -> Table:
 
 def _pairs(table: pd.DataFrame) -> list[Pair]:
     """Return the main scores that the table holds, or the first ones where it holds none of them."""
-    there: list[Pair] = list(dict.fromkeys(zip(table["view"].astype(str), table["metric"].astype(str), strict=True)))
-    return [pair for pair in MAIN if pair in there] or there[:_AT_MOST]
+    pairs: list[Pair] = list(dict.fromkeys(zip(table["view"].astype(str), table["metric"].astype(str), strict=True)))
+    return [pair for pair in MAIN if pair in pairs] or pairs[:_AT_MOST]
 
 
 def _header(pair: Pair) -> str:

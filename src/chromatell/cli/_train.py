@@ -73,9 +73,9 @@ def run(args: argparse.Namespace) -> None:
         )
     write(mdata, args.output)
     if settings.verbosity:
-        there = "" if args.predictions is None else f" and its predictions to {args.predictions}"
+        also = "" if args.predictions is None else f" and its predictions to {args.predictions}"
         lines = [
-            f"Wrote the data with model {key!r} to {args.output}{there}.",
+            f"Wrote the data with model {key!r} to {args.output}{also}.",
             f"Score it:  chromatell evaluate {quote(str(args.output))}",
             f"Apply it:  chromatell predict QUERY.h5ad --model {quote(str(args.output))} -o PREDICTED.h5mu",
         ]
@@ -137,16 +137,16 @@ def _add_sequence(mdata: MuData, args: argparse.Namespace) -> None:
     """Read the sequences of the regions where a genome was named; say whose are used."""
     from chromatell._validate import modality
 
-    there = DNA in modality(mdata, args.atac or ATAC).varm
+    present = DNA in modality(mdata, args.atac or ATAC).varm
     if args.fasta is None:
-        if not there:
+        if not present:
             raise ChromatellError(
                 f"{args.input} holds no sequences of its regions (varm[{DNA!r}] of 'atac'). Name the genome of their "
                 "build: --fasta GENOME.fa."
             )
         logger.info("The sequences in varm[%r] of %s are used.", DNA, args.input)
         return
-    if there:
+    if present:
         logger.info("%s: its sequences are replaced by those of %s.", args.input, args.fasta)
 
     from chromatell.pp import add_sequence
@@ -158,14 +158,14 @@ def _split_regions(mdata: MuData, args: argparse.Namespace) -> None:
     """Hold out regions where that was asked for; say what is used."""
     from chromatell._validate import modality
 
-    there = SPLIT in modality(mdata, args.atac or ATAC).var
+    present = SPLIT in modality(mdata, args.atac or ATAC).var
     if args.split_regions is None and not args.test_chromosomes:
-        if there:
+        if present:
             logger.info("The split of regions in var[%r] of %s is used.", SPLIT, args.input)
         else:
             logger.info("No region is held out; --split-regions chromosome would do so.")
         return
-    if there:
+    if present:
         logger.info("%s: its split of regions is replaced.", args.input)
 
     from chromatell.pp import split_regions

@@ -16,14 +16,14 @@ KINDS: tuple[str, ...] = ("as it is", "thin 0.1", "thin 0.03", "thin 0.01", "cap
 def drawn(kind: str, rng: np.random.Generator) -> dict[str, float]:
     """Return how an assay was done, one draw of it; `depth` is the share of the reads. Nothing where none is drawn."""
     if kind == "cap":
-        found = {"power": rng.uniform(0.9, 1.7), "spread": rng.uniform(0.8, 2.0), "rest": rng.uniform(0, 0.15)}
-        return found | {"depth": _log_uniform(rng, 0.02, 0.75)}
+        draw = {"power": rng.uniform(0.9, 1.7), "spread": rng.uniform(0.8, 2.0), "rest": rng.uniform(0, 0.15)}
+        return draw | {"depth": _log_uniform(rng, 0.02, 0.75)}
     if kind == "sites":
-        found = {"power": rng.uniform(1.0, 1.6), "spread": rng.uniform(0.6, 1.4), "rest": rng.uniform(0.01, 0.1)}
-        return found | {"depth": _log_uniform(rng, 0.05, 0.75)}
+        draw = {"power": rng.uniform(1.0, 1.6), "spread": rng.uniform(0.6, 1.4), "rest": rng.uniform(0.01, 0.1)}
+        return draw | {"depth": _log_uniform(rng, 0.05, 0.75)}
     if kind == "run-on":
-        found = {"power": rng.uniform(0.5, 1.0), "levels": rng.uniform(0, 1), "background": rng.uniform(0, 0.3)}
-        return found | {"depth": _log_uniform(rng, 0.03, 1.0)}
+        draw = {"power": rng.uniform(0.5, 1.0), "levels": rng.uniform(0, 1), "background": rng.uniform(0, 0.3)}
+        return draw | {"depth": _log_uniform(rng, 0.03, 1.0)}
     return {}
 
 

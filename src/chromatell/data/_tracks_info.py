@@ -85,10 +85,10 @@ class TracksInfo:
 
     def check_names(self, names: str | Sequence[str] | None, role: str | None = None) -> list[str]:
         """Return names as a list, all of which must be there; None takes those of the role, or all."""
-        found = self.names_of(role=role) if names is None else [names] if isinstance(names, str) else list(names)
-        if not found or len(set(found)) < len(found) or any(n not in self._rows for n in found):
-            raise ChromatellError(missing_names(self.table, found, role if names is None else None))
-        return [str(n) for n in found]
+        chosen = self.names_of(role=role) if names is None else [names] if isinstance(names, str) else list(names)
+        if not chosen or len(set(chosen)) < len(chosen) or any(n not in self._rows for n in chosen):
+            raise ChromatellError(missing_names(self.table, chosen, role if names is None else None))
+        return [str(n) for n in chosen]
 
     @arguments
     def usable(self, chrom: str, split: str | None = None) -> np.ndarray:

@@ -27,10 +27,10 @@ def gather(rows: list[Row], start: int, stop: int) -> np.ndarray:
     first, at = rows[0], [row.at for row in rows]
     if all(row.source is first.source for row in rows) and at == list(range(at[0], at[0] + len(at))):
         return read_source(first.source, slice(at[0], at[0] + len(at)), start, stop)
-    found = np.empty((len(rows), stop - start), dtype=np.float32)
+    values = np.empty((len(rows), stop - start), dtype=np.float32)
     for i, row in enumerate(rows):
-        found[i] = read_source(row.source, row.at, start, stop)
-    return found
+        values[i] = read_source(row.source, row.at, start, stop)
+    return values
 
 
 def read_source(source: Any, rows: int | slice, start: int, stop: int) -> np.ndarray:

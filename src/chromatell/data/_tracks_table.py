@@ -51,9 +51,9 @@ def track_table(given: pd.DataFrame | Sequence[str]) -> pd.DataFrame:
     table.index = pd.Index([str(n) for n in table.index], name=NAME, dtype=object)
     bad = [n for n in table.index if not n.strip() or not n.isprintable() or len(n) > _MAX_TEXT]
     if len(table) == 0 or bad or not table.index.is_unique:
-        found = "none" if len(table) == 0 else examples(bad or table.index[table.index.duplicated()])
+        shown = "none" if len(table) == 0 else examples(bad or table.index[table.index.duplicated()])
         raise ChromatellError(
-            f"Tracks need names that are printable and differ; found {found}. Name them in the table."
+            f"Tracks need names that are printable and differ; found {shown}. Name them in the table."
         )
     given_assay = table[ASSAY].astype(object) if ASSAY in table else pd.Series("", index=table.index, dtype=object)
     given_assay = given_assay.where(given_assay.notna(), "").astype(str)
@@ -153,7 +153,7 @@ def check_values(values: Mapping[str, Any], names: Sequence[str], n_bins: Mappin
     missing = [c for c in n_bins if c not in values]
     if missing:
         raise ChromatellError(f"values lacks the chromosomes {examples(missing)}. Give an array for each.")
-    found = {}
+    arrays = {}
     for chrom, n in n_bins.items():
         array = values[chrom]
         if isinstance(array, np.ndarray) or not hasattr(array, "shape"):
@@ -175,29 +175,29 @@ def check_values(values: Mapping[str, Any], names: Sequence[str], n_bins: Mappin
             )
         if np.dtype(array.dtype) != np.float32:
             raise ChromatellError(f"values[{chrom!r}] on disk is {array.dtype}; float32 is needed. Convert it.")
-        found[chrom] = array
-    return found
+        arrays[chrom] = array
+    return arrays
 
 
 def missing_names(table: pd.DataFrame, wanted: Sequence[Any], role: str | None) -> str:
     """Return what is wrong with names of tracks, and which there are."""
-    there = ", ".join(f"{n} ({r})" for n, r in zip(table.index[:12], table[ROLE], strict=False))
+    known = ", ".join(f"{n} ({r})" for n, r in zip(table.index[:12], table[ROLE], strict=False))
     unknown = [n for n in wanted if n not in table.index]
     if unknown:
         return (
-            f"There is no track {examples(unknown)}; there: {there}.{did_you_mean(unknown[0], table.index)} Name those."
+            f"There is no track {examples(unknown)}; there: {known}.{did_you_mean(unknown[0], table.index)} Name those."
         )
     if not wanted:
         of, model = (f" of role {role!r}", f", or for a model {role}s=[...]") if role else ("", "")
-        return f"There is no track{of}; there: {there or 'none'}. Name some: names=[...]{model}."
+        return f"There is no track{of}; there: {known or 'none'}. Name some: names=[...]{model}."
     return f"Tracks are named more than once: {examples(wanted, 8)}. Name each once."
 
 
-def own_chrom(chrom: str, there: Collection[str]) -> str:
-    """Return what a chromosome is called there, since `1` and `chr1` are the same; as it is where it is not there."""
-    if chrom in there:
+def own_chrom(chrom: str, chroms: Collection[str]) -> str:
+    """Return the name of a chromosome among `chroms`, as `1` and `chr1` are the same; its own where it is not there."""
+    if chrom in chroms:
         return chrom
-    known = dict(zip(normalise_chrom(there), there, strict=True))
+    known = dict(zip(normalise_chrom(chroms), chroms, strict=True))
     return known.get(plain_chrom(chrom), chrom)
 
 

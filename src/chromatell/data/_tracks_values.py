@@ -120,16 +120,16 @@ class TracksValues(TracksInfo):
         if sample is not None:
             chosen = self.check_names([n for n in chosen if self.table.loc[n, "sample"] == sample])
         held = self.chroms if chroms is None else [chroms] if isinstance(chroms, str) else list(chroms)
-        found = self._like(self.table.loc[chosen].copy(), {self._chrom(c): self.chrom_sizes[c] for c in held})
-        found._rows = {n: {c: self._rows[n][c] for c in held} for n in chosen}
-        found._layers = {
+        tracks = self._like(self.table.loc[chosen].copy(), {self._chrom(c): self.chrom_sizes[c] for c in held})
+        tracks._rows = {n: {c: self._rows[n][c] for c in held} for n in chosen}
+        tracks._layers = {
             layer: {n: {c: rows[n][c] for c in held} for n in chosen if n in rows}
             for layer, rows in self._layers.items()
             if any(n in rows for n in chosen)
         }
-        found.masks = {c: m for c, m in self.masks.items() if c in held}
-        found.splits = {c: s for c, s in self.splits.items() if c in held}
-        return found
+        tracks.masks = {c: m for c, m in self.masks.items() if c in held}
+        tracks.splits = {c: s for c, s in self.splits.items() if c in held}
+        return tracks
 
     @arguments
     def add(self, values: Mapping[str, Any], table: pd.DataFrame | Sequence[str], *, overwrite: bool = False) -> None:
@@ -204,20 +204,20 @@ class TracksValues(TracksInfo):
 
     def copy(self) -> Self:
         """Return tracks that share nothing in memory with these; those in a Zarr store stay there, unchanged."""
-        found = self.select()
-        change_sources((found._rows, *found._layers.values()), duplicate)
-        found.masks, found.splits, found.uns = (_copy.deepcopy(x) for x in (self.masks, self.splits, self.uns))
-        return found
+        tracks = self.select()
+        change_sources((tracks._rows, *tracks._layers.values()), duplicate)
+        tracks.masks, tracks.splits, tracks.uns = (_copy.deepcopy(x) for x in (self.masks, self.splits, self.uns))
+        return tracks
 
     def arrays(self) -> dict[str, Any]:
         """Return each chromosome's array (tracks, bins) as it lies, if it holds just these tracks; unread on disk."""
-        found = {}
+        arrays = {}
         for chrom in self.chroms:
             rows = [self._rows[name][chrom] for name in self.names]
             if [r.at for r in rows] != list(range(len(rows))) or any(r.source is not rows[0].source for r in rows):
                 raise ChromatellError("These tracks were put together of several: save them, tracks.save('new.zarr').")
-            found[chrom] = rows[0].source
-        return found
+            arrays[chrom] = rows[0].source
+        return arrays
 
     def load(self) -> Self:
         """Bring all values into memory, up to ``settings.dense_limit``; returns these same tracks."""
@@ -228,18 +228,18 @@ class TracksValues(TracksInfo):
         return self
 
     def _like(self, table: pd.DataFrame, chrom_sizes: dict[str, int]) -> Self:
-        found = object.__new__(type(self))
-        found.table, found.bin_size, found.chrom_sizes = table, self.bin_size, chrom_sizes
-        found.masks, found.splits, found.uns = {}, {}, dict(self.uns)
-        found._rows, found._layers = {}, {}
-        return found
+        tracks = object.__new__(type(self))
+        tracks.table, tracks.bin_size, tracks.chrom_sizes = table, self.bin_size, chrom_sizes
+        tracks.masks, tracks.splits, tracks.uns = {}, {}, dict(self.uns)
+        tracks._rows, tracks._layers = {}, {}
+        return tracks
 
     def _layer(self, layer: str | None) -> dict[str, Rows]:
         if layer is None:
             return {}
         if layer not in self._layers:
-            there = names_there(self._layers, layer)
+            names = names_there(self._layers, layer)
             raise ChromatellError(
-                f"No layer {layer!r} in these tracks; there: {there}. ctl.pp.smooth_tracks(tracks) writes 'raw'."
+                f"No layer {layer!r} in these tracks; there: {names}. ctl.pp.smooth_tracks(tracks) writes 'raw'."
             )
         return self._layers[layer]

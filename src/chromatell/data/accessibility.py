@@ -37,8 +37,8 @@ def true_depth(atac: AnnData, depth_key: str | None = None) -> np.ndarray:
     """
     key = depth_key or next((c for c in _DEPTH_COLUMNS if c in atac.obs), None)
     if key is not None:
-        found = column(atac.obs, key, "mdata.mod['atac'].obs")
-        depth = pd.to_numeric(found, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+        given = column(atac.obs, key, "mdata.mod['atac'].obs")
+        depth = pd.to_numeric(given, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
         bad = ~np.isfinite(depth) | (depth < 0)
         if bad.any():
             raise ChromatellError(
@@ -61,8 +61,8 @@ def _changed(atac: AnnData, rows: Any, cols: Any, change: Callable[[Any], sp.csr
     """Return a part of the matrix after `change`; on disk each block is changed as it is read, or, `lazy`, stays."""
     part = matrix(atac)[rows][:, cols]
     if isinstance(part, DiskMatrix):
-        found = part.changed(change)
-        return found if lazy else found.read()
+        changed = part.changed(change)
+        return changed if lazy else changed.read()
     part = part.astype(np.float32) if part.dtype == np.float16 else part  # scipy has no sparse float16
     return change(sp.csr_matrix(part, copy=True))
 

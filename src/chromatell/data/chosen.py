@@ -118,13 +118,13 @@ def cell_labels(mdata: MuData | AnnData, groupby: str) -> tuple[np.ndarray, list
     """
     mods = mdata.mod if isinstance(mdata, MuData) else {}
     named = [mdata, *(mods[m] for m in (RNA, ATAC, ATAC_PRED) if m in mods)]
-    found = next((one.obs[groupby] for one in named if groupby in one.obs), None)
-    if found is None:
-        there = sorted({str(c) for one in named for c in one.obs.columns})
+    labels = next((one.obs[groupby] for one in named if groupby in one.obs), None)
+    if labels is None:
+        columns = sorted({str(c) for one in named for c in one.obs.columns})
         raise ChromatellError(
-            f"Did not find mdata.obs[{groupby!r}]; columns there: {names_there(there, groupby)}. Name one of them."
+            f"Did not find mdata.obs[{groupby!r}]; columns there: {names_there(columns, groupby)}. Name one of them."
         )
-    column = found.reindex(mdata.obs_names)
+    column = labels.reindex(mdata.obs_names)
     if pd.api.types.is_float_dtype(column.dtype) and column.nunique() > 100:
         raise ChromatellError(
             f"mdata.obs[{groupby!r}] holds {column.nunique():,} different numbers, not labels of groups. Name a column "

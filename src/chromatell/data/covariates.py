@@ -82,12 +82,12 @@ class Covariates:
         if column is None:
             warn(f"The query has no column {self.batch_key!r}: the mean effect of the training batches is used.")
             return np.tile(self.frequency, (len(rows), 1))
-        found = column.iloc[rows].astype(object)
-        found = found.where(found.isna(), found.astype(str))
-        code = _places(found.to_numpy(dtype=object), self.levels)
-        if unlabelled := int(found.isna().sum()):
-            warn(f"{unlabelled} of {len(found)} cells have no {self.batch_key!r}: the mean effect is used.")
-        unseen = sorted(set(found[code < 0].dropna()))
+        labels = column.iloc[rows].astype(object)
+        labels = labels.where(labels.isna(), labels.astype(str))
+        code = _places(labels.to_numpy(dtype=object), self.levels)
+        if unlabelled := int(labels.isna().sum()):
+            warn(f"{unlabelled} of {len(labels)} cells have no {self.batch_key!r}: the mean effect is used.")
+        unseen = sorted(set(labels[code < 0].dropna()))
         if unseen:
             warn(
                 f"{len(unseen)} levels of {self.batch_key!r} were not in training (such as {examples(unseen)}): the "
@@ -122,16 +122,16 @@ class Covariates:
         return cls(batch_key, levels, frequency, keys, mean, sd)
 
 
-def _places(found: np.ndarray, levels: list[str]) -> np.ndarray:
+def _places(names: np.ndarray, levels: list[str]) -> np.ndarray:
     """Return the place of each name among the levels, -1 for none.
 
     Whole numbers are one level whether written '1' or '1.0': one missing value makes pandas read integers as floats.
     """
-    code = pd.Index(levels).get_indexer(found)
+    code = pd.Index(levels).get_indexer(names)
     whole = {number[1]: i for i, level in enumerate(levels) if (number := _WHOLE.fullmatch(level))}
-    for name in {name for name in found[code < 0] if isinstance(name, str)}:
+    for name in {name for name in names[code < 0] if isinstance(name, str)}:
         if number := _WHOLE.fullmatch(name):
-            code[found == name] = whole.get(number[1], -1)
+            code[names == name] = whole.get(number[1], -1)
     return code
 
 
@@ -144,11 +144,11 @@ def _column(data: MuData | AnnData, key: str) -> pd.Series | None:
 
 
 def _required(data: MuData | AnnData, key: str) -> pd.Series:
-    found = _column(data, key)
-    if found is None:
-        there = names_there(data.obs.columns, key, 8)
-        raise ChromatellError(f"Did not find the covariate {key!r} in obs; columns there: {there}.")
-    return found
+    column = _column(data, key)
+    if column is None:
+        names = names_there(data.obs.columns, key, 8)
+        raise ChromatellError(f"Did not find the covariate {key!r} in obs; columns there: {names}.")
+    return column
 
 
 def _numbers(data: MuData | AnnData, key: str) -> np.ndarray:

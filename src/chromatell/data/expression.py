@@ -67,14 +67,14 @@ class Expression(Standardiser):
             s1, s2, above = s1 + first, s2 + second, above + positives
             detected.append(np.log1p(n_positive))
             largest = max(largest, high)
-        found = find_scale(x if whole is None else whole) if kind == "normalised" else None
-        if kind == "normalised" and found is None and largest > MOST_LOGGED:
+        own_scale = find_scale(x if whole is None else whole) if kind == "normalised" else None
+        if kind == "normalised" and own_scale is None and largest > MOST_LOGGED:
             warn(
                 f"Expression holds decimals up to {largest:,.4g}, taken as they are: no size factor, no log1p. Where "
                 "they are corrected counts, round them: rna.X = np.rint(rna.X); else sc.pp.normalize_total(rna); "
                 "sc.pp.log1p(rna)."
             )
-        scale = Scale(False, 0.0, largest) if found is None else replace(found, largest=largest)
+        scale = Scale(False, 0.0, largest) if own_scale is None else replace(own_scale, largest=largest)
         mean = s1 / n
         sd = np.sqrt(np.maximum(s2 / n - mean**2, 0))
         library = np.log1p(np.maximum(total, 0))
@@ -129,15 +129,15 @@ class Expression(Standardiser):
             k = arrays["scaling.gene_loadings"].shape[-1]
             loadings = stored(arrays, "scaling.gene_loadings", (*n, k))
             noise = np.maximum(stored(arrays, "scaling.gene_noise", n), np.float32(_MIN_NOISE))
-        scale = found = None
+        scale = training_range = None
         if "scaling.range_means" in arrays and loadings is not None:
-            found = TrainingRange.from_arrays(loadings.shape[1], arrays, counts=kind == "counts")
+            training_range = TrainingRange.from_arrays(loadings.shape[1], arrays, counts=kind == "counts")
         if "scaling.scale" in arrays:
             log, total, largest = (float(v) for v in stored(arrays, "scaling.scale", (3,)))
             scale = Scale(log > 0.5, total, largest)
         return cls(
             scale=scale,
-            range=found,
+            range=training_range,
             loadings=loadings,
             noise=noise,
             genes=genes,
@@ -220,11 +220,11 @@ class Expression(Standardiser):
     def _on_scale(self, x: Any, rna: AnnData, present: np.ndarray, *, quiet: bool) -> Any:
         """Return a query's values on the scale of training where that is exact; say, or refuse, what is not."""
         if self.kind == "normalised" and self.scale is not None and self.scale.total:
-            found, wanted = find_scale(matrix(rna)), self.scale
-            if found is not None and not found.is_as(wanted):
+            own, wanted = find_scale(matrix(rna)), self.scale
+            if own is not None and not own.is_as(wanted):
                 log = logger.debug if quiet else logger.info
-                log(f"The query holds {found}; it is brought to the training cells' {wanted}.")
-                known = found
+                log(f"The query holds {own}; it is brought to the training cells' {wanted}.")
+                known = own
                 x = (
                     x.changed(lambda block: known.to(wanted, block))
                     if isinstance(x, DiskMatrix)
@@ -299,8 +299,8 @@ class Embedding:
         part = x[rows]
         if sparse:
             k = int(min(n_components, min(part.shape) - 1)) or 1
-            found, scores = sparse_scores(expression, read(part)).components(k, seed)
-            return cls(found, np.maximum(scores.std(axis=0), 1e-6).astype(np.float32))
+            components, scores = sparse_scores(expression, read(part)).components(k, seed)
+            return cls(components, np.maximum(scores.std(axis=0), 1e-6).astype(np.float32))
         z = np.empty((part.shape[0], len(expression.genes)), dtype=np.float32)
         for some, values, _ in expression.blocks(part):
             z[some] = values

@@ -107,30 +107,30 @@ class Input:
     @property
     def units(self) -> np.ndarray:
         """By what each column is divided so that none has an sd above 1, float32 (width,)."""
-        found = np.full(self.width, self.numbers[3], dtype=np.float32)
-        found[self.components.shape[1] :] = 1.0
-        return found
+        units = np.full(self.width, self.numbers[3], dtype=np.float32)
+        units[self.components.shape[1] :] = 1.0
+        return units
 
     def transform(self, adata: AnnData, rows: Any, name: str) -> np.ndarray:
         """Return float32 (cells, width). Variables that are not there are at their training mean, with a warning."""
         place = adata.var_names.get_indexer(self.names)
-        there = place >= 0
-        if there.mean() < _FLOOR:
+        present = place >= 0
+        if present.mean() < _FLOOR:
             raise ChromatellError(
-                f"mdata.mod[{name!r}] holds {int(there.sum())} of the {len(there)} variables that the model reads; "
+                f"mdata.mod[{name!r}] holds {int(present.sum())} of the {len(present)} variables that the model reads; "
                 f"half are needed. The model's names look like {examples(self.names)}, the query's like "
                 f"{examples(adata.var_names)}. Set mdata.mod[{name!r}].var_names to the same kind of name."
             )
-        if not there.all():
+        if not present.all():
             warn(
-                f"{int((~there).sum())} of the {len(there)} variables that the model reads of {name!r} are not in the "
-                f"query (such as {examples(self.names[~there])}); they are set to the training mean."
+                f"{int((~present).sum())} of the {len(present)} variables that the model reads of {name!r} are not in "
+                f"the query (such as {examples(self.names[~present])}); they are set to the training mean."
             )
-        x = compact(matrix(adata)[:, place[there]])[rows]
+        x = compact(matrix(adata)[:, place[present]])[rows]
         if is_counts(x) != (self.how != GIVEN):
-            found, wanted = ("values that are no counts", "counts") if self.how != GIVEN else ("counts", "other values")
+            held, wanted = ("values that are no counts", "counts") if self.how != GIVEN else ("counts", "other values")
             raise ChromatellError(
-                f"The model was trained on {wanted} of {name!r}; mdata.mod[{name!r}].X of the query holds {found}. "
+                f"The model was trained on {wanted} of {name!r}; mdata.mod[{name!r}].X of the query holds {held}. "
                 + (
                     f"Put the counts there: {kept_counts(adata, called(name)) or called(name) + '.X = ...'}."
                     if self.how != GIVEN
@@ -140,27 +140,27 @@ class Input:
         columns = []
         for block in pieces(x):
             dense = _dense(block)
-            part = self._scored(dense, there) @ self.components
+            part = self._scored(dense, present) @ self.components
             if self.how != GIVEN:
-                total = np.log1p(dense.sum(axis=1, dtype=np.float64) / max(float(self.share[there].sum()), 1e-6))
+                total = np.log1p(dense.sum(axis=1, dtype=np.float64) / max(float(self.share[present].sum()), 1e-6))
                 part = np.column_stack([part, (total - self.numbers[1]) / self.numbers[2]])
             columns.append(part.astype(np.float32))
         return np.concatenate(columns) if columns else np.zeros((0, self.width), dtype=np.float32)
 
-    def _normalised(self, block: np.ndarray, there: np.ndarray | None) -> np.ndarray:
+    def _normalised(self, block: np.ndarray, present: np.ndarray | None) -> np.ndarray:
         if self.how == GIVEN:
             return block
         if self.how == CLR:
             log = np.log1p(block)
             return log - log.mean(axis=1, keepdims=True)
-        mass = 1.0 if there is None else float(self.share[there].sum())
+        mass = 1.0 if present is None else float(self.share[present].sum())
         total = block.sum(axis=1, keepdims=True, dtype=np.float32)
         return np.log1p(block * np.float32(self.numbers[0] * mass) / np.maximum(total, 1.0))
 
-    def _scored(self, block: np.ndarray, there: np.ndarray | None) -> np.ndarray:
-        held: Any = slice(None) if there is None else np.flatnonzero(there)
+    def _scored(self, block: np.ndarray, present: np.ndarray | None) -> np.ndarray:
+        held: Any = slice(None) if present is None else np.flatnonzero(present)
         z = np.zeros((block.shape[0], len(self.names)), dtype=np.float32)
-        z[:, held] = np.clip((self._normalised(block, there) - self.mean[held]) / self.sd[held], -_CLIP, _CLIP)
+        z[:, held] = np.clip((self._normalised(block, present) - self.mean[held]) / self.sd[held], -_CLIP, _CLIP)
         return z
 
 
@@ -225,7 +225,7 @@ class Inputs:
         cls, plain: Sequence[Mapping[str, str]], var_names: Mapping[str, pd.Index], arrays: Mapping[str, np.ndarray]
     ) -> Inputs:
         """Return them from a record; shapes and values are checked."""
-        found = {}
+        inputs = {}
         for i, said in enumerate(plain):
             names = var_names[said["name"]]
             m, k = len(names), arrays[f"inputs.{i}.components"].shape[-1]
@@ -233,8 +233,8 @@ class Inputs:
             parts = {key: stored(arrays, f"inputs.{i}.{key}", shape) for key, shape in shapes.items()}
             if not ((parts["sd"] > 0).all() and (parts["numbers"][[0, 2, 3]] > 0).all()):
                 raise ChromatellError(f"The stored statistics of {said['name']!r} are none. Ask for the file again.")
-            found[said["name"]] = Input(names, one_of(said["how"], (COUNTS, CLR, GIVEN), "how"), **parts)
-        return cls(found)
+            inputs[said["name"]] = Input(names, one_of(said["how"], (COUNTS, CLR, GIVEN), "how"), **parts)
+        return cls(inputs)
 
 
 _ARRAYS = ("mean", "sd", "share", "components", "numbers")
@@ -279,9 +279,9 @@ def _same_cells(data: MuData, name: str, cells: pd.Index, *, ordered: bool = Fal
     place = adata.obs_names.get_indexer(cells)
     if (place < 0).any() or ordered:
         lost = int((place < 0).sum())
-        found = f"{lost} of the {len(cells)} cells of 'rna' are not in it" if lost else "their order is another"
+        fault = f"{lost} of the {len(cells)} cells of 'rna' are not in it" if lost else "their order is another"
         raise ChromatellError(
-            f"mdata.mod[{name!r}] must hold the cells of mdata.mod['rna'] in their order; {found}. Keep the shared "
+            f"mdata.mod[{name!r}] must hold the cells of mdata.mod['rna'] in their order; {fault}. Keep the shared "
             f"cells: shared = mdata.mod['rna'].obs_names.intersection(mdata.mod[{name!r}].obs_names); mdata = "
             "mudata.MuData({k: a[shared].copy() for k, a in mdata.mod.items()})."
         )

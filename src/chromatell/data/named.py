@@ -157,11 +157,11 @@ def _inner(data: MuData | AnnData, rna: str, atac: str, layer: Layer) -> Any:
 def _shared(adata: AnnData, layer: str, where: str) -> AnnData:
     """Return an AnnData whose `X` is a layer and that shares all matrices."""
     if layer not in adata.layers:
-        there = names_there(layer_names(adata), layer, 8)
+        names = names_there(layer_names(adata), layer, 8)
         cure = "X is read where layer= is left out"
         if adata.layers.keys():
             cure = f"The layer of one modality alone is layer={{'rna': {next(iter(layer_names(adata)))!r}}}"
-        raise ChromatellError(f"{where} has no layer {layer!r}; there: {there}. {cure}.")
+        raise ChromatellError(f"{where} has no layer {layer!r}; there: {names}. {cure}.")
     return with_matrix(adata, adata.layers[layer])
 
 

@@ -72,21 +72,21 @@ class TrainingRange:
         states = int(min(_STATES, max(1, len(rows) // 50)))
         mixture = GaussianMixture(states, covariance_type="tied", reg_covar=NOISE**2, max_iter=50, random_state=seed)
         mixture.fit(features)
-        found = cls(
+        fitted = cls(
             mixture.means_, mixture.precisions_cholesky_, np.log(mixture.weights_), np.array([1.0, 0.0, 0.0, 1.0])
         )
         if expression.kind == "counts":
             noise = _features(expression, _draws(expression, train[rows], rng), None, k)
             factor = _factor(np.cov(noise, rowvar=False) + NOISE**2 * np.eye(noise.shape[1]))
-            found = replace(found, noise_mean=noise.mean(axis=0), noise_factor=factor)
+            fitted = replace(fitted, noise_mean=noise.mean(axis=0), noise_factor=factor)
         if val.shape[0] > _CELLS:
             val = val[np.sort(np.random.default_rng([seed, 1]).permutation(val.shape[0])[:_CELLS])]
-        parts = found._parts(expression, val if val.shape[0] >= _FEW else train[rows], None)
+        parts = fitted._parts(expression, val if val.shape[0] >= _FEW else train[rows], None)
         far, odds = np.quantile(parts, 1 - _SHARE / 2, axis=0)
         likely = max(odds, 0.0)  # noise is more probable than a cell there: few validation cells may lie far below
         units = np.array([max(far, 1e-6), np.median(parts[:, 1]), likely, 1.0])
         units[3] = np.quantile(_larger(parts, units), 1 - _SHARE)
-        return replace(found, units=units)
+        return replace(fitted, units=units)
 
     @property
     def described(self) -> dict[str, Any]:
@@ -101,11 +101,11 @@ class TrainingRange:
 
         Memory: one block of 512 cells, whatever their number.
         """
-        found = np.empty(x.shape[0], dtype=np.float32)
-        for rows in (slice(i, i + _ROWS) for i in range(0, len(found), _ROWS)):
+        distances = np.empty(x.shape[0], dtype=np.float32)
+        for rows in (slice(i, i + _ROWS) for i in range(0, len(distances), _ROWS)):
             parts = self._parts(expression, read(x[rows]), present)
-            found[rows] = _larger(parts, self.units) / self.units[3]
-        return found
+            distances[rows] = _larger(parts, self.units) / self.units[3]
+        return distances
 
     def _parts(self, expression: Standardiser, x: Any, present: np.ndarray | None) -> np.ndarray:
         """Return the distance from the mixture, and the log odds that a cell is noise, (cells, 2)."""
@@ -138,12 +138,12 @@ class TrainingRange:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return it as plain arrays, for a record; one that was read from an older record keeps that record's form."""
-        found = {f"scaling.range_{name}": getattr(self, name) for name in (*_SHAPES, *_OF_NOISE, "curve")}
+        arrays = {f"scaling.range_{name}": getattr(self, name) for name in (*_SHAPES, *_OF_NOISE, "curve")}
         if self.curve is not None:
             order = np.r_[_DEVIANCE : self.means.shape[1], :_DEVIANCE]
-            found["scaling.range_means"], found["scaling.range_factor"] = self.means[:, order], self.factor[order]
-            found["scaling.range_units"] = self.units[[0, 2, 3]]
-        return {name: value for name, value in found.items() if value is not None}
+            arrays["scaling.range_means"], arrays["scaling.range_factor"] = self.means[:, order], self.factor[order]
+            arrays["scaling.range_units"] = self.units[[0, 2, 3]]
+        return {name: value for name, value in arrays.items() if value is not None}
 
     @classmethod
     def from_arrays(cls, most: int, arrays: Mapping[str, np.ndarray], *, counts: bool) -> TrainingRange:
@@ -201,8 +201,8 @@ def _log_density(
     `constant` adds the log determinant; what is left out of it is the same for all of them.
     """
     square = [np.square((features - mean) @ factor).sum(axis=1) for mean in means]
-    found = logsumexp(log_weights - np.stack(square, axis=1) / 2, axis=1)
-    return found + np.log(np.diag(factor)).sum() if constant else found
+    log_density = logsumexp(log_weights - np.stack(square, axis=1) / 2, axis=1)
+    return log_density + np.log(np.diag(factor)).sum() if constant else log_density
 
 
 def _factor(covariance: np.ndarray) -> np.ndarray:

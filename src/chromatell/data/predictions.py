@@ -233,14 +233,14 @@ def read_prediction(mdata: MuData, key: str) -> Any:
     if pred is None or key not in (keys[0], *layer_names(pred)):
         stored = open_prediction(mdata, key)
         return _of_cells(_whole(stored.X, key), stored.obs_names, mdata, key)
-    found = np.asarray(_whole(pred.X if key == keys[0] else pred.layers[key], key))
-    return _of_cells(found, pred.obs_names, mdata, key)
+    prediction = np.asarray(_whole(pred.X if key == keys[0] else pred.layers[key], key))
+    return _of_cells(prediction, pred.obs_names, mdata, key)
 
 
-def _of_cells(found: Any, held: pd.Index, mdata: MuData, key: str) -> Any:
+def _of_cells(prediction: Any, held: pd.Index, mdata: MuData, key: str) -> Any:
     """Return the rows of the cells of `mdata`, of a prediction that holds the cells `held`."""
     if same_names(held, mdata.obs_names):
-        return found
+        return prediction
     rows = held.get_indexer(mdata.obs_names) if held.is_unique else np.full(mdata.n_obs, -1)
     if (rows < 0).any():
         raise ChromatellError(
@@ -249,7 +249,7 @@ def _of_cells(found: Any, held: pd.Index, mdata: MuData, key: str) -> Any:
             f"that were predicted: predicted = {_holder(mdata, key)}.obs_names; "
             "mdata = mdata[mdata.obs_names.isin(predicted)].copy()."
         )
-    return found[rows]
+    return prediction[rows]
 
 
 def _holder(mdata: MuData, key: str) -> str:
@@ -260,14 +260,14 @@ def _holder(mdata: MuData, key: str) -> str:
     return f"ctl.io.open_prediction(mdata, {key!r})"
 
 
-def _whole(found: Any, key: str) -> Any:
+def _whole(prediction: Any, key: str) -> Any:
     """Return a prediction; raise where it is not of all regions."""
-    if sp.issparse(found) or hasattr(found, "format"):  # in memory or in a store
+    if sp.issparse(prediction) or hasattr(prediction, "format"):  # in memory or in a store
         raise ChromatellError(
             f"The prediction {key!r} holds the most probable regions of each cell alone (top_k=): what is left out is "
             "not predicted to be closed. Predict all, ctl.tl.predict(data, model) without top_k=."
         )
-    return found
+    return prediction
 
 
 def predicted_regions(mdata: MuData) -> pd.Index:
@@ -342,14 +342,14 @@ def _rows_of_var(mdata: MuData, before: Mapping[str, pd.Index], name: str) -> np
     first = dict(zip(before, np.cumsum([0, *map(len, before.values())]), strict=False))
     parts = []
     for one, adata in mdata.mod.items():
-        found, source = np.arange(adata.n_vars), one  # as they were, though names may repeat
+        place, source = np.arange(adata.n_vars), one  # as they were, though names may repeat
         if one == name and not (one in before and adata.var_names.equals(before[one])):
             source = one if one in before else ATAC
             names = adata.var_names if one in before else adata.var.get(REGION, pd.Series(dtype=str)).astype(str)
             known = before.get(source, pd.Index([]))
             usable = known.is_unique and len(names) == adata.n_vars
-            found = known.get_indexer(pd.Index(names)) if usable else np.full(adata.n_vars, -1)
-        parts.append(np.where(found < 0, -1, found + first.get(source, 0)))
+            place = known.get_indexer(pd.Index(names)) if usable else np.full(adata.n_vars, -1)
+        parts.append(np.where(place < 0, -1, place + first.get(source, 0)))
     return np.concatenate(parts)
 
 

@@ -45,8 +45,8 @@ class SparseScores:
 
     def transposed_times(self, matrix: np.ndarray) -> np.ndarray:
         """Return the product of the transpose with a matrix (cells, k), float32 (genes, k)."""
-        found = np.asarray(self.delta.T @ matrix, dtype=np.float32)
-        return found + np.outer(self.base, matrix.sum(axis=0)).astype(np.float32)
+        product = np.asarray(self.delta.T @ matrix, dtype=np.float32)
+        return product + np.outer(self.base, matrix.sum(axis=0)).astype(np.float32)
 
     def components(self, k: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the first `k` right singular vectors, float32 (genes, k), and the scores, float32 (cells, k).
@@ -104,8 +104,8 @@ def projected(expression: Standardiser, x: Any, matrix: np.ndarray) -> tuple[np.
 
     `x` holds all genes of the model, in memory or on disk; what is sparse is never made dense.
     """
-    found = list(over_rows(current_client(), _projected, x, _BLOCK, expression, matrix))
-    return np.concatenate([f[0] for f in found]), np.concatenate([f[1] for f in found])
+    parts = list(over_rows(current_client(), _projected, x, _BLOCK, expression, matrix))
+    return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
 
 
 def _projected(block: Any, expression: Standardiser, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -82,10 +82,10 @@ class Standardiser:
         library = np.log1p(np.maximum(total, 0) / max(mass, 1e-6))
         return z, ((library - self.library_mean) / self.library_sd).astype(np.float32)
 
-    def _estimated(self, z: np.ndarray, there: np.ndarray, gone: np.ndarray) -> np.ndarray:
+    def _estimated(self, z: np.ndarray, present: np.ndarray, gone: np.ndarray) -> np.ndarray:
         """Return the expected z-scores of some genes given those of others, float32 (cells, gone)."""
         assert self.loadings is not None and self.noise is not None  # noqa: PT018  # asked only where they are
-        known, weighted = self.loadings[there], self.loadings[there] / self.noise[there, None]
+        known, weighted = self.loadings[present], self.loadings[present] / self.noise[present, None]
         state = np.linalg.solve(np.eye(known.shape[1]) + known.T @ weighted, weighted.T @ z.T)  # (k, cells)
         return np.clip((self.loadings[gone] @ state).T, -self.clip, self.clip)
 

@@ -51,16 +51,16 @@ class BlockedRows:
         """Return the targets of some rows, in their order; all where None."""
         rows = np.arange(self._n) if rows is None else np.asarray(rows)
         if self.n_blocks == 1:
-            found = self._pairs[rows]
+            pairs = self._pairs[rows]
         else:
-            found = self._pairs[(rows * self.n_blocks + np.arange(self.n_blocks)[:, np.newaxis]).ravel()]
+            pairs = self._pairs[(rows * self.n_blocks + np.arange(self.n_blocks)[:, np.newaxis]).ravel()]
         n = len(rows)
-        counts = np.diff(found.indptr).astype(np.int32, copy=False).reshape(self.n_blocks, n)
+        counts = np.diff(pairs.indptr).astype(np.int32, copy=False).reshape(self.n_blocks, n)
         return SparseTarget(
             counts=torch.from_numpy(counts),
-            region=torch.from_numpy(found.indices),
-            value=None if self._ones else torch.from_numpy(found.data),
-            bounds=tuple(found.indptr[::n].tolist()) if n else (0,) * (self.n_blocks + 1),
+            region=torch.from_numpy(pairs.indices),
+            value=None if self._ones else torch.from_numpy(pairs.data),
+            bounds=tuple(pairs.indptr[::n].tolist()) if n else (0,) * (self.n_blocks + 1),
             width=self.width,
         )
 

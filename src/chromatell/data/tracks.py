@@ -117,8 +117,8 @@ class BinnedTracks(TracksValues):
 
         Values stay on disk and are read when they are used; with `load` all come into memory.
         """
-        found = open_store(cls, Path(path))
-        return found.load() if load else found
+        tracks = open_store(cls, Path(path))
+        return tracks.load() if load else tracks
 
 
 def as_tracks(data: BinnedTracks | AnnData) -> BinnedTracks:

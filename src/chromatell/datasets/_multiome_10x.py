@@ -101,9 +101,9 @@ def _check_hash(path: Path, sha256: str | None) -> None:
 
     if path.is_dir():
         raise ChromatellError(f"sha256 is of a file; {str(path)!r} is a folder. Leave sha256 out.")
-    found = pooch.file_hash(str(path))
-    if found != sha256.lower():
-        raise ChromatellError(f"{str(path)!r} has sha256 {found}, not {sha256}. Get the file again.")
+    digest = pooch.file_hash(str(path))
+    if digest != sha256.lower():
+        raise ChromatellError(f"{str(path)!r} has sha256 {digest}, not {sha256}. Get the file again.")
 
 
 def _read(path: Path) -> tuple[sp.csr_matrix, pd.DataFrame, np.ndarray]:
@@ -146,21 +146,21 @@ def _find(folder: Path, name: str) -> Path | None:
 def _read_folder(folder: Path) -> tuple[sp.csr_matrix, pd.DataFrame, np.ndarray]:
     from scipy.io import mmread
 
-    found = {name: path for name in _FILES if (path := _find(folder, name)) is not None}
-    absent = [name for name in _FILES if name not in found]
+    paths = {name: path for name in _FILES if (path := _find(folder, name)) is not None}
+    absent = [name for name in _FILES if name not in paths]
     if absent:
         raise ChromatellError(f"{str(folder)!r} holds no {', '.join(f'{a}(.gz)' for a in absent)}. {_NEEDED}")
-    rows = [line.split("\t") for line in _text(found["features.tsv"])]
+    rows = [line.split("\t") for line in _text(paths["features.tsv"])]
     if any(len(r) < 3 for r in rows):
         raise ChromatellError(
-            f"{str(found['features.tsv'])!r} has lines of fewer than 3 columns (id, name, type). {_NEEDED}"
+            f"{str(paths['features.tsv'])!r} has lines of fewer than 3 columns (id, name, type). {_NEEDED}"
         )
     interval = [f"{r[3]}:{r[4]}-{r[5]}" if len(r) >= 6 and r[3] and r[4].isdigit() else "" for r in rows]
     features = pd.DataFrame([r[:3] for r in rows], columns=["id", "name", "feature_types"]).assign(
         genome="", interval=interval
     )
-    barcodes = np.array(_text(found["barcodes.tsv"]), dtype=object)
-    x = sp.csr_matrix(mmread(str(found["matrix.mtx"]), spmatrix=False).T, dtype=np.float32)  # stored features x cells
+    barcodes = np.array(_text(paths["barcodes.tsv"]), dtype=object)
+    x = sp.csr_matrix(mmread(str(paths["matrix.mtx"]), spmatrix=False).T, dtype=np.float32)  # stored features x cells
     return x, features, barcodes
 
 
@@ -183,8 +183,8 @@ def _read_h5(path: Path) -> tuple[sp.csr_matrix, pd.DataFrame, np.ndarray]:
         parts = (group["data"][:].astype(np.float32), group["indices"][:], group["indptr"][:])
         table = {key: _strings(group["features"][key]) for key in ("id", "name", "feature_type")}
         for key in ("genome", "interval"):
-            there = key in group["features"]
-            table[key] = _strings(group["features"][key]) if there else np.full(n_features, "", dtype=object)
+            present = key in group["features"]
+            table[key] = _strings(group["features"][key]) if present else np.full(n_features, "", dtype=object)
         barcodes = _strings(group["barcodes"])
     x = sp.csr_matrix(parts, shape=(n_cells, n_features))  # CSC of features x cells is CSR of cells x features
     check_sparse(x, f"The matrix in {str(path)!r}")

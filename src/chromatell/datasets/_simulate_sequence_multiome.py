@@ -269,12 +269,14 @@ def _parameters(
 
 
 def _pick(motifs: Motifs | None, n_tfs: int | None) -> dict[str, np.ndarray]:
-    found = read_motifs(_DEFAULT if motifs is None else motifs)
+    matrices = read_motifs(_DEFAULT if motifs is None else motifs)
     if n_tfs is None:
-        n_tfs = 6 if motifs is None else len(found)
-    if isinstance(n_tfs, bool) or not isinstance(n_tfs, int | np.integer) or not 1 <= n_tfs <= len(found):
-        raise ChromatellError(f"n_tfs={n_tfs!r} must be a whole number from 1 to {len(found)}, the motifs there are.")
-    return {name: found[name] for name in list(found)[:n_tfs]}
+        n_tfs = 6 if motifs is None else len(matrices)
+    if isinstance(n_tfs, bool) or not isinstance(n_tfs, int | np.integer) or not 1 <= n_tfs <= len(matrices):
+        raise ChromatellError(
+            f"n_tfs={n_tfs!r} must be a whole number from 1 to {len(matrices)}, the motifs there are."
+        )
+    return {name: matrices[name] for name in list(matrices)[:n_tfs]}
 
 
 def _check_widths(tfs: Mapping[str, Motif], width: int, region_width: int, reach: int, n_genes: int) -> None:

@@ -37,10 +37,10 @@ def _cell_groups(data: MuData | AnnData, rows: np.ndarray, part: str) -> np.ndar
     if groups is None:
         warn(f"Cells were split by {by!r}, which is no longer in obs: intervals come from resampled cells.")
         return None
-    found = np.unique(groups[rows])
-    if found.size < _MIN_GROUPS:
+    present = np.unique(groups[rows])
+    if present.size < _MIN_GROUPS:
         warn(
-            f"Cells were split by {by!r} and {part!r} holds {found.size} of its groups ({examples(found)}), too "
+            f"Cells were split by {by!r} and {part!r} holds {present.size} of its groups ({examples(present)}), too "
             "few to resample: intervals come from resampled cells and hold for these groups only."
         )
         return None

@@ -157,15 +157,15 @@ def run(task: Task, data: Any, request: Request, key_added: str, *, copy: bool) 
     curves: dict[str, Any] = {}
     with progress("Scoring", task.n_predictions, "predictions") as advance:
         for comparison in task.comparisons():
-            found = compare(comparison, advance, request.client)
+            compared = compare(comparison, advance, request.client)
             fixed = {"split": request.split, **comparison.fixed}
-            tables.append(score_table(found.scores, comparison.predictors, task.about, fixed))
-            gains.append(gain_table(found.scores, comparison.predictors, found.best, task.about, fixed))
-            drawn = {n: dict(s.curves) for n, s in found.scores.items()}
+            tables.append(score_table(compared.scores, comparison.predictors, task.about, fixed))
+            gains.append(gain_table(compared.scores, comparison.predictors, compared.best, task.about, fixed))
+            drawn = {n: dict(s.curves) for n, s in compared.scores.items()}
             if any(drawn.values()):
                 prevalence = getattr(comparison.scored, PREVALENCE.strip("_"))
                 curves[comparison.name] = {**drawn, PREVALENCE: prevalence}
-            task.collect(found)
+            task.collect(compared)
     views = None if task.order is None else view_names(task.order)
     written: dict[str, Any] = {
         key_added: stacked(tables, views),
@@ -187,8 +187,8 @@ def compare(comparison: Comparison, advance: Callable[[int], None], client: Any 
     chosen_on: dict[str, Scores] = {}
     what = shared(client, c)
     each = in_order(client, _scored, ((what, i, stream) for i, stream in enumerate(c.rng.spawn(len(c.predictors)))))
-    for predictor, (found, known) in zip(c.predictors, each, strict=True):
-        scores[predictor.name] = found
+    for predictor, (predictor_scores, known) in zip(c.predictors, each, strict=True):
+        scores[predictor.name] = predictor_scores
         if known is not None:
             chosen_on[predictor.name] = known
         advance(1)
@@ -207,7 +207,7 @@ def _scored_alone(c: Comparison, i: int, stream: np.random.Generator) -> tuple[S
     """Return the scores of a predictor, and those on the validation data where the best baseline is chosen by them."""
     predictor = c.predictors[i]
     candidate = predictor.may_be_best and any(not p.is_baseline for p in c.predictors)
-    found, known = Scores(), Scores()
+    scores, known = Scores(), Scores()
     for variant, views in predictor.by_view(c.views):
         threshold = float("nan")
         if c.validation is not None and (candidate or c.validation.chooses_threshold):
@@ -219,9 +219,9 @@ def _scored_alone(c: Comparison, i: int, stream: np.random.Generator) -> tuple[S
         prediction = c.scored.read(variant)
         prediction.threshold = threshold
         prediction.rng = None if predictor.is_baseline else stream
-        found.update(score(c.scored, prediction, views))
+        scores.update(score(c.scored, prediction, views))
         del prediction  # before the next one is made
-    return found, known if candidate and c.validation is not None else None
+    return scores, known if candidate and c.validation is not None else None
 
 
 def told(gains: pd.DataFrame) -> pd.DataFrame:

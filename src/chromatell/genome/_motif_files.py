@@ -39,14 +39,14 @@ def from_jaspar(names: Iterable[str], release: str | None = None) -> list[Row]:
     rows: list[Row] = []
     for name in names:
         is_id = re.fullmatch(r"MA\d{4}(\.\d+)?", name)
-        found = None
+        motif = None
         if _NAME.fullmatch(name):  # pyjaspar writes names into its SQL
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # what is not found is an error, below
-                found = database.fetch_motif_by_id(name) if is_id else _by_name(database, name)
-        if found is None:
+                motif = database.fetch_motif_by_id(name) if is_id else _by_name(database, name)
+        if motif is None:
             raise ChromatellError(f"{database.release} has no motif {name!r}. {CURE}")
-        rows.append((str(found.name) if is_id else name, str(found.matrix_id), _counts(found)))
+        rows.append((str(motif.name) if is_id else name, str(motif.matrix_id), _counts(motif)))
     # a name and its id, such as CTCF and MA0139, are one motif
     once = {identifier: (name, identifier, matrix) for name, identifier, matrix in reversed(rows)}
     logger.info("Motifs are of %s.", database.release)
@@ -65,10 +65,10 @@ def of_vertebrates(genes: Iterable[str], release: str | None = None) -> list[Row
     chosen: dict[str, Any] = {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # plants' factors of the same name alone: none found
-        for found in database.fetch_motifs(collection="CORE", tax_group=["vertebrates"], tf_name=wanted):
-            name = str(found.name).upper()
-            if name not in chosen or found.matrix_id < chosen[name].matrix_id:
-                chosen[name] = found
+        for motif in database.fetch_motifs(collection="CORE", tax_group=["vertebrates"], tf_name=wanted):
+            name = str(motif.name).upper()
+            if name not in chosen or motif.matrix_id < chosen[name].matrix_id:
+                chosen[name] = motif
     logger.info("Motifs are of %s.", database.release)
     return [(name, str(m.matrix_id), _counts(m)) for name, m in sorted(chosen.items())]
 
@@ -79,12 +79,12 @@ def of_families(release: str | None = None) -> list[Row]:
     chosen: dict[tuple[str, ...], tuple[float, str, Any]] = {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for found in database.fetch_motifs(collection="CORE", tax_group=["vertebrates"]):
-            family = tuple(found.tf_family if isinstance(found.tf_family, list) else [str(found.tf_family)])
-            p = probabilities(_counts(found), str(found.name)).astype(np.float64)
+        for motif in database.fetch_motifs(collection="CORE", tax_group=["vertebrates"]):
+            family = tuple(motif.tf_family if isinstance(motif.tf_family, list) else [str(motif.tf_family)])
+            p = probabilities(_counts(motif), str(motif.name)).astype(np.float64)
             bits = float(np.sum(p * np.log2(np.maximum(p, 1e-12)) + p * 2))  # rows sum to 1: 2 bits less entropy
-            if family not in chosen or (bits, str(found.matrix_id)) > chosen[family][:2]:
-                chosen[family] = bits, str(found.matrix_id), found
+            if family not in chosen or (bits, str(motif.matrix_id)) > chosen[family][:2]:
+                chosen[family] = bits, str(motif.matrix_id), motif
     logger.info("Motifs are of %s.", database.release)
     rows = [(str(m.name), str(m.matrix_id), _counts(m)) for _, _, m in chosen.values()]
     return sorted(rows, key=lambda row: row[:2])
@@ -117,10 +117,10 @@ def _counts(motif: Any) -> np.ndarray:
 
 def _by_name(database: Any, name: str) -> Any:
     """Return the vertebrate matrix with the lowest id, which is the first that was deposited."""
-    found = [m for m in database.fetch_motifs_by_name(name) if m.collection == "CORE"]
-    if not found:
+    motifs = [m for m in database.fetch_motifs_by_name(name) if m.collection == "CORE"]
+    if not motifs:
         return None
-    return min(found, key=lambda m: (m.tax_group != "vertebrates", m.matrix_id))
+    return min(motifs, key=lambda m: (m.tax_group != "vertebrates", m.matrix_id))
 
 
 def read_meme(path: Path) -> list[Row]:
@@ -199,20 +199,20 @@ class _Lines:
 
 def _matrix(lines: _Lines, header: str, where: str) -> np.ndarray:
     """Return the rows below a header, which may tell their number, ``w=``; else they end where numbers do."""
-    found = re.search(r"\bw\s*=\s*(\d{1,6})\b", header)
-    width = int(found[1]) if found else 0
-    if found and not 0 < width <= _MAX_LENGTH:
+    match = re.search(r"\bw\s*=\s*(\d{1,6})\b", header)
+    width = int(match[1]) if match else 0
+    if match and not 0 < width <= _MAX_LENGTH:
         raise ChromatellError(f"{where}: its header must give 'w= 1' to 'w= {_MAX_LENGTH}'; found {header.strip()!r}.")
     rows: list[list[float]] = []
     for number, line in lines:
         if not line.strip():
-            if rows and not found:
+            if rows and not match:
                 break
             continue
         try:
             values = [float(v) for v in line.split()]
         except ValueError:
-            if rows and not found:
+            if rows and not match:
                 lines.put_back(line)
                 break
             raise ChromatellError(
@@ -226,7 +226,7 @@ def _matrix(lines: _Lines, header: str, where: str) -> np.ndarray:
             return np.array(rows)
         if len(rows) > _MAX_LENGTH:
             raise ChromatellError(f"{where}: over {_MAX_LENGTH} rows. Mend the file.")
-    if found or not rows:
+    if match or not rows:
         raise ChromatellError(
             f"{where}: {len(rows)} rows where {width or 'some'} are needed; the file is cut short. Get it again."
         )

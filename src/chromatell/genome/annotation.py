@@ -205,21 +205,21 @@ def _find(names: list[str], wanted: str) -> int | None:
 
 def _from_table(table: pd.DataFrame, where: str) -> pd.DataFrame:
     lower = [str(c).lower() for c in table.columns]
-    found = {key: table.iloc[:, at] for key in _ALIASES if (at := _find(lower, key)) is not None}
-    if "gene" not in found and table.index.dtype.kind not in "iuf":
-        found["gene"] = pd.Series(table.index, index=table.index)
-    interval = {START, END, "strand"} <= set(found)
-    if CHROM not in found or not ({"gene", "gene_id"} & set(found)) or not ("tss" in found or interval):
+    given = {key: table.iloc[:, at] for key in _ALIASES if (at := _find(lower, key)) is not None}
+    if "gene" not in given and table.index.dtype.kind not in "iuf":
+        given["gene"] = pd.Series(table.index, index=table.index)
+    interval = {START, END, "strand"} <= set(given)
+    if CHROM not in given or not ({"gene", "gene_id"} & set(given)) or not ("tss" in given or interval):
         raise ChromatellError(f"{where} has columns {examples(table.columns, 12)}. {_CURE}")
     n = len(table)
-    text = {k: _text(found[k], k, where) if k in found else np.full(n, "", dtype=object) for k in COLUMNS if k != "tss"}
-    if "strand" not in found:
+    text = {k: _text(given[k], k, where) if k in given else np.full(n, "", dtype=object) for k in COLUMNS if k != "tss"}
+    if "strand" not in given:
         text["strand"] = np.full(n, ".", dtype=object)
-    if "tss" in found:
-        place, good = positions({"tss": found["tss"]}, where)
+    if "tss" in given:
+        place, good = positions({"tss": given["tss"]}, where)
         tss, stranded = place["tss"], np.ones(n, dtype=bool)
     else:
-        place, good = positions({START: found[START], END: found[END]}, where, interval=(START, END))
+        place, good = positions({START: given[START], END: given[END]}, where, interval=(START, END))
         start = place[START] - one_based(table, place[START], place[END])
         stranded = np.isin(text["strand"], ["+", "-"])
         tss = np.where(text["strand"] == "-", place[END] - 1, start)

@@ -122,12 +122,12 @@ def read_regions(source: Any, what: str) -> pd.DataFrame:
     table = parse_regions(names).reset_index(drop=True)[[CHROM, START, END]]
     bad = misplaced(table)
     if bad.any() or not names:
-        found = (
+        fault = (
             f"{int(bad.sum())} of {len(names)} are no regions, such as {names[int(np.argmax(bad))]!r}"
             if names
             else "it is empty"
         )
-        raise ChromatellError(f"{what}: {found}. Needed: names like 'chr21:9,820,000-9,840,000', a table, or a BED.")
+        raise ChromatellError(f"{what}: {fault}. Needed: names like 'chr21:9,820,000-9,840,000', a table, or a BED.")
     return table
 
 
@@ -177,12 +177,12 @@ def ccre_intervals(source: str | Path | pd.DataFrame, what: str = "the cCRE file
             f"{where} has classes that are not known: {examples(unknown)}. Known: {list(CCRE_CLASSES)}."
         )
     bound = table[column].str.contains(_CTCF_BOUND, regex=False)
-    found = {}
+    intervals = {}
     for region_class in ("enhancer", "insulator", "CTCF"):
         names = [c for c, given in CCRE_CLASSES.items() if region_class in given]
         keep = name.isin(names) | (bound & (region_class == "CTCF"))
-        found[region_class] = table.loc[keep, [CHROM, START, END]].reset_index(drop=True)
-    return found
+        intervals[region_class] = table.loc[keep, [CHROM, START, END]].reset_index(drop=True)
+    return intervals
 
 
 def ccre_column(table: pd.DataFrame) -> str | None:

@@ -88,11 +88,11 @@ def identify(sizes: Mapping[str, int]) -> str:
     >>> identify({"20": 64444167, "KI270728.1": 1872759})
     'hg38'
     """
-    found = normalised(sizes)
+    plain = normalised(sizes)
     matching = []
     for build, lengths in BUILDS.items():
-        shared = found.keys() & lengths.keys()
-        if shared and all(found[c] == lengths[c] for c in shared):
+        shared = plain.keys() & lengths.keys()
+        if shared and all(plain[c] == lengths[c] for c in shared):
             matching.append(build)
     return matching[0] if len(matching) == 1 else ""
 

@@ -176,8 +176,8 @@ def _check_head(path: Path) -> None:
     elif _is_compressed(path):
         raise ChromatellError(f"{str(path)!r} is named as bgzip but is not packed. Rename it, or run bgzip.")
     elif head.lstrip()[:1] not in (b">", b";"):
-        found = f"it begins {head[:40].decode('latin-1')!r}, not '>'" if head else "it is empty"
-        raise ChromatellError(f"{str(path)!r} is not a FASTA: {found}. {_NEEDED}")
+        fault = f"it begins {head[:40].decode('latin-1')!r}, not '>'" if head else "it is empty"
+        raise ChromatellError(f"{str(path)!r} is not a FASTA: {fault}. {_NEEDED}")
 
 
 def _open(pyfaidx: Any, path: Path, fai: Path, gzi: Path) -> Any:

@@ -94,22 +94,22 @@ def _gtf(first: str, lines: Iterator[str], path: Path) -> pd.DataFrame:
 def _bodies(table: pd.DataFrame, where: str) -> pd.DataFrame:
     lower = [str(c).lower() for c in table.columns]
     keys = (CHROM, START, END, "gene", "gene_id", "strand")
-    found = {k: table.iloc[:, at] for k in keys if (at := _find(lower, k)) is not None}
-    if "gene" not in found and table.index.dtype.kind not in "iuf":
-        found["gene"] = pd.Series(table.index, index=table.index)
-    if not {CHROM, START, END, "gene", "strand"} <= set(found) or len(table) == 0:
+    columns = {k: table.iloc[:, at] for k in keys if (at := _find(lower, k)) is not None}
+    if "gene" not in columns and table.index.dtype.kind not in "iuf":
+        columns["gene"] = pd.Series(table.index, index=table.index)
+    if not {CHROM, START, END, "gene", "strand"} <= set(columns) or len(table) == 0:
         raise ChromatellError(f"{where} has columns {examples(table.columns, 12)} and {len(table)} genes. {_CURE}")
-    place, keep = positions({START: found[START], END: found[END]}, where, interval=(START, END))
+    place, keep = positions({START: columns[START], END: columns[END]}, where, interval=(START, END))
     start = place[START] - one_based(table, place[START], place[END])
-    strand = _text(found["strand"], "strand", where)
+    strand = _text(columns["strand"], "strand", where)
     bodies = pd.DataFrame(
         {
-            CHROM: _text(found[CHROM], CHROM, where),
+            CHROM: _text(columns[CHROM], CHROM, where),
             START: start,
             END: place[END],
-            "name": _text(found["gene"], "name", where),
+            "name": _text(columns["gene"], "name", where),
             "strand": np.where(np.isin(strand, ["+", "-"]), strand, "."),
-            "gene_id": _text(found["gene_id"], "gene_id", where) if "gene_id" in found else "",
+            "gene_id": _text(columns["gene_id"], "gene_id", where) if "gene_id" in columns else "",
         }
     )
     return bodies[keep].reset_index(drop=True)

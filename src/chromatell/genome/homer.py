@@ -60,12 +60,12 @@ def read_homer(path: str | Path) -> pd.DataFrame:
     lacking = [c for c in _COLUMNS if c not in table]
     if lacking or not len(table):
         raise ChromatellError(f"{str(path)!r} lacks the columns {examples(lacking, 4)} or has no row. {_CURE}")
-    found = table[[*_COLUMNS, *(c for c in _OPTIONAL if c in table)]].rename(columns={**_COLUMNS, **_OPTIONAL})
-    found.index = pd.Index(table.iloc[:, 0].astype(str), name=None)
-    number = {c: pd.to_numeric(found[c], errors="coerce").to_numpy(dtype=np.float64) for c in (START, END)}
+    peaks = table[[*_COLUMNS, *(c for c in _OPTIONAL if c in table)]].rename(columns={**_COLUMNS, **_OPTIONAL})
+    peaks.index = pd.Index(table.iloc[:, 0].astype(str), name=None)
+    number = {c: pd.to_numeric(peaks[c], errors="coerce").to_numpy(dtype=np.float64) for c in (START, END)}
     bad = ~((number[START] >= 1) & (number[END] >= number[START]) & (number[END] < 10**11))  # 1-based, closed
     bad |= (number[START] % 1 != 0) | (number[END] % 1 != 0)
-    first = found[[CHROM, START, END]].iloc[int(np.argmax(bad))]
+    first = peaks[[CHROM, START, END]].iloc[int(np.argmax(bad))]
     shown = f"'{first[CHROM]}:{first[START]}-{first[END]}'"
     keep = keep_rows(
         bad,
@@ -73,13 +73,13 @@ def read_homer(path: str | Path) -> pd.DataFrame:
         f"rows whose Start is no position from 1 on, or whose End is below it (such as {shown})",
         _CURE,
     )
-    found = found.assign(**{c: np.where(bad, 1, number[c]).astype(np.int64) for c in (START, END)})[keep]
-    found[START] -= 1
-    label = found["annotation"].str.split(" (", regex=False).str[0].str.strip()
-    found["label"] = label.where(label != "NA", "")
-    if TSS_DISTANCE in found:
-        found[TSS_DISTANCE] = pd.to_numeric(found[TSS_DISTANCE], errors="coerce")
-    return found
+    peaks = peaks.assign(**{c: np.where(bad, 1, number[c]).astype(np.int64) for c in (START, END)})[keep]
+    peaks[START] -= 1
+    label = peaks["annotation"].str.split(" (", regex=False).str[0].str.strip()
+    peaks["label"] = label.where(label != "NA", "")
+    if TSS_DISTANCE in peaks:
+        peaks[TSS_DISTANCE] = pd.to_numeric(peaks[TSS_DISTANCE], errors="coerce")
+    return peaks
 
 
 def match_peaks(peaks: pd.DataFrame, regions: pd.DataFrame, where: str) -> np.ndarray:
@@ -101,8 +101,8 @@ def match_peaks(peaks: pd.DataFrame, regions: pd.DataFrame, where: str) -> np.nd
         places = pd.MultiIndex.from_arrays([peaks[CHROM], peaks[START] + shift, peaks[END]])
         first = np.flatnonzero(~places.duplicated())
         wanted = pd.MultiIndex.from_arrays([regions[c].to_numpy()[rows] for c in (CHROM, START, END)])
-        found = places[first].get_indexer(wanted)
-        at[rows] = np.where(found >= 0, first[found], -1)
+        hit = places[first].get_indexer(wanted)
+        at[rows] = np.where(hit >= 0, first[hit], -1)
     lacking = at < 0
     if lacking.any():
         raise ChromatellError(

@@ -14,7 +14,7 @@ ODD_SHARE = 0.01  # share of a file's rows that may be odd
 _MAX_POSITION = 10**11
 
 
-def keep_rows(bad: np.ndarray, where: str, found: str, cure: str) -> np.ndarray:
+def keep_rows(bad: np.ndarray, where: str, fault: str, cure: str) -> np.ndarray:
     """Return which rows to keep: all but a few bad ones, which are counted in a warning.
 
     Parameters
@@ -23,7 +23,7 @@ def keep_rows(bad: np.ndarray, where: str, found: str, cure: str) -> np.ndarray:
         bool (rows,).
     where
         The file, for messages.
-    found
+    fault
         What the bad rows are, with an example: ``"rows are no intervals (such as '5-5')"``.
     cure
         What mends a file of many such rows.
@@ -42,9 +42,9 @@ def keep_rows(bad: np.ndarray, where: str, found: str, cure: str) -> np.ndarray:
     """
     n = int(bad.sum())
     if n > ODD_SHARE * bad.size:
-        raise ChromatellError(f"{where}: {n} of {bad.size} {found}. {cure}")
+        raise ChromatellError(f"{where}: {n} of {bad.size} {fault}. {cure}")
     if n:
-        warn(f"{where}: {n} of {bad.size} {found}; they are left out.")
+        warn(f"{where}: {n} of {bad.size} {fault}; they are left out.")
     return ~bad
 
 
@@ -65,7 +65,7 @@ class OddLines:
         self.n += 1
         self.first = self.first or line
 
-    def finish(self, good: int, found: str, cure: str) -> None:
+    def finish(self, good: int, fault: str, cure: str) -> None:
         """Warn of a few such lines beside `good` ones; raise where they are over 1% of all.
 
         Raises
@@ -74,9 +74,9 @@ class OddLines:
             Over 1% of the lines are odd.
         """
         if self.n > ODD_SHARE * (good + self.n):
-            raise ChromatellError(f"{self.where}: {found}: {self.first[:120]!r}. {cure}")
+            raise ChromatellError(f"{self.where}: {fault}: {self.first[:120]!r}. {cure}")
         if self.n:
-            warn(f"{self.where}: {self.n} of {good + self.n} lines are left out, {found}: {self.first[:120]!r}.")
+            warn(f"{self.where}: {self.n} of {good + self.n} lines are left out, {fault}: {self.first[:120]!r}.")
 
 
 def split_row(line: str, separator: str) -> list[str]:
@@ -119,7 +119,7 @@ def positions(
     ChromatellError
         Over 1% of the rows hold no positions.
     """
-    found, bad = {}, np.zeros(len(next(iter(columns.values()))), dtype=bool)
+    place, bad = {}, np.zeros(len(next(iter(columns.values()))), dtype=bool)
     what = ""
     for name, column in columns.items():
         number = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64)
@@ -127,11 +127,11 @@ def positions(
         if wrong.any() and not what:
             what = f"{int(wrong.sum())} values of {name} are not positions (such as {examples(column[wrong])})"
         bad |= wrong
-        found[name] = np.where(wrong, 0, number).astype(np.int64)
+        place[name] = np.where(wrong, 0, number).astype(np.int64)
     if interval is not None:
-        empty = ~bad & (found[interval[1]] <= found[interval[0]])
+        empty = ~bad & (place[interval[1]] <= place[interval[0]])
         if empty.any() and not what:
-            start, end = (int(found[name][int(np.argmax(empty))]) for name in interval)
+            start, end = (int(place[name][int(np.argmax(empty))]) for name in interval)
             what = f"{int(empty.sum())} genes end before they start (such as {start}-{end})"
         bad |= empty
     n = int(bad.sum())
@@ -139,4 +139,4 @@ def positions(
         raise ChromatellError(f"{where}: {what}; 0-based whole numbers are needed. Mend the table.")
     if n:
         warn(f"{where}: {n} of {bad.size} rows are left out: {what}.")
-    return found, ~bad
+    return place, ~bad

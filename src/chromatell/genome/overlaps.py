@@ -34,7 +34,7 @@ def overlaps(left: pd.DataFrame, right: pd.DataFrame) -> tuple[np.ndarray, np.nd
     chrom_left, chrom_right = (normalise_chrom(t[CHROM]).to_numpy() for t in (left, right))
     start_left, end_left = left[START].to_numpy(np.int64), left[END].to_numpy(np.int64)
     start_right, end_right = right[START].to_numpy(np.int64), right[END].to_numpy(np.int64)
-    found = []
+    pairs = []
     for chrom in np.intersect1d(pd.unique(chrom_left), pd.unique(chrom_right)):
         a, b = np.flatnonzero(chrom_left == chrom), np.flatnonzero(chrom_right == chrom)
         b = b[np.argsort(start_right[b], kind="stable")]
@@ -45,9 +45,9 @@ def overlaps(left: pd.DataFrame, right: pd.DataFrame) -> tuple[np.ndarray, np.nd
         i = np.repeat(a, n)
         j = b[np.arange(n.sum()) - np.repeat(np.cumsum(n) - n, n) + np.repeat(low, n)]
         shared = np.minimum(end_left[i], end_right[j]) - np.maximum(start_left[i], start_right[j])
-        found.append(np.stack([i, j, shared])[:, shared > 0])
-    if not found:
+        pairs.append(np.stack([i, j, shared])[:, shared > 0])
+    if not pairs:
         return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.int64)
-    i, j, shared = np.concatenate(found, axis=1)
+    i, j, shared = np.concatenate(pairs, axis=1)
     order = np.lexsort((j, i))
     return i[order], j[order], shared[order]

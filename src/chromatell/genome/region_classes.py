@@ -81,8 +81,8 @@ class Sources:
         genes, classes, homer = [], {}, self.homer
         for models, name in zip(self.genes, self.files.get(GENES, []), strict=True):
             parts = [getattr(models, f.name) for f in fields(models)]
-            found = same_names(pd.concat([part[CHROM] for part in parts]).unique(), ours, name)
-            genes.append(type(models)(*(mended(part, found) for part in parts)))
+            renamed = same_names(pd.concat([part[CHROM] for part in parts]).unique(), ours, name)
+            genes.append(type(models)(*(mended(part, renamed) for part in parts)))
         for region_class, tables in self.classes.items():
             named = zip(self.files[region_class], tables, strict=True)
             classes[region_class] = [mended(t, same_names(t[CHROM].unique(), ours, name)) for name, t in named]
@@ -107,7 +107,7 @@ def read_sources(annotation: Any, own_classes: Sequence[str] = ()) -> Sources:
     ChromatellError
         An unknown class, a file whose class cannot be told, HOMER's output beside others, or as the readers raise.
     """
-    found = Sources()
+    sources = Sources()
     known = [*CLASSES, *(c for c in own_classes if c not in CLASSES), GENES, CCRE, HOMER]
     if isinstance(annotation, Mapping):
         for kind, given in annotation.items():
@@ -117,25 +117,25 @@ def read_sources(annotation: Any, own_classes: Sequence[str] = ()) -> Sources:
                     "is named in precedence= too, at its place."
                 )
             for source in _several(given):
-                _read(found, str(kind), source)
+                _read(sources, str(kind), source)
     else:
         for source in _several(annotation):
-            _read(found, _kind_of(source), source)
-    if not found.files:
+            _read(sources, _kind_of(source), source)
+    if not sources.files:
         raise ChromatellError(f"annotation={annotation!r} names no file. {_CURE}")
-    if found.homer is not None and len(found.files) > 1:
+    if sources.homer is not None and len(sources.files) > 1:
         raise ChromatellError(
-            f"HOMER's output stands alone, since its labels are kept as they are; {sorted(set(found.files) - {HOMER})} "
-            "came with it. Give either."
+            "HOMER's output stands alone, since its labels are kept as they are; "
+            f"{sorted(set(sources.files) - {HOMER})} came with it. Give either."
         )
-    return found
+    return sources
 
 
 def class_sets(sources: Sources, axis: Axis, promoter: tuple[int, int], tts: tuple[int, int]) -> dict[str, IntervalSet]:
     """Return the bases of each class for which there is a file, in no order."""
-    found = {name: axis.set_of(_stacked(parts)) for name, parts in sources.classes.items()}
+    sets = {name: axis.set_of(_stacked(parts)) for name, parts in sources.classes.items()}
     if not sources.genes:
-        return found
+        return sets
     sites = all_sites(sources)
     genic = _gene_sets(sources.genes, axis)
     bodies = genic.pop("bodies")
@@ -148,7 +148,7 @@ def class_sets(sources: Sources, axis: Axis, promoter: tuple[int, int], tts: tup
         genes = bodies.union(genic["promoter"]).union(genic["TTS"])
         genic["intergenic"] = axis.whole(sites[CHROM].unique()).minus(genes)
     # a class of its own file, if there is one, is taken instead
-    return {**genic, **found}
+    return {**genic, **sets}
 
 
 def all_sites(sources: Sources) -> pd.DataFrame:
@@ -185,11 +185,11 @@ def nearest_site(axis: Axis, sites: pd.DataFrame, regions: pd.DataFrame) -> tupl
     right = np.searchsorted(place, at)
     row, distance = np.full(len(regions), -1), np.full(len(regions), np.iinfo(np.int64).max)
     for candidate in (right - 1, right):
-        there = (candidate >= 0) & (candidate < place.size)
-        there[there] &= code[own[candidate[there]]] == chrom[there]
-        away = np.abs(at[there] - place[candidate[there]])
-        nearer = away < distance[there]
-        rows = np.flatnonzero(there)[nearer]
+        valid = (candidate >= 0) & (candidate < place.size)
+        valid[valid] &= code[own[candidate[valid]]] == chrom[valid]
+        away = np.abs(at[valid] - place[candidate[valid]])
+        nearer = away < distance[valid]
+        rows = np.flatnonzero(valid)[nearer]
         row[rows], distance[rows] = own[candidate[rows]], away[nearer]
     has = row >= 0
     signed = np.zeros(len(regions), dtype=np.int64)
@@ -201,18 +201,18 @@ def nearest_site(axis: Axis, sites: pd.DataFrame, regions: pd.DataFrame) -> tupl
 def _gene_sets(genes: list[GeneModels], axis: Axis) -> dict[str, IntervalSet]:
     """Return the bases of gene bodies, and of exons, introns, untranslated regions and ncRNA where they are known."""
     bodies, exons, utr = (_stacked([getattr(m, name) for m in genes]) for name in ("bodies", "exons", "utr"))
-    found = {"bodies": axis.set_of(bodies)}
+    sets = {"bodies": axis.set_of(bodies)}
     if len(exons):
         noncoding = exons["gene_type"].isin(NONCODING).to_numpy()
-        found["exon"] = axis.set_of(exons[~noncoding])
+        sets["exon"] = axis.set_of(exons[~noncoding])
         spliced = axis.set_of(bodies[bodies["spliced"].astype(bool)])
-        found["intron"] = spliced.minus(axis.set_of(exons))
+        sets["intron"] = spliced.minus(axis.set_of(exons))
         if noncoding.any():
-            found["ncRNA"] = axis.set_of(exons[noncoding])
+            sets["ncRNA"] = axis.set_of(exons[noncoding])
     for name, side in (("5'UTR", 5), ("3'UTR", 3)):
         if (utr["side"] == side).any():
-            found[name] = axis.set_of(utr[utr["side"] == side])
-    return found
+            sets[name] = axis.set_of(utr[utr["side"] == side])
+    return sets
 
 
 def _stacked(tables: list[pd.DataFrame]) -> pd.DataFrame:
@@ -227,22 +227,22 @@ def _several(given: Any) -> list[Source]:
     return list(sources)
 
 
-def _read(found: Sources, kind: str, source: Source) -> None:
+def _read(sources: Sources, kind: str, source: Source) -> None:
     path: Any = source
     name = "a table" if isinstance(source, pd.DataFrame) else Path(source).name
     if kind == GENES:
-        found.genes.append(read_gene_models(path))
-        found.files.setdefault(GENES, []).append(name)
+        sources.genes.append(read_gene_models(path))
+        sources.files.setdefault(GENES, []).append(name)
     elif kind == HOMER:
-        if isinstance(source, pd.DataFrame) or found.homer is not None:
+        if isinstance(source, pd.DataFrame) or sources.homer is not None:
             raise ChromatellError("HOMER's output is given as one path: annotation={'homer': 'annotated.txt'}.")
-        found.homer = read_homer(path)
-        found.files[HOMER] = [name]
+        sources.homer = read_homer(path)
+        sources.files[HOMER] = [name]
     else:
         tables = ccre_intervals(path) if kind == CCRE else {kind: read_bed(path, f"{kind}:")}
         for region_class, table in tables.items():
-            found.classes.setdefault(region_class, []).append(table)
-            found.files.setdefault(region_class, []).append(name)
+            sources.classes.setdefault(region_class, []).append(table)
+            sources.files.setdefault(region_class, []).append(name)
 
 
 def _kind_of(source: Source) -> str:

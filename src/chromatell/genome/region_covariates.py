@@ -79,14 +79,14 @@ class StartSites:
         codes = pd.Index(self.chromosomes).get_indexer(pd.Index(normalise_chrom(places[CHROM])))
         start = places[START].to_numpy(dtype=np.int64)
         middle = (start + places[END].to_numpy(dtype=np.int64)) // 2
-        found = np.full(len(places), np.nan)
+        distances = np.full(len(places), np.nan)
         for code in np.unique(codes[codes >= 0]):
             rows = np.flatnonzero((codes == code) & (start >= 0))
             own = self.positions[self.first[code] : self.first[code + 1]]
             right = np.searchsorted(own, middle[rows])
             ahead = np.abs(own[np.minimum(right, own.size - 1)] - middle[rows])
-            found[rows] = np.minimum(ahead, np.abs(middle[rows] - own[np.maximum(right - 1, 0)]))
-        return found
+            distances[rows] = np.minimum(ahead, np.abs(middle[rows] - own[np.maximum(right - 1, 0)]))
+        return distances
 
 
 def gc_and_cpg(tokens: np.ndarray) -> np.ndarray:

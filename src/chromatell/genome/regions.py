@@ -148,10 +148,10 @@ def has_coordinates(atac: AnnData) -> np.ndarray:
 def _coordinates(atac: AnnData) -> tuple[pd.DataFrame, np.ndarray]:
     """Return the table of all regions, and which of its rows are right; what `var` leaves open the names may tell."""
     var = atac.var
-    found = {key: next((c for c in names if c in var), None) for key, names in _COLUMNS.items()}
-    if all(found.values()):
-        chrom = var[found[CHROM]]
-        start, end = (pd.to_numeric(var[found[c]], errors="coerce").to_numpy(dtype=np.float64) for c in (START, END))
+    columns = {key: next((c for c in names if c in var), None) for key, names in _COLUMNS.items()}
+    if all(columns.values()):
+        chrom = var[columns[CHROM]]
+        start, end = (pd.to_numeric(var[columns[c]], errors="coerce").to_numpy(dtype=np.float64) for c in (START, END))
         open_ = chrom.isna().to_numpy() | np.isnan(start) | np.isnan(end)
         whole = np.abs(start) + np.abs(end) < _MAX_POSITION
         whole &= (start % 1 == 0) & (end % 1 == 0)
@@ -206,8 +206,8 @@ def normalise_chrom(names: pd.Series | Iterable[str]) -> pd.Series:
     ['chr1', 'chr1', 'chr2L', 'chrIII', 'chrM', 'chrC', 'GL000205.2']
     """
     names = names if isinstance(names, pd.Series) else pd.Series(list(names), dtype=object)
-    codes, found = pd.factorize(names.astype(object).astype(str))  # a million regions lie on few chromosomes
-    text = pd.Series(found, dtype=object)
+    codes, distinct = pd.factorize(names.astype(object).astype(str))  # a million regions lie on few chromosomes
+    text = pd.Series(distinct, dtype=object)
     bare = text.str.replace(r"^chr(?=.)", "", regex=True, case=False)
     bare = bare.where(~bare.str.fullmatch("X|Y|Z|W", case=False), bare.str.upper())
     bare = bare.where(~bare.str.fullmatch(_MITOCHONDRION, case=False), "M")
@@ -240,15 +240,15 @@ def same_names(theirs: Iterable[str], ours: Iterable[str], where: str) -> dict[s
     >>> same_names(["1", "X", "GL000205.2"], ["chr1", "chrX"], "genes.gtf")
     {'1': 'chr1', 'X': 'chrX'}
     """
-    there, here = list(dict.fromkeys(map(str, theirs))), list(dict.fromkeys(map(str, ours)))
-    own = dict(zip(normalise_chrom(here), here, strict=True))
-    plain = normalise_chrom(there)
-    found = {name: own[p] for name, p in zip(there, plain, strict=True) if p in own}
-    found = {name: mine for name, mine in found.items() if name not in here and mine not in there}
-    if found:
-        theirs_first, ours_first = next(iter(found.items()))
+    in_file, in_regions = list(dict.fromkeys(map(str, theirs))), list(dict.fromkeys(map(str, ours)))
+    own = dict(zip(normalise_chrom(in_regions), in_regions, strict=True))
+    plain = normalise_chrom(in_file)
+    renamed = {name: own[p] for name, p in zip(in_file, plain, strict=True) if p in own}
+    renamed = {name: mine for name, mine in renamed.items() if name not in in_regions and mine not in in_file}
+    if renamed:
+        theirs_first, ours_first = next(iter(renamed.items()))
         logger.info(
             "%d chromosomes have another name in %s than in the regions (%s, %s): taken as the same.",
-            len(found), where, theirs_first, ours_first,
+            len(renamed), where, theirs_first, ours_first,
         )  # fmt: skip
-    return found
+    return renamed

@@ -65,8 +65,8 @@ def encode(sequence: str | Sequence[str]) -> np.ndarray:
     raw = "".join(texts).encode("latin-1", errors="replace").translate(ENCODE)
     tokens = np.frombuffer(raw, dtype=np.uint8)
     if (tokens == INVALID).any():
-        found = "".join(texts)[int(np.argmax(tokens == INVALID))]
-        raise ChromatellError(f"A sequence holds {found!r}; letters are needed (A, C, G, T; any other is read as N).")
+        letter = "".join(texts)[int(np.argmax(tokens == INVALID))]
+        raise ChromatellError(f"A sequence holds {letter!r}; letters are needed (A, C, G, T; any other is read as N).")
     tokens = tokens.astype(np.int8)
     return tokens if isinstance(sequence, str) else tokens.reshape(len(texts), max(lengths, default=0))
 

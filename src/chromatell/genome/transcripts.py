@@ -105,11 +105,11 @@ def _from_table(source: str | Path | pd.DataFrame, table: pd.DataFrame) -> GeneM
     at = {key: _find(lower, key) for key in (CHROM, START, END, "strand")}
     bodies = pd.DataFrame({**{c: _nothing()[0][c] for c in _INTERVAL}, "strand": np.zeros(0, dtype=object)})
     if None not in at.values():
-        found = {key: table.iloc[:, i] for key, i in at.items() if i is not None}
+        columns = {key: table.iloc[:, i] for key, i in at.items() if i is not None}
         where = "the table" if isinstance(source, pd.DataFrame) else str(source)
-        place, keep = positions({START: found[START], END: found[END]}, where, interval=(START, END))
+        place, keep = positions({START: columns[START], END: columns[END]}, where, interval=(START, END))
         place[START] = place[START] - one_based(table, place[START], place[END])
-        text = {key: found[key].astype(str).to_numpy(dtype=object) for key in (CHROM, "strand")}
+        text = {key: columns[key].astype(str).to_numpy(dtype=object) for key in (CHROM, "strand")}
         bodies = pd.DataFrame({CHROM: text[CHROM], **place, "strand": text["strand"]})[keep].reset_index(drop=True)
     return GeneModels(read_genes(source), bodies.assign(spliced=False), *_nothing())
 
@@ -197,15 +197,15 @@ def _told_apart(
     )  # fmt: skip
     if several.empty:
         return tables
-    found = dict(tables)
+    rekeyed = dict(tables)
     for kind in ("exon", "coding", "five", "three"):
         part = tables[kind].reset_index()
         both = part.merge(several, on="key")
         own = both[(both[START] >= both["low"]) & (both[END] <= both["high"])].drop_duplicates("index")
         own_key = part["index"].map(own.set_index("index")["own"])
         kept = own_key.notna() | ~part["key"].isin(several["key"])
-        found[kind] = part.assign(key=own_key.fillna(part["key"])).loc[kept, ["key", START, END]]
-    return found
+        rekeyed[kind] = part.assign(key=own_key.fillna(part["key"])).loc[kept, ["key", START, END]]
+    return rekeyed
 
 
 def _kind(feature: str) -> str | None:

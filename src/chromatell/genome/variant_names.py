@@ -24,12 +24,12 @@ def named_variants(names: Iterable[str]) -> pd.DataFrame:
     """Return a row a name: `chrom`, `pos` (1-based), `id` (the name), `ref` and `alt`; raise for other names."""
     names = [str(name) for name in names]
     parts = [_NAME.fullmatch(name.strip()) for name in names]
-    odd = [name for name, found in zip(names, parts, strict=True) if found is None]
+    odd = [name for name, match in zip(names, parts, strict=True) if match is None]
     if odd:
         raise ChromatellError(
             f"{len(odd)} of {len(names)} variants are not named as is needed (such as {examples(odd)}; names such as "
             f"'rs123' are not looked up). Needed: {FORM}, a VCF, or a table: "
             "pd.DataFrame({'chrom': ['chr1'], 'pos': [2250], 'ref': ['C'], 'alt': ['G']})."
         )
-    table = pd.DataFrame([found.groups() for found in parts if found], columns=[CHROM, "pos", "ref", "alt"])
+    table = pd.DataFrame([match.groups() for match in parts if match], columns=[CHROM, "pos", "ref", "alt"])
     return table.assign(pos=pd.to_numeric(table["pos"]), id=names)

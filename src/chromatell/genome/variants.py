@@ -176,15 +176,15 @@ def _is_header(names: list[str]) -> bool:
 def _columns(names: list[str], where: str) -> dict[str, int]:
     """Return the place of each column of a table, or say what is not there."""
     lower = [str(name).lower() for name in names]
-    found = {key: find_column(lower, known, where) for key, known in _ALIASES.items()}
-    if found["pos"] is not None:
-        found[START] = None
-    missing = [key for key in (CHROM, "ref", "alt") if found[key] is None]
-    if found["pos"] is None and found[START] is None:
+    places = {key: find_column(lower, known, where) for key, known in _ALIASES.items()}
+    if places["pos"] is not None:
+        places[START] = None
+    missing = [key for key in (CHROM, "ref", "alt") if places[key] is None]
+    if places["pos"] is None and places[START] is None:
         missing.append("pos")
     if missing:
         raise ChromatellError(f"{where} has columns {examples(names, 12)}, but no {', '.join(missing)}. {_CURE}")
-    return {key: at for key, at in found.items() if at is not None}
+    return {key: at for key, at in places.items() if at is not None}
 
 
 def _of_frame(table: pd.DataFrame) -> pd.DataFrame:
@@ -243,6 +243,6 @@ def _alleles(table: pd.DataFrame, where: str) -> pd.DataFrame:
     bad = (table["pos"] == 0).to_numpy()[usable] | nowhere
     shown = examples(table.loc[usable, "given"][bad])
     what = "chromosome" if nowhere.any() else "position"
-    found = f"variants have no {what} (such as {shown}); whole numbers from 1 on are needed (of start, from 0 on)"
-    keep = keep_rows(bad, where, found, _CURE)
+    fault = f"variants have no {what} (such as {shown}); whole numbers from 1 on are needed (of start, from 0 on)"
+    keep = keep_rows(bad, where, fault, _CURE)
     return table.loc[usable, list(COLUMNS)][keep].reset_index(drop=True)

@@ -50,13 +50,13 @@ def prediction(mdata: MuData, key: str | None = None, groupby: str | None = None
     >>> ctl.get.prediction(mdata, groupby="donor").shape[1]
     60
     """
-    found = accessibility(mdata, key)
+    source = accessibility(mdata, key)
     if groupby is not None:
         codes, names = cell_labels(mdata, groupby)
         index = pd.Index(names, name=groupby)
-        return pd.DataFrame(found.group_means(codes, len(names)), index=index, columns=found.regions)
+        return pd.DataFrame(source.group_means(codes, len(names)), index=index, columns=source.regions)
     pred = mdata.mod.get(ATAC_PRED)
-    var = pd.DataFrame(index=found.regions)
-    if pred is not None and not found.measured and pred.n_vars == len(var):
-        var = pred.var.drop(columns=REGION).set_axis(found.regions)
-    return AnnData(found.values, obs=mdata.obs.copy(), var=var, uns={UNS: {KEY: found.key}})
+    var = pd.DataFrame(index=source.regions)
+    if pred is not None and not source.measured and pred.n_vars == len(var):
+        var = pred.var.drop(columns=REGION).set_axis(source.regions)
+    return AnnData(source.values, obs=mdata.obs.copy(), var=var, uns={UNS: {KEY: source.key}})

@@ -48,8 +48,8 @@ def _blocks_of(chrom: int, values: np.ndarray, low: int, bin_size: int, size: in
     """Yield the blocks of values that begin at bin `low`: runs of one value, or bins where these take fewer bytes."""
     first = run_starts(values)
     after = np.append(first[1:], values.size)
-    there = ~np.isnan(values[first])
-    first, after = first[there], after[there]
+    known = ~np.isnan(values[first])
+    first, after = first[known], after[known]
     if not first.size:
         return
     run = after - first
@@ -81,7 +81,7 @@ def _binned(chrom: int, values: np.ndarray, low: int, bin_size: int, size: int, 
     zero = np.where(none, 0, whole)
     shape = (-1, per)
     starts = (low // per + np.arange(whole.size // per)) * width
-    found = rows(
+    records = rows(
         RECORD,
         chrom=np.full(starts.size, chrom),
         start=starts,
@@ -92,4 +92,4 @@ def _binned(chrom: int, values: np.ndarray, low: int, bin_size: int, size: int, 
         sum=(zero * bases).reshape(shape).sum(axis=1),
         squares=(zero**2 * bases).reshape(shape).sum(axis=1),
     )
-    return found[found["n"] > 0]
+    return records[records["n"] > 0]

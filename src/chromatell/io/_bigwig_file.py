@@ -128,10 +128,10 @@ def _block(chrom: int, start: int, end: int, form: int, step: int, span: int, it
 
 def rows(dtype: np.dtype, **columns: np.ndarray) -> np.ndarray:
     """Return a structured array of columns."""
-    found = np.empty(len(next(iter(columns.values()))), dtype)
+    array = np.empty(len(next(iter(columns.values()))), dtype)
     for name, column in columns.items():
-        found[name] = column
-    return found
+        array[name] = column
+    return array
 
 
 class _Blocks:
@@ -154,12 +154,12 @@ def _coarser(level: np.ndarray, width: int, size: int) -> np.ndarray:
     edges = np.flatnonzero(np.diff(interval, prepend=-1))
     if edges.size == len(level):
         return level
-    found = level[edges].copy()
-    found["start"] = interval[edges] * width
-    found["end"] = np.minimum(found["start"].astype(np.int64) + width, size)
+    records = level[edges].copy()
+    records["start"] = interval[edges] * width
+    records["end"] = np.minimum(records["start"].astype(np.int64) + width, size)
     for name, gather in (("min", np.minimum), ("max", np.maximum), ("n", np.add), ("sum", np.add), ("squares", np.add)):
-        found[name] = gather.reduceat(level[name], edges)
-    return found
+        records[name] = gather.reduceat(level[name], edges)
+    return records
 
 
 def _summary(level: np.ndarray) -> bytes:

@@ -128,21 +128,21 @@ def _check_chroms(handle: BinaryIO, header: Header, path: Path) -> None:
     magic, _, key, value, count, _ = struct.unpack(header.order + "IIIIQQ", raw)
     if magic != TREE or not 1 <= key <= _MAX_NAME or value != 8 or count > _MAX_CHROMS:
         raise _cut(path, "its list of chromosomes is not one")
-    found, seen, todo = 0, set[int](), [header.chrom_tree + 32]
+    n_listed, seen, todo = 0, set[int](), [header.chrom_tree + 32]
     while todo:
         at = todo.pop()
-        if at in seen or found > count:
+        if at in seen or n_listed > count:
             raise _cut(path, "its list of chromosomes runs in a circle")
         seen.add(at)
         leaf, _, n = struct.unpack(header.order + "BBH", _read(handle, at, 4, header, path))
         body = _read(handle, at + 4, n * (key + 8), header, path)
         if leaf == 1:
-            found += n
+            n_listed += n
         else:
             dtype = np.dtype([("key", f"S{key}"), ("child", header.order + "u8")])
             todo += np.frombuffer(body, dtype)["child"].tolist()
-    if found != count:
-        raise _cut(path, f"it lists {found} chromosomes and says {count}")
+    if n_listed != count:
+        raise _cut(path, f"it lists {n_listed} chromosomes and says {count}")
 
 
 def _check_index(handle: BinaryIO, header: Header, path: Path) -> None:

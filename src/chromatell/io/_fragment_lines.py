@@ -55,13 +55,13 @@ def parse_lines(text: bytes, barcode: str) -> pd.DataFrame | None:
     start, end = (_numbers(words, ends[i - 1] + 1, ends[i]) for i in (1, 2))
     if start is None or end is None or not (end > start).all():
         return None
-    found = {}
+    text_columns = {}
     for name, low, high in ((CHROM, begin, ends[0]), (barcode, ends[2] + 1, ends[3])):
         column = _names(words, low, high)
         if column is None:
             return None
-        found[name] = column
-    return pd.DataFrame({CHROM: found[CHROM], START: start, END: end, barcode: found[barcode]})
+        text_columns[name] = column
+    return pd.DataFrame({CHROM: text_columns[CHROM], START: start, END: end, barcode: text_columns[barcode]})
 
 
 def _numbers(words: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray | None:

@@ -113,8 +113,8 @@ def read(path: str | os.PathLike[str], *, max_bytes: int | None = None) -> MuDat
                     whole = "mod" in file
                 data = mudata.read_h5mu(path) if whole else anndata.read_h5ad(path)
     except Exception as err:  # whatever the readers raise on a damaged file, the user gets one clear error
-        if found := what_reads(path):
-            raise ChromatellError(f"{path} is no .h5ad, .h5mu or .zarr. {found}") from err
+        if hint := what_reads(path):
+            raise ChromatellError(f"{path} is no .h5ad, .h5mu or .zarr. {hint}") from err
         raise ChromatellError(
             f"{path} is no MuData or AnnData that can be read ({type(err).__name__}: {str(err)[:200]}). "
             "Write it anew, ctl.io.write(mdata, 'new.h5mu'), or copy it again if it is cut short."

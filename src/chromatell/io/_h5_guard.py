@@ -43,8 +43,8 @@ def open_h5(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
     except ChromatellError:
         raise
     except (OSError, RuntimeError, KeyError, ValueError, TypeError, UnicodeError) as err:
-        if not h5py.is_hdf5(path) and (found := what_reads(path)):  # one that begins as HDF5 does is cut short
-            raise ChromatellError(f"{path} is no .h5ad, .h5mu, .zarr or exported model. {found}") from err
+        if not h5py.is_hdf5(path) and (hint := what_reads(path)):  # one that begins as HDF5 does is cut short
+            raise ChromatellError(f"{path} is no .h5ad, .h5mu, .zarr or exported model. {hint}") from err
         what = str(err).splitlines()[0][:160] if str(err) else type(err).__name__
         raise ChromatellError(
             f"{path} cannot be read as an HDF5 file ({what}). It is cut short, damaged or of another format: "
@@ -200,14 +200,14 @@ def _check_type(kind: Any, where: str, *, model: bool) -> None:
             _check_type(kind.get_member_type(i), where, model=model)
         return None
     name = type(kind).__name__.removeprefix("Type").removesuffix("ID").lower()
-    found = {
+    words = {
         "vlen": "objects of variable length",
         "reference": "references",
         "opaque": "opaque bytes",
         "string": "text",
     }
     raise ChromatellError(
-        f"{where} holds {found.get(name, name)} (HDF5 type {name!r}), which could hide anything, a pickle for one; "
+        f"{where} holds {words.get(name, name)} (HDF5 type {name!r}), which could hide anything, a pickle for one; "
         f"only {'numbers' if model else 'numbers and text'} may stand there. {REFUSED}"
     )
 

@@ -25,8 +25,8 @@ _READERS = {
 def what_reads(path: Path) -> str:
     """Return a sentence that names what reads a file of this suffix; '' where none is known."""
     suffix = Path(path.name.lower().removesuffix(".gz").removesuffix(".bgz")).suffix
-    found = next((text for suffixes, text in _READERS.items() if suffix in suffixes), "")
-    return found.replace("PATH", str(path)) + "." if found else ""
+    sentence = next((text for suffixes, text in _READERS.items() if suffix in suffixes), "")
+    return sentence.replace("PATH", str(path)) + "." if sentence else ""
 
 
 def check_cells(path: Path) -> None:

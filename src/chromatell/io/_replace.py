@@ -83,9 +83,9 @@ def check_target(
         raise ChromatellError(f"{str(path)!r} exists. Choose another path, or {cure} to replace it.")
     what, recognised = _RECOGNISED[kind]
     if not recognised(path):
-        found = "a folder" if path.is_dir() else "a file"
+        form = "a folder" if path.is_dir() else "a file"
         raise ChromatellError(
-            f"{str(path)!r} is {found} that is not {what}, so it is not replaced. Choose another path, or remove it "
+            f"{str(path)!r} is {form} that is not {what}, so it is not replaced. Choose another path, or remove it "
             "yourself if nothing in it is needed."
         )
     return path

@@ -223,13 +223,13 @@ def _rows(value: Any, order: np.ndarray) -> Any:
 
 def _left_out(data: MuData | AnnData) -> list[str]:
     """Return what stands beside X and is not written, by the user's names."""
-    found = []
+    names = []
     for name, adata in data.mod.items() if isinstance(data, MuData) else [("", data)]:
         of = f"{name}." if name else ""
         for part in ("layers", "obsp", "varp"):
-            found += [f"{of}{part}[{key!r}]" for key in getattr(adata, part) if key is not None]  # None: X
-        found += [f"{of}raw"] if adata.raw is not None else []
-    return found
+            names += [f"{of}{part}[{key!r}]" for key in getattr(adata, part) if key is not None]  # None: X
+        names += [f"{of}raw"] if adata.raw is not None else []
+    return names
 
 
 def _plain(uns: Any) -> dict[str, Any]:

@@ -116,8 +116,8 @@ def sweep(target: Path) -> None:
     """Remove what writes of `target` that were killed left beside it; a store that was moved aside is put back."""
     pattern = re.compile(rf"\.{re.escape(target.name)}\.([0-9a-f]{{8}})-(\d+)-[0-9a-f]{{8}}\.tmp(\.old)?")
     try:
-        found = [(path, m) for path in target.parent.iterdir() if (m := pattern.fullmatch(path.name))]
-        left = [path for path, m in found if _is_left(path, m[1], int(m[2]))]
+        matches = [(path, m) for path in target.parent.iterdir() if (m := pattern.fullmatch(path.name))]
+        left = [path for path, m in matches if _is_left(path, m[1], int(m[2]))]
         for path in left:
             if path.suffix == ".old" and not target.exists():
                 path.rename(target)

@@ -116,7 +116,7 @@ def write_tracks(
             "hub=True needs a genome that UCSC knows by name, such as genome='hg38'; the lengths given are of none of "
             "the builds that this package knows. Leave hub= out, or name the build."
         )
-    layouts = {kind: _Layout(coordinates(mdata, found.regions), sizes, kind) for kind, found in sources.items()}
+    layouts = {kind: _Layout(coordinates(mdata, source.regions), sizes, kind) for kind, source in sources.items()}
     folder, names = Path(path), _names(groups)
     files = {f"{name}_{kind}.bw": folder / f"{name}_{kind}.bw" for name in names for kind in sources}
     texts: dict[str, str] = {}
@@ -136,8 +136,8 @@ def write_tracks(
         siblings(list(files.values()), ".bw", overwrite=overwrite) as places,  # pybigtools goes by the suffix
         progress("Writing tracks", total, "tracks") as advance,
     ):
-        for kind, found in sources.items():
-            means = found.group_means(codes, len(groups))
+        for kind, source in sources.items():
+            means = source.group_means(codes, len(groups))
             for name, values in zip(names, means, strict=True):
                 _write(pybigtools, places[files[f"{name}_{kind}.bw"]], layouts[kind], values, folder)
                 advance(1)
@@ -258,10 +258,10 @@ def _check_files(folder: Path, files: Mapping[str, Path], *, overwrite: bool) ->
     if folder.exists() and not folder.is_dir():
         raise ChromatellError(f"{str(folder)!r} is a file; a folder is needed. Choose another path.")
     check_writable(folder / "x")
-    there = [name for name, file in files.items() if file.exists()]
-    if there and not overwrite:
+    present = [name for name, file in files.items() if file.exists()]
+    if present and not overwrite:
         raise ChromatellError(
-            f"{str(folder)!r} holds {examples(there)} already. Choose another folder, or overwrite=True."
+            f"{str(folder)!r} holds {examples(present)} already. Choose another folder, or overwrite=True."
         )
     for file in files.values():
         check_target(file, "bigwig" if file.suffix == ".bw" else "text", overwrite=True)

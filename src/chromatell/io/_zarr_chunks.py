@@ -47,10 +47,10 @@ def _shard_index(handle: BinaryIO, path: Path, size: int, layout: Layout) -> lis
     handle.seek(-(16 * n + 4), os.SEEK_END)
     index = handle.read(16 * n)
     entries = [index[i : i + 16] for i in range(0, 16 * n, 16)]
-    found = [(int.from_bytes(e[:8], "little"), int.from_bytes(e[8:], "little")) for e in entries if e != _ABSENT]
-    if any(start + length > size for start, length in found):
+    spans = [(int.from_bytes(e[:8], "little"), int.from_bytes(e[8:], "little")) for e in entries if e != _ABSENT]
+    if any(start + length > size for start, length in spans):
         raise ChromatellError(f"{path} is a shard whose chunks lie outside of it. {REFUSED}")
-    return found
+    return spans
 
 
 def _said(head: bytes, path: Path, size: int, packed: str, limit: int | None) -> int:

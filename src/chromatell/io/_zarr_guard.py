@@ -170,8 +170,8 @@ def _check_consolidated(entries: Any, folder: Path, budget: Budget) -> None:
             raise ChromatellError(f"{folder} has consolidated metadata for {key!r}, outside of it. {REFUSED}")
         if key.endswith(".zarray") or value.get("node_type") == "array":
             own = folder / key if key.endswith(".zarray") else folder / key / "zarr.json"
-            there = own.is_file() and not own.is_symlink()
-            if not there or layout_of(_json(own), str(own), budget.model) != layout_of(
+            present = own.is_file() and not own.is_symlink()
+            if not present or layout_of(_json(own), str(own), budget.model) != layout_of(
                 value, f"{folder}/{key}", budget.model
             ):
                 raise ChromatellError(
@@ -195,15 +195,15 @@ def _check_array(folder: Path, metadata: dict[str, Any], budget: Budget) -> None
 
 
 def _chunk_files(folder: Path) -> list[tuple[Path, int]]:
-    found: list[tuple[Path, int]] = []
+    chunk_files: list[tuple[Path, int]] = []
     todo = [folder]
     while todo:
         here = todo.pop()
         files, folders = _listing(here)
         if here != folder and files.keys() & {*NODE_FILES, *_SIDE_FILES}:
             raise ChromatellError(f"{here} is a store inside an array. {REFUSED}")
-        found += [(here / name, size) for name, size in files.items() if name not in (*NODE_FILES, *_SIDE_FILES)]
+        chunk_files += [(here / name, size) for name, size in files.items() if name not in (*NODE_FILES, *_SIDE_FILES)]
         todo += [here / name for name in folders]
         if len(todo) > 1_000_000:
             raise ChromatellError(f"{folder} has over a million folders of chunks. {REFUSED}")
-    return found
+    return chunk_files

@@ -104,12 +104,12 @@ def _entries(path: Path) -> dict[str, Any]:
 
     name = f"The list of predictions in {path}"
     if path.is_dir():
-        found = step_into(path, "uns", UNS, PREDICTIONS)
-        if found is None:
+        folder = step_into(path, "uns", UNS, PREDICTIONS)
+        if folder is None:
             return {}
-        check_store(found, Budget(name, model=True))
-        open_in_child(found)
-        return read_group_zarr(found)
+        check_store(folder, Budget(name, model=True))
+        open_in_child(folder)
+        return read_group_zarr(folder)
     open_in_child(path, f"uns/{UNS}/{PREDICTIONS}")
     with open_h5(path) as file:
         group = group_at(file, "uns", UNS, PREDICTIONS)
@@ -132,11 +132,11 @@ def _compare(store: Path, expected: str | None, verify: bool) -> None:
         if expected is None:
             return  # an AnnData store that another tool wrote
         raise ChromatellError(f"{store} does not list its files. {REFUSED}")
-    found = listing(store, hashes=verify)
+    present = listing(store, hashes=verify)
     changed = [
         n
-        for n in found.keys() | said.keys()
-        if (found.get(n) or [None])[: 1 + verify] != (said.get(n) or [0])[: 1 + verify]
+        for n in present.keys() | said.keys()
+        if (present.get(n) or [None])[: 1 + verify] != (said.get(n) or [0])[: 1 + verify]
     ]
     if changed:
         raise ChromatellError(

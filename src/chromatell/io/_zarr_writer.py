@@ -294,12 +294,12 @@ def prediction_reference(path: str | os.PathLike[str]) -> dict[str, str]:
 
 def listing(store: Path, *, hashes: bool) -> dict[str, list[Any]]:
     """Return {file: [size] or [size, SHA-256]} of a store, its root metadata left out."""
-    found: dict[str, list[Any]] = {}
+    files: dict[str, list[Any]] = {}
     for path in sorted(store.rglob("*")):
         name = path.relative_to(store).as_posix()
         if path.is_file() and name != ROOT:
-            found[name] = [path.stat().st_size, *([sha256(path)] if hashes else [])]
-    return found
+            files[name] = [path.stat().st_size, *([sha256(path)] if hashes else [])]
+    return files
 
 
 def sha256(path: Path) -> str:

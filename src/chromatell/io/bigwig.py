@@ -243,14 +243,14 @@ class BigWig:
 
     def extremes(self, chroms: Iterable[str]) -> tuple[float, float]:
         """Return the least and the largest value on some chromosomes, read from the data; NaN where there is none."""
-        found = np.full((2, 0), np.nan)
+        extremes = np.full((2, 0), np.nan)
         for chrom in chroms:
             size = self.sizes[chrom]
             new = [self._summary(chrom, size, how, None)[0] for how in ("min", "max")]
-            found = np.column_stack([found, new])
-        if np.isnan(found).all():
+            extremes = np.column_stack([extremes, new])
+        if np.isnan(extremes).all():
             return float("nan"), float("nan")
-        return float(np.nanmin(found[0])), float(np.nanmax(found[1]))
+        return float(np.nanmin(extremes[0])), float(np.nanmax(extremes[1]))
 
     def binned(
         self,
@@ -363,9 +363,9 @@ def _write_one(tracks: BinnedTracks, name: str, path: Path, layer: str | None, z
                 raise ChromatellError(
                     f"Track {name!r} holds infinite values on {chrom}; a bigWig takes finite ones. Mend it."
                 )
-            there = ~np.isnan(values)
-            bins += int(there.sum())
-            runs += int(there[run_starts(values)].sum())
+            held = ~np.isnan(values)
+            bins += int(held.sum())
+            runs += int(held[run_starts(values)].sum())
     if not bins:
         raise ChromatellError(
             f"Track {name!r} has no value to write (all are {'NaN' if zeros else 'NaN or 0'}). Leave it out: names=..."
@@ -388,7 +388,7 @@ def _compare(tracks: BinnedTracks, name: str, path: Path, layer: str | None, zer
             wanted = wanted if zeros else np.where(wanted == 0, np.float32(np.nan), wanted)
             if chrom not in sizes and np.isnan(wanted).all():
                 continue
-            found = file.binned(chrom, tracks.bin_size, "mean_covered", "nan") if chrom in sizes else wanted[:0]
-            same = found.shape == wanted.shape and np.allclose(found, wanted, rtol=1e-6, atol=0, equal_nan=True)
+            read_back = file.binned(chrom, tracks.bin_size, "mean_covered", "nan") if chrom in sizes else wanted[:0]
+            same = read_back.shape == wanted.shape and np.allclose(read_back, wanted, rtol=1e-6, atol=0, equal_nan=True)
             if not same or sizes[chrom] != tracks.chrom_sizes[chrom]:
                 raise ChromatellError(f"{str(path)!r} does not read back as written, on {chrom}. Check the disk.")

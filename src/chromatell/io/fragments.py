@@ -242,9 +242,9 @@ class _Rows:
 
     def _look(self, text: bytes) -> None:
         rows = [line.rstrip("\r").split("\t") for line in text[:_HEAD].decode("utf-8", "replace").split("\n")[:1000]]
-        found = not_barcodes([r for r in rows[: -1 or None] if len(r) >= 4 and r[1].isdigit() and r[2].isdigit()])
-        if found:
-            raise ChromatellError(f"{str(self.path)!r}: its column 4, of barcodes, holds {found}. {_NEEDED}")
+        contents = not_barcodes([r for r in rows[: -1 or None] if len(r) >= 4 and r[1].isdigit() and r[2].isdigit()])
+        if contents:
+            raise ChromatellError(f"{str(self.path)!r}: its column 4, of barcodes, holds {contents}. {_NEEDED}")
 
     def _one_by_one(self, text: bytes, whole: bytes, number: int) -> pd.DataFrame:
         """Return the fragments of a block in which some line does not parse."""
@@ -252,11 +252,11 @@ class _Rows:
         text, whole = (t.replace(b"\r\n", b"\n").replace(b"\r", b"\n") for t in (text, whole))
         good = [line for line in text.split(b"\n") if line.strip() and not _wrong(line, shifted=True)]
         n_odd = sum(1 for line in text.split(b"\n") if line.strip()) - len(good)
-        found = _first_bad_line(whole, number)
-        if not n_odd or _CUT in found:
-            raise ChromatellError(f"{str(self.path)!r}, {found or 'a line does not parse'}. {_NEEDED}")
+        problem = _first_bad_line(whole, number)
+        if not n_odd or _CUT in problem:
+            raise ChromatellError(f"{str(self.path)!r}, {problem or 'a line does not parse'}. {_NEEDED}")
         self.odd += n_odd
-        self.first = self.first or found
+        self.first = self.first or problem
         if not good or self.odd > _HOPELESS:
             self.finish(len(good))
         if not good:
@@ -271,11 +271,11 @@ class _Rows:
             self.shifted += int(before.sum())
             table[START] = np.maximum(start, 0)
         if bad.any():
-            found = _first_bad_line(whole, number)
-            if _CUT in found:
-                raise ChromatellError(f"{str(self.path)!r}, {found}. {_NEEDED}")
+            problem = _first_bad_line(whole, number)
+            if _CUT in problem:
+                raise ChromatellError(f"{str(self.path)!r}, {problem}. {_NEEDED}")
             self.odd += int(bad.sum())
-            self.first = self.first or found
+            self.first = self.first or problem
             table = table[~bad].reset_index(drop=True)
         return table
 
@@ -305,11 +305,11 @@ def _first_bad_line(text: bytes, number: int) -> str:
     for i, line in enumerate(text.split(b"\n"), number):
         if line.startswith(b"#") or not line.strip():
             continue
-        found = _wrong(line.rstrip(b"\r"), shifted=True)
-        if found and i == number + text.count(b"\n"):
-            found = f"{_CUT} ({found})"
-        if found:
-            return f"line {i}, {line[:60].decode('utf-8', errors='replace')!r}: {found}"
+        problem = _wrong(line.rstrip(b"\r"), shifted=True)
+        if problem and i == number + text.count(b"\n"):
+            problem = f"{_CUT} ({problem})"
+        if problem:
+            return f"line {i}, {line[:60].decode('utf-8', errors='replace')!r}: {problem}"
     return ""
 
 

@@ -99,9 +99,9 @@ class RankedRegions:
         values = np.stack([tied, after], axis=1)
         values[self._at_start, 0] = 0.0
         bounds = np.append(np.stack([self._first, self._end], axis=1), self._labels.size)
-        found = np.repeat(values.ravel(), np.diff(bounds))
-        found[self._opened] = opened
-        return found
+        placed = np.repeat(values.ravel(), np.diff(bounds))
+        placed[self._opened] = opened
+        return placed
 
     def _by_cell(self, change: np.ndarray) -> np.ndarray:
         return np.bincount(self._order, change, minlength=self._labels.shape[1])
@@ -116,9 +116,9 @@ class RankedRegions:
         k, both = np.maximum(self.n_open, 1).ravel()[self._segment], self.both.ravel()
         held = both[self._segment]
         value = self._placed((1 - self._middle / k) * held, (1 - self._upto / k) * held, self._won * both[self._of])
-        found = np.empty((m, n))
-        found.reshape(-1)[self._order + np.repeat(np.arange(m) * n, n)] = value
-        return found
+        components = np.empty((m, n))
+        components.reshape(-1)[self._order + np.repeat(np.arange(m) * n, n)] = value
+        return components
 
     def auroc(self, *, by_size: bool, influence: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return AUROC (m,), the cells' summed influence (n,), and their weight in regions of one open cell (n,).

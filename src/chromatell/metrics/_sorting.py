@@ -62,6 +62,6 @@ def ordered_ranks(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def rank_rows(values: np.ndarray) -> np.ndarray:
     """Return ranks within each row of float32 `values` (m, n), from 0, ties sharing their mean; float32 (m, n)."""
     order, ranks = ordered_ranks(values)
-    found = np.empty(values.shape, dtype=np.float32)
-    found.reshape(-1)[order] = ranks
-    return found
+    placed = np.empty(values.shape, dtype=np.float32)
+    placed.reshape(-1)[order] = ranks
+    return placed

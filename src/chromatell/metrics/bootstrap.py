@@ -277,15 +277,15 @@ def profile_resampled(
 def _mean_weighted(w: np.ndarray, pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
     """Weighted Pearson correlation of each pair (regions,) or (replicates, regions), mean over pairs: (replicates,)."""
     total = w.sum(axis=1, keepdims=True)
-    found = []
+    correlations = []
     for x, y in pairs:
         x, y = np.broadcast_to(x, w.shape), np.broadcast_to(y, w.shape)
         x = x - (w * x).sum(axis=1, keepdims=True) / total
         y = y - (w * y).sum(axis=1, keepdims=True) / total
         xy, xx, yy = ((w * u * v).sum(axis=1) for u, v in ((x, y), (x, x), (y, y)))
         held = (xx > 1e-12) & (yy > 1e-12)
-        found.append(np.divide(xy, np.sqrt(xx * yy), out=np.full(len(w), np.nan), where=held))
-    table = np.stack(found)
+        correlations.append(np.divide(xy, np.sqrt(xx * yy), out=np.full(len(w), np.nan), where=held))
+    table = np.stack(correlations)
     held = np.isfinite(table)
     n = held.sum(axis=0)
     return np.where(n > 0, np.where(held, table, 0).sum(axis=0) / np.maximum(n, 1), np.nan)

@@ -117,9 +117,9 @@ def region_auroc(
         RankedRegions(labels, values, starts, out).auroc(by_size=by_size, influence=influence)
         for labels, values, out in blocks
     ]
-    found = _auroc_of(areas, cells, n, influence=influence)
-    full[held] = found.score
-    return RegionScores(full, found.influence)
+    scores = _auroc_of(areas, cells, n, influence=influence)
+    full[held] = scores.score
+    return RegionScores(full, scores.influence)
 
 
 def region_ap(y: Any, score: np.ndarray, *, influence: bool = True) -> RegionScores:
@@ -224,24 +224,24 @@ def paired_auroc_test(
     return np.concatenate(gains), np.concatenate(ps)
 
 
-def _auroc_of(found: list[Any], cells: np.ndarray, n_cells: int, *, influence: bool) -> RegionScores:
+def _auroc_of(of_blocks: list[Any], cells: np.ndarray, n_cells: int, *, influence: bool) -> RegionScores:
     """Return what blocks of regions give together; a region of one open cell is centred at the mean over all."""
-    score, total, alone = _together(found, 3, cells.size)
+    score, total, alone = _together(of_blocks, 3, cells.size)
     if influence:
         total = total - np.nan_to_num(RegionScores(score, None).mean) * alone
     return _finish(score, total if influence else None, cells, n_cells)
 
 
-def _ap_of(found: list[Any], cells: np.ndarray, n_cells: int, *, influence: bool) -> RegionScores:
-    score, total = _together(found, 2, cells.size)
+def _ap_of(of_blocks: list[Any], cells: np.ndarray, n_cells: int, *, influence: bool) -> RegionScores:
+    score, total = _together(of_blocks, 2, cells.size)
     return _finish(score, total if influence else None, cells, n_cells)
 
 
-def _together(found: list[Any], parts: int, n: int) -> tuple[np.ndarray, ...]:
+def _together(of_blocks: list[Any], parts: int, n: int) -> tuple[np.ndarray, ...]:
     """Return the scores of all blocks, and the sums over them of what is there for each cell."""
-    if not found:
+    if not of_blocks:
         return np.zeros(0), *(np.zeros(n) for _ in range(parts - 1))
-    scores, *sums = zip(*found, strict=True)
+    scores, *sums = zip(*of_blocks, strict=True)
     return np.concatenate(scores), *(np.sum(x, axis=0) for x in sums)
 
 
@@ -308,11 +308,11 @@ def _labels(y: Any, regions: np.ndarray, place: np.ndarray, cells: np.ndarray) -
     if not sp.issparse(y):
         return np.ascontiguousarray(np.asarray(y)[:, regions][cells].T != 0)
     part = y[:, regions]
-    found = np.zeros((regions.size, cells.size), dtype=bool)
+    labels = np.zeros((regions.size, cells.size), dtype=bool)
     row, at = np.repeat(np.arange(regions.size), np.diff(part.indptr)), place[part.indices]
     held = (at >= 0) & (part.data != 0)
-    found[row[held], at[held]] = True
-    return found
+    labels[row[held], at[held]] = True
+    return labels
 
 
 def _all(cells: np.ndarray, n: int) -> bool:

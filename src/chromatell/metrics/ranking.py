@@ -98,14 +98,14 @@ def _areas(y: Any, score: np.ndarray, axis: int | None, *, ap: bool = True) -> t
     if axis is None:
         area, precision = SortedScores.of(finite(score.reshape(-1)), flat_positives(y)).areas()
         return np.float64(area), np.float64(precision)
-    found = []
+    areas = []
     for block, pointer, where in _blocks(y, score, axis):
         if block.dtype == np.float32 and block.shape[1] <= _SHORT:
-            found.append(_areas_together(block, pointer, where, ap=ap))
+            areas.append(_areas_together(block, pointer, where, ap=ap))
         else:
             rows = [SortedScores.of(row, where[pointer[i] : pointer[i + 1]]).areas() for i, row in enumerate(block)]
-            found.append(np.array(rows, dtype=np.float64).reshape(-1, 2))
-    table = np.concatenate([np.zeros((0, 2)), *found])
+            areas.append(np.array(rows, dtype=np.float64).reshape(-1, 2))
+    table = np.concatenate([np.zeros((0, 2)), *areas])
     return table[:, 0], table[:, 1]
 
 

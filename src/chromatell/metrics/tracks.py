@@ -144,11 +144,11 @@ def track_scores(
     for resolution in resolutions:
         bins = ScoredBins(held, resolution // bin_size, block // resolution)
         x, y = bins.pool(observed), bins.pool(predicted)
-        found = Observed(x, bins.where, weights).compare(y)
+        scores = Observed(x, bins.where, weights).compare(y)
         if threshold is not None and resolution == min(resolutions):
             above = threshold if predicted_threshold is None else predicted_threshold
-            found |= peak_scores(x > threshold, y, above, bins.where, weights)
-        for name, (point, change) in found.items():
+            scores |= peak_scores(x > threshold, y, above, bins.where, weights)
+        for name, (point, change) in scores.items():
             rows.append((name, resolution, point, *interval(point, change, within=metric_range(name)), x.size))
     names = ("metric", "resolution", "value", "ci_low", "ci_high", "n")
     return {name: np.array(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
@@ -234,16 +234,16 @@ class Observed:
 
     def compare(self, y: np.ndarray) -> Changes:
         """Return Pearson, Spearman and RMSE of predicted values (bins,)."""
-        found = {}
+        scores = {}
         n = self.weights.shape[1]
         for name, a, b in (("pearson", self.x, y), ("spearman", self._ranks, _ranks(y))):
             point, replicate = _replicates(_pearson, _moments(a, b, self.where, n), self.weights)
-            found[name] = point, replicate - point
+            scores[name] = point, replicate - point
         squares = np.bincount(self.where, (self.x - y) ** 2, n)
         sums = np.stack([np.bincount(self.where, minlength=n), squares])
         point, replicate = _replicates(_rmse, sums, self.weights)
-        found["rmse"] = point, replicate - point
-        return found
+        scores["rmse"] = point, replicate - point
+        return scores
 
 
 def best_threshold(peak: np.ndarray, y: np.ndarray) -> float:
@@ -312,7 +312,7 @@ def peak_scores(peak: np.ndarray, y: np.ndarray, threshold: float, where: np.nda
     n = weights.shape[1]
     called = y > threshold
     sums = np.stack([np.bincount(where, v, n) for v in (peak & called, called, peak, np.ones(peak.size))])
-    found = {}
+    scores = {}
     for name, above, below in (
         ("prevalence", (0, 0, 1, 0), (0, 0, 0, 1)),
         ("precision", (1, 0, 0, 0), (0, 1, 0, 0)),
@@ -324,7 +324,7 @@ def peak_scores(peak: np.ndarray, y: np.ndarray, threshold: float, where: np.nda
         )
         known = (bottom > 0) & (name == "prevalence" or not np.isnan(threshold))
         value = np.divide(top, bottom, out=np.full(top.shape, np.nan), where=known)
-        found[name] = float(value[0]), value[1:] - value[0]
+        scores[name] = float(value[0]), value[1:] - value[0]
     ap = float(average_precision(peak, y)) if peak.any() else float("nan")
     edges = np.unique(np.quantile(y, np.linspace(0, 1, _BINS))) if y.size else np.zeros(1)
     bins = np.searchsorted(edges, y)
@@ -333,5 +333,5 @@ def peak_scores(peak: np.ndarray, y: np.ndarray, threshold: float, where: np.nda
     every = np.vstack([np.ones(n), weights])
     positive = every @ counts[0].astype(np.float32)
     _, replicate, _ = _binned(positive, positive + every @ counts[1].astype(np.float32))
-    found["ap"] = ap, replicate[1:] - replicate[0]
-    return found
+    scores["ap"] = ap, replicate[1:] - replicate[0]
+    return scores

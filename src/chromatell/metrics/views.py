@@ -252,10 +252,10 @@ def profile_ranks(truth: np.ndarray) -> np.ndarray:
     >>> profile_ranks(np.array([[[0.0, 1.0, 3.0], [2.0, 1.0, 0.0]]], dtype=np.float32))[0, :, 0].tolist()
     [[0.0, 1.0, 2.0], [0.0, 1.0, 2.0]]
     """
-    found = np.empty((len(truth), 2, *truth.shape[1:]), dtype=np.float32)
+    ranks = np.empty((len(truth), 2, *truth.shape[1:]), dtype=np.float32)
     for i, t in enumerate(truth):
-        found[i] = rank_rows(t), rank_rows(t - np.nanmean(t, axis=0) if len(t) > 1 else t)
-    return found
+        ranks[i] = rank_rows(t), rank_rows(t - np.nanmean(t, axis=0) if len(t) > 1 else t)
+    return ranks
 
 
 def profile_correlation(
@@ -318,8 +318,8 @@ def _correlations(a: np.ndarray, b: np.ndarray, ranks: bool, floor: Any, a_ranks
     x, y = ((v - v.mean(axis=2, keepdims=True, dtype=np.float64).astype(v.dtype)).astype(np.float64) for v in (a, b))
     ab, aa, bb = (np.einsum("rtm,rtm->rt", u, v) for u, v in ((x, y), (x, x), (y, y)))
     held &= (aa > floor * m) & (bb > floor * m)
-    found = np.full((len(a), 2), np.nan)
-    found[:, 0] = _mean_correlation(ab, aa, bb, held)
+    correlations = np.full((len(a), 2), np.nan)
+    correlations[:, 0] = _mean_correlation(ab, aa, bb, held)
     if ranks:
         order, of_b = ordered_ranks(b.reshape(-1, m))
         of_a = (rank_rows(a.reshape(-1, m)) if a_ranks is None else a_ranks.reshape(-1, m)).astype(np.float64)
@@ -328,8 +328,8 @@ def _correlations(a: np.ndarray, b: np.ndarray, ranks: bool, floor: Any, a_ranks
             (np.einsum("im,im->i", u, v) - centre).reshape(held.shape)
             for u, v in ((of_a.reshape(-1)[order], of_b), (of_a, of_a), (of_b, of_b))
         )
-        found[:, 1] = _mean_correlation(ab, aa, bb, held)
-    return found
+        correlations[:, 1] = _mean_correlation(ab, aa, bb, held)
+    return correlations
 
 
 def _mean_correlation(ab: np.ndarray, aa: np.ndarray, bb: np.ndarray, held: np.ndarray) -> np.ndarray:

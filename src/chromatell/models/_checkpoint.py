@@ -112,13 +112,15 @@ def check_same_ranks(own: Mapping[str, Any]) -> None:
     every: list[Any] = [None] * dist.get_world_size()
     dist.all_gather_object(every, {name: own[name] for name in ("data", "split", "options")})
     first = every[0]
-    other = [rank for rank, found in enumerate(every) if found != first]
+    other = [rank for rank, identity in enumerate(every) if identity != first]
     if not other:
         return
-    found = every[other[0]]
-    what = [text for name, text in _WORDS.items() if found[name] != first[name]]
-    names = [n for n in {**first["options"], **found["options"]} if first["options"].get(n) != found["options"].get(n)]
-    what += [f"{n} is {first['options'].get(n)} and {found['options'].get(n)}" for n in names]
+    identity = every[other[0]]
+    what = [text for name, text in _WORDS.items() if identity[name] != first[name]]
+    names = [
+        n for n in {**first["options"], **identity["options"]} if first["options"].get(n) != identity["options"].get(n)
+    ]
+    what += [f"{n} is {first['options'].get(n)} and {identity['options'].get(n)}" for n in names]
     raise ChromatellError(
         f"The {len(every)} processes that train together were not given the same: rank {', '.join(map(str, other))} "
         f"has, beside rank 0, {'; '.join(what)}. Open the same file, with the same split and options, in each: "
@@ -126,7 +128,7 @@ def check_same_ranks(own: Mapping[str, Any]) -> None:
     )
 
 
-def check_same_run(found: Mapping[str, Any], own: Mapping[str, Any], path: Path) -> None:
+def check_same_run(stored: Mapping[str, Any], own: Mapping[str, Any], path: Path) -> None:
     """Raise where a state is of another run than the one that is about to go on.
 
     Raises
@@ -134,10 +136,10 @@ def check_same_run(found: Mapping[str, Any], own: Mapping[str, Any], path: Path)
     ChromatellError
         Names what differs: data, split, an option, the seed, or where training starts.
     """
-    if found == own:
+    if stored == own:
         return
-    what = [text for name, text in _WORDS.items() if found.get(name) != own.get(name)]
-    before, now = found.get("options", {}), own["options"]
+    what = [text for name, text in _WORDS.items() if stored.get(name) != own.get(name)]
+    before, now = stored.get("options", {}), own["options"]
     names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
     what += [f"{name} was {before.get(name)} and is {now.get(name)}" for name in names]
     if not what:  # else it follows

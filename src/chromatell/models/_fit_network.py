@@ -83,9 +83,9 @@ def fit_network(
 def take_up(run: Run, state: Path) -> None:
     """Take the losses and best weights of a stopped run; raise where it is another one, or the file is damaged."""
     kept = read_state(state)
-    found = kept["callbacks"][run.state_key]
-    check_same_run(found["identity"], run.identity, state)
-    run.load_state_dict(found)
+    saved = kept["callbacks"][run.state_key]
+    check_same_run(saved["identity"], run.identity, state)
+    run.load_state_dict(saved)
     if run.n_epochs > run.config.max_epochs:
         raise ChromatellError(
             f"The run in {str(state.parent)!r} has {run.n_epochs} epochs, max_epochs={run.config.max_epochs} is less. "

@@ -23,8 +23,8 @@ def least_squares(moments: np.ndarray, n_targets: int, penalty: float) -> np.nda
     held = spread > 1e-6 * (1 + np.abs(mean[:k]))  # one that does not vary has no weight
     scale = spread[held]
     inner = cov[:k, :k][np.ix_(held, held)] / np.outer(scale, scale) + penalty * np.eye(int(held.sum()))
-    found = np.zeros((n_targets, last))
+    coefficients = np.zeros((n_targets, last))
     if held.any():
-        found[:, 1:][:, held] = (np.linalg.solve(inner, cov[:k, k:][held] / scale[:, np.newaxis]).T) / scale
-    found[:, 0] = mean[k:] - found[:, 1:] @ mean[:k]
-    return found
+        coefficients[:, 1:][:, held] = (np.linalg.solve(inner, cov[:k, k:][held] / scale[:, np.newaxis]).T) / scale
+    coefficients[:, 0] = mean[k:] - coefficients[:, 1:] @ mean[:k]
+    return coefficients

@@ -87,7 +87,7 @@ class Sink(Protocol):
     def reducer(self) -> Callable[[slice, Blocks], Any]:
         """Return what makes of the blocks of a part what is handed over; it is sent to workers, so it is small."""
 
-    def add(self, rows: slice, found: Any) -> None:
+    def add(self, rows: slice, reduced: Any) -> None:
         """Take what the reducer made of a part."""
 
     def result(self) -> Any:
@@ -101,8 +101,8 @@ def collect(model: Any, query: Query, cells: pd.Index, regions: pd.Index, wanted
     with sink_of(cells, regions, wanted) as sink, progress("Predicting", len(cells), "cells") as advance:
         todo = sink.todo(query.parts(PART))
         advance(len(cells) - sum(part.stop - part.start for part in todo))
-        for rows, found in _predicted(model, query, todo, sink, wanted.client):
-            sink.add(rows, found)
+        for rows, reduced in _predicted(model, query, todo, sink, wanted.client):
+            sink.add(rows, reduced)
             advance(rows.stop - rows.start)
     return sink.result()
 
@@ -210,19 +210,19 @@ def sink_of(cells: pd.Index, regions: pd.Index, wanted: Wanted) -> Iterator[Sink
 
 class _Matrix:
     def __init__(self, n: int, m: int):
-        self.found = np.empty((n, m), dtype=np.float32)
+        self.matrix = np.empty((n, m), dtype=np.float32)
 
     def todo(self, parts: Iterable[slice]) -> list[slice]:
         return list(parts)
 
     def reducer(self) -> Callable[[slice, Blocks], Any]:
-        return partial(_dense_of, self.found.shape[1])
+        return partial(_dense_of, self.matrix.shape[1])
 
-    def add(self, rows: slice, found: Any) -> None:
-        self.found[rows] = found
+    def add(self, rows: slice, reduced: Any) -> None:
+        self.matrix[rows] = reduced
 
     def result(self) -> Any:
-        return self.found
+        return self.matrix
 
 
 def _dense_of(m: int, rows: slice, blocks: Blocks) -> np.ndarray:
@@ -240,8 +240,8 @@ class _Sparse(_Matrix):
     def reducer(self) -> Callable[[slice, Blocks], Any]:
         return partial(_best_of, self.k)
 
-    def add(self, rows: slice, found: Any) -> None:
-        self.place[rows], self.value[rows] = found
+    def add(self, rows: slice, reduced: Any) -> None:
+        self.place[rows], self.value[rows] = reduced
 
     def result(self) -> Any:
         indptr = np.arange(0, self.place.size + 1, self.k)
@@ -270,8 +270,8 @@ class _Means(_Matrix):
     def reducer(self) -> Callable[[slice, Blocks], Any]:
         return partial(_sums_of, self.codes, self.total.shape)
 
-    def add(self, rows: slice, found: Any) -> None:
-        self.total += found
+    def add(self, rows: slice, reduced: Any) -> None:
+        self.total += reduced
 
     def finish(self) -> None:
         """Turn sums into means, and write them where a store was named."""
@@ -296,7 +296,7 @@ class _Store:
     def reducer(self) -> Callable[[slice, Blocks], Any]:
         return partial(_written_to, self.writer.place)
 
-    def add(self, rows: slice, found: Any) -> None:
+    def add(self, rows: slice, reduced: Any) -> None:
         self.writer.mark(rows)
 
     def result(self) -> Path:

@@ -88,7 +88,7 @@ class Plan(LightningModule):
 
     def losses(self) -> dict[str, float]:
         """Return the losses of the epoch by name; a mean over all processes, which all must ask."""
-        found = {}
+        means = {}
         for name, seen in self._seen.items():
             # once an epoch: a GPU is waited for
             values = torch.stack([loss for loss, _ in seen]).tolist() if seen else []
@@ -97,8 +97,8 @@ class Plan(LightningModule):
             if self.n_ranks > 1:
                 torch.distributed.all_reduce(both)
             if both[1] > 0:
-                found[name] = float(both[0] / both[1])
-        return found
+                means[name] = float(both[0] / both[1])
+        return means
 
     def configure_optimizers(self) -> Any:
         """Decay matrices only: biases, norms and per-region terms are left alone."""

@@ -87,8 +87,8 @@ class Run(Callback):
             for i, batch in enumerate(trainer.val_dataloaders or ()):
                 pl_module.validation_step(batch.to(pl_module.device), i)
         pl_module.module.train()
-        if VALIDATION_LOSS in (found := pl_module.losses()):
-            self._keep(found[VALIDATION_LOSS], -1, pl_module)
+        if VALIDATION_LOSS in (losses := pl_module.losses()):
+            self._keep(losses[VALIDATION_LOSS], -1, pl_module)
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, *args: Any, **kwargs: Any) -> None:
         """Keep the loss of the first batch of all, and move the progress bar."""
@@ -99,12 +99,12 @@ class Run(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Take in the losses, decide whether to stop, and write the state; in this order, so that it holds all."""
-        found = pl_module.losses()
-        self._check(found, trainer)
-        for name, value in found.items():
+        losses = pl_module.losses()
+        self._check(losses, trainer)
+        for name, value in losses.items():
             self.history.setdefault(name, []).append(value)
             pl_module.log(name, value)  # for callbacks of the user
-        validation = found.get(VALIDATION_LOSS)
+        validation = losses.get(VALIDATION_LOSS)
         if validation is not None:
             self._compare(validation, trainer, pl_module)
             if pl_module.plateau is not None:
@@ -112,13 +112,13 @@ class Run(Callback):
                 self.plateau = pl_module.plateau.state_dict()
         if self.is_over:
             trainer.should_stop = True
-        self._say(found)
+        self._say(losses)
         if self.path is not None:
             trainer.save_checkpoint(self.path)
 
-    def _check(self, found: Mapping[str, float], trainer: Trainer) -> None:
+    def _check(self, losses: Mapping[str, float], trainer: Trainer) -> None:
         """Raise where a loss is infinite: once an epoch, on all processes, which share it."""
-        for name, value in found.items():
+        for name, value in losses.items():
             if not math.isfinite(value):
                 raise FloatingPointError(
                     f"The {_SAID[name]} loss became {value} at epoch {trainer.current_epoch}. "
@@ -135,8 +135,8 @@ class Run(Callback):
         self.best, self.best_epoch = value, epoch
         self.weights = {k: v.detach().clone() for k, v in pl_module.module.state_dict().items()}
 
-    def _say(self, found: Mapping[str, float]) -> None:
-        losses = {"training": found.get(TRAIN_LOSS), "validation": found.get(VALIDATION_LOSS)}
+    def _say(self, by_name: Mapping[str, float]) -> None:
+        losses = {"training": by_name.get(TRAIN_LOSS), "validation": by_name.get(VALIDATION_LOSS)}
         text = ", ".join(f"{name} loss {value:.4g}" for name, value in losses.items() if value is not None)
         best = " (best)" if self.best_epoch == self.n_epochs - 1 and self.weights else ""
         text = f"Epoch {self.n_epochs}/{self.config.max_epochs}: {text}{best}"

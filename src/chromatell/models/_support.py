@@ -108,9 +108,9 @@ def on_first_rank(model: Any, write: Callable[[], Any], read: Callable[[], Any])
     trainer = getattr(model, "trainer", None)
     if trainer is None or trainer.world_size == 1:
         return write()
-    found = write() if trainer.is_global_zero else None
+    written = write() if trainer.is_global_zero else None
     torch.distributed.barrier()
-    return found if trainer.is_global_zero else read()
+    return written if trainer.is_global_zero else read()
 
 
 def resolve_precision(precision: str, accelerator: str, *, on_cpu: bool = True) -> str:

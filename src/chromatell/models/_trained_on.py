@@ -49,8 +49,8 @@ def trained_cells(data: Any, before: Mapping[str, np.ndarray] | None = None) -> 
     if not isinstance(data, MuData | AnnData):
         return {}
     split = split_of(data)
-    found = {key: cell_hashes(data.obs_names[split == part]) for part, key in CELLS.items()}
-    return {key: np.union1d(hashes, (before or {}).get(key, hashes)) for key, hashes in found.items()}
+    marked = {key: cell_hashes(data.obs_names[split == part]) for part, key in CELLS.items()}
+    return {key: np.union1d(hashes, (before or {}).get(key, hashes)) for key, hashes in marked.items()}
 
 
 def subset(trained: Mapping[str, np.ndarray], names: Iterable[Any]) -> dict[str, np.ndarray]:
@@ -66,16 +66,16 @@ def counts(trained: Mapping[str, np.ndarray]) -> dict[str, int]:
 
 def stored_cells(arrays: Mapping[str, Any], where: str, sizes: Mapping[str, int]) -> dict[str, np.ndarray]:
     """Return the hashes that a record or a provenance holds, as many as `sizes` say; none where it is older."""
-    found = {key: np.asarray(arrays[key]) for key in CELLS.values() if key in arrays}
-    for key in {*found, *sizes}:
-        hashes = found.get(key, np.zeros(0))
+    stored = {key: np.asarray(arrays[key]) for key in CELLS.values() if key in arrays}
+    for key in {*stored, *sizes}:
+        hashes = stored.get(key, np.zeros(0))
         n = sizes.get(key, hashes.size)
         if hashes.dtype != np.uint64 or hashes.shape != (n,):
             raise ChromatellError(
                 f"{key!r} of {where} is {hashes.dtype} {hashes.shape}; uint64 hashes of {n} barcodes are needed. Ask "
                 "for the file again, or train anew."
             )
-    return found
+    return stored
 
 
 def check_cells(
@@ -103,11 +103,11 @@ def check_cells(
     used = {"test": tuple(CELLS), VAL: (TRAIN,)}.get(part, ())
     if not used:
         return 0
-    found = stored_cells(trained, repr(name), {})
-    if not found:
+    stored = stored_cells(trained, repr(name), {})
+    if not stored:
         logger.info("%s was made by an earlier version, which did not keep what it was trained on: not checked.", name)
         return 0
-    known = np.concatenate([found[CELLS[u]] for u in used if CELLS[u] in found])
+    known = np.concatenate([stored[CELLS[u]] for u in used if CELLS[u] in stored])
     seen = np.isin(cell_hashes(names), known)
     n = int(seen.sum())
     if n == 0:
@@ -133,19 +133,19 @@ def trained_intervals(tracks: BinnedTracks, targets: Sequence[str]) -> dict[str,
     Intervals are [start, end] in bp, 0-based, half-open, by chromosome; one without a usable bin of the part is left
     out.
     """
-    found: dict[str, Any] = {part: {} for part in CELLS}
+    by_part: dict[str, Any] = {part: {} for part in CELLS}
     for chrom in tracks.chroms:
         code = tracks.splits[chrom] if tracks.splits else np.zeros(tracks.n_bins_of(chrom), dtype=np.int8)
         for part in CELLS:
             if tracks.usable(chrom, part).any():
                 inside = np.concatenate([[False], np.asarray(code) == SPLITS.index(part), [False]])
                 borders = np.flatnonzero(np.diff(inside)) * tracks.bin_size
-                found[part][chrom] = borders.reshape(-1, 2).tolist()
-    n = sum(len(intervals) for chroms in found.values() for intervals in chroms.values())
+                by_part[part][chrom] = borders.reshape(-1, 2).tolist()
+    n = sum(len(intervals) for chroms in by_part.values() for intervals in chroms.values())
     if n > _MOST_INTERVALS:
         logger.info("The bins are split into %d intervals: too many to be kept with the model.", n)
         return {}
-    return {**found, "samples": sorted(set(tracks.table.loc[list(targets), SAMPLE].astype(str)))}
+    return {**by_part, "samples": sorted(set(tracks.table.loc[list(targets), SAMPLE].astype(str)))}
 
 
 def check_bins(trained: Any, tracks: BinnedTracks, chroms: Sequence[str], *, target: str, name: str, part: str) -> int:
@@ -199,7 +199,7 @@ def check_bins(trained: Any, tracks: BinnedTracks, chroms: Sequence[str], *, tar
 
 def _intervals(trained: Any, used: Sequence[str], name: str) -> dict[str, list[tuple[int, int]]]:
     """Return intervals of the named parts by plain name of the chromosome, which may come from a stranger's file."""
-    found: dict[str, list[tuple[int, int]]] = {}
+    intervals: dict[str, list[tuple[int, int]]] = {}
     try:
         for part in used:
             chroms = list(trained[part])
@@ -207,9 +207,9 @@ def _intervals(trained: Any, used: Sequence[str], name: str) -> dict[str, list[t
                 pairs = [(int(start), int(end)) for start, end in trained[part][chrom]]
                 if any(not 0 <= start < end for start, end in pairs):
                     raise ValueError(f"an interval of {chrom!r} does not begin before it ends")
-                found.setdefault(key, []).extend(pairs)
+                intervals.setdefault(key, []).extend(pairs)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ChromatellError(
             f"What {name!r} was trained on is not as it is written ({error!r}). Ask for the file again, or train anew."
         ) from error
-    return found
+    return intervals

@@ -151,12 +151,12 @@ class RegionSequences:
 
     def blocks(self, rows: np.ndarray) -> list[np.ndarray]:
         """Return rows in parts of one size each, so that a part's width changes no result; up to 4 million bases."""
-        found = []
+        parts = []
         for size in np.unique(self.size[rows]):
             same = rows[self.size[rows] == size]
             n = max(1, _BASES // int(size))
-            found += [same[i : i + n] for i in range(0, same.size, n)]
-        return found
+            parts += [same[i : i + n] for i in range(0, same.size, n)]
+        return parts
 
 
 def embed_regions(
@@ -225,13 +225,13 @@ def embed_regions(
 
     def features(rows: np.ndarray) -> np.ndarray:
         tokens, unknown = sequences.read(rows)
-        found = np.full((rows.size, embedder.n_features), np.nan, dtype=np.float32)
+        vectors = np.full((rows.size, embedder.n_features), np.nan, dtype=np.float32)
         known = unknown <= max_unknown
         if known.any():
             places = None if regions is None else regions.iloc[rows[known]]
-            found[known] = embedder.embed(tokens[known], places)
-        has[rows] = np.isfinite(found).all(axis=1)
-        return found
+            vectors[known] = embedder.embed(tokens[known], places)
+        has[rows] = np.isfinite(vectors).all(axis=1)
+        return vectors
 
     with progress("Embedding", total=n, unit="regions") as advance:
         order, sample = _all(sequences.blocks(fitted_on), features, embedder.n_features, advance)
@@ -257,10 +257,10 @@ def _all(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the rows of all blocks and their features."""
     order = np.concatenate([np.zeros(0, dtype=np.int64), *blocks])
-    found = np.empty((order.size, width), dtype=np.float32)
+    table = np.empty((order.size, width), dtype=np.float32)
     at = 0
     for rows in blocks:
-        found[at : at + rows.size] = features(rows)
+        table[at : at + rows.size] = features(rows)
         at += rows.size
         advance(rows.size)
-    return order, found
+    return order, table

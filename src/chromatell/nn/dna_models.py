@@ -104,10 +104,10 @@ class XChromEmbedder:
             out[rows] = self._vectors(torch.from_numpy(np.ascontiguousarray(flat[rows]))).cpu().numpy()
         total = weight.sum(axis=1, keepdims=True)
         with np.errstate(invalid="ignore"):
-            found = ((out.reshape(n, m, -1) * weight[:, :, None]).sum(axis=1) / total).astype(np.float32)
+            vectors = ((out.reshape(n, m, -1) * weight[:, :, None]).sum(axis=1) / total).astype(np.float32)
         if self.side.covariates is not None:
-            found += self.side.covariates.of_places(self.source.proximity(places), n)[:, : self.n_features]
-        return found
+            vectors += self.side.covariates.of_places(self.source.proximity(places), n)[:, : self.n_features]
+        return vectors
 
     @torch.inference_mode()
     def _vectors(self, tokens: Tensor) -> Tensor:
@@ -180,14 +180,14 @@ class TransformerEmbedder:
         """Return the ids of one sequence's words, int64 (words,)."""
         known = np.concatenate([[False], (row >= 0) & (row < UNKNOWN), [False]])
         edges = np.flatnonzero(known[1:] != known[:-1]).reshape(-1, 2)
-        found: list[np.ndarray] = []
+        ids: list[np.ndarray] = []
         for start, end in edges:
             n = (end - start) // self.k
             whole = row[start : start + n * self.k].reshape(n, self.k).astype(np.int64)
-            found.append(self._words[whole @ 4 ** np.arange(self.k - 1, -1, -1)])
+            ids.append(self._words[whole @ 4 ** np.arange(self.k - 1, -1, -1)])
             if (self._bases >= 0).all():
-                found.append(self._bases[row[start + n * self.k : end]])
-        return np.concatenate(found) if found else np.zeros(0, dtype=np.int64)
+                ids.append(self._bases[row[start + n * self.k : end]])
+        return np.concatenate(ids) if ids else np.zeros(0, dtype=np.int64)
 
     @staticmethod
     def _batches(length: np.ndarray) -> Iterator[np.ndarray]:

@@ -34,12 +34,12 @@ def rank() -> int:
 
 def total(value: Tensor | float) -> Tensor:
     """Return the sum of a count over the ranks; no gradient passes."""
-    found = torch.as_tensor(value, dtype=torch.float32).detach().clone()
+    count = torch.as_tensor(value, dtype=torch.float32).detach().clone()
     if _N_RANKS.get() > 1:
         if dist.get_backend() == "nccl":
-            found = found.cuda()
-        dist.all_reduce(found)
-    return found
+            count = count.cuda()
+        dist.all_reduce(count)
+    return count
 
 
 def ratio(value: Tensor, n: Tensor | float) -> Tensor:

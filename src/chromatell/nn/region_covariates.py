@@ -65,11 +65,11 @@ class RegionCovariates(nn.Module):
         known = x.sum(dim=(1, 2)).clamp(min=1)
         gc = (x[:, 1] + x[:, 2]).sum(dim=1) / known
         cpg = 2 * self.both(x[:, 1, :-1] + x[:, 2, 1:] - 1.5).sum(dim=1) / known  # 2 of 2, away from the kink
-        found = torch.stack([gc, cpg], dim=1)
+        shares = torch.stack([gc, cpg], dim=1)
         if self.scan is None or self.hits is None:
-            return found
+            return shares
         hits = [relu(self.scan(s)).sum(dim=2) for relu, s in zip(self.hits, (x, x.flip((1, 2))), strict=True)]
-        return torch.cat([found, hits[0] + hits[1]], dim=1)
+        return torch.cat([shares, hits[0] + hits[1]], dim=1)
 
     def forward(self, x: Tensor) -> Tensor:
         """One-hot; an N counts as no base."""
@@ -148,8 +148,8 @@ def ridge_by_group(x: np.ndarray, n_first: int, wanted: np.ndarray, weight: np.n
             error = np.square((ys - u @ (shrink[:, None] * inside)) / (1 - leverage).clip(1e-3)[:, None]).sum(axis=0)
             better = error < best
             best[better] = error[better]
-            found = scale[:, None] * (vt.T @ ((s / (s**2 + penalty))[:, None] * inside[:, better]))
-            beta[:, better] = found
+            coefficients = scale[:, None] * (vt.T @ ((s / (s**2 + penalty))[:, None] * inside[:, better]))
+            beta[:, better] = coefficients
     return beta
 
 

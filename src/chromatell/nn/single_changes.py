@@ -57,7 +57,7 @@ def change_effects(side: RegionSide, tokens: Tensor, part: slice, *, both: bool,
     """
     width, chunk = part.stop - part.start, _AS_MANY * batch_size
     k = side.config.n_vector
-    found = torch.zeros((len(tokens), 4, width, k), device=tokens.device)
+    effects = torch.zeros((len(tokens), 4, width, k), device=tokens.device)
     some = max(1, chunk // (3 * width))  # sequences at a time
     for first in range(0, len(tokens), some):
         own = tokens[first : first + some]
@@ -74,8 +74,8 @@ def change_effects(side: RegionSide, tokens: Tensor, part: slice, *, both: bool,
             if both:
                 turned = change[0], own.shape[1] - 1 - change[1], 3 - change[2]
                 effect[rows] = (effect[rows] + strands[1].effect(*turned)) / 2
-        found[first + of, base, at] = effect
-    return found
+        effects[first + of, base, at] = effect
+    return effects
 
 
 class _Strand:
@@ -91,10 +91,10 @@ class _Strand:
 
     def effect(self, of: Tensor, at: Tensor, base: Tensor) -> Tensor:
         """Return the change of the vector, (m, n_vector)."""
-        found = self.side.change_of(self.tower.effect(of, self._inside(at, self.tower.tokens), base))
+        change = self.side.change_of(self.tower.effect(of, self._inside(at, self.tower.tokens), base))
         if self.covariates is None:
-            return found
-        return found + self.covariates.effect(of, self._inside(at, self.covariates.tokens), base)
+            return change
+        return change + self.covariates.effect(of, self._inside(at, self.covariates.tokens), base)
 
     def _inside(self, at: Tensor, central: Tensor) -> Tensor:
         return at - (self.length // 2 - central.shape[1] // 2)  # below 0 or beyond the end where it is not read
@@ -236,8 +236,8 @@ class _Counts:
         return self.gc[of] + gc * inside, self.cpg[of] + (now - was) * inside, self.known[of] + known * inside
 
     def _base(self, of: Tensor, at: Tensor) -> Tensor:
-        found = self.tokens[of, at.clamp(0, self.tokens.shape[1] - 1)]
-        return torch.where((at >= 0) & (at < self.tokens.shape[1]), found, 4)
+        bases = self.tokens[of, at.clamp(0, self.tokens.shape[1] - 1)]
+        return torch.where((at >= 0) & (at < self.tokens.shape[1]), bases, 4)
 
 
 def _changed_base(of: Tensor, at: Tensor, base: Tensor) -> Patch:
@@ -266,18 +266,18 @@ def _window(before: Tensor, of: Tensor, start: Tensor, width: int) -> Tensor:
     at = start[:, None] + torch.arange(width, device=start.device)
     inside = (at >= 0) & (at < positions)
     rows = (of[:, None] * positions + at.clamp(0, positions - 1)).flatten()
-    found = before.reshape(n * positions, channels).index_select(0, rows).view(len(of), width, channels)
-    return found * inside[:, :, None]
+    values = before.reshape(n * positions, channels).index_select(0, rows).view(len(of), width, channels)
+    return values * inside[:, :, None]
 
 
 def _spliced(before: Tensor, patch: Patch, start: Tensor, width: int) -> Tensor:
     """Return that window as it stands after the change."""
-    found = _window(before, patch.of, start, width + 1)  # the last takes what lies outside
+    window = _window(before, patch.of, start, width + 1)  # the last takes what lies outside
     at = patch.start[:, None] + torch.arange(patch.values.shape[1], device=start.device)
     to = at - start[:, None]
     to = torch.where((at >= 0) & (at < before.shape[1]) & (to >= 0) & (to < width), to, width)
-    found[torch.arange(len(to), device=to.device)[:, None], to] = patch.values
-    return found[:, :width]
+    window[torch.arange(len(to), device=to.device)[:, None], to] = patch.values
+    return window[:, :width]
 
 
 def _parts(block: ConvBlock) -> tuple[nn.Sequential, nn.Conv1d, nn.Sequential, int]:

@@ -90,16 +90,16 @@ def browser(
     return importlib.import_module("igv_notebook").Browser(config)
 
 
-def configuration(found: Window, annotation: Any = None) -> dict[str, Any]:
+def configuration(window: Window, annotation: Any = None) -> dict[str, Any]:
     """Return what igv.js is given: JSON-able, with every value in it and no address to fetch."""
-    last = max(int(places[END].max()) for _, places, _ in found.layers)
-    size = max(last, found.end) + 1
+    last = max(int(places[END].max()) for _, places, _ in window.layers)
+    size = max(last, window.end) + 1
     tracks: list[dict[str, Any]] = []
-    for i, group in enumerate(found.groups):
-        for source, places, means in found.layers:
+    for i, group in enumerate(window.groups):
+        for source, places, means in window.layers:
             shown = zip(places[START], places[END], means[i], strict=True)
             values = [
-                {"chr": found.chrom, "start": int(s), "end": int(e), "value": round(float(v), 5)}
+                {"chr": window.chrom, "start": int(s), "end": int(e), "value": round(float(v), 5)}
                 for s, e, v in shown
                 if np.isfinite(v)
             ]
@@ -107,27 +107,27 @@ def configuration(found: Window, annotation: Any = None) -> dict[str, Any]:
             style = {"color": _COLOURS[source], "height": 40, "autoscaleGroup": "1"}
             tracks.append({"name": name, "type": "wig", "features": values, **style})
     if annotation is not None:
-        tracks.append({"name": "Genes", "type": "annotation", "features": _genes(annotation, found), "height": 60})
+        tracks.append({"name": "Genes", "type": "annotation", "features": _genes(annotation, window), "height": 60})
     reference = {
         "id": "regions",
-        "fastaURL": _data_url(f">{found.chrom}\nN\n"),
-        "chromSizesURL": _data_url(f"{found.chrom}\t{size}\n"),
+        "fastaURL": _data_url(f">{window.chrom}\nN\n"),
+        "chromSizesURL": _data_url(f"{window.chrom}\t{size}\n"),
         "wholeGenomeView": False,
     }
-    locus = f"{found.chrom}:{found.start + 1}-{found.end}"  # 1-based
+    locus = f"{window.chrom}:{window.start + 1}-{window.end}"  # 1-based
     return {"loadDefaultGenomes": False, "reference": reference, "locus": locus, "tracks": tracks}
 
 
-def _genes(annotation: Any, found: Window) -> list[dict[str, Any]]:
+def _genes(annotation: Any, window: Window) -> list[dict[str, Any]]:
     genes = read_gene_bodies(annotation)
-    plain = plain_chrom(found.chrom)
-    low = min(int(places[START].min()) for _, places, _ in found.layers)
-    high = max(int(places[END].max()) for _, places, _ in found.layers)
+    plain = plain_chrom(window.chrom)
+    low = min(int(places[START].min()) for _, places, _ in window.layers)
+    high = max(int(places[END].max()) for _, places, _ in window.layers)
     here = (normalise_chrom(genes[CHROM]) == plain) & (genes[START] < high) & (genes[END] > low)
     strand = genes["strand"] if "strand" in genes else pd.Series(".", index=genes.index)
     rows = zip(genes[START][here], genes[END][here], genes["name"][here], strand[here], strict=True)
     return [
-        {"chr": found.chrom, "start": int(s), "end": int(e), "name": str(n).translate(_PLAIN), "strand": str(d)}
+        {"chr": window.chrom, "start": int(s), "end": int(e), "name": str(n).translate(_PLAIN), "strand": str(d)}
         for s, e, n, d in rows
     ]
 

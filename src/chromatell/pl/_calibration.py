@@ -60,14 +60,14 @@ def calibration(
     'log'
     """
     one_of(scale, ("log", "linear"), "scale")
-    found = Evaluation(mdata, key, pairs)
+    evaluation = Evaluation(mdata, key, pairs)
     shown = ("calibration", "ece")
     best = ("calibration", "brier")
-    lines = Lines(found, models, baselines, curve="reliability", best=best, shown=shown, format="ECE {:.4f}")
+    lines = Lines(evaluation, models, baselines, curve="reliability", best=best, shown=shown, format="ECE {:.4f}")
     ax = new_axes(ax)
     seen = []
     for name in lines.names:
-        predicted, observed = found.curve(name, "reliability")[:2]
+        predicted, observed = evaluation.curve(name, "reliability")[:2]
         ax.plot(predicted, observed, marker="o", markersize=3, **lines.style(name))
         seen += [predicted, observed]
     values = np.concatenate(seen)
@@ -87,7 +87,7 @@ def calibration(
     if scale == "log":
         _plain_ticks(ax, high / low)
     legend(ax, loc="best")
-    return finish(ax, "Predicted probability of being open", "Observed share of open pairs", found.title)
+    return finish(ax, "Predicted probability of being open", "Observed share of open pairs", evaluation.title)
 
 
 def _plain_ticks(ax: Axes, span: float) -> None:

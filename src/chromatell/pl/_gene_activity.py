@@ -57,11 +57,11 @@ def gene_activity(
     'Genes'
     """
     n_named = in_range(n_named, 0, 1000, "n_named")
-    found = mdata.mod.get(key) if isinstance(mdata, MuData) else None
-    if found is None or PEARSON not in found.var:
+    activity = mdata.mod.get(key) if isinstance(mdata, MuData) else None
+    if activity is None or PEARSON not in activity.var:
         call = call_of("ctl.tl.gene_activity(mdata)", key, GENE_ACTIVITY)
         raise ChromatellError(f"Did not find gene activities in mdata.mod[{key!r}]. Run {call}.")
-    var, about = found.var, found.uns.get(UNS, {})
+    var, about = activity.var, activity.uns.get(UNS, {})
     source = "measured ATAC" if about.get(DERIVED) == "atac" else f"prediction '{about.get(DERIVED)}'"
     over = f"Pearson r with expression over {about.get('correlated', 'cells')}"
     y = var[PEARSON].to_numpy(dtype=np.float64)

@@ -142,14 +142,14 @@ def _losses(data: Any, key: str | None) -> dict[str, np.ndarray]:
         key = next(iter(stored)) if key is None else key
         if key not in stored:
             raise ChromatellError(f"No model {key!r} in uns['ctl']['models']; there: {names_there(stored, key, 8)}.")
-        found = stored[key].get("history")
+        recorded = stored[key].get("history")
         what = f"The model {key!r}"
     else:
-        found = getattr(data, "history", None)
+        recorded = getattr(data, "history", None)
         what = f"This {type(data).__name__}"
     losses = {}
-    if isinstance(found, Mapping):
-        losses = {k: np.asarray(v, dtype=np.float64).ravel() for k, v in found.items() if k in _LINES}
+    if isinstance(recorded, Mapping):
+        losses = {k: np.asarray(v, dtype=np.float64).ravel() for k, v in recorded.items() if k in _LINES}
     losses = {k: v for k, v in losses.items() if v.size}
     if not losses:
         raise ChromatellError(

@@ -89,34 +89,38 @@ def leaderboard(
         return _of_tracks(TrackEvaluation(mdata, key), views, targets, resolution, models, ax)
     of_tracks = (("targets", "resolution"), False, "tracks, and these are cells")
     refuse_unread({"targets": targets, "resolution": resolution}, usual(leaderboard), [of_tracks])
-    found = Evaluation(mdata, key, pairs)
-    table = found.table if models is None else found.table[found.table["model"].isin(found.scored(models))]
+    evaluation = Evaluation(mdata, key, pairs)
+    table = (
+        evaluation.table
+        if models is None
+        else evaluation.table[evaluation.table["model"].isin(evaluation.scored(models))]
+    )
     single = ax is not None and not isinstance(ax, Sequence | np.ndarray)
-    each_view = found.pairs in OWN_ATAC and found.pairs != COMPLETION
-    scores = _scores(table, views, single=single, each_view=each_view, call=found.call)
+    each_view = evaluation.pairs in OWN_ATAC and evaluation.pairs != COMPLETION
+    scores = _scores(table, views, single=single, each_view=each_view, call=evaluation.call)
     table = table[[of in scores for of in zip(table["view"], table["metric"], strict=True)]]
     panels = _panels(ax, len(scores), table["model"].nunique())
     order = _order(table, *scores[-1])
-    reading = found.references | found.upper_bounds
+    reading = evaluation.references | evaluation.upper_bounds
     for panel, (view, metric) in zip(panels, scores, strict=True):
         rows = table[(table["view"] == view) & (table["metric"] == metric)].set_index("model").reindex(order)
-        _draw(panel, found, rows, view, metric, reading, two_lines=len(scores) > 1)
+        _draw(panel, evaluation, rows, view, metric, reading, two_lines=len(scores) > 1)
     for panel in panels[1:]:
         panel.set_yticklabels([])
-    if found.title:
-        panels[0].set_title(found.title, fontsize=font_size(panels[0]), loc="left", pad=14)
+    if evaluation.title:
+        panels[0].set_title(evaluation.title, fontsize=font_size(panels[0]), loc="left", pad=14)
     return panels[0] if len(scores) == 1 else np.array(panels, dtype=object)
 
 
 def _of_tracks(
-    found: TrackEvaluation, views: Any, targets: Any, resolution: int | None, models: Sequence[str] | None, ax: Any
+    evaluation: TrackEvaluation, views: Any, targets: Any, resolution: int | None, models: Sequence[str] | None, ax: Any
 ) -> Axes | np.ndarray:
     """Draw a panel for each target."""
-    names = found.targets if targets is None else [targets] if isinstance(targets, str) else list(targets)
+    names = evaluation.targets if targets is None else [targets] if isinstance(targets, str) else list(targets)
     view, metric = (
         (views, _FIRST_METRIC.get(views or "", "pearson")) if views is None or isinstance(views, str) else views
     )
-    scores = [found.scores(target, view, resolution, metric) for target in names]
+    scores = [evaluation.scores(target, view, resolution, metric) for target in names]
     tables = [s.chosen(models) for s in scores]
     tables = [t[(t["chrom"] == ALL).to_numpy()] for t in tables]
     panels = _panels(ax, len(scores), max(t["model"].nunique() for t in tables))
@@ -132,28 +136,28 @@ def _of_tracks(
 
 
 def _scores(table: pd.DataFrame, views: Any, *, single: bool, each_view: bool, call: str) -> list[tuple[str, str]]:
-    there = list(dict.fromkeys(zip(table["view"].astype(str), table["metric"].astype(str), strict=True)))
-    first = dict(reversed(there))  # each view keeps its first metric
+    scored = list(dict.fromkeys(zip(table["view"].astype(str), table["metric"].astype(str), strict=True)))
+    first = dict(reversed(scored))  # each view keeps its first metric
     if views is None:
-        wanted = [p for p in (MAIN[-1:] if single else MAIN) if p in there] or there[:1]
+        wanted = [p for p in (MAIN[-1:] if single else MAIN) if p in scored] or scored[:1]
         if each_view and not single:
-            wanted = [(view, first[view]) for view in dict.fromkeys(v for v, _ in there)]
+            wanted = [(view, first[view]) for view in dict.fromkeys(v for v, _ in scored)]
     else:
         metric_of = {
-            view: m if (view, m := _FIRST_METRIC.get(view, "auroc")) in there else first[view] for view in first
+            view: m if (view, m := _FIRST_METRIC.get(view, "auroc")) in scored else first[view] for view in first
         }
         listed = [views] if isinstance(views, str) else list(views)
         wanted = [
             (v, metric_of.get(v, _FIRST_METRIC.get(v, "auroc"))) if isinstance(v, str) else (str(v[0]), str(v[1]))
             for v in listed
         ]
-    missing = [p for p in wanted if p not in there]
+    missing = [p for p in wanted if p not in scored]
     if missing or not wanted:
-        names = dict.fromkeys(view for view, _ in there)
+        names = dict.fromkeys(view for view, _ in scored)
         asked = next((view for view, _ in missing), "")
         raise ChromatellError(
             f"No scores of {missing or 'any view'} in uns['ctl']; there: {names_there(names, asked)}, by "
-            f"{', '.join(dict.fromkeys(metric for _, metric in there)) or 'no metric'}. Name some, "
+            f"{', '.join(dict.fromkeys(metric for _, metric in scored)) or 'no metric'}. Name some, "
             f"views=[...], or run {call} with others."
         )
     return wanted
@@ -181,7 +185,7 @@ def _order(table: pd.DataFrame, view: str, metric: str) -> list[str]:
 
 def _draw(
     ax: Axes,
-    found: Evaluation | TargetScores,
+    evaluation: Evaluation | TargetScores,
     rows: pd.DataFrame,
     view: str,
     metric: str,
@@ -189,7 +193,7 @@ def _draw(
     *,
     two_lines: bool,
 ) -> None:
-    size, best = font_size(ax), found.best_baseline(view, metric)
+    size, best = font_size(ax), evaluation.best_baseline(view, metric)
     for y, (name, row) in enumerate(rows.iterrows()):
         if not np.isfinite(row["value"]):
             continue
@@ -197,7 +201,7 @@ def _draw(
         if np.isfinite(row["ci_low"]) and np.isfinite(row["ci_high"]):
             ax.plot([row["ci_low"], row["ci_high"]], [y, y], color=style["markeredgecolor"], linewidth=1.4, zorder=2)
         ax.plot([row["value"]], [y], markersize=size * 0.6, linestyle="none", zorder=3, **style)
-    ahead = found.ahead(view, metric)
+    ahead = evaluation.ahead(view, metric)
     lines = [(best, "best baseline" if ahead is None else "chosen", BASELINE, "right")]
     lines.append((ahead, "ahead", OKABE_ITO["vermillion"], "left"))
     for of, text, colour, side in lines:
@@ -208,11 +212,11 @@ def _draw(
             ax.axvline(at, color=colour, linewidth=0.9, linestyle=(0, (1, 2)), zorder=1)
             place: dict[str, Any] = {"xytext": (0, 1), "textcoords": "offset points", "fontsize": size - 1, "ha": side}
             ax.annotate(text, (at, len(rows) - 0.4), color=colour, **place)
-    ax.set_yticks(range(len(rows)), [found.name(str(n)) for n in rows.index])
+    ax.set_yticks(range(len(rows)), [evaluation.name(str(n)) for n in rows.index])
     ax.set_ylim(-0.6, len(rows) - 0.4)
     ax.grid(axis="y", color="#EBEBEB", linewidth=0.7)
     ax.set_axisbelow(True)
-    width = _room(ax, [found.name(str(n)) for n in rows.index])
+    width = _room(ax, [evaluation.name(str(n)) for n in rows.index])
     digits = 0.055 * size  # inches of a label such as 0.725, and the space beside it
     ax.xaxis.set_major_locator(MaxNLocator(nbins=max(1, min(4, int(width / digits))), min_n_ticks=2))
     better = " (lower is better)" if metric in LOWER_IS_BETTER else ""
@@ -221,8 +225,8 @@ def _draw(
     ax.spines["left"].set_visible(False)
     ax.tick_params(axis="y", length=0)
     for label, name in zip(ax.get_yticklabels(), rows.index, strict=True):
-        label.set_color(BASELINE if name in found.baselines else INK)
-        label.set_fontweight("normal" if name in found.baselines else "bold")
+        label.set_color(BASELINE if name in evaluation.baselines else INK)
+        label.set_fontweight("normal" if name in evaluation.baselines else "bold")
 
 
 def _room(ax: Axes, names: Sequence[str]) -> float:

@@ -66,12 +66,14 @@ def link_regions(
     'Effect of gene_5 on log-odds'
     """
     call = call_of("ctl.tl.link_regions(mdata)", key, REGION_LINKS)
-    found = read_table(mdata, key, call)
-    if not (isinstance(found, dict) and isinstance(found.get("table"), pd.DataFrame) and "distance" in found["table"]):
+    stored = read_table(mdata, key, call)
+    if not (
+        isinstance(stored, dict) and isinstance(stored.get("table"), pd.DataFrame) and "distance" in stored["table"]
+    ):
         raise ChromatellError(
             f"mdata.uns['ctl'][{key!r}] was not written by ctl.tl.link_regions. Run {call}, or name another: key=."
         )
-    table: pd.DataFrame = found["table"]
+    table: pd.DataFrame = stored["table"]
     gene = str(table["gene"].iloc[0]) if gene is None else gene
     part = table[table["gene"].astype(str) == gene]
     if part.empty:
@@ -96,7 +98,7 @@ def link_regions(
     unit = positions(ax, max(int(right - left), 100_000))
     n = 3 if axes_size(ax)[0] > 3.5 else 1
     legend(ax, loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=n, borderaxespad=0.1)
-    what = "Gradient" if found["settings"]["method"].iloc[0] == "gradient" else "Effect"
+    what = "Gradient" if stored["settings"]["method"].iloc[0] == "gradient" else "Effect"
     finish(ax, f"Position on {places[CHROM].iloc[0]} ({unit})", f"{what} of {gene} on log-odds")
     low, high = np.append(y, 0).min(), np.append(y, 0).max()
     ax.set_ylim(low - 0.1 * (high - low), high + 0.1 * (high - low))

@@ -78,12 +78,12 @@ def metric_by_chromosome(
     >>> [label.get_text() for label in ax.get_xticklabels()]
     ['all', 'chr1', 'chr2']
     """
-    found = TrackEvaluation(tracks, key)
-    scores = found.scores(found.targets[0] if target is None else target, view, resolution, metric)
+    evaluation = TrackEvaluation(tracks, key)
+    scores = evaluation.scores(evaluation.targets[0] if target is None else target, view, resolution, metric)
     rows = scores.chosen(models)
     rows = rows[np.isfinite(rows["value"].to_numpy())]
-    there, named = set(rows["chrom"]), set(rows["model"])
-    chroms = [c for c in (ALL, *tracks.chroms) if c in there]
+    scored, named = set(rows["chrom"]), set(rows["model"])
+    chroms = [c for c in (ALL, *tracks.chroms) if c in scored]
     best = scores.best_baseline(scores.view, metric)
     own_models = [m for m in scores.models if m in named]
     others = sorted((b for b in scores.baselines if b in named), key=lambda b: (b in scores.references, b != best))

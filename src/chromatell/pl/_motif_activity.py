@@ -68,15 +68,17 @@ def motif_activity(
     >>> ctl.pl.motif_activity(mdata).get_ylabel()
     'Motif'
     """
-    found = None
+    activity = None
     if isinstance(mdata, MuData):
-        found = next((mdata.mod[m].obsm[key] for m in (RNA, ATAC) if m in mdata.mod and key in mdata.mod[m].obsm), None)
-    if not isinstance(found, pd.DataFrame):
+        activity = next(
+            (mdata.mod[m].obsm[key] for m in (RNA, ATAC) if m in mdata.mod and key in mdata.mod[m].obsm), None
+        )
+    if not isinstance(activity, pd.DataFrame):
         call = call_of("ctl.tl.motif_activity(mdata, motifs)", key, MOTIF_ACTIVITY)
         raise ChromatellError(f"Did not find a table of activities in obsm[{key!r}]. Run {call}.")
     codes, names = cell_labels(mdata, groupby)
-    groups = [np.asarray(found[codes == g], dtype=np.float64).mean(axis=0) for g in range(len(names))]
-    means = pd.DataFrame(np.column_stack(groups), index=found.columns, columns=names)
+    groups = [np.asarray(activity[codes == g], dtype=np.float64).mean(axis=0) for g in range(len(names))]
+    means = pd.DataFrame(np.column_stack(groups), index=activity.columns, columns=names)
     if motifs is None:
         n_top = None if n_top is None else in_range(n_top, 1, 1000, "n_top")
         means = tops(means, n_top, ax)

@@ -67,26 +67,26 @@ def per_cell_per_region(
     >>> ctl.pl.per_cell_per_region(mdata, "svd_ridge", baseline="region_mean").get_ylabel()
     'AUROC'
     """
-    found = Evaluation(mdata, key, pairs)
-    views = [v for v in _VIEWS if any(found.has(m, v) for m in found.curves if not m.startswith("_"))]
+    evaluation = Evaluation(mdata, key, pairs)
+    views = [v for v in _VIEWS if any(evaluation.has(m, v) for m in evaluation.curves if not m.startswith("_"))]
     if not views:
         raise ChromatellError(
-            f"No AUROC of cells or regions in mdata.uns['ctl']. Run {found.call} with views {list(_VIEWS)}."
+            f"No AUROC of cells or regions in mdata.uns['ctl']. Run {evaluation.call} with views {list(_VIEWS)}."
         )
-    model = found.chosen(model, views[0])[0]
+    model = evaluation.chosen(model, views[0])[0]
     ax = new_axes(ax)
     labels, drawn = [], {}
     for place, view in enumerate(views):
-        name = baseline or found.best_baseline(view, "auroc")
+        name = baseline or evaluation.best_baseline(view, "auroc")
         versus = ""
         if name is not None and name != model:
-            found.chosen(name, view)
-            drawn["best baseline" if baseline is None else found.name(name)] = _half(
-                ax, found.curve(name, view), place, "low", FAINT, BASELINE
+            evaluation.chosen(name, view)
+            drawn["best baseline" if baseline is None else evaluation.name(name)] = _half(
+                ax, evaluation.curve(name, view), place, "low", FAINT, BASELINE
             )
             versus = f"beside {name}\n" if baseline is None else ""
-        values = found.curve(model, view)
-        drawn[found.name(model)] = _half(ax, values, place, "high", OKABE_ITO["sky"], OKABE_ITO["blue"])
+        values = evaluation.curve(model, view)
+        drawn[evaluation.name(model)] = _half(ax, values, place, "high", OKABE_ITO["sky"], OKABE_ITO["blue"])
         labels.append(f"{view.replace('_', ' ')}\n{versus}(n = {int(np.isfinite(values).sum()):,})")
     ax.axhline(0.5, color=INK, linewidth=0.8, linestyle=(0, (1, 2)))
     ax.set_xticks(range(len(views)), labels)
@@ -94,7 +94,7 @@ def per_cell_per_region(
     low, high = ax.get_ylim()
     ax.set_ylim(max(low, -0.02), min(high, 1.02))
     legend(ax, handles=list(drawn.values()), labels=list(drawn), loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
-    return finish(ax, found.title, "AUROC")
+    return finish(ax, evaluation.title, "AUROC")
 
 
 def _half(ax: Axes, values: np.ndarray, place: int, side: Any, fill: str, edge: str) -> Any:

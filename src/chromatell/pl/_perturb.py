@@ -64,13 +64,13 @@ def perturb(
 
     n_top = in_range(n_top, 1, 200, "n_top")
     call = call_of("ctl.tl.perturb(mdata, targets)", key, PERTURBATION)
-    found = read_table(mdata, key, call)
-    if not isinstance(found, Mapping) or not {"effect", "targets", "groups", "regions"} <= set(found):
+    stored = read_table(mdata, key, call)
+    if not isinstance(stored, Mapping) or not {"effect", "targets", "groups", "regions"} <= set(stored):
         raise ChromatellError(
             f"mdata.uns['ctl'][{key!r}] was not written by ctl.tl.perturb. Run {call}, or name another with key=."
         )
-    effect = np.asarray(found["effect"])
-    names, groups, regions = (text_of(found[n]) for n in ("targets", "groups", "regions"))
+    effect = np.asarray(stored["effect"])
+    names, groups, regions = (text_of(stored[n]) for n in ("targets", "groups", "regions"))
     largest = f" (largest of {len(names)} targets)" if target is None and len(names) > 1 else ""
     if target is None:
         target = str(names[np.nanargmax(np.nanmax(np.abs(effect), axis=(1, 2)))])

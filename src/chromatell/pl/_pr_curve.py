@@ -58,15 +58,15 @@ def pr_curve(
     >>> ctl.pl.pr_curve(mdata, "svd_ridge").get_ylabel()
     'Precision'
     """
-    found = Evaluation(mdata, key, pairs)
+    evaluation = Evaluation(mdata, key, pairs)
     ap = ("overall", "ap")
-    lines = Lines(found, models, baselines, curve="pr", best=ap, shown=ap, format="AP {:.3f}")
+    lines = Lines(evaluation, models, baselines, curve="pr", best=ap, shown=ap, format="AP {:.3f}")
     ax = new_axes(ax)
     for name in lines.names:
-        ax.plot(*found.curve(name, "pr"), **lines.style(name))
-    prevalence = float(found.curves[PREVALENCE])
+        ax.plot(*evaluation.curve(name, "pr"), **lines.style(name))
+    prevalence = float(evaluation.curves[PREVALENCE])
     ax.axhline(prevalence, color=INK, linewidth=0.8, linestyle=(0, (1, 2)), label=f"prevalence {prevalence:.3f}")
     ax.set_xlim(0, 1)
     ax.set_ylim(bottom=0)
     legend(ax, loc="upper right")
-    return finish(ax, "Recall", "Precision", found.title)
+    return finish(ax, "Recall", "Precision", evaluation.title)

@@ -63,11 +63,11 @@ def rank_regions(
     """
     n_top = in_range(n_top, 1, 200, "n_top")
     call = call_of("ctl.tl.rank_regions(mdata, groupby='cell_type')", key, RANK_REGIONS)
-    found = read_table(mdata, key, call)
-    if not isinstance(found, dict) or not {"table", "settings"} <= set(found):
+    stored = read_table(mdata, key, call)
+    if not isinstance(stored, dict) or not {"table", "settings"} <= set(stored):
         raise ChromatellError(f"mdata.uns['ctl'][{key!r}] was not written by {call}. Run it, or name another: key=.")
-    table: pd.DataFrame = found["table"]
-    about = found["settings"].iloc[0]
+    table: pd.DataFrame = stored["table"]
+    about = stored["settings"].iloc[0]
     groups = list(dict.fromkeys(table["group"].astype(str)))
     if group is None:
         group = str(table.loc[table["low"].idxmax(), "group"])

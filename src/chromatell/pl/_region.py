@@ -75,8 +75,8 @@ def region(
     >>> ax.get_ylabel()
     'Share of cells with the region open'
     """
-    found = window_of(mdata, region, groupby, groups, key)
-    chosen, layers, chrom, start, end = found.groups, found.layers, found.chrom, found.start, found.end
+    window = window_of(mdata, region, groupby, groups, key)
+    chosen, layers, chrom, start, end = window.groups, window.layers, window.chrom, window.start, window.end
     height = max(2.8, 1.1 + 0.34 * len(chosen) + (0.6 if annotation is not None else 0))  # the axis's label fits
     ax = new_axes(ax, (6.0 + room_for(chosen), height))
     ax.set_xlim(start, end)
@@ -149,12 +149,12 @@ def _layers(
         sources.append(("predicted", accessibility(mdata, key)))
     out = []
     plain = plain_chrom(place[CHROM])
-    for label, found in sources:
-        table = coordinates(mdata, found.regions)
+    for label, source in sources:
+        table = coordinates(mdata, source.regions)
         here = (normalise_chrom(table[CHROM]) == plain) & (table[START] < place[END]) & (table[END] > place[START])
         at = np.flatnonzero(here)
         if at.size:
-            part = Accessibility(found.values[:, at], found.regions[at], found.key, found.measured)
+            part = Accessibility(source.values[:, at], source.regions[at], source.key, source.measured)
             out.append((label, table.iloc[at], part.group_means(codes, n_groups)[rows]))
     return out
 

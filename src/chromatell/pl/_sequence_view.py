@@ -55,32 +55,32 @@ def window_of(
     """Return what to draw; None takes the first region, the first group, the whole window."""
     call = "ctl.tl.attribute(mdata, regions)" if key == ATTRIBUTION else "ctl.tl.ism(mdata, regions)"
     call = call_of(call, key, ATTRIBUTION if key == ATTRIBUTION else ISM)
-    found = read_table(mdata, key, call)
-    if not isinstance(found, Mapping) or any(name not in found for name in FIELDS):
+    stored = read_table(mdata, key, call)
+    if not isinstance(stored, Mapping) or any(name not in stored for name in FIELDS):
         raise ChromatellError(
             f"mdata.uns['ctl'][{key!r}] is not what tl.ism or tl.attribute writes. Run {call}, or name "
             "another with key=."
         )
-    r = _number(found["regions"], region, "region", key, call)
-    g = _number(found["groups"], group, "group", key, call)
-    first, tokens = int(found["start"][r]), np.asarray(found["tokens"])[r]
+    r = _number(stored["regions"], region, "region", key, call)
+    g = _number(stored["groups"], group, "group", key, call)
+    first, tokens = int(stored["start"][r]), np.asarray(stored["tokens"])[r]
     low, high = first if start is None else start, first + tokens.size if end is None else end
     if not first <= low < high <= first + tokens.size:
         raise ChromatellError(
-            f"start={start}, end={end} is not a window of {found['chrom'][r]}:{first}-{first + tokens.size} (0-based, "
-            f"half-open), which is what mdata.uns['ctl'][{key!r}] holds of {found['regions'][r]!r}. Write a wider one "
+            f"start={start}, end={end} is not a window of {stored['chrom'][r]}:{first}-{first + tokens.size} (0-based, "
+            f"half-open), which is what mdata.uns['ctl'][{key!r}] holds of {stored['regions'][r]!r}. Write a wider one "
             f"with {call[:-1]}, window=...)."
         )
     part = slice(int(low) - first, int(high) - first)
-    effect = np.asarray(found["effect"])[r, g][:, part]
+    effect = np.asarray(stored["effect"])[r, g][:, part]
     return Window(
-        region=str(found["regions"][r]),
-        group=str(found["groups"][g]),
-        chrom=str(found["chrom"][r]),
+        region=str(stored["regions"][r]),
+        group=str(stored["groups"][g]),
+        chrom=str(stored["chrom"][r]),
         start=int(low),
         effect=effect,
         tokens=tokens[part],
-        is_ism=str(found["method"]) == ISM,
+        is_ism=str(stored["method"]) == ISM,
     )
 
 

@@ -166,13 +166,15 @@ class Evaluation:
                 f"{name}.uns['ctl'][{key!r}] was written by an earlier version, which did not say what pairs it "
                 f"scored. Run {call} again."
             )
-        there = list(dict.fromkeys(table[PAIRS].astype(str)))
-        if pairs is not None and pairs not in there:
+        scored = list(dict.fromkeys(table[PAIRS].astype(str)))
+        if pairs is not None and pairs not in scored:
             raise ChromatellError(
-                f"No scores of pairs {pairs!r} in {name}.uns['ctl'][{key!r}]; there: {names_there(there, pairs)}."
+                f"No scores of pairs {pairs!r} in {name}.uns['ctl'][{key!r}]; there: {names_there(scored, pairs)}."
             )
-        self.pairs = there[0] if pairs is None else pairs
-        self.title = f"{self.pairs} pairs" if len(there) > 1 or self.pairs not in ("cross-cell", "cross-sample") else ""
+        self.pairs = scored[0] if pairs is None else pairs
+        self.title = (
+            f"{self.pairs} pairs" if len(scored) > 1 or self.pairs not in ("cross-cell", "cross-sample") else ""
+        )
         self.title = TITLES.get(self.pairs, self.title)
         self.table = table[(table[PAIRS] == self.pairs).to_numpy()]
         self.gains = gains[(gains[PAIRS] == self.pairs).to_numpy()]
@@ -195,14 +197,14 @@ class Evaluation:
     def value(self, model: str, view: str, metric: str) -> float:
         """Return one score, NaN where it was not computed."""
         t = self.table
-        found = t.loc[(t["model"] == model) & (t["view"] == view) & (t["metric"] == metric), "value"]
-        return float(found.iloc[0]) if len(found) else float("nan")
+        scores = t.loc[(t["model"] == model) & (t["view"] == view) & (t["metric"] == metric), "value"]
+        return float(scores.iloc[0]) if len(scores) else float("nan")
 
     def best_baseline(self, view: str, metric: str) -> str | None:
         """Return the baseline that was chosen on the validation cells for a score, None where there is none."""
         g = self.gains
-        found = g.loc[(g["view"] == view) & (g["metric"] == metric), "baseline"]
-        return str(found.iloc[0]) if len(found) else None
+        baseline = g.loc[(g["view"] == view) & (g["metric"] == metric), "baseline"]
+        return str(baseline.iloc[0]) if len(baseline) else None
 
     def ahead(self, view: str, metric: str) -> str | None:
         """Return the baseline that beats the chosen one on the scored cells by more than its interval, or None."""
@@ -211,12 +213,12 @@ class Evaluation:
 
     def scored(self, names: str | Sequence[str]) -> list[str]:
         """Return names of models and baselines as a list; raise where one was not scored."""
-        asked, there = [names] if isinstance(names, str) else list(names), [*self.models, *self.baselines]
-        missing = [name for name in asked if name not in there]
+        asked, known = [names] if isinstance(names, str) else list(names), [*self.models, *self.baselines]
+        missing = [name for name in asked if name not in known]
         if missing or not asked:
             raise ChromatellError(
                 f"No scores of {missing or 'any model'} in uns['ctl']; there: "
-                f"{names_there(there, missing)}. Name some of these, or run {self.call} with it."
+                f"{names_there(known, missing)}. Name some of these, or run {self.call} with it."
             )
         return asked
 
@@ -228,10 +230,10 @@ class Evaluation:
             names = [models] if isinstance(models, str) else list(models)
         missing = [m for m in names if not self.has(m, curve)]
         if missing or not names:
-            there = [m for m in (*self.models, *self.baselines) if self.has(m, curve)]
+            with_curve = [m for m in (*self.models, *self.baselines) if self.has(m, curve)]
             raise ChromatellError(
                 f"No curve {curve!r} of {missing or 'any model'} in uns['ctl']; there: "
-                f"{names_there(there, missing)}. Run {self.call} with that model and view."
+                f"{names_there(with_curve, missing)}. Run {self.call} with that model and view."
             )
         return names
 
@@ -261,7 +263,7 @@ class Lines:
 
     Parameters
     ----------
-    found
+    evaluation
         The tables.
     models, baselines
         As the user gave them.
@@ -275,7 +277,7 @@ class Lines:
 
     def __init__(
         self,
-        found: Evaluation,
+        evaluation: Evaluation,
         models: str | Sequence[str] | None,
         baselines: Which,
         *,
@@ -284,12 +286,12 @@ class Lines:
         shown: tuple[str, str],
         format: str,
     ) -> None:
-        names = found.chosen(models, curve)
-        others = found.others(baselines, names, *best, curve)
+        names = evaluation.chosen(models, curve)
+        others = evaluation.others(baselines, names, *best, curve)
         self.names = [*names, *others]
-        text = {n: f"{found.name(n)}, {format.format(found.value(n, *shown))}" for n in self.names}
-        self._labels = legend_labels(text, others, found.references, grouped=baselines == "all")
-        self._styles = line_styles(names, others, found.references)
+        text = {n: f"{evaluation.name(n)}, {format.format(evaluation.value(n, *shown))}" for n in self.names}
+        self._labels = legend_labels(text, others, evaluation.references, grouped=baselines == "all")
+        self._styles = line_styles(names, others, evaluation.references)
 
     def style(self, name: str) -> dict[str, Any]:
         """Return how to draw one line, with its label."""

@@ -51,13 +51,13 @@ class TrackEvaluation:
         return TargetScores(target, view, resolution, metric, rows, gains[same & (gains["resolution"] == resolution)])
 
     def _only(self, rows: pd.DataFrame, column: str, value: Any, what: str) -> pd.DataFrame:
-        found = rows[(rows[column] == value).to_numpy()]
-        if not len(found):
-            there = names_there(pd.unique(rows[column]), value)
+        scores = rows[(rows[column] == value).to_numpy()]
+        if not len(scores):
+            listed = names_there(pd.unique(rows[column]), value)
             raise ChromatellError(
-                f"No scores of {what} {value!r}; there: {there}. Run {self.call} with it, or take one."
+                f"No scores of {what} {value!r}; there: {listed}. Run {self.call} with it, or take one."
             )
-        return found
+        return scores
 
 
 class TargetScores:
@@ -84,8 +84,8 @@ class TargetScores:
             return self.table
         missing = [m for m in models if m not in (*self.models, *self.baselines)]
         if missing:
-            there = names_there((*self.models, *self.baselines), missing[0])
-            raise ChromatellError(f"No scores of {examples(missing)} for {self.target!r}; there: {there}.")
+            listed = names_there((*self.models, *self.baselines), missing[0])
+            raise ChromatellError(f"No scores of {examples(missing)} for {self.target!r}; there: {listed}.")
         return self.table[self.table["model"].isin(list(models))]
 
     def name(self, model: str) -> str:

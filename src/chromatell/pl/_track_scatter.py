@@ -95,11 +95,11 @@ def track_scatter(
     ax = new_axes(ax, (4.2, 3.6))
     size = font_size(ax)
     n_across = int(np.clip(ax.get_window_extent().width / ax.figure.dpi * 14, 16, 50))
-    found = ax.hexbin(x, y, gridsize=n_across, bins="log", mincnt=1, cmap="viridis_r", linewidths=0)
+    hexagons = ax.hexbin(x, y, gridsize=n_across, bins="log", mincnt=1, cmap="viridis_r", linewidths=0)
     low, high = min(x.min(), y.min(), 0.0), max(x.max(), y.max())
     (line,) = ax.plot([low, high], [low, high], color=INK, linewidth=1.0, linestyle="--", zorder=3)
     line.set_path_effects([withStroke(linewidth=2.4, foreground="white")])  # seen on any colour of the hexagons
-    bar = ax.figure.colorbar(found, ax=ax, pad=0.02, fraction=0.06)
+    bar = ax.figure.colorbar(hexagons, ax=ax, pad=0.02, fraction=0.06)
     bar.set_label(f"Bins of {base_pairs(width)}", fontsize=size)
     bar.ax.tick_params(labelsize=size - 0.5, length=2)
     bar.outline.set_visible(False)
@@ -114,16 +114,18 @@ def track_scatter(
 def _prediction(tracks: BinnedTracks, target: str, model: str) -> str:
     """Return the name of the predicted track."""
     table = tracks.table
-    there = [str(n) for n in table.index[table[ROLE] == PREDICTION]]
-    if model in there:
+    predicted = [str(n) for n in table.index[table[ROLE] == PREDICTION]]
+    if model in predicted:
         return model
     listed = tracks.uns.get(UNS, {}).get(PREDICTIONS, {}).get(model, {}).get("tracks", [])
-    same = [n for n in listed if n in there and all(table.loc[n, c] == table.loc[target, c] for c in (ASSAY, SAMPLE))]
+    same = [
+        n for n in listed if n in predicted and all(table.loc[n, c] == table.loc[target, c] for c in (ASSAY, SAMPLE))
+    ]
     for name in (f"{target}_{model}", *same):
-        if name in there:
+        if name in predicted:
             return name
     raise ChromatellError(
-        f"There is no prediction of {target!r} by {model!r}; predicted tracks: {there or 'none'}. Predict first: "
+        f"There is no prediction of {target!r} by {model!r}; predicted tracks: {predicted or 'none'}. Predict first: "
         "ctl.tl.nascent(tracks)."
     )
 
@@ -156,5 +158,5 @@ def _pearson(
     except ChromatellError:  # the plot stands without it
         return None
     at = {"model": model, "split": split, "target": target, "chrom": ALL, "view": view, "resolution": resolution}
-    found = table[np.all([table[c] == v for c, v in {**at, "metric": "pearson"}.items()], axis=0)]
-    return float(found["value"].iloc[0]) if len(found) else None
+    rows = table[np.all([table[c] == v for c, v in {**at, "metric": "pearson"}.items()], axis=0)]
+    return float(rows["value"].iloc[0]) if len(rows) else None

@@ -179,9 +179,9 @@ def _draw(
 ) -> tuple[float, bool]:
     """Draw one row between `floor` and `floor` + 1; return the value at its top, and whether 0 is in the middle."""
     names = [n for n in (row.above, row.below, *row.predicted) if n is not None]
-    found = {n: _fewer(tracks.values(chrom, [n], bins=bins, layer=layer)[0], edges) for n in names}
-    top = max(float(np.nanmax(np.abs(values), initial=0)) for values, _ in found.values()) or 1.0
-    mirrored = row.below is not None or any(float(np.nanmin(values, initial=0)) < 0 for values, _ in found.values())
+    curves = {n: _fewer(tracks.values(chrom, [n], bins=bins, layer=layer)[0], edges) for n in names}
+    top = max(float(np.nanmax(np.abs(values), initial=0)) for values, _ in curves.values()) or 1.0
+    mirrored = row.below is not None or any(float(np.nanmin(values, initial=0)) < 0 for values, _ in curves.values())
     height = _FILL / (2 if mirrored else 1)
     zero = floor + (height if mirrored else 0)
     target = row.above is not None and tracks.table.loc[row.above, ROLE] != INPUT
@@ -190,7 +190,7 @@ def _draw(
         (row.below, -1, MINUS),
     ):
         if name is not None:
-            values, steps = found[name]
+            values, steps = curves[name]
             ax.stairs(
                 zero + sign * height * np.nan_to_num(values) / top,
                 steps,
@@ -201,7 +201,7 @@ def _draw(
             )
     models = list(dict.fromkeys(keys.values()))
     for name in row.predicted:
-        values, steps = found[name]
+        values, steps = curves[name]
         ax.stairs(
             zero + height * values / top,
             steps,

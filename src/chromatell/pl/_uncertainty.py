@@ -51,14 +51,14 @@ def uncertainty(
     'Nominal level'
     """
     call = call_of("ctl.tl.uncertainty(mdata, groupby='cell_type')", key, UNCERTAINTY)
-    found = read_table(mdata, key, call)
-    if not isinstance(found, dict) or "coverage" not in found:
+    stored = read_table(mdata, key, call)
+    if not isinstance(stored, dict) or "coverage" not in stored:
         raise ChromatellError(
             f"mdata.uns['ctl'][{key!r}] has no coverage: no group has ten cells with measured ATAC among the "
             f"validation cells, nor among the test cells. Run {call} on data "
             "with `atac`, ctl.pp.split_cells and a column of larger groups."
         )
-    table = found["coverage"]
+    table = stored["coverage"]
     ax = new_axes(ax, (3.8, 3.4))
     ax.plot([0.4, 1], [0.4, 1], color=BASELINE, linewidth=1, linestyle="--", label="as they say")
     styles = {"val": (OKABE_ITO["sky"], "s", "validation cells"), "test": (OKABE_ITO["blue"], "o", "test cells")}

@@ -290,14 +290,14 @@ def _provenance(
 ) -> dict[str, Any]:
     kind = HOMER if sources.homer is not None else GENES
     source = [", ".join(sources.files.get(name, sources.files.get(kind, []))) for name in names]
-    found = {
+    provenance = {
         "classes": np.array(names, dtype=object),
         "source": np.array(source, dtype=object),
         "bases": n_bases,
         "absent": ", ".join(c for c in precedence if c not in names and sources.homer is None),
         "precedence": np.array(precedence, dtype=object),
     }
-    return found | {name: np.array(window, dtype=np.int64) for name, window in windows.items()}
+    return provenance | {name: np.array(window, dtype=np.int64) for name, window in windows.items()}
 
 
 def _report(sets: dict[str, IntervalSet], axis: Axis, columns: dict[str, Any], sources: Sources) -> None:

@@ -140,13 +140,13 @@ def count_fragments(
         number = cells.numbers(block[BARCODE])
         if (code < 0).any():
             elsewhere.update(block[CHROM][code < 0].astype(str).value_counts().to_dict())
-        there = np.flatnonzero(code >= 0)
-        there = there[ends.add(places.names, code[there], start[there], end[there], lengths)]
-        there = there[number[there] >= 0]
-        number = number[there]
+        kept = np.flatnonzero(code >= 0)
+        kept = kept[ends.add(places.names, code[kept], start[kept], end[kept], lengths)]
+        kept = kept[number[kept] >= 0]
+        number = number[kept]
         cells.count(number)
-        which, found = places.assign(code[there], start[there], end[there], way)
-        pairs.add(number[which], found)
+        which, place = places.assign(code[kept], start[kept], end[kept], way)
+        pairs.add(number[which], place)
     n_elsewhere = sum(elsewhere.values())
     if n_elsewhere == n_read:
         raise ChromatellError(
@@ -190,12 +190,12 @@ def count_samples(
         raise ChromatellError(f"barcodes names no cell of {examples(empty)}. Leave these files out of source.")
     shared_places = shared(client, places)
     work = ((path, shared_places, sizes, own[name], least, way) for name, path in files.items())
-    found = list(in_order(client, count_fragments, work, settings.n_jobs))
-    obs = pd.concat([c.obs.set_axis(f"{name}:" + c.obs.index) for name, c in zip(files, found, strict=True)])
-    obs[SAMPLE] = pd.Categorical(np.repeat(list(files), [len(c.obs) for c in found]), categories=list(files))
+    counts = list(in_order(client, count_fragments, work, settings.n_jobs))
+    obs = pd.concat([c.obs.set_axis(f"{name}:" + c.obs.index) for name, c in zip(files, counts, strict=True)])
+    obs[SAMPLE] = pd.Categorical(np.repeat(list(files), [len(c.obs) for c in counts]), categories=list(files))
     rows = np.arange(len(obs)) if wanted is None else obs.index.get_indexer(wanted)
-    x = sp.csr_matrix(sp.vstack([c.x for c in found], format="csr"))
-    return Counted(x[rows], obs.iloc[rows], {}, sum(c.n_read for c in found), sum(c.n_used for c in found))
+    x = sp.csr_matrix(sp.vstack([c.x for c in counts], format="csr"))
+    return Counted(x[rows], obs.iloc[rows], {}, sum(c.n_read for c in counts), sum(c.n_used for c in counts))
 
 
 def _check_build(path: Path, sizes: Mapping[str, int] | None) -> None:
@@ -263,5 +263,5 @@ def _suffix_hint(wanted: list[str], others: list[str]) -> str:
 
 def _cores(name: str) -> list[str]:
     """Return the bases of a barcode; of one without bases, the parts of its name."""
-    found = _RUN.search(name)
-    return [found[0]] if found else list(dict.fromkeys(p for p in re.split(r"[#:_\-.+/ ]", name) if p))
+    match = _RUN.search(name)
+    return [match[0]] if match else list(dict.fromkeys(p for p in re.split(r"[#:_\-.+/ ]", name) if p))

@@ -255,22 +255,22 @@ def _count_peaks(source: Any, places: GenomeBins, wanted: list[str] | None, assi
             )
     table = region_table(atac)
     code = places.code_of(table[CHROM])
-    there = np.flatnonzero(code >= 0)
-    start, end = (table[c].to_numpy()[there] for c in (START, END))
-    if not there.size:
+    kept = np.flatnonzero(code >= 0)
+    start, end = (table[c].to_numpy()[kept] for c in (START, END))
+    if not kept.size:
         raise ChromatellError(
             f"None of the {len(table)} peaks ({examples(table.index)}) lies on the chromosomes to bin "
             f"({examples(places.names, 6)}). Are they of another species or build?"
         )
-    length = places.lengths[code[there]]
-    check_ends(table.iloc[there], length, "peaks", "they are cut there")
+    length = places.lengths[code[kept]]
+    check_ends(table.iloc[kept], length, "peaks", "they are cut there")
     end = np.minimum(end, length)
-    there, start, end = (x[start < length] for x in (there, start, end))
-    which, found = places.assign(code[there], start, end, assign)
-    if there.size < len(table):
-        logger.info("Left out %d of %d peaks on other chromosomes.", len(table) - there.size, len(table))
+    kept, start, end = (x[start < length] for x in (kept, start, end))
+    which, bins = places.assign(code[kept], start, end, assign)
+    if kept.size < len(table):
+        logger.info("Left out %d of %d peaks on other chromosomes.", len(table) - kept.size, len(table))
     one = np.ones(which.size, dtype=np.float32)
-    link = sp.csr_matrix((one, (there[which], found)), shape=(len(table), len(places)))
+    link = sp.csr_matrix((one, (kept[which], bins)), shape=(len(table), len(places)))
     parts = [sp.csr_matrix(block, dtype=np.float32) @ link for block in pieces(matrix(atac)[rows])]
     x = sp.csr_matrix(sp.vstack(parts, format="csr"))
     x.sort_indices()

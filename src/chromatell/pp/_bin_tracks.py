@@ -226,20 +226,20 @@ def _reader(
         for chrom, own in chosen.items()
         for file, name, sign, role in zip(held, own.values(), signs, roles, strict=True)
     )
-    found = in_order(client, one, work, jobs)
-    with progress("Binning", total=len(chosen) * len(files), unit="chromosomes") as advance, closing(found):
+    binned = in_order(client, one, work, jobs)
+    with progress("Binning", total=len(chosen) * len(files), unit="chromosomes") as advance, closing(binned):
         for chrom in chosen:
             values = np.empty((len(files), -(-files[0].sizes[chrom] // bin_size)), dtype=np.float32)
             for row in values:
-                row[:] = next(found)
+                row[:] = next(binned)
                 advance(1)
             any_value |= (np.nan_to_num(values) != 0).any(axis=1)
             check.add(chrom, values)
             yield chrom, values
     if not any_value.all():
         raise ChromatellError(
-            f"{examples([f.path for f, found in zip(files, any_value, strict=True) if not found])} hold no value other "
-            f"than 0 on {examples(chosen, 8)}. Leave them out, or choose other chromosomes."
+            f"{examples([f.path for f, has_value in zip(files, any_value, strict=True) if not has_value])} hold no "
+            f"value other than 0 on {examples(chosen, 8)}. Leave them out, or choose other chromosomes."
         )
     check.finish()
 

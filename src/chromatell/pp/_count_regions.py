@@ -143,12 +143,12 @@ class _Layers:
 
     def assign(self, chrom: np.ndarray, start: np.ndarray, end: np.ndarray, how: str) -> tuple[np.ndarray, np.ndarray]:
         """Return (which interval, which region), a pair where one lies in the other, as `GenomeBins` does."""
-        found = []
+        pairs = []
         for rows, bins in zip(self._rows, self._bins, strict=True):
             which, at = bins.assign(chrom, start, end, how)
             assert bins.order is not None  # bins of a table
-            found.append((which, rows[bins.order[at]]))
-        which, region = (np.concatenate(parts) for parts in zip(*found, strict=True))
+            pairs.append((which, rows[bins.order[at]]))
+        which, region = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
         return which, region
 
 
@@ -231,13 +231,13 @@ def _count_files(files: Mapping[str, Path], places: _Layers, sizes: Mapping[str,
             n_read += len(table)
             code = places.code_of(table[CHROM])
             start, end = (table[c].to_numpy() for c in (START, END))
-            there = np.flatnonzero(code >= 0)
+            kept = np.flatnonzero(code >= 0)
             ends = Ends("reads", "chrom_sizes", sizes or {}, ENDS_CURE)
-            there = there[ends.add(places.names, code[there], start[there], end[there], lengths)]
+            kept = kept[ends.add(places.names, code[kept], start[kept], end[kept], lengths)]
             ends.finish("they are left out")
-            used[i] = there.size
-            which, found = places.assign(code[there], start[there], end[there], way)
-            pairs.add(np.full(which.size, i), found)
+            used[i] = kept.size
+            which, region = places.assign(code[kept], start[kept], end[kept], way)
+            pairs.add(np.full(which.size, i), region)
             advance(1)
     if not used.any():
         raise ChromatellError(

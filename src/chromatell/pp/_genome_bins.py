@@ -135,9 +135,9 @@ class GenomeBins:
         else:
             which = np.tile(np.arange(start.size), 2)
             position = np.concatenate([start + at, end - 1 + at])
-        found = np.searchsorted(self.start, position, side="right") - 1
-        inside = (found >= 0) & (position < self.end[found])
-        return which[inside], found[inside]
+        bins = np.searchsorted(self.start, position, side="right") - 1
+        inside = (bins >= 0) & (position < self.end[bins])
+        return which[inside], bins[inside]
 
 
 def check_ends(table: pd.DataFrame, length: np.ndarray, what: str, done: str) -> np.ndarray:

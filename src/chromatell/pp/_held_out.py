@@ -33,11 +33,11 @@ def held_out(holdout: Any, chrom: np.ndarray) -> dict[str, list[str]]:
     if not as_list or not all(as_list.values()):
         raise ChromatellError(f"holdout={holdout!r} names no chromosome. Leave it out for a split at random.")
     held = {part: normalise_chrom(names).tolist() for part, names in as_list.items()}
-    there = sorted(set(chrom))
-    lacking = [name for names in held.values() for name in names if name not in there]
+    chroms = sorted(set(chrom))
+    lacking = [name for names in held.values() for name in names if name not in chroms]
     if lacking:
         raise ChromatellError(
-            f"holdout: no region lies on {examples(lacking)}; chromosomes there: {names_there(there, lacking[0], 40)}."
+            f"holdout: no region lies on {examples(lacking)}; chromosomes there: {names_there(chroms, lacking[0], 40)}."
         )
     twice = set(held.get(VAL, [])) & set(held.get(TEST, []))
     if twice:

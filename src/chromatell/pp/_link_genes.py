@@ -144,7 +144,7 @@ def _distances(
     site_chrom = normalise_chrom(sites[CHROM]).to_numpy()
     region_chrom = normalise_chrom(regions[CHROM]).to_numpy()
     tss, start, end = sites["tss"].to_numpy(), regions[START].to_numpy(), regions[END].to_numpy()
-    found = []
+    pairs = []
     for chrom in np.intersect1d(pd.unique(site_chrom), pd.unique(region_chrom)):
         here = np.flatnonzero(region_chrom == chrom)
         here = here[np.argsort(start[here], kind="stable")]
@@ -158,10 +158,10 @@ def _distances(
         t = tss[site][which]
         away = np.maximum(np.maximum(start[candidate] - t, t - end[candidate] + 1), 0)
         near = away <= max_distance
-        found.append((gene[site[which[near]]], candidate[near], away[near]))
-    if not found:
+        pairs.append((gene[site[which[near]]], candidate[near], away[near]))
+    if not pairs:
         return sp.csr_matrix(shape, dtype=np.float32)
-    rows, cols, away = (np.concatenate(part) for part in zip(*found, strict=True))
+    rows, cols, away = (np.concatenate(part) for part in zip(*pairs, strict=True))
     order = np.lexsort((away, cols, rows))
     rows, cols, away = rows[order], cols[order], away[order]
     nearest = np.ones(rows.size, dtype=bool)  # one of several start sites

@@ -207,8 +207,10 @@ def _source(rna: AnnData, rows: pd.DataFrame, from_column: str | None) -> tuple[
         column(rows, from_column, "table")
     own = {"": rna.var_names, **{c: rna.var[c] for c in _ID_COLUMNS if c in rna.var}}
     kinds = [strip_version(pd.Series(np.asarray(values, dtype=object)).astype(str)) for values in own.values()]
-    found = [(int(kind.isin(set(strip_version(rows[name]))).sum()), name, kind) for name in columns for kind in kinds]
-    best = max(found, key=lambda entry: entry[0])
+    candidates = [
+        (int(kind.isin(set(strip_version(rows[name]))).sum()), name, kind) for name in columns for kind in kinds
+    ]
+    best = max(candidates, key=lambda entry: entry[0])
     return best[1], best[2]
 
 

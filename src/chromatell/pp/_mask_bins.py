@@ -99,9 +99,9 @@ def mask_bins(
     target.masks = masks
     logger.info("Masked %.1f%% of %s bins: %s.", 100 * (1 - usable / n), f"{n:,}", _shares(masks, n))
     if isinstance(tracks, AnnData):
-        found = tracks.copy() if copy else tracks
-        update_anndata(found, target)
-        return found if copy else None
+        masked = tracks.copy() if copy else tracks
+        update_anndata(masked, target)
+        return masked if copy else None
     return target if copy else None
 
 

@@ -216,14 +216,14 @@ def _shift(query: pd.DataFrame, target: pd.DataFrame) -> int:
     starts, ends = [], []
     chrom_query, chrom_target = (normalise_chrom(t[CHROM]).to_numpy() for t in (query, target))
     for chrom in np.intersect1d(pd.unique(chrom_query), pd.unique(chrom_target)):
-        there = target[chrom_target == chrom][[START, END]].to_numpy()
+        targets = target[chrom_target == chrom][[START, END]].to_numpy()
         own = query[chrom_query == chrom][[START, END]].to_numpy()
-        there = there[np.argsort(there.sum(axis=1), kind="stable")]
-        middle = there.sum(axis=1)
-        right = np.minimum(np.searchsorted(middle, own.sum(axis=1)), len(there) - 1)
+        targets = targets[np.argsort(targets.sum(axis=1), kind="stable")]
+        middle = targets.sum(axis=1)
+        right = np.minimum(np.searchsorted(middle, own.sum(axis=1)), len(targets) - 1)
         left = np.maximum(right - 1, 0)
         nearer = np.abs(own.sum(axis=1) - middle[left]) < np.abs(own.sum(axis=1) - middle[right])
-        difference = own - there[np.where(nearer, left, right)]
+        difference = own - targets[np.where(nearer, left, right)]
         starts.append(difference[:, 0])
         ends.append(difference[:, 1])
     if not starts:

@@ -124,10 +124,10 @@ class PeakFile:
         n = -(-length // bin_size)
         first = np.arange(n) * bin_size
         values = np.add.reduceat(covered, first, dtype=np.int64) / np.minimum(bin_size, length - first)
-        found = np.zeros(n, dtype=np.float32)
+        share = np.zeros(n, dtype=np.float32)
         chosen = slice(None) if bins is None else bins
-        found[chosen] = values[chosen]
-        return found
+        share[chosen] = values[chosen]
+        return share
 
 
 def _cut(table: pd.DataFrame, start: np.ndarray, end: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:

@@ -41,9 +41,9 @@ def declared_build(data: MuData | AnnData, atac: AnnData) -> str:
     columns = atac.var["genome"].dropna().unique() if "genome" in atac.var else []
     names = [atac.uns.get("genome"), data.uns.get("genome"), *columns]
     binned = kept_sizes(atac)
-    found = {build_name(name) for name in names if isinstance(name, str)} | {identify(binned or {})}
-    found -= {""}
-    return found.pop() if len(found) == 1 else ""
+    builds = {build_name(name) for name in names if isinstance(name, str)} | {identify(binned or {})}
+    builds -= {""}
+    return builds.pop() if len(builds) == 1 else ""
 
 
 def check_uns(data: MuData | AnnData) -> None:

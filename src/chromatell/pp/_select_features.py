@@ -157,17 +157,18 @@ def _take(
     score: np.ndarray, eligible: np.ndarray, n: int | None, name: str, what: str, *, ties: np.ndarray | None = None
 ) -> np.ndarray:
     """Return a mask of the `n` best of the eligible, the first of equals; all where `n` is None."""
-    there = int(eligible.sum())
+    n_eligible = int(eligible.sum())
     if n is not None and (not isinstance(n, int | np.integer) or isinstance(n, bool) or n < 1):
         raise ChromatellError(f"n_{name}={n!r} must be a positive whole number, or None for all.")
-    if there == 0:
+    if n_eligible == 0:
         raise ChromatellError(
             f"None of the {score.size} {name} is one of those {what}: nothing can be selected. Look at the matrix, and "
             "split again with more training cells: ctl.pp.split_cells(mdata, fractions=(0.8, 0.1, 0.1))."
         )
-    if n is not None and n > there:
+    if n is not None and n > n_eligible:
         raise ChromatellError(
-            f"n_{name}={n} is above the {there} of {score.size} {name} {what}. Use n_{name}={there} or fewer, or None."
+            f"n_{name}={n} is above the {n_eligible} of {score.size} {name} {what}. Use n_{name}={n_eligible} or "
+            "fewer, or None."
         )
     if n is None:
         return eligible
@@ -240,10 +241,10 @@ def _near(mdata: MuData, rna: AnnData, atac: AnnData, kept: np.ndarray) -> np.nd
     row, col = (a.var_names.get_indexer(text_of(links[of])) for a, of in ((rna, "gene"), (atac, "region")))
     distance = sp.coo_matrix(links["distance"])
     gene, region = row[distance.row], col[distance.col]
-    there = (gene >= 0) & (region >= 0)
-    there[there] &= kept[region[there]]
-    weight = np.exp(-(distance.data[there].astype(np.float64) - 1) / _DECAY)  # stored plus one
-    return np.bincount(gene[there], weights=weight, minlength=rna.n_vars)
+    present = (gene >= 0) & (region >= 0)
+    present[present] &= kept[region[present]]
+    weight = np.exp(-(distance.data[present].astype(np.float64) - 1) / _DECAY)  # stored plus one
+    return np.bincount(gene[present], weights=weight, minlength=rna.n_vars)
 
 
 def _predictive(

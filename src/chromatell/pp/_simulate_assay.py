@@ -86,7 +86,7 @@ def simulate_assay(
     if assay is None and share is None:
         raise ChromatellError("Nothing says what is simulated. Name an assay, assay='PRO-cap', or a share, share=0.1.")
     kept = None if share is None else in_range(share, 1e-6, 1, "share", whole=False)
-    found = held.select(names)
+    simulated = held.select(names)
     check_memory(4 * len(names) * held.n_bins, "Simulate some chromosomes: tracks.select(chroms=...).")
     totals = [input_values(held, c, names)[:, held.usable(c)].sum(axis=0, dtype=np.float64) for c in held.chroms]
     signal = np.concatenate(totals)
@@ -100,7 +100,7 @@ def simulate_assay(
     for chrom, stream in zip(held.chroms, streams, strict=True):
         rng = np.random.default_rng(stream)
         values[chrom] = changed(input_values(held, chrom, names), kind, strands, read, held.bin_size, rng, how)
-    found.replace(values, names, keep=None)
-    there = sum(float(v.sum(dtype=np.float64)) for v in values.values())
-    logger.info("%s: %.4g reads simulated.", assay or "Fewer reads", there)
-    return found
+    simulated.replace(values, names, keep=None)
+    n_reads = sum(float(v.sum(dtype=np.float64)) for v in values.values())
+    logger.info("%s: %.4g reads simulated.", assay or "Fewer reads", n_reads)
+    return simulated

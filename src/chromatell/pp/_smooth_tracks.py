@@ -111,9 +111,9 @@ def smooth_tracks(
     target.table.loc[chosen, SIGMA] = width
     logger.info("Smoothed %d tracks over %g bins (%g bp).", len(chosen), width, width * target.bin_size)
     if isinstance(tracks, AnnData):
-        found = tracks.copy() if copy else tracks
-        update_anndata(found, target)
-        return found if copy else None
+        smoothed = tracks.copy() if copy else tracks
+        update_anndata(smoothed, target)
+        return smoothed if copy else None
     return target if copy else None
 
 

@@ -155,8 +155,8 @@ def _labels(mdata: MuData | AnnData, key: str) -> np.ndarray:
     for name, table in tables.items():
         if key in table:
             return labelled(table[key].reindex(mdata.obs_names), key, name).astype(str).to_numpy(dtype=object)
-    there = dict.fromkeys(str(c) for table in tables.values() for c in table.columns)
-    raise ChromatellError(f"Did not find {key!r} in obs; columns there: {names_there(there, key)}.")
+    columns = dict.fromkeys(str(c) for table in tables.values() for c in table.columns)
+    raise ChromatellError(f"Did not find {key!r} in obs; columns there: {names_there(columns, key)}.")
 
 
 def _holdout_dict(by: str | None, holdout: Any) -> dict[str, list[str]]:
@@ -179,12 +179,12 @@ def _held_out(mdata: MuData | AnnData, held: dict[str, list[str]]) -> np.ndarray
     mask = np.zeros(mdata.n_obs, dtype=bool)
     for key, wanted in held.items():
         labels = _labels(mdata, key)
-        there = sorted(set(labels))
-        unknown = [w for w in wanted if w not in there]
+        present = sorted(set(labels))
+        unknown = [w for w in wanted if w not in present]
         if unknown:
             raise ChromatellError(
                 f"holdout: no cell has {key!r} = {examples(unknown)}; labels there: "
-                f"{names_there(there, unknown[0], 40)}."
+                f"{names_there(present, unknown[0], 40)}."
             )
         mask |= np.isin(labels, wanted)
     return mask

@@ -82,9 +82,9 @@ def split_tracks(
     counts = [sum(int(target.usable(c, part).sum()) for c in target.chroms) for part in SPLITS]
     logger.info("Usable bins: %d train, %d val, %d test (%s).", *counts, by)
     if isinstance(tracks, AnnData):
-        found = tracks.copy() if copy else tracks
-        update_anndata(found, target)
-        return found if copy else None
+        divided = tracks.copy() if copy else tracks
+        update_anndata(divided, target)
+        return divided if copy else None
     return target if copy else None
 
 
@@ -147,7 +147,7 @@ def _blocks(
     behind = rng.permutation(np.count_nonzero(parts)).astype(np.float64)  # which part comes first
     lacking = np.where(parts > 0, 0.0, -np.inf)
     lacking[parts > 0] = 1e-3 * behind
-    found = {}
+    codes = {}
     for chrom in chroms:
         n = tracks.n_bins_of(chrom)
         usable = tracks.usable(chrom)
@@ -165,8 +165,8 @@ def _blocks(
         borders = np.flatnonzero(np.diff(code)) + 1
         for border in borders.tolist():
             code[max(0, border - half) : border + half] = NO_SPLIT
-        found[chrom] = code
-    return found
+        codes[chrom] = code
+    return codes
 
 
 def _fitting(tracks: BinnedTracks, chroms: list[str], block: int, gap: int, width: int) -> str:

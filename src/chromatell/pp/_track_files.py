@@ -138,11 +138,11 @@ def intervals(chroms: str | Iterable[str] | None) -> tuple[list[str] | None, dic
 
 def bins_of(parts: Mapping[str, str], sizes: Mapping[str, int], bin_size: int) -> dict[str, slice]:
     """Return the bins that each part touches, by the name of its chromosome in `sizes`."""
-    found = {}
+    bins = {}
     for text in parts.values():
         chrom, start, end = one_region(text, sizes)
-        found[chrom] = slice(start // bin_size, -(-end // bin_size))
-    return found
+        bins[chrom] = slice(start // bin_size, -(-end // bin_size))
+    return bins
 
 
 def shared_chroms(

@@ -41,9 +41,9 @@ def biology(data: MuData | AnnData, groupby: str) -> Html:
     ]
     out: list[Html] = []
     for heading, make in parts if isinstance(data, MuData) else []:
-        found = told(partial(make, data, groupby))
-        if found:
-            out += [tag("h3", heading), found]
+        part = told(partial(make, data, groupby))
+        if part:
+            out += [tag("h3", heading), part]
     if not out:
         raise ChromatellError(
             "Run ctl.tl.gene_activity(mdata), ctl.tl.motif_activity(mdata), ctl.tl.link_regions(mdata) or "
@@ -73,15 +73,17 @@ def _genes(data: MuData, groupby: str) -> Html:
 def _motifs(data: MuData, groupby: str) -> Html:
     from chromatell import pl
 
-    found = next((data.mod[m].obsm[MOTIF_ACTIVITY] for m in (RNA, ATAC) if m in data.mod and _has(data.mod[m])), None)
-    if found is None:
+    activity = next(
+        (data.mod[m].obsm[MOTIF_ACTIVITY] for m in (RNA, ATAC) if m in data.mod and _has(data.mod[m])), None
+    )
+    if activity is None:
         return Html("")
     _, groups = cell_labels(data, groupby)
     shown = picture(
         lambda ax: pl.motif_activity(data, groupby=groupby, ax=ax),
         "Mean activity of motifs in groups of cells",
-        size=(WIDTH, float(np.clip(1.6 + 0.17 * min(found.shape[1], 25), 2.6, 5.5))),
-        caption=f"{min(found.shape[1], 25)} of {found.shape[1]:,} motifs in {len(groups)} groups.",
+        size=(WIDTH, float(np.clip(1.6 + 0.17 * min(activity.shape[1], 25), 2.6, 5.5))),
+        caption=f"{min(activity.shape[1], 25)} of {activity.shape[1]:,} motifs in {len(groups)} groups.",
     )
     about = _result(data, MOTIF_ACTIVITY, "motifs")
     if about is None:
@@ -100,15 +102,15 @@ def _has(adata: AnnData) -> bool:
 def _links(data: MuData, groupby: str) -> Html:
     from chromatell import pl
 
-    found = _result(data, REGION_LINKS, "table")
-    if found is None:
+    links = _result(data, REGION_LINKS, "table")
+    if links is None:
         return Html("")
-    sure = found["fdr"] < _FDR
+    sure = links["fdr"] < _FDR
     columns = ["gene", "region", "distance", "effect", "pvalue", "fdr"]
-    top = found.nsmallest(_TOP, "pvalue")[columns]
+    top = links.nsmallest(_TOP, "pvalue")[columns]
     heads = ["gene", "region", "bp to start", "effect, log-odds", "p", "FDR"]
     said = (
-        f"{int(sure.sum()):,} of {len(found):,} linked pairs ({found['gene'].nunique():,} genes) move more than "
+        f"{int(sure.sum()):,} of {len(links):,} linked pairs ({links['gene'].nunique():,} genes) move more than "
         f"regions of other chromosomes do, at an FDR of {_FDR:.0%}. It is the model that was asked: a gene may stand "
         "for others that it goes with."
     )
@@ -126,8 +128,8 @@ def _links(data: MuData, groupby: str) -> Html:
 def _perturbed(data: MuData, groupby: str) -> Html:
     from chromatell import pl
 
-    found = _result(data, PERTURBATION, "table")
-    if found is None:
+    effects = _result(data, PERTURBATION, "table")
+    if effects is None:
         return Html("")
     shown = told(
         lambda: picture(
@@ -137,15 +139,15 @@ def _perturbed(data: MuData, groupby: str) -> Html:
         )
     )
     columns = {"target": "without", "group": "group", "size": "size, log-odds", "toward": "toward", "cosine": "cosine"}
-    top = found.nlargest(_TOP, "size")[list(columns)]
-    said = f"The {len(top)} largest of {len(found):,} effects (root mean square over regions)."
+    top = effects.nlargest(_TOP, "size")[list(columns)]
+    said = f"The {len(top)} largest of {len(effects):,} effects (root mean square over regions)."
     return _side_by_side(shown, table(list(columns.values()), top.itertuples(index=False, name=None), said))
 
 
 def _result(data: MuData, key: str, part: str) -> Any:
     """Return a table that a verb wrote under its usual name, or None."""
-    found = data.uns.get(UNS, {}).get(key)
-    wanted = found.get(part) if isinstance(found, Mapping) else None
+    entry = data.uns.get(UNS, {}).get(key)
+    wanted = entry.get(part) if isinstance(entry, Mapping) else None
     return wanted if isinstance(wanted, pd.DataFrame) and len(wanted) else None
 
 

@@ -107,9 +107,9 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], caption: str = 
         return tag("tr", *(tag(name, v, **({"class": "number"} if r else {})) for v, r in zip(row, right, strict=True)))
 
     head = tag("thead", cells("th", columns))
-    found = tag("table", head, tag("tbody", *(cells("td", row) for row in rows)))
+    element = tag("table", head, tag("tbody", *(cells("td", row) for row in rows)))
     said = tag("p", caption, class_="soft") if caption else Html("")
-    return Html(tag("div", found, class_="wide") + said)
+    return Html(tag("div", element, class_="wide") + said)
 
 
 def pairs(items: Iterable[tuple[str, Any]]) -> Html:
@@ -150,9 +150,9 @@ def plain_labels(figure: Figure) -> None:
             if isinstance(axis.get_major_formatter(), FixedFormatter):
                 for tick in axis.get_major_ticks():
                     tick.label1.set_parse_math(False)
-    for found in figure.findobj(Text):
-        if isinstance(found, Text) and "$" in found.get_text() and "\\mathdefault" not in found.get_text():
-            found.set_parse_math(False)
+    for label in figure.findobj(Text):
+        if isinstance(label, Text) and "$" in label.get_text() and "\\mathdefault" not in label.get_text():
+            label.set_parse_math(False)
 
 
 def page(title: str, intro: Sequence[Html], sections: Sequence[tuple[str, str, Html]]) -> str:

@@ -70,7 +70,7 @@ def _coordinates(data: MuData | AnnData) -> tuple[str, np.ndarray]:
     named: list[tuple[str, Any]] = [("", data)]
     if isinstance(data, MuData):
         named += [(m, data.mod[m]) for m in (RNA, ATAC) if m in data.mod]
-    found: list[tuple[int, str, Any]] = []
+    candidates: list[tuple[int, str, Any]] = []
     for where, one in named:
         if not one.obs_names.equals(data.obs_names):
             continue
@@ -79,9 +79,9 @@ def _coordinates(data: MuData | AnnData) -> tuple[str, np.ndarray]:
             usable = getattr(values, "ndim", 0) == 2 and values.shape[1] >= 2 and key.startswith("X_")
             if usable and np.issubdtype(values.dtype, np.number) and not np.iscomplexobj(values):
                 rank = next((i for i, kind in enumerate(_FIRST) if kind in key.lower()), len(_FIRST))
-                found.append((rank, key + (f" of {where}" if where else ""), values))
-    if found:
-        _, name, values = min(found, key=lambda item: item[0])
+                candidates.append((rank, key + (f" of {where}" if where else ""), values))
+    if candidates:
+        _, name, values = min(candidates, key=lambda item: item[0])
         xy = np.asarray(values[:, :2], dtype=np.float64)
         if np.isfinite(xy).all():
             return name, xy

@@ -122,10 +122,10 @@ def report(
 
 def _versions() -> Html:
     """Return the versions that made the page; those that made a model stand on its card."""
-    found = []
+    versions = []
     for name in _PACKAGES:
         try:
-            found.append(f"{name} {version(name)}")
+            versions.append(f"{name} {version(name)}")
         except PackageNotFoundError:  # an environment without the package's metadata
-            found.append(f"{name}, version not known")
-    return tag("p", "This page: " + ", ".join(found) + ".")
+            versions.append(f"{name}, version not known")
+    return tag("p", "This page: " + ", ".join(versions) + ".")

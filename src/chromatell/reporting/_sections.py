@@ -105,20 +105,20 @@ def _scores(data: MuData | AnnData, asked: Asked) -> Html:
     first = Evaluation(data, asked.key)
     out = []
     for kind in dict.fromkeys(data.uns[UNS][asked.key]["pairs"].astype(str)):
-        found = Evaluation(data, asked.key, kind)
-        out.append(tag("h3", found.title or f"{kind} pairs"))
-        out += [tag("p", line, class_="finding") for line in _findings(found)]
-        there = set(zip(found.table["view"], found.table["metric"], strict=True))
-        views = [v for v in (("overall", "ap"), ("per_cell", "auroc"), ("depth_matched", "auroc")) if v in there]
-        first_row = found.table.iloc[0]
+        evaluation = Evaluation(data, asked.key, kind)
+        out.append(tag("h3", evaluation.title or f"{kind} pairs"))
+        out += [tag("p", line, class_="finding") for line in _findings(evaluation)]
+        scored = set(zip(evaluation.table["view"], evaluation.table["metric"], strict=True))
+        views = [v for v in (("overall", "ap"), ("per_cell", "auroc"), ("depth_matched", "auroc")) if v in scored]
+        first_row = evaluation.table.iloc[0]
         views = views or [(str(first_row["view"]), str(first_row["metric"]))]
-        n = found.table["model"].nunique()
+        n = evaluation.table["model"].nunique()
         figures = []
         for view in views:
             figure = Figure(figsize=(WIDTH, 0.8 + 0.2 * n), layout="constrained")
             pl.leaderboard(data, views=[view], pairs=kind, key=asked.key, ax=[figure.subplots()])
             figures.append(drawn(figure, f"{', '.join(_score(*view)[::-1])}, of each prediction"))
-        out += [tag("div", *figures, class_="grid"), _gains(found), _all_scores(found)]
+        out += [tag("div", *figures, class_="grid"), _gains(evaluation), _all_scores(evaluation)]
     split = str(first.table["split"].iloc[0])
     said = (
         f"Scored on {split} cells. Filled circles are models, squares baselines, open marks read the ATAC that is "
@@ -128,25 +128,25 @@ def _scores(data: MuData | AnnData, asked: Asked) -> Html:
     return join([tag("p", said, class_="soft"), *out])
 
 
-def _findings(found: Any) -> list[str]:
+def _findings(evaluation: Any) -> list[str]:
     """Return a sentence a model: in which main views it is ahead of the best baseline."""
     lines = []
-    for model in found.models:
-        rows = found.gains[(found.gains["model"] == model).to_numpy()]
+    for model in evaluation.models:
+        rows = evaluation.gains[(evaluation.gains["model"] == model).to_numpy()]
         ahead = rows.get("ahead", pd.Series("", index=rows.index)).astype(str)
         sure = (rows["ci_low"] > 0) & (ahead == "")
         behind = rows["ci_high"] < 0
         if len(rows):
             lines.append(
-                f"{found.name(model)} is ahead of the best baseline in {int(sure.sum())} of {len(rows)} scores, behind "
-                f"it in {int(behind.sum())}; elsewhere the 95% interval of the difference holds 0, there is none, or "
-                "another baseline is ahead of the chosen one."
+                f"{evaluation.name(model)} is ahead of the best baseline in {int(sure.sum())} of {len(rows)} scores, "
+                f"behind it in {int(behind.sum())}; elsewhere the 95% interval of the difference holds 0, there is "
+                "none, or another baseline is ahead of the chosen one."
             )
     return lines
 
 
-def _gains(found: Any) -> Html:
-    if found.gains.empty:
+def _gains(evaluation: Any) -> Html:
+    if evaluation.gains.empty:
         return Html("")
     rows = [
         [
@@ -156,7 +156,7 @@ def _gains(found: Any) -> Html:
             *(_signed(v) for v in (row.gain, row.ci_low, row.ci_high)),
             rival(row),
         ]
-        for row in found.gains.itertuples()
+        for row in evaluation.gains.itertuples()
     ]
     columns = ["model", "view", "score", "best baseline", "gain", "95% from", "to", "but"]
     said = f"Positive is better, in every score. {CHOSEN}"
@@ -169,15 +169,15 @@ def rival(row: Any) -> str:
     return f"{row.gain_over_ahead:+.4f} over {ahead}" if isinstance(ahead, str) and ahead else ""
 
 
-def _all_scores(found: Any) -> Html:
+def _all_scores(evaluation: Any) -> Html:
     """Return a row a score and a column a prediction."""
-    names = list(dict.fromkeys(found.table["model"].astype(str)))
+    names = list(dict.fromkeys(evaluation.table["model"].astype(str)))
     values: dict[tuple[str, str], dict[str, str]] = {}
-    for row in found.table.itertuples():
+    for row in evaluation.table.itertuples():
         shown = f"{row.value:.4f}" if np.isfinite(row.value) else ""
         values.setdefault((str(row.view), str(row.metric)), {})[str(row.model)] = shown
     rows = [[*_score(*of), *(scores.get(name, "") for name in names)] for of, scores in values.items()]
-    return join([tag("h3", "All scores"), table(["view", "score", *(found.name(name) for name in names)], rows)])
+    return join([tag("h3", "All scores"), table(["view", "score", *(evaluation.name(name) for name in names)], rows)])
 
 
 def _score(view: str, metric: str) -> tuple[str, str]:
@@ -250,12 +250,12 @@ def _ranked(data: Any, ranked: pd.DataFrame) -> Html:
 
 
 def _uncertainty(data: MuData | AnnData) -> Html:
-    found = data.uns.get(UNS, {}).get(UNCERTAINTY)
-    if not isinstance(found, Mapping) or not isinstance(found.get("coverage"), pd.DataFrame):
+    uncertainty = data.uns.get(UNS, {}).get(UNCERTAINTY)
+    if not isinstance(uncertainty, Mapping) or not isinstance(uncertainty.get("coverage"), pd.DataFrame):
         raise ChromatellError("Run ctl.tl.uncertainty(mdata, groupby) for intervals and how often they hold.")
     from chromatell import pl
 
-    coverage = found["coverage"]
+    coverage = uncertainty["coverage"]
     shown = picture(
         lambda ax: pl.uncertainty(data, ax=ax), "Share of intervals that hold the measured value", size=(WIDTH, 2.9)
     )
@@ -283,11 +283,11 @@ def _reading(data: MuData | AnnData) -> Html:
 def _column(data: MuData | AnnData, name: str) -> pd.Series | None:
     """Return the labels of the cells as text, from `obs` of the whole or of a modality; None where there are none."""
     named = [data, *(data.mod.values() if isinstance(data, MuData) else ())]
-    found = next((one.obs[name] for one in named if name in one.obs), None)
+    column = next((one.obs[name] for one in named if name in one.obs), None)
     return (
         None
-        if found is None
-        else found.reindex(data.obs_names).astype(object).where(lambda s: s.notna(), "none").astype(str)
+        if column is None
+        else column.reindex(data.obs_names).astype(object).where(lambda s: s.notna(), "none").astype(str)
     )
 
 

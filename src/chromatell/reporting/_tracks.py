@@ -47,19 +47,19 @@ def _scores(tracks: BinnedTracks, key: str) -> Html:
     from chromatell import pl
     from chromatell.pl._track_evaluation import TrackEvaluation
 
-    found = TrackEvaluation(tracks, key)
-    n = found.table["model"].nunique()
+    evaluation = TrackEvaluation(tracks, key)
+    n = evaluation.table["model"].nunique()
     shown = []
-    for target in found.targets:
+    for target in evaluation.targets:
 
         def draw(ax: Axes, target: str = target) -> None:
             pl.leaderboard(tracks, targets=[target], key=key, ax=ax)
 
         shown.append(picture(draw, f"Pearson correlation with {target}", size=(WIDTH, 1.0 + 0.2 * n)))
     columns = ["target", "model", "view", "resolution", "metric", "value", "ci_low", "ci_high"]
-    whole = found.table[(found.table["chrom"] == "all").to_numpy()]
+    whole = evaluation.table[(evaluation.table["chrom"] == "all").to_numpy()]
     rows = whole[columns].itertuples(index=False, name=None)
-    gains = found.gains[(found.gains["chrom"] == "all").to_numpy()]
+    gains = evaluation.gains[(evaluation.gains["chrom"] == "all").to_numpy()]
     names = ["target", "model", "baseline", "view", "resolution", "metric", "gain", "ci_low", "ci_high"]
     rows_of_gains = [[*(getattr(row, name) for name in names), rival(row)] for row in gains.itertuples()]
     return join(

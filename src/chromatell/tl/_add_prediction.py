@@ -119,10 +119,10 @@ def _read(path: str | Path) -> AnnData:
             f"A prediction is read from a .h5ad or .zarr with cell and region names; got {str(path)!r}. "
             "Write one: AnnData(values, obs=..., var=...).write_h5ad('prediction.h5ad')."
         )
-    found = read(path)
-    if not isinstance(found, AnnData):
-        raise ChromatellError(f"{str(path)!r} holds a {type(found).__name__}; an AnnData of cells x regions is needed.")
-    return found
+    adata = read(path)
+    if not isinstance(adata, AnnData):
+        raise ChromatellError(f"{str(path)!r} holds a {type(adata).__name__}; an AnnData of cells x regions is needed.")
+    return adata
 
 
 def _matched(mdata: MuData, prediction: AnnData, regions: pd.Index) -> np.ndarray:

@@ -126,12 +126,12 @@ def attribute(
             rows = slice(i, i + _REGIONS)
             one_hot = one_hot_of(tokens[rows])
             if method == "input_x_gradient":
-                found = _gradients(head, one_hot, batch_size)
+                attributions = _gradients(head, one_hot, batch_size)
             else:
-                found, *check = _deep_lift(head, one_hot, seeds[rows], n_shuffles, batch_size)
+                attributions, *check = _deep_lift(head, one_hot, seeds[rows], n_shuffles, batch_size)
                 delta[rows], size[rows] = check if few else [c @ vectors.T for c in check]
-            found = found[..., asked.part]
-            effect[rows] = found if few else np.einsum("rkbp,gk->rgbp", found, vectors, optimize=True)
+            attributions = attributions[..., asked.part]
+            effect[rows] = attributions if few else np.einsum("rkbp,gk->rgbp", attributions, vectors, optimize=True)
             advance(len(one_hot))
     extra = {}
     if method == "deep_lift_shap":
@@ -161,11 +161,11 @@ def _gradients(head: Along, one_hot: Tensor, batch_size: int) -> np.ndarray:
     """Return the corrected gradients, float32 (n, directions, 4, length)."""
     saliency = tangermeme("saliency").saliency
     with _quiet():
-        found = [
+        gradients = [
             saliency(head, one_hot, target=t, batch_size=batch_size, hypothetical=True)
             for t in range(len(head.directions))
         ]
-    return torch.stack(found, dim=1).float().numpy()
+    return torch.stack(gradients, dim=1).float().numpy()
 
 
 def _deep_lift(
@@ -179,7 +179,7 @@ def _deep_lift(
 
     with _quiet():
         references = shuffle(one_hot, n=n_shuffles, random_state=[int(s) for s in seeds], allow_N=True)
-        found = [
+        by_direction = [
             module.deep_lift_shap(
                 head,
                 one_hot,
@@ -195,7 +195,7 @@ def _deep_lift(
         ]
         own = predict(head, one_hot, batch_size=batch_size)
         shuffled = predict(head, references.flatten(0, 1), batch_size=batch_size)
-    contributions = torch.stack(found, dim=1).float()
+    contributions = torch.stack(by_direction, dim=1).float()
     expected = own - shuffled.reshape(len(own), n_shuffles, -1).mean(dim=1)
     total = (contributions * one_hot[:, None]).sum(dim=(2, 3))
     return contributions.numpy(), (total - expected).numpy(), expected.numpy()

@@ -155,10 +155,10 @@ def baseline(
     fitted = shared(client, (fitter, kind, view), _fitted)
     values = np.empty((mdata.n_obs, len(regions)), dtype=np.float32)
     parts = list(blocks(mdata.n_obs))
-    for rows, found in zip(
+    for rows, predicted in zip(
         parts, in_order(client, _predicted, ((fitted, kind, rows, view) for rows in parts)), strict=True
     ):
-        values[rows] = found
+        values[rows] = predicted
     (chosen,) = in_order(client, BaselineFitter.chosen, [(fitted, view)])
     target = mdata.copy() if copy else mdata
     provenance = {

@@ -216,13 +216,13 @@ def _listed(calibrate_on: Any, bin_size: int) -> list[BinnedTracks]:
         raise ChromatellError(
             "calibrate_on= is an empty list. Give the tracks in which the sites are known, or leave calibrate_on= out."
         )
-    found = [as_tracks(one) for one in several]
-    if other := [one.bin_size for one in found if one.bin_size != bin_size]:
+    tracks = [as_tracks(one) for one in several]
+    if other := [one.bin_size for one in tracks if one.bin_size != bin_size]:
         raise ChromatellError(
             f"calibrate_on= has bins of {other[0]} bp, and regions are called in bins of {bin_size}: sigma= counts "
             "bins, so that their heights do not compare. Bin both alike, ctl.pp.bin_tracks(files, bin_size=...)."
         )
-    return found
+    return tracks
 
 
 def _predictor(tracks: BinnedTracks, name: str, model: Any, fasta: Any) -> tuple[Any, Predict]:
@@ -255,12 +255,12 @@ def _predictor(tracks: BinnedTracks, name: str, model: Any, fasta: Any) -> tuple
         )
 
     def predict(inputs: BinnedTracks) -> dict[str, np.ndarray]:
-        found = loaded.predict(inputs, depth=said.get("depth", "fixed"), suffix=key, fasta=fasta)
-        if name not in found.names:
+        predicted = loaded.predict(inputs, depth=said.get("depth", "fixed"), suffix=key, fasta=fasta)
+        if name not in predicted.names:
             raise ChromatellError(
-                f"The model predicts {found.names}, not {name!r}. Give the one that made it: model=..."
+                f"The model predicts {predicted.names}, not {name!r}. Give the one that made it: model=..."
             )
-        return {c: found.values(c, name)[0] for c in found.chroms}
+        return {c: predicted.values(c, name)[0] for c in predicted.chroms}
 
     return loaded, predict
 
@@ -270,8 +270,8 @@ def _null(
 ) -> list[np.ndarray]:
     """Return what a model predicts from shuffled signal in the usable bins, smoothed, float32, by chromosome."""
     model, predict = read
-    found = predict(shuffled_inputs(tracks, model, piece, seed))
-    return [smooth(values, tracks.usable(c), width)[tracks.usable(c)] for c, values in found.items()]
+    predicted = predict(shuffled_inputs(tracks, model, piece, seed))
+    return [smooth(values, tracks.usable(c), width)[tracks.usable(c)] for c, values in predicted.items()]
 
 
 def _threshold(smoothed: dict[str, np.ndarray], null: list[np.ndarray], fdr: float, n_shuffles: int) -> float:

@@ -131,9 +131,9 @@ def gene_activity(
     refuse_unread({"half_distance": half_distance, "upstream": upstream}, usual(gene_activity), readers)
     half_distance = in_range(half_distance, 1, 1_000_000, "half_distance")
     upstream = in_range(upstream, 0, 1_000_000, "upstream")
-    found = accessibility(mdata, key)
+    source = accessibility(mdata, key)
     _check_target(mdata, key_added)
-    regions = coordinates(mdata, found.regions)
+    regions = coordinates(mdata, source.regions)
     genes = _genes(mdata, annotation)
     if method == "distance":
         site, row = _match(mdata.mod[RNA], genes)
@@ -144,7 +144,7 @@ def gene_activity(
     if not has_region.any():
         raise ChromatellError(
             f"No region meets any of the genes of mdata.mod['rna'] (such as {examples(mdata.mod[RNA].var_names)}). "
-            f"Regions look like {examples(found.regions)}, the annotation lies on {examples(genes[CHROM].unique())}. "
+            f"Regions look like {examples(source.regions)}, the annotation lies on {examples(genes[CHROM].unique())}. "
             "Is it of another species or build?"
         )
     if not has_region.all():
@@ -152,17 +152,17 @@ def gene_activity(
     weights = weights[has_region]
     names = mdata.mod[RNA].var_names[has_region].astype(str)
     check_dense(mdata.n_obs, len(names))
-    values = _sums(found, weights)
+    values = _sums(source, weights)
 
     var = pd.DataFrame({GENE: names, "n_regions": np.diff(weights.indptr)}, index=f"{key_added}:" + names)
-    cells, said = _scored_cells(mdata, found)
+    cells, said = _scored_cells(mdata, source)
     var[PEARSON] = _correlation(mdata.mod[RNA], has_region, values, cells)
-    if not found.measured and ATAC in mdata.mod and found.regions.isin(mdata.mod[ATAC].var_names).all():
+    if not source.measured and ATAC in mdata.mod and source.regions.isin(mdata.mod[ATAC].var_names).all():
         own = accessibility(mdata, ATAC)
-        part = own.values[:, mdata.mod[ATAC].var_names.get_indexer(found.regions)]
-        measured = _sums(Accessibility(part, found.regions, ATAC, True), weights)
+        part = own.values[:, mdata.mod[ATAC].var_names.get_indexer(source.regions)]
+        measured = _sums(Accessibility(part, source.regions, ATAC, True), weights)
         var[PEARSON_MEASURED] = _correlation(mdata.mod[RNA], has_region, measured, cells)
-    about: dict[str, object] = {DERIVED: found.key, "method": method, "correlated": said}
+    about: dict[str, object] = {DERIVED: source.key, "method": method, "correlated": said}
     about |= {"half_distance": half_distance} if method == "distance" else {"upstream": upstream}
     target = mdata.copy() if copy else mdata
     attach(target, key_added, AnnData(values, obs=pd.DataFrame(index=mdata.obs_names), var=var, uns={UNS: about}))
@@ -227,23 +227,23 @@ def _by_body(
     return weights
 
 
-def _sums(found: Accessibility, weights: sp.csr_matrix) -> np.ndarray:
+def _sums(source: Accessibility, weights: sp.csr_matrix) -> np.ndarray:
     """Return the weighted sums, float32 (cells, genes)."""
-    out = np.empty((found.values.shape[0], weights.shape[0]), dtype=np.float32)
+    out = np.empty((source.values.shape[0], weights.shape[0]), dtype=np.float32)
     by_region = sp.csc_matrix(weights.T)
-    for rows, block in found.blocks():
+    for rows, block in source.blocks():
         part = block @ by_region
         out[rows] = part.toarray() if sp.issparse(part) else part
     return out
 
 
-def _scored_cells(mdata: MuData, found: Accessibility) -> tuple[np.ndarray, str]:
+def _scored_cells(mdata: MuData, source: Accessibility) -> tuple[np.ndarray, str]:
     """Return test cells, where there are some that the model has not seen, else all."""
     if SPLIT in mdata.obs and (mdata.obs[SPLIT] == TEST).any():
         cells = np.flatnonzero(mdata.obs[SPLIT] == TEST)
         try:
-            if not found.measured:
-                refuse_trained(mdata, found.key, mdata.obs_names[cells], TEST)
+            if not source.measured:
+                refuse_trained(mdata, source.key, mdata.obs_names[cells], TEST)
         except ChromatellError as error:
             warn(f"ctl_pearson is over all cells, those of training too: {error}")
         else:

@@ -109,15 +109,15 @@ class MotifsOut:
         n_shuffles: int, seed: int,
     ) -> None:  # fmt: skip
         self.model = sequence_model(mdata, key, model)
-        found = read_motifs(list(dict.fromkeys(names)) if source == JASPAR else source)
-        missing = [n for n in names if safe_name(n) not in found]
+        pwms = read_motifs(list(dict.fromkeys(names)) if source == JASPAR else source)
+        missing = [n for n in names if safe_name(n) not in pwms]
         if missing:
             raise ChromatellError(
-                f"There is no motif {examples(missing)} in motifs=; there: {names_there(found, missing[0], 8)}. Name "
+                f"There is no motif {examples(missing)} in motifs=; there: {names_there(pwms, missing[0], 8)}. Name "
                 "some of those."
             )
         length = self.model.sequence_length
-        self.motifs = {name: found[safe_name(name)] for name in names}
+        self.motifs = {name: pwms[safe_name(name)] for name in names}
         if long := [name for name, pwm in self.motifs.items() if len(pwm) > length]:
             raise ChromatellError(f"The motifs {examples(long)} are longer than the {length} bases that are read.")
         self.tokens = region_windows(mdata, self.model.regions, self.model, fasta).tokens

@@ -25,23 +25,23 @@ def known_sites(tracks: BinnedTracks, calibrate: Any) -> dict[str, np.ndarray]:
     """Return the known sites in the bins to look at, int64 (sites, 2) of bins: first and behind; by chromosome."""
     table = read_regions(calibrate, "calibrate").drop_duplicates([CHROM, START, END])
     plain = normalise_chrom(table[CHROM])
-    found, left = {}, 0
+    sites, left = {}, 0
     for chrom in tracks.chroms:
         mine = table[(plain == plain_chrom(chrom)).to_numpy()]
         if not len(mine):
             continue
         bins = np.column_stack([mine[START] // tracks.bin_size, -(-mine[END] // tracks.bin_size)])
-        there = np.append(0, np.cumsum(_looked_at(tracks, chrom)))
-        bins = np.clip(bins, 0, len(there) - 1)
-        found[chrom] = bins[there[bins[:, 1]] > there[bins[:, 0]]]
-        left += len(found[chrom])
+        n_before = np.append(0, np.cumsum(_looked_at(tracks, chrom)))
+        bins = np.clip(bins, 0, len(n_before) - 1)
+        sites[chrom] = bins[n_before[bins[:, 1]] > n_before[bins[:, 0]]]
+        left += len(sites[chrom])
     if left < _FEWEST_SITES:
         raise ChromatellError(
             f"calibrate: {left} of the {len(table)} sites lie in usable bins of {examples(tracks.chroms, 4)} that the "
             f"model was not trained on; {_FEWEST_SITES} are needed. Give sites of the same build, or hold out more: "
             "ctl.pp.split_regions(tracks)."
         )
-    return found
+    return sites
 
 
 def _looked_at(tracks: BinnedTracks, chrom: str) -> np.ndarray:
@@ -86,13 +86,13 @@ class Beside:
 
     def counts(self, threshold: float, lengths: Sequence[int]) -> np.ndarray:
         """Return how many regions are called, how many of them hold a site, and how many sites a region holds."""
-        found = np.zeros(3, dtype=np.int64)
+        totals = np.zeros(3, dtype=np.int64)
         for chrom, (first, last) in self.called(threshold, lengths).items():
             known = self.sites[chrom]
             right = touch(first, last, known)
             held = touch(known[:, 0], known[:, 1], np.column_stack([first, last]))
-            found += (len(first), right.sum(), held.sum())
-        return found
+            totals += (len(first), right.sum(), held.sum())
+        return totals
 
     def by_chance(self, threshold: float, lengths: Sequence[int]) -> float:
         """Return how many of the called regions would hold a site if each began at any bin that is looked at."""
@@ -101,13 +101,13 @@ class Beside:
         for length, n in zip(*np.unique(n_bins, return_counts=True), strict=True):
             meet = 0
             for chrom, known in self.sites.items():
-                there = np.append(0, np.cumsum(np.isfinite(self.values[chrom])))
+                n_before = np.append(0, np.cumsum(np.isfinite(self.values[chrom])))
                 start, end = (
                     np.sort(known[:, k]) for k in (0, 1)
                 )  # beginnings that meet a site: (start - length, end)
                 begin = np.maximum(start - length + 1, np.append(0, end[:-1]))  # each is counted once
-                begin, end = (np.clip(x, 0, len(there) - 1) for x in (np.minimum(begin, end), end))
-                meet += int((there[end] - there[begin]).sum())
+                begin, end = (np.clip(x, 0, len(n_before) - 1) for x in (np.minimum(begin, end), end))
+                meet += int((n_before[end] - n_before[begin]).sum())
             expected += n * meet / total
         return expected
 

@@ -122,18 +122,20 @@ def motif_activity(
     result_key(key_added)
     n_backgrounds = in_range(n_backgrounds, 2, 10_000, "n_backgrounds")
     seed = settings.resolve_seed(seed)
-    found = accessibility(mdata, key)
+    source = accessibility(mdata, key)
     host = RNA if RNA in mdata.mod else ATAC
     if host not in mdata.mod or not mdata.mod[host].obs_names.equals(mdata.obs_names):
         raise ChromatellError(f"mdata.mod[{host!r}] must have the cells of mdata, in their order: its obsm is written.")
     free_entry(key_added, mdata.mod[host].obsm, f"mdata.mod[{host!r}].obsm", mine=key_added in mdata.uns.get(UNS, {}))
-    tokens = _tokens(mdata, found, window)
+    tokens = _tokens(mdata, source, window)
     held = (
-        _given(matches, found.regions, key) if matches is not None else _scanned(mdata, motifs, tokens, pvalue, release)
+        _given(matches, source.regions, key)
+        if matches is not None
+        else _scanned(mdata, motifs, tokens, pvalue, release)
     )
     held = _with_regions(held, given=matches is not None)
-    share = np.zeros(len(found.regions))
-    for _, block in found.blocks():
+    share = np.zeros(len(source.regions))
+    for _, block in source.blocks():
         share += np.asarray(block.sum(axis=0), dtype=np.float64).ravel()
     share /= max(share.sum(), 1e-12)
     gc = None if tokens is None else _gc(tokens)
@@ -141,13 +143,13 @@ def motif_activity(
         backgrounds = matched_backgrounds(share, gc, n_backgrounds, np.random.default_rng(seed))
     else:
         backgrounds = _given_backgrounds(np.asarray(backgrounds), len(share))
-    activity = deviations(found, held.to_numpy(np.float32), share, backgrounds)
+    activity = deviations(source, held.to_numpy(np.float32), share, backgrounds)
 
     table = pd.DataFrame(
         {"motif": held.columns, "n_regions": held.sum(axis=0).to_numpy(), "variability": activity.std(axis=0)}
     ).sort_values("variability", ascending=False, ignore_index=True)
     about = {
-        "key": found.key,
+        "key": source.key,
         "matched": "mean" if gc is None else "gc and mean",
         "n_backgrounds": int(backgrounds.shape[1]),
         "seed": seed,
@@ -159,7 +161,7 @@ def motif_activity(
     return target if copy else None
 
 
-def deviations(found: Accessibility, held: np.ndarray, share: np.ndarray, backgrounds: np.ndarray) -> np.ndarray:
+def deviations(source: Accessibility, held: np.ndarray, share: np.ndarray, backgrounds: np.ndarray) -> np.ndarray:
     """Return the z-scores, float32 (cells, motifs).
 
     Parameters
@@ -172,10 +174,10 @@ def deviations(found: Accessibility, held: np.ndarray, share: np.ndarray, backgr
         Positions of regions, (regions, n).
     """
     n_backgrounds = backgrounds.shape[1]
-    out = np.empty((found.values.shape[0], held.shape[1]), dtype=np.float32)
+    out = np.empty((source.values.shape[0], held.shape[1]), dtype=np.float32)
     blocks = list(range(n_backgrounds))
-    with progress("Backgrounds", found.values.shape[0], "cells") as advance:
-        for rows, block in found.blocks(4096):
+    with progress("Backgrounds", source.values.shape[0], "cells") as advance:
+        for rows, block in source.blocks(4096):
             depth = np.asarray(block.sum(axis=1), dtype=np.float64).ravel()
             own = _deviation(block, held, depth, share)
             mean, square = np.zeros_like(own), np.zeros_like(own)
@@ -234,14 +236,14 @@ def matched_backgrounds(share: np.ndarray, gc: np.ndarray | None, n: int, rng: n
     return np.take_along_axis(near, np.minimum(at, k - 1), axis=1)
 
 
-def _tokens(mdata: MuData, found: Accessibility, window: int | None) -> np.ndarray | None:
+def _tokens(mdata: MuData, source: Accessibility, window: int | None) -> np.ndarray | None:
     """Return the sequence of each region, int8 (regions, window), or None where there is none."""
     atac = mdata.mod.get(ATAC)
-    if atac is None or DNA not in atac.varm or not found.regions.isin(atac.var_names).all():
+    if atac is None or DNA not in atac.varm or not source.regions.isin(atac.var_names).all():
         return None
-    table = coordinates(mdata, found.regions)
+    table = coordinates(mdata, source.regions)
     width = int(np.median(table["end"] - table["start"])) if window is None else in_range(window, 5, 1e6, "window")
-    tokens = np.asarray(atac.varm[DNA])[atac.var_names.get_indexer(found.regions)]
+    tokens = np.asarray(atac.varm[DNA])[atac.var_names.get_indexer(source.regions)]
     if tokens.shape[1] < width:
         logger.info("Sequences have %d bases; so many are scanned, not %d.", tokens.shape[1], width)
         width = tokens.shape[1]
@@ -308,25 +310,25 @@ def _scanned(
     if tokens is None:
         raise no_sequence(DNA)
     if motifs is not None:
-        found = read_motifs(motifs, release=release)
+        pwms = read_motifs(motifs, release=release)
     else:
-        found = vertebrate_motifs(mdata.mod[RNA].var_names, release=release) if RNA in mdata.mod else {}
-        if not found:
+        pwms = vertebrate_motifs(mdata.mod[RNA].var_names, release=release) if RNA in mdata.mod else {}
+        if not pwms:
             raise ChromatellError("No gene of `rna` is a factor with a motif in JASPAR. Name motifs: ['CTCF', 'SPI1'].")
-    least = {name: score_threshold(pwm, pvalue) for name, pwm in found.items()}
-    never = [name for name, value in least.items() if not np.isfinite(value) or len(found[name]) > tokens.shape[1]]
-    if len(never) == len(found):
+    least = {name: score_threshold(pwm, pvalue) for name, pwm in pwms.items()}
+    never = [name for name, value in least.items() if not np.isfinite(value) or len(pwms[name]) > tokens.shape[1]]
+    if len(never) == len(pwms):
         raise ChromatellError(
-            f"All {len(found)} motifs are too short for pvalue={pvalue:g}, or longer than the {tokens.shape[1]} bases "
+            f"All {len(pwms)} motifs are too short for pvalue={pvalue:g}, or longer than the {tokens.shape[1]} bases "
             f"of a region: {examples(never)}. Take a higher pvalue=, such as 1e-3, or a wider window=."
         )
     if never:
         warn(f"{len(never)} motifs are too short for pvalue={pvalue:g}, or longer than the regions: {examples(never)}.")
-    held = {name: np.zeros(len(tokens), dtype=np.float32) for name in found if name not in never}
+    held = {name: np.zeros(len(tokens), dtype=np.float32) for name in pwms if name not in never}
     with progress("Scanning motifs", len(held), "motifs") as advance:
         for name, hits in held.items():
             for start in range(0, len(tokens), _ROWS):
-                scores = scan(np.ascontiguousarray(tokens[start : start + _ROWS]), found[name])
+                scores = scan(np.ascontiguousarray(tokens[start : start + _ROWS]), pwms[name])
                 hits[start : start + _ROWS] = (scores >= least[name]).any(axis=(0, 2))
             advance(1)
     return pd.DataFrame(held)

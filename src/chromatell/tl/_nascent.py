@@ -142,10 +142,10 @@ def with_prediction(
     def write() -> BinnedTracks:
         return model.predict(tracks, chroms=chroms, depth=depth, suffix=key, fasta=fasta, out=out)
 
-    found = write() if out is None else on_first_rank(model, write, lambda: BinnedTracks.open(out))
-    said = {"tracks": found.names, **provenance(model, depth)}
+    predicted = write() if out is None else on_first_rank(model, write, lambda: BinnedTracks.open(out))
+    said = {"tracks": predicted.names, **provenance(model, depth)}
     with tracks_together(tracks):
-        tracks.add(found.arrays(), found.table, overwrite=True)
+        tracks.add(predicted.arrays(), predicted.table, overwrite=True)
         own = tracks.uns.get(UNS, {})
         tracks.uns = {**tracks.uns, UNS: {**own, PREDICTIONS: {**own.get(PREDICTIONS, {}), key: said}}}
     return tracks

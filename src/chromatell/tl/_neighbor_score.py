@@ -168,12 +168,12 @@ def neighbor_score(
     true = {RNA_SPACE: (slice(None), near[rna_name])}
     true[atac_name] = (seen, _nearest(lsi_space, rows[seen], np.flatnonzero(known), ks[-1]))
     table: list[tuple[Any, ...]] = []
-    for name, found in near.items():
+    for name, closest in near.items():
         for other, (cells, neighbours) in true.items():
             if (name, other) != (rna_name, RNA_SPACE):  # with itself it shares all
-                table += [(name, "neighbor", other, k, *_shared(found[cells, :k], neighbours[:, :k])) for k in ks]
+                table += [(name, "neighbor", other, k, *_shared(closest[cells, :k], neighbours[:, :k])) for k in ks]
         if kinds is not None:
-            table += [(name, "label", labels, k, *_same(kinds, rows, found[:, :k])) for k in ks]
+            table += [(name, "label", labels, k, *_same(kinds, rows, closest[:, :k])) for k in ks]
     for other, (_, neighbours) in true.items():
         table += [(RANDOM, "neighbor", other, k, k / (mdata.n_obs - 1), len(neighbours)) for k in ks]
     if kinds is not None:
@@ -265,18 +265,18 @@ def _nearest(space: np.ndarray, rows: np.ndarray, among: np.ndarray, k: int) -> 
     return among[nearest(space[among], space[rows], k, place[rows])]
 
 
-def _shared(found: np.ndarray, true: np.ndarray) -> tuple[float, int]:
+def _shared(neighbours: np.ndarray, true: np.ndarray) -> tuple[float, int]:
     """Return the mean share of neighbours that two sets (cells, k) have in common, and the number of cells."""
-    both = np.sort(np.concatenate([found, true], axis=1), axis=1)
-    return float((both[:, 1:] == both[:, :-1]).sum(axis=1).mean() / found.shape[1]), len(found)
+    both = np.sort(np.concatenate([neighbours, true], axis=1), axis=1)
+    return float((both[:, 1:] == both[:, :-1]).sum(axis=1).mean() / neighbours.shape[1]), len(neighbours)
 
 
-def _same(codes: np.ndarray, rows: np.ndarray, found: np.ndarray) -> tuple[float, int]:
+def _same(codes: np.ndarray, rows: np.ndarray, neighbours: np.ndarray) -> tuple[float, int]:
     """Return the mean share of neighbours with the cell's label, and the number of cells that have one."""
     labelled = codes[rows] >= 0
     if not labelled.any():
         return float("nan"), 0
-    return float((codes[found[labelled]] == codes[rows[labelled], None]).mean()), int(labelled.sum())
+    return float((codes[neighbours[labelled]] == codes[rows[labelled], None]).mean()), int(labelled.sum())
 
 
 def _same_at_random(codes: np.ndarray, rows: np.ndarray) -> tuple[float, int]:

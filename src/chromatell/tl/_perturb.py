@@ -133,12 +133,12 @@ def perturb(
     if motifs is None:
         model = _model(mdata, key, model)
     read = ATAC if motifs is None and model.reads_atac else RNA
-    there = mdata.obs_names.isin(modality(mdata, read).obs_names)  # a MuData may hold cells without expression
-    if not (there & (codes >= 0)).any():
+    present = mdata.obs_names.isin(modality(mdata, read).obs_names)  # a MuData may hold cells without expression
+    if not (present & (codes >= 0)).any():
         raise ChromatellError(
             f"No cell of mdata.mod[{read!r}] has a label in mdata.obs[{groupby!r}]. Name another column, groupby=..."
         )
-    rows = _draw(np.where(there, codes, -1), len(groups), n_cells, seed)
+    rows = _draw(np.where(present, codes, -1), len(groups), n_cells, seed)
     if motifs is None:
         data = _cells(mdata, model, read, rows, sets)
     else:
@@ -160,15 +160,15 @@ def perturb(
     table = []
     with progress("Perturbing", len(sets), "targets") as advance:
         for k, (name, members) in enumerate(sets.items()):
-            found = take_out(name, members)
+            change = take_out(name, members)
             for g, group in enumerate(groups):
                 here = of == g
-                n = int((found.had & here).sum())
+                n = int((change.had & here).sum())
                 if n:
-                    effect[k, g] = found.moved[here].mean(axis=0)
+                    effect[k, g] = change.moved[here].mean(axis=0)
                 said: dict[str, Any] = {"target": name, "group": group, "n_cells": int(here.sum()), "n_changed": n}
-                said["embedding"] = _shift(home, found.away, here)
-                table.append({**said, **_summary(effect[k, g], means, g, groups), **found.extra})
+                said["embedding"] = _shift(home, change.away, here)
+                table.append({**said, **_summary(effect[k, g], means, g, groups), **change.extra})
             advance(1)
     about = {"model": key, "family": model.family, "n_cells": n_cells, "seed": seed}
     columns = ["target", "group", "n_cells", "n_changed", "size", "embedding", "toward", "cosine"]

@@ -312,21 +312,23 @@ def _mapped(model: ChromatinModel, regions: Any, out: Any, top_k: Any) -> _Mappe
             "of them over with ctl.pp.match_regions(query, model).weights; or leave out= away."
         )
     try:
-        found = match_regions(regions, model)
+        region_map = match_regions(regions, model)
     except ChromatellError as error:
         raise ChromatellError(
             f"{error} A Dense model knows the regions that it was trained on; regions that were never measured need a "
             "model that reads sequence: XChrom, ctl.tl.xchrom(mdata), asked for by key='xchrom'."
         ) from error
-    if not found.matched.all():
-        lost = found.query[~found.matched]
+    if not region_map.matched.all():
+        lost = region_map.query[~region_map.matched]
         warn(
-            f"{len(lost):,} of {len(found.query):,} regions are covered by under half by the regions that the model "
-            f"predicts (such as {examples(lost)}) and are left out."
+            f"{len(lost):,} of {len(region_map.query):,} regions are covered by under half by the regions that the "
+            f"model predicts (such as {examples(lost)}) and are left out."
         )
-    weights = found.weights[found.matched]
+    weights = region_map.weights[region_map.matched]
     needed = np.unique(weights.indices)
-    return _Mapped(own[needed], found.query[found.matched], found.covered[found.matched], weights[:, needed])
+    return _Mapped(
+        own[needed], region_map.query[region_map.matched], region_map.covered[region_map.matched], weights[:, needed]
+    )
 
 
 def _read(data: Any) -> Any:

@@ -28,10 +28,10 @@ def predict_tracks(
     if bigwig is not None:  # before any work
         import_pybigtools()
         bigwig_files(bigwig, names, overwrite=overwrite)
-    found = with_prediction(_tracks(data, model, chroms), model, key, chroms=chroms, **options)
+    tracks = with_prediction(_tracks(data, model, chroms), model, key, chroms=chroms, **options)
     if bigwig is not None:
-        write(found, bigwig, names=names, overwrite=overwrite)
-    return found
+        write(tracks, bigwig, names=names, overwrite=overwrite)
+    return tracks
 
 
 def _tracks(data: Any, model: Any, chroms: Any) -> BinnedTracks:

@@ -127,13 +127,13 @@ def rank_regions(
     level = in_range(level, 0.5, 0.999, "level", whole=False)
     n_bootstrap = in_range(n_bootstrap, 2, 100_000, "n_bootstrap")
     seed = settings.resolve_seed(seed)
-    found = accessibility(mdata, key)
+    source = accessibility(mdata, key)
     codes, names = cell_labels(mdata, groupby)
     if split is not None:
         one_of(split, SPLITS, "split")
         codes = np.where(split_of(mdata, (split,)) == split, codes, -1)
-        if not found.measured:
-            refuse_trained(mdata, found.key, mdata.obs_names[codes >= 0], split)
+        if not source.measured:
+            refuse_trained(mdata, source.key, mdata.obs_names[codes >= 0], split)
     codes, names, enough = _with_cells(codes, names, groupby, split)
     chosen = _chosen(names, enough, groups, reference, groupby)
     samples, n_samples = _samples(mdata, sample_key, codes)
@@ -143,30 +143,30 @@ def rank_regions(
 
     rng = np.random.default_rng(seed)
     weights = cell_weights(codes, len(names), samples, n_bootstrap, rng)
-    wobble = None if found.measured else _wobble(mdata, found, codes, len(names))
+    wobble = None if source.measured else _wobble(mdata, source, codes, len(names))
     picks = None if wobble is None else rng.integers(len(wobble), size=n_bootstrap)
     at = None if reference == "rest" else names.index(reference)
     effects = group_effects(
-        found.values, codes, len(names), weights=weights, n_samples=n_samples, reference=at, wobble=wobble, picks=picks
+        source.values, codes, len(names), weights=weights, n_samples=n_samples, reference=at, wobble=wobble, picks=picks
     )
     measured = p = None
-    own = _measured(mdata, found)
+    own = _measured(mdata, source)
     if own is not None:
         measured = (
             effects
-            if found.measured
+            if source.measured
             else group_effects(own.values, codes, len(names), weights=weights[:0], reference=at)
         )
         p = _pvalues(mdata, own, codes, chosen, at, samples, test)
 
     table = pd.concat(
-        [_table(names[g], found.regions, effects, measured, p, g, level) for g in chosen],
+        [_table(names[g], source.regions, effects, measured, p, g, level) for g in chosen],
         ignore_index=True,
     )
     table["group"] = pd.Categorical(table["group"], categories=[names[g] for g in chosen])
-    table["region"] = pd.Categorical(table["region"], categories=found.regions)
+    table["region"] = pd.Categorical(table["region"], categories=source.regions)
     about: dict[str, Any] = {
-        "key": found.key,
+        "key": source.key,
         "groupby": groupby,
         "reference": reference,
         "resampled": "cells" if samples is None else "donors",
@@ -178,8 +178,8 @@ def rank_regions(
         "seed": seed,
     }
     written: dict[str, Any] = {"table": table, "settings": pd.DataFrame([about], index=["0"])}
-    if own is not None and not found.measured:
-        written["agreement"] = _agreement(table, own, found.regions, codes, names, chosen)
+    if own is not None and not source.measured:
+        written["agreement"] = _agreement(table, own, source.regions, codes, names, chosen)
     target = mdata.copy() if copy else mdata
     target.uns[UNS] = {**target.uns.get(UNS, {}), key_added: written}
     return target if copy else None
@@ -238,33 +238,33 @@ def _samples(mdata: MuData, sample_key: str | None, codes: np.ndarray) -> tuple[
     return np.where(of >= 0, np.searchsorted(present, of), -1), int(present.size)
 
 
-def _wobble(mdata: MuData, found: Accessibility, codes: np.ndarray, n_groups: int) -> np.ndarray | None:
+def _wobble(mdata: MuData, source: Accessibility, codes: np.ndarray, n_groups: int) -> np.ndarray | None:
     """Return log of each member's group means over their mean, (members, groups, regions), where there are members."""
-    if found.key not in model_keys(mdata):
-        logger.info("%r has no model in mdata: intervals are of resampled cells alone.", found.key)
+    if source.key not in model_keys(mdata):
+        logger.info("%r has no model in mdata: intervals are of resampled cells alone.", source.key)
         return None
-    model: Any = load(mdata, key=found.key)
+    model: Any = load(mdata, key=source.key)
     config = getattr(model, "network", None)
     if model.family != "dense" or getattr(config, "n_members", 1) < 2:
-        logger.info("%r has no members that could differ: intervals are of resampled cells alone.", found.key)
+        logger.info("%r has no members that could differ: intervals are of resampled cells alone.", source.key)
         return None
     if RNA not in mdata.mod:
         logger.info("There is no modality 'rna' for the members of %r to read: intervals are of resampled cells alone.",
-                    found.key)  # fmt: skip
+                    source.key)  # fmt: skip
         return None
     from chromatell.models.dense._draws import draws_of_sets
 
-    draws = draws_of_sets(model, mdata, found.regions, indicator(codes, n_groups))
+    draws = draws_of_sets(model, mdata, source.regions, indicator(codes, n_groups))
     means = np.log(np.clip(draws.means, 1e-9, None))
     return (means - means.mean(axis=0)).astype(np.float32)
 
 
-def _measured(mdata: MuData, found: Accessibility) -> Accessibility | None:
+def _measured(mdata: MuData, source: Accessibility) -> Accessibility | None:
     """Return measured accessibility of the same cells and regions, or None."""
-    if found.measured:
-        return found
+    if source.measured:
+        return source
     atac = mdata.mod.get(ATAC)
-    if atac is None or not found.regions.isin(atac.var_names).all():
+    if atac is None or not source.regions.isin(atac.var_names).all():
         return None
     if not atac.obs_names.equals(mdata.obs_names):
         logger.warning(
@@ -273,7 +273,7 @@ def _measured(mdata: MuData, found: Accessibility) -> Accessibility | None:
         )
         return None
     own = accessibility(mdata, ATAC)
-    return Accessibility(own.values[:, atac.var_names.get_indexer(found.regions)], found.regions, ATAC, True)
+    return Accessibility(own.values[:, atac.var_names.get_indexer(source.regions)], source.regions, ATAC, True)
 
 
 def _pvalues(

@@ -186,9 +186,9 @@ def _labels(mdata: MuData, key: str, option: str) -> pd.Series:
         if key in obs:
             values = obs[key].reindex(rna.obs_names).astype(object)
             return values.where(values.isna(), values.astype(str))
-    there = [*mdata.obs.columns, *(c for c in rna.obs.columns if c not in mdata.obs)]
+    columns = [*mdata.obs.columns, *(c for c in rna.obs.columns if c not in mdata.obs)]
     raise ChromatellError(
-        f"Did not find mdata.obs[{key!r}]; columns there: {names_there(there, key)}. Name one of them with "
+        f"Did not find mdata.obs[{key!r}]; columns there: {names_there(columns, key)}. Name one of them with "
         f"{option}=, or take the mean of all cells with {option}=None."
     )
 
@@ -308,9 +308,9 @@ def _named(regions: Regions) -> tuple[pd.Index, pd.DataFrame | None]:
 def _coordinates(names: pd.Index, table: pd.DataFrame | None, atac: Any, fasta: Any) -> pd.DataFrame:
     """Return the coordinates of regions that `atac` does not hold; their sequence comes from `fasta`."""
     if fasta is None:
-        there = "no mdata.mod['atac'] to look in" if atac is None else f"names there: {examples(atac.var_names)}"
+        hint = "no mdata.mod['atac'] to look in" if atac is None else f"names there: {examples(atac.var_names)}"
         raise ChromatellError(
-            f"{len(names)} regions (such as {examples(names)}) are not in mdata.mod['atac'] ({there}). Use its names, "
+            f"{len(names)} regions (such as {examples(names)}) are not in mdata.mod['atac'] ({hint}). Use its names, "
             "or name the genome to read their sequence from: fasta='genome.fa'."
         )
     table = parse_regions(names) if table is None else table

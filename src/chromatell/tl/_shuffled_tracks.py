@@ -21,6 +21,6 @@ def shuffled_inputs(tracks: BinnedTracks, model: Any, piece: int, seed: np.rando
         order = np.random.default_rng(stream).permutation(len(whole))
         moved[:, whole.ravel()] = moved[:, whole[order].ravel()]
         values[chrom] = moved
-    found = BinnedTracks(values, tracks.table.loc[names], bin_size=tracks.bin_size, chrom_sizes=tracks.chrom_sizes)
-    found.masks = tracks.masks
-    return found
+    inputs = BinnedTracks(values, tracks.table.loc[names], bin_size=tracks.bin_size, chrom_sizes=tracks.chrom_sizes)
+    inputs.masks = tracks.masks
+    return inputs

@@ -54,9 +54,9 @@ def replaceable(mdata: MuData, key: str, family: str) -> None:
     if key not in prediction_keys(mdata):
         return
     provenance = mdata.mod[ATAC_PRED].uns.get(UNS, {}).get(PROVENANCE, {}).get(key, {})
-    found = str(provenance.get("family", "unknown"))
-    if found != family:
+    stored = str(provenance.get("family", "unknown"))
+    if stored != family:
         raise ChromatellError(
-            f"mdata.mod['atac_pred'] already holds {key!r}, of family {found!r}, which would be lost. Choose another "
+            f"mdata.mod['atac_pred'] already holds {key!r}, of family {stored!r}, which would be lost. Choose another "
             "key."
         )

@@ -125,13 +125,13 @@ def tf_activity(
     model = sequence_model(mdata, key, model)
     expression = modality(mdata, RNA)
     _check_key(mdata, expression, key_added)
-    found = _motifs(motifs, expression, model.sequence_length, release)
+    pwms = _motifs(motifs, expression, model.sequence_length, release)
     seed = settings.resolve_seed(seed)
     backgrounds = _backgrounds(mdata, model, n_backgrounds, np.random.default_rng(seed))
 
-    shifts = _shifts(model, found, backgrounds, site, seed)  # (factors, backgrounds, K)
+    shifts = _shifts(model, pwms, backgrounds, site, seed)  # (factors, backgrounds, K)
     mean = shifts.mean(axis=1)
-    names = list(found)
+    names = list(pwms)
     activity = model.cell_vectors(mdata, depth="fixed") @ mean.T  # (cells, factors)
     if standardise:
         activity = _standardised(activity, names)
@@ -168,21 +168,21 @@ def _check_key(mdata: MuData, rna: AnnData, key: str) -> None:
 
 def _motifs(motifs: Motifs | None, rna: AnnData, length: int, release: str | None) -> dict[str, np.ndarray]:
     if motifs is None:
-        found = vertebrate_motifs(rna.var_names, release=release)
-        if not found:
+        pwms = vertebrate_motifs(rna.var_names, release=release)
+        if not pwms:
             raise ChromatellError(
                 f"None of the {rna.n_vars} genes of mdata.mod['rna'] (such as {examples(rna.var_names)}) is a factor "
                 "with a motif in JASPAR. Name motifs: motifs=['CTCF', 'SPI1'], or rename the genes to symbols."
             )
-        logger.info("%d factors of JASPAR are among the genes.", len(found))
+        logger.info("%d factors of JASPAR are among the genes.", len(pwms))
     else:
-        found = read_motifs(motifs, release=release)
-    too_long = [name for name, pwm in found.items() if len(pwm) > length]
+        pwms = read_motifs(motifs, release=release)
+    too_long = [name for name, pwm in pwms.items() if len(pwm) > length]
     if too_long:
         raise ChromatellError(
             f"The motifs {examples(too_long)} are longer than the {length} bases that the model reads. Leave them out."
         )
-    return found
+    return pwms
 
 
 def _backgrounds(mdata: MuData, model: Any, n: int, rng: np.random.Generator) -> np.ndarray:

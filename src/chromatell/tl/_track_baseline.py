@@ -36,10 +36,10 @@ def track_baseline(
     values = {}
     fitter.check(kind)
     fitted = shared(client, (fitter, kind), _fitted)
-    found = in_order(client, TrackBaselines.predict, ((fitted, kind, chrom) for chrom in tracks.chroms))
+    predictions = in_order(client, TrackBaselines.predict, ((fitted, kind, chrom) for chrom in tracks.chroms))
     with progress("Predicting", total=len(tracks.chroms), unit="chromosomes") as advance:
         for chrom in tracks.chroms:
-            values[chrom] = next(found)
+            values[chrom] = next(predictions)
             advance(1)
     (chosen,) = in_order(client, _chosen, [(fitted, kind)])
     described = tracks.table.loc[fitter.targets]

@@ -71,7 +71,7 @@ class VariantWindows(ABC):
                 "The null distribution is drawn from training regions, and mdata.mod['atac'] has none. Leave it out: "
                 "n_null=0."
             )
-        context, found = self.context(variants), []
+        context, drawn = self.context(variants), []
         alleles = [(encode(r), encode(a)) for r, a in zip(variants["ref"], variants["alt"], strict=True)]
         waiting = rng.integers(len(variants), size=n)
         for _ in range(_TRIES):
@@ -93,17 +93,17 @@ class VariantWindows(ABC):
                 if (here == N).any() or np.array_equal(here, new):
                     failed.append(i)
                     continue
-                found.append({"ref": _text(here), "alt": _text(new), **self.random_variant(int(row), place, like)})
+                drawn.append({"ref": _text(here), "alt": _text(new), **self.random_variant(int(row), place, like)})
             waiting = np.array(failed, dtype=np.int64)
             if not waiting.size:
                 break
-        if not found:
+        if not drawn:
             raise ChromatellError("No training region holds a base like those of the variants. Leave it out: n_null=0.")
-        return pd.DataFrame(found)
+        return pd.DataFrame(drawn)
 
     def regions_at(self, variants: pd.DataFrame, table: pd.DataFrame) -> np.ndarray:
         """Return the region that holds each variant, of several the one whose middle is nearest; -1 where none."""
-        found = np.full(len(variants), -1, dtype=np.int64)
+        regions = np.full(len(variants), -1, dtype=np.int64)
         chroms, own = normalise_chrom(variants[CHROM]).to_numpy(), normalise_chrom(table[CHROM]).to_numpy()
         at, ends = variants["at"].to_numpy(), variants["at"].to_numpy() + variants["ref"].str.len().to_numpy()
         for chrom in pd.unique(chroms):
@@ -118,17 +118,17 @@ class VariantWindows(ABC):
                 holds = (start[near] <= at[i]) & (ends[i] <= end[near])
                 if holds.any():
                     distance = np.abs((start[near] + end[near]) // 2 - at[i])
-                    found[i] = rows[near][np.argmin(np.where(holds, distance, np.iinfo(np.int64).max))]
-        return found
+                    regions[i] = rows[near][np.argmin(np.where(holds, distance, np.iinfo(np.int64).max))]
+        return regions
 
-    def misfits(self, variants: pd.DataFrame, bad: np.ndarray, found: list[str], where: str) -> None:
+    def misfits(self, variants: pd.DataFrame, bad: np.ndarray, held: list[str], where: str) -> None:
         """Raise where REF is not what the sequence holds."""
         if not bad.any():
             return
         rows = np.flatnonzero(bad)
         shown = [
             f"{variants[CHROM].iloc[i]}:{variants['pos'].iloc[i]} REF {variants['ref'].iloc[i][:20]}, "
-            f"found {found[i][:40] or 'nothing'}"
+            f"found {held[i][:40] or 'nothing'}"
             for i in rows[:3]
         ]
         raise ChromatellError(
@@ -171,17 +171,17 @@ class GenomeWindows(VariantWindows):
         variants = variants.assign(contig=names[number])[keep].reset_index(drop=True)
         if variants.empty:
             raise ChromatellError(f"No variant is left whose alleles have up to {self.middle} bases.")
-        found = [
+        held = [
             _text(self.genome.fetch(c, p, p + len(r)))
             for c, p, r in zip(variants["contig"], variants["at"], variants["ref"], strict=True)
         ]
-        bad = np.array([_differs(r, f) for r, f in zip(variants["ref"], found, strict=True)])
+        bad = np.array([_differs(r, h) for r, h in zip(variants["ref"], held, strict=True)])
         length = np.array(lengths)[number[keep]]
         beyond = variants["at"].to_numpy() + variants["ref"].str.len().to_numpy() > length
         for i in np.flatnonzero(beyond):
-            found[i] = f"the end of {variants['contig'].iloc[i]}, at {length[i]:,}"
+            held[i] = f"the end of {variants['contig'].iloc[i]}, at {length[i]:,}"
         bad |= beyond
-        self.misfits(variants, bad, found, self.genome.path.name)
+        self.misfits(variants, bad, held, self.genome.path.name)
         region = np.full(len(variants), "", dtype=object)
         if self.table is not None:
             rows = self.regions_at(variants, self.table)
@@ -262,12 +262,12 @@ class RegionWindows(VariantWindows):
         variants, row = variants[row >= 0].reset_index(drop=True), row[row >= 0]
         place = variants["at"].to_numpy() - self.windows[START].to_numpy()[row]
         variants = variants.assign(region=self.names.to_numpy(dtype=object)[row], row=row, place=place)
-        found = [
+        held = [
             _text(self.tokens[r, p : p + len(ref)])
             for r, p, ref in zip(row, variants["place"], variants["ref"], strict=True)
         ]
-        bad = np.array([_differs(r, f) for r, f in zip(variants["ref"], found, strict=True)])
-        self.misfits(variants, bad, found, "the stored sequence")
+        bad = np.array([_differs(r, h) for r, h in zip(variants["ref"], held, strict=True)])
+        self.misfits(variants, bad, held, "the stored sequence")
         return variants
 
     def pairs(self, variants: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
@@ -307,9 +307,9 @@ def _text(tokens: np.ndarray) -> str:
     return "".join(ALPHABET[t] for t in tokens)
 
 
-def _differs(ref: str, found: str) -> bool:
+def _differs(ref: str, held: str) -> bool:
     """Return whether two intervals differ at a base that both know."""
-    return len(ref) != len(found) or any(r != f and "N" not in (r, f) for r, f in zip(ref, found, strict=True))
+    return len(ref) != len(held) or any(r != h and "N" not in (r, h) for r, h in zip(ref, held, strict=True))
 
 
 def _loci(variants: pd.DataFrame, chrom: str = CHROM, position: str = "pos") -> Any:

@@ -105,8 +105,8 @@ def _split(data: AnnData | MuData, atac: AnnData) -> np.ndarray:
             "a MuData that was split? Then ctl.tl.evaluate(mdata, pairs='completion'), or copy it: "
             f"adata.obs[{SPLIT!r}] = mdata.obs[{SPLIT!r}]."
         )
-    found = pd.Series(split_of(data), index=data.obs_names)
-    return found.reindex(atac.obs_names).to_numpy(dtype=object)
+    split = pd.Series(split_of(data), index=data.obs_names)
+    return split.reindex(atac.obs_names).to_numpy(dtype=object)
 
 
 def reading_models(data: AnnData | MuData, models: str | Sequence[str] | Mapping[str, Any] | None) -> dict[str, Any]:
@@ -124,12 +124,12 @@ def reading_models(data: AnnData | MuData, models: str | Sequence[str] | Mapping
         There is none, a name is not there, or one that was named does not read open bins.
     """
     if isinstance(models, Mapping):
-        found = {str(k): m if isinstance(m, ChromatinModel) else load(m) for k, m in models.items()}
+        loaded = {str(k): m if isinstance(m, ChromatinModel) else load(m) for k, m in models.items()}
     else:
         names = model_keys(data) if models is None else [models] if isinstance(models, str) else list(models)
-        found = {name: load(data, key=name) for name in dict.fromkeys(names)}
-    others = [name for name, model in found.items() if not model.reads_atac]
-    reading = {name: model for name, model in found.items() if name not in others}
+        loaded = {name: load(data, key=name) for name in dict.fromkeys(names)}
+    others = [name for name, model in loaded.items() if not model.reads_atac]
+    reading = {name: model for name, model in loaded.items() if name not in others}
     if others and (models is not None or not reading):
         raise ChromatellError(
             f"The models {examples(others)} do not read a cell's own open bins: they predict from a context, and are "

@@ -172,8 +172,8 @@ class BinTask(Task):
         """Yield removed bins, labels, embeddings."""
         yield from self._made
 
-    def _compared(self, kind: str, scored: Any, validation: Any, found: list[Predictor], views: Any) -> Comparison:
-        return Comparison(kind, {"pairs": kind}, scored, validation, found, views, self._stream("draw"))
+    def _compared(self, kind: str, scored: Any, validation: Any, predictors: list[Predictor], views: Any) -> Comparison:
+        return Comparison(kind, {"pairs": kind}, scored, validation, predictors, views, self._stream("draw"))
 
     # ---- shared parts
 
@@ -190,9 +190,9 @@ class BinTask(Task):
         def of(name: str) -> Callable[..., Any]:
             return lambda *where: baseline(name, *where)
 
-        found = [Predictor(name, predict, uses_target_assay=True) for name, predict in models.items()]
+        of_models = [Predictor(name, predict, uses_target_assay=True) for name, predict in models.items()]
         wanted = [k for k in BASELINES_OF[kind] if k in self.baselines]
-        return found + [Predictor(k, of(k), is_baseline=True, uses_target_assay=True) for k in wanted]
+        return of_models + [Predictor(k, of(k), is_baseline=True, uses_target_assay=True) for k in wanted]
 
     @cached_property
     def _binarized(self) -> sp.csr_matrix:
@@ -245,8 +245,8 @@ class BinTask(Task):
             own = np.where(np.isin(rows, self.train), np.searchsorted(self.train, rows), -1)
             return self._fitted.predict(kind, seen, self.cols, own=own)
 
-        found = self._predictors({name: of(m) for name, m in self.models.items()}, COMPLETION, baseline)
-        if not found:
+        predictors = self._predictors({name: of(m) for name, m in self.models.items()}, COMPLETION, baseline)
+        if not predictors:
             return None
         rows = self._thinned(self.rows, self.request.split)
         binarized = self._binarized if rows.size == self.rows.size else self.cells.binarized(rows)
@@ -256,7 +256,7 @@ class BinTask(Task):
         if self.val.size and self._validation[2].nnz:
             rows, seen, removed = self._validation
             validation = self._pairs(rows, seen, removed, np.zeros((0, rows.size), dtype=np.float32))
-        return self._compared(COMPLETION, scored, validation, found, self.views)
+        return self._compared(COMPLETION, scored, validation, predictors, self.views)
 
     def _pairs(self, rows: np.ndarray, seen: sp.csr_matrix, removed: sp.csr_matrix, weights: np.ndarray) -> RemovedBins:
         depth = true_depth(self.cells.atac, self.request.depth_key)[rows]
@@ -277,10 +277,10 @@ class BinTask(Task):
             logger.info("%d of %d cells have too few open bins to remove one: left out of per-cell scores only.",
                         without, n_open.size)  # fmt: skip
         if "depth_matched" in self.views and self.request.labels is not None:
-            found = self.cells.labels(self.request.labels)
-            if found is not None and scored.rows.size == self.rows.size:
+            labels = self.cells.labels(self.request.labels)
+            if labels is not None and scored.rows.size == self.rows.size:
                 instead = "read the AUROC per cell beside the depth-matched one"
-                warn_of_confounding(found[self.rows], scored.depth, instead)
+                warn_of_confounding(labels[self.rows], scored.depth, instead)
 
     # ---- labels
 
@@ -321,18 +321,18 @@ class BinTask(Task):
             return predict
 
         models = {name: of(tables) for name, (_, tables) in self._said.items() if tables}
-        found = self._predictors(models, LABELS, baseline)
-        if not scored or not found:
+        predictors = self._predictors(models, LABELS, baseline)
+        if not scored or not predictors:
             return None
-        return self._compared(LABELS, Labels(scored), Labels(validation) if validation else None, found, (LABELS,))
+        return self._compared(LABELS, Labels(scored), Labels(validation) if validation else None, predictors, (LABELS,))
 
-    def _label_problem(self, key: str, found: np.ndarray | None) -> str:
+    def _label_problem(self, key: str, column: np.ndarray | None) -> str:
         """Return what a column lacks, '' where nothing; cells of labels that no training cell has are counted."""
-        if found is None:
+        if column is None:
             return f"there is no column {key!r} in obs"
-        seen, asked = ({found[r] for r in rows if found[r] is not None} for rows in (self.train, self.rows))
+        seen, asked = ({column[r] for r in rows if column[r] is not None} for rows in (self.train, self.rows))
         if not asked or len(seen) < 2:
-            n = sum(found[r] is not None for r in self.rows)
+            n = sum(column[r] is not None for r in self.rows)
             return (
                 f"obs[{key!r}] names {len(seen)} label in the training cells and {n} of the {self.request.split!r} "
                 "cells; two labels and a cell are needed"
@@ -346,11 +346,11 @@ class BinTask(Task):
 
     def _embedding(self) -> Comparison | None:
         key = self.request.labels
-        found = None if key is None else self.cells.labels(key)
-        if key is None or found is None:
+        labels = None if key is None else self.cells.labels(key)
+        if key is None or labels is None:
             self._leave_out(EMBEDDING, f"there is no column {key!r} in obs; name one with labels=")
             return None
-        codes = label_codes(found)[0]
+        codes = label_codes(labels)[0]
         rows = self.rows[codes[self.rows] >= 0]
         if rows.size > _MOST_CELLS:
             logger.info("Embeddings: %d of %d cells, drawn at random.", _MOST_CELLS, rows.size)

@@ -199,13 +199,13 @@ class CellTask(Task):
 
         Where there are more than 2,000 cells, 2,000 are drawn at random.
         """
-        found = self.splits.block(kind, VAL, np.arange(len(self.regions)))
-        rows = block.rows if kind == CROSS_REGION else found.rows
+        validation = self.splits.block(kind, VAL, np.arange(len(self.regions)))
+        rows = block.rows if kind == CROSS_REGION else validation.rows
         if rows.size > _CHOSEN_ON:
             rows = np.sort(np.random.default_rng(self._seed).choice(rows, _CHOSEN_ON, replace=False))
         if kind not in HELD_OUT:
             return Block(rows, block.cols)
-        return thinned(Block(rows, found.cols), kind, self.request.max_regions, self._rng[kind][0])
+        return thinned(Block(rows, validation.cols), kind, self.request.max_regions, self._rng[kind][0])
 
     # ---- predictors
 
@@ -250,8 +250,8 @@ class CellTask(Task):
             self._ridges = {name: fitted_predictor(f, KIND, cols) for name, f in fitters.items()}
         if every:
             wanted.sort(key=list(BASELINES).index)
-        found = [self._baseline(fitter, kind, cols, kind in seen, kind in unseen) for kind in wanted]
-        return [p for p in found if p is not None]
+        predictors = [self._baseline(fitter, kind, cols, kind in seen, kind in unseen) for kind in wanted]
+        return [p for p in predictors if p is not None]
 
     def _baseline(
         self, fitter: BaselineFitter, kind: str, cols: np.ndarray, seen: bool, unseen: bool

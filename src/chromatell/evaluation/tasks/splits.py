@@ -171,12 +171,12 @@ def check_label_column(data: Any, key: str | None) -> None:
     if key in (None, "cell_type") or not isinstance(data, MuData | AnnData):
         return
     mods = data.mod if isinstance(data, MuData) else {}
-    there = [*data.obs, *(c for name, a in mods.items() for one in a.obs for c in (one, f"{name}:{one}"))]
-    if key not in there:
+    columns = [*data.obs, *(c for name, a in mods.items() for one in a.obs for c in (one, f"{name}:{one}"))]
+    if key not in columns:
         name = "mdata" if mods else "adata"
         raise ChromatellError(
             f"labels={key!r} is no column of {name}.obs; columns there: "
-            f"{names_there(dict.fromkeys(c for c in there if ':' not in c), key)}. Name one of them, or leave "
+            f"{names_there(dict.fromkeys(c for c in columns if ':' not in c), key)}. Name one of them, or leave "
             "labels= out."
         )
 

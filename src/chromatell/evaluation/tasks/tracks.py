@@ -100,14 +100,14 @@ class TrackTask(Task):
         given = self.request.options.get("resolutions")
         if given is None:
             given = (size, *(r for r in RESOLUTIONS if r > size and r % size == 0 and block % r == 0))
-        found = tuple(sorted({in_range(r, 1, block, "resolutions") for r in given}))
-        if not found or any(r % size or block % r for r in found) or block % size:
+        resolutions = tuple(sorted({in_range(r, 1, block, "resolutions") for r in given}))
+        if not resolutions or any(r % size or block % r for r in resolutions) or block % size:
             raise ChromatellError(
                 f"resolutions={tuple(given)} must be multiples of the bin size ({size} bp) that divide "
                 f"block={block:,} bp, itself a multiple. Try resolutions={(size, 20 * size, 200 * size)} and "
                 f"block={20_000 * size}."
             )
-        return block, found
+        return block, resolutions
 
     def _checked_thresholds(self, tracks: BinnedTracks) -> dict[str, float]:
         if PEAKS not in self.views and "threshold" in self.request.options:
@@ -125,14 +125,14 @@ class TrackTask(Task):
         """Return the chromosomes with bins to score."""
         tracks, split, regions = self.tracks, self.request.split, self.request.regions
         asked = tracks.chroms if regions is None else listed(regions)
-        found = [c for c in asked if tracks.usable(c, split).any()]
-        if not found:
+        chroms = [c for c in asked if tracks.usable(c, split).any()]
+        if not chroms:
             how = "are split otherwise" if tracks.splits else "are not split, which makes all of them 'train'"
             raise ChromatellError(
                 f"No usable bin of {examples(asked)} is {split!r}: the bins {how}. Run ctl.pp.split_regions(tracks, "
                 "by='blocks'), or score another part: split='train'."
             )
-        return found
+        return chroms
 
     def _stored(self, tracks: BinnedTracks) -> list[Predictor]:
         """Return the stored predictions asked for, none of which was trained on the bins to score."""
@@ -215,9 +215,9 @@ class TrackTask(Task):
 
     def _choosing(self, target: str, stream: np.random.SeedSequence) -> TrackBins:
         """Return the bins that choose; of a target that no validation bin knows, training bins, with a warning."""
-        found = self._bins(target, self._chosen_on, self._chosen_in, 0, stream)
-        if found.peak.size or not any(self.tracks.usable(c, TRAIN).any() for c in self.tracks.chroms):
-            return found
+        bins = self._bins(target, self._chosen_on, self._chosen_in, 0, stream)
+        if bins.peak.size or not any(self.tracks.usable(c, TRAIN).any() for c in self.tracks.chroms):
+            return bins
         training = self._bins(target, _enough(self.tracks, TRAIN), TRAIN, 0, stream)
         if training.peak.size:
             warn(
@@ -239,18 +239,18 @@ def stored_predictors(tracks: BinnedTracks, targets: list[str]) -> list[Predicto
     predicted = tracks.names_of(role=PREDICTION)
     entries: dict[str, Mapping[str, Any]] = dict(tracks.uns.get(UNS, {}).get(PREDICTIONS, {}))
     known = {name for said in entries.values() for name in said.get("tracks", [])}
-    found = []
+    predictors = []
     for key, said in entries.items():
         of = _matches(tracks, targets, [n for n in said.get("tracks", []) if n in predicted])
         if of:
             oracle = bool(said.get(USES_TARGET_ASSAY, False))
-            found.append(_stored(tracks, key, of, said.get("family") == BASELINE, oracle))
+            predictors.append(_stored(tracks, key, of, said.get("family") == BASELINE, oracle))
     loose: dict[str, dict[str, str]] = {}
     for name in predicted:
         if name not in known:
             for target, track in _matches(tracks, targets, [name]).items():
                 loose.setdefault(name.removeprefix(f"{target}_"), {})[target] = track
-    return found + [_stored(tracks, key, of) for key, of in loose.items() if key not in entries]
+    return predictors + [_stored(tracks, key, of) for key, of in loose.items() if key not in entries]
 
 
 def _of_no_target(tracks: BinnedTracks, asked: list[str]) -> dict[str, str]:
@@ -260,17 +260,17 @@ def _of_no_target(tracks: BinnedTracks, asked: list[str]) -> dict[str, str]:
     entries: dict[str, Mapping[str, Any]] = dict(tracks.uns.get(UNS, {}).get(PREDICTIONS, {}))
     own = {key: [n for n in said.get("tracks", []) if n in predicted] for key, said in entries.items()}
     own |= {n: [n] for n in predicted if not any(n in names for names in own.values())}
-    found = {}
+    messages = {}
     for key, names in own.items():
         if names and not _matches(tracks, targets, names):
             target = nearest(names[0], targets) or targets[0]
-            there, meant = (tracks.table.loc[n, [ASSAY, SAMPLE]].tolist() for n in (names[0], target))
-            found[key] = (
-                f"{key!r} predicts none of the targets: assay and sample of {names[0]!r} are {there}, those of "
+            stated, meant = (tracks.table.loc[n, [ASSAY, SAMPLE]].tolist() for n in (names[0], target))
+            messages[key] = (
+                f"{key!r} predicts none of the targets: assay and sample of {names[0]!r} are {stated}, those of "
                 f"{target!r} are {meant}. Where both are the same, say so: tracks.table.loc[{names[0]!r}, "
                 f"['assay', 'sample']] = {meant}."
             )
-    return found
+    return messages
 
 
 def _stored(
@@ -314,20 +314,20 @@ def _inside(tracks: BinnedTracks, within: Any) -> BinnedTracks:
     """Return the same tracks of which bins outside of some regions are masked."""
     inside = {c: np.zeros(tracks.n_bins_of(c), dtype=np.uint8) for c in tracks.chroms}
     mark_regions(inside, tracks, within, 1, "within")
-    found = tracks.select()
-    found.masks = {
+    masked = tracks.select()
+    masked.masks = {
         c: np.where(inside[c] > 0, tracks.masks.get(c, np.uint8(0)), OUTSIDE).astype(np.uint8) for c in tracks.chroms
     }
-    return found
+    return masked
 
 
 def _enough(tracks: BinnedTracks, split: str) -> list[str]:
     """Return chromosomes of a part, from the shortest, until they hold enough bins to choose on."""
     counts = {c: int(tracks.usable(c, split).sum()) for c in tracks.chroms}
-    found: list[str] = []
+    chroms: list[str] = []
     for chrom in sorted((c for c in counts if counts[c]), key=lambda c: counts[c]):
-        if sum(counts[c] for c in found) < _MOST:
-            found.append(chrom)
-    if not found:
+        if sum(counts[c] for c in chroms) < _MOST:
+            chroms.append(chrom)
+    if not chroms:
         raise ChromatellError("No usable bin is 'val' or 'train'. Run ctl.pp.split_regions(tracks, by='blocks').")
-    return sorted(found, key=tracks.chroms.index)
+    return sorted(chroms, key=tracks.chroms.index)

@@ -117,12 +117,12 @@ class Pairs(Truth):
     def histograms(self, prediction: Prediction) -> list[Histograms]:
         """Return the binned pairs under the resampled cells, and under the resampled regions; made once."""
         if prediction.histograms is None:
-            p, found = prediction.values, []
+            p, histograms = prediction.values, []
             if self.cells_resampled:
-                found.append(Histograms.fit(self.truth, p, self.cell_weights, left_out=self.left_out))
+                histograms.append(Histograms.fit(self.truth, p, self.cell_weights, left_out=self.left_out))
             if self.regions_resampled:
-                found.append(Histograms.fit(self.by_region.T, p.T, self.region_weights))
-            prediction.histograms = found
+                histograms.append(Histograms.fit(self.by_region.T, p.T, self.region_weights))
+            prediction.histograms = histograms
         return prediction.histograms
 
     def over_pairs(self, prediction: Prediction) -> OverPairs:
@@ -134,8 +134,8 @@ class Pairs(Truth):
             if prediction.is_probability and self.left_out is None:
                 reliability = ordered.reliability(calibration.mass_edges(p, N_RELIABILITY, ordered.ranked))
             prediction.over_pairs = OverPairs(*ordered.areas(), p.size, ordered.pr_curve(ranking.N_POINTS), reliability)
-        found: OverPairs = prediction.over_pairs
-        return found
+        over_pairs: OverPairs = prediction.over_pairs
+        return over_pairs
 
     def change(self, *parts: np.ndarray | None) -> np.ndarray | None:
         """Return the sum of the changes under resampled cells and under resampled regions; None without either."""
@@ -146,27 +146,29 @@ class Pairs(Truth):
 @view("overall", of="pairs", own_bins=True)
 def overall(pairs: Pairs, prediction: Prediction) -> Found:
     """All pairs: AUROC, AP and ``(AP - p) / (1 - p)`` at prevalence p."""
-    found = pairs.over_pairs(prediction)
+    over_pairs = pairs.over_pairs(prediction)
     d_area = d_ap = d_normalised = None
     prevalence = pairs.prevalence
     if binned := pairs.histograms(prediction):
         d_area, d_ap, d_prevalence = np.sum([h.ranking_change() for h in binned], axis=0)
-        moved = ranking.normalised_ap(found.ap + d_ap, prevalence + d_prevalence)
-        d_normalised = moved - ranking.normalised_ap(found.ap, prevalence)
-    yield Score("overall", "auroc", found.auroc, found.n, d_area)
-    yield Score("overall", "ap", found.ap, found.n, d_ap)
+        moved = ranking.normalised_ap(over_pairs.ap + d_ap, prevalence + d_prevalence)
+        d_normalised = moved - ranking.normalised_ap(over_pairs.ap, prevalence)
+    yield Score("overall", "auroc", over_pairs.auroc, over_pairs.n, d_area)
+    yield Score("overall", "ap", over_pairs.ap, over_pairs.n, d_ap)
     if pairs.left_out is None:
-        yield Score("overall", "normalised_ap", ranking.normalised_ap(found.ap, prevalence), found.n, d_normalised)
-    yield Curve("pr", found.pr)
+        yield Score(
+            "overall", "normalised_ap", ranking.normalised_ap(over_pairs.ap, prevalence), over_pairs.n, d_normalised
+        )
+    yield Curve("pr", over_pairs.pr)
 
 
 @view("per_cell", of="pairs", own_bins=True)
 def per_cell(pairs: Pairs, prediction: Prediction) -> Found:
     """Over regions, mean over the cells with both classes: AUROC and AP."""
     p = prediction.values
-    found = ranking.auroc_and_ap(pairs.truth, p, axis=1) if pairs.left_out is None else _in_each_cell(pairs, p)
-    yield Curve("per_cell", found[0].astype(np.float32))
-    for metric, values, by_cell in zip(("auroc", "ap"), found, (region_auroc, region_ap), strict=True):
+    areas = ranking.auroc_and_ap(pairs.truth, p, axis=1) if pairs.left_out is None else _in_each_cell(pairs, p)
+    yield Curve("per_cell", areas[0].astype(np.float32))
+    for metric, values, by_cell in zip(("auroc", "ap"), areas, (region_auroc, region_ap), strict=True):
         held = np.isfinite(values)
         over_cells = mean_change(values, pairs.cell_weights) if pairs.cells_resampled else None
         over_regions = None
@@ -180,13 +182,13 @@ def per_cell(pairs: Pairs, prediction: Prediction) -> Found:
 def _in_each_cell(pairs: Pairs, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return AUROC and AP of each cell over the bins that were not left out."""
     seen, removed = sp.csr_matrix(pairs.left_out), pairs.truth
-    found = np.full((len(p), 2), np.nan)
+    areas = np.full((len(p), 2), np.nan)
     for i in range(len(p)):
         kept, truth = np.ones(p.shape[1], dtype=bool), np.zeros(p.shape[1], dtype=bool)
         kept[seen.indices[seen.indptr[i] : seen.indptr[i + 1]]] = False
         truth[removed.indices[removed.indptr[i] : removed.indptr[i + 1]]] = True
-        found[i] = ranking.auroc_and_ap(truth[kept], p[i, kept])
-    return found[:, 0], found[:, 1]
+        areas[i] = ranking.auroc_and_ap(truth[kept], p[i, kept])
+    return areas[:, 0], areas[:, 1]
 
 
 @view("per_region", of="pairs")
@@ -204,12 +206,12 @@ def depth_matched(pairs: Pairs, prediction: Prediction) -> Found:
     """Per region, AUROC over pairs of cells whose true depths differ by at most 3%; over the `top` regions."""
     p, by_cell = prediction.values, pairs.cells_resampled
     regions, strata = views.most_open(pairs.every_open(), pairs.top), views.depth_strata(pairs.depth)
-    found = region_auroc(
+    area = region_auroc(
         pairs.by_region, p, strata, by_size=True, left_out=pairs.left_out, regions=regions, influence=by_cell
     )
     if pairs.left_out is None:
-        yield Curve("depth_matched", found.score, stored=False)
-    yield _mean_over_regions(pairs, "depth_matched", "auroc", found)
+        yield Curve("depth_matched", area.score, stored=False)
+    yield _mean_over_regions(pairs, "depth_matched", "auroc", area)
 
 
 @view("within_type", of="pairs", needs=["labels"])
@@ -228,8 +230,8 @@ def _stratified(pairs: Pairs, prediction: Prediction, name: str, depth: np.ndarr
     strata = views.type_strata(_labels(pairs), depth, min_cells=MIN_TYPE_CELLS)
     regions = views.most_open(pairs.by_region, pairs.top)
     p, by_cell = prediction.values, pairs.cells_resampled
-    found = region_auroc(pairs.by_region, p, strata, by_size=depth is not None, regions=regions, influence=by_cell)
-    return _mean_over_regions(pairs, name, "auroc", found)
+    area = region_auroc(pairs.by_region, p, strata, by_size=depth is not None, regions=regions, influence=by_cell)
+    return _mean_over_regions(pairs, name, "auroc", area)
 
 
 @view("profile", of="pairs", needs=["labels"])
@@ -316,8 +318,8 @@ def self_expected(pairs: Pairs, prediction: Prediction) -> Found:
         inner.add(function(fake, Prediction(prediction.name, p)))
     for name in DRAWN:
         for metric in ("auroc", "ap") if name == "overall" else ("auroc",):
-            found = inner[name, metric]
-            yield Score("self_expected", f"{name}_{metric}", found.value, found.n)
+            score = inner[name, metric]
+            yield Score("self_expected", f"{name}_{metric}", score.value, score.n)
 
 
 def _mean_over_regions(pairs: Pairs, name: str, metric: str, scores: RegionScores) -> Score:

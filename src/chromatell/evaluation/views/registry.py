@@ -87,9 +87,9 @@ class Scores:
     curves: dict[str, np.ndarray] = field(default_factory=dict)
     columns: dict[str, np.ndarray] = field(default_factory=dict)
 
-    def add(self, found: Iterable[Score | Curve]) -> Scores:
+    def add(self, entries: Iterable[Score | Curve]) -> Scores:
         """Take what a view found."""
-        for one in found:
+        for one in entries:
             if isinstance(one, Curve):
                 (self.curves if one.stored else self.columns)[one.name] = one.values
             else:
@@ -168,14 +168,14 @@ def view_names(of: str, *, needs: str | None = None, own_bins: bool = False) -> 
 
     With `needs`, of those that need this; with `own_bins`, of those in which removed bins are scored.
     """
-    found = [v for v in VIEWS.values() if v.of == of and (v.own_bins or not own_bins)]
-    return tuple(v.name for v in found if needs is None or needs in v.needs)
+    views = [v for v in VIEWS.values() if v.of == of and (v.own_bins or not own_bins)]
+    return tuple(v.name for v in views if needs is None or needs in v.needs)
 
 
 def chooses(of: str, score: Score) -> bool:
     """Return whether a baseline may be chosen by a score: one that says which prediction is better, over everything."""
-    found = VIEWS.get((of, score.view))
-    apart = found is not None and (found.aside is None or score.metric in found.aside)
+    registered = VIEWS.get((of, score.view))
+    apart = registered is not None and (registered.aside is None or score.metric in registered.aside)
     return not apart and score.chrom in ("", ALL) and bool(np.isfinite(score.value))
 
 
@@ -188,14 +188,14 @@ def score(truth: Truth, prediction: Prediction, names: Iterable[str]) -> Scores:
             continue
         if "model" in one.needs and prediction.rng is None:
             continue
-        scores.add(_told(one, found) for found in one.function(truth, prediction))
+        scores.add(_told(one, entry) for entry in one.function(truth, prediction))
     return scores
 
 
-def _told(one: View, found: Score | Curve) -> Score | Curve:
-    if isinstance(found, Score) and found.metric in one.lower_is_better:
-        return replace(found, lower_is_better=True)
-    return found
+def _told(one: View, entry: Score | Curve) -> Score | Curve:
+    if isinstance(entry, Score) and entry.metric in one.lower_is_better:
+        return replace(entry, lower_is_better=True)
+    return entry
 
 
 def score_by_view(truth: Truth, predictor: Predictor, names: Sequence[str]) -> Scores:

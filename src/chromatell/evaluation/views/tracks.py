@@ -111,13 +111,13 @@ class TrackBins(Truth):
 
     def scopes(self, bins: ScoredBins) -> list[tuple[str, slice, int, np.ndarray]]:
         """Return for all chromosomes, and each of several: name, its bins, its first block, weights of its blocks."""
-        found = [(ALL, slice(None), 0, self._weights[0])]
+        scopes = [(ALL, slice(None), 0, self._weights[0])]
         first = 0
         for i, chrom in enumerate(self.chroms if len(self.chroms) > 1 else ()):
             where = slice(int(bins.bounds[i]), int(bins.bounds[i + 1]))
-            found.append((chrom, where, first, self._weights[i + 1]))
+            scopes.append((chrom, where, first, self._weights[i + 1]))
             first += self._weights[i + 1].shape[1]
-        return found
+        return scopes
 
     def named(self, name: str, chrom: str, resolution: int, changes: Changes, n: int) -> Iterator[Score]:
         """Yield scores of one comparison; those of a lone chromosome under its own name too."""
@@ -152,5 +152,5 @@ def peaks(truth: TrackBins, prediction: Prediction) -> Iterator[Score]:
     bins, threshold = truth.bins[truth.finest], prediction.threshold
     for chrom, where, first, weights in truth.scopes(bins):
         y, block = prediction.values[truth.finest][where], bins.where[where] - first
-        found = peak_scores(truth.peak[where], y, threshold, block, weights)
-        yield from truth.named(PEAKS, chrom, truth.finest, {**found, THRESHOLD: (threshold, np.empty(0))}, y.size)
+        scores = peak_scores(truth.peak[where], y, threshold, block, weights)
+        yield from truth.named(PEAKS, chrom, truth.finest, {**scores, THRESHOLD: (threshold, np.empty(0))}, y.size)

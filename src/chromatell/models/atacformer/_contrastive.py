@@ -90,13 +90,13 @@ def nearest_cells(z: np.ndarray, n: int) -> np.ndarray:
     Exact, in blocks of rows: peak memory 1,024 x cells; time grows with the square of the cells.
     """
     n = min(n, len(z) - 1)
-    found = np.empty((len(z), n), dtype=np.int64)
+    nearest = np.empty((len(z), n), dtype=np.int64)
     for rows in row_blocks(len(z), _ROWS):
         cosine = z[rows] @ z.T
         cosine[np.arange(len(cosine)), np.arange(rows.start, rows.start + len(cosine))] = -np.inf
         near = np.argpartition(-cosine, n - 1, axis=1)[:, :n]
-        found[rows] = np.take_along_axis(near, np.argsort(-np.take_along_axis(cosine, near, 1), axis=1), 1)
-    return found
+        nearest[rows] = np.take_along_axis(near, np.argsort(-np.take_along_axis(cosine, near, 1), axis=1), 1)
+    return nearest
 
 
 class Positives:
@@ -178,8 +178,8 @@ class Positives:
         cell = np.repeat(np.arange(len(n)), n)
         bins = np.searchsorted(s.cumulative, rng.random(len(cell)) * s.cumulative[-1], side="right")
         bins = np.minimum(bins, s.vocabulary.n_bins - 1)
-        there = np.concatenate([_keys(*_pairs(part), part), _keys(new_cell, new_bins, part)])
-        absent = ~np.isin(_keys(cell, bins, part), there)
+        present = np.concatenate([_keys(*_pairs(part), part), _keys(new_cell, new_bins, part)])
+        absent = ~np.isin(_keys(cell, bins, part), present)
         return bins[absent], cell[absent]
 
 

@@ -78,8 +78,8 @@ def label_column(data: AnnData | MuData, key: str) -> pd.Series:
         if key in table:
             column = table[key].reindex(atac.obs_names)
             return column.astype(object).where(column.notna(), None).map(str, na_action="ignore")
-    there = dict.fromkeys(str(c) for table in tables for c in table.columns)
-    raise ChromatellError(f"labels: did not find {key!r} in obs; columns there: {names_there(there, key)}.")
+    present = dict.fromkeys(str(c) for table in tables for c in table.columns)
+    raise ChromatellError(f"labels: did not find {key!r} in obs; columns there: {names_there(present, key)}.")
 
 
 def written_name(label: str, key: str) -> str:
@@ -89,7 +89,7 @@ def written_name(label: str, key: str) -> str:
 
 def check_labels(data: AnnData | MuData, labels: str | Sequence[str] | None, rows: np.ndarray) -> dict[str, list[str]]:
     """Return the classes of each label, as the training cells at `rows` have them."""
-    found = {}
+    classes_of = {}
     for key in name_list(labels, "labels"):
         classes = sorted(label_column(data, key).iloc[rows].dropna().unique())
         if len(classes) < 2:
@@ -103,15 +103,15 @@ def check_labels(data: AnnData | MuData, labels: str | Sequence[str] | None, row
                 f"labels: obs[{key!r}] has {len(classes):,} classes ({examples(classes)}) in {labelled:,} training "
                 "cells: these are no names of groups. Name another column, such as 'cell_type'."
             )
-        found[key] = classes
-    written = {key: written_name(key, "") for key in found}
+        classes_of[key] = classes
+    written = {key: written_name(key, "") for key in classes_of}
     alike = [key for key, name in written.items() if list(written.values()).count(name) > 1]
     if alike:
         raise ChromatellError(
             f"labels: what is said of {examples(alike)} would be written under one name, of which letters, digits, '_' "
             "'.' and '-' are kept. Rename one of these columns."
         )
-    return found
+    return classes_of
 
 
 def label_codes(data: AnnData | MuData, classes: Mapping[str, list[str]], rows: np.ndarray) -> np.ndarray | None:
@@ -156,9 +156,9 @@ def dna_table(atac: AnnData, key: str | None, columns: np.ndarray) -> np.ndarray
     if key is None:
         return None
     if key not in atac.varm:
-        there = names_there(atac.varm, key)
+        present = names_there(atac.varm, key)
         raise ChromatellError(
-            f"dna_key: did not find varm[{key!r}] of the bins; there: {there}. Make one: "
+            f"dna_key: did not find varm[{key!r}] of the bins; there: {present}. Make one: "
             "ctl.pp.embed_sequence(data, 'genome.fa')."
         )
     table = np.asarray(atac.varm[key])[columns]

@@ -28,9 +28,9 @@ def lsi_vectors(binarized: sp.csr_matrix, k: int, *, seed: int) -> np.ndarray:
 
     Where there are fewer cells or bins than `k`, the numbers beyond are zeros.
     """
-    found = Lsi.fit(binarized, k, seed=seed, drop_first=False).bin_vectors()
+    of_bins = Lsi.fit(binarized, k, seed=seed, drop_first=False).bin_vectors()
     vectors = np.zeros((binarized.shape[1], k), dtype=np.float32)
-    vectors[:, : found.shape[1]] = found
+    vectors[:, : of_bins.shape[1]] = of_bins
     size = float(np.sqrt(np.mean(np.square(vectors, dtype=np.float64))))
     return vectors / max(size, 1e-12) * np.float32(k**-0.5)
 

@@ -206,10 +206,10 @@ class CellData(Data):
         cols = EVERY if sample.cols.size == self.cols.size else sample.cols
 
         def predicted(option: Option) -> np.ndarray:
-            found = np.empty((sample.rows.size, sample.cols.size), dtype=np.float32)
+            values = np.empty((sample.rows.size, sample.cols.size), dtype=np.float32)
             for block in blocks(sample.rows.size):  # those of `predict`, so that neighbours that are kept serve it too
-                found[block] = baseline.predict(sample.rows[block], cols, option)
-            return found
+                values[block] = baseline.predict(sample.rows[block], cols, option)
+            return values
 
         def losses(option: Option) -> Mapping[str, float]:
             return _Asked(sample, lambda: predictions.get(option, lambda: predicted(option)), self.purposes)

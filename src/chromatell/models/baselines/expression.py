@@ -136,10 +136,10 @@ class Knn(WithInputs):
             next_ks = list(self.axes()[0].values)
 
         def space() -> np.ndarray:
-            found = data.design.astype(np.float32)
+            design = data.design.astype(np.float32)
             widths = np.array([*self._widths.values(), 1])  # of other inputs, and the library size
-            found[:, -widths.sum() :] *= np.repeat([*others, library], widths)
-            return found
+            design[:, -widths.sum() :] *= np.repeat([*others, library], widths)
+            return design
 
         return data.means.mean(option[1:], space, rows, (k, *next_ks), truth, data.mean[cols])
 

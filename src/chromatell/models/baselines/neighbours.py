@@ -165,7 +165,7 @@ class NeighbourMeans:
             float32 (regions,).
         """
 
-        def found() -> Neighbourhood:
+        def search() -> Neighbourhood:
             if self._last[0] != name:
                 cells = space()
                 self._last = name, cells, Searched(cells[self._among])
@@ -176,7 +176,7 @@ class NeighbourMeans:
             return Neighbourhood(nearest(searched, cells[rows], max(ks), place[rows], ordered=ordered), ordered=ordered)
 
         most = min(max(ks), self._among.size - 1)
-        held = self._recent.get((name, rows.tobytes()), found, lambda near: near.holds(most))
+        held = self._recent.get((name, rows.tobytes()), search, lambda near: near.holds(most))
         total, k = held.total(ks[0], truth)
         self._summed = [held, *(one for one in self._summed if one is not held)]
         while sum(one.sum_bytes for one in self._summed) > _KEPT_SUMS:
@@ -198,8 +198,9 @@ class Searched:
         """Return squared distances, float64 (queries, n)."""
         query = queries.astype(np.float64)
         norm = np.square(query).sum(axis=1)
-        found = np.column_stack([query, np.ones(len(query)), norm]) @ self._side
-        return np.maximum(found, 0, out=found)  # rounding may leave it below; the bits of what is positive are in order
+        squared = np.column_stack([query, np.ones(len(query)), norm]) @ self._side
+        # rounding may leave it below; the bits of what is positive are in order
+        return np.maximum(squared, 0, out=squared)
 
 
 def nearest(
@@ -226,7 +227,7 @@ def nearest(
     k = min(k, max(n - int((own >= 0).any()), 1))
     # A distance is a float64 of 52 bits; its last ones hold the place, so that one array of whole numbers is sorted.
     last = np.uint64((1 << max((n - 1).bit_length(), 1)) - 1)
-    found = np.empty((len(queries), k), dtype=np.uint16 if n <= 1 << 16 else np.int32)
+    places = np.empty((len(queries), k), dtype=np.uint16 if n <= 1 << 16 else np.int32)
     size = max(_FEWEST_ROWS, _DISTANCES // n)
     for rows in (slice(i, i + size) for i in range(0, len(queries), size)):
         distance = searched.distances(queries[rows])
@@ -235,8 +236,8 @@ def nearest(
         key = _candidates(distance, k, last)
         key.partition(k - 1, axis=1)
         near = key[:, :k]
-        found[rows] = (np.sort(near, axis=1) if ordered else near) & last
-    return found
+        places[rows] = (np.sort(near, axis=1) if ordered else near) & last
+    return places
 
 
 def _candidates(distance: np.ndarray, k: int, last: np.uint64) -> np.ndarray:

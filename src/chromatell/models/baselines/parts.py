@@ -127,8 +127,8 @@ class RidgePath:
             self._moment = np.asarray((truth.T @ d.astype(np.float32)).T, dtype=np.float32)
         else:
             with np.errstate(divide="ignore", invalid="ignore"):  # shares of a variance that is 0 where all are open
-                found = TruncatedSVD(self.rank, random_state=seed).fit(truth)
-            self._components = found.components_.astype(np.float32)
+                svd = TruncatedSVD(self.rank, random_state=seed).fit(truth)
+            self._components = svd.components_.astype(np.float32)
             self._moment = d.T @ (truth @ self._components.T)
 
     def at(self, alpha: float, components: int, rank: int | None = None, inputs: Sequence[float] = ()) -> Ridge:

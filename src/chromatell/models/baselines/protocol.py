@@ -220,8 +220,8 @@ def tune(name: str, axes: Mapping[str, Axis], losses: Losses | None) -> dict[str
     if losses is None:
         return {"": tuple(axis.usual for axis in grid)}
     known = {start: losses(_option(grid, start))}
-    found: dict[str, Place | None] = dict.fromkeys(known[start])
-    searches = {purpose: _search(start, [len(axis.values) for axis in grid]) for purpose in found}
+    best: dict[str, Place | None] = dict.fromkeys(known[start])
+    searches = {purpose: _search(start, [len(axis.values) for axis in grid]) for purpose in best}
     waiting = {purpose: next(search) for purpose, search in searches.items()}
     while waiting:
         place = Counter(waiting.values()).most_common(1)[0][0]
@@ -231,10 +231,10 @@ def tune(name: str, axes: Mapping[str, Axis], losses: Losses | None) -> dict[str
             try:
                 waiting[purpose] = searches[purpose].send(float(np.nan_to_num(known[place][purpose], nan=np.inf)))
             except StopIteration as end:
-                found[purpose] = end.value
+                best[purpose] = end.value
                 del waiting[purpose]
-    chosen = {purpose: _option(grid, at) for purpose, at in found.items() if at is not None}
-    for purpose, at in found.items():
+    chosen = {purpose: _option(grid, at) for purpose, at in best.items() if at is not None}
+    for purpose, at in best.items():
         for (axis_name, axis), i in zip(axes.items(), at or (), strict=False):
             if _at_edge(axis, i):
                 logger.warning(
@@ -271,8 +271,8 @@ def _search(start: Place, sizes: Sequence[int]) -> Generator[Place, float, Place
                 worse, j = 0, at[i] + way
                 while 0 <= j < n and worse < _PATIENCE:
                     place = (*at[:i], j, *at[i + 1 :])
-                    found = yield from loss(place)
-                    best, least, worse = (place, found, 0) if found < least else (best, least, worse + 1)
+                    value = yield from loss(place)
+                    best, least, worse = (place, value, 0) if value < least else (best, least, worse + 1)
                     j += way
         if best == before:
             break

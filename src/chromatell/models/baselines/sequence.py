@@ -56,7 +56,7 @@ class Sequences:
     @cached_property
     def shown(self) -> tuple[Regions, Regions]:
         """Training and validation regions."""
-        data, found = self.data, []
+        data, regions = self.data, []
         split, usable = region_split_of(data.atac), selected(data.atac)
         for part in (TRAIN, VAL):
             places = np.flatnonzero((split == part) & usable)
@@ -64,13 +64,13 @@ class Sequences:
             if places.size > _MAX_REGIONS:
                 places = np.sort(np.random.default_rng(data.seed).choice(places, _MAX_REGIONS, replace=False))
             truth = open_matrix(data.atac, data.train, places)
-            found.append(Regions.read(*self.at(places), truth, self.factors[data.train]))
-        if len(found[0].n_open) < MIN_REGIONS:
+            regions.append(Regions.read(*self.at(places), truth, self.factors[data.train]))
+        if len(regions[0].n_open) < MIN_REGIONS:
             raise ChromatellError(
-                f"{len(found[0].n_open)} training regions have a sequence; a baseline that reads sequence needs "
+                f"{len(regions[0].n_open)} training regions have a sequence; a baseline that reads sequence needs "
                 f"{MIN_REGIONS}. Run ctl.pp.split_regions(mdata, fractions=(0.9, 0.05, 0.05)), or leave it out."
             )
-        return found[0], found[1]
+        return regions[0], regions[1]
 
     def at(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Return the tokens of regions, and their distance to the nearest TSS; None where that is not known."""

@@ -107,8 +107,8 @@ class Features:
         raw = reads(tokens, distance)
         mean = tuple(np.nan_to_num(_nanmean(x)) for x in raw)
         sd = tuple(np.sqrt(np.nan_to_num(_nanmean((x - m) ** 2))) for x, m in zip(raw, mean, strict=True))
-        found = cls(reads, mean, tuple(np.where(s > 1e-9, s, np.inf) for s in sd))
-        return found, found._scaled(raw)
+        scaling = cls(reads, mean, tuple(np.where(s > 1e-9, s, np.inf) for s in sd))
+        return scaling, scaling._scaled(raw)
 
     def __call__(self, tokens: np.ndarray, distance: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Return (free, penalised) features of other regions."""

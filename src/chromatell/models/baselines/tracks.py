@@ -62,12 +62,12 @@ class TrackBaseline(Baseline):
         low = self.data.low[:, np.newaxis].astype(np.float32)
         at = np.arange(cols.start, cols.stop) if isinstance(cols, slice) else cols
         features = None if self.features is None else self.features(rows)
-        found = np.empty((len(weights), at.size), dtype=np.float32)
+        fitted = np.empty((len(weights), at.size), dtype=np.float32)
         for first in range(0, at.size, _BLOCK):
             part = slice(first, min(first + _BLOCK, at.size))
             rest = 0.0 if features is None else weights[:, 1:] @ features(at[part])
-            found[:, part] = np.maximum(weights[:, :1] + rest, low)
-        return found
+            fitted[:, part] = np.maximum(weights[:, :1] + rest, low)
+        return fitted
 
 
 @register
@@ -208,9 +208,9 @@ class TrackBaselines(Data):
 
     def check(self, kind: str) -> None:
         """Raise where these tracks do not allow a baseline."""
-        found = self.baseline(kind)
+        baseline = self.baseline(kind)
         if kind not in self.possible():
-            needs = getattr(found, "needs", "")
+            needs = getattr(baseline, "needs", "")
             raise ChromatellError(f"kind={kind!r} needs {needs}; there is none. Choose one of {self.possible()}.")
 
     def predict(self, kind: str, chrom: str, bins: np.ndarray | None = None) -> np.ndarray:
@@ -222,9 +222,9 @@ class TrackBaselines(Data):
 
     def chosen(self, kind: str, name: str) -> dict[str, Any]:
         """Return what was chosen of one thing that is tuned, for each target."""
-        found = self.baseline(kind)
-        at = found.tuned.index(name)
-        return {target: found.ready(target)[at] for target in self.targets}
+        baseline = self.baseline(kind)
+        at = baseline.tuned.index(name)
+        return {target: baseline.ready(target)[at] for target in self.targets}
 
     def losses(self, baseline: Baseline) -> Losses | None:
         """Return the squared error of an option on the validation bins, by target."""

@@ -63,10 +63,10 @@ def _sides(
     Each side is (rows, scores, sizes); depths are over their mean in the training cells, which come first.
     """
     atac, regions, d = data.mod[ATAC], selected(data.mod[ATAC]), fitted.depth_model
-    found, depth_mean = [], 0.0
+    cells, depth_mean = [], 0.0
     for some, own, sizes in sides:
         depth = d.depth_of(d.from_score(own @ (components.T @ d.of_genes), sizes))
         depth_mean = depth_mean or max(float(depth.mean()), 1e-6)
         more, ratio = fitted.inputs.transform(data, some) / fitted.inputs.units, depth / depth_mean
-        found.append(known_cells(atac, some, regions, depth_key, scores=own, more=more, sizes=sizes, ratio=ratio))
-    return found[0], found[1], depth_mean
+        cells.append(known_cells(atac, some, regions, depth_key, scores=own, more=more, sizes=sizes, ratio=ratio))
+    return cells[0], cells[1], depth_mean

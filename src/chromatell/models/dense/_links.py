@@ -63,15 +63,15 @@ def score_map(
     value = [np.exp(-distance / _DECAY) + 1e-3]
     n = len(linked)
     for name, members in gene_sets.items():
-        found = genes.get_indexer(pd.Index(members))
-        found = np.unique(found[found >= 0])
-        if found.size == 0:
+        places = genes.get_indexer(pd.Index(members))
+        places = np.unique(places[places >= 0])
+        if places.size == 0:
             raise ChromatellError(
                 f"The gene set {name!r} holds none of the {len(genes)} selected genes. Leave it out, or select its "
                 "genes."
             )
-        index.append(np.stack([np.full(found.size, n), found]))
-        value.append(np.ones(found.size))
+        index.append(np.stack([np.full(places.size, n), places]))
+        value.append(np.ones(places.size))
         n += 1
     all_index, all_value = np.concatenate(index, axis=1), np.concatenate(value)
     norm = np.sqrt(np.bincount(all_index[0], all_value**2, n))

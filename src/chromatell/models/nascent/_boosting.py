@@ -61,9 +61,9 @@ class Boosted:
         return {k: {name: torch.from_numpy(array) for name, array in v.items()} for k, v in both.items()}
 
     @classmethod
-    def from_plain(cls, found: dict[str, Any]) -> Boosted:
+    def from_plain(cls, plain: dict[str, Any]) -> Boosted:
         """Take it back."""
-        both = {k: {name: tensor.numpy() for name, tensor in found[k].items()} for k in ("trees", "losses")}
+        both = {k: {name: tensor.numpy() for name, tensor in plain[k].items()} for k in ("trees", "losses")}
         return cls(Trees(**both["trees"]), both["losses"])
 
 
@@ -89,33 +89,33 @@ def boost(
     """
     n = len(train[1])
     own = {} if state is None else identity()
-    found: list[Boosted] = []
+    boosted: list[Boosted] = []
     if state is not None and state.exists():
         kept = read_state(state)
         check_same_run(kept["identity"], own, state)
-        found = [Boosted.from_plain(target) for target in kept["targets"]]
-        rest = "nothing is trained" if len(found) == n else "training goes on"
-        logger.info(f"{len(found)} of {n} targets are in {str(state.parent)!r}: {rest}.")
-    if len(found) < n:
+        boosted = [Boosted.from_plain(target) for target in kept["targets"]]
+        rest = "nothing is trained" if len(boosted) == n else "training goes on"
+        logger.info(f"{len(boosted)} of {n} targets are in {str(state.parent)!r}: {rest}.")
+    if len(boosted) < n:
         logger.info(f"Trees are grown on {train[1].shape[1]:,} {called}, target by target.")
     with progress("Training", total=n, unit="targets") as advance:
-        advance(len(found))
-        for i in range(len(found), n):
+        advance(len(boosted))
+        for i in range(len(boosted), n):
             parts = {"train": _matrix(train, i)}
             if val is not None and has_loss(val[1][i], loss):
                 parts["val"] = _matrix(val, i)
-            found.append(_boost_one(parts, config, options, loss=loss, seed=seed, device=device))
+            boosted.append(_boost_one(parts, config, options, loss=loss, seed=seed, device=device))
             if state is not None:
-                StateFile().save_checkpoint({"identity": own, "targets": [x.plain() for x in found]}, state)
+                StateFile().save_checkpoint({"identity": own, "targets": [x.plain() for x in boosted]}, state)
             advance(1)
-            name, losses = list(found[-1].losses.items())[-1]
+            name, losses = list(boosted[-1].losses.items())[-1]
             part = "validation" if name == "val" else "training"
             logger.info(f"Trees of target {i + 1} of {n}: lowest {part} loss {losses.min():.4g}.")
     history = {}
     for part, name in (("train", "train_loss"), ("val", "validation_loss")):
-        if each := [x.losses[part] for x in found if part in x.losses]:
+        if each := [x.losses[part] for x in boosted if part in x.losses]:
             history[name] = _mean(each)
-    return joined_trees([x.trees for x in found]), history
+    return joined_trees([x.trees for x in boosted]), history
 
 
 def has_loss(y: np.ndarray, loss: str) -> bool:

@@ -102,14 +102,14 @@ class Pieces:
 
 def drawn_starts(usable: Mapping[str, np.ndarray], most: int, rng: np.random.Generator) -> dict[str, list[int]]:
     """Return where pieces start that hold enough usable bins, of at most so many bins in all, drawn at random."""
-    found = [
+    starts = [
         (chrom, first)
         for chrom, known in usable.items()
         for first in range(0, known.size, LENGTH)
         if known[first : first + LENGTH].sum() > _KNOWN * LENGTH
     ]
-    drawn = sorted(rng.permutation(len(found))[: max(most // LENGTH, 1)])
-    return {chrom: [found[i][1] for i in drawn if found[i][0] == chrom] for chrom in usable}
+    drawn = sorted(rng.permutation(len(starts))[: max(most // LENGTH, 1)])
+    return {chrom: [starts[i][1] for i in drawn if starts[i][0] == chrom] for chrom in usable}
 
 
 def fitted_network(pieces: Pieces, loss: str, seed: np.random.SeedSequence) -> CarriedNetwork | None:
@@ -151,13 +151,13 @@ def warn_too_few(pieces: Pieces, data: BinnedTracks, most: int, n_samples: int) 
     """
     usable = {c: data.usable(c, TRAIN) for c in data.chroms}
     every = LENGTH * sum(map(len, usable.values()))
-    there = sum(map(len, drawn_starts(usable, every, np.random.default_rng(0)).values()))
-    if there < _FEWEST:
+    held = sum(map(len, drawn_starts(usable, every, np.random.default_rng(0)).values()))
+    if held < _FEWEST:
         bins = f"{_FEWEST * LENGTH * data.bin_size / 1e6:.3g} Mb"
-        cure = f"the training bins hold {there}. Train on more of the genome, at least {bins}, or leave cnn= out."
+        cure = f"the training bins hold {held}. Train on more of the genome, at least {bins}, or leave cnn= out."
     else:
         enough = n_samples * -(-_FEWEST * LENGTH // PIECES_HOLD)
-        cure = f"max_bins={most} draws {pieces.plain} of {there}. Draw more: max_bins={enough}, or leave cnn= out."
+        cure = f"max_bins={most} draws {pieces.plain} of {held}. Draw more: max_bins={enough}, or leave cnn= out."
     logger.warning(
         "No CNN was fitted, the model is trees alone: it needs %d pieces of %d bins in a row, and %s",
         _FEWEST, LENGTH, cure,

@@ -36,12 +36,12 @@ class Assay:
 
 def assays_of(inputs: Sequence[Mapping[str, str]]) -> list[Assay]:
     """Return the assays among a model's inputs, in their order."""
-    found = []
+    assays = []
     for name in dict.fromkeys(x[ASSAY] for x in inputs):
         rows = tuple(i for i, x in enumerate(inputs) if x[ASSAY] == name)
         plus, minus = (next((i for i in rows if inputs[i][STRAND] == s), None) for s in "+-")
-        found.append(Assay(rows, plus, minus))
-    return found
+        assays.append(Assay(rows, plus, minus))
+    return assays
 
 
 def widths_of(window: int) -> tuple[int, ...]:
@@ -111,12 +111,12 @@ class Sample:
         if not ranks:
             return cls(scale)
         both, single = ranked_of(window)
-        found = np.zeros((len(assays), len(both) + len(single), _TAILS.size))
+        thresholds = np.zeros((len(assays), len(both) + len(single), _TAILS.size))
         for i, _ in enumerate(assays):
             for k in range(len(smoothed[0][i])):
                 every = np.concatenate([part[i][k].ravel() for part in smoothed])
-                found[i, k] = np.quantile(every, 1 - 10**-_TAILS, method="higher")
-        return cls(scale, found)
+                thresholds[i, k] = np.quantile(every, 1 - 10**-_TAILS, method="higher")
+        return cls(scale, thresholds)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return what there is, by the names of a record."""
@@ -128,10 +128,10 @@ def _smoothed(values: np.ndarray, assay: Assay, window: int) -> list[np.ndarray]
     """Return what is ranked: float32 (bins,) of each smoothing, and (2, bins) of each of the strands."""
     both, single = ranked_of(window)
     total = values[list(assay.rows)].sum(axis=0, dtype=np.float64)
-    found = [_gaussian(total, s) for s in both]
+    smoothed = [_gaussian(total, s) for s in both]
     if assay.stranded:
-        found += [np.stack([_gaussian(values[i], s) for i in (assay.plus, assay.minus)]) for s in single]
-    return found
+        smoothed += [np.stack([_gaussian(values[i], s) for i in (assay.plus, assay.minus)]) for s in single]
+    return smoothed
 
 
 def _gaussian(values: np.ndarray, deviation: int) -> np.ndarray:
@@ -154,15 +154,15 @@ def sample_scale(values: Iterable[np.ndarray], assays: Sequence[Assay]) -> np.nd
         the 90th percentile of those with signal. One read is what the tenth percentile holds.
     """
     totals = [[part[list(a.rows)].sum(axis=0, dtype=np.float64) for a in assays] for part in values]
-    found = np.empty((len(assays), 3))
+    scale = np.empty((len(assays), 3))
     for i in range(len(assays)):
         all_bins = np.concatenate([t[i] for t in totals]) if totals else np.empty(0)
         signal = all_bins[all_bins > 0]
         if not signal.size:
             raise ChromatellError("An assay has no signal in the usable bins. Check the files, the mask and the split.")
         threshold = float(np.quantile(signal, _TOP))
-        found[i] = threshold, float(np.minimum(all_bins, threshold).mean()), one_read(signal)
-    return found
+        scale[i] = threshold, float(np.minimum(all_bins, threshold).mean()), one_read(signal)
+    return scale
 
 
 class Densities:
@@ -220,33 +220,33 @@ class Densities:
 
     def features(self, bins: slice | np.ndarray) -> np.ndarray:
         """Return float32 (features, bins)."""
-        at, found = self._positions(bins), []
+        at, rows = self._positions(bins), []
         for assay, sums, ranks, (_, mean, read) in zip(self.assays, self._sums, self._ranks, self.scale, strict=True):
             narrower = None
             for width in self.widths:
                 half = width // 2
                 here = [self._sum(s, at, -half, half + 1) for s in sums]
                 density = _shrunk(np.sum(here, axis=0), width * mean, read)
-                found.append(density)
+                rows.append(density)
                 if narrower is not None:
-                    found.append(density - narrower)
+                    rows.append(density - narrower)
                 narrower = density
                 if assay.stranded and 1 < width <= _STRANDED:
-                    found += self._strands(sums, here, at, half, mean, read)
-            found += [x[at] for x in ranks if x.ndim == 1]
+                    rows += self._strands(sums, here, at, half, mean, read)
+            rows += [x[at] for x in ranks if x.ndim == 1]
             for x, deviation in zip((x for x in ranks if x.ndim == 2), self._apart, strict=False):
-                found += self._ranked_strands(x, at, 2 * deviation)
-        return np.array(found, dtype=np.float32)
+                rows += self._ranked_strands(x, at, 2 * deviation)
+        return np.array(rows, dtype=np.float32)
 
     def _ranked_strands(self, ranks: np.ndarray, at: np.ndarray, by: int) -> list[np.ndarray]:
         """Return where polymerases part, alone and beside where they meet, and the higher and the lower strand."""
 
-        def there(strand: int, offset: int) -> np.ndarray:
+        def ranks_at(strand: int, offset: int) -> np.ndarray:
             to = at + offset
             return np.where((to >= 0) & (to < self.n_bins), ranks[strand, np.clip(to, 0, self.n_bins - 1)], 0)
 
-        part = np.minimum(there(0, by), there(1, -by))
-        meet = np.minimum(there(0, -by), there(1, by))
+        part = np.minimum(ranks_at(0, by), ranks_at(1, -by))
+        meet = np.minimum(ranks_at(0, -by), ranks_at(1, by))
         plus, minus = ranks[:, at]
         return [part, part - meet, np.maximum(plus, minus), np.minimum(plus, minus)]
 
@@ -274,9 +274,9 @@ class Densities:
         return sums[np.clip(at + behind, 0, self.n_bins)] - sums[np.clip(at + first, 0, self.n_bins)]
 
 
-def _shrunk(found: np.ndarray, expected: float, read: float) -> np.ndarray:
-    """Return the logarithm of found over expected, both with one read more."""
-    return np.log2((found + read) / (expected + read))
+def _shrunk(observed: np.ndarray, expected: float, read: float) -> np.ndarray:
+    """Return the logarithm of observed over expected, both with one read more."""
+    return np.log2((observed + read) / (expected + read))
 
 
 def _tail(smoothed: np.ndarray, thresholds: np.ndarray) -> np.ndarray:

@@ -213,10 +213,10 @@ def window_bins(window: str, bin_size: int) -> int:
     >>> window_bins("128kb", 50)
     2561
     """
-    found = re.fullmatch(r"\s*([0-9]{1,7})\s*(bp|kb)\s*", window.lower())
-    if found is None:
+    match = re.fullmatch(r"\s*([0-9]{1,7})\s*(bp|kb)\s*", window.lower())
+    if match is None:
         raise ChromatellError(f"window={window!r} is no length. Needed: bins, such as 2561, or text such as '128kb'.")
-    length = int(found[1]) * (1000 if found[2] == "kb" else 1)
+    length = int(match[1]) * (1000 if match[2] == "kb" else 1)
     if length % bin_size:
         nearest = max(1, round(length / bin_size)) * bin_size
         raise ChromatellError(

@@ -53,15 +53,15 @@ def network_predictor(
     network.eval()
 
     def predict(columns: slice) -> np.ndarray:
-        found = []
+        predicted = []
         for first in range(columns.start, columns.stop, network.piece):
             behind = min(first + network.piece, columns.stop)
             x = signal[None, :, first : behind + 2 * half].to(device)
             read = tokens(first - MARGIN, behind + MARGIN)
             bases = None if read is None else torch.from_numpy(read)[None].to(device)
             with torch.inference_mode():
-                found.append(to_value(network.kind, network(x, bases).float())[0].cpu().numpy())
-        return np.concatenate(found, axis=1)
+                predicted.append(to_value(network.kind, network(x, bases).float())[0].cpu().numpy())
+        return np.concatenate(predicted, axis=1)
 
     return predict
 

@@ -59,11 +59,11 @@ class Fitted:
         Inputs are scaled over all usable bins, as those of a query are: what is read is no target, and `depth` then
         changes nothing for the tracks that were trained on. `described` says assay and strand of each input.
         """
-        found = target_scale(data, targets, options)
-        fitted = cls(inputs, targets, mean_signal(data, inputs, _assays(described)), found.deviation, found.low)
+        scale = target_scale(data, targets, options)
+        fitted = cls(inputs, targets, mean_signal(data, inputs, _assays(described)), scale.deviation, scale.low)
         if options.carries:
             fitted.sample = sample_of(data, inputs, described, options)
-        return fitted, (found.mean.tolist(), found.share.tolist())
+        return fitted, (scale.mean.tolist(), scale.share.tolist())
 
     @property
     def read_scale(self) -> np.ndarray | Sample:

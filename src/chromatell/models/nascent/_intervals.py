@@ -77,11 +77,11 @@ class IntervalBatches(EpochSampler):
             n = -(-(b - a) // self.length) + int(self.shuffle)
             first = a - int(rng.integers(self.length)) if self.shuffle else a
             rows += [(chrom, first + i * self.length) for i in range(n)]
-        found = np.array(rows, dtype=np.int64)
+        intervals = np.array(rows, dtype=np.int64)
         if self.shuffle:
-            found = rng.permutation(found)
+            intervals = rng.permutation(intervals)
         for i in range(len(self)):
-            yield found[i * self.batch_size : (i + 1) * self.batch_size]
+            yield intervals[i * self.batch_size : (i + 1) * self.batch_size]
 
 
 def runs_of(usable: np.ndarray, hole: int) -> list[tuple[int, int]]:

@@ -351,7 +351,7 @@ class Nascent(ChromatinModel):
         scale = self.fitted.read_scale if own else scale_of(tracks, inputs, self.config["input_tracks"], self.options)
         table = prediction_table(tracks, inputs, self.targets, self.config["target_tracks"], suffix)
         fitted = self.fitted
-        found = predicted_chromosomes(
+        predicted = predicted_chromosomes(
             tracks,
             list(sizes),
             lambda chrom: self._predictor(tracks, chrom, inputs, scale, genome, alike=not reasons),
@@ -359,9 +359,9 @@ class Nascent(ChromatinModel):
             fitted.low,
         )
         if out is None:
-            return BinnedTracks(dict(found), table, bin_size=size, chrom_sizes=sizes)
+            return BinnedTracks(dict(predicted), table, bin_size=size, chrom_sizes=sizes)
         with TracksWriter(Path(out), table, chrom_sizes=sizes, bin_size=size) as writer:
-            for chrom, values in found:
+            for chrom, values in predicted:
                 writer.write(chrom, values)
         return BinnedTracks.open(out)
 

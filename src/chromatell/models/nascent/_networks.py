@@ -148,13 +148,13 @@ class DilatedNetwork(TrackNetwork):
 
     def sums(self, x: Tensor) -> Tensor:
         """Return (intervals, inputs * widths, bins - last width + 1)."""
-        n, h, found = x.shape[2] - self.widths[-1] + 1, x, []
+        n, h, sums = x.shape[2] - self.widths[-1] + 1, x, []
         for width in self.widths:
             cut = (h.shape[2] - n) // 2
-            found.append(h[:, :, cut : cut + n].log1p() / math.log1p(width))
+            sums.append(h[:, :, cut : cut + n].log1p() / math.log1p(width))
             if width < self.widths[-1]:
                 h = h[:, :, : -2 * width] + h[:, :, width:-width] + h[:, :, 2 * width :]  # the sum over three times it
-        return torch.cat(found, dim=1)
+        return torch.cat(sums, dim=1)
 
     def forward(self, x: Tensor, tokens: Tensor | None = None, step: int = 1) -> Tensor:
         """Return (intervals, targets, bins)."""

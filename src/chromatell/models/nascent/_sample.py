@@ -52,22 +52,22 @@ def check_signal(said: Any) -> None:
         raise ChromatellError(f"What the model says of its signal is {str(said)[:80]!r}. Ask for the file again.")
 
 
-def unlike(trained: Mapping[str, Any], found: Mapping[str, float], *, carries: bool) -> list[str]:
+def unlike(trained: Mapping[str, Any], query: Mapping[str, float], *, carries: bool) -> list[str]:
     """Return what to warn of: that a query has far fewer reads than the sample of training, or is of another assay."""
     cure = "" if carries else " architecture='transfer' is made for that."
     said = []
-    if found[READS] > 0 and trained[READS] / found[READS] > _SHALLOW:
+    if query[READS] > 0 and trained[READS] / query[READS] > _SHALLOW:
         said.append(
-            f"The query has {trained[READS] / found[READS]:.0f} times fewer reads a bin than the sample of training "
-            f"({found[READS]:.3g}, {trained[READS]:.3g}): weak places will be missed.{cure}"
+            f"The query has {trained[READS] / query[READS]:.0f} times fewer reads a bin than the sample of training "
+            f"({query[READS]:.3g}, {trained[READS]:.3g}): weak places will be missed.{cure}"
         )
-    single = [0.001 / max(x[READS], 1e-9) for x in (found, trained)]  # what bins of one read each would hold
-    told = all(s < x[TOP] / 2 for s, x in zip(single, (found, trained), strict=True))
-    if told and min(found[BINS], trained[BINS]) >= _ENOUGH:
-        odds = [x[TOP] / max(1 - x[TOP], 1e-6) for x in (found, trained)]
+    single = [0.001 / max(x[READS], 1e-9) for x in (query, trained)]  # what bins of one read each would hold
+    told = all(s < x[TOP] / 2 for s, x in zip(single, (query, trained), strict=True))
+    if told and min(query[BINS], trained[BINS]) >= _ENOUGH:
+        odds = [x[TOP] / max(1 - x[TOP], 1e-6) for x in (query, trained)]
         if max(odds) / max(min(odds), 1e-6) > _UNLIKE:
             said.append(
-                f"In the query the highest 0.1% of the bins hold {found[TOP]:.0%} of the reads, in training "
+                f"In the query the highest 0.1% of the bins hold {query[TOP]:.0%} of the reads, in training "
                 f"{trained[TOP]:.0%}: is it another assay (PRO-cap, PRO-seq, GRO-seq), or an artefact that wants "
                 f"masking (ctl.pp.mask_bins)? Predictions are then less sure.{cure}"
             )
@@ -100,16 +100,16 @@ def validated(
         first = np.unique(np.flatnonzero(tracks.usable(chrom, VAL)) // _PIECE) * _PIECE
         pieces += [(chrom, int(a)) for a in first]
     chosen = sorted(pieces[i] for i in rng.permutation(len(pieces))[: max(1, _MOST // _PIECE)])
-    y, found = [], []
+    y, predicted = [], []
     for chrom in dict.fromkeys(c for c, _ in chosen):
         usable, truth, predict = tracks.usable(chrom, VAL), observed(chrom), predictor(chrom)
         for first in (a for c, a in chosen if c == chrom):
             part = slice(first, min(first + _PIECE, usable.size))
             y.append(truth[:, part][:, usable[part]])
-            found.append(predict(part)[:, usable[part]])
+            predicted.append(predict(part)[:, usable[part]])
     if not y:
         return {}
-    both = np.concatenate(y, axis=1), np.concatenate(found, axis=1)
+    both = np.concatenate(y, axis=1), np.concatenate(predicted, axis=1)
     said = {t: _verdict(a[np.isfinite(a)], b[np.isfinite(a)], classes) for t, a, b in zip(targets, *both, strict=True)}
     lost = [f"{t} ({x[SCORE[classes]]:.2f})" for t, x in said.items() if x["predictable"] is False]
     if lost:
@@ -130,18 +130,18 @@ def validated(
 SCORE = {False: "pearson", True: "average_precision"}
 
 
-def _verdict(y: np.ndarray, found: np.ndarray, classes: bool) -> dict[str, Any]:
+def _verdict(y: np.ndarray, predicted: np.ndarray, classes: bool) -> dict[str, Any]:
     said: dict[str, Any] = {"bins": int(y.size)}
     if classes:
         said["prevalence"] = round(float(y.mean()), 4) if y.size else None
     if y.size < 2 or y.min() == y.max():
         return {**said, SCORE[classes]: None, "predictable": None}
-    flat = found.std() == 0
+    flat = predicted.std() == 0
     if classes:
         share = float(y.mean())
-        value = share if flat else float(average_precision(y > 0, found))
+        value = share if flat else float(average_precision(y > 0, predicted))
         good = (value - share) / (1 - share) >= _LEAST_GAIN
     else:
-        value = 0.0 if flat else float(np.corrcoef(y, found)[0, 1])
+        value = 0.0 if flat else float(np.corrcoef(y, predicted)[0, 1])
         good = value >= _LEAST_R
     return {**said, SCORE[classes]: round(value, 4), "predictable": bool(good)}

@@ -82,8 +82,8 @@ def find_inputs(tracks: BinnedTracks, names: list[str], wanted: list[dict[str, s
         return names
     table = tracks.table[tracks.table[ROLE] == INPUT]
     for columns in ((ASSAY, STRAND), (STRAND,)):
-        found = [list(table.index[np.all([table[c] == w[c] for c in columns], axis=0)]) for w in wanted]
-        single = [str(n[0]) for n in found if len(n) == 1]
+        matches = [list(table.index[np.all([table[c] == w[c] for c in columns], axis=0)]) for w in wanted]
+        single = [str(n[0]) for n in matches if len(n) == 1]
         if len(single) == len(wanted) == len(set(single)):
             return single
     samples = [s for s in table[SAMPLE].unique() if s]
@@ -124,10 +124,10 @@ class Signal:
     def features(self, bins: slice | np.ndarray) -> np.ndarray:
         """Return log(1 + sum) over each interval around bins, float32 (tracks * intervals, bins)."""
         n_rows = bins.stop - bins.start if isinstance(bins, slice) else bins.size
-        found = np.empty((len(self.sums), len(self.segments), n_rows), dtype=np.float32)
+        sums = np.empty((len(self.sums), len(self.segments), n_rows), dtype=np.float32)
         for i, (first, behind) in enumerate(self.segments):
-            found[:, i] = self._at(bins, behind) - self._at(bins, first)
-        return np.log1p(found, out=found).reshape(-1, n_rows)
+            sums[:, i] = self._at(bins, behind) - self._at(bins, first)
+        return np.log1p(sums, out=sums).reshape(-1, n_rows)
 
     def _at(self, bins: slice | np.ndarray, offset: int) -> np.ndarray:
         by = self.reach + offset

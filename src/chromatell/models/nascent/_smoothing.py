@@ -49,13 +49,13 @@ def chosen(every: np.ndarray, unchanged: np.ndarray) -> np.ndarray:
 
 
 def width_losses(
-    found: np.ndarray, targets: np.ndarray, at: np.ndarray, plain: np.ndarray, tried: Sequence[float], loss: str
+    predicted: np.ndarray, targets: np.ndarray, at: np.ndarray, plain: np.ndarray, tried: Sequence[float], loss: str
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the loss of validation bins with each width, in all samples and in the one as it is, (targets, widths).
 
     Parameters
     ----------
-    found
+    predicted
         float32 (targets, bins): what is predicted, as it leaves the model.
     targets
         float32 (targets, bins), NaN where unknown.
@@ -68,11 +68,11 @@ def width_losses(
     loss
         'mse', 'logistic' or 'hinge'.
     """
-    every, unchanged = np.zeros((2, len(found), len(tried)))
+    every, unchanged = np.zeros((2, len(predicted), len(tried)))
     for rows in _pieces(at):
         for i, y in enumerate(targets[:, rows]):
             of = np.isfinite(y)
-            losses = [_loss(_smoothed(found[i, rows], at[rows] % PIECE, w)[of], y[of], loss) for w in tried]
+            losses = [_loss(_smoothed(predicted[i, rows], at[rows] % PIECE, w)[of], y[of], loss) for w in tried]
             every[i] += losses
             unchanged[i] += np.array(losses) * plain[rows[0]]
     return every, unchanged
@@ -80,10 +80,10 @@ def width_losses(
 
 def smoothed_pieces(values: np.ndarray, at: np.ndarray, width: float) -> np.ndarray:
     """Return values (bins,) smoothed within pieces, float32; `at` as for `width_losses`, `width` in bins."""
-    found = values.astype(np.float32)
+    smoothed = values.astype(np.float32)
     for rows in _pieces(at) if width > 0 else ():
-        found[rows] = _smoothed(values[rows], at[rows] % PIECE, width)
-    return found
+        smoothed[rows] = _smoothed(values[rows], at[rows] % PIECE, width)
+    return smoothed
 
 
 def _pieces(at: np.ndarray) -> list[np.ndarray]:

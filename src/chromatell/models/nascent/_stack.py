@@ -118,11 +118,11 @@ class Stack:
             shape = (n_targets, 1 + n_ridge) if name == "ridge" else (n_targets,)
             if array.shape != shape or array.dtype != np.float64 or not np.isfinite(array).all():
                 raise ChromatellError(f"The stored stack has a wrong {name!r}. Ask for the file again, or train anew.")
-        found = cls(trees=trees, **own)
-        shares = np.concatenate([found.share, found.used])
-        if shares.min() < 0 or shares.max() > 1 or found.low.max() > 0:
+        stack = cls(trees=trees, **own)
+        shares = np.concatenate([stack.share, stack.used])
+        if shares.min() < 0 or shares.max() > 1 or stack.low.max() > 0:
             raise ChromatellError("The stored stack is out of range. Ask for the file again, or train anew.")
-        return found
+        return stack
 
 
 @dataclass(frozen=True)
@@ -152,18 +152,18 @@ class Held:
     def score(self, value: np.ndarray, i: int, width: float) -> list[float]:
         """Return the sum of r and average precision in each sample of values (bins,) of target `i`, once smoothed."""
         smoothed, y, peaks = smoothed_pieces(value, self.at, width), self.targets[i], self.peaks[i]
-        found = []
+        sums = []
         for kind in np.unique(self.kinds):
             at = np.flatnonzero((self.kinds == kind) & np.isfinite(y))
             told = at.size > 1 and y[at].std() > 0
             if not told:
-                found.append(np.nan)
+                sums.append(np.nan)
                 continue
             x = smoothed[at].astype(np.float64)
             r = float(np.corrcoef(x, y[at])[0, 1]) if x.std() > 0 else 0.0
             ap = float(average_precision(peaks[at], x))
-            found.append(r + (ap if np.isfinite(ap) else 0.0))
-        return found
+            sums.append(r + (ap if np.isfinite(ap) else 0.0))
+        return sums
 
 
 def ridge_signal(values: np.ndarray, assays: Sequence[Assay], sample: Sample, window: int) -> Signal:
@@ -178,8 +178,8 @@ def ridge_signal(values: np.ndarray, assays: Sequence[Assay], sample: Sample, wi
 def ridge_says(weights: np.ndarray, low: np.ndarray, signal: Signal, bins: slice | np.ndarray) -> np.ndarray:
     """Return fitted values, none below the least value in training, float32 (targets, bins)."""
     # in float64, rounded: trees read it, and the sum of a block of another size may be otherwise in its last bit
-    found = weights[:, :1] + weights[:, 1:] @ signal.features(bins).astype(np.float64)
-    return np.maximum(found, low[:, np.newaxis]).astype(np.float32)
+    fitted = weights[:, :1] + weights[:, 1:] @ signal.features(bins).astype(np.float64)
+    return np.maximum(fitted, low[:, np.newaxis]).astype(np.float32)
 
 
 def fit_ridge(source: Source, assays: Sequence[Assay], seed: np.random.SeedSequence) -> np.ndarray:

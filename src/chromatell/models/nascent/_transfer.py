@@ -92,8 +92,8 @@ class Blend:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return the fields by name, width and share of a CNN only where there is any: older releases know none."""
-        found = {f.name: getattr(self, f.name) for f in fields(self)}
-        return {name: x for name, x in found.items() if name not in ("width", "network") or x.any()}
+        arrays = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {name: x for name, x in arrays.items() if name not in ("width", "network") or x.any()}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray], n_targets: int) -> Blend:
@@ -123,12 +123,12 @@ class Blend:
         share = self.share[:, np.newaxis]
         return self.beside_network((1 - share) * trees + share * simple, network)
 
-    def beside_network(self, found: np.ndarray, network: np.ndarray | None) -> np.ndarray:
+    def beside_network(self, others: np.ndarray, network: np.ndarray | None) -> np.ndarray:
         """Return float32 (targets, bins) of what else is said and, where there is one, of the network."""
         if network is not None:
             beside = self.network[:, np.newaxis]
-            found = (1 - beside) * found + beside * network
-        return found.astype(np.float32)
+            others = (1 - beside) * others + beside * network
+        return others.astype(np.float32)
 
 
 class BlendedTrees(TreeModule):
@@ -167,10 +167,10 @@ def blended_predictor(module: BlendedTrees, signal: Densities, kind: str, own: S
             features = signal.features(around(columns, signal.n_bins))
             said, features = module.network.output(features), features[:, REACH + alone]
 
-        def spread(found: np.ndarray) -> np.ndarray:
-            block = np.empty((found.shape[0], alike.size), dtype=np.float32)
-            block[:, alike] = found[:, -1:]
-            block[:, alone] = found
+        def spread(values: np.ndarray) -> np.ndarray:
+            block = np.empty((values.shape[0], alike.size), dtype=np.float32)
+            block[:, alike] = values[:, -1:]
+            block[:, alone] = values
             return block
 
         trees = spread(module.trees.predict(features))
@@ -253,9 +253,9 @@ class CarriedBins:
         losses, tried = [], []
         for share in (0.0,) if network is None else (0.0, NETWORK_SHARE):
             shares = np.full(len(said), share)
-            found = _value(options.loss, replace(blend, network=shares).apply(said, signal, network))
+            blended = _value(options.loss, replace(blend, network=shares).apply(said, signal, network))
             plain = rows < self.plain
-            losses.append(width_losses(found, self.targets[:, rows], self.at[rows], plain, widths, options.loss))
+            losses.append(width_losses(blended, self.targets[:, rows], self.at[rows], plain, widths, options.loss))
             tried += [(share, width) for width in widths]
         every, unchanged = (np.concatenate(x, axis=1) for x in zip(*losses, strict=True))
         best = np.array(tried)[chosen(every, unchanged)]
@@ -354,12 +354,12 @@ def carried_bins(
 
 def _said(network: CarriedNetwork, signal: Densities, bins: np.ndarray) -> np.ndarray:
     """Return what the network says of some bins, which lie in pieces, float32 (targets, bins)."""
-    found = []
+    outputs = []
     for piece in np.unique(bins // PIECE):
         columns = slice(piece * PIECE, min((piece + 1) * PIECE, signal.n_bins))
         own = bins[bins // PIECE == piece] - columns.start
-        found.append(network.output(signal.features(around(columns, signal.n_bins)))[:, own])
-    return np.concatenate(found, axis=1)
+        outputs.append(network.output(signal.features(around(columns, signal.n_bins)))[:, own])
+    return np.concatenate(outputs, axis=1)
 
 
 def _correlation(y: np.ndarray, x: np.ndarray) -> float:
@@ -370,10 +370,10 @@ def _correlation(y: np.ndarray, x: np.ndarray) -> float:
 
 def _some(data: BinnedTracks, split: str, rng: np.random.Generator) -> list[str]:
     """Return chromosomes with usable bins of a part, in a random order, until they have enough bins."""
-    found: list[str] = []
+    chroms: list[str] = []
     for chrom in rng.permutation(data.chroms).tolist():
-        if sum(data.n_bins_of(c) for c in found) >= _ENOUGH:
+        if sum(data.n_bins_of(c) for c in chroms) >= _ENOUGH:
             break
         if data.usable(chrom, split).any():
-            found.append(chrom)
-    return found
+            chroms.append(chrom)
+    return chroms

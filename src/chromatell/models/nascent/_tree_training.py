@@ -90,10 +90,10 @@ class TreeBins:
             stop = (none, none) if val is None else (val.features, val.targets)
             used = {"used": train.plain, "of": n}
             return cls(options, (train.features, train.targets), stop, used, train, val, network, own, ridge)
-        found = [draw_bins(source.data, s, most_bins(options, s), d) for s, d in zip((TRAIN, VAL), draws, strict=True)]
-        n = found[0][1]
+        drawn = [draw_bins(source.data, s, most_bins(options, s), d) for s, d in zip((TRAIN, VAL), draws, strict=True)]
+        n = drawn[0][1]
         used = {"used": min(n, options.max_bins), "of": n}
-        return cls(options, tree_bins(source, found[0][0]), tree_bins(source, found[1][0]), used)
+        return cls(options, tree_bins(source, drawn[0][0]), tree_bins(source, drawn[1][0]), used)
 
     def grow(
         self,

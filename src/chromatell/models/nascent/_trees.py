@@ -87,7 +87,7 @@ class Trees:
 
         Rows are handed down each tree in parts, so that a node touches only those that reach it.
         """
-        found = np.tile(self.base[:, np.newaxis], (1, x.shape[1]))
+        predicted = np.tile(self.base[:, np.newaxis], (1, x.shape[1]))
         every = np.arange(x.shape[1])
         for i, target in enumerate(self.target.tolist()):
             first = int(self.start[i])
@@ -96,14 +96,14 @@ class Trees:
                 node, rows = todo.pop()
                 feature = int(self.feature[node])
                 if feature < 0:
-                    found[target, rows] += self.leaf[node]
+                    predicted[target, rows] += self.leaf[node]
                     continue
                 below = x[feature].take(rows) < self.threshold[node]
                 left = first + int(self.left[node])
                 for child, part in ((left, rows[below]), (left + 1, rows[~below])):
                     if part.size:
                         todo.append((child, part))
-        return found.astype(np.float32)
+        return predicted.astype(np.float32)
 
 
 class TreeModule(torch.nn.Module):
@@ -117,10 +117,10 @@ class TreeModule(torch.nn.Module):
 def read_booster(booster: Any, rounds: int, base: float) -> Trees:
     """Return the first `rounds` trees of one target's booster, trained in this process, as arrays."""
     model = json.loads(bytes(booster.save_raw("json")))["learner"]["gradient_booster"]["model"]
-    found = [_breadth_first(tree) for tree in model["trees"][:rounds]]
-    joined = {name: np.concatenate([tree[name] for tree in found]) for name in found[0]}
-    start = np.cumsum([0, *(tree["leaf"].size for tree in found)], dtype=np.int64)
-    return Trees(start=start, target=np.zeros(len(found), dtype=np.int32), base=np.array([base]), **joined)
+    trees = [_breadth_first(tree) for tree in model["trees"][:rounds]]
+    joined = {name: np.concatenate([tree[name] for tree in trees]) for name in trees[0]}
+    start = np.cumsum([0, *(tree["leaf"].size for tree in trees)], dtype=np.int64)
+    return Trees(start=start, target=np.zeros(len(trees), dtype=np.int32), base=np.array([base]), **joined)
 
 
 def joined_trees(parts: list[Trees]) -> Trees:

@@ -52,8 +52,8 @@ def refitted(expression: Expression, known: Any, width: int, seed: int) -> Embed
 
     def embed(fitted_on: np.ndarray, asked: np.ndarray) -> np.ndarray:
         own = Embedding.fit(expression, known[fitted_on], width, seed=seed).components
-        found = projected(expression, known[asked], own)[0]
-        return np.pad(found, ((0, 0), (0, width - found.shape[1])))  # few cells have fewer components
+        scores = projected(expression, known[asked], own)[0]
+        return np.pad(scores, ((0, 0), (0, width - scores.shape[1])))  # few cells have fewer components
 
     return embed
 

@@ -58,16 +58,16 @@ class Watched:
         if not 0 <= weights[-1] < 1:
             return weights
         least = max(self._precision(w) for w in np.eye(len(weights))[:-1])
-        alone, found = self._matched(network), weights
+        alone, raised = self._matched(network), weights
         for share in np.linspace(0, 1, STEPS + 1):
             tried = weights + share * (network - weights)
             if share and self._precision(tried) < least:
                 break
-            found, own = tried, self._matched(tried)
+            raised, own = tried, self._matched(tried)
             error = float(np.sqrt(np.square(alone.influence - own.influence).sum()))
             if not alone.mean - own.mean > max(ERRORS * error, TOLERANCE):
                 break
-        return found
+        return raised
 
     def _mean(self, weights: np.ndarray) -> np.ndarray:
         return np.einsum("m,mcr->cr", weights.astype(np.float32), self._said)

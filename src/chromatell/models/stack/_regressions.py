@@ -66,8 +66,8 @@ class Regressions:
         """Return centred scores, other inputs (cells, m) and library size, float32 (cells, k + m + 1)."""
         if not self.projection.shape[1]:
             return np.zeros((len(z), 1), dtype=np.float32)  # no member reads it
-        found = np.column_stack([(z @ self.projection) / np.float32(self.scale), more, library])
-        return (found - self.centre).astype(np.float32)
+        columns = np.column_stack([(z @ self.projection) / np.float32(self.scale), more, library])
+        return (columns - self.centre).astype(np.float32)
 
     def design_of(self, cells: Cells) -> np.ndarray:
         """Return the same of cells whose scores are known."""
@@ -101,21 +101,22 @@ class Regressions:
         design = design * factor  # a pass over the small matrix, and none over the large one
         if member == RIDGE:
             assert self.beta is not None  # a member whose arrays are there
-            found = np.matmul(design, self.beta[:, regions], out=out)
+            probabilities = np.matmul(design, self.beta[:, regions], out=out)
         else:
             assert self.low is not None
             assert self.components is not None
-            found = np.matmul(design @ self.low, self.components[:, regions], out=out)
-        found += base  # in place: a block of cells x regions that is made anew costs as much as what is done to it
-        return np.clip(found, np.float32(times * EPS), np.float32(times * (1 - EPS)), out=found)
+            probabilities = np.matmul(design @ self.low, self.components[:, regions], out=out)
+        # in place: a block of cells x regions that is made anew costs as much as what is done to it
+        probabilities += base
+        return np.clip(probabilities, np.float32(times * EPS), np.float32(times * (1 - EPS)), out=probabilities)
 
 
 def _scaled(ratio: np.ndarray, mean: np.ndarray, times: float = 1.0, out: np.ndarray | None = None) -> np.ndarray:
     """Return what `scaled` does `times` a number, float32, in a sixth of the time."""
     rate = -np.log1p(-mean.astype(np.float64))
-    found = np.einsum("c,r->cr", -ratio.astype(np.float32), rate.astype(np.float32), out=out)  # half of `outer`'s time
-    np.expm1(found, out=found)
-    return np.multiply(found, np.float32(-times), out=found)
+    values = np.einsum("c,r->cr", -ratio.astype(np.float32), rate.astype(np.float32), out=out)  # half of `outer`'s time
+    np.expm1(values, out=values)
+    return np.multiply(values, np.float32(-times), out=values)
 
 
 class Cells(NamedTuple):
@@ -261,9 +262,9 @@ def fit_regressions(
     for member, axis in axes.items():
         for start in sorted(start for of, start in whole.paths if of == member):  # penalties differ: one search each
             option = tune(member, axis, partial(brier, member, start))["brier"]
-            found = (*option, start)
-            if not start or not _clearly_less(error(member, chosen[member]), error(member, found)):
-                chosen[member] = found
+            candidate = (*option, start)
+            if not start or not _clearly_less(error(member, chosen[member]), error(member, candidate)):
+                chosen[member] = candidate
     of_all, of_few = (whole.at(m, chosen[m]) for m in (RIDGE, LOW_RANK))
     regressions = Regressions(
         projection=np.ascontiguousarray(components, dtype=np.float32),

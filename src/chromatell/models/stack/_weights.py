@@ -91,17 +91,17 @@ class Stack:
     def arrays(self) -> dict[str, np.ndarray]:
         """Return what is needed to predict, as plain arrays."""
         s = self.simple
-        found = {"stack.weights": np.array([self.weights.get(m, 0.0) for m in MEMBERS])}
+        arrays = {"stack.weights": np.array([self.weights.get(m, 0.0) for m in MEMBERS])}
         if set(self.weights) - {NETWORK}:
-            found |= {"stack.mean": s.mean, "stack.depth": np.array([s.scale, s.depth_mean])}
+            arrays |= {"stack.mean": s.mean, "stack.depth": np.array([s.scale, s.depth_mean])}
         if RIDGE in self.weights or LOW_RANK in self.weights:
             on_depth = np.array([float(m in s.on_depth) for m in MEMBERS])
-            found |= {"stack.projection": s.projection, "stack.centre": s.centre, "stack.on_depth": on_depth}
+            arrays |= {"stack.projection": s.projection, "stack.centre": s.centre, "stack.on_depth": on_depth}
         if RIDGE in self.weights and s.beta is not None:
-            found["stack.beta"] = s.beta
+            arrays["stack.beta"] = s.beta
         if LOW_RANK in self.weights and s.low is not None and s.components is not None:
-            found |= {"stack.low": s.low, "stack.components": s.components}
-        return found
+            arrays |= {"stack.low": s.low, "stack.components": s.components}
+        return arrays
 
     @classmethod
     def from_arrays(
@@ -203,10 +203,10 @@ class Moments:
             self._levels[rows, i] += p @ level
             self._cross[rows, i] += np.einsum("cr,cr->c", weighted, truth, dtype=np.float64)
             for j in range(i + 1):
-                found = np.einsum("cr,cr->c", weighted, members[j], dtype=np.float64)
-                self._inner[rows, i, j] += found
+                products = np.einsum("cr,cr->c", weighted, members[j], dtype=np.float64)
+                self._inner[rows, i, j] += products
                 if i != j:
-                    self._inner[rows, j, i] += found
+                    self._inner[rows, j, i] += products
         self._levels[rows, -1] += truth @ level
         self._means[rows] += float((level * self._mean[regions]).sum(dtype=np.float64))
         self._own[rows] += (truth * w).sum(axis=1, dtype=np.float64)  # the truth is 0 or 1
@@ -257,7 +257,7 @@ def _on_simplex(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Return the w of 0 or more with sum 1 that has the least w'aw - 2b'w."""
     m = len(b)
     a = a + max(1e-9 * float(np.trace(a)), 1e-12) * np.eye(m)  # members may be the same
-    found, least = np.eye(m)[0], np.inf
+    best, least = np.eye(m)[0], np.inf
     for size in range(1, m + 1):
         for some in itertools.combinations(range(m), size):
             held = list(some)
@@ -268,8 +268,8 @@ def _on_simplex(a: np.ndarray, b: np.ndarray) -> np.ndarray:
             w[held] = np.linalg.solve(kkt, np.append(b[held], 1.0))[:size]
             loss = float(w @ a @ w - 2 * b @ w)
             if (w >= 0).all() and loss < least:
-                found, least = w, loss
-    return found
+                best, least = w, loss
+    return best
 
 
 def choose_weights(moments: Moments, watched: Watched | None = None) -> tuple[dict[str, float], dict[str, float]]:

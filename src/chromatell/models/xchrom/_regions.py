@@ -110,10 +110,10 @@ def _same_place(places: pd.DataFrame, names: pd.Index) -> np.ndarray:
     def key(table: pd.DataFrame) -> pd.MultiIndex:
         return pd.MultiIndex.from_arrays([normalise_chrom(table[CHROM]), table[START], table[END]])
 
-    there = key(places)
-    rows = np.flatnonzero((places[START] >= 0).to_numpy() & ~there.duplicated())
-    found = there[rows].get_indexer(key(parse_regions(names)))
-    return np.where(found >= 0, rows[found], -1) if rows.size else found
+    known = key(places)
+    rows = np.flatnonzero((places[START] >= 0).to_numpy() & ~known.duplicated())
+    matches = known[rows].get_indexer(key(parse_regions(names)))
+    return np.where(matches >= 0, rows[matches], -1) if rows.size else matches
 
 
 def chosen_cells(data: Any, cells: Any) -> Any:

@@ -156,11 +156,11 @@ def read_covariates(module: XChromModule, tokens: np.ndarray) -> np.ndarray:
     """Return GC, CpG and motifs, float32 (regions, 2 + n_motifs), of int8 (regions, >= `covariate_length`)."""
     covariates, device = module.covariates, module.origin.device
     assert covariates is not None
-    length, found = module.config.covariate_length, []
+    length, values = module.config.covariate_length, []
     for i in range(0, len(tokens), _SEQUENCES):
         part = centre(torch.from_numpy(np.ascontiguousarray(tokens[i : i + _SEQUENCES])).to(device), length)
-        found.append(covariates.features(one_hot(part)))
-    return torch.cat(found).cpu().numpy()
+        values.append(covariates.features(one_hot(part)))
+    return torch.cat(values).cpu().numpy()
 
 
 @torch.no_grad()
