@@ -25,6 +25,9 @@ from chromatell.data.stored import stored
 _ROWS = 4096
 _LOOKED_AT = 5_000_000  # values, to tell what a matrix holds
 _SCALED = 0.2  # share of negative values: centred expression has most of them
+# A component that varies less is not stretched to a standard deviation of 1, which would stretch its noise too.
+_LEAST = 0.1  # in standard deviations of a gene
+_LEAST_SHARE = 0.02  # where these are not known, of the largest component's
 _FITS = 1e-2  # a stored projection reproduces the embedding to this share of its spread
 
 
@@ -47,7 +50,7 @@ class CellEmbedding:
     kind
         'counts' or 'normalised', what the user's projection was fitted on; '' where there is none.
     mean, sd
-        float32 (d,), of the training cells.
+        float32 (d,), of the training cells; sd at least a tenth of a gene's, or 2% of the largest component's.
     """
 
     key: str
@@ -87,7 +90,7 @@ class CellEmbedding:
         val = subset(matrix(rna), np.zeros(0, dtype=int) if val is None else val, keep)
         expression = expression.filled_by(embedding).with_range(x, val, seed)
         scores, _ = projected(expression, x, embedding.components)
-        mean, sd = _scale(scores)
+        mean, sd = _scale(scores, _LEAST)
         return cls("", expression.genes, mean, sd, embedding.components, expression=expression)
 
     @classmethod
@@ -98,7 +101,7 @@ class CellEmbedding:
         centre = x.mean(axis=0)
         _, _, vt = randomized_svd(x - centre, n_pcs, n_iter=4, random_state=seed)
         components = np.ascontiguousarray(vt.T, dtype=np.float32)
-        mean, sd = _scale((x - centre) @ components)
+        mean, sd = _scale((x - centre) @ components, _LEAST)
         return cls("", genes, mean, sd, components, centre, kind="scaled")
 
     @property
@@ -255,10 +258,12 @@ def _finite(array: np.ndarray, rna: AnnData, where: str) -> None:
         )
 
 
-def _scale(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean and sd of each component; one that does not vary in training keeps its own scale."""
+def _scale(scores: np.ndarray, least: float | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and sd, at least `least`, of each component; one that does not vary in training keeps its scale."""
     mean, sd = scores.mean(axis=0), scores.std(axis=0)
-    return mean, np.where(sd > 1e-5 * sd.max(), sd, 1).astype(np.float32)
+    most = sd.max()
+    known = np.maximum(sd, _LEAST_SHARE * most if least is None else least)
+    return mean, np.where(sd > 1e-5 * most, known, 1).astype(np.float32)
 
 
 _OF_KIND = {"counts": "counts", "normalised": "normalised values", "scaled": "scaled values", "": "nothing"}
