@@ -105,9 +105,11 @@ def test_regions_computed_few_at_a_time_are_joined(rna, model, whole, tile, tmp_
     monkeypatch.setattr(_outputs.Place, "write", written)
     ctl.tl.predict(rna, model, out=tmp_path / "p.zarr")
     assert widths == 3 * ([28, 28, 24] if tile == 7 else [32, 32, 16])
-    np.testing.assert_allclose(ctl.io.open_prediction(tmp_path / "p.zarr", verify=True).X.compute(), whole, rtol=1e-6)
+    np.testing.assert_allclose(
+        ctl.io.open_prediction(tmp_path / "p.zarr", verify=True).X.compute(), whole, rtol=1e-6, atol=1e-9
+    )
     best = ctl.tl.predict(rna, model, top_k=REGIONS).mod["atac_pred"].X
-    np.testing.assert_allclose(best.toarray(), whole, rtol=1e-6)
+    np.testing.assert_allclose(best.toarray(), whole, rtol=1e-6, atol=1e-9)
 
 
 def test_what_float16_cannot_hold_is_told_with_its_cells():
