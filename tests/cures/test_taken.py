@@ -83,6 +83,8 @@ def saved_tracks(found):
     found.save("t.zarr")
 
 
+ANNOTATION: dict = {"fill": {"'genes.gtf.gz'": "annotation", "'enhancers.bed'": "'x.bed'"}, "take": ("annotation",)}
+
 CELLS = [
     Cure(
         "no region is predictable",
@@ -103,24 +105,21 @@ CELLS = [
         "ctl.pp.annotate_regions(mdata, annotation='x.bed')",
         "of which class",
         changed(bed_alone),
-        fill={"'genes.gtf.gz'": "annotation", "'enhancers.bed'": "'x.bed'"},
-        take=("annotation",),
+        **ANNOTATION,
     ),
     Cure(
         "classes that are none",
         "ctl.pp.annotate_regions(mdata, annotation=5)",
         "An annotation is a path",
         changed(bed_alone),
-        fill={"'genes.gtf.gz'": "annotation", "'enhancers.bed'": "'x.bed'"},
-        take=("annotation",),
+        **ANNOTATION,
     ),
     Cure(
         "no such annotation",
         "ctl.pp.annotate_regions(mdata, annotation='none.gtf')",
         "No annotation file at|is not there",
         changed(bed_alone),
-        fill={"'genes.gtf.gz'": "annotation", "'enhancers.bed'": "'x.bed'"},
-        take=("annotation",),
+        **ANNOTATION,
     ),
     Cure(
         "tracks that are there",
